@@ -1,0 +1,1 @@
+"""Whom we ask: authorities, chains, IPFS; settings and wiring."""

@@ -1,0 +1,1 @@
+"""IPFS stores."""

@@ -1,0 +1,39 @@
+"""What a home lets its owner trust: its own authority, chain and key. It opens files only, and neither web3 nor the metadata store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from witnesstree.anchor.evm.blocks import canonical_hash
+from witnesstree.anchor.tsa.local import trusted_root
+from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.opening import parse_opening
+from witnesstree.ledger.trust import Trust, TrustedBlock
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.store.home import Home
+
+
+def home_trust(home: Home, proof: Proof) -> Trust | None:
+    """Return what `home` says of the authority, blocks and key that `proof` names, or None where the proof is another ledger's.
+
+    Raises Damaged if the home's files contradict themselves.
+    """
+    try:
+        opening = parse_opening(proof.opening.record) if proof.opening else None
+    except InvalidInput:
+        opening = None
+    if opening is None or opening.origin != home.origin:
+        return None
+    numbers = {anchor.block_number for anchor in proof.anchors if anchor.chain_id == LOCAL_CHAIN_ID}
+    if opening.block and opening.block.chain_id == LOCAL_CHAIN_ID:
+        numbers.add(opening.block.number)
+    source = f"the embedded chain in {home.chain} says so"
+    blocks = [
+        TrustedBlock(block_hash, source, LOCAL_CHAIN_ID, number)
+        for number in sorted(numbers)
+        if (block_hash := canonical_hash(home.chain, number)) is not None
+    ]
+    return Trust((trusted_root(home.authority),), tuple(blocks), (home.verifier_key(),))

@@ -1,0 +1,34 @@
+"""`witnesstree init`: make a home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from witnesstree.cli.options import answer, home_option, json_option, say
+
+
+@click.command("init")
+@home_option
+@click.option("--origin", help="The ledger's public name, such as ledger.example/court; it cannot be changed later.  [default: a random one]")
+@json_option
+def init_command(home: Path, origin: str | None, *, as_json: bool) -> None:
+    r"""Make a ledger: its key, an embedded authority, and an embedded chain with the contract.
+
+    The embedded parts show how sealing works. They prove nothing to a third party.
+
+    \b
+    Example:
+        witnesstree init --home ~/evidence
+    """
+    from witnesstree.anchor.wiring import LOCAL_NOTICE, make_home, new_origin
+    from witnesstree.ledger.note import format_verifier_key
+
+    made = make_home(home, origin or new_origin())
+    say(LOCAL_NOTICE)
+    key = format_verifier_key(made.verifier_key())
+    if as_json:
+        answer({"home": str(made.folder), "origin": made.origin, "checkpoint_key": key})
+    else:
+        click.echo(f"Made the ledger {made.origin} in {made.folder}.\nIts checkpoint key, for those who verify: {key}")

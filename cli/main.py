@@ -1,0 +1,84 @@
+"""The command `witnesstree`. Each command is a module of its own, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from witnesstree.ledger.errors import (
+    BadAnswer,
+    Conflict,
+    Damaged,
+    InvalidInput,
+    NotFound,
+    StorageFailure,
+    Unreachable,
+    WitnesstreeError,
+)
+
+COMMANDS = ("init", "seal", "proof", "verify", "show", "status", "fsck", "demo")
+"""In the order in which people meet them; each is cli/<name>.py with a click command named <name>_command."""
+
+# 1 and 2 are taken: Python and click exit with them when the question was never put. 3 and 4 are verdicts (verify.py).
+EXIT_CODES: dict[type[WitnesstreeError], int] = {
+    InvalidInput: 5,
+    NotFound: 6,
+    Conflict: 7,
+    Unreachable: 8,
+    BadAnswer: 9,
+    Damaged: 10,
+    StorageFailure: 11,
+}
+INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells count."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"witnesstree.cli.{cmd_name}"), f"{cmd_name}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="witnesstree", message="%(prog)s %(version)s")
+def cli() -> None:
+    r"""Seal files so that anyone can check, years later, that they existed and have not changed.
+
+    \b
+    Example:
+        witnesstree init
+        witnesstree seal photo.jpg
+        witnesstree verify photo.jpg --home ~/.local/share/witnesstree
+
+    Exit codes: 0 done or verified; 3 failed, 4 undecided (verify); 5 bad input, 6 not found, 7 in use, 8 unreachable, 9 wrong answer,
+    10 damaged, 11 disk; 130 interrupted; 1 and 2 a crash and a misspelt command line.
+    """
+
+
+def main() -> None:
+    """Run the command line, and exit."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. Everything acknowledged is kept; run the same command again to finish.", err=True)
+        code = INTERRUPTED
+    except WitnesstreeError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+    except BrokenPipeError:
+        # Whoever read our answer has gone. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,57 @@
+"""What several commands have in common: options, and how answers and talk are printed. Answers go to standard output, talk to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+HOME_ENVVAR = "WITNESSTREE_HOME"
+
+
+def default_home() -> Path:
+    """Return the home that is used where none is named: in the user's data folder."""
+    from platformdirs import user_data_path
+
+    return user_data_path("witnesstree", appauthor=False)
+
+
+def home_option(command: F) -> F:
+    """Add --home, for commands that work in a home."""
+    option = click.option(
+        "--home",
+        type=click.Path(path_type=Path),
+        envvar=HOME_ENVVAR,
+        default=default_home,
+        show_default="WITNESSTREE_HOME, or witnesstree in your data folder",
+        help="The ledger's folder.",
+    )
+    return option(command)
+
+
+def json_option(command: F) -> F:
+    """Add --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(command)
+
+
+def answer(value: object) -> None:
+    """Print `value` as JSON."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def say(text: str) -> None:
+    """Tell the person something that is no answer."""
+    click.echo(text, err=True)
+
+
+def is_watched() -> bool:
+    """Whether a person sees standard error, so that progress is worth drawing."""
+    return sys.stderr.isatty()

@@ -1,0 +1,76 @@
+"""`witnesstree proof`: fetch a proof as it stands now."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from witnesstree.cli.options import answer, home_option, json_option, say
+from witnesstree.ledger.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.proof import Hints
+
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@click.command("proof")
+@click.argument("subject", metavar="FILE|DIGEST")
+@click.option("--batch", type=click.IntRange(min=0), help="The entry in this batch.  [default: the earliest entry]")
+@click.option("--all-entries", is_flag=True, help="List every entry of the digest instead.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the proof here.  [default: standard output]")
+@json_option
+@home_option
+def proof_command(subject: str, batch: int | None, output: Path | None, home: Path, *, all_entries: bool, as_json: bool) -> None:
+    r"""Fetch the proof of FILE, or of a SHA-256 DIGEST in hex, as it stands now.
+
+    What is not there yet (a token, an anchor) is left out; fetch the proof again later.
+
+    \b
+    Example:
+        witnesstree proof photo.jpg -o photo.jpg.proof.json
+    """
+    from witnesstree.anchor.wiring import open_ledger
+    from witnesstree.ledger.proof import format_proof
+    from witnesstree.ledger.store.disk import write_file
+
+    digest, hints = _digest_of(subject)
+    with open_ledger(home) as ledger:
+        if all_entries:
+            entries = list(ledger.entries(digest, batch))
+            if not entries:
+                raise NotFound(f"{digest.hex()} is not in this ledger: seal the file first, or ask another ledger")
+            if as_json:
+                answer([{"batch": entry.batch, "position": entry.position, "sealed": entry.is_sealed} for entry in entries])
+            else:
+                click.echo(
+                    "\n".join(f"batch {entry.batch}, position {entry.position}{'' if entry.is_sealed else ', not sealed yet'}" for entry in entries)
+                )
+            return
+        proof = replace(ledger.proof(digest, batch), hints=hints)
+    if proof.missing:
+        say(f"The proof still lacks: {', '.join(proof.missing)}. `witnesstree seal` without a path finishes what waits; then fetch it again.")
+    if output:
+        write_file(output, format_proof(proof))
+        say(f"Wrote {output}.")
+        if as_json:
+            answer({"proof": str(output), "complete": not proof.missing})
+    else:
+        click.echo(format_proof(proof), nl=False)
+
+
+def _digest_of(subject: str) -> tuple[bytes, Hints]:
+    from witnesstree.ledger.digest import digest_file
+    from witnesstree.ledger.proof import Hints
+
+    path = Path(subject)
+    if path.exists():
+        found = digest_file(path)
+        return found.digest, Hints(name=path.name, size=found.size)
+    if not _DIGEST.fullmatch(subject):
+        raise InvalidInput(f"{subject[:200]!r} is neither a file here nor a SHA-256 digest of 64 hex digits")
+    return bytes.fromhex(subject), Hints()

@@ -1,0 +1,391 @@
+"""`witnesstree seal`: files and digests in, proofs out."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from witnesstree.cli.options import answer, home_option, json_option, say
+from witnesstree.cli.progress import progress
+from witnesstree.cli.sources import DIGEST, PROOF_ENDING, Source, count_digests, find_files, read_digests
+from witnesstree.ledger.errors import InvalidInput, Unreachable
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.digest import FileDigest
+    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.sealing import Entry, Ledger, Receipt, Span
+
+MANIFEST_ENDING = ".manifest.json"
+_UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A file with its digest, and its entry once it has one. `is_new`: this run submitted it."""
+
+    source: Source
+    size: int
+    digest: bytes
+    hashed: FileDigest | None = None
+    entry: Entry | None = None
+    is_new: bool = False
+    cid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What was asked for beside the files."""
+
+    proofs: Path | None
+    name: str | None
+    meta: dict[str, str]
+    again: bool
+    ipfs: bool
+    no_wait: bool
+    as_json: bool
+
+
+@click.command("seal")
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("-r", "--recursive", is_flag=True, help="Seal the files in folders.")
+@click.option(
+    "--digests", type=click.Path(path_type=Path, dir_okay=False), help="Seal the digests in this file: raw, hex lines, or sha256sum output."
+)
+@click.option("--proofs", type=click.Path(path_type=Path, file_okay=False), help="Write the proofs into this folder.  [default: beside each file]")
+@click.option("--name", help="Make a manifest of this name that lists the files, and seal it with them.")
+@click.option("--meta", multiple=True, metavar="KEY=VALUE", help="Something to say in the manifest; may be given often.")
+@click.option("--ipfs", is_flag=True, help="Also store the files in the home's IPFS block store.")
+@click.option("--again", is_flag=True, help="Seal anew what is sealed already; the older proofs are kept aside.")
+@click.option("--no-wait", is_flag=True, help="Give receipts only; the next `witnesstree seal` seals.")
+@json_option
+@home_option
+def seal_command(
+    paths: tuple[Path, ...],
+    *,
+    recursive: bool,
+    digests: Path | None,
+    proofs: Path | None,
+    name: str | None,
+    meta: tuple[str, ...],
+    ipfs: bool,
+    again: bool,
+    no_wait: bool,
+    as_json: bool,
+    home: Path,
+) -> None:
+    r"""Seal files: timestamp and anchor their digests, and write a proof beside each.
+
+    What is sealed already and unchanged is passed over. Without a path, finish what an interrupted or --no-wait run left.
+
+    \b
+    Example:
+        witnesstree seal -r evidence/ --name 张三_借款合同_20261123 --meta place=上海
+    """
+    from witnesstree.anchor.wiring import LOCAL_NOTICE, open_ledger
+
+    wishes = _Wishes(proofs, name, _parse_meta(meta), again, ipfs, no_wait, as_json)
+    if digests and (paths or name or meta or ipfs):
+        raise InvalidInput("--digests seals digests alone: leave out paths, --name, --meta and --ipfs")
+    if wishes.meta and not name:
+        raise InvalidInput("--meta describes a manifest: give it a --name")
+    if (name or ipfs) and not paths:
+        raise InvalidInput("--name and --ipfs need files: name them")
+    sources, skipped = find_files(paths, proofs, home, is_recursive=recursive)
+    if skipped:
+        say(f"Passed over {skipped} proof file{'s' if skipped > 1 else ''}.")
+    with open_ledger(home) as ledger:
+        say(LOCAL_NOTICE)
+        if digests:
+            _seal_digests(ledger, digests, wishes)
+        elif paths:
+            _seal_files(ledger, sources, wishes)
+        else:
+            _finish(ledger)
+            if as_json:
+                answer([])
+
+
+def _parse_meta(texts: tuple[str, ...]) -> dict[str, str]:
+    meta = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise InvalidInput(f"--meta takes KEY=VALUE, not {text[:80]!r}")
+        meta[key] = value
+    return meta
+
+
+# Digests without files
+
+
+def _seal_digests(ledger: Ledger, path: Path, wishes: _Wishes) -> None:
+    # The whole file is read first: a fault at its end must not leave half of it sealed.
+    count = count_digests(path)
+    receipts = []
+    with progress("submitting", count) as advance:
+        for part in read_digests(path):
+            receipts.append(ledger.submit(part))
+            advance(len(part) // DIGEST)
+    spans = _joined(receipts)
+    if not wishes.no_wait:
+        _finish(ledger)
+        if wishes.proofs:
+            _write_digest_proofs(ledger, spans, wishes.proofs)
+    if wishes.as_json:
+        answer({"count": count, "receipt": _receipt_members(receipts[0], spans), "sealed": not wishes.no_wait})
+    else:
+        where = "; ".join(f"batch {span.batch}, positions {span.first} to {span.first + span.count - 1}" for span in spans)
+        click.echo(f"{'Took' if wishes.no_wait else 'Sealed'} {count} digests: {where}.")
+
+
+def _joined(receipts: list[Receipt]) -> list[Span]:
+    """Return the receipts' spans, those that follow on each other made one."""
+    spans: list[Span] = []
+    for span in (span for receipt in receipts for span in receipt.spans):
+        if spans and (spans[-1].batch, spans[-1].first + spans[-1].count) == (span.batch, span.first):
+            spans[-1] = replace(spans[-1], count=spans[-1].count + span.count)
+        else:
+            spans.append(span)
+    return spans
+
+
+def _write_digest_proofs(ledger: Ledger, spans: list[Span], folder: Path) -> None:
+    from witnesstree.ledger.sealing import Entry
+
+    with progress("writing proofs", sum(span.count for span in spans)) as advance:
+        for span in spans:
+            for position in range(span.first, span.first + span.count):
+                digest = ledger.files.digest_at(span.batch, position)
+                _write_proof(folder / (digest.hex() + PROOF_ENDING), ledger.proof_of(digest, Entry(span.batch, position, is_sealed=True)))
+                advance(1)
+
+
+def _receipt_members(receipt: Receipt, spans: list[Span]) -> dict[str, Any]:
+    from witnesstree.ledger.clock import format_time
+
+    members = [{"batch": span.batch, "first": span.first, "count": span.count} for span in spans]
+    return {"origin": receipt.origin, "received": format_time(receipt.received), "spans": members}
+
+
+# Files
+
+
+def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
+    for source in sources:
+        _require_room(source)
+    items = _hash(sources)
+    if wishes.ipfs:
+        items = _store(ledger, items)
+    if wishes.name:
+        items.append(_manifest_item(items, wishes, wishes.name))
+    # What is here already needs no new entry. Its proof may still be missing: an earlier run may have been cut off before it wrote one.
+    known = [item if wishes.again else replace(item, entry=next(ledger.entries(item.digest), None)) for item in items]
+    items, receipt = _submit(ledger, known)
+    waiting = None
+    if not wishes.no_wait and not all(_has_proof(item) for item in items):
+        waiting = _close_and_work(ledger)
+        with progress("writing proofs", len(items)) as advance:
+            for item in items:
+                _write_item_proof(ledger, item)
+                advance(1)
+    _print_items(items, receipt, wishes)
+    if waiting:
+        raise Unreachable(waiting)
+
+
+def _require_room(source: Source) -> None:
+    """Refuse, before anything is sealed, a place where no proof can go."""
+    import os
+
+    folder = next(parent for parent in source.proof.absolute().parents if parent.exists())
+    if not os.access(folder, os.W_OK):
+        raise InvalidInput(f"no proof can be written into {folder}: name a folder with --proofs")
+    if source.proof.is_dir():
+        raise InvalidInput(f"{source.proof} is a folder, where the proof of {source.path} would go: name another place with --proofs")
+
+
+def _hash(sources: list[Source]) -> list[_Item]:
+    from witnesstree.ledger.digest import digest_files
+
+    total = sum(source.path.stat().st_size for source in sources)
+    with progress("hashing", total, is_bytes=True) as advance:
+        found = list(digest_files([source.path for source in sources], advance))
+    return [_Item(source, digest.size, digest.digest, digest) for source, digest in zip(sources, found, strict=True)]
+
+
+def _store(ledger: Ledger, items: list[_Item]) -> list[_Item]:
+    from witnesstree.anchor.wiring import file_store
+
+    store = file_store(ledger.home)
+    stored = []
+    with progress("storing", len(items)) as advance:
+        for item in items:
+            stored.append(replace(item, cid=store.add(item.source.path)))
+            # The digest was taken before: digest and CID must be those of the same bytes.
+            if item.hashed:
+                item.hashed.require_unchanged()
+            advance(1)
+    return stored
+
+
+def _manifest_item(items: list[_Item], wishes: _Wishes, name: str) -> _Item:
+    """Write the manifest beside the first file or among the proofs, and return it as one more file to seal."""
+    from datetime import UTC, datetime
+    from hashlib import sha256
+
+    from witnesstree.ledger.manifest import Manifest, ManifestFile, format_manifest
+    from witnesstree.ledger.store.disk import write_file
+
+    files = tuple(ManifestFile(item.source.path.name, item.size, item.digest, _media_type(item.source.path), item.cid) for item in items)
+    path = (wishes.proofs or items[0].source.path.parent) / (_safe_name(name) + MANIFEST_ENDING)
+    content = None if wishes.again else _same_manifest(path, name, files, wishes.meta)
+    if content is None:
+        content = format_manifest(Manifest(name, datetime.now(UTC), files, meta=dict(wishes.meta)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _keep_aside(path, MANIFEST_ENDING)
+        write_file(path, content)
+    return _Item(Source(path, path.with_name(path.name + PROOF_ENDING)), len(content), sha256(content).digest())
+
+
+def _same_manifest(path: Path, name: str, files: tuple[Any, ...], meta: dict[str, str]) -> bytes | None:
+    """Return the manifest at `path` if it says what a new one would, its time left aside."""
+    from witnesstree.ledger.manifest import parse_manifest
+
+    try:
+        content = path.read_bytes()
+        found = parse_manifest(content)
+    except (OSError, InvalidInput):
+        return None
+    return content if (found.name, found.files, found.meta) == (name, files, meta) else None
+
+
+def _safe_name(name: str) -> str:
+    safe = _UNSAFE.sub("_", name).strip(" .")
+    if not safe or len(safe.encode()) > 200:
+        raise InvalidInput(f"--name has to give a file name of 1 to 200 bytes, which {name[:80]!r} does not")
+    return safe
+
+
+def _media_type(path: Path) -> str:
+    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+
+
+def _submit(ledger: Ledger, items: list[_Item]) -> tuple[list[_Item], Receipt | None]:
+    """Submit what has no entry yet, and return all items with their entries, in the same order."""
+    from witnesstree.ledger.sealing import Entry
+
+    new = [item.digest for item in items if item.entry is None]
+    if not new:
+        return items, None
+    receipt = ledger.submit(b"".join(new))
+    positions = iter([(span.batch, position) for span in receipt.spans for position in range(span.first, span.first + span.count)])
+    placed = [item if item.entry else replace(item, entry=Entry(*next(positions), is_sealed=False), is_new=True) for item in items]
+    return placed, receipt
+
+
+def _finish(ledger: Ledger) -> None:
+    if waiting := _close_and_work(ledger):
+        raise Unreachable(waiting)
+
+
+def _close_and_work(ledger: Ledger) -> str | None:
+    """Seal what is open, try every waiting job, and return in words what still waits."""
+    ledger.close()
+    failures: list[str] = []
+    with progress("stamping and anchoring", len(ledger.unfinished_jobs())) as advance:
+
+        def note(_job: object, error: str | None) -> None:
+            advance(1)
+            failures.extend([error] if error else [])
+
+        left = ledger.work(note)
+    if not left:
+        return None
+    reason = f" ({failures[0]})" if failures else ""
+    return f"{len(left)} stamp or anchor jobs still wait{reason}: nothing is lost; run `witnesstree seal` later to finish, then `witnesstree proof`"
+
+
+def _has_proof(item: _Item) -> bool:
+    """Whether a whole proof of this very file stands where it belongs."""
+    proof = _proof_at(item.source.proof)
+    return not item.is_new and proof is not None and proof.digest == item.digest and not proof.missing
+
+
+def _proof_at(path: Path) -> Proof | None:
+    from witnesstree.cli.verify import read_limited
+    from witnesstree.ledger.proof import parse_proof
+
+    try:
+        return parse_proof(read_limited(path))
+    except InvalidInput:
+        return None
+
+
+def _write_item_proof(ledger: Ledger, item: _Item) -> None:
+    from witnesstree.ledger.proof import Hints
+
+    if _has_proof(item):
+        return
+    assert item.entry
+    entry = replace(item.entry, is_sealed=True)
+    proof = replace(ledger.proof_of(item.digest, entry), hints=Hints(item.source.path.name, item.size, item.cid))
+    _write_proof(item.source.proof, proof)
+
+
+def _write_proof(path: Path, proof: Proof) -> None:
+    from witnesstree.ledger.proof import format_proof
+    from witnesstree.ledger.store.disk import storage_errors, write_file
+
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    older = _proof_at(path)
+    # A proof with nothing missing may be the only witness of an earlier time or an earlier version of the file.
+    if older is None or not older.missing:
+        _keep_aside(path, PROOF_ENDING)
+    write_file(path, format_proof(proof))
+
+
+def _keep_aside(path: Path, ending: str) -> None:
+    """Give what stands at `path` another name, so that it is not overwritten: photo.jpg.proof.json becomes photo.jpg.1.proof.json."""
+    if not path.exists():
+        return
+    stem = path.name.removesuffix(ending)
+    aside = next(name for i in range(1, 10**6) if not (name := path.with_name(f"{stem}.{i}{ending}")).exists())
+    path.rename(aside)
+    say(f"Kept the older {path.name} as {aside.name}.")
+
+
+def _print_items(items: list[_Item], receipt: Receipt | None, wishes: _Wishes) -> None:
+    if wishes.as_json:
+        answer(
+            {
+                "receipt": _receipt_members(receipt, list(receipt.spans)) if receipt else None,
+                "files": [_item_members(item, wishes) for item in items],
+            }
+        )
+        return
+    for item in items:
+        assert item.entry
+        state = ("Took" if wishes.no_wait else "Sealed") if item.is_new else "Already sealed"
+        where = f"batch {item.entry.batch}, position {item.entry.position}"
+        click.echo(f"{state} {item.source.path} ({where}){'' if wishes.no_wait else f' → {item.source.proof}'}")
+
+
+def _item_members(item: _Item, wishes: _Wishes) -> dict[str, Any]:
+    assert item.entry
+    members = {
+        "path": str(item.source.path),
+        "digest": item.digest.hex(),
+        "size": item.size,
+        "batch": item.entry.batch,
+        "position": item.entry.position,
+        "new": item.is_new,
+        "proof": None if wishes.no_wait else str(item.source.proof),
+        "cid": item.cid,
+    }
+    return {name: value for name, value in members.items() if name != "cid" or value}

@@ -1,0 +1,139 @@
+"""`witnesstree show`: a proof in plain words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from witnesstree.cli.options import answer, json_option
+from witnesstree.ledger.clock import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from witnesstree.ledger.proof import Anchor, Proof
+
+
+@click.command("show")
+@click.argument("proof", type=click.Path(path_type=Path))
+@json_option
+def show_command(proof: Path, *, as_json: bool) -> None:
+    r"""Say in plain words what PROOF claims, and how to look it up without this software.
+
+    It checks nothing: `witnesstree verify` does.
+
+    \b
+    Example:
+        witnesstree show photo.jpg.proof.json
+    """
+    from witnesstree.cli.verify import read_limited
+    from witnesstree.ledger.proof import parse_proof
+
+    parsed = parse_proof(read_limited(proof))
+    if as_json:
+        answer(_members(parsed))
+    else:
+        click.echo("\n".join(_lines(parsed)))
+
+
+def _members(proof: Proof) -> dict[str, Any]:
+    at = proof.inclusion
+    return {
+        "digest": proof.digest.hex(),
+        "name": proof.hints.name,
+        "root": at.root.hex() if at else None,
+        "position": at.position if at else None,
+        "size": at.size if at else None,
+        "missing": list(proof.missing),
+        "tokens": [_token_members(token) for token in proof.tokens],
+        "anchors": [_anchor_members(anchor, proof) for anchor in proof.anchors],
+    }
+
+
+def _token_members(der: bytes) -> dict[str, Any]:
+    from witnesstree.ledger.errors import InvalidInput
+    from witnesstree.ledger.token import parse_token
+
+    try:
+        token = parse_token(der)
+    except InvalidInput as error:
+        return {"error": str(error)}
+    return {"time": format_time(token.gen_time), "authority": token.tsa, "policy": token.policy, "serial": f"{token.serial:x}"}
+
+
+def _anchor_members(anchor: Anchor, proof: Proof) -> dict[str, Any]:
+    from witnesstree.ledger.chains import explorer_links, known_chain
+
+    assert proof.inclusion
+    return {
+        "chain_id": anchor.chain_id,
+        "chain": known_chain(anchor.chain_id).name,
+        "contract": checksum_address(anchor.contract),
+        "transaction": "0x" + anchor.transaction.hex() if anchor.transaction else None,
+        "block": anchor.block_number,
+        "block_hash": "0x" + anchor.block_hash.hex(),
+        "links": explorer_links(anchor),
+        "read": {
+            "anchoredAt": {"root": "0x" + proof.inclusion.root.hex()},
+            "verify": {
+                "root": "0x" + proof.inclusion.root.hex(),
+                "digest": "0x" + proof.digest.hex(),
+                "path": ["0x" + node.hex() for node in proof.inclusion.path],
+            },
+        },
+    }
+
+
+def checksum_address(address: bytes) -> str:
+    """Return an address as explorers write it, with mixed case as its checksum (ERC-55)."""
+    from witnesstree.ledger.chainproof import keccak256
+
+    digits = address.hex()
+    marks = keccak256(digits.encode()).hex()
+    return "0x" + "".join(digit.upper() if mark >= "8" else digit for digit, mark in zip(digits, marks, strict=False))
+
+
+def _lines(proof: Proof) -> Iterator[str]:
+    yield f"This proof is for the file whose SHA-256 is {proof.digest.hex()}."
+    if proof.hints.name is not None:
+        size = f", {proof.hints.size:,} bytes" if proof.hints.size is not None else ""
+        yield f"It says the file was named {proof.hints.name!r}{size} (this is not proven)."
+    if proof.hints.cid:
+        yield f"It says IPFS holds it as {proof.hints.cid} (this is not proven)."
+    if not proof.inclusion:
+        yield "Its batch was not sealed yet: fetch the proof again with `witnesstree proof`."
+        return
+    at = proof.inclusion
+    yield f"It stands at position {at.position} among {at.size} leaves under the root {at.root.hex()}."
+    for token in proof.tokens:
+        yield from ("", *_token_lines(token))
+    for anchor in proof.anchors:
+        yield from ("", *_anchor_lines(_anchor_members(anchor, proof)))
+    if proof.missing:
+        yield f"\nNot there yet: {', '.join(proof.missing)}. Fetch the proof again later with `witnesstree proof`."
+    yield "\nNothing here has been checked: `witnesstree verify` does that."
+
+
+def _token_lines(der: bytes) -> Iterator[str]:
+    token = _token_members(der)
+    if "error" in token:
+        yield f"A timestamp token that cannot be read: {token['error']}"
+    else:
+        name = f" of {token['authority']}" if token["authority"] else ""
+        yield f"A timestamp token{name} says that the root was there at {token['time']} (serial number {token['serial']})."
+
+
+def _anchor_lines(anchor: dict[str, Any]) -> Iterator[str]:
+    yield f"An anchor says that the root stands in contract {anchor['contract']} on {anchor['chain']} (chain id {anchor['chain_id']})."
+    if anchor["transaction"]:
+        yield f"  Transaction: {anchor['transaction']}"
+    yield f"  Block {anchor['block']}: {anchor['block_hash']}"
+    for link in anchor["links"]:
+        yield f"  Look it up: {link}"
+    yield "  On the contract's Read page, paste:"
+    yield f"    anchoredAt  root    {anchor['read']['anchoredAt']['root']}"
+    yield f"    verify      root    {anchor['read']['verify']['root']}"
+    yield f"                digest  {anchor['read']['verify']['digest']}"
+    yield f"                path    [{','.join(anchor['read']['verify']['path'])}]"

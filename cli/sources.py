@@ -1,0 +1,122 @@
+"""What people hand in to be sealed: paths to files and folders, and files of digests in three forms."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from witnesstree.ledger.digest import same_file
+from witnesstree.ledger.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PROOF_ENDING = ".proof.json"
+
+DIGEST = 32
+PART = 2**16
+"""Digests handed over at a time (2 MiB)."""
+
+MAX_LINE = 8192
+"""Bytes in a line of a digest file: a digest and a path of at most 4,096 bytes, escaped."""
+
+# `sha256sum` writes the digest, a space, a space or an asterisk, and the name; a leading backslash says that the name is escaped.
+_LINE = re.compile(rb"\\?([0-9a-fA-F]{64})(?: [ *].+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to be sealed, and where its proof goes."""
+
+    path: Path
+    proof: Path
+
+
+def find_files(paths: Iterable[Path], proofs: Path | None, home: Path, *, is_recursive: bool) -> tuple[list[Source], int]:
+    """Return the files that `paths` name, each once, and how many proof files among them were passed over.
+
+    A folder's files come in the order of their names; links to folders are not followed, and the ledger's own home is left out.
+
+    Raises InvalidInput if a path is not there, is a folder without `is_recursive`, or two files would get one proof.
+    """
+    sources: dict[Path, Source] = {}
+    skipped = 0
+    for path in paths:
+        if not path.exists():
+            raise InvalidInput(f"{path} is not there: check the name")
+        if path.is_dir() and not is_recursive:
+            raise InvalidInput(f"{path} is a folder: give -r to seal the files in it, or name files")
+        for file in _walk(path, home) if path.is_dir() else (path,):
+            if file.name.endswith(PROOF_ENDING):
+                skipped += 1
+                continue
+            place = file.with_name(file.name + PROOF_ENDING)
+            if proofs:
+                place = proofs / (file.relative_to(path).parent if path.is_dir() else Path()) / place.name
+            other = sources.setdefault(place.absolute(), Source(file, place))
+            if other.path.absolute() != file.absolute():
+                raise InvalidInput(f"{other.path} and {file} would both get the proof {place}: seal them one after the other, with other --proofs")
+    return list(sources.values()), skipped
+
+
+def _walk(folder: Path, home: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise InvalidInput(f"cannot read the folder {error.filename}: {error.strerror}") from error
+
+    home = home.resolve()
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if (Path(parent) / name).resolve() != home)
+        yield from (Path(parent) / name for name in sorted(files))
+
+
+def count_digests(path: Path) -> int:
+    """Read a whole digest file once, so that nothing is sealed of one with a fault, and return how many digests it holds.
+
+    Raises InvalidInput and names the first fault.
+    """
+    count = sum(len(part) for part in read_digests(path)) // DIGEST
+    if not count:
+        raise InvalidInput(f"{path} holds no digests")
+    return count
+
+
+def read_digests(path: Path) -> Iterator[bytes]:
+    """Yield the digests in a file, packed, at most PART at a time, in constant memory.
+
+    Its content tells its form: raw records of 32 bytes, or lines of 64 hex digits, alone or as `sha256sum` writes them.
+
+    Raises InvalidInput if it cannot be read, changes meanwhile, or holds anything else; the error names the line or the length.
+    """
+    try:
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            is_text = _LINE.match(file.peek(DIGEST * 2 + 1)) is not None
+            if not is_text and before.st_size % DIGEST:
+                raise InvalidInput(
+                    f"{path} is neither lines of 64 hex digits nor records of {DIGEST} bytes: its length is {before.st_size}, no multiple of {DIGEST}"
+                )
+            yield from _read_lines(path, iter(lambda: file.readline(MAX_LINE + 1), b"")) if is_text else iter(lambda: file.read(PART * DIGEST), b"")
+            if not same_file(before, os.fstat(file.fileno())):
+                raise InvalidInput(f"{path} changed while it was read: close the program that writes it, then run the command again")
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+
+
+def _read_lines(path: Path, lines: Iterator[bytes]) -> Iterator[bytes]:
+    part = bytearray()
+    for number, line in enumerate(lines, start=1):
+        content = line.rstrip(b"\r\n")
+        found = _LINE.fullmatch(content)
+        if found:
+            part += bytes.fromhex(found[1].decode())
+        elif content:
+            shown = ascii(content[:80].decode(errors="replace"))
+            raise InvalidInput(f"{path}, line {number}: expected 64 hex digits, alone or before a name as sha256sum writes it, not {shown}")
+        if len(part) >= PART * DIGEST:
+            yield bytes(part)
+            part.clear()
+    if part:
+        yield bytes(part)

@@ -1,0 +1,188 @@
+"""`witnesstree verify`: check a file against its proof. It imports neither web3 nor the metadata store, and opens no connection."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from witnesstree.cli.options import HOME_ENVVAR, answer, json_option, say
+from witnesstree.ledger.clock import format_time
+from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.report import Outcome, Report, Verdict
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.trust import Trust, TrustedRoot
+
+# 1 and 2 are taken: Python and click exit with them when the question was never put.
+EXIT_CODES = {Verdict.VERIFIED: 0, Verdict.FAILED: 3, Verdict.UNDECIDED: 4}
+COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
+VERDICT_COLOURS = {Verdict.VERIFIED: "green", Verdict.FAILED: "red", Verdict.UNDECIDED: "yellow"}
+
+MAX_PEM = 2**20
+"""Bytes in a file of trusted certificates: all the roots that browsers trust take a quarter of that."""
+
+
+@click.command("verify")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--proof", "proof_path", type=click.Path(path_type=Path), help="The proof.  [default: FILE.proof.json]")
+@click.option(
+    "--trust", "pem", multiple=True, type=click.Path(path_type=Path), help="Trust the certificates in this PEM file to vouch for authorities."
+)
+@click.option("--block-hash", "block_hashes", multiple=True, help="Trust this block (0x and 64 hex digits), looked up on an explorer.")
+@click.option("--checkpoint-key", "checkpoint_keys", multiple=True, help="Expect this ledger key: the text, or a file that holds it.")
+@click.option(
+    "--home", type=click.Path(path_type=Path), envvar=HOME_ENVVAR, help="Trust what this ledger's own folder says.  [env: WITNESSTREE_HOME]"
+)
+@click.option(
+    "--require", type=click.Choice(["token", "anchor", "both"]), default="both", show_default=True, help="The witnesses that must be there."
+)
+@json_option
+@click.pass_context
+def verify_command(
+    ctx: click.Context,
+    file: Path,
+    proof_path: Path | None,
+    *,
+    pem: tuple[Path, ...],
+    block_hashes: tuple[str, ...],
+    checkpoint_keys: tuple[str, ...],
+    home: Path | None,
+    require: str,
+    as_json: bool,
+) -> None:
+    r"""Check that FILE is what its proof says it is.
+
+    Reads the file, its proof and what you trust, and never the network. Exits with 0 when everything asked for passed, 3 when something
+    failed, 4 when nothing failed but something could not be decided.
+
+    \b
+    Example:
+        witnesstree verify interview.mp4 --trust authority.pem --block-hash 0x9f3c…
+    """
+    from witnesstree.ledger.digest import digest_file
+    from witnesstree.ledger.verify import Require, verify
+
+    content = read_limited(proof_path or file.with_name(file.name + ".proof.json"))
+    trust = _given_trust(pem, block_hashes, checkpoint_keys)
+    if home:
+        trust |= _trust_of_home(home, content)
+    digest = digest_file(file).digest
+    report = verify(digest, content, trust, datetime.now(UTC), Require(require))
+    if as_json:
+        answer(report_members(report))
+    else:
+        _print(report)
+    ctx.exit(EXIT_CODES[report.verdict])
+
+
+def read_limited(path: Path) -> bytes:
+    """Return a proof file's bytes, and not much more than a proof may have. Raises InvalidInput if it cannot be read."""
+    from witnesstree.ledger.proof import MAX_PROOF
+
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_PROOF + 1)
+    except OSError as error:
+        raise InvalidInput(f"cannot read the proof {path}: {error.strerror}; name it with --proof") from error
+
+
+def report_members(report: Report) -> dict[str, Any]:
+    """Return a report as it is written in JSON."""
+    return {
+        "verdict": report.verdict.value,
+        "assurance": report.assurance.name.lower() if report.assurance else None,
+        "not_before": format_time(report.not_before) if report.not_before else None,
+        "not_after": format_time(report.not_after) if report.not_after else None,
+        "checks": [
+            {"name": check.name, "outcome": check.outcome.value, "reason": check.reason, "required": check.required} for check in report.checks
+        ],
+    }
+
+
+def _given_trust(pem: tuple[Path, ...], block_hashes: tuple[str, ...], checkpoint_keys: tuple[str, ...]) -> Trust:
+    from witnesstree.ledger.note import parse_verifier_key
+    from witnesstree.ledger.trust import Trust, TrustedBlock
+
+    roots = tuple(root for path in pem for root in _read_roots(path))
+    blocks = tuple(TrustedBlock(_parse_hash(text), "its hash was given with --block-hash") for text in block_hashes)
+    keys = tuple(parse_verifier_key(_text_or_file(text)) for text in checkpoint_keys)
+    return Trust(roots, blocks, keys)
+
+
+def _read_roots(path: Path) -> list[TrustedRoot]:
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509 import load_pem_x509_certificates
+
+    from witnesstree.ledger.trust import Assurance, TrustedRoot
+
+    try:
+        with path.open("rb") as file:
+            certificates = load_pem_x509_certificates(file.read(MAX_PEM))
+        return [TrustedRoot(certificate.public_bytes(Encoding.DER), str(path), Assurance.PRIVATE) for certificate in certificates]
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidInput(f"{path} holds no certificates in PEM: {error}") from error
+
+
+def _parse_hash(text: str) -> bytes:
+    try:
+        block_hash = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        block_hash = b""
+    if len(block_hash) != 32:
+        raise InvalidInput(f"a block hash is 0x and 64 hex digits, not {text[:70]!r}")
+    return block_hash
+
+
+def _text_or_file(text: str) -> str:
+    try:
+        if "+" not in text:
+            with Path(text).open(encoding="utf-8") as file:
+                return file.read(4096).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{text[:100]!r} is neither a checkpoint key (name+id+base64) nor a file that holds one") from error
+    return text.strip()
+
+
+def _trust_of_home(home: Path, content: bytes) -> Trust:
+    from witnesstree.anchor.trust import home_trust
+    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.store.home import open_home
+    from witnesstree.ledger.trust import Trust
+
+    opened = open_home(home)
+    try:
+        proof = parse_proof(content)
+    except InvalidInput:
+        return Trust()
+    trust = home_trust(opened, proof)
+    if trust is None:
+        say(f"The proof is not of the ledger in {home}, so nothing there is trusted for it.")
+    return trust or Trust()
+
+
+def _print(report: Report) -> None:
+    width = max(len(check.name) for check in report.checks)
+    for check in report.checks:
+        outcome = click.style(f"{check.outcome.name:7}", fg=COLOURS[check.outcome])
+        click.echo(f"{outcome}  {check.name:{width}}  {check.reason}")
+    colour = VERDICT_COLOURS[report.verdict]
+    click.echo(click.style(report.verdict.name, fg=colour, bold=True) + _meaning(report))
+
+
+def _meaning(report: Report) -> str:
+    if report.verdict is Verdict.FAILED:
+        failed = next(check for check in report.checks if check.outcome is Outcome.FAILED)
+        return f": {failed.reason}"
+    if report.verdict is Verdict.UNDECIDED:
+        unknown = next(check for check in report.checks if check.outcome is Outcome.UNKNOWN and check.required)
+        return f": {unknown.reason}"
+    since = f"not before {format_time(report.not_before)}, " if report.not_before else ""
+    worth = {"LOCAL": "local: it proves nothing to a third party", "PRIVATE": "private", "PUBLIC": "public"}
+    assert report.assurance
+    assert report.not_after
+    return f" ({worth[report.assurance.name]}): sealed {since}not after {format_time(report.not_after)}; the file itself may be older."

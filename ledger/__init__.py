@@ -1,0 +1,1 @@
+"""What is true: computes, and keeps; never talks to a network."""

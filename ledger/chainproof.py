@@ -1,0 +1,302 @@
+"""Proofs of a contract's storage on an EVM chain, from a block header down to one slot: pure functions on bytes.
+
+A block's hash is keccak-256 of its header. The header holds the root of a Merkle-Patricia trie of accounts, an account holds the root of a
+trie of storage slots, and the nodes of both are found by their keccak-256 (Ethereum Yellow Paper, appendices B and D; EIP-1186). So whoever
+trusts a block hash can check a slot without a node of the chain. Whether a block hash is to be trusted is not decided here.
+
+This module alone knows RLP, tries and how the EvidenceAnchor contract lays out its storage. It reads RLP itself, because the usual libraries
+take longer to import than `witnesstree verify` may take to start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from Crypto.Hash import keccak
+
+from witnesstree.ledger.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+CONTRACT_ADDRESS = bytes.fromhex("ba057ee2af1e085044a189adb9b906de08701be1")
+"""Where EvidenceAnchor stands on every chain: the usual CREATE2 deployer put it there, so the address commits to the code that it was made by."""
+CONTRACT_CODE_HASH = bytes.fromhex("abdabcb3f4567c03b696d42c08a0411301f7e4511c2282203b7ca9b32fa10d4b")
+"""keccak-256 of EvidenceAnchor's code as it runs. It takes no constructor arguments, so every chain has the same."""
+
+MAX_HEADER = 2048
+"""Bytes in a block header: Ethereum's have about 640."""
+MIN_FIELDS = 15
+"""Fields in a block header of the first Ethereum release; forks have only ever added more at the end."""
+MAX_NODE = 532
+"""Bytes in a trie node: a branch with 16 links of 33 bytes, no value, and a list head of 3 bytes. No other node is larger."""
+MAX_NODES = 64
+"""Nodes on the way to one value: a key of 32 bytes has 64 nibbles, and each node takes one at least."""
+MAX_INTEGER = 8
+"""Bytes in a block's number or time."""
+
+LINK = 32
+"""Bytes in a link to a node. A node whose RLP is shorter stands in its parent instead of a link (Yellow Paper, appendix D)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a block header says: its own hash, its number, its time (seconds since 1970 UTC) and the root of the state after it."""
+
+    hash: bytes
+    number: int
+    time: int
+    state_root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AnchoredRecord:
+    """What the contract keeps for a root: when (seconds since 1970 UTC) and in which block it came first, and the 20-byte caller."""
+
+    time: int
+    block_number: int
+    submitter: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SlotProof:
+    """What a state proof has shown: the keccak-256 of the contract's code, and its record of the root."""
+
+    code_hash: bytes
+    record: AnchoredRecord
+
+
+def keccak256(data: bytes) -> bytes:
+    """Return the 32-byte Keccak-256 of `data`, as Ethereum uses it: not the SHA3-256 of FIPS 202."""
+    return keccak.new(data=data, digest_bits=256).digest()
+
+
+def parse_header(rlp: bytes) -> Header:
+    """Return what the block header `rlp` says. Fields that later forks added at its end are legal and passed over.
+
+    This proves nothing by itself: the caller compares the hash with one that it trusts.
+
+    Raises InvalidInput if these bytes are no block header.
+    """
+    if len(rlp) > MAX_HEADER:
+        raise InvalidInput(f"a block header has at most {MAX_HEADER} bytes, not {len(rlp)}")
+    fields = _items(rlp, "the block header")
+    if len(fields) < MIN_FIELDS:
+        raise InvalidInput(f"a block header has at least {MIN_FIELDS} fields, not {len(fields)}")
+    # The 4th, 9th and 12th field: Yellow Paper, 4.4.
+    return Header(
+        hash=keccak256(rlp),
+        number=_integer(fields[8], MAX_INTEGER, "the block's number"),
+        time=_integer(fields[11], MAX_INTEGER, "the block's time"),
+        state_root=_hash(fields[3], "the block's state root"),
+    )
+
+
+def record_slot(root: bytes) -> bytes:
+    """Return the 32-byte key of the storage slot that holds the record of `root`: an entry of the mapping at slot 0."""
+    return keccak256(root + bytes(32))
+
+
+def prove_slot(header: Header, contract: bytes, root: bytes, account_proof: Sequence[bytes], storage_proof: Sequence[bytes]) -> SlotProof:
+    """Return what the state of the block `header` holds about `root` at the address `contract`.
+
+    The two proofs are the trie nodes from the root down, as `eth_getProof` gives them (EIP-1186): every node counts, so one too many is
+    refused as well. This does not look whether the header is canonical, nor whether the code is the one that we know: without that, the
+    record means nothing, because another contract can keep anything in that slot.
+
+    Raises InvalidInput if the proofs do not lead there: the account or the slot is absent, a node does not have the hash that its parent
+    names, or these are no such nodes.
+    """
+    account = _items(_value(header.state_root, contract, account_proof, "account"), "the account")
+    if len(account) != 4:
+        raise InvalidInput(f"an account has 4 fields, not {len(account)}")
+    storage_root = _hash(account[2], "the account's storage root")
+    code_hash = _hash(account[3], "the account's code hash")
+    return SlotProof(code_hash, _record(_value(storage_root, record_slot(root), storage_proof, "storage")))
+
+
+def _record(value: bytes) -> AnchoredRecord:
+    """Take apart `submitter << 96 | blockNumber << 48 | time`: the first member of a Solidity struct stands in the lowest bits."""
+    word = _integer(_whole(value, "the slot"), 32, "the slot").to_bytes(32)
+    record = AnchoredRecord(int.from_bytes(word[26:]), int.from_bytes(word[20:26]), word[:20])
+    if not record.time:
+        raise InvalidInput("the slot holds a record without a time")
+    return record
+
+
+# Merkle-Patricia tries (Yellow Paper, appendix D). A path is written as one hex digit for each nibble.
+
+
+def _value(root: bytes, key: bytes, proof: Sequence[bytes], trie: str) -> bytes:
+    """Return the value at keccak-256 of `key` in the trie with this root. Raises InvalidInput if `proof` does not show one."""
+    if len(proof) > MAX_NODES:
+        raise InvalidInput(f"the {trie} proof has {len(proof)} nodes, and no trie is deeper than {MAX_NODES}")
+    path, link = keccak256(key).hex(), root
+    for depth, node in enumerate(proof):
+        where = f"the {trie} proof's node {depth}"
+        _require_node(node, link, depth, where)
+        path, end = _descend(node, path, where)
+        if end.is_leaf:
+            if depth + 1 < len(proof):
+                raise InvalidInput(f"the {trie} proof goes on after {where} has given the value")
+            return end.content
+        link = end.content
+    raise InvalidInput(f"the {trie} proof ends before it reaches a value")
+
+
+def _require_node(node: bytes, link: bytes, depth: int, where: str) -> None:
+    if len(node) > MAX_NODE:
+        raise InvalidInput(f"{where} has {len(node)} bytes, and none has more than {MAX_NODE}")
+    if keccak256(node) != link:
+        raise InvalidInput(f"{where} does not have the hash that {'its parent' if depth else 'the root'} names")
+    if depth and len(node) < LINK:
+        raise InvalidInput(f"{where} is so short that it should stand in its parent")
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where the walk through one node ended: at a value, or at the 32-byte link to the next node."""
+
+    content: bytes
+    is_leaf: bool
+
+
+def _descend(node: bytes, path: str, where: str) -> tuple[str, _End]:
+    """Follow `path` through one node, and through the short nodes that stand in it; return what is left of the path, and the end.
+
+    Each turn either takes a nibble of the path or ends the walk, so it ends.
+    """
+    while True:
+        items = _items(node, where)
+        if len(items) == 2:
+            shared, is_leaf = _compact(items[0], where)
+            if is_leaf:
+                if shared != path:
+                    raise InvalidInput(f"{where} is the leaf of another key: the value is absent")
+                return "", _End(_string(items[1], where), is_leaf=True)
+            if not path.startswith(shared):
+                raise InvalidInput(f"{where} leads to other keys only: the value is absent")
+            child, path = items[1], path[len(shared) :]
+        elif len(items) == 17:
+            if not path:
+                raise InvalidInput(f"{where} is a branch below the end of the key")
+            child, path = items[int(path[0], 16)], path[1:]
+        else:
+            raise InvalidInput(f"{where} has {len(items)} items, and a node has 2 or 17")
+        if not child.is_list:
+            return path, _link(child, where)
+        if len(child.encoded) >= LINK:
+            raise InvalidInput(f"{where} holds a node that is long enough to stand on its own")
+        node = child.encoded
+
+
+def _link(child: _Item, where: str) -> _End:
+    if not child.content:
+        raise InvalidInput(f"{where} leads nowhere: the value is absent")
+    if len(child.content) != LINK:
+        raise InvalidInput(f"{where} has a link of {len(child.content)} bytes, not {LINK}")
+    return _End(child.content, is_leaf=False)
+
+
+def _compact(item: _Item, where: str) -> tuple[str, bool]:
+    """Return the nibbles of a leaf's or an extension's path, and whether it is a leaf's (Yellow Paper, appendix C)."""
+    nibbles = _string(item, where).hex()
+    flag, odd, even = nibbles[:1], nibbles[1:], nibbles[2:]
+    if flag in ("1", "3"):
+        return odd, flag == "3"
+    if flag == "2" or (flag == "0" and even):
+        if nibbles[1] != "0":
+            raise InvalidInput(f"{where} has a padded path that is not padded with zero")
+        return even, flag == "2"
+    raise InvalidInput(f"{where} has a path that is neither a leaf's nor an extension's")
+
+
+# RLP (Yellow Paper, appendix B), in its one canonical spelling.
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A string, or a list whose members are not read yet: its content, and its whole encoding."""
+
+    is_list: bool
+    content: bytes
+    encoded: bytes
+
+
+def _items(rlp: bytes, what: str) -> list[_Item]:
+    """Return the members of the list that `rlp` is; lists among them are not read further, so nothing here nests."""
+    outer = _whole(rlp, what)
+    if not outer.is_list:
+        raise InvalidInput(f"{what} is a string, not a list")
+    try:
+        return list(_members(outer.content))
+    except InvalidInput as error:
+        raise InvalidInput(f"{what} is not RLP: {error}") from None
+
+
+def _whole(rlp: bytes, what: str) -> _Item:
+    """Return the one item that `rlp` is."""
+    try:
+        item = _item(rlp, 0, len(rlp))
+    except InvalidInput as error:
+        raise InvalidInput(f"{what} is not RLP: {error}") from None
+    if len(item.encoded) != len(rlp):
+        raise InvalidInput(f"{what} has bytes after its end")
+    return item
+
+
+def _members(content: bytes) -> Iterator[_Item]:
+    start = 0
+    while start < len(content):
+        item = _item(content, start, len(content))
+        start += len(item.encoded)
+        yield item
+
+
+def _item(rlp: bytes, start: int, limit: int) -> _Item:
+    if start >= limit:
+        raise InvalidInput("nothing where an item belongs")
+    first = rlp[start]
+    if first < 0x80:
+        return _Item(is_list=False, content=rlp[start : start + 1], encoded=rlp[start : start + 1])
+    is_list = first >= 0xC0
+    begin, size = start + 1, first - (0xC0 if is_list else 0x80)
+    if size > 55:
+        begin, size = _long_size(rlp, begin, size - 55, limit)
+    end = begin + size
+    if end > limit:
+        raise InvalidInput("an item that is longer than what holds it")
+    if not is_list and size == 1 and rlp[begin] < 0x80:
+        raise InvalidInput("a head before a byte that stands for itself")
+    return _Item(is_list, rlp[begin:end], rlp[start:end])
+
+
+def _long_size(rlp: bytes, begin: int, digits: int, limit: int) -> tuple[int, int]:
+    end = begin + digits
+    if end > limit:
+        raise InvalidInput("a length that is cut off")
+    size = int.from_bytes(rlp[begin:end])
+    if rlp[begin] == 0 or size <= 55:
+        raise InvalidInput("a length that should be written shorter")
+    return end, size
+
+
+def _string(item: _Item, what: str) -> bytes:
+    if item.is_list:
+        raise InvalidInput(f"{what} has a list where a string belongs")
+    return item.content
+
+
+def _integer(item: _Item, size: int, what: str) -> int:
+    digits = _string(item, what)
+    if len(digits) > size or digits[:1] == b"\0":
+        raise InvalidInput(f"{what} is no integer of at most {size} bytes without leading zeros")
+    return int.from_bytes(digits)
+
+
+def _hash(item: _Item, what: str) -> bytes:
+    digest = _string(item, what)
+    if len(digest) != 32:
+        raise InvalidInput(f"{what} has {len(digest)} bytes, not 32")
+    return digest

@@ -1,0 +1,28 @@
+"""Times as this project writes them: UTC, whole seconds, RFC 3339 with a 'Z'."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from witnesstree.ledger.errors import InvalidInput
+
+_FORM = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
+
+
+def format_time(time: datetime) -> str:
+    """Return `time` as "2026-11-23T03:48:55Z"; a fraction of a second is cut off."""
+    return time.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Return the time that `format_time` wrote.
+
+    Raises InvalidInput for any other text, other spellings of RFC 3339 among them.
+    """
+    try:
+        if not _FORM.fullmatch(text):
+            raise ValueError(text)
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidInput(f"expected a time such as 2026-11-23T03:48:55Z, not {text[:40]!r}") from None

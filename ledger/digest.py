@@ -1,0 +1,101 @@
+"""SHA-256 digests of files: streamed in constant memory, many files side by side, and refused where a file changes meanwhile."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from threading import Event
+from typing import TYPE_CHECKING
+
+from witnesstree.ledger.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
+
+CHUNK = 2**20
+"""Bytes read at a time: large enough that hashing, not reading, takes the time."""
+
+QUEUED = 4
+"""Files handed to each thread in advance, so that a list of a million files does not become a million tasks at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """A file's SHA-256 (32 bytes) and size in bytes, as they were when it was read; `status` tells whether it has changed since."""
+
+    path: Path
+    size: int
+    digest: bytes
+    status: os.stat_result
+
+    def require_unchanged(self) -> None:
+        """Raise InvalidInput if the file is not what it was when it was read."""
+        try:
+            is_same = same_file(self.status, self.path.stat())
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise _changed(self.path)
+
+
+def digest_file(path: Path, advance: Callable[[int], None] | None = None, stop: Event | None = None) -> FileDigest:
+    """Return the digest of the file's bytes. `advance` is told how many bytes each step has read; setting `stop` ends the work early.
+
+    It does not lock the file: a change that leaves size, times and inode as they were goes unseen.
+
+    Raises InvalidInput if it is no regular file, cannot be read, changes meanwhile, or the work was stopped.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidInput(f"{path} is not a regular file: give files, or a folder with -r")
+        with path.open("rb", buffering=0) as file:
+            before = os.fstat(file.fileno())
+            hashed, read, buffer = sha256(), 0, memoryview(bytearray(min(CHUNK, before.st_size + 1)))
+            while count := file.readinto(buffer):
+                if stop and stop.is_set():
+                    raise InvalidInput(f"hashing {path} was stopped")
+                hashed.update(buffer[:count])
+                read += count
+                if advance:
+                    advance(count)
+            if not same_file(before, os.fstat(file.fileno())) or not same_file(before, path.stat()) or read != before.st_size:
+                raise _changed(path)
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+    return FileDigest(path, read, hashed.digest(), before)
+
+
+def _changed(path: Path) -> InvalidInput:
+    return InvalidInput(f"{path} changed while it was read: close the program that writes it, then run the command again")
+
+
+def same_file(before: os.stat_result, after: os.stat_result) -> bool:
+    """Tell whether two looks at a file saw the same inode with the same size and times."""
+    return all(getattr(before, name) == getattr(after, name) for name in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"))
+
+
+def digest_files(paths: Iterable[Path], advance: Callable[[int], None] | None = None, threads: int | None = None) -> Iterator[FileDigest]:
+    """Yield the digest of each file, in the order given, hashing several side by side (hashlib lets go of the interpreter's lock).
+
+    `advance` is called from several threads. Raises InvalidInput for the first file, in order, that has no digest.
+    """
+    threads = threads or os.cpu_count() or 1
+    stop = Event()
+    pending: deque[Future[FileDigest]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="digest") as pool:
+        try:
+            for path in paths:
+                pending.append(pool.submit(digest_file, path, advance, stop))
+                if len(pending) >= threads * QUEUED:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)

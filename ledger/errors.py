@@ -1,0 +1,45 @@
+"""What can go wrong, sorted by what the caller does next.
+
+    WitnesstreeError
+    ├── InvalidInput      fix the input: it is not of the form that was asked for
+    ├── NotFound          ask for something else: it is not here
+    ├── Conflict          wait or reload, then try again: somebody else holds it, or it has changed
+    ├── Unreachable       try again later: nothing answered
+    ├── BadAnswer         neither retry nor believe: something answered, and the answer is wrong
+    ├── Damaged           stop and run `witnesstree fsck`: stored bytes contradict each other
+    └── StorageFailure    make room or mend the disk, then run the same command again
+
+"It does not verify" is not among them: that is a report of named checks (verify.py).
+"""
+
+
+class WitnesstreeError(Exception):
+    """Anything this project raises on purpose; its text is one line that says what to do."""
+
+
+class InvalidInput(WitnesstreeError):
+    """The input is not of the form that was asked for."""
+
+
+class NotFound(WitnesstreeError):
+    """What was asked for is not here."""
+
+
+class Conflict(WitnesstreeError):
+    """Somebody else holds it, or it changed while we looked."""
+
+
+class Unreachable(WitnesstreeError):
+    """An outside service gave no answer."""
+
+
+class BadAnswer(WitnesstreeError):
+    """An outside service gave an answer that must not be believed."""
+
+
+class Damaged(WitnesstreeError):
+    """Stored bytes contradict each other, or themselves."""
+
+
+class StorageFailure(WitnesstreeError):
+    """The disk refused a write or a read."""

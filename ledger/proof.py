@@ -1,0 +1,298 @@
+"""The proof file, `witnesstree-proof/1`: its values, its parser and its writer. docs/proof-format.md specifies it for other languages.
+
+The parser is total: any bytes give a Proof or InvalidInput. It checks form only; whether a proof is true is verify.py's question.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import rfc8785
+
+from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.strictjson import Reader, load
+from witnesstree.ledger.tree import MAX_SIZE
+
+FORMAT = "witnesstree-proof/1"
+
+MAX_PROOF = 4 * 2**20
+"""Bytes in a proof file. A proof with one token and one anchor on Ethereum has about 20 KiB; the rest is room for several of each."""
+MAX_PATH = 64
+"""Hashes in a path: a tree of 2**48 leaves needs 48, a log of 2**53 entries 53."""
+MAX_WITNESSES = 16
+"""Tokens, and likewise anchors, in one proof."""
+MAX_NODES = 64
+"""Nodes in a state proof: a path of 32 bytes has 64 nibbles."""
+MAX_TOKEN = 64 * 1024
+"""Bytes in a token: two to four certificates of 2 KiB are usual."""
+MAX_NODE = 1024
+"""Bytes in a node of a state proof: a full branch has 532."""
+MAX_HEADER = 2048
+"""Bytes in a block header: Ethereum's have about 640."""
+MAX_TEXT = 8192
+"""Characters in a text: a checkpoint with a few cosignatures has about 1,000."""
+MAX_NAME = 1024
+"""Characters in a hint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """Where the digest stands in its batch: `position` among `size` leaves (leaf 0 is the opening record), and the path to `root`."""
+
+    position: int
+    size: int
+    root: bytes
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningProof:
+    """The opening record's text, its path as leaf 0 to the same root, and the RLP header of the block it names, if it names one."""
+
+    record: str
+    path: tuple[bytes, ...]
+    header: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateProof:
+    """What leads from a block header (RLP) to the contract's account and on to one storage slot: the answer of `eth_getProof` (EIP-1186)."""
+
+    header: bytes
+    account: tuple[bytes, ...]
+    storage: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A root in a contract: `contract` has 20 bytes, `transaction` and `block_hash` 32.
+
+    `block_number` and `block_hash` name the final block whose state the proof opens. `transaction` is None where somebody else anchored the
+    root before us; `state` is None where the node gave no state proof.
+    """
+
+    chain_id: int
+    contract: bytes
+    transaction: bytes | None
+    block_number: int
+    block_hash: bytes
+    state: StateProof | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogProof:
+    """The batch statement, its `index` in the ledger log, its path, and the signed checkpoint that the path leads to."""
+
+    statement: str
+    index: int
+    path: tuple[bytes, ...]
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What helps a person and proves nothing: the file's name, size and CID, and links to look things up."""
+
+    name: str | None = None
+    size: int | None = None
+    cid: str | None = None
+    links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Everything needed to verify `digest` (32 bytes). What is not there yet is None or empty."""
+
+    digest: bytes
+    inclusion: Inclusion | None = None
+    opening: OpeningProof | None = None
+    tokens: tuple[bytes, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
+    log: LogProof | None = None
+    hints: Hints = field(default_factory=Hints)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What is not there yet, in words: a proof of an entry whose work is done lacks nothing."""
+        parts = {"inclusion": self.inclusion, "token": self.tokens, "anchor": self.anchors}
+        return tuple(name for name, part in parts.items() if not part)
+
+
+def format_proof(proof: Proof) -> bytes:
+    """Return the proof file's bytes: indented JSON, UTF-8, with a newline at the end."""
+    members = _members_of_proof(proof)
+    members["checksum"] = _checksum(members)
+    return (json.dumps(members, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def parse_proof(content: bytes) -> Proof:
+    """Return the proof that `content` holds. Matches `format_proof`.
+
+    The checksum finds damage, not forgery: whoever can change the file can also write a new checksum.
+
+    Raises InvalidInput for anything else, and says what was expected where.
+    """
+    if len(content) > MAX_PROOF:
+        raise InvalidInput(f"a proof has at most {MAX_PROOF} bytes, this has {len(content)}")
+    document = load("the proof", content)
+    if document.member("format") != FORMAT:
+        document["format"].wrong(f"{FORMAT!r} (a newer witnesstree may read it)")
+    proof = _read_proof(document)
+    members: dict[str, Any] = document.value
+    if members["checksum"] != _checksum({name: value for name, value in members.items() if name != "checksum"}):
+        raise InvalidInput("the proof was damaged or edited after it was written (its checksum does not match): fetch it again")
+    return proof
+
+
+def format_anchor(anchor: Anchor) -> str:
+    """Return an anchor alone as canonical JSON, as the metadata store keeps it."""
+    return rfc8785.dumps(_members_of_anchor(anchor)).decode()
+
+
+def parse_anchor(text: str) -> Anchor:
+    """Return the anchor that `format_anchor` wrote. Raises InvalidInput for anything else."""
+    return _read_anchor(load("the anchor", text.encode()))
+
+
+# Writing
+
+
+def _members_of_proof(proof: Proof) -> dict[str, Any]:
+    members: dict[str, Any] = {"format": FORMAT, "digest": proof.digest.hex()}
+    if proof.inclusion:
+        at = proof.inclusion
+        path = [node.hex() for node in at.path]
+        members["inclusion"] = {"position": at.position, "size": at.size, "root": at.root.hex(), "path": path}
+    if proof.opening:
+        members["opening"] = {"record": proof.opening.record, "path": [node.hex() for node in proof.opening.path]}
+        if proof.opening.header is not None:
+            members["opening"]["header"] = _0x(proof.opening.header)
+    members["tokens"] = [{"token": base64.b64encode(token).decode()} for token in proof.tokens]
+    members["anchors"] = [_members_of_anchor(anchor) for anchor in proof.anchors]
+    if proof.log:
+        members["log"] = {
+            "statement": proof.log.statement,
+            "index": proof.log.index,
+            "path": [node.hex() for node in proof.log.path],
+            "checkpoint": proof.log.checkpoint,
+        }
+    members["hints"] = _members_of_hints(proof.hints)
+    return members
+
+
+def _members_of_anchor(anchor: Anchor) -> dict[str, Any]:
+    members: dict[str, Any] = {"chain_id": anchor.chain_id, "contract": _0x(anchor.contract)}
+    if anchor.transaction is not None:
+        members["transaction"] = _0x(anchor.transaction)
+    members["block"] = {"number": anchor.block_number, "hash": _0x(anchor.block_hash)}
+    if anchor.state:
+        members["state"] = {
+            "header": _0x(anchor.state.header),
+            "account": [_0x(node) for node in anchor.state.account],
+            "storage": [_0x(node) for node in anchor.state.storage],
+        }
+    return members
+
+
+def _members_of_hints(hints: Hints) -> dict[str, Any]:
+    members = {"name": hints.name, "size": hints.size, "cid": hints.cid, "links": list(hints.links) or None}
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _0x(value: bytes) -> str:
+    return "0x" + value.hex()
+
+
+def _checksum(members: dict[str, Any]) -> str:
+    return sha256(rfc8785.dumps(members)).hexdigest()
+
+
+# Reading
+
+
+def _read_proof(value: Reader) -> Proof:
+    value.members("format digest tokens anchors hints checksum", "inclusion opening log")
+    value["checksum"].hex(32)
+    proof = Proof(
+        digest=value["digest"].hex(32),
+        inclusion=value.optional("inclusion", _read_inclusion),
+        opening=value.optional("opening", _read_opening),
+        tokens=value["tokens"].list(_read_token, MAX_WITNESSES),
+        anchors=value["anchors"].list(_read_anchor, MAX_WITNESSES),
+        log=value.optional("log", _read_log),
+        hints=_read_hints(value["hints"]),
+    )
+    if not proof.inclusion and (proof.opening or proof.tokens or proof.anchors or proof.log):
+        raise InvalidInput("the proof has witnesses but no inclusion: without a root there is nothing that they could witness")
+    return proof
+
+
+def _read_inclusion(value: Reader) -> Inclusion:
+    value.members("position size root path")
+    size = value["size"].integer(least=1, most=MAX_SIZE)
+    return Inclusion(position=value["position"].integer(most=size - 1), size=size, root=value["root"].hex(32), path=_read_path(value["path"]))
+
+
+def _read_path(value: Reader) -> tuple[bytes, ...]:
+    return value.list(lambda node: node.hex(32), MAX_PATH)
+
+
+def _read_opening(value: Reader) -> OpeningProof:
+    value.members("record path", "header")
+    return OpeningProof(
+        record=value["record"].text(MAX_TEXT),
+        path=_read_path(value["path"]),
+        header=value.optional("header", lambda header: header.hex(most=MAX_HEADER, prefix="0x")),
+    )
+
+
+def _read_token(value: Reader) -> bytes:
+    value.members("token")
+    return value["token"].base64(MAX_TOKEN)
+
+
+def _read_anchor(value: Reader) -> Anchor:
+    value.members("chain_id contract block", "transaction state")
+    block = value["block"]
+    block.members("number hash")
+    return Anchor(
+        chain_id=value["chain_id"].integer(least=1),
+        contract=value["contract"].hex(20, prefix="0x"),
+        transaction=value.optional("transaction", lambda transaction: transaction.hex(32, prefix="0x")),
+        block_number=block["number"].integer(),
+        block_hash=block["hash"].hex(32, prefix="0x"),
+        state=value.optional("state", _read_state),
+    )
+
+
+def _read_state(value: Reader) -> StateProof:
+    value.members("header account storage")
+
+    def nodes(value: Reader) -> tuple[bytes, ...]:
+        return value.list(lambda node: node.hex(most=MAX_NODE, prefix="0x"), MAX_NODES)
+
+    return StateProof(header=value["header"].hex(most=MAX_HEADER, prefix="0x"), account=nodes(value["account"]), storage=nodes(value["storage"]))
+
+
+def _read_log(value: Reader) -> LogProof:
+    value.members("statement index path checkpoint")
+    return LogProof(
+        statement=value["statement"].text(MAX_TEXT),
+        index=value["index"].integer(),
+        path=_read_path(value["path"]),
+        checkpoint=value["checkpoint"].text(MAX_TEXT),
+    )
+
+
+def _read_hints(value: Reader) -> Hints:
+    value.members("", "name size cid links")
+    return Hints(
+        name=value.optional("name", lambda name: name.text(MAX_NAME)),
+        size=value.optional("size", lambda size: size.integer()),
+        cid=value.optional("cid", lambda cid: cid.text(MAX_NAME)),
+        links=value.optional("links", lambda links: links.list(lambda link: link.text(MAX_NAME), 4 * MAX_WITNESSES)) or (),
+    )

@@ -1,0 +1,331 @@
+"""Sealing: entries come in durably, batches close, and each root gets its token and its anchor, once.
+
+A batch goes through these states, and a crash between any two of them is mended by simply doing the next step:
+
+    open       takes entries                            submit: digests on disk, then the count in the metadata store
+    frozen     takes no more                            freeze: one row
+    sealed     tree, index, statement, checkpoint, jobs files on disk first, then one transaction; made again, they are the same bytes
+    witnessed  every job done                           a token, or a stored transaction, then an anchor: one transaction each
+
+No step is undone, and recovery has no code of its own: the next command finds what is left and does it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.log import added_nodes, leaf_hash, log_root, prove_inclusion
+from witnesstree.ledger.note import Checkpoint, sign_checkpoint
+from witnesstree.ledger.opening import BlockName, Opening, format_opening, opening_digest
+from witnesstree.ledger.proof import Inclusion, LogProof, OpeningProof, Proof, format_anchor, parse_anchor
+from witnesstree.ledger.statement import Statement, format_statement
+from witnesstree.ledger.store.index import find_in_run, write_run
+from witnesstree.ledger.store.metadata import BatchState, JobKind, OpenBatch, SealedBatch
+from witnesstree.ledger.tree import NODE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime, timedelta
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from witnesstree.ledger.ports import Authority, Block, Chain
+    from witnesstree.ledger.store.batches import BatchFiles
+    from witnesstree.ledger.store.home import Home
+    from witnesstree.ledger.store.metadata import Job, Metadata, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a batch closes by itself: with so many entries, or so old when the next entry comes. `patience`: seconds to wait for a lock."""
+
+    entries: int
+    age: timedelta
+    patience: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`count` entries of a batch, from position `first` on."""
+
+    batch: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Given once the entries are on disk: which ledger took them, when, and where they stand, in the order of the submission."""
+
+    origin: str
+    received: datetime
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a digest stands: a batch and a position in it. `is_sealed` is False while the batch is not."""
+
+    batch: int
+    position: int
+    is_sealed: bool
+
+
+class Ledger:
+    """One ledger in its home. Several processes may use one home at once: what must not happen twice is held by locks."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        key: Ed25519PrivateKey,
+        metadata: Metadata,
+        files: BatchFiles,
+        authorities: Mapping[str, Authority],
+        chains: Mapping[str, Chain],
+        clock: Callable[[], datetime],
+        limits: Limits,
+    ) -> None:
+        self.home = home
+        self.metadata = metadata
+        self.files = files
+        self._key = key
+        self._authorities = authorities
+        self._chains = chains
+        self._clock = clock
+        self._limits = limits
+
+    def _now(self) -> datetime:
+        """Return the time in whole seconds, as records and statements write it."""
+        return self._clock().replace(microsecond=0)
+
+    # Taking entries
+
+    def submit(self, packed: bytes) -> Receipt:
+        """Take packed digests as entries of the open batch, opening one where there is none. On return they are on disk.
+
+        However many digests are handed in, the disk is waited for once a batch: gather what comes in before calling. A submission larger
+        than what a batch may hold goes on in the next one.
+
+        Raises InvalidInput if `packed` is no whole number of digests, or none; StorageFailure if the disk refuses: then no receipt exists and
+        nothing counts.
+        """
+        if not packed or len(packed) % NODE:
+            raise InvalidInput(f"a submission is one or more digests of {NODE} bytes each, not {len(packed)} bytes")
+        spans = []
+        while packed:
+            span = self._append(packed)
+            spans.append(span)
+            packed = packed[span.count * NODE :]
+        return Receipt(self.home.origin, self._now(), tuple(spans))
+
+    def _append(self, packed: bytes) -> Span:
+        """Append as many digests as the open batch still takes."""
+        now = self._now()
+        with self.metadata.read() as transaction:
+            must_open = self._taking(transaction, now) is None
+        # Asked before the transaction, because a chain may be slow and other submissions wait for the lock.
+        block = self._recent_block() if must_open else None
+        with self.metadata.write() as transaction:
+            batch = self._taking(transaction, now)
+            if batch is None:
+                if full := _current(transaction):
+                    transaction.freeze(full.sequence)
+                batch = self._open_batch(transaction, now, block if must_open else self._recent_block())
+            # Leaf 0 is the opening record. It is written with the first entries, so that no batch is ever on disk without it.
+            leading = b"" if batch.count else opening_digest(batch.opening)
+            room = packed[: (self._limits.entries + 1 - max(batch.count, 1)) * NODE]
+            # A crash before the count is raised leaves bytes that the next append overwrites: they were never acknowledged.
+            self.files.append(batch.sequence, batch.count, leading + room)
+            count = batch.count + len(leading + room) // NODE
+            transaction.set_count(batch.sequence, count, crc32(leading + room, batch.crc32))
+        return Span(batch.sequence, count - len(room) // NODE, len(room) // NODE)
+
+    def _taking(self, transaction: Transaction, now: datetime) -> OpenBatch | None:
+        """Return the batch that takes the next entry: the open one, unless it is full or due."""
+        batch = _current(transaction)
+        return batch if batch and batch.count <= self._limits.entries and now - batch.opened < self._limits.age else None
+
+    def _open_batch(self, transaction: Transaction, now: datetime, block: Block | None) -> OpenBatch:
+        sequence = transaction.next_sequence()
+        opening = Opening(
+            origin=self.home.origin,
+            batch=sequence,
+            checkpoint=opening_digest(transaction.checkpoint()),
+            opened=now,
+            block=BlockName(block.chain_id, block.number, block.hash) if block else None,
+        )
+        batch = OpenBatch(sequence, BatchState.OPEN, now, format_opening(opening), block.header if block else None, count=0, crc32=0)
+        transaction.open_batch(batch)
+        return batch
+
+    def _recent_block(self) -> Block | None:
+        """Return a recent block of the first chain that answers. A chain that is down must not stop a submission: the record then names none."""
+        for chain in self._chains.values():
+            try:
+                return chain.recent_block()
+            except (Unreachable, BadAnswer):
+                continue
+        return None
+
+    # Closing
+
+    def close(self) -> list[int]:
+        """Seal every batch that has entries, and return their sequence numbers. Where another process seals one, wait for it."""
+        with self.metadata.write() as transaction:
+            if batch := _current(transaction):
+                transaction.freeze(batch.sequence)
+            frozen = [batch for batch in transaction.open_batches() if batch.state is BatchState.FROZEN]
+        for batch in frozen:
+            with self.home.lock("seal", self._limits.patience):
+                self._seal(batch)
+        return [batch.sequence for batch in frozen]
+
+    def _seal(self, batch: OpenBatch) -> None:
+        with self.metadata.read() as transaction:
+            if transaction.batch(batch.sequence):
+                return
+        if self.files.checksum(batch.sequence, batch.count) != batch.crc32:
+            path = self.files.digests_path(batch.sequence)
+            raise Damaged(f"{path} does not hold the entries that were acknowledged: restore it from a backup; this batch cannot be sealed")
+        # Tree and index are on disk before the transaction that makes them count. A crash here means that they are written again.
+        root = self.files.seal(batch.sequence, batch.count)
+        write_run(self.files.index_path(batch.sequence), self.files.digests_path(batch.sequence), batch.count)
+        closed = self._now()
+        statement = format_statement(Statement(self.home.origin, batch.sequence, batch.count, root, batch.opened, closed))
+        jobs = [(JobKind.STAMP, name) for name in self._authorities] + [(JobKind.ANCHOR, name) for name in self._chains]
+        with self.metadata.write() as transaction:
+            index = transaction.batch_count()
+            nodes = added_nodes(index, leaf_hash(statement.encode()), transaction.log_node)
+            added = {(level, position): node for level, position, node in nodes}
+            log = log_root(index + 1, lambda level, position: added.get((level, position)) or transaction.log_node(level, position))
+            checkpoint = sign_checkpoint(Checkpoint(self.home.origin, index + 1, log), self._key)
+            sealed = SealedBatch(batch.sequence, batch.count, root, closed, batch.opening, batch.header, index, statement)
+            transaction.seal(sealed, nodes, checkpoint, jobs)
+
+    # Witnesses
+
+    def work(self, advance: Callable[[Job, str | None], None] | None = None) -> list[Job]:
+        """Try every unfinished job once, and return those still unfinished. `advance` is told each job and its error, if it had one.
+
+        One process at a time does this: the others wait, then find the jobs done.
+
+        Raises Conflict if another process works for longer than the patience that was set.
+        """
+        with self.home.lock("work", self._limits.patience):
+            for job in self.unfinished_jobs():
+                error = self._try(job)
+                if advance:
+                    advance(job, error)
+            return self.unfinished_jobs()
+
+    def unfinished_jobs(self) -> list[Job]:
+        """Return what waits for an authority or a chain."""
+        with self.metadata.read() as transaction:
+            return transaction.unfinished_jobs()
+
+    def _try(self, job: Job) -> str | None:
+        try:
+            (self._stamp if job.kind is JobKind.STAMP else self._anchor)(job, self.batch(job.sequence).root)
+        except KeyError:
+            error = f"no {job.target} is configured any more"
+        except (Unreachable, BadAnswer) as failure:
+            error = str(failure)
+        else:
+            return None
+        with self.metadata.write() as transaction:
+            transaction.note_failure(job, error)
+        return error
+
+    def _stamp(self, job: Job, root: bytes) -> None:
+        # A crash between the answer and the commit costs a second token; the first is forgotten, and nothing refers to it.
+        token = self._authorities[job.target].stamp(root)
+        with self.metadata.write() as transaction:
+            transaction.finish_stamp(job, token)
+
+    def _anchor(self, job: Job, root: bytes) -> None:
+        chain = self._chains[job.target]
+        signed = job.transaction
+        if not chain.is_anchored(root):
+            signed = signed or self._sign(job, chain, root)
+            try:
+                chain.send(signed)
+            except Conflict:
+                signed = self._sign(job, chain, root)
+                chain.send(signed)
+        anchor = chain.collect(root, signed)
+        if anchor is None:
+            raise Unreachable(f"the root of batch {job.sequence} is not in a final block of {job.target} yet")
+        with self.metadata.write() as transaction:
+            transaction.finish_anchor(job, format_anchor(anchor))
+
+    def _sign(self, job: Job, chain: Chain, root: bytes) -> bytes:
+        signed = chain.sign(root)
+        # Stored before it is sent: after a crash the same transaction is sent again, so the root is never paid for twice.
+        with self.metadata.write() as transaction:
+            transaction.store_transaction(job, signed)
+        return signed
+
+    # Asking
+
+    def batch(self, sequence: int) -> SealedBatch:
+        """Return a sealed batch. Raises NotFound if there is none of this number."""
+        with self.metadata.read() as transaction:
+            batch = transaction.batch(sequence)
+        if batch is None:
+            raise NotFound(f"batch {sequence} is not sealed: `witnesstree status` lists what is there")
+        return batch
+
+    def entries(self, digest: bytes, batch: int | None = None) -> Iterator[Entry]:
+        """Yield where `digest` stands, earliest first: in every batch, or in one."""
+        with self.metadata.read() as transaction:
+            sealed = [(found.sequence, found.count) for found in transaction.batches(batch or 0)]
+            unsealed = transaction.open_batches()
+        for sequence, _count in sealed:
+            if batch in (None, sequence):
+                for position in find_in_run(self.files.index_path(sequence), digest):
+                    if self.files.digest_at(sequence, position) == digest:
+                        yield Entry(sequence, position, is_sealed=True)
+        for waiting in unsealed:
+            if batch in (None, waiting.sequence) and waiting.count:
+                for position in self.files.scan(waiting.sequence, waiting.count, digest):
+                    yield Entry(waiting.sequence, position, is_sealed=False)
+
+    def proof(self, digest: bytes, batch: int | None = None) -> Proof:
+        """Return the proof of `digest` as it stands now: of its earliest entry, or of its first one in `batch`. What is not there yet is left out.
+
+        Raises NotFound if the digest has no such entry.
+        """
+        entry = next(self.entries(digest, batch), None)
+        if entry is None:
+            where = "this ledger" if batch is None else f"batch {batch}"
+            raise NotFound(f"{digest.hex()} is not in {where}: seal the file first, or ask another ledger")
+        return self.proof_of(digest, entry)
+
+    def proof_of(self, digest: bytes, entry: Entry) -> Proof:
+        """Return the proof of one entry as it stands now."""
+        if not entry.is_sealed:
+            return Proof(digest)
+        with self.metadata.read() as transaction:
+            batch = transaction.batch(entry.batch)
+            if batch is None:
+                raise Damaged(f"batch {entry.batch} has vanished; run `witnesstree fsck`")
+            tokens = tuple(token for _, token in transaction.tokens(batch.sequence))
+            anchors = tuple(parse_anchor(anchor) for _, anchor in transaction.anchors(batch.sequence))
+            checkpoint = transaction.checkpoint(batch.log_index + 1)
+            path = prove_inclusion(batch.log_index, batch.log_index + 1, transaction.log_node)
+        return Proof(
+            digest=digest,
+            inclusion=Inclusion(entry.position, batch.count, batch.root, self.files.path(batch.sequence, entry.position, batch.count)),
+            opening=OpeningProof(batch.opening, self.files.path(batch.sequence, 0, batch.count), batch.header),
+            tokens=tokens,
+            anchors=anchors,
+            log=LogProof(batch.statement, batch.log_index, tuple(path), checkpoint),
+        )
+
+
+def _current(transaction: Transaction) -> OpenBatch | None:
+    return next((batch for batch in transaction.open_batches() if batch.state is BatchState.OPEN), None)

@@ -1,0 +1,1 @@
+"""The ledger on disk: metadata in SQLite, batches and their trees as files."""

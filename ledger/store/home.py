@@ -1,0 +1,196 @@
+"""The home folder of a ledger: where each part stands, and how a home comes into being all at once.
+
+home.json      format and origin; written into a home before the home gets its name
+ledger.db      metadata (metadata.py)
+batches/       digests, trees, indexes (batches.py, index.py)
+keys/          ledger.pem: the checkpoint key, readable by its owner only; ledger.vkey: its public half
+authority/     the embedded time-stamping authority
+chain/         the embedded chain
+ipfs/          the embedded block store
+work.lock      held by the one process that works off the outbox
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.log import EMPTY_ROOT
+from witnesstree.ledger.note import Checkpoint, VerifierKey, format_verifier_key, parse_verifier_key, require_name, sign_checkpoint
+from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
+from witnesstree.ledger.store.metadata import Metadata
+from witnesstree.ledger.strictjson import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FORMAT = "witnesstree-home/1"
+_MAX_FILE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An existing home: its folder and its ledger's origin."""
+
+    folder: Path
+    origin: str
+
+    @property
+    def database(self) -> Path:
+        """The metadata store."""
+        return self.folder / "ledger.db"
+
+    @property
+    def batches(self) -> Path:
+        """The batches' folder."""
+        return self.folder / "batches"
+
+    @property
+    def authority(self) -> Path:
+        """The embedded authority's folder."""
+        return self.folder / "authority"
+
+    @property
+    def chain(self) -> Path:
+        """The embedded chain's folder."""
+        return self.folder / "chain"
+
+    @property
+    def ipfs(self) -> Path:
+        """The embedded block store's folder."""
+        return self.folder / "ipfs"
+
+    def private_key(self) -> Ed25519PrivateKey:
+        """Return the key that signs checkpoints. Raises Damaged if it is missing or not the one that the home publishes."""
+        path = self.folder / "keys" / "ledger.pem"
+        try:
+            key = load_pem_private_key(path.read_bytes(), password=None)
+        except (OSError, ValueError, TypeError) as error:
+            raise Damaged(f"{path} cannot be read as the ledger's key: restore it from a backup") from error
+        if not isinstance(key, Ed25519PrivateKey) or key.public_key().public_bytes_raw() != self.verifier_key().public_key:
+            raise Damaged(f"{path} is not the key of {path.with_suffix('.vkey')}: restore both from a backup")
+        return key
+
+    def verifier_key(self) -> VerifierKey:
+        """Return the public half, as anyone may have it. Raises Damaged if it is missing."""
+        path = self.folder / "keys" / "ledger.vkey"
+        try:
+            return parse_verifier_key(path.read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError, InvalidInput) as error:
+            raise Damaged(f"{path} cannot be read as the ledger's public key: restore it from a backup") from error
+
+    @contextmanager
+    def lock(self, name: str, patience: float) -> Iterator[None]:
+        """Hold one of the home's named locks while the block runs; it is let go even by a killed process.
+
+        Raises Conflict if another process holds it for `patience` seconds.
+        """
+        path = self.folder / f"{name}.lock"
+        with storage_errors(path), path.open("a+") as file:
+            deadline = time.monotonic() + patience
+            while not _try_lock(file.fileno()):
+                if time.monotonic() > deadline:
+                    file.seek(0)
+                    holder = file.read(20).strip() or "unknown"
+                    raise Conflict(f"{path} is held by another process (pid {holder}): let it finish, then run the command again")
+                time.sleep(0.05)
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def create_home(folder: Path, origin: str, furnish: Callable[[Home], None]) -> Home:
+    """Make a home at `folder`, which must be absent or empty, and return it.
+
+    It is built under another name and gets its own in one step, so that a crash leaves no half-made home. `furnish` fills in the embedded
+    parts.
+
+    Raises Conflict if a home is there already, InvalidInput if something else is, StorageFailure if the disk refuses.
+    """
+    require_name(origin)
+    folder = folder.absolute()
+    if (folder / "home.json").exists():
+        raise Conflict(f"{folder} holds a ledger already: use it, or name another folder with --home")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInput(f"{folder} is not empty and holds no ledger: name a new folder with --home")
+    building = folder.with_name(f".{folder.name}.half-made")
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+            if not _try_lock(lock.fileno()):
+                raise Conflict(f"another process is making a ledger at {folder}: let it finish")
+            try:
+                if building.exists():
+                    shutil.rmtree(building)
+                _build(building, origin, furnish)
+                building.replace(folder)
+                sync_folder(folder.parent)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+                Path(lock.name).unlink(missing_ok=True)
+    return Home(folder, origin)
+
+
+def _build(folder: Path, origin: str, furnish: Callable[[Home], None]) -> None:
+    home = Home(folder, origin)
+    for part in (folder, folder / "keys", home.batches, home.authority, home.chain, home.ipfs):
+        part.mkdir(mode=0o700)
+    key = Ed25519PrivateKey.generate()
+    write_file(folder / "keys" / "ledger.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    write_file(folder / "keys" / "ledger.vkey", (format_verifier_key(VerifierKey(origin, key.public_key().public_bytes_raw())) + "\n").encode())
+    Metadata.create(home.database, origin, sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), key)).close()
+    furnish(home)
+    write_file(folder / "home.json", (json.dumps({"format": FORMAT, "origin": origin}, indent=1) + "\n").encode())
+
+
+def open_home(folder: Path) -> Home:
+    """Return the home at `folder`.
+
+    Raises NotFound if there is none, Damaged if it is incomplete, InvalidInput if a newer version made it.
+    """
+    folder = folder.absolute()
+    marker = folder / "home.json"
+    try:
+        content = marker.read_bytes()[:_MAX_FILE]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if (folder / "ledger.db").exists():
+            raise Damaged(f"{folder} is an incomplete ledger (no home.json): restore it from a backup, or remove it") from error
+        raise NotFound(f"{folder} holds no ledger: make one with `witnesstree init`, or name another with --home") from error
+    except OSError as error:
+        raise StorageFailure(f"cannot read {marker}: {error.strerror}") from error
+    try:
+        value = load(str(marker), content)
+        if value.member("format") != FORMAT:
+            value["format"].wrong(f"{FORMAT!r}; a home of a newer version needs a newer witnesstree")
+        value.members("format origin")
+        origin = value["origin"].text(255)
+        require_name(origin)
+    except InvalidInput as error:
+        if '"witnesstree-home/' in content.decode(errors="replace"):
+            raise
+        raise Damaged(f"{marker} is damaged: {error}; restore it from a backup") from error
+    home = Home(folder, origin)
+    for part in (home.database, home.batches, folder / "keys"):
+        if not part.exists():
+            raise Damaged(f"{folder} is an incomplete ledger ({part.name} is missing): restore it from a backup")
+    return home
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,56 @@
+"""What a verifier trusts, as plain values: nothing here is ever taken from a proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.note import VerifierKey
+
+
+class Assurance(IntEnum):
+    """What a passed verification is worth to a third party; the weakest witness that counted decides."""
+
+    LOCAL = 1
+    PRIVATE = 2
+    PUBLIC = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedRoot:
+    """A certificate (DER) that a chain of time-stamping certificates may end in, and where the trust in it comes from."""
+
+    certificate: bytes
+    source: str
+    assurance: Assurance
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedBlock:
+    """The 32-byte hash of a block that is known to be part of its chain, and how it is known.
+
+    A pinned block is only a hash. Where the chain itself was asked, `chain_id` and `number` say for what: another hash there is then wrong.
+    """
+
+    hash: bytes
+    source: str
+    chain_id: int | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Everything that a verifier brings along. Empty, it trusts nobody, and most checks stay unknown.
+
+    `checkpoint_keys` are those that the verifier expects: where there are any, one of them must have signed.
+    """
+
+    roots: tuple[TrustedRoot, ...] = ()
+    blocks: tuple[TrustedBlock, ...] = ()
+    checkpoint_keys: tuple[VerifierKey, ...] = ()
+
+    def __or__(self, other: Trust) -> Trust:
+        """Return the trust of both."""
+        return Trust(self.roots + other.roots, self.blocks + other.blocks, self.checkpoint_keys + other.checkpoint_keys)

@@ -1,0 +1,329 @@
+"""Verification: a pure function of a digest, a proof, the verifier's own trust, and the time. It reads no file and asks nobody.
+
+Its steps, each one or more named checks:
+
+    1  proof               the proof parses
+    2  digest              the digest is the one that the proof is for
+    3  inclusion           the path leads to the root, with exactly the length that its position demands
+    4  tokens[i].…         imprint, signer, signature and chain of each timestamp token (token.py)
+    5  anchors[i].…        from a block header, known to be canonical, through account and storage proof to the root's slot (chainproof.py)
+    6  opening…            the opening record leads to the same root, and so does the block it names to a time
+    7  log.…               the batch statement says the same, is in the ledger log, and its checkpoint is signed by the expected key
+    8  window              the times that came out of this agree with each other and with the clock
+
+A check is FAILED where something is wrong, UNKNOWN where something is missing or beyond what the verifier trusts. UNKNOWN never counts as
+passed. Nothing in a proof can lower what is asked of it: which witnesses must be there is `Require`, and trust comes from the verifier alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, parse_header, prove_slot
+from witnesstree.ledger.chains import known_chain
+from witnesstree.ledger.clock import format_time
+from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.log import check_inclusion, leaf_hash
+from witnesstree.ledger.note import check_checkpoint, parse_checkpoint, parse_note
+from witnesstree.ledger.opening import Opening, opening_digest, parse_opening
+from witnesstree.ledger.proof import parse_proof
+from witnesstree.ledger.report import Check, Outcome, Report
+from witnesstree.ledger.statement import parse_statement
+from witnesstree.ledger.token import judge_token
+from witnesstree.ledger.tree import root_from_path
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.chainproof import Header
+    from witnesstree.ledger.proof import Anchor, LogProof, OpeningProof, Proof
+    from witnesstree.ledger.trust import Assurance, Trust
+
+SKEW = timedelta(minutes=10)
+"""How far the clocks of witnesses, and the verifier's own, may differ before their times count as a contradiction."""
+
+
+class Require(StrEnum):
+    """Which witnesses must be there. This is the verifier's policy, never the proof's own word."""
+
+    TOKEN = "token"  # noqa: S105 - no password
+    ANCHOR = "anchor"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class _Witness:
+    """The checks of one token or anchor, and what it proves if all of them passed."""
+
+    checks: list[Check]
+    not_after: datetime | None = None
+    assurance: Assurance | None = None
+
+    @property
+    def has_passed(self) -> bool:
+        return all(check.outcome is Outcome.PASSED for check in self.checks)
+
+
+def verify(digest: bytes, content: bytes, trust: Trust, now: datetime, require: Require = Require.BOTH) -> Report:
+    """Return what `content`, the bytes of a proof file, proves about the 32-byte SHA-256 `digest`. Never raises, whatever `content` is."""
+    # 1. The proof parses.
+    try:
+        proof = parse_proof(content)
+    except InvalidInput as error:
+        return Report((_failed("proof", f"This is no proof that can be read: {error}."),))
+    checks = [_passed("proof", "It is a proof file of format witnesstree-proof/1, and undamaged.")]
+    # 2. The digest is the file's.
+    checks.append(_judge_digest(digest, proof))
+    # 3. The path leads to the root. Without a root there is nothing that a witness could speak of.
+    if proof.inclusion is None:
+        reason = "The batch was not sealed yet when this proof was fetched: fetch it again with `witnesstree proof`."
+        return Report((*checks, _unknown("inclusion", reason)))
+    root = proof.inclusion.root
+    checks.append(_judge_path("inclusion", proof.digest, proof, proof.inclusion.position, proof.inclusion.path))
+    # 4. Each token; 5. each anchor.
+    tokens = [_judge_token(f"tokens[{i}]", token, root, trust) for i, token in enumerate(proof.tokens)]
+    anchors = [_judge_anchor(f"anchors[{i}]", anchor, root, trust) for i, anchor in enumerate(proof.anchors)]
+    checks += _weigh("tokens", "timestamp token", tokens, is_required=require is not Require.ANCHOR)
+    checks += _weigh("anchors", "anchor", anchors, is_required=require is not Require.TOKEN)
+    # 6. The opening record leads to the same root.
+    opening, not_before, found = _judge_opening(proof, trust)
+    checks += found
+    # 7. The statement is in the log, and the checkpoint is signed by the expected key.
+    checks += _judge_log(proof, opening, trust)
+    # 8. The times agree.
+    passed = [witness for witness in (*tokens, *anchors) if witness.has_passed]
+    not_after = min((witness.not_after for witness in passed if witness.not_after), default=None)
+    checks += _judge_window(not_before, not_after, now)
+    worth = [_best(tokens), _best(anchors)] if require is Require.BOTH else [_best(tokens if require is Require.TOKEN else anchors)]
+    report = Report(tuple(checks), min((value for value in worth if value is not None), default=None), not_before, not_after)
+    return report if report.is_verified else replace(report, assurance=None)
+
+
+def _judge_digest(digest: bytes, proof: Proof) -> Check:
+    if digest == proof.digest:
+        return _passed("digest", f"The file's SHA-256 is {digest.hex()}, which this proof is for.")
+    reason = f"The file's SHA-256 is {digest.hex()}, but this proof is for {proof.digest.hex()}: the file was altered, or it is another file."
+    return _failed("digest", reason)
+
+
+def _judge_path(name: str, leaf: bytes, proof: Proof, position: int, path: tuple[bytes, ...]) -> Check:
+    assert proof.inclusion
+    size, root = proof.inclusion.size, proof.inclusion.root
+    try:
+        implied = root_from_path(leaf, position, size, path)
+    except InvalidInput as error:
+        return _failed(name, f"The path cannot be one of this batch: {error}.")
+    if implied != root:
+        return _failed(name, f"The path leads from position {position} to {implied.hex()}, not to the batch's root {root.hex()}.")
+    return _passed(name, f"{len(path)} hashes lead from position {position} of {size} to the batch's root {root.hex()}.")
+
+
+# 4. Tokens
+
+
+def _judge_token(place: str, token: bytes, root: bytes, trust: Trust) -> _Witness:
+    judgement = judge_token(token, root, trust.roots)
+    checks = [replace(check, name=f"{place}.{check.name.removeprefix('token.')}") for check in judgement.checks]
+    if judgement.token is None:
+        return _Witness(checks)
+    try:
+        not_after = judgement.token.gen_time + judgement.token.accuracy
+    except OverflowError:
+        not_after = datetime.max.replace(tzinfo=UTC)
+    return _Witness(checks, not_after, judgement.assurance)
+
+
+def _weigh(name: str, kind: str, witnesses: list[_Witness], *, is_required: bool) -> list[Check]:
+    """Return the checks of all witnesses of one kind: one that passes whole is enough, and beside it no UNKNOWN of another one counts."""
+    if not witnesses:
+        return [_unknown(name, f"The proof has no {kind}: fetch it again later with `witnesstree proof`.", required=is_required)]
+    is_required = is_required and not any(witness.has_passed for witness in witnesses)
+    return [replace(check, required=is_required or check.outcome is not Outcome.UNKNOWN) for witness in witnesses for check in witness.checks]
+
+
+def _best(witnesses: list[_Witness]) -> Assurance | None:
+    return max((witness.assurance for witness in witnesses if witness.has_passed and witness.assurance is not None), default=None)
+
+
+# 5. Anchors
+
+
+def _judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> _Witness:
+    chain = known_chain(anchor.chain_id)
+    canonical = _judge_canonical(f"{place}.canonical", anchor.chain_id, anchor.block_number, anchor.block_hash, trust)
+    if anchor.state is None:
+        reason = f"The proof holds no state proof, because the node gave none: look the root up in the contract on {chain.name}."
+        return _Witness([_unknown(f"{place}.state", reason), canonical])
+    header, block = _judge_header(f"{place}.block", anchor.state.header, anchor.block_hash, anchor.block_number)
+    if header is None:
+        return _Witness([block, canonical])
+    try:
+        slot = prove_slot(header, anchor.contract, root, anchor.state.account, anchor.state.storage)
+    except InvalidInput as error:
+        reason = f"The state proof does not lead from block {header.number} to the root's slot in the contract: {error}."
+        return _Witness([block, _failed(f"{place}.state", reason), canonical])
+    anchored, record = _time(slot.record.time), slot.record
+    reason = f"The state of block {header.number} holds this root in contract 0x{anchor.contract.hex()}, anchored in block {record.block_number}."
+    checks = [block, _passed(f"{place}.state", reason)]
+    if slot.code_hash != CONTRACT_CODE_HASH:
+        reason = f"The code at 0x{anchor.contract.hex()} is not EvidenceAnchor: what it keeps in that slot means nothing."
+        return _Witness([*checks, _failed(f"{place}.contract", reason), canonical])
+    if record.block_number > header.number or record.time > header.time:
+        reason = f"The slot names block {record.block_number}, which is later than block {header.number} that it is said to stand in."
+        return _Witness([*checks, _failed(f"{place}.contract", reason), canonical])
+    if anchor.contract == CONTRACT_ADDRESS:
+        reason = f"The contract is EvidenceAnchor at its one address; it first saw the root at {format_time(anchored)}."
+    else:
+        # Its creator could have written slots before the code was in place, so only the block itself is believed, not the time in the slot.
+        anchored = _time(header.time)
+        reason = f"The contract runs EvidenceAnchor's code at another address, so only its block's own time counts: {format_time(anchored)}."
+    return _Witness([*checks, _passed(f"{place}.contract", reason), canonical], anchored, chain.assurance)
+
+
+def _judge_header(name: str, rlp: bytes, block_hash: bytes, number: int) -> tuple[Header | None, Check]:
+    try:
+        header = parse_header(rlp)
+    except InvalidInput as error:
+        return None, _failed(name, f"The block header cannot be read: {error}.")
+    if header.hash != block_hash or header.number != number:
+        reason = f"The header is that of block {header.number} with hash 0x{header.hash.hex()}, not of block {number} with 0x{block_hash.hex()}."
+        return None, _failed(name, reason)
+    return header, _passed(name, f"The header of block {number} has the hash 0x{block_hash.hex()}.")
+
+
+def _judge_canonical(name: str, chain_id: int, number: int, block_hash: bytes, trust: Trust) -> Check:
+    """Judge whether a block is part of its chain, which no proof can say of itself."""
+    chain = known_chain(chain_id)
+    for block in trust.blocks:
+        if block.chain_id in (None, chain_id) and block.number in (None, number) and block.hash == block_hash:
+            return _passed(name, f"Block {number} is part of {chain.name}: {block.source}.")
+    for block in trust.blocks:
+        if (block.chain_id, block.number) == (chain_id, number):
+            return _failed(name, f"Block {number} of {chain.name} has the hash 0x{block.hash.hex()}, not 0x{block_hash.hex()}: {block.source}.")
+    where = f"on {chain.explorer}/block/{number}" if chain.explorer else f"with a node of {chain.name}, or with --home if it is your own"
+    reason = f"Whether block {number} is part of {chain.name} cannot be seen offline: compare its hash 0x{block_hash.hex()} {where}"
+    return _unknown(name, f"{reason}{', then give it with --block-hash' if chain.explorer else ''}.")
+
+
+# 6. The opening record
+
+
+def _judge_opening(proof: Proof, trust: Trust) -> tuple[Opening | None, datetime | None, list[Check]]:
+    """Return the record, the time before which nothing was in the batch, as far as they are known, and the checks."""
+    if proof.opening is None:
+        return None, None, [_unknown("opening", "The proof has no opening record.")]
+    try:
+        opening = parse_opening(proof.opening.record)
+    except InvalidInput as error:
+        return None, None, [_failed("opening", f"The opening record cannot be read: {error}.")]
+    check = _judge_path("opening", opening_digest(proof.opening.record), proof, 0, proof.opening.path)
+    if check.outcome is Outcome.FAILED:
+        return None, None, [check]
+    time, block = _judge_opening_block(proof.opening, opening, trust)
+    return opening, time, [check, block]
+
+
+def _judge_opening_block(proof: OpeningProof, opening: Opening, trust: Trust) -> tuple[datetime | None, Check]:
+    name, block = "opening.block", opening.block
+    if block is None:
+        check = _unknown(name, "The record names no block, so it is not known before when the batch cannot have been begun.", required=False)
+        return None, check if proof.header is None else _failed(name, "The record names no block, but the proof has a header for one.")
+    if proof.header is None:
+        return None, _unknown(name, f"The header of block {block.number}, which the record names, is missing.")
+    header, check = _judge_header(name, proof.header, block.hash, block.number)
+    if header is None:
+        return None, check
+    check = replace(_judge_canonical(name, block.chain_id, block.number, block.hash, trust), required=False)
+    return (_time(header.time) if check.outcome is Outcome.PASSED else None), check
+
+
+# 7. The ledger log
+
+
+def _judge_log(proof: Proof, opening: Opening | None, trust: Trust) -> list[Check]:
+    if proof.log is None:
+        return [_unknown("log", "The proof has no batch statement from the ledger log.")]
+    return [_judge_statement(proof, proof.log, opening), _judge_log_path(proof.log), _judge_checkpoint(proof.log, trust)]
+
+
+def _judge_statement(proof: Proof, log: LogProof, opening: Opening | None) -> Check:
+    assert proof.inclusion
+    try:
+        statement = parse_statement(log.statement)
+    except InvalidInput as error:
+        return _failed("log.statement", f"The batch statement cannot be read: {error}.")
+    stated = (statement.root, statement.count)
+    if stated != (proof.inclusion.root, proof.inclusion.size):
+        return _failed(
+            "log.statement", f"The batch statement is about {statement.count} entries with root {statement.root.hex()}, not about this batch."
+        )
+    if opening and (statement.origin, statement.sequence, statement.opened) != (opening.origin, opening.batch, opening.opened):
+        return _failed("log.statement", "The batch statement and the opening record name different ledgers, batches or opening times.")
+    reason = (
+        f"{statement.origin} states batch {statement.sequence}: {statement.count} entries with this root, closed {format_time(statement.closed)}."
+    )
+    return _passed("log.statement", reason)
+
+
+def _judge_log_path(log: LogProof) -> Check:
+    try:
+        checkpoint = parse_checkpoint(parse_note(log.checkpoint).text)
+        is_included = check_inclusion(log.index, checkpoint.size, leaf_hash(log.statement.encode()), log.path, checkpoint.root)
+        statement = parse_statement(log.statement)
+    except InvalidInput as error:
+        return _failed("log.path", f"The statement's place in the ledger log cannot be checked: {error}.")
+    if not is_included or checkpoint.origin != statement.origin:
+        return _failed("log.path", f"The statement is not entry {log.index} of the log that the checkpoint of {checkpoint.origin} describes.")
+    return _passed("log.path", f"The statement is entry {log.index} of {checkpoint.size} in the log of {checkpoint.origin}.")
+
+
+def _judge_checkpoint(log: LogProof, trust: Trust) -> Check:
+    if not trust.checkpoint_keys:
+        reason = (
+            "No key of the ledger was given (--checkpoint-key), so it is not known who signed the checkpoint. The root's witnesses do not need it."
+        )
+        return _unknown("log.checkpoint", reason, required=False)
+    for key in trust.checkpoint_keys:
+        try:
+            checkpoint = check_checkpoint(log.checkpoint, key)
+        except InvalidInput as error:
+            return _failed("log.checkpoint", f"The checkpoint cannot be read: {error}.")
+        if checkpoint:
+            return _passed("log.checkpoint", f"The checkpoint is signed by the key of {key.name}.")
+    names = ", ".join(key.name for key in trust.checkpoint_keys)
+    return _failed("log.checkpoint", f"The checkpoint is not signed by the expected key of {names}.")
+
+
+# 8. The window
+
+
+def _judge_window(not_before: datetime | None, not_after: datetime | None, now: datetime) -> list[Check]:
+    if not_after is None:
+        return []
+    if not_before and not_before - not_after > SKEW:
+        reason = f"The witnesses contradict each other: begun after {format_time(not_before)}, yet complete by {format_time(not_after)}."
+        return [_failed("window", reason)]
+    if not_after - now > SKEW:
+        return [_unknown("window", f"The witnesses say {format_time(not_after)}, but the clock here says {format_time(now)}: one of them is wrong.")]
+    since = f"begun after {format_time(not_before)}, and " if not_before else ""
+    return [_passed("window", f"The batch was {since}complete by {format_time(not_after)}; the file itself may be older.")]
+
+
+def _time(seconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _passed(name: str, reason: str) -> Check:
+    return Check(name, Outcome.PASSED, reason)
+
+
+def _failed(name: str, reason: str) -> Check:
+    return Check(name, Outcome.FAILED, reason)
+
+
+def _unknown(name: str, reason: str, *, required: bool = True) -> Check:
+    return Check(name, Outcome.UNKNOWN, reason, required)
