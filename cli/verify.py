@@ -170,8 +170,12 @@ def _print(report: Report) -> None:
     for check in report.checks:
         outcome = click.style(f"{check.outcome.name:7}", fg=COLOURS[check.outcome])
         click.echo(f"{outcome}  {check.name:{width}}  {check.reason}")
-    colour = VERDICT_COLOURS[report.verdict]
-    click.echo(click.style(report.verdict.name, fg=colour, bold=True) + _meaning(report))
+    click.echo(verdict_line(report))
+
+
+def verdict_line(report: Report) -> str:
+    """Return the verdict and what it means, in one line."""
+    return click.style(report.verdict.name, fg=VERDICT_COLOURS[report.verdict], bold=True) + _meaning(report)
 
 
 def _meaning(report: Report) -> str:

@@ -20,9 +20,9 @@ from witnesstree.ledger.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-CONTRACT_ADDRESS = bytes.fromhex("ba057ee2af1e085044a189adb9b906de08701be1")
+CONTRACT_ADDRESS = bytes.fromhex("eddd42066a3856a4d9802d91cde4aae4d2cc16d2")
 """Where EvidenceAnchor stands on every chain: the usual CREATE2 deployer put it there, so the address commits to the code that it was made by."""
-CONTRACT_CODE_HASH = bytes.fromhex("abdabcb3f4567c03b696d42c08a0411301f7e4511c2282203b7ca9b32fa10d4b")
+CONTRACT_CODE_HASH = bytes.fromhex("4ed48e2d363496f17f2a2e7289bd82b442a968de2470517f240ed2270a321d28")
 """keccak-256 of EvidenceAnchor's code as it runs. It takes no constructor arguments, so every chain has the same."""
 
 MAX_HEADER = 2048

@@ -180,7 +180,6 @@ def parse_verifier_key(text: str) -> VerifierKey:
     """
     name, _, rest = text.partition("+")
     key_id, _, encoded = rest.partition("+")
-    require_name(name)
     typed = parse_base64(encoded)
     if not typed.startswith(ED25519):
         raise InvalidInput("expected the verifier key of an Ed25519 key (type 0x01)")

@@ -279,6 +279,14 @@ class Ledger:
             raise NotFound(f"batch {sequence} is not sealed: `witnesstree status` lists what is there")
         return batch
 
+    def mend_indexes(self) -> int:
+        """Write the digest index of every sealed batch anew from its digests, and return how many there are."""
+        with self.metadata.read() as transaction:
+            sealed = [(batch.sequence, batch.count) for batch in transaction.batches()]
+        for sequence, count in sealed:
+            write_run(self.files.index_path(sequence), self.files.digests_path(sequence), count)
+        return len(sealed)
+
     def entries(self, digest: bytes, batch: int | None = None) -> Iterator[Entry]:
         """Yield where `digest` stands, earliest first: in every batch, or in one."""
         with self.metadata.read() as transaction:

@@ -24,7 +24,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509 import verification
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from witnesstree.ledger.clock import format_time
 from witnesstree.ledger.errors import BadAnswer, InvalidInput
@@ -64,19 +64,10 @@ _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 # Bytes; a salt is as long as the hash, and no RSA key has room for more than this.
 MAX_SALT = 512
 # What cryptography.x509.verification accounts for by itself.
-_JUDGED_EXTENSIONS = frozenset(
-    {
-        ExtensionOID.BASIC_CONSTRAINTS,
-        ExtensionOID.KEY_USAGE,
-        ExtensionOID.EXTENDED_KEY_USAGE,
-        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    }
-)
-
+_JUDGED_EXTENSIONS = frozenset({"basic_constraints", "key_usage", "extended_key_usage", "subject_alt_name"})
 # What cryptography puts before the rule that was broken.
 _PREFIXES = ("validation failed: ", "candidates exhausted: ", "Python extension validator failed: ", "ValueError: ")
-_X509_ERRORS = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
-_Kind = TypeVar("_Kind", bound=x509.ExtensionType)
+_Value = TypeVar("_Value")
 
 FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN = "token.form", "token.imprint", "token.signer", "token.signature", "token.chain"
 
@@ -435,18 +426,21 @@ def _read_response(der: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Certificate:
-    """A certificate that could be read: once by cryptography, and its two raw fields, whose bytes names are compared by."""
+    """A certificate that could be read. Fields are None where their extension is absent; names and purposes are asn1crypto's or dotted.
+
+    `issuer` is DER: names are compared by their bytes.
+    """
 
     der: bytes
     x509: x509.Certificate
     key: Any
+    name: str
     issuer: bytes
     serial: int
-
-    @property
-    def name(self) -> str:
-        named = self.x509.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return shown(str(named[-1].value) if named else self.x509.subject.rfc4514_string())
+    critical: frozenset[str]
+    purposes: tuple[str, ...] | None
+    usage: frozenset[str] | None
+    key_id: bytes | None
 
 
 def judge_token(der: bytes, imprint: bytes, roots: Sequence[TrustedRoot]) -> TokenJudgement:
@@ -523,22 +517,38 @@ def _is_digest_of(identifier: CertificateId, der: bytes) -> bool:
 
 
 def _read_certificate(der: bytes) -> _Certificate | None:
-    """Return the certificate with all that is needed of it read once, so that nothing is raised later; None if it cannot be."""
+    """Return the certificate with all that is needed of it read once, so that nothing is raised later; None if it cannot be.
+
+    cryptography prints warnings about odd names and serial numbers, so asn1crypto reads those: a token must not make us talk.
+    """
     try:
         with reading("a certificate"):
             fields = asn1_x509.Certificate.load(der, strict=True)["tbs_certificate"]
-            issuer, subject, serial = fields["issuer"].chosen.dump(), fields["subject"].chosen.dump(), fields["serial_number"].native
-        # cryptography prints a warning for these (RFC 5280, 4.1.2.2); some old roots have a 0.
-        if serial < 0 or (serial == 0 and issuer != subject):
-            return None
-        certificate = x509.load_der_x509_certificate(der)
-        key = certificate.public_key()
-        for part in (certificate.subject, certificate.issuer):
-            part.rfc4514_string()
-        certificate.extensions  # noqa: B018  (read lazily: it may raise)
-    except (InvalidInput, ValueError, UnsupportedAlgorithm, *_X509_ERRORS):
+            subject, serial = fields["subject"], fields["serial_number"].native
+            extensions = {each["extn_id"].native: each for each in fields["extensions"]}
+            # A serial number is positive (RFC 5280, 4.1.2.2); some old roots have a 0.
+            is_odd = serial < 0 or (serial == 0 and fields["issuer"].dump() != subject.dump())
+            if is_odd or len(extensions) < len(fields["extensions"]):
+                return None
+            certificate = x509.load_der_x509_certificate(der)
+            return _Certificate(
+                der=der,
+                x509=certificate,
+                key=certificate.public_key(),
+                name=shown(str(subject.native.get("common_name") or subject.human_friendly)),
+                issuer=bytes(fields["issuer"].chosen.dump()),
+                serial=serial,
+                critical=frozenset(name for name, each in extensions.items() if each["critical"].native),
+                purposes=_value(extensions, "extended_key_usage", tuple),
+                usage=_value(extensions, "key_usage", frozenset),
+                key_id=_value(extensions, "key_identifier", bytes),
+            )
+    except (InvalidInput, UnsupportedAlgorithm, x509.InvalidVersion):
         return None
-    return _Certificate(der, certificate, key, bytes(issuer), serial)
+
+
+def _value(extensions: dict[str, Any], name: str, kind: Callable[[Any], _Value]) -> _Value | None:
+    return kind(extensions[name]["extn_value"].parsed.native) if name in extensions else None
 
 
 def _signer_fault(signer: SignerInfo, certificate: _Certificate) -> str | None:
@@ -548,25 +558,13 @@ def _signer_fault(signer: SignerInfo, certificate: _Certificate) -> str | None:
         claims.append((signer.issuer, signer.serial))
     if any(claim != (certificate.issuer, certificate.serial) for claim in claims):
         return "The token names its signer twice, and the two are different certificates."
-    extensions = certificate.x509.extensions
-    if signer.key_id is not None:
-        key_id = _extension(extensions, x509.SubjectKeyIdentifier)
-        if key_id is None or key_id.value.digest != signer.key_id:
-            return "The token names its signer twice, and the two are different certificates."
-    purposes = _extension(extensions, x509.ExtendedKeyUsage)
-    if purposes is None or not purposes.critical or list(purposes.value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
+    if signer.key_id not in {None, certificate.key_id}:
+        return "The token names its signer twice, and the two are different certificates."
+    if certificate.purposes != ("time_stamping",) or "extended_key_usage" not in certificate.critical:
         return f"The certificate of “{certificate.name}” is not one for time-stamping only, marked critical (RFC 3161, 2.3)."
-    usage = _extension(extensions, x509.KeyUsage)
-    if usage is not None and not (usage.value.digital_signature or usage.value.content_commitment):
+    if certificate.usage is not None and certificate.usage.isdisjoint({"digital_signature", "non_repudiation"}):
         return f"The certificate of “{certificate.name}” is not one for signatures (RFC 5280, 4.2.1.3)."
     return None
-
-
-def _extension(extensions: x509.Extensions, kind: type[_Kind]) -> x509.Extension[_Kind] | None:
-    try:
-        return extensions.get_extension_for_class(kind)
-    except x509.ExtensionNotFound:
-        return None
 
 
 def _judge_signature(token: Token, certificate: _Certificate | None) -> Check:
@@ -704,5 +702,4 @@ def _demand_time_stamping(_policy: verification.Policy, _certificate: x509.Certi
 
 def _is_beyond(certificate: _Certificate) -> bool:
     """Whether cryptography.x509.verification may have refused this certificate only because it does not know what it says."""
-    is_strange = any(each.critical and each.oid not in _JUDGED_EXTENSIONS for each in certificate.x509.extensions)
-    return is_strange or not isinstance(certificate.key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey))
+    return not certificate.critical <= _JUDGED_EXTENSIONS or not isinstance(certificate.key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey))

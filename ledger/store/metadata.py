@@ -210,7 +210,7 @@ class Transaction:
 
     def entry_count(self) -> int:
         """Return the number of entries in sealed batches, opening records left out."""
-        return self._connection.execute(select(func.coalesce(func.sum(_batches.c.count - 1), 0))).scalar_one()
+        return int(self._connection.execute(select(func.coalesce(func.sum(_batches.c.count - 1), 0))).scalar_one())
 
     def _batches(self, where: Any) -> Iterator[SealedBatch]:
         for row in self._connection.execute(select(_batches).where(where).order_by(_batches.c.sequence)).mappings():

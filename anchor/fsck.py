@@ -1,0 +1,33 @@
+"""fsck of the embedded parts: the chain as far as anchors refer to it, and the block store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from witnesstree.anchor.evm.blocks import canonical_hash
+from witnesstree.anchor.ipfs.local import BlockStore
+from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.errors import WitnesstreeError
+from witnesstree.ledger.fsck import Problem
+from witnesstree.ledger.proof import parse_anchor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from witnesstree.ledger.sealing import Ledger
+
+
+def check_embedded(ledger: Ledger) -> Iterator[Problem]:
+    """Yield what is wrong with the embedded chain and the embedded block store."""
+    chain = ledger.home.chain
+    with ledger.metadata.read() as transaction:
+        found = [(batch.sequence, text) for batch in transaction.batches() for _, text in transaction.anchors(batch.sequence)]
+    for sequence, text in found:
+        try:
+            anchor = parse_anchor(text)
+            if anchor.chain_id == LOCAL_CHAIN_ID and canonical_hash(chain, anchor.block_number) != anchor.block_hash:
+                yield Problem(str(chain), f"does not have block {anchor.block_number} as the anchor of batch {sequence} names it")
+        except WitnesstreeError as error:
+            yield Problem(str(chain), f"batch {sequence}: {error}")
+    for block in BlockStore(ledger.home.ipfs).check():
+        yield Problem(f"{ledger.home.ipfs}, {block.name}", block.reason)

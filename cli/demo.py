@@ -1,0 +1,113 @@
+"""`witnesstree demo`: the whole way of a few files, in a home that is thrown away."""
+
+from __future__ import annotations
+
+import shutil
+import wave
+from array import array
+from importlib.resources import as_file, files
+from math import pi, sin
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from witnesstree.cli.options import say
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.report import Report
+
+EXAMPLES = ("photo.jpg", "contract.pdf", "chat.json", "page.html")
+RATE = 48_000
+"""Samples a second, of 2 bytes each."""
+RECORDING = 50_000_000
+"""Bytes of sound in the recording."""
+
+
+@click.command("demo")
+@click.pass_context
+def demo_command(ctx: click.Context) -> None:
+    r"""Seal a photo, a contract, a chat, a web page and a 50 MB recording, verify each, then alter one byte and see it found.
+
+    Everything happens in a temporary folder, with the embedded authority and chain. Exits with 0 if all went as it should.
+
+    \b
+    Example:
+        witnesstree demo
+    """
+    from witnesstree.cli.seal import seal_command
+    from witnesstree.ledger.report import Verdict
+
+    with TemporaryDirectory(prefix="witnesstree-demo-") as temporary:
+        home, folder = Path(temporary) / "home", Path(temporary) / "evidence"
+        evidence = _make_evidence(folder)
+        _make_home(home)
+        say(f"\nSealing {len(evidence)} files:")
+        seal_command.main(["--home", str(home), *map(str, evidence)], standalone_mode=False)
+        say("\nVerifying each against its proof, with nothing but the file, the proof, and what this home lets us trust:")
+        verdicts = [_show(file.name, _verify(file, file, home)) for file in evidence]
+        say("\nAltering one byte in the middle of the contract:")
+        contract = folder / "contract.pdf"
+        verdicts.append(_show("contract.pdf, altered", _verify(_altered(contract), contract, home)))
+    as_it_should = [Verdict.VERIFIED] * len(evidence) + [Verdict.FAILED]
+    ctx.exit(0 if verdicts == as_it_should else 1)
+
+
+def _make_home(home: Path) -> None:
+    from witnesstree.anchor.wiring import make_home, new_origin
+
+    say("Making a ledger with an embedded authority and chain.")
+    make_home(home, new_origin())
+
+
+def _make_evidence(folder: Path) -> list[Path]:
+    folder.mkdir()
+    for name in EXAMPLES:
+        with as_file(files("witnesstree.examples") / name) as example:
+            shutil.copyfile(example, folder / name)
+    recording = folder / "recording.wav"
+    say(f"Recording {RECORDING // 10**6} MB of sound.")
+    _record(recording)
+    return [*(folder / name for name in EXAMPLES), recording]
+
+
+def _record(path: Path) -> None:
+    """Write a tone as a WAV file."""
+    second = array("h", (round(8_000 * sin(2 * pi * 440 * i / RATE)) for i in range(RATE))).tobytes()
+    with wave.open(str(path), "wb") as recording:
+        recording.setnchannels(1)
+        recording.setsampwidth(2)
+        recording.setframerate(RATE)
+        for written in range(0, RECORDING, len(second)):
+            recording.writeframes(second[: RECORDING - written])
+
+
+def _altered(file: Path) -> Path:
+    """Return a copy of the file with one bit flipped in its middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    copy = file.with_name(f"altered-{file.name}")
+    copy.write_bytes(content)
+    return copy
+
+
+def _verify(file: Path, sealed: Path, home: Path) -> Report:
+    from witnesstree.anchor.trust import home_trust
+    from witnesstree.anchor.wiring import clock
+    from witnesstree.ledger.digest import digest_file
+    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.store.home import open_home
+    from witnesstree.ledger.trust import Trust
+    from witnesstree.ledger.verify import verify
+
+    content = sealed.with_name(sealed.name + ".proof.json").read_bytes()
+    trust = home_trust(open_home(home), parse_proof(content)) or Trust()
+    return verify(digest_file(file).digest, content, trust, clock())
+
+
+def _show(name: str, report: Report) -> object:
+    from witnesstree.cli.verify import verdict_line
+
+    click.echo(f"{name:22} {verdict_line(report)}")
+    return report.verdict

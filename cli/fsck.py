@@ -1,0 +1,60 @@
+"""`witnesstree fsck`: derive everything again from what is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from witnesstree.cli.options import answer, home_option, json_option, say
+from witnesstree.cli.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from witnesstree.ledger.fsck import Problem
+    from witnesstree.ledger.sealing import Ledger
+
+DAMAGED = 10
+
+
+@click.command("fsck")
+@click.option("--mend-index", is_flag=True, help="Write the digest indexes anew from the digests before checking.")
+@json_option
+@home_option
+@click.pass_context
+def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: bool) -> None:
+    r"""Derive every root, index entry, log hash, token and anchor again from the stored bytes, and name what is damaged.
+
+    Exits with 10 if anything is. Nothing is changed, unless --mend-index is given.
+
+    \b
+    Example:
+        witnesstree fsck --json
+    """
+    from witnesstree.anchor.wiring import open_ledger
+
+    with open_ledger(home) as ledger:
+        if mend_index:
+            say(f"Wrote {ledger.mend_indexes()} indexes anew.")
+        with ledger.metadata.read() as transaction:
+            batches, entries = transaction.batch_count(), transaction.entry_count()
+        with progress("checking entries", entries + batches) as advance:
+            problems = list(_problems(ledger, advance))
+    if as_json:
+        answer({"batches": batches, "entries": entries, "problems": [{"place": found.place, "fault": found.fault} for found in problems]})
+    else:
+        for found in problems:
+            click.echo(f"{found.place}: {found.fault}")
+        click.echo(f"Checked {batches} batches with {entries} entries: {len(problems) or 'no'} problem{'s' if len(problems) != 1 else ''}.")
+    ctx.exit(DAMAGED if problems else 0)
+
+
+def _problems(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Problem]:
+    from witnesstree.anchor.fsck import check_embedded
+    from witnesstree.anchor.tsa.local import trusted_root
+    from witnesstree.ledger.fsck import check_ledger
+
+    yield from check_ledger(ledger, [trusted_root(ledger.home.authority)], advance)
+    yield from check_embedded(ledger)

@@ -1,0 +1,230 @@
+"""fsck: derive everything again from the stored bytes, and name what does not agree.
+
+Nothing is trusted because it is stored: roots and index come from the digests, the log from the statements, and tokens and anchors are judged
+against the roots. It writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from witnesstree.ledger.chainproof import parse_header, prove_slot
+from witnesstree.ledger.errors import InvalidInput, WitnesstreeError
+from witnesstree.ledger.log import EMPTY_ROOT, added_nodes, leaf_hash, log_root
+from witnesstree.ledger.note import Checkpoint, check_checkpoint
+from witnesstree.ledger.opening import opening_digest, parse_opening
+from witnesstree.ledger.proof import parse_anchor
+from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.statement import Statement, format_statement
+from witnesstree.ledger.store.index import RECORD, build_run
+from witnesstree.ledger.token import judge_token
+from witnesstree.ledger.tree import NODE, level_sizes, next_level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from witnesstree.ledger.note import VerifierKey
+    from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.store.metadata import SealedBatch
+    from witnesstree.ledger.trust import TrustedRoot
+
+PART = 2**15
+"""Parents derived at a time, from twice as many children (2 MiB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something stored that is not what it should be: where it stands, and what is wrong with it."""
+
+    place: str
+    fault: str
+
+
+def check_ledger(ledger: Ledger, roots: Sequence[TrustedRoot], advance: Callable[[int], None] | None = None) -> Iterator[Problem]:
+    """Yield every problem of a ledger's metadata and batches. `roots` are those that its tokens must lead to; `advance` counts entries.
+
+    It reads every byte once or twice. It does not ask any chain whether a block is canonical.
+    """
+    yield from (Problem(str(ledger.home.database), fault) for fault in ledger.metadata.problems())
+    key = ledger.home.verifier_key()
+    with ledger.metadata.read() as transaction:
+        batches = list(transaction.batches())
+        unsealed = transaction.open_batches()
+    for batch in batches:
+        yield from _check_files(ledger, batch)
+        yield from _check_records(ledger, batch)
+        yield from _check_witnesses(ledger, batch, roots)
+        if advance:
+            advance(batch.count)
+    yield from _check_log(ledger, sorted(batches, key=lambda batch: batch.log_index), key)
+    for waiting in unsealed:
+        path = ledger.files.digests_path(waiting.sequence)
+        try:
+            is_whole = ledger.files.checksum(waiting.sequence, waiting.count) == waiting.crc32
+        except WitnesstreeError as error:
+            yield Problem(str(path), str(error))
+            continue
+        if not is_whole:
+            yield Problem(f"{path}, bytes 0 to {waiting.count * NODE - 1}", "these are not the entries that were acknowledged")
+
+
+# Files
+
+
+def _check_files(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
+    digests, tree = ledger.files.digests_path(batch.sequence), ledger.files.tree_path(batch.sequence)
+    sizes = list(level_sizes(batch.count))
+    expected = {digests: batch.count * NODE, tree: sum(sizes[1:]) * NODE}
+    broken = False
+    for path, size in expected.items():
+        actual = path.stat().st_size if path.exists() else None
+        if actual is None:
+            yield Problem(str(path), "the file is missing")
+        elif actual != size:
+            yield Problem(f"{path}, bytes {min(actual, size)} to {max(actual, size) - 1}", "missing" if actual < size else "more than the batch has")
+        broken = broken or actual is None or actual < size
+    if not broken:
+        yield from _check_tree(digests, tree, sizes, batch.root)
+        yield from _check_index(ledger.files.index_path(batch.sequence), digests, batch.count)
+
+
+def _check_tree(digests: Path, tree: Path, sizes: list[int], root: bytes) -> Iterator[Problem]:
+    """Compare each stored node with its stored children, and the top with the root on record, and name what is damaged.
+
+    A node that agrees neither with its children nor with its parent is itself damaged. Where it agrees with its parent, a child is: if that
+    is a leaf, nothing tells which of the two.
+    """
+    starts = [0, *(sum(sizes[1:level]) * NODE for level in range(1, len(sizes)))]
+    top = len(sizes) - 1
+    disagreeing: list[set[int]] = [set(), *(_disagreeing(digests, tree, starts, sizes, level) for level in range(1, len(sizes)))]
+    is_other_root = _read(tree if top else digests, starts[top], 1) != root
+    disagreeing.append({0} if is_other_root else set())
+
+    def problem(path: Path, begin: int, end: int) -> Problem:
+        return Problem(f"{path}, bytes {begin} to {min(end, path.stat().st_size) - 1}", "does not lead to the root on record")
+
+    for level in range(1, len(sizes)):
+        for node in sorted(disagreeing[level]):
+            if node // 2 in disagreeing[level + 1] if level < top else is_other_root:
+                yield problem(tree, starts[level] + node * NODE, starts[level] + (node + 1) * NODE)
+            elif level == 1:
+                yield problem(digests, 2 * node * NODE, 2 * (node + 1) * NODE)
+    if is_other_root and not disagreeing[top]:
+        yield Problem(f"{digests} and {tree}", f"agree with each other, but not with the root on record, {root.hex()}")
+
+
+def _disagreeing(digests: Path, tree: Path, starts: list[int], sizes: list[int], level: int) -> set[int]:
+    """Return the nodes of `level` that are not the parents of the nodes below them."""
+    wrong: set[int] = set()
+    for first in range(0, sizes[level], PART):
+        count = min(PART, sizes[level] - first)
+        children = _read(tree if level > 1 else digests, starts[level - 1] + 2 * first * NODE, min(2 * count, sizes[level - 1] - 2 * first))
+        derived, stored = next_level(children), _read(tree, starts[level] + first * NODE, count)
+        if derived != stored:
+            wrong |= {first + i for i in range(count) if derived[i * NODE : (i + 1) * NODE] != stored[i * NODE : (i + 1) * NODE]}
+    return wrong
+
+
+def _read(path: Path, offset: int, count: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(count * NODE)
+
+
+def _check_index(path: Path, digests: Path, count: int) -> Iterator[Problem]:
+    expected = build_run(digests, count)
+    try:
+        stored = path.read_bytes()
+    except OSError as error:
+        yield Problem(str(path), f"cannot be read ({error.strerror}); --mend-index makes it anew from the digests")
+        return
+    if stored != expected:
+        size = RECORD.itemsize
+        first = next((i for i in range(0, len(expected), size) if stored[i : i + size] != expected[i : i + size]), len(expected))
+        yield Problem(f"{path}, from byte {first}", "is not the index of these digests; --mend-index makes it anew from them")
+
+
+# Records
+
+
+def _check_records(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
+    place = f"{ledger.home.database}, batch {batch.sequence}"
+    try:
+        opening = parse_opening(batch.opening)
+    except InvalidInput as error:
+        yield Problem(place, f"its opening record cannot be read: {error}")
+        return
+    try:
+        first = ledger.files.digest_at(batch.sequence, 0)
+    except WitnesstreeError as error:
+        yield Problem(place, str(error))
+        return
+    if opening_digest(batch.opening) != first or (opening.origin, opening.batch) != (ledger.home.origin, batch.sequence):
+        yield Problem(place, "its opening record is not the one that leaf 0 of the batch commits to")
+    if opening.block and (batch.header is None or parse_header(batch.header).hash != opening.block.hash):
+        yield Problem(place, "the block header is not that of the block which its opening record names")
+    statement = Statement(ledger.home.origin, batch.sequence, batch.count, batch.root, opening.opened, batch.closed)
+    if format_statement(statement) != batch.statement:
+        yield Problem(place, "its statement does not say what the batch is")
+
+
+def _check_log(ledger: Ledger, batches: list[SealedBatch], key: VerifierKey) -> Iterator[Problem]:
+    """Build the log again from the statements alone, and compare every stored hash and checkpoint with it."""
+    nodes: dict[tuple[int, int], bytes] = {}
+    place = str(ledger.home.database)
+    with ledger.metadata.read() as transaction:
+        yield from _check_checkpoint(place, transaction.checkpoint(0), Checkpoint(ledger.home.origin, 0, EMPTY_ROOT), key)
+        for index, batch in enumerate(batches):
+            if batch.log_index != index:
+                yield Problem(place, f"batch {batch.sequence} is entry {batch.log_index} of the log, where entry {index} was expected")
+                return
+            for level, position, node in added_nodes(index, leaf_hash(batch.statement.encode()), lambda level, position: nodes[level, position]):
+                nodes[level, position] = node
+                try:
+                    stored = transaction.log_node(level, position)
+                except WitnesstreeError as error:
+                    yield Problem(place, str(error))
+                    continue
+                if stored != node:
+                    yield Problem(f"{place}, log node at level {level}, position {position}", "does not follow from the statements")
+            expected = Checkpoint(ledger.home.origin, index + 1, log_root(index + 1, lambda level, position: nodes[level, position]))
+            yield from _check_checkpoint(place, transaction.checkpoint(index + 1), expected, key)
+        if transaction.log_node_count() != len(nodes):
+            yield Problem(place, f"the log has {transaction.log_node_count()} stored hashes, where {len(nodes)} follow from the statements")
+
+
+def _check_checkpoint(place: str, note: str, expected: Checkpoint, key: VerifierKey) -> Iterator[Problem]:
+    try:
+        checkpoint = check_checkpoint(note, key)
+    except InvalidInput as error:
+        yield Problem(f"{place}, checkpoint {expected.size}", f"cannot be read: {error}")
+        return
+    if checkpoint is None:
+        yield Problem(f"{place}, checkpoint {expected.size}", f"is not signed by the ledger's key, {key.name}")
+    elif checkpoint != expected:
+        yield Problem(f"{place}, checkpoint {expected.size}", "does not follow from the statements")
+
+
+# Witnesses
+
+
+def _check_witnesses(ledger: Ledger, batch: SealedBatch, roots: Sequence[TrustedRoot]) -> Iterator[Problem]:
+    with ledger.metadata.read() as transaction:
+        tokens, anchors = transaction.tokens(batch.sequence), transaction.anchors(batch.sequence)
+    for authority, token in tokens:
+        for check in judge_token(token, batch.root, roots).checks:
+            if check.outcome is not Outcome.PASSED:
+                yield Problem(f"{ledger.home.database}, batch {batch.sequence}, token by {authority}", f"{check.name}: {check.reason}")
+    for chain, text in anchors:
+        place = f"{ledger.home.database}, batch {batch.sequence}, anchor on {chain}"
+        try:
+            anchor = parse_anchor(text)
+            if anchor.state:
+                header = parse_header(anchor.state.header)
+                prove_slot(header, anchor.contract, batch.root, anchor.state.account, anchor.state.storage)
+                if (header.hash, header.number) != (anchor.block_hash, anchor.block_number):
+                    yield Problem(place, "its header is not that of its block")
+        except InvalidInput as error:
+            yield Problem(place, str(error))
