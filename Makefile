@@ -1,0 +1,75 @@
+# Everything runs in .venv, which is made from constraints.txt: versions and hashes, no addresses. Nothing is installed outside this folder,
+# except servers that tests start, which are built once into CACHE.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-audit --no-fund --loglevel=error
+ROOMS := ledger anchor api cli
+SOURCES := $(ROOMS) tests benchmarks docs
+
+export PYTHONWARNDEFAULTENCODING := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-python test-contract lint format docs bench clean lock
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+demo: $(VENV)/.installed  ## Seal five files, verify them, alter one byte and see it found
+	@$(BIN)/witnesstree demo
+
+test: test-contract test-python  ## Run all tests, and fail below full branch coverage of what must have it
+
+test-python: $(VENV)/.installed $(VENV)/.interop hardhat-config/node_modules/.installed
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest $(PYTEST)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+test-contract: hardhat-config/node_modules/.installed
+	cd hardhat-config && $(NPM) run --silent artefact:check && $(NPM) test --silent
+
+lint: $(VENV)/.installed  ## Check style, types, and the direction of the rooms
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/lint-imports
+	@mkdir -p build/types/witnesstree
+	@for room in $(ROOMS); do ln -sfn ../../../$$room build/types/witnesstree/$$room; done
+	MYPYPATH=build/types $(BIN)/mypy -p witnesstree
+
+format: $(VENV)/.installed  ## Put the code into the house's form
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+docs: $(VENV)/.installed  ## Write docs/cli.md and docs/settings.md anew from the code
+	$(BIN)/python docs/reference.py
+
+bench: $(VENV)/.installed  ## Measure this machine against its peers
+	$(BIN)/python benchmarks/run.py
+
+lock: $(VENV)/.installed  ## Renew constraints.txt and the contract's package-lock.json
+	$(BIN)/uv pip compile pyproject.toml --group dev --group setup --upgrade --generate-hashes --universal --python-version 3.11 \
+		--no-header --no-emit-index-url --quiet -o constraints.txt
+	cd hardhat-config && $(NPM) update
+
+clean:  ## Remove what was installed and built
+	rm -rf $(VENV) build dist *.egg-info hardhat-config/node_modules hardhat-config/artifacts hardhat-config/cache
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Error: Python 3.11 or newer is needed: install it, or name it with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Error: $(PYTHON) is too old: Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# merkletools is an independent reader of our paths. It asks for a package that no longer builds; ours stands in for it, and where it cannot
+# be built either, its test says so.
+$(VENV)/.interop: $(VENV)/.installed
+	-$(BIN)/pip install --quiet --disable-pip-version-check --no-deps merkletools==1.0.3 safe-pysha3==1.0.7
+	@touch $@
+
+hardhat-config/node_modules/.installed: hardhat-config/package.json hardhat-config/package-lock.json | $(VENV)/.installed
+	cd hardhat-config && $(NPM) ci --silent
+	@touch $@
