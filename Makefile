@@ -8,10 +8,8 @@ NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-audit --no-fund --loglevel=error
 ROOMS := ledger anchor api cli
 SOURCES := $(ROOMS) tests benchmarks docs
 
-export PYTHONWARNDEFAULTENCODING := 1
-
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-contract lint format docs bench clean lock
+.PHONY: help demo test test-python test-contract servers lint format docs bench clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -29,6 +27,9 @@ test-python: $(VENV)/.installed $(VENV)/.interop hardhat-config/node_modules/.in
 
 test-contract: hardhat-config/node_modules/.installed
 	cd hardhat-config && $(NPM) run --silent artefact:check && $(NPM) test --silent
+
+servers:  ## Build the servers that tests run against into the user's cache, once (Kubo: Go, a few minutes)
+	tests/servers/kubo.sh
 
 lint: $(VENV)/.installed  ## Check style, types, and the direction of the rooms
 	$(BIN)/ruff check $(SOURCES)
@@ -67,7 +68,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # merkletools is an independent reader of our paths. It asks for a package that no longer builds; ours stands in for it, and where it cannot
 # be built either, its test says so.
 $(VENV)/.interop: $(VENV)/.installed
-	-$(BIN)/pip install --quiet --disable-pip-version-check --no-deps merkletools==1.0.3 safe-pysha3==1.0.7
+	-$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/interop/requirements.txt
 	@touch $@
 
 hardhat-config/node_modules/.installed: hardhat-config/package.json hardhat-config/package-lock.json | $(VENV)/.installed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import wave
 from array import array
+from contextlib import chdir
 from importlib.resources import as_file, files
 from math import pi, sin
 from pathlib import Path
@@ -25,17 +26,17 @@ RECORDING = 50_000_000
 """Bytes of sound in the recording."""
 
 
-@click.command("demo")
+@click.command("demo", short_help="Seal and verify example files; alter one.")
 @click.pass_context
 def demo_command(ctx: click.Context) -> None:
-    r"""Seal a photo, a contract, a chat, a web page and a 50 MB recording, verify each, then alter one byte and see it found.
+    """Seal a photo, a contract, a chat, a web page and a 50 MB recording, verify each, then alter one byte and see it found.
 
     Everything happens in a temporary folder, with the embedded authority and chain. Exits with 0 if all went as it should.
 
     \b
     Example:
         witnesstree demo
-    """
+    """  # noqa: D301 - click keeps the lines after \b as they are
     from witnesstree.cli.seal import seal_command
     from witnesstree.ledger.report import Verdict
 
@@ -43,11 +44,15 @@ def demo_command(ctx: click.Context) -> None:
         home, folder = Path(temporary) / "home", Path(temporary) / "evidence"
         evidence = _make_evidence(folder)
         _make_home(home)
-        say(f"\nSealing {len(evidence)} files:")
-        seal_command.main(["--home", str(home), *map(str, evidence)], standalone_mode=False)
-        say("\nVerifying each against its proof, with nothing but the file, the proof, and what this home lets us trust:")
+        say("")
+        say(f"Sealing {len(evidence)} files:")
+        with chdir(folder):
+            seal_command.main(["--home", str(home), *(file.name for file in evidence)], standalone_mode=False)
+        say("")
+        say("Verifying each against its proof, with nothing but the file, the proof, and what this home lets us trust:")
         verdicts = [_show(file.name, _verify(file, file, home)) for file in evidence]
-        say("\nAltering one byte in the middle of the contract:")
+        say("")
+        say("Altering one byte in the middle of the contract:")
         contract = folder / "contract.pdf"
         verdicts.append(_show("contract.pdf, altered", _verify(_altered(contract), contract, home)))
     as_it_should = [Verdict.VERIFIED] * len(evidence) + [Verdict.FAILED]

@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 DAMAGED = 10
 
 
-@click.command("fsck")
+@click.command("fsck", short_help="Derive everything again, and name damage.")
 @click.option("--mend-index", is_flag=True, help="Write the digest indexes anew from the digests before checking.")
 @json_option
 @home_option
 @click.pass_context
 def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: bool) -> None:
-    r"""Derive every root, index entry, log hash, token and anchor again from the stored bytes, and name what is damaged.
+    """Derive every root, index entry, log hash, token and anchor again from the stored bytes, and name what is damaged.
 
     Exits with 10 if anything is. Nothing is changed, unless --mend-index is given.
 
     \b
     Example:
         witnesstree fsck --json
-    """
+    """  # noqa: D301 - click keeps the lines after \b as they are
     from witnesstree.anchor.wiring import open_ledger
 
     with open_ledger(home) as ledger:

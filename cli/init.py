@@ -9,19 +9,19 @@ import click
 from witnesstree.cli.options import answer, home_option, json_option, say
 
 
-@click.command("init")
+@click.command("init", short_help="Make a ledger in a folder of its own.")
 @home_option
 @click.option("--origin", help="The ledger's public name, such as ledger.example/court; it cannot be changed later.  [default: a random one]")
 @json_option
 def init_command(home: Path, origin: str | None, *, as_json: bool) -> None:
-    r"""Make a ledger: its key, an embedded authority, and an embedded chain with the contract.
+    """Make a ledger: its key, an embedded authority, and an embedded chain with the contract.
 
     The embedded parts show how sealing works. They prove nothing to a third party.
 
     \b
     Example:
         witnesstree init --home ~/evidence
-    """
+    """  # noqa: D301 - click keeps the lines after \b as they are
     from witnesstree.anchor.wiring import LOCAL_NOTICE, make_home, new_origin
     from witnesstree.ledger.note import format_verifier_key
 

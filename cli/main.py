@@ -8,6 +8,7 @@ from importlib import import_module
 
 import click
 
+from witnesstree.cli.options import one_line
 from witnesstree.ledger.errors import (
     BadAnswer,
     Conflict,
@@ -32,8 +33,11 @@ EXIT_CODES: dict[type[WitnesstreeError], int] = {
     Damaged: 10,
     StorageFailure: 11,
 }
+DISK = EXIT_CODES[StorageFailure]
 INTERRUPTED = 130
 """128 and the number of SIGINT, as shells count."""
+UNREAD = 141
+"""128 and the number of SIGPIPE: whoever read our answer has gone."""
 
 
 class _Commands(click.Group):
@@ -51,7 +55,7 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="witnesstree", message="%(prog)s %(version)s")
 def cli() -> None:
-    r"""Seal files so that anyone can check, years later, that they existed and have not changed.
+    """Seal files so that anyone can check, years later, that they existed and have not changed.
 
     \b
     Example:
@@ -60,14 +64,17 @@ def cli() -> None:
         witnesstree verify photo.jpg --home ~/.local/share/witnesstree
 
     Exit codes: 0 done or verified; 3 failed, 4 undecided (verify); 5 bad input, 6 not found, 7 in use, 8 unreachable, 9 wrong answer,
-    10 damaged, 11 disk; 130 interrupted; 1 and 2 a crash and a misspelt command line.
-    """
+    10 damaged, 11 disk; 130 interrupted, 141 answer not read; 1 and 2 a crash and a misspelt
+    command line.
+    """  # noqa: D301 - click keeps the lines after \b as they are
 
 
 def main() -> None:
     """Run the command line, and exit."""
     try:
         code = cli.main(standalone_mode=False)
+        if sys.stdout:
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -75,10 +82,20 @@ def main() -> None:
         click.echo("Interrupted. Everything acknowledged is kept; run the same command again to finish.", err=True)
         code = INTERRUPTED
     except WitnesstreeError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {one_line(error)}", err=True)
         code = next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     except BrokenPipeError:
-        # Whoever read our answer has gone. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        _drop_answer()
+        code = UNREAD
+    except OSError as error:
+        # What is about a ledger or a file was translated where it happened. Left are standard output and places that commands name.
+        _drop_answer()
+        place = error.filename or "standard output"
+        click.echo(f"Error: {one_line(f'{place}: {error.strerror}')}; name another place, or make room, then run it again", err=True)
+        code = DISK
     sys.exit(code)
+
+
+def _drop_answer() -> None:
+    """Send the rest of the answer nowhere: Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

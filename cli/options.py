@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 HOME_ENVVAR = "WITNESSTREE_HOME"
+
+# Control characters, marks that turn the direction of text, and bytes of a file name that are no UTF-8 (as os.fsdecode gives them).
+_UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 
 
 def default_home() -> Path:
@@ -43,13 +47,18 @@ def json_option(command: F) -> F:
 
 
 def answer(value: object) -> None:
-    """Print `value` as JSON."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    """Print `value` as JSON. Bytes of a file name that are no UTF-8 are written as JSON escapes: os.fsencode gives them back."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
 
 
 def say(text: str) -> None:
-    """Tell the person something that is no answer."""
-    click.echo(text, err=True)
+    """Tell the person, on one line, something that is no answer."""
+    click.echo(one_line(text), err=True)
+
+
+def one_line(text: object) -> str:
+    """Return `text` so that it stays on one line of any terminal: a file's name may hold line ends, escape sequences, and bytes that are no text."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 def is_watched() -> bool:

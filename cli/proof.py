@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
-@click.command("proof")
+@click.command("proof", short_help="Fetch the proof of a file or a digest.")
 @click.argument("subject", metavar="FILE|DIGEST")
 @click.option("--batch", type=click.IntRange(min=0), help="The entry in this batch.  [default: the earliest entry]")
 @click.option("--all-entries", is_flag=True, help="List every entry of the digest instead.")
@@ -26,14 +26,14 @@ _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 @json_option
 @home_option
 def proof_command(subject: str, batch: int | None, output: Path | None, home: Path, *, all_entries: bool, as_json: bool) -> None:
-    r"""Fetch the proof of FILE, or of a SHA-256 DIGEST in hex, as it stands now.
+    """Fetch the proof of FILE, or of a SHA-256 DIGEST in hex, as it stands now.
 
     What is not there yet (a token, an anchor) is left out; fetch the proof again later.
 
     \b
     Example:
         witnesstree proof photo.jpg -o photo.jpg.proof.json
-    """
+    """  # noqa: D301 - click keeps the lines after \b as they are
     from witnesstree.anchor.wiring import open_ledger
     from witnesstree.ledger.proof import format_proof
     from witnesstree.ledger.store.disk import write_file

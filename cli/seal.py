@@ -50,7 +50,7 @@ class _Wishes:
     as_json: bool
 
 
-@click.command("seal")
+@click.command("seal", short_help="Seal files, and write a proof beside each.")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-r", "--recursive", is_flag=True, help="Seal the files in folders.")
 @click.option(
@@ -78,14 +78,14 @@ def seal_command(
     as_json: bool,
     home: Path,
 ) -> None:
-    r"""Seal files: timestamp and anchor their digests, and write a proof beside each.
+    """Seal files: timestamp and anchor their digests, and write a proof beside each.
 
     What is sealed already and unchanged is passed over. Without a path, finish what an interrupted or --no-wait run left.
 
     \b
     Example:
         witnesstree seal -r evidence/ --name 张三_借款合同_20261123 --meta place=上海
-    """
+    """  # noqa: D301 - click keeps the lines after \b as they are
     from witnesstree.anchor.wiring import LOCAL_NOTICE, open_ledger
 
     wishes = _Wishes(proofs, name, _parse_meta(meta), again, ipfs, no_wait, as_json)

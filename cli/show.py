@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from witnesstree.ledger.proof import Anchor, Proof
 
 
-@click.command("show")
+@click.command("show", short_help="Say in plain words what a proof claims.")
 @click.argument("proof", type=click.Path(path_type=Path))
 @json_option
 def show_command(proof: Path, *, as_json: bool) -> None:
-    r"""Say in plain words what PROOF claims, and how to look it up without this software.
+    """Say in plain words what PROOF claims, and how to look it up without this software.
 
     It checks nothing: `witnesstree verify` does.
 
     \b
     Example:
         witnesstree show photo.jpg.proof.json
-    """
+    """  # noqa: D301 - click keeps the lines after \b as they are
     from witnesstree.cli.verify import read_limited
     from witnesstree.ledger.proof import parse_proof
 

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from witnesstree.ledger.sealing import Ledger
 
 
-@click.command("status")
+@click.command("status", short_help="Say what the ledger holds, and what waits.")
 @json_option
 @home_option
 def status_command(home: Path, *, as_json: bool) -> None:
-    r"""Say what the ledger holds, which batches are open, and which jobs wait, and since when.
+    """Say what the ledger holds, which batches are open, and which jobs wait, and since when.
 
     \b
     Example:
         witnesstree status --json
-    """
+    """  # noqa: D301 - click keeps the lines after \b as they are
     from witnesstree.anchor.wiring import LOCAL_NOTICE, open_ledger
 
     with open_ledger(home) as ledger:

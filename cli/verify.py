@@ -25,7 +25,7 @@ MAX_PEM = 2**20
 """Bytes in a file of trusted certificates: all the roots that browsers trust take a quarter of that."""
 
 
-@click.command("verify")
+@click.command("verify", short_help="Check a file against its proof.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--proof", "proof_path", type=click.Path(path_type=Path), help="The proof.  [default: FILE.proof.json]")
 @click.option(
@@ -53,7 +53,7 @@ def verify_command(
     require: str,
     as_json: bool,
 ) -> None:
-    r"""Check that FILE is what its proof says it is.
+    """Check that FILE is what its proof says it is.
 
     Reads the file, its proof and what you trust, and never the network. Exits with 0 when everything asked for passed, 3 when something
     failed, 4 when nothing failed but something could not be decided.
@@ -61,7 +61,7 @@ def verify_command(
     \b
     Example:
         witnesstree verify interview.mp4 --trust authority.pem --block-hash 0x9f3c…
-    """
+    """  # noqa: D301 - click keeps the lines after \b as they are
     from witnesstree.ledger.digest import digest_file
     from witnesstree.ledger.verify import Require, verify
 

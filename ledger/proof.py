@@ -34,7 +34,9 @@ MAX_NODE = 1024
 MAX_HEADER = 2048
 """Bytes in a block header: Ethereum's have about 640."""
 MAX_TEXT = 8192
-"""Characters in a text: a checkpoint with a few cosignatures has about 1,000."""
+"""Characters in an opening record or a batch statement: they have some 400."""
+MAX_CHECKPOINT = 128 * 1024
+"""Characters in a checkpoint: as many as a signed note has bytes (note.py), which leaves room for cosignatures."""
 MAX_NAME = 1024
 """Characters in a hint."""
 
@@ -284,7 +286,7 @@ def _read_log(value: Reader) -> LogProof:
         statement=value["statement"].text(MAX_TEXT),
         index=value["index"].integer(),
         path=_read_path(value["path"]),
-        checkpoint=value["checkpoint"].text(MAX_TEXT),
+        checkpoint=value["checkpoint"].text(MAX_CHECKPOINT),
     )
 
 

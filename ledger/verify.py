@@ -268,9 +268,9 @@ def _judge_statement(proof: Proof, log: LogProof, opening: Opening | None) -> Ch
 
 def _judge_log_path(log: LogProof) -> Check:
     try:
+        statement = parse_statement(log.statement)
         checkpoint = parse_checkpoint(parse_note(log.checkpoint).text)
         is_included = check_inclusion(log.index, checkpoint.size, leaf_hash(log.statement.encode()), log.path, checkpoint.root)
-        statement = parse_statement(log.statement)
     except InvalidInput as error:
         return _failed("log.path", f"The statement's place in the ledger log cannot be checked: {error}.")
     if not is_included or checkpoint.origin != statement.origin:
