@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 MAX_INTEGER = 2**53 - 1
 """The largest whole number that every JSON reader takes exactly (RFC 8259, 6)."""
 
+MAX_DEPTH = 32
+"""Lists and objects in one another: our own formats need 6, the rest is room for a manifest's free members."""
+
 _SHOWN = 60
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
+# Strings are matched only to be passed over; the possessive '*+' and the optional end keep that linear, whatever comes.
+_BRACKETS = re.compile(rb'"(?:[^"\\]+|\\[\s\S])*+"?|[\[\]{}]')
 
 T = TypeVar("T")
 
@@ -106,6 +111,7 @@ def load(place: str, content: bytes) -> Reader:
     """Return the JSON object in `content` (UTF-8, RFC 8259). The caller has limited its length."""
     if not content.strip():
         raise InvalidInput(f"{place} is empty")
+    _require_shallow(place, content)
 
     def whole_numbers_only(text: str) -> NoReturn:
         raise InvalidInput(f"{place} holds {text[:20]}: expected whole numbers only")
@@ -113,14 +119,21 @@ def load(place: str, content: bytes) -> Reader:
     try:
         document = json.loads(content.decode(), object_pairs_hook=_members_once, parse_float=whole_numbers_only, parse_constant=whole_numbers_only)
         json.dumps(document, ensure_ascii=False).encode()
-    except RecursionError:
-        raise InvalidInput(f"{place} is not JSON that can be read here: it is nested too deeply") from None
     except ValueError as error:
         raise InvalidInput(f"{place} is not JSON in UTF-8: {error}") from None
     reader = Reader(place, document)
     if not isinstance(document, dict):
         reader.wrong("a JSON object")
     return reader
+
+
+def _require_shallow(place: str, content: bytes) -> None:
+    """Refuse what is nested too deeply, before anything recursive sees it: where libraries raise the recursion limit, json overflows the stack."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(content):
+        depth += {91: 1, 123: 1, 93: -1, 125: -1}.get(content[bracket.start()], 0)
+        if depth > MAX_DEPTH:
+            raise InvalidInput(f"{place} is nested too deeply: expected at most {MAX_DEPTH} lists and objects in one another")
 
 
 def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -460,7 +460,7 @@ def judge_token(der: bytes, imprint: bytes, roots: Sequence[TrustedRoot]) -> Tok
     except InvalidInput as error:
         rest = tuple(_unknown(name, "There is no token to look at.") for name in (IMPRINT, SIGNER, SIGNATURE, CHAIN))
         return TokenJudgement((_failed(FORM, f"It is not a timestamp token: {error}."), *rest), None, None)
-    form = _passed(FORM, f"It is a timestamp token of {format_time(token.gen_time)}, serial number {token.serial:x} (hexadecimal).")
+    form = _passed(FORM, f"It is a timestamp token of {format_time(token.gen_time)}, serial number {shown(format(token.serial, 'x'))} (hexadecimal).")
     certificate, signer = _judge_signer(token, roots)
     chain, root = _judge_chain(token, certificate, roots)
     signature = _judge_signature(token, certificate)
@@ -629,16 +629,17 @@ def _judge_chain(token: Token, certificate: _Certificate | None, roots: Sequence
     # Of one certificate given twice the lower assurance counts, of two certificates the higher.
     trusted = {root.certificate: root for root in sorted(roots, key=lambda root: -root.assurance)}
     anchors = [read for read in map(_read_certificate, trusted) if read]
-    embedded = [read for read in map(_read_certificate, token.certificates) if read and read.der != certificate.der]
+    embedded = [read for read in map(_read_certificate, token.certificates) if read]
     vouching = _vouching(certificate, [*embedded, *anchors])
     reached = [anchor for anchor in anchors if anchor.der in vouching]
     if not reached:
         return _unknown(CHAIN, f"No trusted root issued the certificate of “{certificate.name}”; give it with --trust."), None
     if not certificate.x509.not_valid_before_utc <= token.gen_time.replace(microsecond=0) <= certificate.x509.not_valid_after_utc:
         return _failed(CHAIN, f"The certificate of “{certificate.name}” was not valid at the token's time, {format_time(token.gen_time)}."), None
+    between = [each for each in vouching.values() if each.der != certificate.der]
     refusal = ""
     for anchor in reached:
-        refusal = _chain_fault(token, certificate, embedded, anchor)
+        refusal = _chain_fault(token, certificate, between, anchor)
         if not refusal:
             root = trusted[anchor.der]
             when = format_time(token.gen_time)
@@ -668,7 +669,7 @@ def _is_issued_by(subject: _Certificate, issuer: _Certificate) -> bool:
     return True
 
 
-def _chain_fault(token: Token, certificate: _Certificate, embedded: Sequence[_Certificate], anchor: _Certificate) -> str:
+def _chain_fault(token: Token, certificate: _Certificate, between: Sequence[_Certificate], anchor: _Certificate) -> str:
     """Return "" if RFC 5280's rules allow a chain from `certificate` to `anchor` at the token's time, else the rule that forbids it."""
     permit_all = verification.ExtensionPolicy.permit_all()
     agnostic = verification.Criticality.AGNOSTIC
@@ -679,7 +680,7 @@ def _chain_fault(token: Token, certificate: _Certificate, embedded: Sequence[_Ce
     builder = builder.max_chain_depth(MAX_INTERMEDIATES)
     verifier = builder.extension_policies(ca_policy=authority, ee_policy=permit_all).build_client_verifier()
     try:
-        verifier.verify(certificate.x509, [each.x509 for each in embedded])
+        verifier.verify(certificate.x509, [each.x509 for each in between if each.der != anchor.der])
     except verification.VerificationError as error:
         fault = str(error)
         for prefix in _PREFIXES:

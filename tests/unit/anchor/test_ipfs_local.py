@@ -515,10 +515,10 @@ class Effects:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.log: list[tuple[str, Path]] = []
         self._fail_at, self._after, self._error = -1, False, BaseException()
-        real_fsync, real_replace, real_sync = os.fsync, Path.replace, local._sync_folder
+        real_fsync, real_replace, real_sync = os.fsync, Path.replace, local.sync_folder
         monkeypatch.setattr(os, "fsync", lambda number: self._step("fsync", Path(str(number)), lambda: real_fsync(number)))
         monkeypatch.setattr(Path, "replace", lambda part, path: self._step("rename", path, lambda: real_replace(part, path)))
-        monkeypatch.setattr(local, "_sync_folder", lambda folder: self._step("settle", folder, lambda: real_sync(folder)))
+        monkeypatch.setattr(local, "sync_folder", lambda folder: self._step("settle", folder, lambda: real_sync(folder)))
 
     def fail(self, at: int, error: BaseException, *, after: bool) -> None:
         self.log.clear()

@@ -1,0 +1,213 @@
+"""Makes the embedded chain's blocks: py-evm's virtual machine behind eth-tester and web3, on the pairs of `chain.db`.
+
+Importing this module takes more than a second; local.py does so only when there is a block to make. No other module imports py-evm.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from eth.chains.base import MiningChain
+from eth.constants import BLANK_ROOT_HASH, POST_MERGE_DIFFICULTY, POST_MERGE_MIX_HASH, POST_MERGE_NONCE
+from eth.db.atomic import AtomicDB
+from eth.db.backends.base import BaseDB
+from eth.exceptions import PyEVMError
+from eth.vm.forks.prague import PragueVM
+from eth_keys.exceptions import BadSignature
+from eth_tester import EthereumTester
+from eth_tester.backends.pyevm.main import PyEVMBackend
+from eth_tester.exceptions import TransactionFailed
+from eth_tester.exceptions import ValidationError as TesterValidationError
+from eth_typing import Address, BlockNumber
+from eth_utils.exceptions import ValidationError
+from rlp.exceptions import RLPException
+from web3 import EthereumTesterProvider, Web3
+
+from witnesstree.anchor.evm.blocks import FILE
+from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from eth.abc import BlockHeaderAPI, SignedTransactionAPI, TransactionBuilderAPI
+    from eth.typing import AccountState, HeaderParams
+
+    from witnesstree.anchor.evm.blocks import ChainFile
+
+GENESIS = BlockNumber(0)
+GAS_LIMIT = 30_000_000
+"""Gas in a block: as on Ethereum in 2024, and about 600 times what one root takes."""
+
+
+BALANCE = 10**27
+"""Wei on the one account: a thousand million ether, and a root takes less than a hundredth of one."""
+
+# The deployer that everybody uses for CREATE2, and its code: https://github.com/Arachnid/deterministic-deployment-proxy
+DEPLOYER = bytes.fromhex("4e59b44847b379578588920ca78fbf26c0b4956c")
+DEPLOYER_CODE = bytes.fromhex(
+    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
+)
+
+
+def make_genesis(file: ChainFile, account: bytes, time: int) -> None:
+    """Write block 0: the funded account (20-byte address) and the CREATE2 deployer as it stands on public chains. On return it is durable."""
+    state: AccountState = {
+        Address(account): {"balance": BALANCE, "nonce": 0, "code": b"", "storage": {}},
+        # A contract's account starts at nonce 1 (EIP-161).
+        Address(DEPLOYER): {"balance": 0, "nonce": 1, "code": DEPLOYER_CODE, "storage": {}},
+    }
+    pairs = _Pairs(file)
+    parameters: dict[str, HeaderParams] = {
+        "coinbase": bytes(20),
+        "difficulty": POST_MERGE_DIFFICULTY,
+        "extra_data": b"",
+        "gas_limit": GAS_LIMIT,
+        "mix_hash": POST_MERGE_MIX_HASH,
+        "nonce": POST_MERGE_NONCE,
+        "receipt_root": BLANK_ROOT_HASH,
+        "timestamp": time,
+        "transaction_root": BLANK_ROOT_HASH,
+    }
+    _Chain.from_genesis(AtomicDB(pairs), parameters, state)
+    pairs.commit(after=None)
+
+
+class Miner:
+    """Puts transactions into blocks, one each. Who asks the contract through `web3` does so as `account` (20-byte address)."""
+
+    def __init__(self, file: ChainFile, account: bytes, clock: Callable[[], datetime]) -> None:
+        self._file = file
+        self._clock = clock
+        self._pairs = _Pairs(file)
+        with _translated_errors():
+            self._chain = _Chain(AtomicDB(self._pairs))
+        self._web3 = Web3(EthereumTesterProvider(EthereumTester(_Backend(self._chain, account))))
+
+    @property
+    def web3(self) -> Web3:
+        """A web3 that reads this chain at its newest block. Sending through it writes nothing: see `mine`."""
+        with _translated_errors():
+            self._chain.start_block(self._clock())
+        return self._web3
+
+    def mine(self, transaction: bytes) -> None:
+        """Make a block of this one signed transaction. On return it is durable; otherwise the chain is what it was before.
+
+        The block's time is the clock's, or one second after its parent's where the clock has not come that far: block times must rise.
+
+        Raises InvalidInput if this is no EIP-1559 transaction that the chain takes, Conflict if it was signed for another state of its sender or
+        another process added a block meanwhile, Damaged if the chain cannot be read.
+        """
+        after = self._file.head()
+        try:
+            with _translated_errors():
+                self._require_legal(transaction)
+                self.web3.eth.send_raw_transaction(transaction)
+            self._pairs.commit(after)
+        finally:
+            # What is not in the file by now was never mined: the next block must not stand on it.
+            self._pairs.forget()
+
+    def _require_legal(self, transaction: bytes) -> None:
+        signed = _decode(transaction)
+        if signed.chain_id != LOCAL_CHAIN_ID:
+            raise InvalidInput(f"the transaction is for chain {signed.chain_id}, not for this one, {LOCAL_CHAIN_ID}")
+        state = self._chain.get_vm(self._chain.get_canonical_head()).state
+        if signed.nonce != (expected := state.get_nonce(signed.sender)):
+            raise Conflict(f"the transaction has nonce {signed.nonce}, the account is at {expected}: sign it again")
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ValidationError, TesterValidationError, TransactionFailed) as error:
+        raise InvalidInput(f"the chain does not take this transaction: {error}") from error
+    except (PyEVMError, RLPException, KeyError) as error:
+        raise Damaged(f"{FILE} lacks what a block stands on ({error}): run `witnesstree fsck`") from error
+
+
+def _decode(transaction: bytes) -> SignedTransactionAPI:
+    if transaction[:1] != b"\x02":
+        raise InvalidInput("this is no EIP-1559 transaction: it does not begin with 0x02")
+    try:
+        signed = _Chain.get_vm_class_for_block_number(GENESIS).get_transaction_builder().decode(transaction)
+        signed.validate()
+        signed.check_signature_validity()
+    except (ValidationError, RLPException, BadSignature, PyEVMError, IndexError, ValueError, TypeError) as error:
+        raise InvalidInput(f"this is no signed transaction: {error}") from error
+    return signed
+
+
+class _Chain(MiningChain):
+    """A chain without proof of work or stake: who holds the file makes the blocks."""
+
+    chain_id = LOCAL_CHAIN_ID
+    vm_configuration = ((GENESIS, PragueVM),)
+
+    def create_header_from_parent(self, parent_header: BlockHeaderAPI, **fields: Any) -> BlockHeaderAPI:
+        return super().create_header_from_parent(parent_header, **{"gas_limit": parent_header.gas_limit, **fields})
+
+    def get_transaction_builder(self) -> type[TransactionBuilderAPI]:
+        return self.get_vm().get_transaction_builder()
+
+    def start_block(self, time: datetime) -> None:
+        """Begin an empty block on the newest one."""
+        parent = self.get_canonical_head()
+        seconds = max(int(time.timestamp()), parent.timestamp + 1)
+        self.header = self.create_header_from_parent(parent, timestamp=seconds)
+
+
+class _Backend(PyEVMBackend):  # type: ignore[misc]  # eth-tester has no types
+    """eth-tester's backend on a chain that is kept: its own __init__ would make a new one in memory."""
+
+    def __init__(self, chain: _Chain, account: bytes) -> None:
+        self.chain = chain
+        self._account = account
+
+    def get_accounts(self) -> tuple[bytes, ...]:
+        """Return the one account: eth-tester lets nobody ask who could not pay."""
+        return (self._account,)
+
+    def mine_blocks(self, num_blocks: int = 1, coinbase: bytes = bytes(20)) -> tuple[bytes, ...]:
+        """Mine without eth-tester's random numbers, so that the same transactions at the same times give the same blocks."""
+        return tuple(self.chain.mine_block(coinbase=coinbase).hash for _ in range(num_blocks))
+
+
+class _Pairs(BaseDB):
+    """The file's pairs, and over them what the block in the making has added."""
+
+    def __init__(self, file: ChainFile) -> None:
+        self._file = file
+        self._added: dict[bytes, bytes] = {}
+
+    def commit(self, after: bytes | None) -> None:
+        """Write what was added as one block: see ChainFile.put."""
+        self._file.put(self._added, after)
+        self._added = {}
+
+    def forget(self) -> None:
+        """Drop what was added since `commit`."""
+        self._added = {}
+
+    def __getitem__(self, key: bytes) -> bytes:
+        value = self._find(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self._added[key] = value
+
+    def __delitem__(self, key: bytes) -> None:
+        # py-evm deletes only when blocks are reorganised away, and here none ever are.
+        raise NotImplementedError
+
+    def _exists(self, key: bytes) -> bool:
+        return self._find(key) is not None
+
+    def _find(self, key: bytes) -> bytes | None:
+        return self._added[key] if key in self._added else self._file.get(key)

@@ -1,0 +1,110 @@
+"""ledger/chainproof.py against tests/vectors/chain/ and against the artefact."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vectors.chain.make import format_file, make
+
+from witnesstree.anchor.evm.contract import artefact
+from witnesstree.ledger.chainproof import (
+    CONTRACT_ADDRESS,
+    CONTRACT_CODE_HASH,
+    AnchoredRecord,
+    SlotProof,
+    keccak256,
+    parse_header,
+    prove_slot,
+    record_slot,
+)
+from witnesstree.ledger.errors import InvalidInput
+
+VECTORS = Path(__file__).parents[2] / "vectors" / "chain"
+
+
+def cases(name: str) -> list[Any]:
+    content = json.loads((VECTORS / name).read_text())
+    return [pytest.param(case, id=case["name"]) for case in content["cases"]]
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+@pytest.mark.parametrize("case", cases("header.json"))
+def test_a_header_is_read_or_refused(case: dict[str, Any]) -> None:
+    rlp = _bytes(case["header"])
+    if case["expect"] == "refused":
+        with pytest.raises(InvalidInput, match="block"):
+            parse_header(rlp)
+    else:
+        header = parse_header(rlp)
+        assert header.hash == _bytes(case["hash"])
+        assert header.state_root == _bytes(case["state_root"])
+        assert (header.number, header.time) == (case["number"], case["time"])
+
+
+@pytest.mark.parametrize("case", cases("slot.json"))
+def test_a_slot_is_proven_or_refused(case: dict[str, Any]) -> None:
+    header = parse_header(_bytes(case["header"]))
+    account, storage = ([_bytes(node) for node in case[name]] for name in ("account", "storage"))
+    if case["expect"] == "refused":
+        with pytest.raises(InvalidInput, match=r"account|slot|storage|node"):
+            prove_slot(header, _bytes(case["contract"]), _bytes(case["root"]), account, storage)
+    else:
+        record = AnchoredRecord(case["time"], case["block_number"], _bytes(case["submitter"]))
+        expected = SlotProof(_bytes(case["code_hash"]), record)
+        assert prove_slot(header, _bytes(case["contract"]), _bytes(case["root"]), account, storage) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("another root, never anchored", "leaf of another key: the value is absent"),
+        ("another contract", "leads nowhere: the value is absent"),
+        ("one bit in the account's leaf", "the account proof's node 1 does not have the hash that its parent names"),
+        ("storage proof with a node too many", "goes on after the storage proof's node 1 has given the value"),
+        ("account proof without its last node", "the account proof ends before it reaches a value"),
+    ],
+)
+def test_the_reason_is_plain(name: str, reason: str) -> None:
+    (case,) = [param.values[0] for param in cases("slot.json") if param.id == name]
+    with pytest.raises(InvalidInput, match=reason):
+        prove_slot(
+            parse_header(_bytes(case["header"])),
+            _bytes(case["contract"]),
+            _bytes(case["root"]),
+            [_bytes(node) for node in case["account"]],
+            [_bytes(node) for node in case["storage"]],
+        )
+
+
+def test_the_vectors_are_what_the_embedded_chain_makes() -> None:
+    for name, content in make().items():
+        assert (VECTORS / name).read_text() == format_file(content)
+
+
+def test_keccak_is_not_sha3() -> None:
+    assert keccak256(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+
+
+def test_the_constants_are_the_artefacts() -> None:
+    contract = artefact()
+    assert contract.address == CONTRACT_ADDRESS
+    assert contract.code_hash == CONTRACT_CODE_HASH
+    # EIP-1014: so the address is not only claimed by the artefact, it follows from the code.
+    assert keccak256(b"\xff" + contract.deployer + contract.salt + keccak256(contract.init_code))[12:] == CONTRACT_ADDRESS
+
+
+def test_the_slot_is_that_of_the_mapping_at_slot_0() -> None:
+    root = bytes(range(32))
+    assert record_slot(root) == keccak256(root + (0).to_bytes(32))
+
+
+def test_importing_it_loads_no_ethereum_library() -> None:
+    program = "import sys, witnesstree.ledger.chainproof; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"web3", "eth", "eth_utils", "rlp", "trie"} & set(modules)

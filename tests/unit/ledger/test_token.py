@@ -1,0 +1,750 @@
+"""Tokens that are right, and tokens that are wrong in exactly one way, made here field by field."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import pytest
+from asn1crypto import algos, cms, core, tsp
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from witnesstree.ledger import token as token_module
+from witnesstree.ledger.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.token import (
+    CHAIN,
+    FORM,
+    IMPRINT,
+    MAX_CERTIFICATES,
+    MAX_DEPTH,
+    MAX_RESPONSE,
+    MAX_SHOWN,
+    MAX_TOKEN,
+    SIGNATURE,
+    SIGNER,
+    TimeStampResp,
+    TokenJudgement,
+    check_response,
+    demand_der,
+    format_request,
+    judge_token,
+    parse_token,
+    shown,
+)
+from witnesstree.ledger.trust import Assurance, TrustedRoot
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+IMPRINT_BYTES = hashlib.sha256(b"a root").digest()
+PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
+TIME_STAMPING = ExtendedKeyUsageOID.TIME_STAMPING
+STRANGE = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+
+
+@cache
+def key(kind: str, number: int = 0) -> Any:
+    if kind == "rsa":
+        return rsa.generate_private_key(65537, 2048)
+    if kind == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
+    curves: dict[str, type[Any]] = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1, "brainpool": ec.BrainpoolP256R1}
+    return ec.generate_private_key(curves[kind]())
+
+
+def usage(**allowed: bool) -> x509.KeyUsage:
+    names = "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only decipher_only"
+    return x509.KeyUsage(**{name: allowed.get(name, False) for name in names.split()})
+
+
+CA = ((x509.BasicConstraints(ca=True, path_length=None), True), (usage(key_cert_sign=True), True))
+STAMPS = ((x509.ExtendedKeyUsage([TIME_STAMPING]), True),)
+
+
+@dataclass(frozen=True)
+class Issued:
+    certificate: x509.Certificate
+    key: Any
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def fields(self) -> Any:
+        return asn1_x509.Certificate.load(self.der)["tbs_certificate"]
+
+
+def issue(
+    name: str,
+    issuer: Issued | None,
+    own_key: Any,
+    extensions: Sequence[tuple[x509.ExtensionType, bool]],
+    *,
+    start: datetime = NOW - timedelta(days=1),
+    end: datetime = NOW + timedelta(days=1),
+) -> Issued:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    above = issuer.certificate.subject if issuer else subject
+    signing = issuer.key if issuer else own_key
+    builder = x509.CertificateBuilder(above, subject, own_key.public_key(), x509.random_serial_number(), start, end)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(own_key.public_key()), critical=False)
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, is_critical)
+    return Issued(builder.sign(signing, None if isinstance(signing, ed25519.Ed25519PrivateKey) else hashes.SHA256()), own_key)
+
+
+@cache
+def root() -> Issued:
+    return issue("A root", None, key("p256"), CA)
+
+
+@cache
+def stamper(kind: str = "rsa") -> Issued:
+    return issue(f"An authority ({kind})", root(), key(kind, 1), STAMPS)
+
+
+def trust(*issued: Issued, assurance: Assurance = Assurance.PRIVATE) -> list[TrustedRoot]:
+    return [TrustedRoot(each.der, "a file", assurance) for each in issued]
+
+
+def attribute(kind: str, value: Any) -> dict[str, Any]:
+    return {"type": kind, "values": [value]}
+
+
+def named_v2(issued: Issued, **more: Any) -> dict[str, Any]:
+    return attribute("signing_certificate_v2", {"certs": [{"cert_hash": hashlib.sha256(issued.der).digest(), **more}]})
+
+
+def named_v1(issued: Issued) -> dict[str, Any]:
+    return attribute("signing_certificate", {"certs": [{"cert_hash": hashlib.sha1(issued.der).digest()}]})
+
+
+def issuer_serial(issued: Issued, serial: int | None = None) -> dict[str, Any]:
+    name = asn1_x509.GeneralName(name="directory_name", value=issued.fields["issuer"])
+    return {"issuer": [name], "serial_number": serial if serial is not None else issued.certificate.serial_number}
+
+
+def sid(issued: Issued, *, by_key: bool = False) -> cms.SignerIdentifier:
+    if by_key:
+        identifier = x509.SubjectKeyIdentifier.from_public_key(issued.certificate.public_key()).digest
+        return cms.SignerIdentifier(name="subject_key_identifier", value=identifier)
+    value = {"issuer": issued.fields["issuer"], "serial_number": issued.certificate.serial_number}
+    return cms.SignerIdentifier(name="issuer_and_serial_number", value=value)
+
+
+def stamped(**changes: Any) -> dict[str, Any]:
+    fields = {
+        "version": "v1",
+        "policy": "1.2.3",
+        "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": IMPRINT_BYTES},
+        "serial_number": 7,
+        "gen_time": NOW,
+        "accuracy": {"seconds": 1, "millis": 500},
+        "nonce": 42,
+    }
+    return {name: value for name, value in (fields | changes).items() if value is not None}
+
+
+def sign_pkcs1(name: str = "sha256") -> Callable[[Any, bytes], bytes]:
+    return lambda private, content: private.sign(content, padding.PKCS1v15(), getattr(hashes, name.upper())())
+
+
+def sign_ec(name: str) -> Callable[[Any, bytes], bytes]:
+    return lambda private, content: private.sign(content, ec.ECDSA(getattr(hashes, name.upper())()))
+
+
+def sign_pss(private: Any, content: bytes) -> bytes:
+    return bytes(private.sign(content, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()))
+
+
+def sign_ed25519(private: Any, content: bytes) -> bytes:
+    return bytes(private.sign(content))
+
+
+PSS = {
+    "algorithm": "rsassa_pss",
+    "parameters": {
+        "hash_algorithm": {"algorithm": "sha256"},
+        "mask_gen_algorithm": {"algorithm": "mgf1", "parameters": {"algorithm": "sha256"}},
+        "salt_length": 32,
+    },
+}
+
+
+@dataclass
+class Forge:
+    """Makes a token; what is not set is right."""
+
+    signer: Issued = field(default_factory=stamper)
+    content: bytes = field(default_factory=lambda: tsp.TSTInfo(stamped()).dump())
+    carried: bytes | None = None
+    certificates: list[bytes] | None = None
+    digest: Any = "sha256"
+    algorithm: Any = field(default_factory=lambda: {"algorithm": "rsassa_pkcs1v15"})
+    sign: Callable[[Any, bytes], bytes] = field(default_factory=sign_pkcs1)
+    attributes: list[dict[str, Any]] | None = None
+    names: list[dict[str, Any]] | None = None
+    sid: cms.SignerIdentifier | None = None
+    signers: int = 1
+    content_type: str = "tst_info"
+
+    def make(self) -> bytes:
+        names = self.names if self.names is not None else [named_v2(self.signer)]
+        digest = hashlib.new(self.digest, self.content).digest()
+        attributes = self.attributes
+        if attributes is None:
+            attributes = [attribute("content_type", "tst_info"), attribute("message_digest", digest), *names]
+        signed_attributes = cms.CMSAttributes(attributes)
+        info = {
+            "version": "v1",
+            "sid": self.sid or sid(self.signer),
+            "digest_algorithm": {"algorithm": self.digest},
+            "signed_attrs": signed_attributes,
+            "signature_algorithm": self.algorithm,
+            "signature": self.sign(self.signer.key, signed_attributes.dump()),
+        }
+        carried = self.carried if self.carried is not None else self.content
+        certificates = [self.signer.der] if self.certificates is None else self.certificates
+        data = {
+            "version": "v3",
+            "digest_algorithms": [{"algorithm": self.digest}],
+            "encap_content_info": {"content_type": self.content_type, "content": cms.ParsableOctetString(carried)},
+            "signer_infos": [cms.SignerInfo(info) for _ in range(self.signers)],
+        }
+        if certificates:
+            data["certificates"] = [asn1_x509.Certificate.load(der) for der in certificates]
+        return bytes(cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(data)}).dump())
+
+
+def outcomes(judgement: TokenJudgement) -> dict[str, Outcome]:
+    return {check.name: check.outcome for check in judgement.checks}
+
+
+def judge(forge: Forge, roots: list[TrustedRoot] | None = None) -> TokenJudgement:
+    return judge_token(forge.make(), IMPRINT_BYTES, trust(root()) if roots is None else roots)
+
+
+def assert_only(judgement: TokenJudgement, name: str, outcome: Outcome, words: str) -> None:
+    """Assert that everything passed but one check, and why it did not."""
+    expected = dict.fromkeys((FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN), PASSED) | {name: outcome}
+    assert outcomes(judgement) == expected, judgement.checks
+    assert words in next(check.reason for check in judgement.checks if check.name == name)
+    assert not judgement.is_proven
+
+
+# What is right ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_token_says_what_was_put_into_it() -> None:
+    der = Forge().make()
+    token = parse_token(der)
+    assert (token.der, token.imprint, token.imprint_algorithm) == (der, IMPRINT_BYTES, "sha256")
+    assert (token.gen_time, token.accuracy) == (NOW, timedelta(seconds=1, milliseconds=500))
+    assert (token.serial, token.policy, token.nonce, token.tsa) == (7, "1.2.3", 42, None)
+    assert token.certificates == (stamper().der,)
+    bare = parse_token(Forge(content=tsp.TSTInfo(stamped(accuracy=None, nonce=None)).dump()).make())
+    assert (bare.accuracy, bare.nonce) == (timedelta(), None)
+
+
+def test_judgement_of_a_right_token() -> None:
+    judgement = judge(Forge())
+    assert set(outcomes(judgement).values()) == {PASSED}
+    assert judgement.is_proven
+    assert (judgement.gen_time, judgement.accuracy) == (NOW, timedelta(seconds=1.5))
+    assert judgement.assurance is Assurance.PRIVATE
+    assert all(check.reason.endswith(".") for check in judgement.checks)
+
+
+ALGORITHMS = {
+    "rsa, PKCS #1, hash in the digest's place": ("rsa", "sha256", {"algorithm": "rsassa_pkcs1v15"}, sign_pkcs1("sha256")),
+    "rsa, PKCS #1, SHA-384": ("rsa", "sha384", {"algorithm": "sha384_rsa"}, sign_pkcs1("sha384")),
+    "rsa, PKCS #1, content SHA-256, signature SHA-512": ("rsa", "sha256", {"algorithm": "sha512_rsa"}, sign_pkcs1("sha512")),
+    "rsa, PSS": ("rsa", "sha256", PSS, sign_pss),
+    "P-256": ("p256", "sha256", {"algorithm": "sha256_ecdsa"}, sign_ec("sha256")),
+    "P-384": ("p384", "sha384", {"algorithm": "sha384_ecdsa"}, sign_ec("sha384")),
+    "P-521": ("p521", "sha512", {"algorithm": "sha512_ecdsa"}, sign_ec("sha512")),
+    "P-256, explicit NULL": ("p256", "sha256", {"algorithm": "sha256_ecdsa", "parameters": core.Null()}, sign_ec("sha256")),
+    "Ed25519": ("ed25519", "sha512", {"algorithm": "1.3.101.112"}, sign_ed25519),
+}
+
+
+@pytest.mark.parametrize(("kind", "digest", "algorithm", "sign"), ALGORITHMS.values(), ids=ALGORITHMS)
+def test_algorithms(kind: str, digest: str, algorithm: Any, sign: Callable[[Any, bytes], bytes]) -> None:
+    forge = Forge(signer=stamper(kind), digest=digest, algorithm=algorithm, sign=sign)
+    assert judge(forge).is_proven, judge(forge).checks
+    forge.sign = lambda private, content: sign(private, content + b"!")
+    assert_only(judge(forge), SIGNATURE, FAILED, "was not made with the key")
+
+
+def test_absent_and_null_parameters_are_alike() -> None:
+    der = Forge().make()
+    null, absent = bytes.fromhex("300d06096086480165030402010500"), bytes.fromhex("300b0609608648016503040201")
+    assert der.count(null) == 3
+    signer_info = parse_token(der).signer
+    assert signer_info.digest_algorithm == "sha256"
+    # The imprint's own algorithm identifier, signed, with and without NULL.
+    content = tsp.TSTInfo(stamped()).dump()
+    start = content.index(null)
+    assert content[start - 1] == 0x31
+    shorter = content[: start - 1] + b"\x2f" + absent + content[start + len(null) :]
+    shorter = shorter[:1] + bytes([shorter[1] - 2]) + shorter[2:]
+    assert judge(Forge(content=shorter)).is_proven
+
+
+def test_signer_is_found_wherever_it_stands_and_however_it_is_named() -> None:
+    foreign = issue("A stranger", None, key("p256", 9), STAMPS)
+    right = stamper()
+    for certificates in ([foreign.der, right.der], [right.der, foreign.der], [foreign.der, root().der, right.der]):
+        assert judge(Forge(certificates=certificates)).is_proven
+    for names in ([named_v1(right)], [named_v1(right), named_v2(right)], [named_v2(right, issuer_serial=issuer_serial(right))]):
+        assert judge(Forge(names=names)).is_proven
+    longer = named_v2(right)
+    longer["values"][0]["certs"][0] |= {"hash_algorithm": {"algorithm": "sha512"}, "cert_hash": hashlib.sha512(right.der).digest()}
+    assert judge(Forge(names=[longer])).is_proven
+    assert judge(Forge(sid=sid(right, by_key=True))).is_proven
+
+
+def test_token_without_certificates_needs_the_signers_from_elsewhere() -> None:
+    judgement = judge(Forge(certificates=[]))
+    assert outcomes(judgement) == {FORM: PASSED, IMPRINT: PASSED, SIGNER: UNKNOWN, SIGNATURE: UNKNOWN, CHAIN: UNKNOWN}
+    assert judge(Forge(certificates=[]), trust(stamper())).is_proven
+
+
+def test_certificate_that_cannot_be_read_or_would_warn_does_not_disturb() -> None:
+    negative = asn1_x509.Certificate.load(root().der)
+    negative["tbs_certificate"]["serial_number"] = -5
+    broken = stamper().der.replace(b"An authority (rsa)", b"An authority \xff\xff\xff\xff\xff")
+    for certificate in (negative.dump(force=True), broken):
+        assert judge(Forge(certificates=[certificate, stamper().der])).is_proven
+        assert judge(Forge(), [*trust(root()), TrustedRoot(certificate, "a file", Assurance.PUBLIC)]).is_proven
+    assert judge(Forge(), [TrustedRoot(b"", "a file", Assurance.PUBLIC), *trust(root())]).is_proven
+
+
+# What is wrong ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_other_imprint() -> None:
+    judgement = judge_token(Forge().make(), bytes(32), trust(root()))
+    assert_only(judgement, IMPRINT, FAILED, "not for 0000")
+    other = {"hash_algorithm": {"algorithm": "sha512"}, "hashed_message": bytes(64)}
+    assert_only(judge(Forge(content=tsp.TSTInfo(stamped(message_imprint=other)).dump())), IMPRINT, FAILED, "sha512")
+
+
+WRONG_PURPOSES = {
+    "not critical": [(x509.ExtendedKeyUsage([TIME_STAMPING]), False)],
+    "another purpose": [(x509.ExtendedKeyUsage([TIME_STAMPING, ExtendedKeyUsageOID.CODE_SIGNING]), True)],
+    "any purpose": [(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]), True)],
+    "none": [],
+    "no signatures": [*STAMPS, (usage(key_encipherment=True), True)],
+}
+
+
+@pytest.mark.parametrize("extensions", WRONG_PURPOSES.values(), ids=WRONG_PURPOSES)
+def test_certificate_for_something_else(extensions: list[Any]) -> None:
+    signer = issue("For something else", root(), key("rsa", 1), extensions)
+    assert_only(judge(Forge(signer=signer)), SIGNER, FAILED, "“For something else” is not one for")
+
+
+def test_token_that_does_not_name_its_certificate() -> None:
+    judgement = judge(Forge(names=[]))
+    assert outcomes(judgement) == {FORM: PASSED, IMPRINT: PASSED, SIGNER: FAILED, SIGNATURE: UNKNOWN, CHAIN: UNKNOWN}
+
+
+def test_token_that_names_another_certificate_than_it_carries() -> None:
+    twin = issue("An authority (rsa)", root(), key("rsa", 1), STAMPS)
+    for names in ([named_v2(twin)], [named_v1(twin), named_v2(stamper())]):
+        judgement = judge(Forge(names=names))
+        assert outcomes(judgement)[SIGNER] is FAILED
+        assert not judgement.is_proven
+    unknown = named_v2(stamper())
+    unknown["values"][0]["certs"][0] |= {"hash_algorithm": {"algorithm": "md5"}}
+    assert outcomes(judge(Forge(names=[unknown])))[SIGNER] is UNKNOWN
+
+
+def test_certificate_with_the_same_key_is_not_taken_for_the_named_one() -> None:
+    """The attack that ESSCertID is for: same key, same issuer, longer life or other policy."""
+    twin = issue("An authority (rsa)", root(), key("rsa", 1), STAMPS, end=NOW + timedelta(days=999))
+    forge = Forge(certificates=[twin.der], sid=sid(twin))
+    assert outcomes(judge(forge))[SIGNER] is FAILED
+    forge = Forge(certificates=[twin.der, stamper().der], sid=sid(twin))
+    assert_only(judge(forge), SIGNER, FAILED, "two are different")
+
+
+def test_other_ways_to_name_two_certificates() -> None:
+    right = stamper()
+    for names in ([named_v2(right, issuer_serial=issuer_serial(right, 99))], [named_v2(right, issuer_serial=issuer_serial(root()))]):
+        assert_only(judge(Forge(names=names)), SIGNER, FAILED, "two are different")
+    assert_only(judge(Forge(sid=sid(root(), by_key=True))), SIGNER, FAILED, "two are different")
+
+
+def test_signer_certificate_that_cannot_be_read() -> None:
+    negative = asn1_x509.Certificate.load(stamper().der)
+    negative["tbs_certificate"]["serial_number"] = -5
+    der = negative.dump(force=True)
+    names = [attribute("signing_certificate_v2", {"certs": [{"cert_hash": hashlib.sha256(der).digest()}]})]
+    assert outcomes(judge(Forge(certificates=[der], names=names)))[SIGNER] is FAILED
+
+
+def test_content_that_was_changed() -> None:
+    later = tsp.TSTInfo(stamped(gen_time=NOW - timedelta(hours=1))).dump()
+    assert_only(judge(Forge(carried=later)), SIGNATURE, FAILED, "changed after it was signed")
+
+
+def test_attributes_that_do_not_cover_the_content() -> None:
+    digest = attribute("message_digest", hashlib.sha256(tsp.TSTInfo(stamped()).dump()).digest())
+    for attributes in (
+        [attribute("content_type", "data"), digest, named_v2(stamper())],
+        [digest, named_v2(stamper())],
+        [attribute("content_type", "tst_info"), named_v2(stamper())],
+    ):
+        assert_only(judge(Forge(attributes=attributes)), SIGNATURE, FAILED, "does not cover")
+
+
+UNACCEPTED = {
+    "SHA-1": {"digest": "sha1"},
+    "RSA with SHA-1": {"algorithm": {"algorithm": "sha1_rsa"}},
+    "PSS with SHA-1 masks": {"algorithm": {"algorithm": "rsassa_pss", "parameters": {"hash_algorithm": {"algorithm": "sha256"}}}},
+    "no known name": {"algorithm": {"algorithm": "1.2.156.10197.1.501"}},
+    "ECDSA with an RSA key": {"algorithm": {"algorithm": "sha256_ecdsa"}},
+    "an unknown curve": {"signer": lambda: stamper("brainpool"), "algorithm": {"algorithm": "sha256_ecdsa"}, "sign": sign_ec("sha256")},
+    "RSA with an Ed25519 key": {"signer": lambda: stamper("ed25519"), "sign": sign_ed25519},
+}
+
+
+@pytest.mark.parametrize("changes", UNACCEPTED.values(), ids=UNACCEPTED)
+def test_method_that_is_not_accepted_is_unknown(changes: dict[str, Any]) -> None:
+    changes = {name: value() if name == "signer" else value for name, value in changes.items()}
+    assert_only(judge(Forge(**changes)), SIGNATURE, UNKNOWN, "accept")
+
+
+def test_method_that_this_build_of_cryptography_lacks_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    forge = Forge()
+    der = forge.make()
+    monkeypatch.setitem(token_module._HASHES, "sha256", lambda: hashes.BLAKE2s(32))
+    assert_only(judge_token(der, IMPRINT_BYTES, trust(root())), SIGNATURE, UNKNOWN, "accept")
+
+
+# The chain ----------------------------------------------------------------------------------------------------------------------------------------
+
+
+def chained(*links: Issued, start: datetime = NOW - timedelta(days=1), end: datetime = NOW + timedelta(days=1)) -> Forge:
+    """Return a token whose signer stands under the last of `links`, and which carries all of them."""
+    signer = issue("At the end", links[-1], key("rsa", 1), STAMPS, start=start, end=end)
+    return Forge(signer=signer, certificates=[signer.der, *(link.der for link in links)])
+
+
+def between(*extensions: Any, above: Issued | None = None, **times: Any) -> Issued:
+    return issue("In between", above or root(), key("p384", 3), extensions or CA, **times)
+
+
+def test_chain_through_an_intermediate() -> None:
+    assert judge(chained(between())).is_proven
+    assert judge(chained(between()), trust(between())).is_proven
+    forge = chained(between())
+    forge.certificates = [forge.signer.der]
+    assert_only(judge(forge), CHAIN, UNKNOWN, "give it with --trust")
+
+
+def test_root_above_another_trusted_certificate_counts() -> None:
+    link = between()
+    forge = chained(link)
+    forge.certificates = [forge.signer.der]
+    both = [*trust(link, assurance=Assurance.LOCAL), *trust(root(), assurance=Assurance.PUBLIC)]
+    assert judge(forge, both[:1]).assurance is Assurance.LOCAL
+    assert judge(forge, both).assurance is Assurance.PUBLIC
+
+
+def test_maze_of_certificates_ends() -> None:
+    """Many certificates with one name and one key, under a root that has expired: every way through them is a dead end. The library stops looking."""
+    maze = issue("Maze", None, key("p256", 50), CA, **PAST)
+    links = [issue("Maze", maze, key("p256", 50), CA) for _ in range(MAX_CERTIFICATES - 1)]
+    assert_only(judge(chained(*links), trust(maze)), CHAIN, FAILED, "signature check limit")
+
+
+def test_odd_names_make_no_noise(recwarn: pytest.WarningsRecorder) -> None:
+    """cryptography warns about a country of three letters; warnings are errors here, and nobody else should see them either."""
+    odd = asn1_x509.Certificate.load(root().der)
+    odd["tbs_certificate"]["subject"] = asn1_x509.Name.build({"country_name": "XXX", "organization_name": "Odd"})
+    assert judge(Forge(certificates=[odd.dump(force=True), stamper().der])).is_proven
+    assert not recwarn.list
+
+
+def test_chain_to_no_trusted_root_is_unknown() -> None:
+    assert_only(judge(Forge(), []), CHAIN, UNKNOWN, "give it with --trust")
+    # Same name, other key.
+    assert_only(judge(Forge(), trust(issue("A root", None, key("p256", 5), CA))), CHAIN, UNKNOWN, "give it with --trust")
+    # What a token carries is never trusted.
+    assert_only(judge(Forge(certificates=[stamper().der, root().der]), []), CHAIN, UNKNOWN, "give it with --trust")
+
+
+PAST: dict[str, Any] = {"start": NOW - timedelta(days=9), "end": NOW - timedelta(days=8)}
+BROKEN_CHAINS: dict[str, Callable[[], tuple[Forge, Issued, str]]] = {
+    "signer expired": lambda: (chained(root(), **PAST), root(), "was not valid at the token's time, 2026-11-23T12:00:00Z"),
+    "signer not yet valid": lambda: (chained(root(), start=NOW + timedelta(seconds=1)), root(), "was not valid"),
+    "intermediate expired": lambda: (chained(between(**PAST)), root(), "not valid at validation time"),
+    "root expired": lambda: (Forge(), issue("A root", None, key("p256"), CA, **PAST), "not valid at validation time"),
+    "no authority": lambda: (chained(between((usage(digital_signature=True), True))), root(), "basicConstraints"),
+    "denied to be one": lambda: (chained(between((x509.BasicConstraints(ca=False, path_length=None), True))), root(), "basicConstraints"),
+    "may not sign certificates": lambda: (
+        chained(between(CA[0], (usage(digital_signature=True), True))),
+        root(),
+        "may not sign certificates",
+    ),
+    "for web servers": lambda: (
+        chained(between(*CA, (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False))),
+        root(),
+        "confined to other purposes",
+    ),
+    "path too long": lambda: (
+        chained(between(above=issue("Short", None, key("p256"), ((x509.BasicConstraints(ca=True, path_length=0), True),)))),
+        issue("Short", None, key("p256"), ((x509.BasicConstraints(ca=True, path_length=0), True),)),
+        "path length",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_CHAINS.values(), ids=BROKEN_CHAINS)
+def test_chain_that_breaks_a_rule(case: Callable[[], tuple[Forge, Issued, str]]) -> None:
+    forge, anchor, words = case()
+    assert_only(judge(forge, trust(anchor)), CHAIN, FAILED, words)
+
+
+def test_chain_that_is_too_long() -> None:
+    links = [root()]
+    for number in range(10):
+        links.append(issue(f"Link {number}", links[-1], key("p256", 20 + number), CA))
+    assert_only(judge(chained(*links)), CHAIN, FAILED, "max depth")
+
+
+def test_chain_with_what_this_verifier_cannot_judge_is_unknown() -> None:
+    assert_only(judge(chained(between(*CA, (STRANGE, True)))), CHAIN, UNKNOWN, "cannot judge")
+    assert judge(chained(between(*CA, (STRANGE, False)))).is_proven
+    edwards = issue("Edwards", None, key("ed25519", 4), CA)
+    assert_only(judge(chained(edwards), trust(edwards)), CHAIN, UNKNOWN, "cannot judge")
+
+
+def test_last_second_of_a_certificate_counts() -> None:
+    content = tsp.TSTInfo(stamped(gen_time=NOW + timedelta(milliseconds=900))).dump()
+    for end, expected in ((NOW, PASSED), (NOW - timedelta(seconds=1), FAILED)):
+        signer = issue("Short-lived", root(), key("rsa", 1), STAMPS, end=end)
+        assert outcomes(judge(Forge(signer=signer, content=content)))[CHAIN] is expected
+
+
+def test_assurance_is_that_of_the_best_root_and_the_least_of_one_root() -> None:
+    second = issue("A root", None, key("p256"), CA)
+    assert second.der != root().der
+    roots = [*trust(root(), assurance=Assurance.LOCAL), *trust(second, assurance=Assurance.PUBLIC)]
+    assert judge(Forge(), roots).assurance is Assurance.PUBLIC
+    expired = issue("A root", None, key("p256"), CA, **PAST)
+    roots = [*trust(root(), assurance=Assurance.LOCAL), *trust(expired, assurance=Assurance.PUBLIC)]
+    assert judge(Forge(), roots).assurance is Assurance.LOCAL
+    roots = [*trust(root(), assurance=Assurance.LOCAL), *trust(root(), assurance=Assurance.PUBLIC)]
+    assert judge(Forge(), roots).assurance is Assurance.LOCAL
+    assert judge(Forge(), roots[::-1]).assurance is Assurance.LOCAL
+    assert judge(Forge(), []).assurance is None
+
+
+# Form ---------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def content_with(time: bytes) -> bytes:
+    """Return a TSTInfo with these bytes as its time."""
+    content = tsp.TSTInfo(stamped())
+    content["gen_time"] = core.GeneralizedTime.load(b"\x18" + bytes([len(time)]) + time)
+    return bytes(content.dump(force=False))
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        (b"20261123120000Z", NOW),
+        (b"20261123120000.25Z", NOW + timedelta(milliseconds=250)),
+        (b"20261123120000.1234567Z", NOW + timedelta(microseconds=123456)),
+        (b"20261123120000.500Z", NOW + timedelta(milliseconds=500)),
+    ],
+)
+def test_times(time: bytes, expected: datetime) -> None:
+    assert parse_token(Forge(content=content_with(time)).make()).gen_time == expected
+
+
+@pytest.mark.parametrize(
+    "time", [b"202611231200Z", b"20261123120000", b"20261123120000+0800", b"20261323120000Z", b"20261123120060Z", b"", b"2026112312000\xb9Z"]
+)
+def test_times_that_rfc_3161_forbids(time: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        parse_token(Forge(content=content_with(time)).make())
+
+
+def extension(*, critical: bool) -> dict[str, Any]:
+    return {"extn_id": "1.2.3.4", "critical": critical, "extn_value": b""}
+
+
+NOT_TOKENS: dict[str, Callable[[], bytes]] = {
+    "nothing": lambda: b"",
+    "NULL": lambda: b"\x05\x00",
+    "text": lambda: b"-----BEGIN PKCS7-----",
+    "too large": lambda: Forge().make() + bytes(MAX_TOKEN),
+    "more behind it": lambda: Forge().make() + b"\x05\x00",
+    "truncated": lambda: Forge().make()[:-1],
+    "not signed data": lambda: cms.ContentInfo({"content_type": "data", "content": b""}).dump(),
+    "signed data of another kind": lambda: Forge(content_type="data").make(),
+    "no signer": lambda: Forge(signers=0).make(),
+    "two signers": lambda: Forge(signers=2).make(),
+    "too many certificates": lambda: Forge(certificates=[stamper("p256").der] * (MAX_CERTIFICATES + 1)).make(),
+    "no TSTInfo inside": lambda: Forge(content=b"\x30\x00").make(),
+    "BER inside": lambda: Forge(content=b"\x30\x80\x00\x00").make(),
+    "version 2": lambda: Forge(content=tsp.TSTInfo(stamped(version="v2")).dump()).make(),
+    "critical extension": lambda: Forge(content=tsp.TSTInfo(stamped(extensions=[extension(critical=True)])).dump()).make(),
+    "short imprint": lambda: Forge(
+        content=tsp.TSTInfo(stamped(message_imprint={"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": b"x"})).dump()
+    ).make(),
+    "accuracy of days": lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"seconds": 86401})).dump()).make(),
+    "accuracy of aeons": lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"seconds": 2**80})).dump()).make(),
+    "accuracy below zero": lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"seconds": -1})).dump()).make(),
+    "accuracy of 1000 ms": lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"millis": 1000})).dump()).make(),
+    "one attribute twice": lambda: Forge(names=[named_v2(stamper()), named_v2(stamper("p256"))]).make(),
+    "attribute without value": lambda: Forge(names=[{"type": "signing_certificate_v2", "values": []}]).make(),
+    "no certificate identifier": lambda: Forge(names=[attribute("signing_certificate_v2", {"certs": []})]).make(),
+    "issuer of no kind": lambda: Forge(names=[named_v2(stamper(), issuer_serial={"issuer": [], "serial_number": 1})]).make(),
+    "PSS without parameters": lambda: Forge(algorithm={"algorithm": "rsassa_pss"}).make(),
+    "PSS with another trailer": lambda: Forge(
+        algorithm={"algorithm": "rsassa_pss", "parameters": algos.RSASSAPSSParams({"trailer_field": 2})}
+    ).make(),
+}
+
+
+@pytest.mark.parametrize("make", NOT_TOKENS.values(), ids=NOT_TOKENS)
+def test_what_is_not_a_token(make: Callable[[], bytes]) -> None:
+    der = make()
+    with pytest.raises(InvalidInput) as caught:
+        parse_token(der)
+    assert "\n" not in str(caught.value)
+    judgement = judge_token(der, IMPRINT_BYTES, trust(root()))
+    assert outcomes(judgement) == {FORM: FAILED, IMPRINT: UNKNOWN, SIGNER: UNKNOWN, SIGNATURE: UNKNOWN, CHAIN: UNKNOWN}
+    assert (judgement.token, judgement.gen_time, judgement.accuracy, judgement.assurance) == (None, None, None, None)
+    assert not judgement.is_proven
+
+
+def test_extension_that_is_not_critical_is_ignored() -> None:
+    assert judge(Forge(content=tsp.TSTInfo(stamped(extensions=[extension(critical=False)])).dump())).is_proven
+
+
+def test_token_whose_signed_data_is_of_version_1() -> None:
+    der = bytearray(Forge().make())
+    at = der.index(bytes.fromhex("020103310f"))
+    der[at + 2] = 1
+    assert judge_token(bytes(der), IMPRINT_BYTES, trust(root())).is_proven
+
+
+def test_token_without_signed_attributes_is_not_proven() -> None:
+    info = cms.ContentInfo.load(Forge().make())
+    signer = info["content"]["signer_infos"][0]
+    fields = {name: signer[name] for name in ("version", "sid", "digest_algorithm", "signature_algorithm", "signature")}
+    content = info["content"]["encap_content_info"]["content"]
+    signature = key("rsa", 1).sign(bytes(content), padding.PKCS1v15(), hashes.SHA256())
+    data = {name: info["content"][name] for name in ("version", "digest_algorithms", "encap_content_info", "certificates")}
+    data["signer_infos"] = [cms.SignerInfo(fields | {"signature": signature})]
+    der = cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(data)}).dump()
+    judgement = judge_token(der, IMPRINT_BYTES, trust(root()))
+    assert outcomes(judgement) == {FORM: PASSED, IMPRINT: PASSED, SIGNER: FAILED, SIGNATURE: FAILED, CHAIN: UNKNOWN}
+
+
+def test_names_of_the_authority_are_shown_safely() -> None:
+    def named(general: asn1_x509.GeneralName) -> str | None:
+        return parse_token(Forge(content=tsp.TSTInfo(stamped(tsa=general)).dump()).make()).tsa
+
+    name = asn1_x509.Name.build({"common_name": "evil\x1b[2J\n" + "x" * 500})
+    found = named(asn1_x509.GeneralName(name="directory_name", value=name))
+    assert found is not None
+    assert found.isprintable()
+    assert len(found) == MAX_SHOWN
+    assert named(asn1_x509.GeneralName(name="dns_name", value="tsa.example")) == "tsa.example"
+    assert shown("a\u202eb") == "a?b"
+
+
+def test_der_is_demanded() -> None:
+    for good in ("0500", "3000", "30030101ff", "308180047e" + "00" * 126, "a003020101"):
+        demand_der(bytes.fromhex(good))
+    bad = [
+        "05",
+        "0501",
+        "3080",
+        "30800000",
+        "308102",
+        "30810205 00",
+        "3082000205 00",
+        "30020501",
+        "1f0100",
+        "2403040100",
+        "1000",
+        "3003 0402 00",
+        "ff",
+    ]
+    for text in bad:
+        with pytest.raises(InvalidInput):
+            demand_der(bytes.fromhex(text))
+
+
+def test_nesting_and_object_identifiers_are_limited() -> None:
+    def nested(depth: int) -> bytes:
+        der = b""
+        for _ in range(depth):
+            length = bytes([len(der)]) if len(der) < 128 else bytes([0x81, len(der)])
+            der = b"\x30" + length + der
+        return der
+
+    demand_der(nested(MAX_DEPTH - 1))
+    with pytest.raises(InvalidInput):
+        demand_der(nested(MAX_DEPTH + 1))
+    with pytest.raises(InvalidInput):
+        demand_der(b"\x06\x41" + b"\x81" * 64 + b"\x01")
+
+
+# Answers ------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def respond(token: bytes | None, **status: Any) -> bytes:
+    fields: dict[str, Any] = {"status": status or {"status": "granted"}}
+    if token is not None:
+        fields["time_stamp_token"] = cms.ContentInfo.load(token)
+    return bytes(TimeStampResp(fields).dump())
+
+
+def test_answer_gives_the_token() -> None:
+    token = Forge().make()
+    assert check_response(respond(token), IMPRINT_BYTES, 42).der == token
+    assert check_response(respond(token, status="granted_with_mods"), IMPRINT_BYTES, 42).der == token
+
+
+def test_request_says_what_is_asked() -> None:
+    request = tsp.TimeStampReq.load(format_request(IMPRINT_BYTES, 42), strict=True).native
+    assert request["message_imprint"] == {"hash_algorithm": {"algorithm": "sha256", "parameters": None}, "hashed_message": IMPRINT_BYTES}
+    assert (request["version"], request["nonce"], request["cert_req"], request["req_policy"]) == ("v1", 42, True, None)
+
+
+def test_answers_that_must_not_be_believed() -> None:
+    token = Forge().make()
+    sha512 = tsp.TSTInfo(stamped(message_imprint={"hash_algorithm": {"algorithm": "sha512"}, "hashed_message": bytes(64)})).dump()
+    for answer, imprint, nonce, words in (
+        (respond(token), bytes(32), 42, "other bytes"),
+        (respond(Forge(content=sha512).make()), IMPRINT_BYTES, 42, "other bytes"),
+        (respond(token), IMPRINT_BYTES, 43, "nonce"),
+        (respond(Forge(content=tsp.TSTInfo(stamped(nonce=None)).dump()).make()), IMPRINT_BYTES, 42, "nonce"),
+        (respond(None), IMPRINT_BYTES, 42, "cannot be read"),
+        (b"<html>busy</html>", IMPRINT_BYTES, 42, "cannot be read"),
+        (bytes(MAX_RESPONSE + 1), IMPRINT_BYTES, 42, "cannot be read"),
+        (respond(None, status="rejection", status_string=["no\x1b way"], fail_info={"bad_alg"}), IMPRINT_BYTES, 42, "rejection, bad_alg, no? way"),
+        (respond(token, status="rejection"), IMPRINT_BYTES, 42, "refused: rejection"),
+        (respond(None, status="waiting"), IMPRINT_BYTES, 42, "refused: waiting"),
+    ):
+        with pytest.raises(BadAnswer, match=words.replace("?", r"\?")):
+            check_response(answer, imprint, nonce)
