@@ -67,10 +67,7 @@ def format_manifest(manifest: Manifest) -> bytes:
         members["kind"] = manifest.kind
     if manifest.applicant is not None:
         members["applicant"] = manifest.applicant
-    try:
-        content = rfc8785.dumps(members)
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
-        raise InvalidInput(f"the manifest cannot be written as JSON: {error}") from error
+    content = _canonical(members)
     parse_manifest(content)
     return content
 
@@ -94,9 +91,16 @@ def parse_manifest(content: bytes) -> Manifest:
         applicant=value.optional("applicant", lambda applicant: applicant.text(MAX_TEXT)),
         meta=value["meta"].object(),
     )
-    if rfc8785.dumps(value.object()) != content:
+    if _canonical(value.object()) != content:
         raise InvalidInput("the manifest is not in canonical form (RFC 8785)")
     return manifest
+
+
+def _canonical(members: dict[str, Any]) -> bytes:
+    try:
+        return rfc8785.dumps(members)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"the manifest cannot be written as JSON with whole numbers up to 2**53 - 1: {str(error)[:80]}") from error
 
 
 def _members_of_file(file: ManifestFile) -> dict[str, Any]:

@@ -39,6 +39,8 @@ MAX_CHECKPOINT = 128 * 1024
 """Characters in a checkpoint: as many as a signed note has bytes (note.py), which leaves room for cosignatures."""
 MAX_NAME = 1024
 """Characters in a hint."""
+MAX_LINKS = 4 * MAX_WITNESSES
+"""Links among the hints: an anchor has three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def format_anchor(anchor: Anchor) -> str:
 
 def parse_anchor(text: str) -> Anchor:
     """Return the anchor that `format_anchor` wrote. Raises InvalidInput for anything else."""
-    return _read_anchor(load("the anchor", text.encode()))
+    return _read_anchor(load("the anchor", text.encode(errors="surrogatepass")))
 
 
 # Writing
@@ -296,5 +298,5 @@ def _read_hints(value: Reader) -> Hints:
         name=value.optional("name", lambda name: name.text(MAX_NAME)),
         size=value.optional("size", lambda size: size.integer()),
         cid=value.optional("cid", lambda cid: cid.text(MAX_NAME)),
-        links=value.optional("links", lambda links: links.list(lambda link: link.text(MAX_NAME), 4 * MAX_WITNESSES)) or (),
+        links=value.optional("links", lambda links: links.list(lambda link: link.text(MAX_NAME), MAX_LINKS)) or (),
     )

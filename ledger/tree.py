@@ -91,8 +91,8 @@ def root_from_path(digest: bytes, position: int, size: int, path: Sequence[bytes
     """Return the root that `path` implies for `digest` at `position` in a tree of `size` leaves.
 
     This proves nothing by itself: the caller compares the result with a root it already trusts. The path must be exactly as long as that
-    position demands, because sorted pairs carry no mark of their level: without that rule, two sibling hashes would pass for a leaf one
-    level up. The position itself is not proven beyond the path's length.
+    position demands, because sorted pairs carry no mark of their level: without that rule, two sibling hashes would pass for a leaf one level
+    up. In a tree with an odd level they still can, at a position whose path is shorter. The position is not proven beyond the path's length.
 
     Raises InvalidInput if these values cannot belong to one tree.
     """

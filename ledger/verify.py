@@ -34,11 +34,12 @@ from witnesstree.ledger.report import Check, Outcome, Report
 from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.token import judge_token
 from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.trust import Assurance
 
 if TYPE_CHECKING:
     from witnesstree.ledger.chainproof import Header
     from witnesstree.ledger.proof import Anchor, LogProof, OpeningProof, Proof
-    from witnesstree.ledger.trust import Assurance, Trust
+    from witnesstree.ledger.trust import Trust, TrustedBlock
 
 SKEW = timedelta(minutes=10)
 """How far the clocks of witnesses, and the verifier's own, may differ before their times count as a contradiction."""
@@ -178,7 +179,7 @@ def _judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> _Wit
         # Its creator could have written slots before the code was in place, so only the block itself is believed, not the time in the slot.
         anchored = _time(header.time)
         reason = f"The contract runs EvidenceAnchor's code at another address, so only its block's own time counts: {format_time(anchored)}."
-    return _Witness([*checks, _passed(f"{place}.contract", reason), canonical], anchored, chain.assurance)
+    return _Witness([*checks, _passed(f"{place}.contract", reason), canonical], anchored, _block_assurance(anchor, trust))
 
 
 def _judge_header(name: str, rlp: bytes, block_hash: bytes, number: int) -> tuple[Header | None, Check]:
@@ -195,15 +196,26 @@ def _judge_header(name: str, rlp: bytes, block_hash: bytes, number: int) -> tupl
 def _judge_canonical(name: str, chain_id: int, number: int, block_hash: bytes, trust: Trust) -> Check:
     """Judge whether a block is part of its chain, which no proof can say of itself."""
     chain = known_chain(chain_id)
-    for block in trust.blocks:
-        if block.chain_id in (None, chain_id) and block.number in (None, number) and block.hash == block_hash:
-            return _passed(name, f"Block {number} is part of {chain.name}: {block.source}.")
+    if known := _trusted(chain_id, number, block_hash, trust):
+        return _passed(name, f"Block {number} is part of {chain.name}: {known[0].source}.")
     for block in trust.blocks:
         if (block.chain_id, block.number) == (chain_id, number):
             return _failed(name, f"Block {number} of {chain.name} has the hash 0x{block.hash.hex()}, not 0x{block_hash.hex()}: {block.source}.")
-    where = f"on {chain.explorer}/block/{number}" if chain.explorer else f"with a node of {chain.name}, or with --home if it is your own"
-    reason = f"Whether block {number} is part of {chain.name} cannot be seen offline: compare its hash 0x{block_hash.hex()} {where}"
-    return _unknown(name, f"{reason}{', then give it with --block-hash' if chain.explorer else ''}.")
+    reason = f"Whether block {number} is part of {chain.name} cannot be seen offline: compare its hash 0x{block_hash.hex()}"
+    if chain.explorer is None:
+        return _unknown(name, f"{reason} with a node of {chain.name}, or with --home if it is your own.")
+    return _unknown(name, f"{reason} on {chain.explorer}/block/{number}, then give --block-hash {chain_id}:0x{block_hash.hex()}.")
+
+
+def _trusted(chain_id: int, number: int, block_hash: bytes, trust: Trust) -> list[TrustedBlock]:
+    return [block for block in trust.blocks if block.hash == block_hash and block.chain_id in {None, chain_id} and block.number in {None, number}]
+
+
+def _block_assurance(anchor: Anchor, trust: Trust) -> Assurance:
+    """Return what a trusted block is worth. A header names no chain: where the verifier named none either, the proof's word must not raise it."""
+    chain = known_chain(anchor.chain_id)
+    is_named = any(block.chain_id for block in _trusted(anchor.chain_id, anchor.block_number, anchor.block_hash, trust))
+    return chain.assurance if is_named else min(chain.assurance, Assurance.PRIVATE)
 
 
 # 6. The opening record

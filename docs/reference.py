@@ -1,0 +1,103 @@
+"""Write docs/cli.md and docs/settings.md from the code: `python docs/reference.py`. A test compares them with what this writes."""
+
+# ruff: noqa: INP001 - a program of its own, in no package
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from witnesstree.anchor.settings import PREFIX, Settings
+from witnesstree.cli import verify
+from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
+from witnesstree.cli.options import HOME_ENVVAR
+from witnesstree.ledger.report import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+DOCS = Path(__file__).parent
+WIDTH = 100
+"""Columns of the help texts."""
+
+CLI_HEAD = """\
+# The command line
+
+Written by `python docs/reference.py` from the commands themselves; `make docs` writes it anew.
+
+Answers go to standard output, talk and errors to standard error. An error is one line that says what to do.
+"""
+
+SETTINGS_HEAD = """\
+# Settings
+
+Written by `python docs/reference.py` from `anchor/settings.py`; `make docs` writes it anew.
+
+Each setting can be given in the environment, or under its name in `settings.toml` in the home; the environment goes first. A misspelt name
+is refused.
+"""
+
+
+def cli_reference() -> str:
+    """Return docs/cli.md."""
+    group = click.Context(cli, info_name="witnesstree", terminal_width=WIDTH, help_option_names=["-h", "--help"])
+    parts = [CLI_HEAD, _exit_codes(), _section("witnesstree", cli, group)]
+    for name in COMMANDS:
+        command = cli.get_command(group, name)
+        assert command
+        parts.append(_section(f"witnesstree {name}", command, click.Context(command, group, info_name=name)))
+    return "\n".join(parts)
+
+
+def settings_reference() -> str:
+    """Return docs/settings.md."""
+    rows = [
+        "| in the environment | in settings.toml | default | what it does |",
+        "|---|---|---|---|",
+        f"| `{HOME_ENVVAR}` | | in the user's data folder | The ledger's folder; `--home` goes before it. |",
+        *(_setting(name, field) for name, field in Settings.model_fields.items()),
+    ]
+    return "\n".join((SETTINGS_HEAD, *rows, ""))
+
+
+def _exit_codes() -> str:
+    return "\n".join(("## Exit codes", "", "| code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in _meanings()), ""))
+
+
+def _meanings() -> Iterator[tuple[int, str]]:
+    yield verify.EXIT_CODES[Verdict.VERIFIED], "Done; for `verify`: verified."
+    yield 1, "A crash, which is a bug; or nobody read the answer."
+    yield 2, "The command line is misspelt."
+    yield verify.EXIT_CODES[Verdict.FAILED], "`verify`: a check failed."
+    yield verify.EXIT_CODES[Verdict.UNDECIDED], "`verify`: nothing failed, but something could not be decided."
+    for error, code in EXIT_CODES.items():
+        yield code, f"{error.__name__}: {(error.__doc__ or '').splitlines()[0]}"
+    yield INTERRUPTED, "Interrupted. Everything acknowledged is kept; the same command finishes the work."
+
+
+def _section(title: str, command: click.Command, context: click.Context) -> str:
+    return f"## {title}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+
+
+def _setting(name: str, field: FieldInfo) -> str:
+    return f"| `{PREFIX}{name.upper()}` | `{name}` | `{_written(field.default)}` | {field.description} |"
+
+
+def _written(default: Any) -> str:
+    """Return a default as a person would write it."""
+    return f"{default.total_seconds():g}" if isinstance(default, timedelta) else f"{default}"
+
+
+def main() -> None:
+    """Write both files."""
+    (DOCS / "cli.md").write_text(cli_reference(), encoding="utf-8")
+    (DOCS / "settings.md").write_text(settings_reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

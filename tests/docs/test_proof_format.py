@@ -1,0 +1,87 @@
+"""docs/proof-format.md says what the code does: limits, names, addresses, and both examples."""
+
+import importlib
+import json
+import re
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from make_proof import honest
+
+from witnesstree.anchor.evm.contract import artefact
+from witnesstree.ledger import proof as proof_module
+from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
+from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.note import parse_verifier_key
+from witnesstree.ledger.proof import Hints, format_proof, parse_proof
+from witnesstree.ledger.report import Outcome, Verdict
+from witnesstree.ledger.tree import parent, prove, root_of
+from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.verify import SKEW, verify
+
+TEXT = (Path(__file__).parents[2] / "docs" / "proof-format.md").read_text(encoding="utf-8")
+LIMITS = re.findall(r"^\| [^|]+ \| (\d+) \| `(\w+)\.(\w+)` \|$", TEXT, re.MULTILINE)
+
+
+def test_the_limits_are_the_constants() -> None:
+    for limit, module, name in LIMITS:
+        assert getattr(importlib.import_module(f"witnesstree.ledger.{module}"), name) == int(limit), name
+
+
+def test_no_limit_of_a_proof_is_left_out() -> None:
+    limits = {name for name in vars(proof_module) if name.startswith("MAX_")}
+    assert limits - {name for _, _, name in LIMITS} == set()
+    assert len(LIMITS) >= 19
+
+
+def test_every_member_is_in_a_table() -> None:
+    document = json.loads(honest().content())
+    hints = json.loads(format_proof(proof_module.Proof(bytes(32), hints=Hints("a", 1, "b", ("c",)))))["hints"]
+    places = [
+        document,
+        document["inclusion"],
+        document["opening"],
+        document["log"],
+        document["anchors"][0],
+        json.loads(document["opening"]["record"]),
+    ]
+    for name in {name for place in places for name in place}:
+        assert f"| `{name}` |" in TEXT, name
+    for name in [*document["anchors"][0]["state"], *document["anchors"][0]["block"], *document["tokens"][0], *hints]:
+        assert f"`{name}`" in TEXT, name
+
+
+def test_every_check_is_named() -> None:
+    report = verify(honest().proof().digest, honest().content(), honest().trust, honest().now)
+    for check in report.checks:
+        name = re.sub(r"^(tokens|anchors)\[0\]", "", check.name)
+        assert f"`{name}`" in TEXT or f"`{check.name.replace('[0]', '[i]')}`" in TEXT, name
+
+
+def test_addresses_and_numbers_are_right() -> None:
+    contract = artefact()
+    for value in (CONTRACT_ADDRESS, CONTRACT_CODE_HASH, contract.deployer):
+        assert f"`0x{value.hex()}`" in TEXT
+    assert contract.salt == bytes(32)
+    assert f"chain id {LOCAL_CHAIN_ID})" in TEXT
+    assert TEXT.count(f"more than {SKEW.seconds // 60} minutes") == 2
+
+
+def test_the_worked_example_of_the_tree() -> None:
+    leaves = [sha256(str(i).encode()).digest() for i in range(7)]
+    path = prove(b"".join(leaves), 4)
+    above = parent(leaves[4], path[0])
+    shown = [leaves[4], path[0], above, path[1], parent(above, path[1]), path[2], root_of(b"".join(leaves))]
+    example = TEXT[TEXT.index("**Example.**") : TEXT.index("## 4.")]
+    assert [bytes.fromhex(node) for node in re.findall(r"[0-9a-f]{64}", example)] == shown
+
+
+def test_the_example_verifies_as_far_as_it_says() -> None:
+    (example,) = re.findall(r"^```json\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    assert format_proof(parse_proof(example.encode())) == example.encode()
+    (key,) = re.findall(r"^`(ledger\.example/court\+[^`]+)`", TEXT, re.MULTILINE)
+    trust = Trust(checkpoint_keys=(parse_verifier_key(key),))
+    report = verify(sha256(b"hello\n").digest(), example.encode(), trust, datetime(2026, 11, 24, tzinfo=UTC))
+    assert report.verdict is Verdict.UNDECIDED
+    assert [check.name for check in report.checks if check.required and check.outcome is not Outcome.PASSED] == ["tokens", "anchors"]

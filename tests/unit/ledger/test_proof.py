@@ -1,0 +1,173 @@
+"""ledger/proof.py and ledger/verify.py against tests/vectors/proof/, and what the writer and the reader of proofs promise each other."""
+
+import base64
+import json
+from dataclasses import fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from make_proof import honest
+from vectors.proof.make import format_file, make, sealed_again
+
+from witnesstree.ledger.clock import parse_time
+from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.note import parse_verifier_key
+from witnesstree.ledger.proof import (
+    MAX_NAME,
+    MAX_PATH,
+    MAX_PROOF,
+    MAX_WITNESSES,
+    Anchor,
+    Hints,
+    Inclusion,
+    LogProof,
+    OpeningProof,
+    Proof,
+    StateProof,
+    format_anchor,
+    format_proof,
+    parse_anchor,
+    parse_proof,
+)
+from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.trust import Assurance, Trust, TrustedBlock, TrustedRoot
+from witnesstree.ledger.verify import Require, verify
+
+STORED = json.loads((Path(__file__).parents[2] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8"))
+
+
+# Vectors
+
+
+def trust_of(members: dict[str, Any]) -> Trust:
+    return Trust(
+        roots=tuple(TrustedRoot(base64.b64decode(root["certificate"]), "the vectors", Assurance.LOCAL) for root in members["roots"]),
+        blocks=tuple(
+            TrustedBlock(bytes.fromhex(block["hash"][2:]), "the vectors", block.get("chain_id"), block.get("number")) for block in members["blocks"]
+        ),
+        checkpoint_keys=tuple(parse_verifier_key(key) for key in members["checkpoint_keys"]),
+    )
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in STORED["cases"]])
+def test_proof_vector(case: dict[str, Any]) -> None:
+    asked = {**STORED, **case}
+    content = base64.b64decode(case["bytes"]) if "bytes" in case else case["proof"].encode()
+    trust, now = trust_of(asked["trust"]), parse_time(asked["now"])
+    report = verify(bytes.fromhex(asked["digest"]), content, trust, now, Require(asked["require"]))
+    assert report.verdict.value == case["expect"]
+    decisive = {"verified": [], "failed": [Outcome.FAILED], "undecided": [Outcome.UNKNOWN]}[case["expect"]]
+    assert [check.name for check in report.checks if check.outcome in decisive and (check.required or case["expect"] == "failed")] == case["checks"]
+
+
+def test_the_vectors_are_what_their_generator_makes_of_the_honest_proofs() -> None:
+    text = (Path(__file__).parents[2] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8")
+    assert format_file(make(STORED)) == text
+    names = [case["name"] for case in STORED["cases"]]
+    assert len(names) == len(set(names)) > 60
+
+
+# Writing and reading
+
+
+def parsed(document: Any) -> Proof:
+    return parse_proof(sealed_again(document).encode())
+
+
+HASH = st.binary(min_size=32, max_size=32)
+PATH = st.lists(HASH, max_size=MAX_PATH).map(tuple)
+NUMBER = st.integers(0, 2**53 - 1)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+NODES = st.lists(st.binary(min_size=1, max_size=100), max_size=4).map(tuple)
+INCLUSION = st.integers(1, 2**48).flatmap(lambda size: st.builds(Inclusion, st.integers(0, size - 1), st.just(size), HASH, PATH))
+STATE = st.builds(StateProof, st.binary(min_size=1, max_size=100), NODES, NODES)
+ANCHOR = st.builds(Anchor, st.integers(1, 2**53 - 1), st.binary(min_size=20, max_size=20), st.none() | HASH, NUMBER, HASH, st.none() | STATE)
+OPENING = st.builds(OpeningProof, TEXT, PATH, st.none() | st.binary(min_size=1, max_size=100))
+LOG = st.builds(LogProof, TEXT, NUMBER, PATH, TEXT)
+HINTS = st.builds(Hints, st.none() | TEXT, st.none() | NUMBER, st.none() | TEXT, st.lists(TEXT, max_size=4).map(tuple))
+TOKENS = st.lists(st.binary(min_size=1, max_size=100), max_size=3).map(tuple)
+PROOF = st.builds(Proof, HASH, INCLUSION, st.none() | OPENING, TOKENS, st.lists(ANCHOR, max_size=3).map(tuple), st.none() | LOG, HINTS) | st.builds(
+    Proof, HASH, hints=HINTS
+)
+
+
+@given(PROOF)
+def test_what_is_written_is_read_as_the_same_proof(proof: Proof) -> None:
+    content = format_proof(proof)
+    assert parse_proof(content) == proof
+    assert format_proof(parse_proof(content)) == content
+
+
+@given(ANCHOR)
+def test_an_anchor_alone_is_read_as_the_same_anchor(anchor: Anchor) -> None:
+    text = format_anchor(anchor)
+    assert parse_anchor(text) == anchor
+    assert format_anchor(parse_anchor(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", "\ud800", '{"chain_id":1}', "[" * 100_000])
+def test_what_is_no_anchor_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="the anchor"):
+        parse_anchor(text)
+
+
+def test_it_is_indented_utf8_with_a_newline_at_its_end() -> None:
+    content = format_proof(Proof(bytes(32), hints=Hints(name="证据.jpg")))
+    assert content.endswith(b"\n}\n")
+    assert "证据.jpg".encode() in content
+    assert list(json.loads(content)) == ["format", "digest", "tokens", "anchors", "hints", "checksum"]
+
+
+def test_what_is_not_there_yet_is_absent() -> None:
+    proof = Proof(bytes(32))
+    assert proof.missing == ("inclusion", "token", "anchor")
+    assert honest().proof().missing == ()
+    assert replace(honest().proof(), anchors=()).missing == ("anchor",)
+    assert {field.name for field in fields(Proof)} - {"digest", "hints"} == {"inclusion", "opening", "tokens", "anchors", "log"}
+
+
+def test_a_proof_that_is_too_large_is_not_read() -> None:
+    content = honest().content()
+    assert parse_proof(content + b" " * (MAX_PROOF - len(content))) == honest().proof()
+    with pytest.raises(InvalidInput, match=f"at most {MAX_PROOF} bytes"):
+        parse_proof(content + b" " * (MAX_PROOF - len(content) + 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": "witnesstree-proof/2"}, "expected 'witnesstree-proof/1' .a newer witnesstree may read it., not 'witnesstree-proof/2'"),
+        ({"digest": "AB" * 32}, "the proof, digest: expected 64 lower-case hex digits"),
+        ({"extra": 1}, "expected no members but .* not 'extra'"),
+        ({"tokens": {}}, "the proof, tokens: expected a list of at most 16"),
+        ({"tokens": [{"token": "AAA"}]}, r"the proof, tokens\[0\], token: expected canonical base64 of 1 to 65536 bytes"),
+        ({"anchors": [{}]}, r"the proof, anchors\[0\]: expected the members .*, but block, chain_id, contract is missing"),
+        ({"hints": {"size": -1}}, "the proof, hints, size: expected a whole number from 0"),
+        ({"hints": {"name": "x" * (MAX_NAME + 1)}}, f"the proof, hints, name: expected a text of at most {MAX_NAME} characters"),
+        ({"checksum": "00"}, "the proof, checksum: expected 64 lower-case hex digits"),
+        ({"opening": {"record": "", "path": []}}, "witnesses but no inclusion"),
+        ({"tokens": [{"token": "AA=="}] * (MAX_WITNESSES + 1)}, "the proof, tokens: expected a list of at most 16"),
+    ],
+)
+def test_the_reason_names_the_place(change: dict[str, Any], reason: str) -> None:
+    document = json.loads(format_proof(Proof(bytes(32))))
+    content = json.dumps({**json.loads(sealed_again({**document, **change})), **{name: change[name] for name in change if name == "checksum"}})
+    with pytest.raises(InvalidInput, match=reason):
+        parse_proof(content.encode())
+
+
+def test_a_wrong_checksum_says_what_to_do() -> None:
+    content = honest().content().replace(b'"hints": {}', b'"hints": {"name": "x"}')
+    with pytest.raises(InvalidInput, match=r"damaged or edited .* fetch it again"):
+        parse_proof(content)
+
+
+def test_each_proof_of_one_batch_agrees_on_its_witnesses() -> None:
+    batch = [proof for (number, _), proof in honest().proofs.items() if number == 1]
+    assert len({(proof.tokens, proof.anchors, proof.log, proof.opening) for proof in batch}) == 1
+    assert [proof.inclusion.position for proof in batch if proof.inclusion] == list(range(1, 12))
+    assert timedelta(0) < honest().now - parse_time(STORED["now"]) + timedelta(seconds=1)
