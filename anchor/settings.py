@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     batch_age: timedelta = Field(
         default=timedelta(minutes=10), gt=timedelta(0), description="A batch this old is closed when the next entry comes (seconds or ISO 8601)."
     )
-    patience: float = Field(default=60.0, ge=0, description="Seconds to wait for another process that holds the home.")
+    patience: float = Field(default=60.0, ge=0, le=86_400, description="Seconds to wait for another process that holds the home.")
 
     @classmethod
     @override

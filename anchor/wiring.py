@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -48,9 +48,7 @@ def open_ledger(folder: Path, now: Callable[[], datetime] = clock) -> Iterator[L
     """Open the ledger in a home, and let go of its files when the block ends. Raises as `open_home` does."""
     home = open_home(folder)
     settings = read_settings(home.folder)
-    metadata = Metadata.open(home.database, settings.patience)
-    chain = LocalChain.open(home.chain, now)
-    try:
+    with closing(Metadata.open(home.database, settings.patience)) as metadata, closing(LocalChain.open(home.chain, now)) as chain:
         yield Ledger(
             home,
             key=home.private_key(),
@@ -61,9 +59,6 @@ def open_ledger(folder: Path, now: Callable[[], datetime] = clock) -> Iterator[L
             clock=now,
             limits=Limits(settings.batch_entries, settings.batch_age, settings.patience),
         )
-    finally:
-        chain.close()
-        metadata.close()
 
 
 def file_store(home: Home) -> BlockStore:

@@ -9,25 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.chainproof import parse_header, prove_slot
-from witnesstree.ledger.errors import InvalidInput, WitnesstreeError
+from witnesstree.ledger.chainproof import keccak256, parse_header, prove_slot
+from witnesstree.ledger.errors import Damaged, InvalidInput, WitnesstreeError
 from witnesstree.ledger.log import EMPTY_ROOT, added_nodes, leaf_hash, log_root
 from witnesstree.ledger.note import Checkpoint, check_checkpoint
-from witnesstree.ledger.opening import opening_digest, parse_opening
+from witnesstree.ledger.opening import parse_opening
 from witnesstree.ledger.proof import parse_anchor
 from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.sealing import opening_fault
 from witnesstree.ledger.statement import Statement, format_statement
 from witnesstree.ledger.store.index import RECORD, build_run
+from witnesstree.ledger.store.metadata import JobKind, JobState
 from witnesstree.ledger.token import judge_token
 from witnesstree.ledger.tree import NODE, level_sizes, next_level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from witnesstree.ledger.note import VerifierKey
     from witnesstree.ledger.sealing import Ledger
-    from witnesstree.ledger.store.metadata import SealedBatch
+    from witnesstree.ledger.store.metadata import Job, OpenBatch, SealedBatch
     from witnesstree.ledger.trust import TrustedRoot
 
 PART = 2**15
@@ -47,27 +49,52 @@ def check_ledger(ledger: Ledger, roots: Sequence[TrustedRoot], advance: Callable
 
     It reads every byte once or twice. It does not ask any chain whether a block is canonical.
     """
-    yield from (Problem(str(ledger.home.database), fault) for fault in ledger.metadata.problems())
-    key = ledger.home.verifier_key()
-    with ledger.metadata.read() as transaction:
-        batches = list(transaction.batches())
-        unsealed = transaction.open_batches()
+    place = str(ledger.home.database)
+    yield from _guarded(place, _check_database(ledger))
+    try:
+        with ledger.metadata.read() as transaction:
+            batches = list(transaction.batches())
+            unsealed = transaction.open_batches()
+            jobs = transaction.jobs()
+            witnesses = transaction.witnesses()
+    except Damaged as error:
+        yield Problem(place, str(error))
+        return
+    signed = {(job.sequence, job.target): job.transaction for job in jobs if job.kind is JobKind.ANCHOR}
     for batch in batches:
-        yield from _check_files(ledger, batch)
-        yield from _check_records(ledger, batch)
-        yield from _check_witnesses(ledger, batch, roots)
+        for found in (_check_files(ledger, batch), _check_records(ledger, batch), _check_witnesses(ledger, batch, roots, signed)):
+            yield from _guarded(f"{place}, batch {batch.sequence}", found)
         if advance:
             advance(batch.count)
-    yield from _check_log(ledger, sorted(batches, key=lambda batch: batch.log_index), key)
+    yield from _guarded(place, _check_jobs(place, {batch.sequence for batch in batches}, jobs, witnesses))
+    yield from _guarded(place, _check_log(ledger, ledger.home.verifier_key()))
     for waiting in unsealed:
-        path = ledger.files.digests_path(waiting.sequence)
-        try:
-            is_whole = ledger.files.checksum(waiting.sequence, waiting.count) == waiting.crc32
-        except WitnesstreeError as error:
-            yield Problem(str(path), str(error))
-            continue
-        if not is_whole:
-            yield Problem(f"{path}, bytes 0 to {waiting.count * NODE - 1}", "these are not the entries that were acknowledged")
+        yield from _guarded(str(ledger.files.digests_path(waiting.sequence)), _check_unsealed(ledger, waiting))
+
+
+def _guarded(place: str, found: Iterator[Problem]) -> Iterator[Problem]:
+    """Yield what is found; where a check cannot go on, that is a problem too, and other checks can."""
+    try:
+        yield from found
+    except WitnesstreeError as error:
+        yield Problem(place, str(error))
+    except OSError as error:
+        yield Problem(place, f"cannot read {error.filename}: {error.strerror}")
+
+
+def _check_database(ledger: Ledger) -> Iterator[Problem]:
+    place = str(ledger.home.database)
+    yield from (Problem(place, fault) for fault in ledger.metadata.problems())
+    if (origin := ledger.metadata.origin()) != ledger.home.origin:
+        yield Problem(place, f"is the ledger {origin}, where the home is that of {ledger.home.origin}")
+
+
+def _check_unsealed(ledger: Ledger, batch: OpenBatch) -> Iterator[Problem]:
+    if ledger.files.checksum(batch.sequence, batch.count) != batch.crc32:
+        path = ledger.files.digests_path(batch.sequence)
+        yield Problem(f"{path}, bytes 0 to {batch.count * NODE - 1}", "these are not the entries that were acknowledged")
+    elif fault := opening_fault(batch.opening, batch.header, ledger.files.digest_at(batch.sequence, 0), batch.opened):
+        yield Problem(f"{ledger.home.database}, batch {batch.sequence}", fault)
 
 
 # Files
@@ -79,7 +106,7 @@ def _check_files(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
     expected = {digests: batch.count * NODE, tree: sum(sizes[1:]) * NODE}
     broken = False
     for path, size in expected.items():
-        actual = path.stat().st_size if path.exists() else None
+        actual = path.stat().st_size if path.is_file() else None
         if actual is None:
             yield Problem(str(path), "the file is missing")
         elif actual != size:
@@ -94,7 +121,7 @@ def _check_tree(digests: Path, tree: Path, sizes: list[int], root: bytes) -> Ite
     """Compare each stored node with its stored children, and the top with the root on record, and name what is damaged.
 
     A node that agrees neither with its children nor with its parent is itself damaged. Where it agrees with its parent, a child is: if that
-    is a leaf, nothing tells which of the two.
+    is a leaf, nothing tells which of the two. Where both children agree with their own, several nodes are damaged: then all three are named.
     """
     starts = [0, *(sum(sizes[1:level]) * NODE for level in range(1, len(sizes)))]
     top = len(sizes) - 1
@@ -111,6 +138,9 @@ def _check_tree(digests: Path, tree: Path, sizes: list[int], root: bytes) -> Ite
                 yield problem(tree, starts[level] + node * NODE, starts[level] + (node + 1) * NODE)
             elif level == 1:
                 yield problem(digests, 2 * node * NODE, 2 * (node + 1) * NODE)
+            elif disagreeing[level - 1].isdisjoint({2 * node, 2 * node + 1}):
+                yield problem(tree, starts[level] + node * NODE, starts[level] + (node + 1) * NODE)
+                yield problem(tree, starts[level - 1] + 2 * node * NODE, min(starts[level - 1] + 2 * (node + 1) * NODE, starts[level]))
     if is_other_root and not disagreeing[top]:
         yield Problem(f"{digests} and {tree}", f"agree with each other, but not with the root on record, {root.hex()}")
 
@@ -151,30 +181,23 @@ def _check_index(path: Path, digests: Path, count: int) -> Iterator[Problem]:
 
 def _check_records(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
     place = f"{ledger.home.database}, batch {batch.sequence}"
-    try:
-        opening = parse_opening(batch.opening)
-    except InvalidInput as error:
-        yield Problem(place, f"its opening record cannot be read: {error}")
-        return
-    try:
-        first = ledger.files.digest_at(batch.sequence, 0)
-    except WitnesstreeError as error:
-        yield Problem(place, str(error))
-        return
-    if opening_digest(batch.opening) != first or (opening.origin, opening.batch) != (ledger.home.origin, batch.sequence):
-        yield Problem(place, "its opening record is not the one that leaf 0 of the batch commits to")
-    if opening.block and (batch.header is None or parse_header(batch.header).hash != opening.block.hash):
-        yield Problem(place, "the block header is not that of the block which its opening record names")
+    opening = parse_opening(batch.opening)
+    if fault := opening_fault(batch.opening, batch.header, ledger.files.digest_at(batch.sequence, 0), opening.opened):
+        yield Problem(place, fault)
+    if (opening.origin, opening.batch) != (ledger.home.origin, batch.sequence):
+        yield Problem(place, f"its opening record is that of batch {opening.batch} of {opening.origin}")
     statement = Statement(ledger.home.origin, batch.sequence, batch.count, batch.root, opening.opened, batch.closed)
     if format_statement(statement) != batch.statement:
         yield Problem(place, "its statement does not say what the batch is")
 
 
-def _check_log(ledger: Ledger, batches: list[SealedBatch], key: VerifierKey) -> Iterator[Problem]:
+def _check_log(ledger: Ledger, key: VerifierKey) -> Iterator[Problem]:
     """Build the log again from the statements alone, and compare every stored hash and checkpoint with it."""
     nodes: dict[tuple[int, int], bytes] = {}
     place = str(ledger.home.database)
+    # The batches are read again: others may have been sealed meanwhile, and log and batches have to be of one moment.
     with ledger.metadata.read() as transaction:
+        batches = sorted(transaction.batches(), key=lambda batch: batch.log_index)
         yield from _check_checkpoint(place, transaction.checkpoint(0), Checkpoint(ledger.home.origin, 0, EMPTY_ROOT), key)
         for index, batch in enumerate(batches):
             if batch.log_index != index:
@@ -193,6 +216,8 @@ def _check_log(ledger: Ledger, batches: list[SealedBatch], key: VerifierKey) -> 
             yield from _check_checkpoint(place, transaction.checkpoint(index + 1), expected, key)
         if transaction.log_node_count() != len(nodes):
             yield Problem(place, f"the log has {transaction.log_node_count()} stored hashes, where {len(nodes)} follow from the statements")
+        if transaction.checkpoint_count() != len(batches) + 1:
+            yield Problem(place, f"the log has {transaction.checkpoint_count()} checkpoints, where {len(batches) + 1} follow from the statements")
 
 
 def _check_checkpoint(place: str, note: str, expected: Checkpoint, key: VerifierKey) -> Iterator[Problem]:
@@ -210,7 +235,20 @@ def _check_checkpoint(place: str, note: str, expected: Checkpoint, key: Verifier
 # Witnesses
 
 
-def _check_witnesses(ledger: Ledger, batch: SealedBatch, roots: Sequence[TrustedRoot]) -> Iterator[Problem]:
+def _check_jobs(place: str, batches: set[int], jobs: list[Job], witnesses: set[tuple[int, JobKind, str]]) -> Iterator[Problem]:
+    """Compare what was done with what came of it: a job that is done and left nothing is lost work, any other that left something runs twice."""
+    done = {(job.sequence, job.kind, job.target) for job in jobs if job.state is JobState.DONE}
+    for sequence, kind, target in sorted(done - witnesses):
+        yield Problem(f"{place}, batch {sequence}", f"what the {kind} job of {target} gave is missing")
+    for sequence, kind, target in sorted(witnesses - done):
+        yield Problem(f"{place}, batch {sequence}", f"there is what a {kind} job of {target} gives, but no such job is done")
+    for sequence in sorted({job.sequence for job in jobs} - batches):
+        yield Problem(f"{place}, batch {sequence}", "there is a job for it, but it is not sealed")
+
+
+def _check_witnesses(
+    ledger: Ledger, batch: SealedBatch, roots: Sequence[TrustedRoot], signed: Mapping[tuple[int, str], bytes | None]
+) -> Iterator[Problem]:
     with ledger.metadata.read() as transaction:
         tokens, anchors = transaction.tokens(batch.sequence), transaction.anchors(batch.sequence)
     for authority, token in tokens:
@@ -221,6 +259,9 @@ def _check_witnesses(ledger: Ledger, batch: SealedBatch, roots: Sequence[Trusted
         place = f"{ledger.home.database}, batch {batch.sequence}, anchor on {chain}"
         try:
             anchor = parse_anchor(text)
+            ours = signed.get((batch.sequence, chain))
+            if anchor.transaction is not None and (ours is None or keccak256(ours) != anchor.transaction):
+                yield Problem(place, "it names another transaction than the one that was sent")
             if anchor.state:
                 header = parse_header(anchor.state.header)
                 prove_slot(header, anchor.contract, batch.root, anchor.state.account, anchor.state.storage)

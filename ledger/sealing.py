@@ -16,18 +16,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from witnesstree.ledger.chainproof import parse_header
 from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.log import added_nodes, leaf_hash, log_root, prove_inclusion
 from witnesstree.ledger.note import Checkpoint, sign_checkpoint
-from witnesstree.ledger.opening import BlockName, Opening, format_opening, opening_digest
+from witnesstree.ledger.opening import BlockName, Opening, format_opening, opening_digest, parse_opening
 from witnesstree.ledger.proof import Inclusion, LogProof, OpeningProof, Proof, format_anchor, parse_anchor
 from witnesstree.ledger.statement import Statement, format_statement
 from witnesstree.ledger.store.index import find_in_run, write_run
 from witnesstree.ledger.store.metadata import BatchState, JobKind, OpenBatch, SealedBatch
-from witnesstree.ledger.tree import NODE
+from witnesstree.ledger.tree import NODE, root_from_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -167,7 +168,7 @@ class Ledger:
         for chain in self._chains.values():
             try:
                 return chain.recent_block()
-            except (Unreachable, BadAnswer):
+            except (Unreachable, BadAnswer, Conflict):
                 continue
         return None
 
@@ -188,9 +189,7 @@ class Ledger:
         with self.metadata.read() as transaction:
             if transaction.batch(batch.sequence):
                 return
-        if self.files.checksum(batch.sequence, batch.count) != batch.crc32:
-            path = self.files.digests_path(batch.sequence)
-            raise Damaged(f"{path} does not hold the entries that were acknowledged: restore it from a backup; this batch cannot be sealed")
+        self._require_acknowledged(batch)
         # Tree and index are on disk before the transaction that makes them count. A crash here means that they are written again.
         root = self.files.seal(batch.sequence, batch.count)
         write_run(self.files.index_path(batch.sequence), self.files.digests_path(batch.sequence), batch.count)
@@ -205,6 +204,14 @@ class Ledger:
             checkpoint = sign_checkpoint(Checkpoint(self.home.origin, index + 1, log), self._key)
             sealed = SealedBatch(batch.sequence, batch.count, root, closed, batch.opening, batch.header, index, statement)
             transaction.seal(sealed, nodes, checkpoint, jobs)
+
+    def _require_acknowledged(self, batch: OpenBatch) -> None:
+        """Raise Damaged unless the file and the record of a batch are those that were acknowledged: what is sealed is stated for ever."""
+        path = self.files.digests_path(batch.sequence)
+        if self.files.checksum(batch.sequence, batch.count) != batch.crc32:
+            raise Damaged(f"{path} does not hold the entries that were acknowledged: restore it from a backup; this batch cannot be sealed")
+        if fault := opening_fault(batch.opening, batch.header, self.files.digest_at(batch.sequence, 0), batch.opened):
+            raise Damaged(f"batch {batch.sequence}: {fault}; restore {self.home.database} from a backup; this batch cannot be sealed")
 
     # Witnesses
 
@@ -228,14 +235,16 @@ class Ledger:
             return transaction.unfinished_jobs()
 
     def _try(self, job: Job) -> str | None:
-        try:
-            (self._stamp if job.kind is JobKind.STAMP else self._anchor)(job, self.batch(job.sequence).root)
-        except KeyError:
+        stamps = job.kind is JobKind.STAMP
+        if job.target not in (self._authorities if stamps else self._chains):
             error = f"no {job.target} is configured any more"
-        except (Unreachable, BadAnswer) as failure:
-            error = str(failure)
         else:
-            return None
+            try:
+                (self._stamp if stamps else self._anchor)(job, self.batch(job.sequence).root)
+            except (Unreachable, BadAnswer, Conflict) as failure:
+                error = str(failure)
+            else:
+                return None
         with self.metadata.write() as transaction:
             transaction.note_failure(job, error)
         return error
@@ -282,25 +291,38 @@ class Ledger:
     def mend_indexes(self) -> int:
         """Write the digest index of every sealed batch anew from its digests, and return how many there are."""
         with self.metadata.read() as transaction:
-            sealed = [(batch.sequence, batch.count) for batch in transaction.batches()]
+            sealed = transaction.batch_sizes()
         for sequence, count in sealed:
             write_run(self.files.index_path(sequence), self.files.digests_path(sequence), count)
         return len(sealed)
 
     def entries(self, digest: bytes, batch: int | None = None) -> Iterator[Entry]:
         """Yield where `digest` stands, earliest first: in every batch, or in one."""
+        for sequence, count, is_sealed in self._batches(batch):
+            yield from self._entries_in(sequence, count, digest, is_sealed=is_sealed)
+
+    def find(self, digests: Collection[bytes]) -> dict[bytes, Entry]:
+        """Return the earliest entry of each of these digests that has one. The list of batches is read once for all of them."""
+        found: dict[bytes, Entry] = {}
+        for sequence, count, is_sealed in self._batches():
+            for digest in digests:
+                if digest not in found and (entry := next(self._entries_in(sequence, count, digest, is_sealed=is_sealed), None)):
+                    found[digest] = entry
+        return found
+
+    def _batches(self, batch: int | None = None) -> list[tuple[int, int, bool]]:
+        """Return sequence, count and whether it is sealed, of every batch or of one."""
         with self.metadata.read() as transaction:
-            sealed = [(found.sequence, found.count) for found in transaction.batches(batch or 0)]
-            unsealed = transaction.open_batches()
-        for sequence, _count in sealed:
-            if batch in (None, sequence):
-                for position in find_in_run(self.files.index_path(sequence), digest):
-                    if self.files.digest_at(sequence, position) == digest:
-                        yield Entry(sequence, position, is_sealed=True)
-        for waiting in unsealed:
-            if batch in (None, waiting.sequence) and waiting.count:
-                for position in self.files.scan(waiting.sequence, waiting.count, digest):
-                    yield Entry(waiting.sequence, position, is_sealed=False)
+            sealed = [(sequence, count, True) for sequence, count in transaction.batch_sizes()]
+            unsealed = [(waiting.sequence, waiting.count, False) for waiting in transaction.open_batches()]
+        return [found for found in (*sealed, *unsealed) if batch in {None, found[0]}]
+
+    def _entries_in(self, sequence: int, count: int, digest: bytes, *, is_sealed: bool) -> Iterator[Entry]:
+        positions = find_in_run(self.files.index_path(sequence), count, digest) if is_sealed else self.files.scan(sequence, count, digest)
+        for position in positions:
+            # An index knows the beginnings of digests only.
+            if not is_sealed or self.files.digest_at(sequence, position) == digest:
+                yield Entry(sequence, position, is_sealed)
 
     def proof(self, digest: bytes, batch: int | None = None) -> Proof:
         """Return the proof of `digest` as it stands now: of its earliest entry, or of its first one in `batch`. What is not there yet is left out.
@@ -327,12 +349,32 @@ class Ledger:
             path = prove_inclusion(batch.log_index, batch.log_index + 1, transaction.log_node)
         return Proof(
             digest=digest,
-            inclusion=Inclusion(entry.position, batch.count, batch.root, self.files.path(batch.sequence, entry.position, batch.count)),
-            opening=OpeningProof(batch.opening, self.files.path(batch.sequence, 0, batch.count), batch.header),
+            inclusion=Inclusion(entry.position, batch.count, batch.root, self._path(batch, entry.position, digest)),
+            opening=OpeningProof(batch.opening, self._path(batch, 0, opening_digest(batch.opening)), batch.header),
             tokens=tokens,
             anchors=anchors,
             log=LogProof(batch.statement, batch.log_index, tuple(path), checkpoint),
         )
+
+    def _path(self, batch: SealedBatch, position: int, digest: bytes) -> tuple[bytes, ...]:
+        path = self.files.path(batch.sequence, position, batch.count)
+        if root_from_path(digest, position, batch.count, path) != batch.root:
+            raise Damaged(f"the files of batch {batch.sequence} do not lead to its root; run `witnesstree fsck`")
+        return path
+
+
+def opening_fault(text: str, header: bytes | None, leaf: bytes, opened: datetime) -> str | None:
+    """Return in words what is wrong with a batch's opening record, given its leaf 0, the block header beside it and when it was opened; or None."""
+    try:
+        opening = parse_opening(text)
+        block = parse_header(header).hash if header is not None else None
+    except InvalidInput as error:
+        return f"its opening record cannot be read: {error}"
+    if opening_digest(text) != leaf:
+        return "its opening record is not the one that leaf 0 of the batch commits to"
+    if block != (opening.block.hash if opening.block else None):
+        return "the block header is not that of the block which its opening record names"
+    return None if opening.opened == opened else "it was not opened when its opening record says"
 
 
 def _current(transaction: Transaction) -> OpenBatch | None:

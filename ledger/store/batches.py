@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
-from witnesstree.ledger.errors import Damaged, NotFound
+from witnesstree.ledger.errors import Damaged
 from witnesstree.ledger.store.disk import replacing, storage_errors, sync_folder
 from witnesstree.ledger.tree import NODE, level_sizes, next_level, siblings
 
@@ -53,10 +54,7 @@ class BatchFiles:
         """
         path = self.digests_path(sequence)
         with storage_errors(path):
-            is_new = not path.exists()
-            if is_new and not path.parent.exists():
-                path.parent.mkdir(parents=True)
-                sync_folder(path.parent.parent)
+            path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
             try:
                 view, offset = memoryview(packed), count * NODE
@@ -64,10 +62,17 @@ class BatchFiles:
                     written = os.pwrite(descriptor, view, offset)
                     view, offset = view[written:], offset + written
                 os.fsync(descriptor)
+            except OSError:
+                # On a full disk, what nobody will read would take the room that is needed to go on.
+                with suppress(OSError):
+                    os.ftruncate(descriptor, count * NODE)
+                raise
             finally:
                 os.close(descriptor)
-            if is_new:
+            if count == 0:
+                # Nothing of this batch counts yet. The file may be there all the same, made by a run that ended before its name was on disk.
                 sync_folder(path.parent)
+                sync_folder(path.parent.parent)
 
     def parts(self, sequence: int, count: int) -> Iterator[bytes]:
         """Yield the first `count` digests, packed, at most PART at a time.
@@ -95,8 +100,10 @@ class BatchFiles:
         """
         digests = self.digests_path(sequence)
         with storage_errors(digests):
-            if digests.exists() and digests.stat().st_size > count * NODE:
-                os.truncate(digests, count * NODE)
+            if digests.is_file() and digests.stat().st_size > count * NODE:
+                with digests.open("r+b") as file:
+                    file.truncate(count * NODE)
+                    os.fsync(file.fileno())
         with replacing(self.tree_path(sequence)) as tree:
             root = b"".join(self.parts(sequence, count)) if count == 1 else b""
             sizes = list(level_sizes(count))
@@ -135,7 +142,10 @@ class BatchFiles:
             raise Damaged(f"cannot read {path}: {error.strerror}; run `witnesstree fsck`") from error
 
     def scan(self, sequence: int, count: int, digest: bytes) -> Iterator[int]:
-        """Yield each position of `digest` among the first `count` entries, by reading them all: for batches that have no index yet."""
+        """Yield each position of `digest` among the first `count` entries, by reading them all: for batches that have no index yet.
+
+        Raises Damaged if the file is missing or shorter.
+        """
         try:
             with self.digests_path(sequence).open("rb") as file, mmap.mmap(file.fileno(), count * NODE, access=mmap.ACCESS_READ) as entries:
                 found = entries.find(digest)
@@ -143,9 +153,7 @@ class BatchFiles:
                     if found % NODE == 0:
                         yield found // NODE
                     found = entries.find(digest, found + 1)
-        except FileNotFoundError:
-            raise NotFound(f"batch {sequence} has no digests yet") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise Damaged(f"batch {sequence} has fewer entries on disk than were acknowledged; run `witnesstree fsck`") from error
 
     def _path(self, sequence: int, ending: str) -> Path:

@@ -97,18 +97,22 @@ class Home:
         Raises Conflict if another process holds it for `patience` seconds.
         """
         path = self.folder / f"{name}.lock"
-        with storage_errors(path), path.open("a+") as file:
-            deadline = time.monotonic() + patience
-            while not _try_lock(file.fileno()):
-                if time.monotonic() > deadline:
-                    file.seek(0)
-                    holder = file.read(20).strip() or "unknown"
-                    raise Conflict(f"{path} is held by another process (pid {holder}): let it finish, then run the command again")
-                time.sleep(0.05)
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        with storage_errors(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            with storage_errors(path):
+                deadline = time.monotonic() + patience
+                while not _try_lock(descriptor):
+                    if time.monotonic() > deadline:
+                        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+                        raise Conflict(f"{path} is held by another process (pid {holder}): let it finish, then run the command again")
+                    time.sleep(0.05)
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            # What goes wrong in the block is not this file's fault.
             yield
+        finally:
+            os.close(descriptor)
 
 
 def create_home(folder: Path, origin: str, furnish: Callable[[Home], None]) -> Home:
@@ -121,10 +125,7 @@ def create_home(folder: Path, origin: str, furnish: Callable[[Home], None]) -> H
     """
     require_name(origin)
     folder = folder.absolute()
-    if (folder / "home.json").exists():
-        raise Conflict(f"{folder} holds a ledger already: use it, or name another folder with --home")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(f"{folder} is not empty and holds no ledger: name a new folder with --home")
+    _require_free(folder)
     building = folder.with_name(f".{folder.name}.half-made")
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +133,8 @@ def create_home(folder: Path, origin: str, furnish: Callable[[Home], None]) -> H
             if not _try_lock(lock.fileno()):
                 raise Conflict(f"another process is making a ledger at {folder}: let it finish")
             try:
+                # Asked again: whoever held the lock before may have made one.
+                _require_free(folder)
                 if building.exists():
                     shutil.rmtree(building)
                 _build(building, origin, furnish)
@@ -141,6 +144,13 @@ def create_home(folder: Path, origin: str, furnish: Callable[[Home], None]) -> H
                 shutil.rmtree(building, ignore_errors=True)
                 Path(lock.name).unlink(missing_ok=True)
     return Home(folder, origin)
+
+
+def _require_free(folder: Path) -> None:
+    if (folder / "home.json").exists():
+        raise Conflict(f"{folder} holds a ledger already: use it, or name another folder with --home")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInput(f"{folder} is not empty and holds no ledger: name a new folder with --home")
 
 
 def _build(folder: Path, origin: str, furnish: Callable[[Home], None]) -> None:
@@ -178,7 +188,8 @@ def open_home(folder: Path) -> Home:
         origin = value["origin"].text(255)
         require_name(origin)
     except InvalidInput as error:
-        if '"witnesstree-home/' in content.decode(errors="replace"):
+        text = content.decode(errors="replace")
+        if '"witnesstree-home/' in text and f'"{FORMAT}"' not in text:
             raise
         raise Damaged(f"{marker} is damaged: {error}; restore it from a backup") from error
     home = Home(folder, origin)

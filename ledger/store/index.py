@@ -47,22 +47,21 @@ def write_run(path: Path, digests: Path, count: int) -> None:
     write_file(path, build_run(digests, count))
 
 
-def find_in_run(path: Path, digest: bytes) -> Iterator[int]:
-    """Yield, in rising order, each position whose digest begins as `digest` does; the caller compares the rest.
+def find_in_run(path: Path, count: int, digest: bytes) -> Iterator[int]:
+    """Yield, in rising order, each position whose digest begins as `digest` does, in the run of a batch of `count`; the caller compares the rest.
 
-    Raises Damaged if the run is missing or torn.
+    Raises Damaged if the run is missing or has another length.
     """
     size = RECORD.itemsize
     try:
         with path.open("rb", buffering=0) as file:
-            length = os.fstat(file.fileno()).st_size
-            if length % size:
-                raise Damaged(f"{path} is torn; run `witnesstree fsck`")
+            if os.fstat(file.fileno()).st_size != count * size:
+                raise Damaged(f"{path} does not have the length of its batch; run `witnesstree fsck`")
 
             def record(i: int) -> bytes:
                 return os.pread(file.fileno(), size, i * size)
 
-            first, last = 0, length // size
+            first, last = 0, count
             while first < last:
                 middle = (first + last) // 2
                 first, last = (middle + 1, last) if record(middle)[:KEY] < digest[:KEY] else (first, middle)

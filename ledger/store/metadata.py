@@ -12,80 +12,109 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, create_engine, event, func, insert, select, text, update
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, TypeDecorator, create_engine, event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from typing_extensions import override
 
 from witnesstree.ledger.clock import format_time, parse_time
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, StorageFailure
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Dialect, Engine
 
 VERSION = 1
 """Of the schema. A home of a newer version is refused, never guessed at."""
 
+
+class _Only(TypeDecorator[Any]):
+    """A column that holds values of one Python type or None. SQLite itself keeps whatever it is given, or finds after damage."""
+
+    kind: type
+
+    @override
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        def check(value: Any) -> Any:
+            if value is not None and type(value) is not self.kind:
+                raise Damaged(f"the ledger's metadata has {str(value)[:20]!r} where {self.kind.__name__} belongs; run `witnesstree fsck`")
+            return value
+
+        return check
+
+
+class _Number(_Only):
+    impl, kind, cache_ok = Integer, int, True
+
+
+class _Text(_Only):
+    impl, kind, cache_ok = String, str, True
+
+
+class _Bytes(_Only):
+    impl, kind, cache_ok = LargeBinary, bytes, True
+
+
 _schema = MetaData()
 
-_ledger = Table("ledger", _schema, Column("version", Integer, primary_key=True), Column("origin", String, nullable=False))
+_ledger = Table("ledger", _schema, Column("version", _Number, primary_key=True), Column("origin", _Text, nullable=False))
 _open_batches = Table(
     "open_batches",
     _schema,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("state", String, nullable=False),
-    Column("opened", String, nullable=False),
-    Column("opening", String, nullable=False),
-    Column("header", LargeBinary),
-    Column("count", Integer, nullable=False),
-    Column("crc32", Integer, nullable=False),
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
+    Column("state", _Text, nullable=False),
+    Column("opened", _Text, nullable=False),
+    Column("opening", _Text, nullable=False),
+    Column("header", _Bytes),
+    Column("count", _Number, nullable=False),
+    Column("crc32", _Number, nullable=False),
 )
 _batches = Table(
     "batches",
     _schema,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("count", Integer, nullable=False),
-    Column("root", LargeBinary, nullable=False),
-    Column("closed", String, nullable=False),
-    Column("opening", String, nullable=False),
-    Column("header", LargeBinary),
-    Column("log_index", Integer, nullable=False, unique=True),
-    Column("statement", String, nullable=False),
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
+    Column("count", _Number, nullable=False),
+    Column("root", _Bytes, nullable=False),
+    Column("closed", _Text, nullable=False),
+    Column("opening", _Text, nullable=False),
+    Column("header", _Bytes),
+    Column("log_index", _Number, nullable=False, unique=True),
+    Column("statement", _Text, nullable=False),
 )
 _log_nodes = Table(
     "log_nodes",
     _schema,
-    Column("level", Integer, primary_key=True, autoincrement=False),
-    Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("hash", LargeBinary, nullable=False),
+    Column("level", _Number, primary_key=True, autoincrement=False),
+    Column("position", _Number, primary_key=True, autoincrement=False),
+    Column("hash", _Bytes, nullable=False),
 )
-_checkpoints = Table("checkpoints", _schema, Column("size", Integer, primary_key=True, autoincrement=False), Column("note", String, nullable=False))
+_checkpoints = Table("checkpoints", _schema, Column("size", _Number, primary_key=True, autoincrement=False), Column("note", _Text, nullable=False))
 _tokens = Table(
     "tokens",
     _schema,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("authority", String, primary_key=True),
-    Column("token", LargeBinary, nullable=False),
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
+    Column("authority", _Text, primary_key=True),
+    Column("token", _Bytes, nullable=False),
 )
 _anchors = Table(
     "anchors",
     _schema,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("chain", String, primary_key=True),
-    Column("anchor", String, nullable=False),
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
+    Column("chain", _Text, primary_key=True),
+    Column("anchor", _Text, nullable=False),
 )
 _jobs = Table(
     "jobs",
     _schema,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("kind", String, primary_key=True),
-    Column("target", String, primary_key=True),
-    Column("state", String, nullable=False, index=True),
-    Column("transaction", LargeBinary),
-    Column("attempts", Integer, nullable=False),
-    Column("last_error", String),
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
+    Column("kind", _Text, primary_key=True),
+    Column("target", _Text, primary_key=True),
+    Column("state", _Text, nullable=False, index=True),
+    Column("transaction", _Bytes),
+    Column("attempts", _Number, nullable=False),
+    Column("last_error", _Text),
 )
 
 APPEND_ONLY = (_ledger, _batches, _log_nodes, _checkpoints, _tokens, _anchors)
@@ -164,7 +193,7 @@ class Transaction:
     def open_batches(self) -> list[OpenBatch]:
         """Return the batches that are not sealed, oldest first; at most one of them is open."""
         rows = self._connection.execute(select(_open_batches).order_by(_open_batches.c.sequence)).mappings()
-        return [OpenBatch(**{**row, "state": BatchState(row["state"]), "opened": parse_time(row["opened"])}) for row in rows]
+        return [OpenBatch(**_parsed(_open_batches, row, state=BatchState, opened=parse_time)) for row in rows]
 
     def next_sequence(self) -> int:
         """Return the sequence number of the next batch to be opened."""
@@ -198,11 +227,16 @@ class Transaction:
 
     def batch(self, sequence: int) -> SealedBatch | None:
         """Return a sealed batch, None where there is none of this number."""
-        return next(self._batches(_batches.c.sequence == sequence), None)
+        return next(self._batches(sequence), None)
 
-    def batches(self, first: int = 0) -> Iterator[SealedBatch]:
-        """Yield the sealed batches from number `first` on."""
-        return self._batches(_batches.c.sequence >= first)
+    def batches(self) -> Iterator[SealedBatch]:
+        """Yield the sealed batches, oldest first."""
+        return self._batches()
+
+    def batch_sizes(self) -> list[tuple[int, int]]:
+        """Return (sequence, count) of every sealed batch, oldest first."""
+        rows = self._connection.execute(select(_batches.c.sequence, _batches.c.count).order_by(_batches.c.sequence))
+        return [(sequence, count) for sequence, count in rows]
 
     def batch_count(self) -> int:
         """Return the number of sealed batches, which is the log's size."""
@@ -212,9 +246,11 @@ class Transaction:
         """Return the number of entries in sealed batches, opening records left out."""
         return int(self._connection.execute(select(func.coalesce(func.sum(_batches.c.count - 1), 0))).scalar_one())
 
-    def _batches(self, where: Any) -> Iterator[SealedBatch]:
-        for row in self._connection.execute(select(_batches).where(where).order_by(_batches.c.sequence)).mappings():
-            yield SealedBatch(**{**row, "closed": parse_time(row["closed"])})
+    def _batches(self, sequence: int | None = None) -> Iterator[SealedBatch]:
+        query = select(_batches).order_by(_batches.c.sequence)
+        query = query if sequence is None else query.where(_batches.c.sequence == sequence)
+        for row in self._connection.execute(query).mappings():
+            yield SealedBatch(**_parsed(_batches, row, closed=parse_time))
 
     # The log
 
@@ -242,6 +278,10 @@ class Transaction:
             raise Damaged("the ledger lacks a checkpoint; run `witnesstree fsck`")
         return str(found)
 
+    def checkpoint_count(self) -> int:
+        """Return the number of checkpoints, that of the empty log among them."""
+        return self._connection.execute(select(func.count()).select_from(_checkpoints)).scalar_one()
+
     # The outbox, and what came of it
 
     def add_job(self, sequence: int, kind: JobKind, target: str) -> None:
@@ -249,10 +289,14 @@ class Transaction:
         row = {"sequence": sequence, "kind": kind, "target": target, "state": JobState.WAITING, "attempts": 0}
         self._connection.execute(insert(_jobs), row)
 
+    def jobs(self) -> list[Job]:
+        """Return all jobs, those that are done among them."""
+        return [Job(**_parsed(_jobs, row, kind=JobKind, state=JobState)) for row in self._connection.execute(select(_jobs)).mappings()]
+
     def unfinished_jobs(self) -> list[Job]:
         """Return the jobs that are not done, oldest batch first, tokens before anchors."""
         query = select(_jobs).where(_jobs.c.state != JobState.DONE).order_by(_jobs.c.sequence, _jobs.c.kind.desc(), _jobs.c.target)
-        return [Job(**{**row, "kind": JobKind(row["kind"]), "state": JobState(row["state"])}) for row in self._connection.execute(query).mappings()]
+        return [Job(**_parsed(_jobs, row, kind=JobKind, state=JobState)) for row in self._connection.execute(query).mappings()]
 
     def store_transaction(self, job: Job, transaction: bytes) -> None:
         """Keep what is about to be sent for `job`."""
@@ -274,17 +318,36 @@ class Transaction:
 
     def tokens(self, sequence: int) -> list[tuple[str, bytes]]:
         """Return (authority, token) of a batch."""
-        query = select(_tokens.c.authority, _tokens.c.token).where(_tokens.c.sequence == sequence).order_by(_tokens.c.authority)
-        return [(row.authority, bytes(row.token)) for row in self._connection.execute(query)]
+        query = select(_tokens).where(_tokens.c.sequence == sequence).order_by(_tokens.c.authority)
+        rows = [_parsed(_tokens, row) for row in self._connection.execute(query).mappings()]
+        return [(row["authority"], row["token"]) for row in rows]
 
     def anchors(self, sequence: int) -> list[tuple[str, str]]:
         """Return (chain, anchor as JSON) of a batch."""
-        query = select(_anchors.c.chain, _anchors.c.anchor).where(_anchors.c.sequence == sequence).order_by(_anchors.c.chain)
-        return [(row.chain, row.anchor) for row in self._connection.execute(query)]
+        query = select(_anchors).where(_anchors.c.sequence == sequence).order_by(_anchors.c.chain)
+        rows = [_parsed(_anchors, row) for row in self._connection.execute(query).mappings()]
+        return [(row["chain"], row["anchor"]) for row in rows]
+
+    def witnesses(self) -> set[tuple[int, JobKind, str]]:
+        """Return batch, kind and target of every token and every anchor."""
+        stamps = self._connection.execute(select(_tokens.c.sequence, _tokens.c.authority))
+        anchors = self._connection.execute(select(_anchors.c.sequence, _anchors.c.chain))
+        return {(at, JobKind.STAMP, target) for at, target in stamps} | {(at, JobKind.ANCHOR, target) for at, target in anchors}
 
     def _update_job(self, job: Job, **values: object) -> None:
         where = (_jobs.c.sequence == job.sequence) & (_jobs.c.kind == job.kind) & (_jobs.c.target == job.target)
         self._connection.execute(update(_jobs).where(where).values(**values))
+
+
+def _parsed(table: Table, row: Mapping[Any, Any], **parsers: Callable[[str], Any]) -> dict[str, Any]:
+    """Return a row's values, some of them parsed. Raises Damaged if one is missing, or cannot be parsed."""
+    for column in table.columns:
+        if row[column.name] is None and not column.nullable:
+            raise Damaged(f"a row of {table.name} lacks its {column.name}; run `witnesstree fsck`")
+    try:
+        return {**row, **{name: parse(row[name]) for name, parse in parsers.items()}}
+    except (ValueError, InvalidInput) as error:
+        raise Damaged(f"a row of {table.name} cannot be read: {error}; run `witnesstree fsck`") from error
 
 
 class Metadata:
@@ -320,7 +383,9 @@ class Metadata:
         metadata = cls(path, patience)
         with metadata._translating(), metadata._engine.connect() as connection:
             version = connection.execute(select(_ledger.c.version)).scalar()
-        if version is None or version > VERSION:
+        if version is None:
+            raise Damaged(f"{path} does not say what version it has: restore it from a backup")
+        if version > VERSION:
             raise InvalidInput(f"{path} has version {version}, this witnesstree reads up to {VERSION}: install a newer one")
         return metadata
 
@@ -368,6 +433,9 @@ class Metadata:
             if code.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
                 raise StorageFailure(f"cannot write {self._place}: {error.orig}; make room or mend the disk, then run it again") from error
             raise Damaged(f"{self._place} is damaged: {error.orig}; run `witnesstree fsck`") from error
+        except UnicodeDecodeError as error:
+            # SQLite quotes a damaged schema in its message, and Python fails to read that.
+            raise Damaged(f"{self._place} is damaged: its schema cannot be read; run `witnesstree fsck`") from error
 
 
 def _sqlite(path: Path, patience: float) -> Engine:
@@ -391,7 +459,8 @@ def _append_only_triggers(table: Table) -> Iterator[str]:
     message = f"{table.name} is append-only"
     for verb in ("UPDATE", "DELETE"):
         yield f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} BEGIN SELECT RAISE(ABORT, '{message}'); END"
-    same_key = " AND ".join(f"{column.name} = NEW.{column.name}" for column in table.primary_key)
+    keys = [list(table.primary_key), *([column] for column in table.columns if column.unique)]
+    same_key = " OR ".join("(" + " AND ".join(f"{column.name} = NEW.{column.name}" for column in key) + ")" for key in keys)
     yield (
         f"CREATE TRIGGER {table.name}_no_replace BEFORE INSERT ON {table.name} WHEN EXISTS (SELECT 1 FROM {table.name} WHERE {same_key}) "  # noqa: S608
         f"BEGIN SELECT RAISE(ABORT, '{message}'); END"

@@ -1,0 +1,434 @@
+"""A faithful fake per port, with switches that fail an effect before or after it took hold; and `Steps`, which stops a run at any durable step."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from enum import Enum
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rlp
+from asn1crypto import cms, tsp
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from trie.hexary import HexaryTrie
+from typing_extensions import override
+
+from witnesstree.anchor.ipfs.cid import RAW, Cid, parse_cid
+from witnesstree.anchor.ipfs.unixfs import CHUNK, store_chunks, walk
+from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
+from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable, WitnesstreeError
+from witnesstree.ledger.ports import Authority, Block, Chain, FileStore
+from witnesstree.ledger.proof import Anchor, StateProof
+from witnesstree.ledger.sealing import Ledger, Limits
+from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.home import Home, create_home, open_home
+from witnesstree.ledger.store.metadata import Metadata
+from witnesstree.ledger.trust import Assurance, Trust, TrustedBlock, TrustedRoot
+
+ORIGIN = "ledger.test/fake"
+CHAIN_ID = 31_337_000_001
+SUBMITTER = bytes.fromhex("00112233445566778899aabbccddeeff00112233")
+
+
+class When(Enum):
+    """On which side of its effect a call fails."""
+
+    BEFORE = "before it took hold"
+    AFTER = "after it took hold"
+
+
+class Crash(BaseException):
+    """The process has ended here: nothing below may catch it, and the test drops what was in memory."""
+
+
+class Switches:
+    """The faults that were ordered, by the name of the method they hit. Each hits once."""
+
+    def __init__(self) -> None:
+        self._faults: dict[str, list[tuple[When, BaseException]]] = {}
+
+    def fail(self, method: str, when: When = When.BEFORE, error: BaseException | None = None, times: int = 1) -> None:
+        """Let the next `times` calls of `method` fail."""
+        self._faults.setdefault(method, []).extend([(when, error or Unreachable(f"{method} got no answer"))] * times)
+
+    @contextmanager
+    def effect(self, method: str) -> Iterator[None]:
+        """Run a block that has the effect of `method`."""
+        ordered = self._faults.get(method)
+        when, error = ordered.pop(0) if ordered else (None, None)
+        if error and when is When.BEFORE:
+            raise error
+        yield
+        if error:
+            raise error
+
+
+# The authority
+
+
+class FakeAuthority(Authority):
+    """An authority in memory, whose tokens are real: `root` is the certificate that they lead to."""
+
+    def __init__(self, name: str, clock: Callable[[], datetime], switches: Switches | None = None) -> None:
+        self.switches = switches or Switches()
+        self.stamped: list[bytes] = []
+        self._name = name
+        self._clock = clock
+        self._root_key, self._key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        now = clock() - timedelta(days=1)
+        issuer, subject = _name(f"fake root of {name}"), _name(f"fake authority {name}")
+        root = _certificate(issuer, issuer, self._root_key.public_key(), self._root_key, now, is_ca=True)
+        self._certificate = _certificate(subject, issuer, self._key.public_key(), self._root_key, now, is_ca=False)
+        self.root = TrustedRoot(root.public_bytes(serialization.Encoding.DER), f"fake authority {name}", Assurance.PRIVATE)
+
+    @property
+    @override
+    def name(self) -> str:
+        return self._name
+
+    @override
+    def stamp(self, root: bytes) -> bytes:
+        if len(root) != 32:
+            raise InvalidInput("a root has 32 bytes")
+        with self.switches.effect("stamp"):
+            self.stamped.append(root)
+            return self._token(root, len(self.stamped))
+
+    def _token(self, root: bytes, serial: int) -> bytes:
+        issued = asn1_x509.Certificate.load(self._certificate.public_bytes(serialization.Encoding.DER))
+        content = tsp.TSTInfo(
+            {
+                "version": "v1",
+                "policy": "2.25.1",
+                "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": root},
+                "serial_number": serial,
+                "gen_time": self._clock().replace(microsecond=0),
+                "accuracy": {"seconds": 1},
+            }
+        ).dump()
+        attributes = cms.CMSAttributes(
+            [
+                {"type": "content_type", "values": ["tst_info"]},
+                {"type": "message_digest", "values": [sha256(content).digest()]},
+                {"type": "signing_certificate_v2", "values": [{"certs": [{"cert_hash": sha256(issued.dump()).digest()}]}]},
+            ]
+        )
+        names_issuer = {"issuer": issued.issuer, "serial_number": issued.serial_number}
+        signer = {
+            "version": "v1",
+            "sid": cms.SignerIdentifier(name="issuer_and_serial_number", value=names_issuer),
+            "digest_algorithm": {"algorithm": "sha256"},
+            "signed_attrs": attributes,
+            "signature_algorithm": {"algorithm": "sha256_ecdsa"},
+            "signature": self._key.sign(attributes.dump(), ec.ECDSA(hashes.SHA256())),
+        }
+        signed = {
+            "version": "v3",
+            "digest_algorithms": [{"algorithm": "sha256"}],
+            "encap_content_info": {"content_type": "tst_info", "content": cms.ParsableOctetString(content)},
+            "certificates": [issued],
+            "signer_infos": [signer],
+        }
+        return bytes(cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(signed)}).dump())
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _certificate(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePrivateKey, now: datetime, *, is_ca: bool
+) -> x509.Certificate:
+    usage = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign", "encipher_only", "decipher_only"), False
+    )
+    builder = (
+        x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number(), now, now + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(digital_signature=not is_ca, key_cert_sign=is_ca, **usage), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+    )
+    if not is_ca:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
+    return builder.sign(signer, hashes.SHA256())
+
+
+# The chain
+
+
+class FakeChain(Chain):
+    """A chain in memory with one account. Its headers and state proofs are real; its transactions are RLP lists of a nonce and a root.
+
+    A block is final once `confirmations` blocks stand on it: `mine` makes an empty one. `anchored` counts the transactions that were carried
+    out for each root, those of strangers left out.
+    """
+
+    def __init__(self, name: str, clock: Callable[[], datetime], switches: Switches | None = None, confirmations: int = 0) -> None:
+        self.switches = switches or Switches()
+        self.confirmations = confirmations
+        self.anchored: dict[bytes, int] = {}
+        self.nonce = 0
+        self._name = name
+        self._clock = clock
+        self._blocks: list[bytes] = []
+        self._records: dict[bytes, tuple[int, int, bytes]] = {}
+        self._transactions: dict[bytes, int] = {}
+        self.mine()
+
+    @property
+    @override
+    def name(self) -> str:
+        return self._name
+
+    def mine(self) -> None:
+        """Make a block of what is recorded so far."""
+        number = len(self._blocks)
+        state_root, _, _ = self._state(number)
+        parent = keccak256(self._blocks[-1]) if self._blocks else bytes(32)
+        time = int(self._clock().timestamp())
+        roots = [parent, bytes(32), bytes(20), state_root, bytes(32), bytes(32)]
+        self._blocks.append(rlp.encode([*roots, bytes(256), 0, number, 30_000_000, 0, time, b"", bytes(32), bytes(8)]))
+
+    def anchor_as_stranger(self, root: bytes) -> None:
+        """Let somebody else anchor `root`."""
+        self._record(root, bytes(range(20)))
+        self.mine()
+
+    @override
+    def recent_block(self) -> Block:
+        with self.switches.effect("recent_block"):
+            number = self._final()
+        return Block(CHAIN_ID, number, keccak256(self._blocks[number]), self._blocks[number])
+
+    @override
+    def sign(self, root: bytes) -> bytes:
+        with self.switches.effect("sign"):
+            return bytes(rlp.encode([self.nonce, root]))
+
+    @override
+    def send(self, transaction: bytes) -> None:
+        try:
+            nonce, root = rlp.decode(transaction, rlp.sedes.List([rlp.sedes.big_endian_int, rlp.sedes.Binary.fixed_length(32)]))
+        except rlp.exceptions.RLPException as error:
+            raise InvalidInput("this is no transaction") from error
+        with self.switches.effect("send"):
+            if keccak256(transaction) in self._transactions:
+                return
+            if nonce != self.nonce:
+                raise Conflict(f"the transaction has nonce {nonce}, the account is at {self.nonce}")
+            self.nonce += 1
+            self._transactions[keccak256(transaction)] = len(self._blocks)
+            self.anchored[root] = self.anchored.get(root, 0) + 1
+            self._record(root, SUBMITTER)
+            self.mine()
+
+    def spend_nonce(self) -> None:
+        """Let another transaction of our account be carried out: what was signed and not sent can never be."""
+        self.nonce += 1
+        self.mine()
+
+    @override
+    def is_anchored(self, root: bytes) -> bool:
+        with self.switches.effect("is_anchored"):
+            return root in self._records
+
+    @override
+    def collect(self, root: bytes, transaction: bytes | None) -> Anchor | None:
+        with self.switches.effect("collect"):
+            number = self._final()
+            record = self._records.get(root)
+            if record is None or record[0] > number:
+                return None
+            _, accounts, storage = self._state(number)
+            header = self._blocks[number]
+            is_ours = transaction is not None and self._transactions.get(keccak256(transaction)) == record[0]
+            return Anchor(
+                chain_id=CHAIN_ID,
+                contract=CONTRACT_ADDRESS,
+                transaction=keccak256(transaction) if transaction is not None and is_ours else None,
+                block_number=number,
+                block_hash=keccak256(header),
+                state=StateProof(header, _nodes(accounts, keccak256(CONTRACT_ADDRESS)), _nodes(storage, keccak256(record_slot(root)))),
+            )
+
+    def trusted_blocks(self) -> tuple[TrustedBlock, ...]:
+        """Return every block of this chain, as one who runs a node of it trusts them."""
+        return tuple(TrustedBlock(keccak256(header), "the fake chain says so", CHAIN_ID, number) for number, header in enumerate(self._blocks))
+
+    def _final(self) -> int:
+        return max(0, len(self._blocks) - 1 - self.confirmations)
+
+    def _record(self, root: bytes, submitter: bytes) -> None:
+        # As in the contract, the first time stays.
+        self._records.setdefault(root, (len(self._blocks), int(self._clock().timestamp()), submitter))
+
+    def _state(self, number: int) -> tuple[bytes, Any, Any]:
+        storage = HexaryTrie({})
+        for root, (block, time, submitter) in self._records.items():
+            if block <= number:
+                word = int.from_bytes(submitter) << 96 | block << 48 | time
+                storage[keccak256(record_slot(root))] = rlp.encode(word)
+        accounts = HexaryTrie({})
+        accounts[keccak256(CONTRACT_ADDRESS)] = rlp.encode([1, 0, storage.root_hash, CONTRACT_CODE_HASH])
+        return accounts.root_hash, accounts, storage
+
+
+def _nodes(trie: Any, key: bytes) -> tuple[bytes, ...]:
+    nodes = [rlp.encode(node) for node in trie.get_proof(key)]
+    return tuple(node for depth, node in enumerate(nodes) if depth == 0 or len(node) >= 32)
+
+
+# The file store
+
+
+class FakeFileStore(FileStore):
+    """A file store in memory."""
+
+    def __init__(self, switches: Switches | None = None) -> None:
+        self.switches = switches or Switches()
+        self.blocks: dict[str, bytes] = {}
+
+    @override
+    def add(self, file: Path) -> str:
+        try:
+            before, content = file.stat(), file.read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"there is no file {file}") from None
+        except OSError as error:
+            raise InvalidInput(f"cannot read {file}") from error
+        with self.switches.effect("add"):
+            if file.stat().st_mtime_ns != before.st_mtime_ns:
+                raise InvalidInput(f"{file} changed while it was read")
+            chunks = (content[i : i + CHUNK] for i in range(0, len(content), CHUNK))
+            return str(store_chunks(chunks, lambda cid, block: self.blocks.__setitem__(str(cid), block)))
+
+    @override
+    def read(self, cid: str, out: Path) -> None:
+        with self.switches.effect("read"):
+            out.write_bytes(b"".join(block for part, block in walk(parse_cid(cid), self._block) if part.codec == RAW))
+
+    def _block(self, cid: Cid) -> bytes:
+        block = self.blocks.get(str(cid))
+        if block is None:
+            raise NotFound(f"block {cid} is not here")
+        if sha256(block).digest() != cid.digest:
+            raise Damaged(f"block {cid} is damaged")
+        return block
+
+
+# A ledger on fakes
+
+
+class FakeWorld:
+    """A home with a real store, and fakes for all else. What is outside (`authority`, `chain`) outlives each `open`."""
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime], limits: Limits | None = None) -> None:
+        self.clock = clock
+        self.limits = limits or Limits(entries=1000, age=timedelta(hours=1), patience=5)
+        self.authority = FakeAuthority("fake-authority", clock)
+        self.chain = FakeChain("fake-chain", clock)
+        self.home: Home = create_home(folder, ORIGIN, lambda _home: None)
+
+    @contextmanager
+    def open(self, limits: Limits | None = None, **others: Any) -> Iterator[Ledger]:
+        """Open the ledger as a new process would."""
+        home = open_home(self.home.folder)
+        metadata = Metadata.open(home.database, (limits or self.limits).patience)
+        parts: dict[str, Any] = {
+            "key": home.private_key(),
+            "metadata": metadata,
+            "files": BatchFiles(home.batches),
+            "authorities": {self.authority.name: self.authority},
+            "chains": {self.chain.name: self.chain},
+            "clock": self.clock,
+            "limits": limits or self.limits,
+        }
+        try:
+            yield Ledger(home, **{**parts, **others})
+        finally:
+            metadata.close()
+
+    @property
+    def trust(self) -> Trust:
+        """What the owner of this world trusts."""
+        return Trust((self.authority.root,), self.chain.trusted_blocks(), (self.home.verifier_key(),))
+
+
+def digests(label: str, count: int) -> list[bytes]:
+    """Return `count` digests that no other label gives."""
+    return [sha256(f"{label} {i}".encode()).digest() for i in range(count)]
+
+
+UNANSWERED: tuple[type[WitnesstreeError], ...] = (Unreachable, BadAnswer)
+"""What every method of every port may raise."""
+
+PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a key for tests").digest())
+
+
+# Durable steps
+
+
+class Steps:
+    """Counts the durable steps of a process, and calls `stop` before or after the step numbered `at` (from 0).
+
+    A step is a call of os.fsync, os.pwrite, os.ftruncate, os.truncate, os.replace or os.rename, or a commit of any SQLite connection.
+    """
+
+    def __init__(self, stop: Callable[[], None], at: int | None = None, when: When = When.BEFORE) -> None:
+        self.names: list[str] = []
+        self._stop, self._at, self._when = stop, at, when
+
+    def _take(self, name: str, effect: Callable[[], Any]) -> Any:
+        is_last = len(self.names) == self._at
+        self.names.append(name)
+        if is_last and self._when is When.BEFORE:
+            self._stop()
+        result = effect()
+        if is_last and self._when is When.AFTER:
+            self._stop()
+        return result
+
+    @contextmanager
+    def counted(self) -> Iterator["Steps"]:
+        """Count while the block runs. Connections that are already open are not counted."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("fsync", "pwrite", "ftruncate", "truncate", "replace", "rename"):
+                patch.setattr(os, name, self._counting(name, getattr(os, name)))
+            patch.setattr(sqlite3, "connect", self._connecting(sqlite3.connect))
+            patch.setattr(sqlite3.dbapi2, "connect", sqlite3.connect)
+            yield self
+
+    def _counting(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **options: self._take(name, lambda: call(*args, **options))
+
+    def _connecting(self, connect: Callable[..., Any]) -> Callable[..., Any]:
+        take = self._take
+
+        class Connection(sqlite3.Connection):
+            committed = 0
+
+            def commit(self) -> None:
+                # What only read has nothing to lose.
+                if self.total_changes > self.committed:
+                    self.committed = self.total_changes
+                    take("commit", super().commit)
+                else:
+                    super().commit()
+
+            def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+                call = super().execute
+                is_step = sql == "COMMIT" or sql.startswith(("CREATE", "PRAGMA user_version ="))
+                cursor: sqlite3.Cursor = take("commit", lambda: call(sql, *values)) if is_step else call(sql, *values)
+                return cursor
+
+        return lambda *args, **options: connect(*args, **{**options, "factory": Connection})

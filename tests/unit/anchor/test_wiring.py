@@ -1,0 +1,108 @@
+"""Wiring: a home is made with its embedded parts, opened with its settings, and let go of."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fakes import digests
+
+from witnesstree.anchor.fsck import check_embedded
+from witnesstree.anchor.tsa.local import trusted_root
+from witnesstree.anchor.wiring import clock, file_store, make_home, new_origin, open_ledger
+from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound
+from witnesstree.ledger.fsck import check_ledger
+from witnesstree.ledger.note import require_name
+from witnesstree.ledger.sealing import Span
+from witnesstree.ledger.store.home import Home
+
+A, B, C = digests("wiring", 3)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return make_home(tmp_path / "home", "ledger.test/wiring")
+
+
+def open_files(folder: Path) -> list[str]:
+    """Return the files below `folder` that this process holds open."""
+    links = [descriptor for descriptor in Path("/proc/self/fd").iterdir() if descriptor.is_symlink()]
+    found = []
+    for link in links:
+        try:
+            target = link.readlink()
+        except FileNotFoundError:
+            continue
+        if target.is_relative_to(folder):
+            found.append(target.name)
+    return found
+
+
+def test_the_clock_is_in_utc() -> None:
+    assert clock().tzinfo is UTC
+    assert abs(clock() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_a_ledger_that_nobody_named_has_a_name_of_its_own() -> None:
+    names = {new_origin() for _ in range(20)}
+    assert len(names) == 20
+    for name in names:
+        require_name(name)
+
+
+def test_a_home_seals_with_its_embedded_parts(home: Home) -> None:
+    with open_ledger(home.folder) as ledger:
+        assert ledger.submit(A + B).spans == (Span(0, 1, 2),)
+        assert ledger.close() == [0]
+        assert ledger.work() == []
+        assert ledger.proof(A).missing == ()
+    with open_ledger(home.folder) as ledger:
+        assert ledger.proof(B).missing == ()
+        assert list(check_ledger(ledger, [trusted_root(home.authority)])) == []
+        assert list(check_embedded(ledger)) == []
+
+
+def test_its_files_are_let_go_of(home: Home) -> None:
+    with open_ledger(home.folder) as ledger:
+        ledger.submit(A)
+        assert open_files(home.folder)
+    assert open_files(home.folder) == []
+
+
+@pytest.mark.parametrize("part", ["chain", "authority"])
+def test_a_home_without_an_embedded_part_is_refused_and_let_go_of(home: Home, part: str) -> None:
+    (home.folder / part).rename(home.folder / "elsewhere")
+    with pytest.raises(NotFound, match="witnesstree init"), open_ledger(home.folder):
+        pytest.fail("it was opened")
+    assert open_files(home.folder) == []
+
+
+def test_a_home_without_its_key_is_refused_and_let_go_of(home: Home) -> None:
+    (home.folder / "keys" / "ledger.pem").unlink()
+    with pytest.raises(Damaged), open_ledger(home.folder):
+        pytest.fail("it was opened")
+    assert open_files(home.folder) == []
+
+
+def test_settings_hold_for_the_ledger(home: Home) -> None:
+    (home.folder / "settings.toml").write_text("batch_entries = 2\n")
+    with open_ledger(home.folder) as ledger:
+        assert ledger.submit(A + B + C).spans == (Span(0, 1, 2), Span(1, 1, 1))
+
+
+def test_settings_that_are_wrong_are_refused(home: Home) -> None:
+    (home.folder / "settings.toml").write_text("batch_entry = 2\n")
+    with pytest.raises(InvalidInput, match="batch_entry"), open_ledger(home.folder):
+        pytest.fail("it was opened")
+
+
+def test_a_home_is_not_made_over_another(home: Home) -> None:
+    with pytest.raises(Conflict):
+        make_home(home.folder, "ledger.test/other")
+
+
+def test_files_are_kept_in_the_home(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"evidence")
+    cid = file_store(home).add(tmp_path / "file")
+    file_store(home).read(cid, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"evidence"
+    assert any(cid in path.name for path in home.ipfs.rglob("*"))

@@ -1,0 +1,84 @@
+"""Durable writes: whole under the final name, or not there."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from witnesstree.ledger.errors import StorageFailure
+from witnesstree.ledger.store.disk import replacing, storage_errors, write_file
+
+
+def test_a_file_is_written_with_its_mode(tmp_path: Path) -> None:
+    write_file(tmp_path / "key", b"secret", mode=0o600)
+    assert (tmp_path / "key").read_bytes() == b"secret"
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_bytes_are_synced_before_the_name_and_the_name_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noting_fsync(descriptor: int) -> None:
+        steps.append("folder" if os.fstat(descriptor).st_ino == tmp_path.stat().st_ino else "file")
+        fsync(descriptor)
+
+    def noting_replace(source: Path, target: Path) -> None:
+        steps.append("name")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    monkeypatch.setattr(os, "replace", noting_replace)
+    write_file(tmp_path / "file", b"content")
+    assert steps == ["file", "name", "folder"]
+
+
+@pytest.mark.parametrize("call", ["open", "fsync", "replace"])
+def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def refuse(*_args: object, **_options: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(StorageFailure, match=r"^cannot write .*file: No space left on device; make room") as caught:
+            write_file(path, b"new")
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_error_of_the_caller_passes_and_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def fail() -> None:
+        with replacing(path) as file:
+            file.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_stray_file_of_a_crash_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / f".file.{os.getpid()}.tmp").write_bytes(b"a long rest of a run that was cut off")
+    write_file(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_missing_folder_is_a_storage_failure(tmp_path: Path) -> None:
+    with pytest.raises(StorageFailure, match="No such file or directory"):
+        write_file(tmp_path / "absent" / "file", b"")
+
+
+def test_only_what_the_disk_says_is_translated(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), storage_errors(tmp_path):
+        raise KeyError

@@ -1,0 +1,338 @@
+"""fsck: whatever is altered in a home is found, and the place that is named holds it."""
+
+import re
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Clock
+from fakes import FakeWorld, digests
+
+from witnesstree.ledger.fsck import Problem, check_ledger
+from witnesstree.ledger.sealing import Limits
+
+EIGHT = digests("eight", 8)
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: Clock) -> FakeWorld:
+    """Three sealed batches: of 9 leaves (the opening record and EIGHT), 3 and 2; then an open one."""
+    world = FakeWorld(tmp_path / "home", clock)
+    with world.open() as ledger:
+        for entries in (EIGHT, digests("two", 2), digests("one", 1)):
+            ledger.submit(b"".join(entries))
+            ledger.close()
+            clock.tick(60)
+        assert ledger.work() == []
+        ledger.submit(b"".join(digests("open", 3)))
+    return world
+
+
+def problems(world: FakeWorld) -> list[Problem]:
+    with world.open() as ledger:
+        return list(check_ledger(ledger, [world.authority.root]))
+
+
+@pytest.fixture
+def folder(world: FakeWorld) -> Path:
+    return world.home.batches / "00000"
+
+
+def test_a_sound_ledger_has_no_problem(world: FakeWorld) -> None:
+    assert problems(world) == []
+
+
+def test_an_empty_ledger_has_no_problem(tmp_path: Path, clock: Clock) -> None:
+    assert problems(FakeWorld(tmp_path / "empty", clock)) == []
+
+
+def test_all_entries_are_counted(world: FakeWorld) -> None:
+    counted: list[int] = []
+    with world.open() as ledger:
+        assert list(check_ledger(ledger, [world.authority.root], counted.append)) == []
+    assert counted == [9, 3, 2]
+
+
+def test_nothing_is_written(world: FakeWorld, folder: Path) -> None:
+    before = {path: sha256(path.read_bytes()).digest() for path in folder.iterdir()}
+    problems(world)
+    assert {path: sha256(path.read_bytes()).digest() for path in folder.iterdir()} == before
+
+
+# Files
+
+
+def named(problem: Problem, path: Path, size: int) -> range | None:
+    """Return the bytes of `path` that `problem` names, if it names any."""
+    if found := re.fullmatch(re.escape(str(path)) + r", bytes (\d+) to (\d+)", problem.place):
+        return range(int(found[1]), int(found[2]) + 1)
+    if found := re.fullmatch(re.escape(str(path)) + r", from byte (\d+)", problem.place):
+        return range(int(found[1]), size)
+    return None
+
+
+@pytest.mark.parametrize("ending", ["digests", "tree", "index"])
+def test_every_flipped_byte_is_named(world: FakeWorld, folder: Path, ending: str) -> None:
+    path = folder / f"00000000.{ending}"
+    whole = path.read_bytes()
+    with world.open() as ledger:
+        for at in range(len(whole)):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+            found = [problem for problem in check_ledger(ledger, [world.authority.root]) if named(problem, path, len(whole))]
+            (place,) = [named(problem, path, len(whole)) for problem in found]
+            assert place is not None
+            assert at in place, at
+            if ending == "digests":
+                # Nothing tells which of two siblings it was. The last leaf has no sibling.
+                pair = at // 64 * 64
+                assert place == range(pair, min(pair + 64, len(whole)))
+            elif ending == "tree":
+                assert place == range(at // 32 * 32, at // 32 * 32 + 32)
+            else:
+                assert place.start == at // 12 * 12
+
+
+def test_every_pair_of_altered_nodes_is_found(world: FakeWorld, folder: Path) -> None:
+    """Damage in two places does not hide itself."""
+    path = folder / "00000000.tree"
+    whole = path.read_bytes()
+    nodes = len(whole) // 32
+    with world.open() as ledger:
+        for first in range(nodes):
+            for second in range(first + 1, nodes):
+                content = bytearray(whole)
+                content[first * 32] ^= 1
+                content[second * 32] ^= 1
+                path.write_bytes(content)
+                assert list(check_ledger(ledger, [world.authority.root])), (first, second)
+
+
+@pytest.mark.parametrize("ending", ["digests", "tree", "index"])
+@pytest.mark.parametrize("harm", ["missing", "short", "torn", "empty", "longer", "folder"])
+def test_a_file_of_another_length_is_named(world: FakeWorld, folder: Path, ending: str, harm: str) -> None:
+    path = folder / f"00000000.{ending}"
+    whole = path.read_bytes()
+    path.unlink()
+    if harm == "folder":
+        path.mkdir()
+    elif harm != "missing":
+        path.write_bytes({"short": whole[:-32], "torn": whole[:-1], "empty": b"", "longer": whole + bytes(12)}[harm])
+    found = problems(world)
+    assert any(problem.place.startswith(str(path)) for problem in found)
+    if harm == "short" and ending != "index":
+        assert Problem(f"{path}, bytes {len(whole) - 32} to {len(whole) - 1}", "missing") in found
+    if harm == "longer" and ending != "index":
+        assert found == [Problem(f"{path}, bytes {len(whole)} to {len(whole) + 11}", "more than the batch has")]
+
+
+def test_files_of_another_batch_are_found(world: FakeWorld, folder: Path) -> None:
+    """They agree with each other, but not with the root on record."""
+    for ending in ("digests", "tree", "index"):
+        (folder / f"00000001.{ending}").write_bytes((folder / f"00000002.{ending}").read_bytes())
+    assert problems(world)
+
+
+def test_a_tree_over_other_digests_is_found(world: FakeWorld, folder: Path) -> None:
+    with world.open() as ledger:
+        path = ledger.files.digests_path(0)
+        content = path.read_bytes()
+        path.write_bytes(content[:32] + digests("forged", 1)[0] + content[64:])
+        ledger.files.seal(0, 9)
+        ledger.mend_indexes()
+        (problem,) = check_ledger(ledger, [world.authority.root])
+    assert str(path) in problem.place
+    assert "agree with each other, but not with the root on record" in problem.fault
+
+
+@pytest.mark.parametrize("at", [0, 31, 32, 127])
+def test_a_flipped_byte_of_an_open_batch_is_named(world: FakeWorld, folder: Path, at: int) -> None:
+    path = folder / "00000003.digests"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    (problem,) = problems(world)
+    assert problem == Problem(f"{path}, bytes 0 to 127", "these are not the entries that were acknowledged")
+
+
+def test_what_an_open_batch_has_beyond_its_entries_is_no_problem(world: FakeWorld, folder: Path) -> None:
+    with (folder / "00000003.digests").open("ab") as file:
+        file.write(b"left by a write that was cut off")
+    assert problems(world) == []
+
+
+def test_a_missing_open_batch_is_named(world: FakeWorld, folder: Path) -> None:
+    path = folder / "00000003.digests"
+    path.unlink()
+    assert [problem.place for problem in problems(world)] == [str(path)]
+
+
+def test_a_batch_that_is_sealed_meanwhile_is_no_problem(world: FakeWorld) -> None:
+    with world.open() as ledger, world.open() as other:
+
+        def seal_another(_count: int) -> None:
+            other.close()
+            other.work()
+
+        assert list(check_ledger(ledger, [world.authority.root], seal_another)) == []
+        assert other.batch(3).count == 4
+
+
+# Records
+
+
+def alter(world: FakeWorld, table: str, column: str, value: Any, where: str = "1") -> None:
+    with closing(sqlite3.connect(world.home.database)) as database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (table,)).fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        changed = database.execute(f'UPDATE {table} SET "{column}" = ? WHERE {where}', (value,)).rowcount
+        assert changed == 1
+        database.commit()
+
+
+def column_value(world: FakeWorld, table: str, column: str, where: str = "1") -> Any:
+    with closing(sqlite3.connect(world.home.database)) as database:
+        return database.execute(f'SELECT "{column}" FROM {table} WHERE {where}').fetchone()[0]
+
+
+def flip(value: Any) -> Any:
+    """Return another value of the same kind, changed in its middle."""
+    if isinstance(value, int):
+        return value + 1
+    middle = len(value) // 2
+    if isinstance(value, bytes):
+        return value[:middle] + bytes([value[middle] ^ 1]) + value[middle + 1 :]
+    return value[:middle] + ("0" if value[middle] != "0" else "1") + value[middle + 1 :]
+
+
+RECORDS = [
+    *(("batches", column, "sequence = 1") for column in ("count", "root", "closed", "opening", "header", "statement")),
+    ("batches", "sequence", "sequence = 2"),
+    ("batches", "log_index", "sequence = 2"),
+    ("log_nodes", "hash", "level = 0 AND position = 1"),
+    ("log_nodes", "hash", "level = 1 AND position = 0"),
+    ("log_nodes", "level", "level = 1 AND position = 0"),
+    ("log_nodes", "position", "level = 0 AND position = 2"),
+    *(("checkpoints", "note", f"size = {size}") for size in range(4)),
+    ("checkpoints", "size", "size = 3"),
+    ("tokens", "token", "sequence = 1"),
+    ("tokens", "sequence", "sequence = 2"),
+    ("tokens", "authority", "sequence = 1"),
+    ("anchors", "anchor", "sequence = 1"),
+    ("anchors", "sequence", "sequence = 2"),
+    ("anchors", "chain", "sequence = 1"),
+    ("ledger", "origin", "1"),
+    *(("open_batches", column, "1") for column in ("sequence", "opened", "opening", "header", "count", "crc32")),
+    ("jobs", "state", "sequence = 1 AND kind = 'stamp'"),
+    ("jobs", "state", "sequence = 1 AND kind = 'anchor'"),
+    ("jobs", "target", "sequence = 1 AND kind = 'stamp'"),
+    ("jobs", "kind", "sequence = 1 AND kind = 'stamp'"),
+    ("jobs", "sequence", "sequence = 2 AND kind = 'stamp'"),
+    ("jobs", "transaction", "sequence = 1 AND kind = 'anchor'"),
+]
+
+
+@pytest.mark.parametrize(("table", "column", "where"), RECORDS)
+def test_every_altered_record_is_found(world: FakeWorld, table: str, column: str, where: str) -> None:
+    alter(world, table, column, flip(column_value(world, table, column, where)), where)
+    assert problems(world)
+
+
+@pytest.mark.parametrize(("table", "column", "where"), [record for record in RECORDS if record[0] in {"batches", "open_batches", "jobs"}])
+@pytest.mark.parametrize("value", ["x", b"\xff", -1, 0, 2**40, 2**62])
+def test_whatever_stands_in_a_record_is_a_problem_and_no_error(world: FakeWorld, table: str, column: str, where: str, value: Any) -> None:
+    try:
+        alter(world, table, column, value, where)
+    except sqlite3.IntegrityError:
+        # SQLite itself does not take this value here.
+        return
+    assert problems(world)
+
+
+@pytest.mark.parametrize("value", ["waiting", "signed"])
+@pytest.mark.parametrize("kind", ["stamp", "anchor"])
+def test_a_job_that_would_be_done_twice_is_found(world: FakeWorld, kind: str, value: str) -> None:
+    alter(world, "jobs", "state", value, f"sequence = 1 AND kind = '{kind}'")
+    assert problems(world)
+
+
+@pytest.mark.parametrize("table", ["batches", "log_nodes", "checkpoints", "tokens", "anchors"])
+def test_a_record_that_was_removed_is_found(world: FakeWorld, table: str) -> None:
+    with closing(sqlite3.connect(world.home.database)) as database:
+        database.execute(f"DROP TRIGGER {table}_no_delete")
+        database.execute(f"DELETE FROM {table} WHERE rowid = (SELECT max(rowid) FROM {table})")
+        database.commit()
+    assert problems(world)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO checkpoints VALUES (9, 'x')",
+        "INSERT INTO log_nodes VALUES (7, 7, x'00')",
+        "INSERT INTO tokens VALUES (7, 'x', x'00')",
+        "INSERT INTO tokens VALUES (0, 'x', x'00')",
+        "INSERT INTO anchors VALUES (7, 'x', '')",
+        "INSERT INTO jobs VALUES (7, 'stamp', 'x', 'waiting', NULL, 0, NULL)",
+    ],
+)
+def test_a_record_too_many_is_found(world: FakeWorld, statement: str) -> None:
+    with closing(sqlite3.connect(world.home.database)) as database:
+        database.execute(statement)
+        database.commit()
+    assert problems(world)
+
+
+def test_a_token_of_another_batch_is_found(world: FakeWorld) -> None:
+    alter(world, "tokens", "token", column_value(world, "tokens", "token", "sequence = 0"), "sequence = 1")
+    (problem,) = problems(world)
+    assert problem.place == f"{world.home.database}, batch 1, token by fake-authority"
+    assert problem.fault.startswith("token.imprint: ")
+
+
+def test_an_anchor_of_another_batch_is_found(world: FakeWorld) -> None:
+    alter(world, "anchors", "anchor", column_value(world, "anchors", "anchor", "sequence = 0"), "sequence = 1")
+    assert {problem.place for problem in problems(world)} == {f"{world.home.database}, batch 1, anchor on fake-chain"}
+
+
+def test_every_altered_member_of_an_anchor_is_found(world: FakeWorld) -> None:
+    """All but the chain's number, which neither header nor state commits to."""
+    text = column_value(world, "anchors", "anchor", "sequence = 0")
+    places = [found.start() for found in re.finditer(r'[0-9a-zA-Z+/](?=[^"]*"[,}\]])', text)]
+    for at in places[:: max(1, len(places) // 60)]:
+        alter(world, "anchors", "anchor", text[:at] + ("1" if text[at] != "1" else "2") + text[at + 1 :], "sequence = 0")
+        assert problems(world), text[at - 30 : at + 10]
+
+
+def test_flipped_bytes_of_a_token_are_found(world: FakeWorld) -> None:
+    """In what its signature covers, and in the signature: CMS also has a few bytes that nothing covers (RFC 5652, 5.4)."""
+    token, root = (column_value(world, table, column, "sequence = 0") for table, column in (("tokens", "token"), ("batches", "root")))
+    imprint = token.index(root)
+    for at in (*range(imprint - 10, imprint + 50, 4), *range(len(token) - 60, len(token), 4)):
+        alter(world, "tokens", "token", token[:at] + bytes([token[at] ^ 1]) + token[at + 1 :], "sequence = 0")
+        assert problems(world), at
+
+
+def test_a_checkpoint_of_another_key_is_found(world: FakeWorld, tmp_path: Path, clock: Clock) -> None:
+    other = FakeWorld(tmp_path / "other", clock)
+    alter(world, "checkpoints", "note", column_value(other, "checkpoints", "note", "size = 0"), "size = 0")
+    (problem,) = problems(world)
+    assert problem.place == f"{world.home.database}, checkpoint 0"
+    assert "is not signed by the ledger's key" in problem.fault
+
+
+def test_a_ledger_that_trusts_no_root_has_tokens_that_lead_nowhere(world: FakeWorld) -> None:
+    with world.open() as ledger:
+        found = list(check_ledger(ledger, []))
+    assert {problem.fault.split(":")[0] for problem in found} == {"token.chain"}
+
+
+def test_a_home_with_small_batches_is_sound(tmp_path: Path, clock: Clock) -> None:
+    world = FakeWorld(tmp_path / "small", clock, Limits(entries=1, age=timedelta(hours=1)))
+    with world.open() as ledger:
+        ledger.submit(b"".join(EIGHT))
+        ledger.close()
+        assert ledger.work() == []
+    assert problems(world) == []

@@ -1,0 +1,534 @@
+"""Sealing on a real store, with a fake authority and a fake chain: receipts, closing, witnesses, and proofs at every stage."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Clock
+from fakes import CHAIN_ID, ORIGIN, FakeAuthority, FakeChain, FakeWorld, When, digests
+
+from witnesstree.ledger.chainproof import keccak256, parse_header
+from witnesstree.ledger.clock import format_time
+from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.fsck import check_ledger
+from witnesstree.ledger.note import check_checkpoint
+from witnesstree.ledger.opening import opening_digest, parse_opening
+from witnesstree.ledger.proof import Proof, format_proof
+from witnesstree.ledger.report import Verdict
+from witnesstree.ledger.sealing import Entry, Ledger, Limits, Span
+from witnesstree.ledger.statement import parse_statement
+from witnesstree.ledger.store.metadata import BatchState, Job, JobKind, JobState
+from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.verify import verify
+
+SMALL = Limits(entries=3, age=timedelta(minutes=10), patience=5)
+A, B, C, D, E, F, G = digests("entry", 7)
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: Clock) -> FakeWorld:
+    return FakeWorld(tmp_path / "home", clock)
+
+
+@pytest.fixture
+def ledger(world: FakeWorld) -> Iterator[Ledger]:
+    with world.open() as ledger:
+        yield ledger
+
+
+def seal(ledger: Ledger, *entries: bytes) -> None:
+    ledger.submit(b"".join(entries))
+    ledger.close()
+    assert ledger.work() == []
+
+
+def verdict(world: FakeWorld, digest: bytes, proof: Proof) -> Verdict:
+    return verify(digest, format_proof(proof), world.trust, world.clock()).verdict
+
+
+def require_sound(world: FakeWorld, ledger: Ledger) -> None:
+    assert list(check_ledger(ledger, [world.authority.root])) == []
+
+
+# From a digest to its proof
+
+
+def test_the_way_of_a_digest(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
+    receipt = ledger.submit(A + B)
+    assert (receipt.origin, receipt.received, receipt.spans) == (ORIGIN, clock(), (Span(0, 1, 2),))
+    assert ledger.proof(A) == Proof(A)
+    assert ledger.proof(A).missing == ("inclusion", "token", "anchor")
+    assert verdict(world, A, ledger.proof(A)) is Verdict.UNDECIDED
+
+    assert ledger.close() == [0]
+    sealed = ledger.proof(B)
+    assert sealed.missing == ("token", "anchor")
+    assert verdict(world, B, sealed) is Verdict.UNDECIDED
+
+    assert ledger.work() == []
+    proof = ledger.proof(B)
+    assert proof.missing == ()
+    assert verdict(world, B, proof) is Verdict.VERIFIED
+    assert verdict(world, A, ledger.proof(A)) is Verdict.VERIFIED
+    assert verdict(world, C, ledger.proof(A)) is Verdict.FAILED
+    require_sound(world, ledger)
+
+
+def test_a_proof_holds_what_the_ledger_states(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
+    block = world.chain.recent_block()
+    ledger.submit(A)
+    clock.tick(5)
+    ledger.close()
+    assert ledger.work() == []
+    proof = ledger.proof(A)
+    assert proof.inclusion
+    assert proof.opening
+    assert proof.log
+    assert (proof.inclusion.position, proof.inclusion.size) == (1, 2)
+    opening = parse_opening(proof.opening.record)
+    assert (opening.origin, opening.batch) == (ORIGIN, 0)
+    assert opening.block
+    assert (opening.block.chain_id, opening.block.number, opening.block.hash) == (CHAIN_ID, block.number, block.hash)
+    assert proof.opening.header == block.header
+    assert root_from_path(opening_digest(proof.opening.record), 0, 2, proof.opening.path) == proof.inclusion.root
+    statement = parse_statement(proof.log.statement)
+    assert (statement.sequence, statement.count, statement.root) == (0, 2, proof.inclusion.root)
+    assert (statement.closed - statement.opened) == timedelta(seconds=5)
+    checkpoint = check_checkpoint(proof.log.checkpoint, world.home.verifier_key())
+    assert checkpoint
+    assert (checkpoint.origin, checkpoint.size) == (ORIGIN, 1)
+    assert world.authority.stamped == [proof.inclusion.root]
+    assert world.chain.anchored == {proof.inclusion.root: 1}
+
+
+def test_every_opening_names_the_newest_checkpoint(ledger: Ledger) -> None:
+    checkpoints = []
+    for digest in (A, B, C):
+        with ledger.metadata.read() as transaction:
+            checkpoints.append(transaction.checkpoint())
+        seal(ledger, digest)
+    for digest, checkpoint in zip((A, B, C), checkpoints, strict=True):
+        proof = ledger.proof(digest)
+        assert proof.opening
+        assert parse_opening(proof.opening.record).checkpoint == opening_digest(checkpoint)
+
+
+@pytest.mark.parametrize("packed", [b"", bytes(31), bytes(33), bytes(63)])
+def test_what_is_no_whole_digest_is_refused(ledger: Ledger, packed: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        ledger.submit(packed)
+    assert ledger.close() == []
+
+
+def test_the_opening_record_is_an_entry_too(world: FakeWorld, ledger: Ledger) -> None:
+    seal(ledger, A)
+    opening = ledger.proof(A).opening
+    assert opening
+    digest = opening_digest(opening.record)
+    assert list(ledger.entries(digest)) == [Entry(0, 0, is_sealed=True)]
+    assert verdict(world, digest, ledger.proof(digest)) is Verdict.VERIFIED
+
+
+# Batches
+
+
+def test_a_submission_goes_on_in_the_next_batches(world: FakeWorld) -> None:
+    with world.open(SMALL) as ledger:
+        receipt = ledger.submit(A + B + C + D + E + F + G)
+        assert receipt.spans == (Span(0, 1, 3), Span(1, 1, 3), Span(2, 1, 1))
+        # The next one goes behind it.
+        assert ledger.submit(A + B + C).spans == (Span(2, 2, 2), Span(3, 1, 1))
+        assert ledger.close() == [0, 1, 2, 3]
+        assert ledger.work() == []
+        for i, digest in enumerate((A, B, C, D, E, F, G)):
+            assert next(ledger.entries(digest)) == Entry(i // 3, 1 + i % 3, is_sealed=True)
+            assert verdict(world, digest, ledger.proof(digest)) is Verdict.VERIFIED
+        require_sound(world, ledger)
+
+
+def test_a_full_batch_closes_when_the_next_entry_comes(world: FakeWorld) -> None:
+    with world.open(SMALL) as ledger:
+        ledger.submit(A + B + C)
+        with ledger.metadata.read() as transaction:
+            (full,) = transaction.open_batches()
+        assert (full.count, full.state) == (4, BatchState.OPEN)
+        assert ledger.submit(D).spans == (Span(1, 1, 1),)
+        with ledger.metadata.read() as transaction:
+            assert [batch.state for batch in transaction.open_batches()] == [BatchState.FROZEN, BatchState.OPEN]
+
+
+def test_a_batch_that_is_due_closes_when_the_next_entry_comes(world: FakeWorld, clock: Clock) -> None:
+    with world.open(SMALL) as ledger:
+        ledger.submit(A)
+        clock.tick(SMALL.age.total_seconds() - 1)
+        assert ledger.submit(B).spans == (Span(0, 2, 1),)
+        clock.tick(1)
+        assert ledger.submit(C).spans == (Span(1, 1, 1),)
+        assert ledger.close() == [0, 1]
+
+
+def test_a_clock_that_was_set_back_stops_nothing(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
+    ledger.submit(A)
+    clock.tick(-300)
+    assert ledger.submit(B).spans == (Span(0, 2, 1),)
+    ledger.close()
+    assert ledger.work() == []
+    require_sound(world, ledger)
+
+
+def test_closing_nothing_does_nothing(ledger: Ledger) -> None:
+    assert ledger.close() == []
+    seal(ledger, A)
+    assert ledger.close() == []
+    assert ledger.work() == []
+
+
+def test_fractions_of_a_second_are_cut_off(ledger: Ledger, clock: Clock) -> None:
+    clock.tick(0.75)
+    receipt = ledger.submit(A)
+    assert receipt.received.microsecond == 0
+    ledger.close()
+    assert ledger.batch(0).closed == receipt.received
+
+
+def test_a_batch_that_is_not_sealed_is_not_found(ledger: Ledger) -> None:
+    ledger.submit(A)
+    with pytest.raises(NotFound, match="batch 0 is not sealed"):
+        ledger.batch(0)
+
+
+# The same digest, again and again
+
+
+def test_each_submission_has_its_own_receipt(world: FakeWorld, ledger: Ledger) -> None:
+    assert ledger.submit(A).spans == (Span(0, 1, 1),)
+    assert ledger.submit(A + A).spans == (Span(0, 2, 2),)
+    ledger.close()
+    seal(ledger, B, A)
+    assert ledger.submit(A).spans == (Span(2, 1, 1),)
+    found = [(entry.batch, entry.position, entry.is_sealed) for entry in ledger.entries(A)]
+    assert found == [(0, 1, True), (0, 2, True), (0, 3, True), (1, 2, True), (2, 1, False)]
+    assert list(ledger.entries(A, 1)) == [Entry(1, 2, is_sealed=True)]
+    assert list(ledger.entries(A, 7)) == []
+    assert ledger.work() == []
+
+    earliest, later = ledger.proof(A), ledger.proof(A, 1)
+    assert earliest.inclusion
+    assert later.inclusion
+    assert (earliest.inclusion.position, later.inclusion.position) == (1, 2)
+    assert ledger.proof(A, 2) == Proof(A)
+    assert verdict(world, A, later) is Verdict.VERIFIED
+    for entry in list(ledger.entries(A))[:4]:
+        assert verdict(world, A, ledger.proof_of(A, entry)) is Verdict.VERIFIED
+
+
+def test_digests_that_begin_alike_are_told_apart(ledger: Ledger) -> None:
+    alike = [A[:8] + bytes([i]) * 24 for i in range(5)]
+    seal(ledger, *alike)
+    assert [list(ledger.entries(digest)) for digest in alike] == [[Entry(0, 1 + i, is_sealed=True)] for i in range(5)]
+    assert list(ledger.entries(A)) == []
+
+
+def test_what_was_never_submitted_is_not_found(ledger: Ledger) -> None:
+    with pytest.raises(NotFound, match="is not in this ledger: seal the file first"):
+        ledger.proof(A)
+    seal(ledger, A)
+    ledger.submit(B)
+    with pytest.raises(NotFound):
+        ledger.proof(C)
+    with pytest.raises(NotFound, match="is not in batch 1"):
+        ledger.proof(A, 1)
+
+
+def test_many_digests_are_found_at_once(ledger: Ledger) -> None:
+    seal(ledger, A, B)
+    seal(ledger, B, C)
+    ledger.submit(D + A)
+    found = ledger.find([A, B, C, D, E])
+    assert {digest: (entry.batch, entry.position, entry.is_sealed) for digest, entry in found.items()} == {
+        A: (0, 1, True),
+        B: (0, 2, True),
+        C: (1, 2, True),
+        D: (2, 1, False),
+    }
+
+
+# Chains and authorities that are down
+
+
+@pytest.mark.parametrize("error", [Unreachable("down"), BadAnswer("nonsense")])
+def test_a_chain_that_is_down_does_not_stop_a_submission(world: FakeWorld, ledger: Ledger, error: Exception) -> None:
+    world.chain.switches.fail("recent_block", error=error)
+    seal(ledger, A)
+    proof = ledger.proof(A)
+    assert proof.opening
+    assert parse_opening(proof.opening.record).block is None
+    assert proof.opening.header is None
+    assert verdict(world, A, proof) is Verdict.VERIFIED
+    require_sound(world, ledger)
+
+
+def test_the_next_chain_is_asked_for_a_block(world: FakeWorld, clock: Clock) -> None:
+    other = FakeChain("other", clock)
+    world.chain.switches.fail("recent_block")
+    with world.open(chains={"fake-chain": world.chain, "other": other}) as ledger:
+        ledger.submit(A)
+        with ledger.metadata.read() as transaction:
+            (batch,) = transaction.open_batches()
+    assert batch.header is not None
+    assert keccak256(batch.header) == other.recent_block().hash
+
+
+def test_the_block_is_asked_for_once_a_batch(world: FakeWorld, ledger: Ledger) -> None:
+    world.chain.switches.fail("recent_block", error=AssertionError("asked again"), when=When.BEFORE, times=0)
+    ledger.submit(A)
+    world.chain.switches.fail("recent_block", error=AssertionError("asked again"))
+    ledger.submit(B)
+    ledger.close()
+
+
+@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize("method", ["stamp", "is_anchored", "sign", "send", "collect"])
+@pytest.mark.parametrize("kind", [Unreachable, BadAnswer])
+def test_a_job_that_failed_stays_and_is_done_later(world: FakeWorld, ledger: Ledger, method: str, when: When, kind: type[Exception]) -> None:
+    switches = world.authority.switches if method == "stamp" else world.chain.switches
+    switches.fail(method, when, kind("no answer today"))
+    ledger.submit(A)
+    ledger.close()
+    told: list[tuple[JobKind, str | None]] = []
+    (left,) = ledger.work(lambda job, error: told.append((job.kind, error)))
+    expected = JobKind.STAMP if method == "stamp" else JobKind.ANCHOR
+    assert (left.kind, left.attempts, left.last_error) == (expected, 1, "no answer today")
+    assert dict(told)[expected] == "no answer today"
+    assert [error for kind_, error in told if kind_ is not expected] == [None]
+    assert ledger.proof(A).missing == (("token",) if method == "stamp" else ("anchor",))
+
+    assert ledger.work() == []
+    assert verdict(world, A, ledger.proof(A)) is Verdict.VERIFIED
+    assert world.chain.anchored == {ledger.batch(0).root: 1}
+    require_sound(world, ledger)
+
+
+def test_attempts_are_counted(world: FakeWorld, ledger: Ledger) -> None:
+    world.authority.switches.fail("stamp", times=3)
+    ledger.submit(A)
+    ledger.close()
+    assert [ledger.work()[0].attempts for _ in range(3)] == [1, 2, 3]
+    assert ledger.work() == []
+
+
+def test_one_job_that_fails_does_not_stop_the_others(world: FakeWorld) -> None:
+    with world.open(SMALL) as ledger:
+        ledger.submit(A + B + C + D)
+        ledger.close()
+        world.chain.switches.fail("send")
+        left = ledger.work()
+        assert [(job.sequence, job.kind) for job in left] == [(0, JobKind.ANCHOR)]
+        assert ledger.work() == []
+        assert set(world.chain.anchored.values()) == {1}
+
+
+def test_a_chain_that_always_finds_a_conflict_does_not_stop_the_others(world: FakeWorld) -> None:
+    with world.open(SMALL) as ledger:
+        ledger.submit(A + B + C + D)
+        ledger.close()
+        world.chain.switches.fail("send", error=Conflict("the nonce is gone"), times=2)
+        left = ledger.work()
+        assert [(job.sequence, job.kind, job.last_error) for job in left] == [(0, JobKind.ANCHOR, "the nonce is gone")]
+        assert ledger.work() == []
+        assert set(world.chain.anchored.values()) == {1}
+
+
+def test_a_fault_in_an_adapter_is_not_taken_for_a_missing_setting(world: FakeWorld, ledger: Ledger) -> None:
+    ledger.submit(A)
+    ledger.close()
+    world.authority.switches.fail("stamp", error=KeyError("a mistake in the adapter"))
+    with pytest.raises(KeyError):
+        ledger.work()
+
+
+@pytest.mark.parametrize("part", ["authorities", "chains"])
+def test_a_job_for_one_who_is_configured_no_more_waits(world: FakeWorld, part: str) -> None:
+    with world.open() as ledger:
+        ledger.submit(A)
+        ledger.close()
+    gone: dict[str, Any] = {part: {}}
+    with world.open(**gone) as ledger:
+        (left,) = ledger.work()
+        assert left.last_error == f"no {left.target} is configured any more"
+    with world.open() as ledger:
+        assert ledger.work() == []
+        assert ledger.proof(A).missing == ()
+
+
+def test_several_authorities_and_chains_each_get_their_job(world: FakeWorld, clock: Clock) -> None:
+    other_authority, other_chain = FakeAuthority("other-authority", clock), FakeChain("other-chain", clock)
+    authorities = {"fake-authority": world.authority, "other-authority": other_authority}
+    chains = {"fake-chain": world.chain, "other-chain": other_chain}
+    with world.open(authorities=authorities, chains=chains) as ledger:
+        ledger.submit(A)
+        ledger.close()
+        order: list[tuple[JobKind, str]] = []
+        assert ledger.work(lambda job, _error: order.append((job.kind, job.target))) == []
+        assert order == [
+            (JobKind.STAMP, "fake-authority"),
+            (JobKind.STAMP, "other-authority"),
+            (JobKind.ANCHOR, "fake-chain"),
+            (JobKind.ANCHOR, "other-chain"),
+        ]
+        proof = ledger.proof(A)
+        assert (len(proof.tokens), len(proof.anchors)) == (2, 2)
+
+
+# Anchoring
+
+
+def test_an_anchor_counts_once_its_block_is_final(world: FakeWorld, ledger: Ledger) -> None:
+    world.chain.confirmations = 2
+    ledger.submit(A)
+    ledger.close()
+    for _ in range(2):
+        (left,) = ledger.work()
+        assert (left.state, left.last_error) == (JobState.SIGNED, "the root of batch 0 is not in a final block of fake-chain yet")
+        assert ledger.proof(A).missing == ("anchor",)
+        world.chain.mine()
+    assert ledger.work() == []
+    proof = ledger.proof(A)
+    (anchor,) = proof.anchors
+    assert anchor.transaction is not None
+    assert verdict(world, A, proof) is Verdict.VERIFIED
+    assert world.chain.anchored == {ledger.batch(0).root: 1}
+
+
+def test_a_transaction_that_can_never_be_carried_out_is_signed_anew(world: FakeWorld, ledger: Ledger) -> None:
+    ledger.submit(A)
+    ledger.close()
+    world.chain.switches.fail("send", When.BEFORE)
+    (left,) = ledger.work()
+    stale = left.transaction
+    assert stale is not None
+    world.chain.spend_nonce()
+    assert ledger.work() == []
+    (anchor,) = ledger.proof(A).anchors
+    assert anchor.transaction not in {None, keccak256(stale)}
+    assert world.chain.anchored == {ledger.batch(0).root: 1}
+
+
+def test_the_stored_transaction_is_sent_again_not_a_new_one(world: FakeWorld, ledger: Ledger) -> None:
+    ledger.submit(A)
+    ledger.close()
+    world.chain.switches.fail("send", When.BEFORE)
+    (left,) = ledger.work()
+    assert left.transaction is not None
+    # A second signature would be the same bytes here, so it is forbidden.
+    world.chain.switches.fail("sign", error=AssertionError("signed twice"))
+    assert ledger.work() == []
+    (anchor,) = ledger.proof(A).anchors
+    assert anchor.transaction == keccak256(left.transaction)
+
+
+def test_a_root_that_a_stranger_anchored_costs_nothing(world: FakeWorld, ledger: Ledger) -> None:
+    ledger.submit(A)
+    ledger.close()
+    world.chain.anchor_as_stranger(ledger.batch(0).root)
+    world.chain.switches.fail("sign", error=AssertionError("spent"))
+    assert ledger.work() == []
+    proof = ledger.proof(A)
+    assert [anchor.transaction for anchor in proof.anchors] == [None]
+    assert verdict(world, A, proof) is Verdict.VERIFIED
+    assert (world.chain.nonce, world.chain.anchored) == (0, {})
+
+
+def test_jobs_are_done_oldest_batch_first(world: FakeWorld) -> None:
+    with world.open(SMALL) as ledger:
+        ledger.submit(A + B + C + D)
+        ledger.close()
+        order: list[Job] = []
+        ledger.work(lambda job, _error: order.append(job))
+        assert [(job.sequence, job.kind.value) for job in order] == [(0, "stamp"), (0, "anchor"), (1, "stamp"), (1, "anchor")]
+
+
+# Files that are not what they were
+
+
+def test_a_tree_that_was_altered_gives_no_proof(ledger: Ledger) -> None:
+    seal(ledger, A, B, C)
+    path = ledger.files.tree_path(0)
+    path.write_bytes(bytes(32) + path.read_bytes()[32:])
+    with pytest.raises(Damaged, match="fsck"):
+        ledger.proof(C)
+
+
+def test_a_digest_that_was_altered_gives_no_proof_to_its_neighbour(ledger: Ledger) -> None:
+    seal(ledger, A, B, C)
+    path = ledger.files.digests_path(0)
+    path.write_bytes(path.read_bytes()[:96] + bytes(32))
+    with pytest.raises(Damaged):
+        ledger.proof(B)
+    # The digest itself is found no more, because the entry at its position is another.
+    with pytest.raises(NotFound):
+        ledger.proof(C)
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-12])])
+def test_an_index_that_lacks_something_says_so(ledger: Ledger, harm: Callable[[Path], object]) -> None:
+    seal(ledger, A, B)
+    harm(ledger.files.index_path(0))
+    for digest in (A, B):
+        with pytest.raises(Damaged):
+            ledger.proof(digest)
+    assert ledger.mend_indexes() == 1
+    assert ledger.proof(A).missing == ()
+
+
+def test_an_open_batch_that_was_altered_is_not_sealed(world: FakeWorld, ledger: Ledger) -> None:
+    ledger.submit(A + B)
+    path = ledger.files.digests_path(0)
+    whole = path.read_bytes()
+    for at in (0, 40, 95):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(Damaged, match="does not hold the entries that were acknowledged"):
+            ledger.close()
+    for content in (whole[:-1], b""):
+        path.write_bytes(content)
+        with pytest.raises(Damaged):
+            ledger.close()
+    path.unlink()
+    with pytest.raises(Damaged):
+        ledger.close()
+    assert ledger.unfinished_jobs() == []
+    # What comes in meanwhile is safe in the next batch, and mending the file mends the ledger.
+    assert ledger.submit(C).spans == (Span(1, 1, 1),)
+    path.write_bytes(whole)
+    assert ledger.close() == [0, 1]
+    assert ledger.work() == []
+    require_sound(world, ledger)
+
+
+@pytest.mark.parametrize("column", ["opening", "header", "opened"])
+def test_an_open_batch_whose_record_was_altered_is_not_sealed(world: FakeWorld, ledger: Ledger, clock: Clock, column: str) -> None:
+    from sqlalchemy import text
+
+    ledger.submit(A)
+    clock.tick(60)
+    with ledger.metadata.write() as transaction:
+        (batch,) = transaction.open_batches()
+        other = {"opening": batch.opening.replace(ORIGIN, "ledger.test/other"), "header": b"\xc0", "opened": format_time(clock())}[column]
+        transaction._connection.execute(text(f"UPDATE open_batches SET {column} = :value"), {"value": other})
+    with pytest.raises(Damaged):
+        ledger.close()
+    assert len(list(check_ledger(ledger, [world.authority.root]))) == 1
+    with ledger.metadata.read() as transaction:
+        assert transaction.batch_count() == 0
+
+
+def test_the_block_of_an_opening_is_a_block(ledger: Ledger) -> None:
+    ledger.submit(A)
+    with ledger.metadata.read() as transaction:
+        (batch,) = transaction.open_batches()
+    assert batch.header is not None
+    block = parse_opening(batch.opening).block
+    assert block
+    assert parse_header(batch.header).hash == block.hash
