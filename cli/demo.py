@@ -114,5 +114,5 @@ def _verify(file: Path, sealed: Path, home: Path) -> Report:
 def _show(name: str, report: Report) -> object:
     from witnesstree.cli.verify import verdict_line
 
-    click.echo(f"{name:22} {verdict_line(report)}")
+    click.echo(verdict_line(report, f"{name:22} "))
     return report.verdict

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from witnesstree.cli.options import answer, home_option, json_option, say
+from witnesstree.cli.options import answer, counted, home_option, json_option, one_line, say
 from witnesstree.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
 
     with open_ledger(home) as ledger:
         if mend_index:
-            say(f"Wrote {ledger.mend_indexes()} indexes anew.")
+            say(f"Wrote {counted(ledger.mend_indexes(), 'index', 'indexes')} anew.")
         with ledger.metadata.read() as transaction:
             batches, entries = transaction.batch_count(), transaction.entry_count()
         with progress("checking entries", entries + batches) as advance:
@@ -46,8 +46,9 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
         answer({"batches": batches, "entries": entries, "problems": [{"place": found.place, "fault": found.fault} for found in problems]})
     else:
         for found in problems:
-            click.echo(f"{found.place}: {found.fault}")
-        click.echo(f"Checked {batches} batches with {entries} entries: {len(problems) or 'no'} problem{'s' if len(problems) != 1 else ''}.")
+            click.echo(one_line(f"{found.place}: {found.fault}"))
+        found_in = f"{counted(batches, 'batch', 'batches')} with {counted(entries, 'entry', 'entries')}"
+        click.echo(f"Checked {found_in}: {counted(len(problems), 'problem') if problems else 'no problems'}.")
     ctx.exit(DAMAGED if problems else 0)
 
 

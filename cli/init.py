@@ -25,7 +25,7 @@ def init_command(home: Path, origin: str | None, *, as_json: bool) -> None:
     from witnesstree.anchor.wiring import LOCAL_NOTICE, make_home, new_origin
     from witnesstree.ledger.note import format_verifier_key
 
-    made = make_home(home, origin or new_origin())
+    made = make_home(home, new_origin() if origin is None else origin)
     say(LOCAL_NOTICE)
     key = format_verifier_key(made.verifier_key())
     if as_json:

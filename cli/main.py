@@ -36,8 +36,6 @@ EXIT_CODES: dict[type[WitnesstreeError], int] = {
 DISK = EXIT_CODES[StorageFailure]
 INTERRUPTED = 130
 """128 and the number of SIGINT, as shells count."""
-UNREAD = 141
-"""128 and the number of SIGPIPE: whoever read our answer has gone."""
 
 
 class _Commands(click.Group):
@@ -64,7 +62,7 @@ def cli() -> None:
         witnesstree verify photo.jpg --home ~/.local/share/witnesstree
 
     Exit codes: 0 done or verified; 3 failed, 4 undecided (verify); 5 bad input, 6 not found, 7 in use, 8 unreachable, 9 wrong answer,
-    10 damaged, 11 disk; 130 interrupted, 141 answer not read; 1 and 2 a crash and a misspelt
+    10 damaged, 11 disk; 130 interrupted; 1 a crash, or nobody read the answer; 2 a misspelt
     command line.
     """  # noqa: D301 - click keeps the lines after \b as they are
 
@@ -73,8 +71,6 @@ def main() -> None:
     """Run the command line, and exit."""
     try:
         code = cli.main(standalone_mode=False)
-        if sys.stdout:
-            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -84,18 +80,11 @@ def main() -> None:
     except WitnesstreeError as error:
         click.echo(f"Error: {one_line(error)}", err=True)
         code = next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
-    except BrokenPipeError:
-        _drop_answer()
-        code = UNREAD
     except OSError as error:
-        # What is about a ledger or a file was translated where it happened. Left are standard output and places that commands name.
-        _drop_answer()
+        # What is about a ledger or a file was translated where it happened. Left are standard output (click itself exits with 1 where its reader
+        # has gone) and places that commands name. Python would complain once more when it flushes at exit, so the rest of the answer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         place = error.filename or "standard output"
         click.echo(f"Error: {one_line(f'{place}: {error.strerror}')}; name another place, or make room, then run it again", err=True)
         code = DISK
     sys.exit(code)
-
-
-def _drop_answer() -> None:
-    """Send the rest of the answer nowhere: Python would complain once more when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,12 +6,17 @@ import json
 import re
 import sys
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+PATH = click.Path(path_type=Path, readable=False)
+"""Any path: what is wrong with one, the command itself says in one line."""
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -32,7 +37,7 @@ def home_option(command: F) -> F:
     """Add --home, for commands that work in a home."""
     option = click.option(
         "--home",
-        type=click.Path(path_type=Path),
+        type=PATH,
         envvar=HOME_ENVVAR,
         default=default_home,
         show_default="WITNESSTREE_HOME, or witnesstree in your data folder",
@@ -59,6 +64,20 @@ def say(text: str) -> None:
 def one_line(text: object) -> str:
     """Return `text` so that it stays on one line of any terminal: a file's name may hold line ends, escape sequences, and bytes that are no text."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def laid_out(text: str, indent: int) -> str:
+    """Return one line of an answer, broken at words and indented from its second line on where a person reads it; programs get it as one line."""
+    line = one_line(text)
+    if not (sys.stdout and sys.stdout.isatty()):
+        return line
+    width = get_terminal_size().columns
+    return "\n".join(wrap(line, width, subsequent_indent=" " * indent, drop_whitespace=True, break_long_words=False, break_on_hyphens=False))
+
+
+def counted(number: int, thing: str, plural: str = "") -> str:
+    """Return how many of a thing there are, in words: 1 batch, 2 batches."""
+    return f"{number:,} {thing if number == 1 else plural or thing + 's'}"
 
 
 def is_watched() -> bool:

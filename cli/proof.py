@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,20 +10,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from witnesstree.cli.options import answer, home_option, json_option, say
+from witnesstree.cli.options import PATH, answer, home_option, json_option, say
+from witnesstree.cli.sources import readable_name
 from witnesstree.ledger.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from witnesstree.ledger.proof import Hints
+
+MAX_BATCH = 2**63 - 1
+"""The metadata store counts in 64 bits."""
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @click.command("proof", short_help="Fetch the proof of a file or a digest.")
 @click.argument("subject", metavar="FILE|DIGEST")
-@click.option("--batch", type=click.IntRange(min=0), help="The entry in this batch.  [default: the earliest entry]")
+@click.option("--batch", type=click.IntRange(min=0, max=MAX_BATCH), help="The entry in this batch.  [default: the earliest entry]")
 @click.option("--all-entries", is_flag=True, help="List every entry of the digest instead.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the proof here.  [default: standard output]")
+@click.option("-o", "--output", type=PATH, metavar="FILE", help="Write the proof here.  [default: standard output]")
 @json_option
 @home_option
 def proof_command(subject: str, batch: int | None, output: Path | None, home: Path, *, all_entries: bool, as_json: bool) -> None:
@@ -38,12 +43,15 @@ def proof_command(subject: str, batch: int | None, output: Path | None, home: Pa
     from witnesstree.ledger.proof import format_proof
     from witnesstree.ledger.store.disk import write_file
 
+    if output:
+        _require_room(output)
     digest, hints = _digest_of(subject)
     with open_ledger(home) as ledger:
         if all_entries:
             entries = list(ledger.entries(digest, batch))
             if not entries:
-                raise NotFound(f"{digest.hex()} is not in this ledger: seal the file first, or ask another ledger")
+                where = "this ledger" if batch is None else f"batch {batch}"
+                raise NotFound(f"{digest.hex()} is not in {where}: seal the file first, or ask another ledger")
             if as_json:
                 answer([{"batch": entry.batch, "position": entry.position, "sealed": entry.is_sealed} for entry in entries])
             else:
@@ -63,14 +71,21 @@ def proof_command(subject: str, batch: int | None, output: Path | None, home: Pa
         click.echo(format_proof(proof), nl=False)
 
 
+def _require_room(output: Path) -> None:
+    if os.path.isdir(output):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+        raise InvalidInput(f"{output} is a folder: name a file in it")
+    if not output.absolute().parent.is_dir():
+        raise InvalidInput(f"{output.parent} is no folder: make it first, or write the proof elsewhere")
+
+
 def _digest_of(subject: str) -> tuple[bytes, Hints]:
     from witnesstree.ledger.digest import digest_file
     from witnesstree.ledger.proof import Hints
 
     path = Path(subject)
-    if path.exists():
+    if os.path.lexists(path):
         found = digest_file(path)
-        return found.digest, Hints(name=path.name, size=found.size)
+        return found.digest, Hints(name=readable_name(path), size=found.size)
     if not _DIGEST.fullmatch(subject):
-        raise InvalidInput(f"{subject[:200]!r} is neither a file here nor a SHA-256 digest of 64 hex digits")
+        raise InvalidInput(f"{subject[:200]} is neither a file here nor a SHA-256 digest of 64 hex digits")
     return bytes.fromhex(subject), Hints()

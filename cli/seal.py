@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import answer, home_option, json_option, say
+from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, say
 from witnesstree.cli.progress import progress
-from witnesstree.cli.sources import DIGEST, PROOF_ENDING, Source, count_digests, find_files, read_digests
+from witnesstree.cli.sources import DIGEST, PROOF_ENDING, Source, count_digests, find_files, read_digests, readable_name
 from witnesstree.ledger.errors import InvalidInput, Unreachable
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MANIFEST_ENDING = ".manifest.json"
 _UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')
+_NAME_ROOM = 20
+"""Bytes that a file's name grows by while it is written: a dot, a process's number and `.tmp`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,10 @@ class _Wishes:
 
 
 @click.command("seal", short_help="Seal files, and write a proof beside each.")
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=PATH)
 @click.option("-r", "--recursive", is_flag=True, help="Seal the files in folders.")
-@click.option(
-    "--digests", type=click.Path(path_type=Path, dir_okay=False), help="Seal the digests in this file: raw, hex lines, or sha256sum output."
-)
-@click.option("--proofs", type=click.Path(path_type=Path, file_okay=False), help="Write the proofs into this folder.  [default: beside each file]")
+@click.option("--digests", type=PATH, metavar="FILE", help="Seal the digests in this file: raw, hex lines, or sha256sum output.")
+@click.option("--proofs", type=PATH, metavar="FOLDER", help="Write the proofs into this folder.  [default: beside each file]")
 @click.option("--name", help="Make a manifest of this name that lists the files, and seal it with them.")
 @click.option("--meta", multiple=True, metavar="KEY=VALUE", help="Something to say in the manifest; may be given often.")
 @click.option("--ipfs", is_flag=True, help="Also store the files in the home's IPFS block store.")
@@ -89,15 +90,12 @@ def seal_command(
     from witnesstree.anchor.wiring import LOCAL_NOTICE, open_ledger
 
     wishes = _Wishes(proofs, name, _parse_meta(meta), again, ipfs, no_wait, as_json)
-    if digests and (paths or name or meta or ipfs):
-        raise InvalidInput("--digests seals digests alone: leave out paths, --name, --meta and --ipfs")
-    if wishes.meta and not name:
-        raise InvalidInput("--meta describes a manifest: give it a --name")
-    if (name or ipfs) and not paths:
-        raise InvalidInput("--name and --ipfs need files: name them")
+    _require_sense(paths, digests, wishes)
     sources, skipped = find_files(paths, proofs, home, is_recursive=recursive)
     if skipped:
-        say(f"Passed over {skipped} proof file{'s' if skipped > 1 else ''}.")
+        say(f"Passed over {counted(skipped, 'proof file')}.")
+    if paths and not sources:
+        raise InvalidInput(f"there is no file to seal in {', '.join(map(str, paths))[:200]}: check the names")
     with open_ledger(home) as ledger:
         say(LOCAL_NOTICE)
         if digests:
@@ -110,12 +108,28 @@ def seal_command(
                 answer([])
 
 
+def _require_sense(paths: tuple[Path, ...], digests: Path | None, wishes: _Wishes) -> None:
+    """Refuse wishes that contradict each other, or that nothing would come of."""
+    if digests and (paths or wishes.name is not None or wishes.meta or wishes.ipfs):
+        raise InvalidInput("--digests seals digests alone: leave out paths, --name, --meta and --ipfs")
+    if wishes.meta and wishes.name is None:
+        raise InvalidInput("--meta describes a manifest: give it a --name")
+    if (wishes.name is not None or wishes.ipfs) and not paths:
+        raise InvalidInput("--name and --ipfs need files: name them")
+    if (wishes.proofs or wishes.again or wishes.no_wait) and not (paths or digests):
+        raise InvalidInput("--proofs, --again and --no-wait need files, or --digests: name them")
+    if wishes.name is not None:
+        _safe_name(wishes.name)
+
+
 def _parse_meta(texts: tuple[str, ...]) -> dict[str, str]:
     meta = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise InvalidInput(f"--meta takes KEY=VALUE, not {text[:80]!r}")
+        if key in meta:
+            raise InvalidInput(f"--meta {key[:80]!r} is given twice: give each key once")
         meta[key] = value
     return meta
 
@@ -140,7 +154,7 @@ def _seal_digests(ledger: Ledger, path: Path, wishes: _Wishes) -> None:
         answer({"count": count, "receipt": _receipt_members(receipts[0], spans), "sealed": not wishes.no_wait})
     else:
         where = "; ".join(f"batch {span.batch}, positions {span.first} to {span.first + span.count - 1}" for span in spans)
-        click.echo(f"{'Took' if wishes.no_wait else 'Sealed'} {count} digests: {where}.")
+        click.echo(f"{'Took' if wishes.no_wait else 'Sealed'} {counted(count, 'digest')}: {where}.")
 
 
 def _joined(receipts: list[Receipt]) -> list[Span]:
@@ -176,13 +190,20 @@ def _receipt_members(receipt: Receipt, spans: list[Span]) -> dict[str, Any]:
 
 
 def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
+    if wishes.name is not None:
+        # A manifest of an earlier run stands among the files that it lists, and must not list itself.
+        manifest = _manifest_path(sources, wishes, wishes.name)
+        sources = [source for source in sources if not _is_manifest(source.path, manifest)]
+        if not sources:
+            raise InvalidInput(f"there is nothing but {manifest} to list in it: name other files")
+        _require_room(Source(manifest, manifest.with_name(manifest.name + PROOF_ENDING)))
     for source in sources:
         _require_room(source)
     items = _hash(sources)
     if wishes.ipfs:
         items = _store(ledger, items)
-    if wishes.name:
-        items.append(_manifest_item(items, wishes, wishes.name))
+    if wishes.name is not None:
+        items.append(_manifest_item(items, wishes, wishes.name, manifest))
     # What is here already needs no new entry. Its proof may still be missing: an earlier run may have been cut off before it wrote one.
     known = [item if wishes.again else replace(item, entry=next(ledger.entries(item.digest), None)) for item in items]
     items, receipt = _submit(ledger, known)
@@ -200,11 +221,11 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
 
 def _require_room(source: Source) -> None:
     """Refuse, before anything is sealed, a place where no proof can go."""
-    import os
-
-    folder = next(parent for parent in source.proof.absolute().parents if parent.exists())
-    if not os.access(folder, os.W_OK):
+    folder = next(parent for parent in source.proof.absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise InvalidInput(f"no proof can be written into {folder}: name a folder with --proofs")
+    if len(os.fsencode(source.proof.name)) + _NAME_ROOM > os.pathconf(folder, "PC_NAME_MAX"):
+        raise InvalidInput(f"the name of {source.path} is too long to put {PROOF_ENDING} behind it: give the file a shorter one")
     if source.proof.is_dir():
         raise InvalidInput(f"{source.proof} is a folder, where the proof of {source.path} would go: name another place with --proofs")
 
@@ -212,10 +233,17 @@ def _require_room(source: Source) -> None:
 def _hash(sources: list[Source]) -> list[_Item]:
     from witnesstree.ledger.digest import digest_files
 
-    total = sum(source.path.stat().st_size for source in sources)
-    with progress("hashing", total, is_bytes=True) as advance:
+    with progress("hashing", sum(_size(source.path) for source in sources), is_bytes=True) as advance:
         found = list(digest_files([source.path for source in sources], advance))
     return [_Item(source, digest.size, digest.digest, digest) for source, digest in zip(sources, found, strict=True)]
+
+
+def _size(path: Path) -> int:
+    # For the progress bar alone: what is wrong with a file is said when it is hashed.
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _store(ledger: Ledger, items: list[_Item]) -> list[_Item]:
@@ -233,16 +261,26 @@ def _store(ledger: Ledger, items: list[_Item]) -> list[_Item]:
     return stored
 
 
-def _manifest_item(items: list[_Item], wishes: _Wishes, name: str) -> _Item:
-    """Write the manifest beside the first file or among the proofs, and return it as one more file to seal."""
+def _manifest_path(sources: list[Source], wishes: _Wishes, name: str) -> Path:
+    """Return where the manifest goes: among the proofs, or beside the first file."""
+    return (wishes.proofs or sources[0].path.parent) / (_safe_name(name) + MANIFEST_ENDING)
+
+
+def _is_manifest(path: Path, manifest: Path) -> bool:
+    """Whether `path` is the manifest, or an older one that was kept aside."""
+    stem = re.escape(manifest.name.removesuffix(MANIFEST_ENDING))
+    return path.absolute().parent == manifest.absolute().parent and bool(re.fullmatch(rf"{stem}(\.\d+)?{re.escape(MANIFEST_ENDING)}", path.name))
+
+
+def _manifest_item(items: list[_Item], wishes: _Wishes, name: str, path: Path) -> _Item:
+    """Write the manifest to `path`, and return it as one more file to seal."""
     from datetime import UTC, datetime
     from hashlib import sha256
 
     from witnesstree.ledger.manifest import Manifest, ManifestFile, format_manifest
     from witnesstree.ledger.store.disk import write_file
 
-    files = tuple(ManifestFile(item.source.path.name, item.size, item.digest, _media_type(item.source.path), item.cid) for item in items)
-    path = (wishes.proofs or items[0].source.path.parent) / (_safe_name(name) + MANIFEST_ENDING)
+    files = tuple(ManifestFile(readable_name(item.source.path), item.size, item.digest, _media_type(item.source.path), item.cid) for item in items)
     content = None if wishes.again else _same_manifest(path, name, files, wishes.meta)
     if content is None:
         content = format_manifest(Manifest(name, datetime.now(UTC), files, meta=dict(wishes.meta)))
@@ -266,7 +304,7 @@ def _same_manifest(path: Path, name: str, files: tuple[Any, ...], meta: dict[str
 
 def _safe_name(name: str) -> str:
     safe = _UNSAFE.sub("_", name).strip(" .")
-    if not safe or len(safe.encode()) > 200:
+    if not safe or len(os.fsencode(safe)) > 200:
         raise InvalidInput(f"--name has to give a file name of 1 to 200 bytes, which {name[:80]!r} does not")
     return safe
 
@@ -303,11 +341,12 @@ def _close_and_work(ledger: Ledger) -> str | None:
             advance(1)
             failures.extend([error] if error else [])
 
-        left = ledger.work(note)
-    if not left:
+        # What it returns may belong to a batch that another process sealed meanwhile: that process does those jobs.
+        ledger.work(note)
+    if not failures:
         return None
-    reason = f" ({failures[0]})" if failures else ""
-    return f"{len(left)} stamp or anchor jobs still wait{reason}: nothing is lost; run `witnesstree seal` later to finish, then `witnesstree proof`"
+    what = f"{counted(len(failures), 'stamp or anchor job')} could not be done ({failures[0]})"
+    return f"{what}: nothing is lost; run `witnesstree seal` later to finish, then `witnesstree proof`"
 
 
 def _has_proof(item: _Item) -> bool:
@@ -333,7 +372,7 @@ def _write_item_proof(ledger: Ledger, item: _Item) -> None:
         return
     assert item.entry
     entry = replace(item.entry, is_sealed=True)
-    proof = replace(ledger.proof_of(item.digest, entry), hints=Hints(item.source.path.name, item.size, item.cid))
+    proof = replace(ledger.proof_of(item.digest, entry), hints=Hints(readable_name(item.source.path), item.size, item.cid))
     _write_proof(item.source.proof, proof)
 
 
@@ -371,9 +410,10 @@ def _print_items(items: list[_Item], receipt: Receipt | None, wishes: _Wishes) -
         return
     for item in items:
         assert item.entry
-        state = ("Took" if wishes.no_wait else "Sealed") if item.is_new else "Already sealed"
+        is_sealed = item.entry.is_sealed or not wishes.no_wait
+        state = ("Sealed" if is_sealed else "Took") if item.is_new else ("Already sealed" if is_sealed else "Already taken")
         where = f"batch {item.entry.batch}, position {item.entry.position}"
-        click.echo(f"{state} {item.source.path} ({where}){'' if wishes.no_wait else f' → {item.source.proof}'}")
+        click.echo(one_line(f"{state} {item.source.path} ({where}){'' if wishes.no_wait else f' → {item.source.proof}'}"))
 
 
 def _item_members(item: _Item, wishes: _Wishes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import answer, json_option
+from witnesstree.cli.options import PATH, answer, json_option, one_line
 from witnesstree.ledger.clock import format_time
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("show", short_help="Say in plain words what a proof claims.")
-@click.argument("proof", type=click.Path(path_type=Path))
+@click.argument("proof", type=PATH)
 @json_option
 def show_command(proof: Path, *, as_json: bool) -> None:
     """Say in plain words what PROOF claims, and how to look it up without this software.
@@ -35,7 +35,8 @@ def show_command(proof: Path, *, as_json: bool) -> None:
     if as_json:
         answer(_members(parsed))
     else:
-        click.echo("\n".join(_lines(parsed)))
+        for line in _lines(parsed):
+            click.echo(one_line(line))
 
 
 def _members(proof: Proof) -> dict[str, Any]:
@@ -112,8 +113,10 @@ def _lines(proof: Proof) -> Iterator[str]:
     for anchor in proof.anchors:
         yield from ("", *_anchor_lines(_anchor_members(anchor, proof)))
     if proof.missing:
-        yield f"\nNot there yet: {', '.join(proof.missing)}. Fetch the proof again later with `witnesstree proof`."
-    yield "\nNothing here has been checked: `witnesstree verify` does that."
+        yield ""
+        yield f"Not there yet: {', '.join(proof.missing)}. Fetch the proof again later with `witnesstree proof`."
+    yield ""
+    yield "Nothing here has been checked: `witnesstree verify` does that."
 
 
 def _token_lines(der: bytes) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ MAX_LINE = 8192
 """Bytes in a line of a digest file: a digest and a path of at most 4,096 bytes, escaped."""
 
 # `sha256sum` writes the digest, a space, a space or an asterisk, and the name; a leading backslash says that the name is escaped.
+_TEXT = re.compile(rb"(?:\xef\xbb\xbf)?[\t\r\n -~]+")
 _LINE = re.compile(rb"\\?([0-9a-fA-F]{64})(?: [ *].+)?")
 
 
@@ -45,21 +47,34 @@ def find_files(paths: Iterable[Path], proofs: Path | None, home: Path, *, is_rec
     sources: dict[Path, Source] = {}
     skipped = 0
     for path in paths:
-        if not path.exists():
-            raise InvalidInput(f"{path} is not there: check the name")
-        if path.is_dir() and not is_recursive:
+        is_folder = _is_folder(path)
+        if is_folder and not is_recursive:
             raise InvalidInput(f"{path} is a folder: give -r to seal the files in it, or name files")
-        for file in _walk(path, home) if path.is_dir() else (path,):
+        for file in _walk(path, home) if is_folder else (path,):
             if file.name.endswith(PROOF_ENDING):
                 skipped += 1
                 continue
             place = file.with_name(file.name + PROOF_ENDING)
             if proofs:
-                place = proofs / (file.relative_to(path).parent if path.is_dir() else Path()) / place.name
+                place = proofs / (file.relative_to(path).parent if is_folder else Path()) / place.name
             other = sources.setdefault(place.absolute(), Source(file, place))
             if other.path.absolute() != file.absolute():
                 raise InvalidInput(f"{other.path} and {file} would both get the proof {place}: seal them one after the other, with other --proofs")
     return list(sources.values()), skipped
+
+
+def readable_name(path: Path) -> str:
+    """Return a file's name as text, for hints and manifests: bytes that are no UTF-8 become U+FFFD."""
+    return os.fsencode(path.name).decode(errors="replace")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError as error:
+        raise InvalidInput(f"{path} is not there: check the name") from error
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
 
 
 def _walk(folder: Path, home: Path) -> Iterator[Path]:
@@ -93,7 +108,11 @@ def read_digests(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
-            is_text = _LINE.match(file.peek(DIGEST * 2 + 1)) is not None
+            if not stat.S_ISREG(before.st_mode):
+                raise InvalidInput(f"{path} is not a regular file: it is read twice, so write the digests into a file first")
+            # No 32 bytes of a digest are all printable: what starts so is text, and _read_lines names its first fault.
+            head = file.peek(DIGEST * 2)[: DIGEST * 2]
+            is_text = _TEXT.fullmatch(head) is not None
             if not is_text and before.st_size % DIGEST:
                 raise InvalidInput(
                     f"{path} is neither lines of 64 hex digits nor records of {DIGEST} bytes: its length is {before.st_size}, no multiple of {DIGEST}"
@@ -109,7 +128,7 @@ def _read_lines(path: Path, lines: Iterator[bytes]) -> Iterator[bytes]:
     part = bytearray()
     for number, line in enumerate(lines, start=1):
         content = line.rstrip(b"\r\n")
-        found = _LINE.fullmatch(content)
+        found = _LINE.fullmatch(content) if len(line) <= MAX_LINE else None
         if found:
             part += bytes.fromhex(found[1].decode())
         elif content:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import answer, home_option, json_option, say
+from witnesstree.cli.options import answer, counted, home_option, json_option, say
 from witnesstree.ledger.clock import format_time
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ def _members(ledger: Ledger) -> dict[str, Any]:
 def _lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"Ledger {status['origin']} in {status['home']}"
     yield f"Checkpoint key {status['checkpoint_key']}"
-    yield f"{status['batches']} sealed batches with {status['entries']} entries"
+    yield f"{counted(status['batches'], 'sealed batch', 'sealed batches')} with {counted(status['entries'], 'entry', 'entries')}"
     for batch in status["unsealed"]:
-        yield f"Batch {batch['batch']} is {batch['state']} with {batch['entries']} entries, since {batch['since']}"
+        yield f"Batch {batch['batch']} is {batch['state']} with {counted(batch['entries'], 'entry', 'entries')}, since {batch['since']}"
     for job in status["waiting"]:
-        error = f"; {job['attempts']} attempts, the last: {job['last_error']}" if job["last_error"] else ""
+        error = f"; {counted(job['attempts'], 'attempt')}, the last: {job['last_error']}" if job["last_error"] else ""
         yield f"Batch {job['batch']} waits for its {job['kind']} by {job['target']} since {job['since']}{error}"
     if status["unsealed"] or status["waiting"]:
         yield "Run `witnesstree seal` to finish what waits."

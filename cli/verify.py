@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import HOME_ENVVAR, answer, json_option, say
+from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, laid_out, say
+from witnesstree.cli.progress import progress
 from witnesstree.ledger.clock import format_time
 from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.report import Outcome, Report, Verdict
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.trust import Trust, TrustedRoot
+    from witnesstree.ledger.note import VerifierKey
+    from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 
 # 1 and 2 are taken: Python and click exit with them when the question was never put.
 EXIT_CODES = {Verdict.VERIFIED: 0, Verdict.FAILED: 3, Verdict.UNDECIDED: 4}
 COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
+OUTCOME = len(Outcome.UNKNOWN.name)
 VERDICT_COLOURS = {Verdict.VERIFIED: "green", Verdict.FAILED: "red", Verdict.UNDECIDED: "yellow"}
 
+WORTH_WATCHING = 100 * 10**6
+"""Bytes in a file whose hashing takes long enough for a progress bar."""
 MAX_PEM = 2**20
 """Bytes in a file of trusted certificates: all the roots that browsers trust take a quarter of that."""
 
+_BLOCK = re.compile(r"(?:([0-9]{1,16}):)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
+
 
 @click.command("verify", short_help="Check a file against its proof.")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--proof", "proof_path", type=click.Path(path_type=Path), help="The proof.  [default: FILE.proof.json]")
+@click.argument("file", type=PATH)
+@click.option("--proof", "proof_path", type=PATH, help="The proof.  [default: FILE.proof.json]")
+@click.option("--trust", "pem", multiple=True, type=PATH, help="Trust the certificates in this PEM file to vouch for authorities.")
 @click.option(
-    "--trust", "pem", multiple=True, type=click.Path(path_type=Path), help="Trust the certificates in this PEM file to vouch for authorities."
+    "--block-hash",
+    "block_hashes",
+    multiple=True,
+    metavar="[CHAIN_ID:]HASH",
+    help="Trust this block, looked up on an explorer; without its chain it is worth less.",
 )
-@click.option("--block-hash", "block_hashes", multiple=True, help="Trust this block (0x and 64 hex digits), looked up on an explorer.")
 @click.option("--checkpoint-key", "checkpoint_keys", multiple=True, help="Expect this ledger key: the text, or a file that holds it.")
-@click.option(
-    "--home", type=click.Path(path_type=Path), envvar=HOME_ENVVAR, help="Trust what this ledger's own folder says.  [env: WITNESSTREE_HOME]"
-)
+@click.option("--home", type=PATH, envvar=HOME_ENVVAR, help="Trust what this ledger's own folder says.  [env: WITNESSTREE_HOME]")
 @click.option(
     "--require", type=click.Choice(["token", "anchor", "both"]), default="both", show_default=True, help="The witnesses that must be there."
 )
@@ -60,22 +70,32 @@ def verify_command(
 
     \b
     Example:
-        witnesstree verify interview.mp4 --trust authority.pem --block-hash 0x9f3c…
+        witnesstree verify interview.mp4 --trust authority.pem --block-hash 1:0x9f3c…
     """  # noqa: D301 - click keeps the lines after \b as they are
     from witnesstree.ledger.digest import digest_file
     from witnesstree.ledger.verify import Require, verify
 
-    content = read_limited(proof_path or file.with_name(file.name + ".proof.json"))
+    size = _size(file)
+    content = read_limited(proof_path or Path(f"{file}.proof.json"))
     trust = _given_trust(pem, block_hashes, checkpoint_keys)
     if home:
         trust |= _trust_of_home(home, content)
-    digest = digest_file(file).digest
+    with progress("hashing", size if size > WORTH_WATCHING else 0, is_bytes=True) as advance:
+        digest = digest_file(file, advance).digest
     report = verify(digest, content, trust, datetime.now(UTC), Require(require))
     if as_json:
         answer(report_members(report))
     else:
         _print(report)
     ctx.exit(EXIT_CODES[report.verdict])
+
+
+def _size(file: Path) -> int:
+    # Asked first: where the file's own name is misspelt, that its proof is missing would mislead.
+    try:
+        return file.stat().st_size
+    except OSError as error:
+        raise InvalidInput(f"cannot read {file}: {error.strerror}; check the name") from error
 
 
 def read_limited(path: Path) -> bytes:
@@ -103,13 +123,11 @@ def report_members(report: Report) -> dict[str, Any]:
 
 
 def _given_trust(pem: tuple[Path, ...], block_hashes: tuple[str, ...], checkpoint_keys: tuple[str, ...]) -> Trust:
-    from witnesstree.ledger.note import parse_verifier_key
-    from witnesstree.ledger.trust import Trust, TrustedBlock
+    from witnesstree.ledger.trust import Trust
 
     roots = tuple(root for path in pem for root in _read_roots(path))
-    blocks = tuple(TrustedBlock(_parse_hash(text), "its hash was given with --block-hash") for text in block_hashes)
-    keys = tuple(parse_verifier_key(_text_or_file(text)) for text in checkpoint_keys)
-    return Trust(roots, blocks, keys)
+    blocks = tuple(_parse_block(text) for text in block_hashes)
+    return Trust(roots, blocks, tuple(_parse_key(text) for text in checkpoint_keys))
 
 
 def _read_roots(path: Path) -> list[TrustedRoot]:
@@ -125,17 +143,25 @@ def _read_roots(path: Path) -> list[TrustedRoot]:
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise InvalidInput(f"{path} holds no certificates in PEM: {error}") from error
+        raise InvalidInput(f"{path} holds no certificates in PEM: give the authority's root certificate in that form") from error
 
 
-def _parse_hash(text: str) -> bytes:
+def _parse_block(text: str) -> TrustedBlock:
+    from witnesstree.ledger.trust import TrustedBlock
+
+    found = _BLOCK.fullmatch(text)
+    if not found:
+        raise InvalidInput(f"a block hash is 0x and 64 hex digits, or CHAIN_ID:0x…, not {text[:90]!r}")
+    return TrustedBlock(bytes.fromhex(found[2]), "its hash was given with --block-hash", int(found[1]) if found[1] else None)
+
+
+def _parse_key(text: str) -> VerifierKey:
+    from witnesstree.ledger.note import parse_verifier_key
+
     try:
-        block_hash = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        block_hash = b""
-    if len(block_hash) != 32:
-        raise InvalidInput(f"a block hash is 0x and 64 hex digits, not {text[:70]!r}")
-    return block_hash
+        return parse_verifier_key(_text_or_file(text))
+    except InvalidInput as error:
+        raise InvalidInput(f"--checkpoint-key takes a ledger's key (name+id+base64), or a file that holds it: {error}") from error
 
 
 def _text_or_file(text: str) -> str:
@@ -144,7 +170,7 @@ def _text_or_file(text: str) -> str:
             with Path(text).open(encoding="utf-8") as file:
                 return file.read(4096).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{text[:100]!r} is neither a checkpoint key (name+id+base64) nor a file that holds one") from error
+        raise InvalidInput(f"{text[:100]} is neither") from error
     return text.strip()
 
 
@@ -168,14 +194,16 @@ def _trust_of_home(home: Path, content: bytes) -> Trust:
 def _print(report: Report) -> None:
     width = max(len(check.name) for check in report.checks)
     for check in report.checks:
-        outcome = click.style(f"{check.outcome.name:7}", fg=COLOURS[check.outcome])
-        click.echo(f"{outcome}  {check.name:{width}}  {check.reason}")
+        line = laid_out(f"{check.outcome.name:{OUTCOME}}  {check.name:{width}}  {check.reason}", OUTCOME + 2)
+        click.echo(click.style(line[:OUTCOME], fg=COLOURS[check.outcome]) + line[OUTCOME:])
     click.echo(verdict_line(report))
 
 
-def verdict_line(report: Report) -> str:
-    """Return the verdict and what it means, in one line."""
-    return click.style(report.verdict.name, fg=VERDICT_COLOURS[report.verdict], bold=True) + _meaning(report)
+def verdict_line(report: Report, subject: str = "") -> str:
+    """Return the verdict and what it means, behind what it is about."""
+    verdict = report.verdict.name
+    line = laid_out(f"{subject}{verdict}{_meaning(report)}", OUTCOME + 2)
+    return subject + click.style(verdict, fg=VERDICT_COLOURS[report.verdict], bold=True) + line[len(subject + verdict) :]
 
 
 def _meaning(report: Report) -> str:

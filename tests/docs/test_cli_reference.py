@@ -1,0 +1,90 @@
+"""Every command, option, exit code and setting is documented, and the documents are what the code says."""
+
+import runpy
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from commandline import call
+
+from witnesstree.anchor.settings import Settings
+from witnesstree.cli.main import COMMANDS, EXIT_CODES, cli
+from witnesstree.ledger import errors
+
+DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = runpy.run_path(str(DOCS / "reference.py"))
+GROUP = click.Context(cli, info_name="witnesstree")
+ANSWERING = [name for name in COMMANDS if name != "demo"]
+
+
+def command(name: str) -> click.Command:
+    found = cli.get_command(GROUP, name)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize(("file", "write"), [("cli.md", "cli_reference"), ("settings.md", "settings_reference")])
+def test_the_reference_is_what_the_code_says(file: str, write: str) -> None:
+    assert (DOCS / file).read_text() == REFERENCE[write](), "run `make docs`"
+
+
+def test_the_generator_writes_both_files(tmp_path: Path) -> None:
+    copy = tmp_path / "reference.py"
+    copy.write_text((DOCS / "reference.py").read_text())
+    runpy.run_path(str(copy), run_name="__main__")
+    assert {path.name: path.read_text() for path in tmp_path.glob("*.md")} == {
+        "cli.md": (DOCS / "cli.md").read_text(),
+        "settings.md": (DOCS / "settings.md").read_text(),
+    }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_that_it_understands(name: str) -> None:
+    ran = call(name, "--help")
+    assert (ran.code, ran.talk) == (0, "")
+    lines = ran.text.splitlines()
+    start = lines.index("  Example:")
+    examples = [line.strip() for line in lines[start + 1 : lines.index("", start)]]
+    assert examples
+    for example in examples:
+        words = shlex.split(example)
+        assert words[:2] == ["witnesstree", name]
+        command(name).make_context(name, words[2:])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    options = [parameter for parameter in command(name).params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+    assert max(map(len, call(name, "--help").text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_every_command_with_an_answer_has_json(name: str) -> None:
+    assert "--json" in {text for parameter in command(name).params for text in parameter.opts}
+
+
+def test_the_list_of_commands_is_whole_and_short() -> None:
+    rooms = {path.stem for path in (DOCS.parent / "cli").glob("*.py") if f"def {path.stem}_command" in path.read_text()}
+    assert set(COMMANDS) == rooms
+    listed = call("--help").text.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == list(COMMANDS)
+    assert not any("..." in line for line in listed)
+
+
+def test_every_error_has_its_exit_code() -> None:
+    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.WitnesstreeError)}
+    assert set(EXIT_CODES) == kinds - {errors.WitnesstreeError}
+    assert len(set(EXIT_CODES.values()) | {0, 1, 2, 3, 4, 130}) == len(EXIT_CODES) + 6
+    overview = " ".join(call("--help").text.split())
+    assert all(f" {code} " in overview for code in (*EXIT_CODES.values(), 0, 1, 2, 3, 4, 130))
+
+
+def test_every_setting_says_what_it_does() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_an_unknown_command_is_refused() -> None:
+    assert cli.get_command(GROUP, "bogus") is None
+    assert call("bogus").code == 2

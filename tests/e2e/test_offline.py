@@ -1,0 +1,86 @@
+"""Verifying needs a file, its proof and what the verifier trusts: no network, and nothing of what sealing needs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from commandline import PROGRAM, Sealed, environment, run, without_network
+
+HEAVY = ("web3", "eth_tester", "eth", "eth_account", "sqlalchemy", "pydantic", "pydantic_settings", "numpy", "rich", "fastapi", "requests", "aiohttp")
+"""What is slow to import, talks to a network, or need not be installed where proofs are only verified."""
+
+BLOCKED = f"""
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {HEAVY}:
+            raise ModuleNotFoundError(f"{{name}} is not installed here", name=name)
+sys.meta_path.insert(0, Blocker())
+from witnesstree.cli.main import main
+main()
+"""
+
+LOADED = """
+import json, sys
+from witnesstree.cli.main import main
+try:
+    main()
+finally:
+    sys.stderr.write("\\n" + json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def script(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment(measured=False))
+
+
+@pytest.mark.real("unshare")
+def test_verified_without_any_network(sealed: Sealed) -> None:
+    before = without_network()
+    interfaces = subprocess.run([*before, "cat", "/proc/net/dev"], capture_output=True, text=True, check=True).stdout.splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
+    ran = run("verify", sealed.file, "--home", sealed.home, "--json", before=before)
+    assert (ran.code, ran.json["verdict"], ran.talk) == (0, "verified", "")
+    sealed.file.write_bytes(b"other")
+    assert run("verify", sealed.file, "--home", sealed.home, before=before).code == 3
+
+
+@pytest.mark.real("unshare")
+def test_sealed_on_embedded_defaults_without_any_network(sealed: Sealed) -> None:
+    sealed.file.write_bytes(b"other")
+    assert run("seal", sealed.file, "--home", sealed.home, before=without_network()).code == 0
+
+
+def test_verified_where_what_sealing_needs_is_not_installed(sealed: Sealed) -> None:
+    ran = script(BLOCKED, "verify", sealed.file, "--home", sealed.home, "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout)["verdict"] == "verified"
+    assert script(BLOCKED, "verify", sealed.file).returncode == 4
+    assert script(BLOCKED, "show", sealed.proof).returncode == 0
+    assert script(BLOCKED, "--help").returncode == 0
+    assert script(BLOCKED, "--version").returncode == 0
+    # The blocker blocks: what needs those packages does not run.
+    assert "is not installed here" in script(BLOCKED, "status", "--home", sealed.home).stderr
+
+
+@pytest.mark.parametrize("arguments", ["verify", "verify --home", "show", "--help", "verify --help", "seal --help", "--version"])
+def test_what_must_start_fast_imports_nothing_heavy(arguments: str, sealed: Sealed) -> None:
+    known: dict[str, list[object]] = {
+        "verify": ["verify", sealed.file],
+        "verify --home": ["verify", sealed.file, "--home", sealed.home],
+        "show": ["show", sealed.proof],
+    }
+    ran = script(LOADED, *known.get(arguments, arguments.split()))
+    assert ran.returncode == (4 if arguments == "verify" else 0)
+    loaded = set(json.loads(ran.stderr.splitlines()[-1]))
+    assert loaded & {"witnesstree", "click"} == {"witnesstree", "click"}
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_the_program_is_installed() -> None:
+    ran = run("--version")
+    assert (ran.code, ran.talk) == (0, "")
+    assert ran.text.startswith("witnesstree 0.")
+    assert PROGRAM.endswith("witnesstree")

@@ -1,0 +1,105 @@
+"""What is handed in: paths, and files of digests."""
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from witnesstree.cli.sources import PART, Source, count_digests, find_files, read_digests, readable_name
+from witnesstree.ledger.errors import InvalidInput
+
+DIGEST = sha256(b"").digest()
+
+
+def test_files_come_once_each_in_the_order_of_names(tmp_path: Path) -> None:
+    home = tmp_path / "d/home"
+    for name in ("d/b", "d/a", "d/c/x", "d/home/secret", "d/a.proof.json", "e"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "d/loop").symlink_to(tmp_path / "d")
+    found, skipped = find_files([tmp_path / "e", tmp_path / "d", tmp_path / "d/a"], None, home, is_recursive=True)
+    assert [str(source.path.relative_to(tmp_path)) for source in found] == ["e", "d/a", "d/b", "d/c/x"]
+    assert all(source.proof == Path(f"{source.path}.proof.json") for source in found)
+    assert skipped == 1
+
+
+def test_proofs_keep_the_folders_below_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "d/c").mkdir(parents=True)
+    (tmp_path / "d/c/x").write_bytes(b"")
+    proofs = tmp_path / "p"
+    assert find_files([tmp_path / "d"], proofs, tmp_path / "h", is_recursive=True)[0] == [Source(tmp_path / "d/c/x", proofs / "c/x.proof.json")]
+    assert find_files([tmp_path / "d/c/x"], proofs, tmp_path / "h", is_recursive=False)[0] == [Source(tmp_path / "d/c/x", proofs / "x.proof.json")]
+
+
+def test_two_files_never_share_a_proof(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x").write_bytes(b"")
+    both = [tmp_path / "a/x", tmp_path / "b/x"]
+    assert len(find_files(both, None, tmp_path / "h", is_recursive=False)[0]) == 2
+    with pytest.raises(InvalidInput, match="would both get the proof"):
+        find_files(both, tmp_path / "p", tmp_path / "h", is_recursive=False)
+
+
+def test_names_become_text() -> None:
+    assert readable_name(Path("d/照片.jpg")) == "照片.jpg"
+    assert readable_name(Path(os.fsdecode(b"d/\xff.jpg"))) == "\ufffd.jpg"
+
+
+def test_digests_are_handed_over_in_parts(tmp_path: Path) -> None:
+    path = tmp_path / "digests"
+    for content in (DIGEST * (PART + 2), (DIGEST.hex().encode() + b"\n") * (PART + 2)):
+        path.write_bytes(content)
+        assert [len(part) // 32 for part in read_digests(path)] == [PART, 2]
+        assert count_digests(path) == PART + 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\n" * 32,
+        b"a" * 32,
+        b"\xef\xbb\xbf" + DIGEST.hex().encode() + b"\n" * 29,
+        b" " + DIGEST.hex().encode() + b"\n" * 31,
+        DIGEST.hex().encode() + b" name\n",
+        DIGEST.hex().encode() + b"0\n",
+        DIGEST.hex().encode() + b"\n" + DIGEST,
+    ],
+)
+def test_text_never_passes_for_raw_digests(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "digests").write_bytes(content)
+    with pytest.raises(InvalidInput):
+        count_digests(tmp_path / "digests")
+
+
+def test_a_digest_file_that_changes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "digests"
+    path.write_bytes(DIGEST * (PART + 1))
+    parts = read_digests(path)
+    next(parts)
+    with path.open("ab") as file:
+        file.write(DIGEST)
+    with pytest.raises(InvalidInput, match="changed while it was read"):
+        list(parts)
+
+
+@given(digests=st.lists(st.binary(min_size=32, max_size=32).filter(lambda digest: not digest.isascii()), min_size=1, max_size=40))
+def test_every_form_gives_the_same_digests(digests: list[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "digests"
+    for content in (b"".join(digests), b"\n".join(digest.hex().encode() for digest in digests)):
+        path.write_bytes(content)
+        assert b"".join(read_digests(path)) == b"".join(digests)
+
+
+@given(content=st.binary(max_size=400))
+def test_any_bytes_give_digests_or_one_error(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "digests"
+    path.write_bytes(content)
+    try:
+        found = b"".join(read_digests(path))
+    except InvalidInput:
+        return
+    assert len(found) % 32 == 0
