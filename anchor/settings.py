@@ -53,8 +53,13 @@ def read_settings(home: Path) -> Settings:
     if strangers := sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known):
         raise InvalidInput(f"{strangers[0]} is no setting: expected one of {', '.join(sorted(known))}")
     file = home / "settings.toml"
+    names = ", ".join(sorted(Settings.model_fields))
     try:
+        if file.exists() and not file.is_file():
+            raise InvalidInput(f"{file} is not a file: put the settings into one, or remove it")
         from_file = TomlConfigSettingsSource(Settings, file)() if file.exists() else {}
+        if strangers := sorted(set(from_file) - set(Settings.model_fields)):
+            raise InvalidInput(f"{file}: {strangers[0][:60]!r} is no setting: expected {names}")
         from_environment = Settings().model_dump(exclude_unset=True)
         return Settings(**{**from_file, **from_environment})
     except ValidationError as error:

@@ -36,7 +36,7 @@ def demo_command(ctx: click.Context) -> None:
     \b
     Example:
         witnesstree demo
-    """  # noqa: D301 - click keeps the lines after \b as they are
+    """
     from witnesstree.cli.seal import seal_command
     from witnesstree.ledger.report import Verdict
 

@@ -32,7 +32,7 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
     \b
     Example:
         witnesstree fsck --json
-    """  # noqa: D301 - click keeps the lines after \b as they are
+    """
     from witnesstree.anchor.wiring import open_ledger
 
     with open_ledger(home) as ledger:

@@ -21,7 +21,7 @@ def init_command(home: Path, origin: str | None, *, as_json: bool) -> None:
     \b
     Example:
         witnesstree init --home ~/evidence
-    """  # noqa: D301 - click keeps the lines after \b as they are
+    """
     from witnesstree.anchor.wiring import LOCAL_NOTICE, make_home, new_origin
     from witnesstree.ledger.note import format_verifier_key
 

@@ -64,7 +64,7 @@ def cli() -> None:
     Exit codes: 0 done or verified; 3 failed, 4 undecided (verify); 5 bad input, 6 not found, 7 in use, 8 unreachable, 9 wrong answer,
     10 damaged, 11 disk; 130 interrupted; 1 a crash, or nobody read the answer; 2 a misspelt
     command line.
-    """  # noqa: D301 - click keeps the lines after \b as they are
+    """
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ def proof_command(subject: str, batch: int | None, output: Path | None, home: Pa
     \b
     Example:
         witnesstree proof photo.jpg -o photo.jpg.proof.json
-    """  # noqa: D301 - click keeps the lines after \b as they are
+    """
     from witnesstree.anchor.wiring import open_ledger
     from witnesstree.ledger.proof import format_proof
     from witnesstree.ledger.store.disk import write_file

@@ -56,7 +56,12 @@ class _Wishes:
 @click.command("seal", short_help="Seal files, and write a proof beside each.")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=PATH)
 @click.option("-r", "--recursive", is_flag=True, help="Seal the files in folders.")
-@click.option("--digests", type=PATH, metavar="FILE", help="Seal the digests in this file: raw, hex lines, or sha256sum output.")
+@click.option(
+    "--digests",
+    type=PATH,
+    metavar="FILE",
+    help="Seal the digests in this file: raw, hex lines, or sha256sum output. Given again, they are sealed again.",
+)
 @click.option("--proofs", type=PATH, metavar="FOLDER", help="Write the proofs into this folder.  [default: beside each file]")
 @click.option("--name", help="Make a manifest of this name that lists the files, and seal it with them.")
 @click.option("--meta", multiple=True, metavar="KEY=VALUE", help="Something to say in the manifest; may be given often.")
@@ -86,7 +91,7 @@ def seal_command(
     \b
     Example:
         witnesstree seal -r evidence/ --name 张三_借款合同_20261123 --meta place=上海
-    """  # noqa: D301 - click keeps the lines after \b as they are
+    """
     from witnesstree.anchor.wiring import LOCAL_NOTICE, open_ledger
 
     wishes = _Wishes(proofs, name, _parse_meta(meta), again, ipfs, no_wait, as_json)
@@ -205,7 +210,8 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
     if wishes.name is not None:
         items.append(_manifest_item(items, wishes, wishes.name, manifest))
     # What is here already needs no new entry. Its proof may still be missing: an earlier run may have been cut off before it wrote one.
-    known = [item if wishes.again else replace(item, entry=next(ledger.entries(item.digest), None)) for item in items]
+    entries = {} if wishes.again else ledger.find({item.digest for item in items})
+    known = [replace(item, entry=entries.get(item.digest)) for item in items]
     items, receipt = _submit(ledger, known)
     waiting = None
     if not wishes.no_wait and not all(_has_proof(item) for item in items):
@@ -250,6 +256,7 @@ def _store(ledger: Ledger, items: list[_Item]) -> list[_Item]:
     from witnesstree.anchor.wiring import file_store
 
     store = file_store(ledger.home)
+    say(f"{store.notice}.")
     stored = []
     with progress("storing", len(items)) as advance:
         for item in items:
@@ -366,14 +373,16 @@ def _proof_at(path: Path) -> Proof | None:
 
 
 def _write_item_proof(ledger: Ledger, item: _Item) -> None:
+    from witnesstree.ledger.chains import explorer_links
     from witnesstree.ledger.proof import Hints
 
     if _has_proof(item):
         return
     assert item.entry
     entry = replace(item.entry, is_sealed=True)
-    proof = replace(ledger.proof_of(item.digest, entry), hints=Hints(readable_name(item.source.path), item.size, item.cid))
-    _write_proof(item.source.proof, proof)
+    proof = ledger.proof_of(item.digest, entry)
+    links = tuple(link for anchor in proof.anchors for link in explorer_links(anchor))
+    _write_proof(item.source.proof, replace(proof, hints=Hints(readable_name(item.source.path), item.size, item.cid, links)))
 
 
 def _write_proof(path: Path, proof: Proof) -> None:

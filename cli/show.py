@@ -27,7 +27,7 @@ def show_command(proof: Path, *, as_json: bool) -> None:
     \b
     Example:
         witnesstree show photo.jpg.proof.json
-    """  # noqa: D301 - click keeps the lines after \b as they are
+    """
     from witnesstree.cli.verify import read_limited
     from witnesstree.ledger.proof import parse_proof
 

@@ -25,7 +25,7 @@ def status_command(home: Path, *, as_json: bool) -> None:
     \b
     Example:
         witnesstree status --json
-    """  # noqa: D301 - click keeps the lines after \b as they are
+    """
     from witnesstree.anchor.wiring import LOCAL_NOTICE, open_ledger
 
     with open_ledger(home) as ledger:

@@ -71,7 +71,7 @@ def verify_command(
     \b
     Example:
         witnesstree verify interview.mp4 --trust authority.pem --block-hash 1:0x9f3c…
-    """  # noqa: D301 - click keeps the lines after \b as they are
+    """
     from witnesstree.ledger.digest import digest_file
     from witnesstree.ledger.verify import Require, verify
 
@@ -134,12 +134,16 @@ def _read_roots(path: Path) -> list[TrustedRoot]:
     from cryptography.hazmat.primitives.serialization import Encoding
     from cryptography.x509 import load_pem_x509_certificates
 
+    from witnesstree.anchor.tsa.local import is_stand_in
     from witnesstree.ledger.trust import Assurance, TrustedRoot
 
     try:
         with path.open("rb") as file:
             certificates = load_pem_x509_certificates(file.read(MAX_PEM))
-        return [TrustedRoot(certificate.public_bytes(Encoding.DER), str(path), Assurance.PRIVATE) for certificate in certificates]
+        return [
+            TrustedRoot(certificate.public_bytes(Encoding.DER), str(path), Assurance.LOCAL if is_stand_in(certificate) else Assurance.PRIVATE)
+            for certificate in certificates
+        ]
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:

@@ -53,7 +53,7 @@ def digest_file(path: Path, advance: Callable[[int], None] | None = None, stop: 
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InvalidInput(f"{path} is not a regular file: give files, or a folder with -r")
+            raise InvalidInput(f"{path} is not a regular file: give a file")
         with path.open("rb", buffering=0) as file:
             before = os.fstat(file.fileno())
             hashed, read, buffer = sha256(), 0, memoryview(bytearray(min(CHUNK, before.st_size + 1)))

@@ -297,7 +297,14 @@ def _read_accuracy(accuracy: Any) -> timedelta:
 def _read_name(name: Any) -> str | None:
     if isinstance(name, core.Void):
         return None
-    return shown(name.chosen.human_friendly if name.name == "directory_name" else str(name.chosen.native))
+    if name.name != "directory_name":
+        return shown(str(name.chosen.native))
+    return _spoken(name.chosen)
+
+
+def _spoken(name: Any) -> str:
+    """Return what people call the bearer of an X.500 name: its common name, or else all of it."""
+    return shown(str(name.native.get("common_name") or name.human_friendly))
 
 
 def shown(text: str) -> str:
@@ -535,7 +542,7 @@ def _read_certificate(der: bytes) -> _Certificate | None:
                 der=der,
                 x509=certificate,
                 key=certificate.public_key(),
-                name=shown(str(subject.native.get("common_name") or subject.human_friendly)),
+                name=_spoken(subject),
                 issuer=bytes(fields["issuer"].chosen.dump()),
                 serial=serial,
                 critical=frozenset(name for name, each in extensions.items() if each["critical"].native),

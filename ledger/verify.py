@@ -117,7 +117,9 @@ def _judge_path(name: str, leaf: bytes, proof: Proof, position: int, path: tuple
         return _failed(name, f"The path cannot be one of this batch: {error}.")
     if implied != root:
         return _failed(name, f"The path leads from position {position} to {implied.hex()}, not to the batch's root {root.hex()}.")
-    return _passed(name, f"{len(path)} hashes lead from position {position} of {size} to the batch's root {root.hex()}.")
+    return _passed(
+        name, f"{len(path)} hash{'es lead' if len(path) != 1 else ' leads'} from position {position} of {size} to the batch's root {root.hex()}."
+    )
 
 
 # 4. Tokens
@@ -202,9 +204,9 @@ def _judge_canonical(name: str, chain_id: int, number: int, block_hash: bytes, t
         if (block.chain_id, block.number) == (chain_id, number):
             return _failed(name, f"Block {number} of {chain.name} has the hash 0x{block.hash.hex()}, not 0x{block_hash.hex()}: {block.source}.")
     reason = f"Whether block {number} is part of {chain.name} cannot be seen offline: compare its hash 0x{block_hash.hex()}"
-    if chain.explorer is None:
-        return _unknown(name, f"{reason} with a node of {chain.name}, or with --home if it is your own.")
-    return _unknown(name, f"{reason} on {chain.explorer}/block/{number}, then give --block-hash {chain_id}:0x{block_hash.hex()}.")
+    where = f"on {chain.explorer}/block/{number}" if chain.explorer else f"with a node of {chain.name}"
+    own = " If the ledger is your own, name it with --home." if chain.assurance is Assurance.LOCAL else ""
+    return _unknown(name, f"{reason} {where}, then give --block-hash {chain_id}:0x{block_hash.hex()}.{own}")
 
 
 def _trusted(chain_id: int, number: int, block_hash: bytes, trust: Trust) -> list[TrustedBlock]:

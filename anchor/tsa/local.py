@@ -220,6 +220,12 @@ def trusted_root(folder: Path) -> TrustedRoot:
     return TrustedRoot(certificate.public_bytes(serialization.Encoding.DER), f"local authority of {folder}", Assurance.LOCAL)
 
 
+def is_stand_in(certificate: x509.Certificate) -> bool:
+    """Tell whether a certificate calls itself that of an embedded authority, so that trusting it by hand makes no more of it."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return any(_CLAIM in str(name.value) for name in names)
+
+
 def _judge_request(der: bytes) -> _Request | _Refusal:
     """Read a TimeStampReq (RFC 3161, 2.4.1) and decide about it, in the order of its fields."""
     if len(der) > MAX_REQUEST:

@@ -29,7 +29,6 @@ from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound,
 from witnesstree.ledger.log import EMPTY_ROOT
 from witnesstree.ledger.note import Checkpoint, VerifierKey, format_verifier_key, parse_verifier_key, require_name, sign_checkpoint
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
-from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.strictjson import load
 
 if TYPE_CHECKING:
@@ -128,7 +127,10 @@ def create_home(folder: Path, origin: str, furnish: Callable[[Home], None]) -> H
     _require_free(folder)
     building = folder.with_name(f".{folder.name}.half-made")
     with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InvalidInput(f"{error.filename} is no folder, so no ledger can be made in it: name another folder with --home") from error
         with (folder.parent / f".{folder.name}.lock").open("w") as lock:
             if not _try_lock(lock.fileno()):
                 raise Conflict(f"another process is making a ledger at {folder}: let it finish")
@@ -154,6 +156,9 @@ def _require_free(folder: Path) -> None:
 
 
 def _build(folder: Path, origin: str, furnish: Callable[[Home], None]) -> None:
+    # Here, because whoever only reads what a home trusts needs no database.
+    from witnesstree.ledger.store.metadata import Metadata
+
     home = Home(folder, origin)
     for part in (folder, folder / "keys", home.batches, home.authority, home.chain, home.ipfs):
         part.mkdir(mode=0o700)

@@ -92,7 +92,12 @@ def test_a_value_of_the_file_out_of_bounds_is_refused(tmp_path: Path, toml: Path
 @pytest.mark.parametrize("text", ["batch_entry = 7", "home = '/elsewhere'", "[batch]\nentries = 7"])
 def test_an_unknown_key_is_refused(tmp_path: Path, toml: Path, text: str) -> None:
     toml.write_text(text)
-    assert refused(tmp_path).startswith("setting ")
+    assert refused(tmp_path).endswith("is no setting: expected batch_age, batch_entries, patience")
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path: Path, toml: Path) -> None:
+    toml.mkdir()
+    assert "is not a file" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"batch_entries", b"= 7", b"batch_entries = 7\nbatch_entries = 8", b"\xff\xfe", b'a = "'])
