@@ -262,8 +262,8 @@ def _store(ledger: Ledger, items: list[_Item]) -> list[_Item]:
         for item in items:
             stored.append(replace(item, cid=store.add(item.source.path)))
             # The digest was taken before: digest and CID must be those of the same bytes.
-            if item.hashed:
-                item.hashed.require_unchanged()
+            assert item.hashed
+            item.hashed.require_unchanged()
             advance(1)
     return stored
 

@@ -90,3 +90,13 @@ def test_damaged_and_missing_blocks_of_files_are_named(home: Home) -> None:
     leaves[1].unlink()
     found = problems(home)
     assert {problem.place for problem in found} == {f"{home.ipfs}, {path.relative_to(home.ipfs).as_posix()}" for path in leaves[:2]}
+
+
+def test_an_anchor_on_another_chain_is_not_asked_of_the_embedded_one(home: Home) -> None:
+    with closing(sqlite3.connect(home.database)) as database:
+        elsewhere = (
+            """INSERT INTO anchors SELECT sequence, 'elsewhere', replace(anchor, '"number":2', '"number":99') FROM anchors WHERE sequence = 0"""
+        )
+        assert database.execute(elsewhere).rowcount == 1
+        database.commit()
+    assert problems(home) == []

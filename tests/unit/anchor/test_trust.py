@@ -12,6 +12,7 @@ from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.errors import Damaged, NotFound
+from witnesstree.ledger.opening import format_opening, parse_opening
 from witnesstree.ledger.proof import Proof, format_proof
 from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.store.home import Home
@@ -105,3 +106,12 @@ def test_a_damaged_chain_says_so(tmp_path: Path, sealed: tuple[Home, Proof]) -> 
     (home.chain / FILE).write_bytes(b"not a chain at all" * 500)
     with pytest.raises(Damaged):
         home_trust(home, sealed[1])
+
+
+def test_a_batch_that_was_opened_without_a_block_needs_none(sealed: tuple[Home, Proof]) -> None:
+    home, proof = sealed
+    assert proof.opening
+    record = format_opening(replace(parse_opening(proof.opening.record), block=None))
+    trust = home_trust(home, replace(proof, opening=replace(proof.opening, record=record), anchors=()))
+    assert trust is not None
+    assert trust.blocks == ()

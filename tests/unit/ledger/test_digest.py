@@ -60,7 +60,7 @@ def test_what_is_missing_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="is not a regular file: give files, or a folder with -r"):
+    with pytest.raises(InvalidInput, match="is not a regular file: give a file"):
         digest_file(tmp_path)
 
 

@@ -1,5 +1,7 @@
 """fsck: whatever is altered in a home is found, and the place that is named holds it."""
 
+import errno
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -12,6 +14,7 @@ import pytest
 from conftest import Clock
 from fakes import FakeWorld, digests
 
+from witnesstree.ledger import fsck
 from witnesstree.ledger.fsck import Problem, check_ledger
 from witnesstree.ledger.sealing import Limits
 
@@ -336,3 +339,24 @@ def test_a_home_with_small_batches_is_sound(tmp_path: Path, clock: Clock) -> Non
         ledger.close()
         assert ledger.work() == []
     assert problems(world) == []
+
+
+def test_a_checkpoint_that_is_no_note_is_found(world: FakeWorld) -> None:
+    alter(world, "checkpoints", "note", "nonsense", "size = 2")
+    assert any("checkpoint 2" in found.place and "cannot be read" in found.fault for found in problems(world))
+
+
+def test_an_anchor_without_a_state_proof_is_no_problem(world: FakeWorld) -> None:
+    members = json.loads(column_value(world, "anchors", "anchor", "sequence = 1"))
+    del members["state"]
+    alter(world, "anchors", "anchor", json.dumps(members), "sequence = 1")
+    assert problems(world) == []
+
+
+def test_a_disk_that_does_not_read_is_a_problem(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, _offset: int, _count: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(fsck, "_read", fail)
+    assert all(found.fault.endswith("Input/output error") for found in problems(world))
+    assert len(problems(world)) == 3

@@ -1,6 +1,7 @@
 """Sealing on a real store, with a fake authority and a fake chain: receipts, closing, witnesses, and proofs at every stage."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from witnesstree.ledger.proof import Proof, format_proof
 from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.sealing import Entry, Ledger, Limits, Span
 from witnesstree.ledger.statement import parse_statement
+from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.store.metadata import BatchState, Job, JobKind, JobState
 from witnesstree.ledger.tree import root_from_path
 from witnesstree.ledger.verify import verify
@@ -532,3 +534,28 @@ def test_the_block_of_an_opening_is_a_block(ledger: Ledger) -> None:
     block = parse_opening(batch.opening).block
     assert block
     assert parse_header(batch.header).hash == block.hash
+
+
+def test_a_batch_that_another_process_seals_first_is_sealed_once(world: FakeWorld, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    (a,) = digests("first", 1)
+    ledger.submit(a)
+    lock = Home.lock
+
+    @contextmanager
+    def late(home: Home, name: str, patience: float) -> Iterator[None]:
+        monkeypatch.undo()
+        with world.open() as other:
+            assert other.close() == [0]
+        with lock(home, name, patience):
+            yield
+
+    monkeypatch.setattr(Home, "lock", late)
+    assert ledger.close() == [0]
+    with ledger.metadata.read() as transaction:
+        assert transaction.batch_count() == 1
+    assert ledger.proof(a).inclusion is not None
+
+
+def test_an_entry_of_a_batch_that_vanished_is_damage(ledger: Ledger) -> None:
+    with pytest.raises(Damaged, match="batch 7 has vanished"):
+        ledger.proof_of(bytes(32), Entry(7, 1, is_sealed=True))
