@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
-import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, say
+from witnesstree.cli.outputs import is_manifest, manifest_name, media_type, proof_at, require_room, write_manifest, write_proof
 from witnesstree.cli.progress import progress
 from witnesstree.cli.sources import DIGEST, PROOF_ENDING, Source, count_digests, find_files, read_digests, readable_name
 from witnesstree.ledger.errors import InvalidInput, Unreachable
 
 if TYPE_CHECKING:
     from witnesstree.ledger.digest import FileDigest
-    from witnesstree.ledger.proof import Proof
     from witnesstree.ledger.sealing import Entry, Ledger, Receipt, Span
-
-MANIFEST_ENDING = ".manifest.json"
-_UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')
-_NAME_ROOM = 20
-"""Bytes that a file's name grows by while it is written: a dot, a process's number and `.tmp`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +116,7 @@ def _require_sense(paths: tuple[Path, ...], digests: Path | None, wishes: _Wishe
     if (wishes.proofs or wishes.again or wishes.no_wait) and not (paths or digests):
         raise InvalidInput("--proofs, --again and --no-wait need files, or --digests: name them")
     if wishes.name is not None:
-        _safe_name(wishes.name)
+        manifest_name(wishes.name)
 
 
 def _parse_meta(texts: tuple[str, ...]) -> dict[str, str]:
@@ -180,7 +172,7 @@ def _write_digest_proofs(ledger: Ledger, spans: list[Span], folder: Path) -> Non
         for span in spans:
             for position in range(span.first, span.first + span.count):
                 digest = ledger.files.digest_at(span.batch, position)
-                _write_proof(folder / (digest.hex() + PROOF_ENDING), ledger.proof_of(digest, Entry(span.batch, position, is_sealed=True)))
+                write_proof(folder / (digest.hex() + PROOF_ENDING), ledger.proof_of(digest, Entry(span.batch, position, is_sealed=True)))
                 advance(1)
 
 
@@ -197,13 +189,13 @@ def _receipt_members(receipt: Receipt, spans: list[Span]) -> dict[str, Any]:
 def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
     if wishes.name is not None:
         # A manifest of an earlier run stands among the files that it lists, and must not list itself.
-        manifest = _manifest_path(sources, wishes, wishes.name)
-        sources = [source for source in sources if not _is_manifest(source.path, manifest)]
+        manifest = (wishes.proofs or sources[0].path.parent) / manifest_name(wishes.name)
+        sources = [source for source in sources if not is_manifest(source.path, manifest)]
         if not sources:
             raise InvalidInput(f"there is nothing but {manifest} to list in it: name other files")
-        _require_room(Source(manifest, manifest.with_name(manifest.name + PROOF_ENDING)))
+        require_room(Source(manifest, manifest.with_name(manifest.name + PROOF_ENDING)))
     for source in sources:
-        _require_room(source)
+        require_room(source)
     items = _hash(sources)
     if wishes.ipfs:
         items = _store(ledger, items)
@@ -223,17 +215,6 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
     _print_items(items, receipt, wishes)
     if waiting:
         raise Unreachable(waiting)
-
-
-def _require_room(source: Source) -> None:
-    """Refuse, before anything is sealed, a place where no proof can go."""
-    folder = next(parent for parent in source.proof.absolute().parents if os.path.lexists(parent))
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise InvalidInput(f"no proof can be written into {folder}: name a folder with --proofs")
-    if len(os.fsencode(source.proof.name)) + _NAME_ROOM > os.pathconf(folder, "PC_NAME_MAX"):
-        raise InvalidInput(f"the name of {source.path} is too long to put {PROOF_ENDING} behind it: give the file a shorter one")
-    if source.proof.is_dir():
-        raise InvalidInput(f"{source.proof} is a folder, where the proof of {source.path} would go: name another place with --proofs")
 
 
 def _hash(sources: list[Source]) -> list[_Item]:
@@ -268,56 +249,15 @@ def _store(ledger: Ledger, items: list[_Item]) -> list[_Item]:
     return stored
 
 
-def _manifest_path(sources: list[Source], wishes: _Wishes, name: str) -> Path:
-    """Return where the manifest goes: among the proofs, or beside the first file."""
-    return (wishes.proofs or sources[0].path.parent) / (_safe_name(name) + MANIFEST_ENDING)
-
-
-def _is_manifest(path: Path, manifest: Path) -> bool:
-    """Whether `path` is the manifest, or an older one that was kept aside."""
-    stem = re.escape(manifest.name.removesuffix(MANIFEST_ENDING))
-    return path.absolute().parent == manifest.absolute().parent and bool(re.fullmatch(rf"{stem}(\.\d+)?{re.escape(MANIFEST_ENDING)}", path.name))
-
-
 def _manifest_item(items: list[_Item], wishes: _Wishes, name: str, path: Path) -> _Item:
     """Write the manifest to `path`, and return it as one more file to seal."""
-    from datetime import UTC, datetime
     from hashlib import sha256
 
-    from witnesstree.ledger.manifest import Manifest, ManifestFile, format_manifest
-    from witnesstree.ledger.store.disk import write_file
+    from witnesstree.ledger.manifest import ManifestFile
 
-    files = tuple(ManifestFile(readable_name(item.source.path), item.size, item.digest, _media_type(item.source.path), item.cid) for item in items)
-    content = None if wishes.again else _same_manifest(path, name, files, wishes.meta)
-    if content is None:
-        content = format_manifest(Manifest(name, datetime.now(UTC), files, meta=dict(wishes.meta)))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _keep_aside(path, MANIFEST_ENDING)
-        write_file(path, content)
+    files = tuple(ManifestFile(readable_name(item.source.path), item.size, item.digest, media_type(item.source.path), item.cid) for item in items)
+    content = write_manifest(path, name, files, wishes.meta, again=wishes.again)
     return _Item(Source(path, path.with_name(path.name + PROOF_ENDING)), len(content), sha256(content).digest())
-
-
-def _same_manifest(path: Path, name: str, files: tuple[Any, ...], meta: dict[str, str]) -> bytes | None:
-    """Return the manifest at `path` if it says what a new one would, its time left aside."""
-    from witnesstree.ledger.manifest import parse_manifest
-
-    try:
-        content = path.read_bytes()
-        found = parse_manifest(content)
-    except (OSError, InvalidInput):
-        return None
-    return content if (found.name, found.files, found.meta) == (name, files, meta) else None
-
-
-def _safe_name(name: str) -> str:
-    safe = _UNSAFE.sub("_", name).strip(" .")
-    if not safe or len(os.fsencode(safe)) > 200:
-        raise InvalidInput(f"--name has to give a file name of 1 to 200 bytes, which {name[:80]!r} does not")
-    return safe
-
-
-def _media_type(path: Path) -> str:
-    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
 
 def _submit(ledger: Ledger, items: list[_Item]) -> tuple[list[_Item], Receipt | None]:
@@ -358,18 +298,8 @@ def _close_and_work(ledger: Ledger) -> str | None:
 
 def _has_proof(item: _Item) -> bool:
     """Whether a whole proof of this very file stands where it belongs."""
-    proof = _proof_at(item.source.proof)
+    proof = proof_at(item.source.proof)
     return not item.is_new and proof is not None and proof.digest == item.digest and not proof.missing
-
-
-def _proof_at(path: Path) -> Proof | None:
-    from witnesstree.cli.verify import read_limited
-    from witnesstree.ledger.proof import parse_proof
-
-    try:
-        return parse_proof(read_limited(path))
-    except InvalidInput:
-        return None
 
 
 def _write_item_proof(ledger: Ledger, item: _Item) -> None:
@@ -382,30 +312,7 @@ def _write_item_proof(ledger: Ledger, item: _Item) -> None:
     entry = replace(item.entry, is_sealed=True)
     proof = ledger.proof_of(item.digest, entry)
     links = tuple(link for anchor in proof.anchors for link in explorer_links(anchor))
-    _write_proof(item.source.proof, replace(proof, hints=Hints(readable_name(item.source.path), item.size, item.cid, links)))
-
-
-def _write_proof(path: Path, proof: Proof) -> None:
-    from witnesstree.ledger.proof import format_proof
-    from witnesstree.ledger.store.disk import storage_errors, write_file
-
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    older = _proof_at(path)
-    # A proof with nothing missing may be the only witness of an earlier time or an earlier version of the file.
-    if older is None or not older.missing:
-        _keep_aside(path, PROOF_ENDING)
-    write_file(path, format_proof(proof))
-
-
-def _keep_aside(path: Path, ending: str) -> None:
-    """Give what stands at `path` another name, so that it is not overwritten: photo.jpg.proof.json becomes photo.jpg.1.proof.json."""
-    if not path.exists():
-        return
-    stem = path.name.removesuffix(ending)
-    aside = next(name for i in range(1, 10**6) if not (name := path.with_name(f"{stem}.{i}{ending}")).exists())
-    path.rename(aside)
-    say(f"Kept the older {path.name} as {aside.name}.")
+    write_proof(item.source.proof, replace(proof, hints=Hints(readable_name(item.source.path), item.size, item.cid, links)))
 
 
 def _print_items(items: list[_Item], receipt: Receipt | None, wishes: _Wishes) -> None:
