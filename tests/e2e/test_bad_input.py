@@ -51,7 +51,7 @@ def seal_of(*arguments: object) -> Callable[[Path], tuple[object, ...]]:
         (["-r", "dangling@"], 5, "No such file or directory"),
         (["-r", "pipes@"], 5, "is not a regular file"),
         (["file/x@"], 5, "cannot read"),
-        (["/dev/null"], 5, "is not a regular file"),
+        (["/dev/null", "--proofs", "proofs@"], 5, "is not a regular file"),
         (["file@", "file@", "folder/file@", "--proofs", "proofs@"], 5, "would both get the proof"),
         (["file@", "--proofs", "file/x@"], 5, "no proof can be written into"),
         (["proven@"], 5, "is a folder, where the proof of"),
