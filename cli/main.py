@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +22,9 @@ from witnesstree.ledger.errors import (
     Unreachable,
     WitnesstreeError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 COMMANDS = ("init", "seal", "proof", "verify", "show", "status", "fsck", "demo")
 """In the order in which people meet them; each is cli/<name>.py with a click command named <name>_command."""
@@ -69,22 +75,56 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line, and exit."""
+    with _noting_interrupts() as is_interrupted:
+        try:
+            code = _run()
+        except (click.Abort, KeyboardInterrupt):
+            code = _interrupted()
+        except Exception:
+            # Python and its extensions sometimes wrap an interrupt into another error, above all while modules are imported.
+            if not is_interrupted():
+                raise
+            code = _interrupted()
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
-        code = cli.main(standalone_mode=False)
+        code: int = cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. Everything acknowledged is kept; run the same command again to finish.", err=True)
-        code = INTERRUPTED
+        return error.exit_code
     except WitnesstreeError as error:
         click.echo(f"Error: {one_line(error)}", err=True)
-        code = next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     except OSError as error:
         # What is about a ledger or a file was translated where it happened. Left are standard output (click itself exits with 1 where its reader
         # has gone) and places that commands name. Python would complain once more when it flushes at exit, so the rest of the answer goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         place = error.filename or "standard output"
         click.echo(f"Error: {one_line(f'{place}: {error.strerror}')}; name another place, or make room, then run it again", err=True)
-        code = DISK
-    sys.exit(code)
+        return DISK
+    return code
+
+
+def _interrupted() -> int:
+    click.echo("Interrupted. Everything acknowledged is kept; run the same command again to finish.", err=True)
+    return INTERRUPTED
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[Callable[[], bool]]:
+    """Raise KeyboardInterrupt for SIGINT as Python does, and remember that it came. A SIGINT that is ignored stays ignored."""
+    noted: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(noted)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import signal
 from collections.abc import Callable
 
 import click
@@ -68,6 +69,33 @@ def test_an_unforeseen_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(main_module.cli, "main", fail)
     with pytest.raises(ZeroDivisionError):
         call()
+
+
+def interrupt_in_disguise(*, standalone_mode: bool) -> int:
+    """Be interrupted where Python 3.11 wraps it: while a class is made."""
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt as error:
+        raise RuntimeError("Error calling __set_name__") from error
+    return 0
+
+
+def test_an_interrupt_in_disguise_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_module.cli, "main", interrupt_in_disguise)
+    before = signal.getsignal(signal.SIGINT)
+    ran = call()
+    assert (ran.code, ran.talk[:12]) == (130, "Interrupted.")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_module.cli, "main", interrupt_in_disguise)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert call().code == 0
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_progress_is_drawn_only_where_a_person_watches(capfd: pytest.CaptureFixture[str]) -> None:
