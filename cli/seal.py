@@ -143,8 +143,9 @@ def _seal_digests(ledger: Ledger, path: Path, wishes: _Wishes) -> None:
             receipts.append(ledger.submit(part))
             advance(len(part) // DIGEST)
     spans = _joined(receipts)
+    waiting = None
     if not wishes.no_wait:
-        _finish(ledger)
+        waiting = _close_and_work(ledger)
         if wishes.proofs:
             _write_digest_proofs(ledger, spans, wishes.proofs)
     if wishes.as_json:
@@ -152,6 +153,8 @@ def _seal_digests(ledger: Ledger, path: Path, wishes: _Wishes) -> None:
     else:
         where = "; ".join(f"batch {span.batch}, positions {span.first} to {span.first + span.count - 1}" for span in spans)
         click.echo(f"{'Took' if wishes.no_wait else 'Sealed'} {counted(count, 'digest')}: {where}.")
+    if waiting:
+        raise Unreachable(waiting)
 
 
 def _joined(receipts: list[Receipt]) -> list[Span]:

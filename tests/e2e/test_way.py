@@ -302,10 +302,21 @@ def test_the_log_grows_with_every_batch(home: Path, tmp_path: Path) -> None:
     assert {verdict(tmp_path / f"{i}", home) for i in range(3)} == {"verified"}
 
 
-def test_what_cannot_be_stamped_waits_and_says_so(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_authority: LocalAuthority, _root: bytes) -> bytes:
-        raise Unreachable("the authority does not answer")
+def refuse(_authority: LocalAuthority, _root: bytes) -> bytes:
+    raise Unreachable("the authority does not answer")
 
+
+def test_digests_that_cannot_be_stamped_have_their_receipt(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proof stands beside them, so the receipt is all that tells where they are."""
+    (tmp_path / "digests").write_text(f"{'ab' * 32}\n")
+    monkeypatch.setattr(LocalAuthority, "stamp", refuse)
+    taken = call("seal", "--digests", tmp_path / "digests", "--proofs", tmp_path / "proofs", "--home", home, "--json")
+    assert (taken.code, taken.json["receipt"]["spans"]) == (8, [{"batch": 0, "first": 1, "count": 1}])
+    assert "the authority does not answer" in taken.error()
+    assert parse_proof((tmp_path / "proofs" / f"{'ab' * 32}{PROOF}").read_bytes()).missing == ("token",)
+
+
+def test_what_cannot_be_stamped_waits_and_says_so(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"f")
     with monkeypatch.context() as patch:
