@@ -27,6 +27,7 @@ from typing_extensions import override
 
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.ports import Authority
+from witnesstree.ledger.proof import Stamp
 from witnesstree.ledger.store.disk import write_file
 from witnesstree.ledger.token import TimeStampResp, check_response, demand_der, format_request, reading
 from witnesstree.ledger.trust import Assurance, TrustedRoot
@@ -130,7 +131,7 @@ class LocalAuthority(Authority):
         return "local"
 
     @override
-    def stamp(self, root: bytes) -> bytes:
+    def stamp(self, root: bytes) -> Stamp:
         """Return a token for `root`; its serial number is on disk before the token exists.
 
         Raises InvalidInput if `root` has not 32 bytes, BadAnswer if the clock is outside the certificate's life, Damaged, StorageFailure.
@@ -138,7 +139,7 @@ class LocalAuthority(Authority):
         if len(root) != 32:
             raise InvalidInput(f"expected a root of 32 bytes, not {len(root)}")
         nonce = secrets.randbits(64)
-        return check_response(self.answer(format_request(root, nonce), self._clock()), root, nonce).der
+        return Stamp(check_response(self.answer(format_request(root, nonce), self._clock()), root, nonce).der)
 
     def answer(self, request: bytes, now: datetime) -> bytes:
         """Return the TimeStampResp (DER) to any bytes (RFC 3161, 2.4.2), as of `now` cut to the second.

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,16 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from real import require_real
+from servers.tsa import OpenSslAuthority, SigstoreAuthority, openssl_authority, replying, sigstore_authority, talking
 
+from witnesstree.anchor.settings import AuthoritySettings
+from witnesstree.anchor.tsa.client import HttpAuthority
 from witnesstree.anchor.tsa.local import POLICY, LocalAuthority, trusted_root
+from witnesstree.ledger.proof import Stamp
 from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.revocation import REVOCATION
 from witnesstree.ledger.token import CHAIN, FORM, IMPRINT, SIGNATURE, SIGNER, TimeStampResp, TokenJudgement, judge_token, parse_token
-from witnesstree.ledger.trust import Assurance, TrustedRoot
+from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
 
 DOCUMENT = b"The boundary runs to the old oak."
 DIGEST = hashlib.sha256(DOCUMENT).digest()
@@ -65,6 +68,11 @@ def openssl(tmp_path: Path) -> OpenSSL:
     return OpenSSL(require_real("openssl"), tmp_path)
 
 
+def judge(token: bytes, digest: bytes, roots: list[TrustedRoot]) -> TokenJudgement:
+    """Judge a token with nothing beside it."""
+    return judge_token(Stamp(token), digest, Trust(tuple(roots)))
+
+
 # Our tokens ---------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -101,7 +109,7 @@ def test_openssl_accepts_answers_to_its_queries(openssl: OpenSSL, authority: Loc
 
 @pytest.mark.real("openssl")
 def test_openssl_accepts_a_token_for_its_digest_only(openssl: OpenSSL, authority: LocalAuthority, folder: Path, tmp_path: Path) -> None:
-    (openssl.folder / "token").write_bytes(authority.stamp(DIGEST))
+    (openssl.folder / "token").write_bytes(authority.stamp(DIGEST).token)
     arguments = ["ts", "-verify", "-in", "token", "-token_in"]
     assert "Verification: OK" in openssl.run(*arguments, "-digest", DIGEST.hex(), "-CAfile", folder / "root.pem")
     openssl.run(*arguments, "-digest", bytes(32).hex(), "-CAfile", folder / "root.pem", fails=True)
@@ -136,27 +144,8 @@ def test_openssl_reads_every_failure(openssl: OpenSSL, authority: LocalAuthority
 @pytest.fixture
 def served(authority: LocalAuthority) -> Iterator[str]:
     """The authority behind HTTP (RFC 3161, 3.4) on this machine; its address."""
-
-    class Requests(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = self.rfile.read(int(self.headers["Content-Length"]))
-            assert self.headers["Content-Type"] == "application/timestamp-query"
-            answer = authority.answer(asked, datetime.now(UTC))
-            self.send_response(200)
-            self.send_header("Content-Type", "application/timestamp-reply")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name is the base class's)
-            return
-
-    with HTTPServer(("127.0.0.1", 0), Requests) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with talking(replying(lambda request: authority.answer(request, datetime.now(UTC)))) as url:
+        yield url
 
 
 @pytest.mark.enable_socket
@@ -173,7 +162,7 @@ def test_rfc3161ng_accepts_our_tokens(served: str, folder: Path, hash_name: str,
     with pytest.raises(ValueError, match="imprint"):
         stamper.check(token, digest=bytes(len(digest)))
     if hash_name == "sha256":
-        judgement = judge_token(token, digest, [trusted_root(folder), *signer_of(folder)])
+        judgement = judge(token, digest, [trusted_root(folder), *signer_of(folder)])
         assert judgement.is_proven, judgement.checks
 
 
@@ -272,7 +261,8 @@ def stamp(openssl: OpenSSL, configuration: str, *chain: str, carries_certificate
 
 
 def outcomes(judgement: TokenJudgement) -> dict[str, Outcome]:
-    return {check.name: check.outcome for check in judgement.checks}
+    """Return what became of the checks, but for the revocation of these certificates, which nobody can be asked about."""
+    return {check.name: check.outcome for check in judgement.checks if check.name != REVOCATION}
 
 
 def all_but(name: str, outcome: Outcome) -> dict[str, Outcome]:
@@ -294,7 +284,7 @@ TOKENS: dict[str, tuple[str, str, dict[str, Any]]] = {
 def test_tokens_of_openssl_are_proven(openssl: OpenSSL, above: str, below: str, values: dict[str, Any]) -> None:
     root = make_root(openssl, kind=above)
     der = make_token(openssl, below, **values)
-    judgement = judge_token(der, DIGEST, [root])
+    judgement = judge(der, DIGEST, [root])
     assert judgement.is_proven, judgement.checks
     assert judgement.assurance is Assurance.PRIVATE
     token = parse_token(der)
@@ -313,9 +303,9 @@ def test_tokens_of_openssl_are_proven(openssl: OpenSSL, above: str, below: str, 
 def test_token_of_openssl_for_other_bytes_or_under_another_root(openssl: OpenSSL) -> None:
     root = make_root(openssl)
     der = make_token(openssl)
-    assert outcomes(judge_token(der, bytes(32), [root])) == all_but(IMPRINT, FAILED)
-    assert outcomes(judge_token(der, DIGEST, [make_root(openssl, "other")])) == all_but(CHAIN, UNKNOWN)
-    assert judge_token(der, DIGEST, [make_root(openssl, "another", "p256"), root]).is_proven
+    assert outcomes(judge(der, bytes(32), [root])) == all_but(IMPRINT, FAILED)
+    assert outcomes(judge(der, DIGEST, [make_root(openssl, "other")])) == all_but(CHAIN, UNKNOWN)
+    assert judge(der, DIGEST, [make_root(openssl, "another", "p256"), root]).is_proven
 
 
 @pytest.mark.real("openssl")
@@ -328,7 +318,7 @@ def test_token_of_openssl_by_a_certificate_for_something_else(openssl: OpenSSL, 
     issuing = ["-CA", "root.pem", "-CAkey", "root.key", "-days", "20", "-extfile", configuration, "-extensions", "signer"]
     openssl.run("x509", "-req", "-in", "signer.csr", *issuing, "-out", "wrong.pem")
     der = sign_with_cms(openssl, "wrong.pem")
-    assert outcomes(judge_token(der, DIGEST, [root])) == all_but(SIGNER, FAILED)
+    assert outcomes(judge(der, DIGEST, [root])) == all_but(SIGNER, FAILED)
 
 
 def sign_with_cms(openssl: OpenSSL, certificate: str, *more: str) -> bytes:
@@ -345,8 +335,8 @@ def test_token_of_openssl_signed_with_pss(openssl: OpenSSL) -> None:
     root = make_root(openssl)
     make_token(openssl)
     der = sign_with_cms(openssl, "signer.pem", "-keyopt", "rsa_padding_mode:pss")
-    assert parse_token(der).signer.signature_algorithm == "rsassa_pss"
-    assert judge_token(der, DIGEST, [root]).is_proven
+    assert parse_token(der).signer.method.algorithm == "rsassa_pss"
+    assert judge(der, DIGEST, [root]).is_proven
 
 
 @pytest.mark.real("openssl")
@@ -361,19 +351,19 @@ def test_token_of_openssl_by_an_expired_certificate(openssl: OpenSSL) -> None:
     dates = ["-startdate", "20200101000000Z", "-enddate", "20210101000000Z"]
     names = ["-cert", "root.pem", "-keyfile", "root.key", "-config", configuration, "-extensions", "signer"]
     openssl.run("ca", "-batch", "-notext", *names, *dates, "-in", "signer.csr", "-out", "signer.pem")
-    judgement = judge_token(stamp(openssl, configuration), DIGEST, [root])
+    judgement = judge(stamp(openssl, configuration), DIGEST, [root])
     assert outcomes(judgement) == all_but(CHAIN, FAILED)
-    assert "was not valid at the token's time" in judgement.checks[-1].reason
+    assert "was not valid at the token's time" in next(check.reason for check in judgement.checks if check.name == CHAIN)
 
 
 @pytest.mark.real("openssl")
 def test_token_of_openssl_without_certificates(openssl: OpenSSL) -> None:
     root = make_root(openssl)
     der = make_token(openssl, carries_certificates=False)
-    judgement = judge_token(der, DIGEST, [root])
+    judgement = judge(der, DIGEST, [root])
     assert outcomes(judgement) == {FORM: PASSED, IMPRINT: PASSED, SIGNER: UNKNOWN, SIGNATURE: UNKNOWN, CHAIN: UNKNOWN}
     signer = x509.load_pem_x509_certificate((openssl.folder / "signer.pem").read_bytes()).public_bytes(Encoding.DER)
-    assert judge_token(der, DIGEST, [TrustedRoot(signer, "signer.pem", Assurance.PRIVATE)]).is_proven
+    assert judge(der, DIGEST, [TrustedRoot(signer, "signer.pem", Assurance.PRIVATE)]).is_proven
 
 
 @pytest.mark.real("openssl")
@@ -386,7 +376,46 @@ def test_foreign_certificates_in_a_token_of_openssl_change_nothing(openssl: Open
     info["content"]["certificates"] = [asn1_x509.Certificate.load(foreign), *kept]
     injected = info.dump()
     assert foreign in parse_token(injected).certificates
-    assert judge_token(injected, DIGEST, [root]).is_proven
-    assert outcomes(judge_token(injected, DIGEST, [trusted_root(folder)])) == all_but(CHAIN, UNKNOWN)
+    assert judge(injected, DIGEST, [root]).is_proven
+    assert outcomes(judge(injected, DIGEST, [trusted_root(folder)])) == all_but(CHAIN, UNKNOWN)
     info["content"]["certificates"] = [asn1_x509.Certificate.load(foreign)]
-    assert outcomes(judge_token(info.dump(force=True), DIGEST, [root]))[SIGNER] is FAILED
+    assert outcomes(judge(info.dump(force=True), DIGEST, [root]))[SIGNER] is FAILED
+
+
+# Kept stamps --------------------------------------------------------------------------------------------------------------------------------------
+
+
+def keep(openssl: OpenSSL, url: str, root: bytes, *between: bytes) -> list[str]:
+    """Let our client fetch a token from `url`; return the arguments with which `openssl ts -verify` reads what was kept of it, and nothing else."""
+    trust = Trust((TrustedRoot(root, "the test", Assurance.PRIVATE),), certificates=between)
+    authority = HttpAuthority("court", AuthoritySettings(url=url, private_addresses=True), trust)
+    stamp = authority.stamp(DIGEST)
+    authority.close()
+    (openssl.folder / "token").write_bytes(stamp.token)
+    (openssl.folder / "kept-root.pem").write_bytes(x509.load_der_x509_certificate(root).public_bytes(Encoding.PEM))
+    beside = [x509.load_der_x509_certificate(each).public_bytes(Encoding.PEM) for each in stamp.certificates]
+    (openssl.folder / "beside.pem").write_bytes(b"".join(beside))
+    return ["ts", "-verify", "-in", "token", "-token_in", "-CAfile", "kept-root.pem", *(["-untrusted", "beside.pem"] if beside else [])]
+
+
+@pytest.mark.enable_socket
+@pytest.mark.real("openssl")
+@pytest.mark.parametrize("carries_chain", [True, False])
+def test_openssl_accepts_what_we_keep_of_its_own_answers(openssl: OpenSSL, tmp_path_factory: pytest.TempPathFactory, *, carries_chain: bool) -> None:
+    server: OpenSslAuthority
+    with openssl_authority(tmp_path_factory.mktemp("server"), carries_chain=carries_chain, revocation=frozenset({"issuer"})) as server:
+        arguments = keep(openssl, server.url, server.root.certificate.public_bytes(Encoding.DER))
+    assert ("-untrusted" in arguments) is not carries_chain
+    assert "Verification: OK" in openssl.run(*arguments, "-digest", DIGEST.hex())
+    openssl.run(*arguments, "-digest", bytes(32).hex(), fails=True)
+
+
+@pytest.mark.enable_socket
+@pytest.mark.real("openssl", "timestamp-server")
+def test_openssl_accepts_what_we_keep_of_sigstores_answers(openssl: OpenSSL) -> None:
+    server: SigstoreAuthority
+    with sigstore_authority() as server:
+        _, between, root = server.chain
+        arguments = keep(openssl, server.url, root, between)
+    assert "Verification: OK" in openssl.run(*arguments, "-digest", DIGEST.hex())
+    openssl.run(*arguments, "-digest", bytes(32).hex(), fails=True)

@@ -5,8 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from witnesstree.anchor.settings import Settings, read_settings
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.anchor.settings import (
+    TABLES,
+    AuthoritySettings,
+    ChainSettings,
+    IpfsSettings,
+    Settings,
+    add_table,
+    read_secret,
+    read_settings,
+    remove_table,
+)
+from witnesstree.ledger.errors import Conflict, InvalidInput, NotFound
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "settings.toml"
+CHAIN = {"chain_id": 31337, "urls": ("http://127.0.0.1:8545",)}
 
 
 @pytest.fixture
@@ -58,6 +71,12 @@ def test_a_misspelt_variable_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     assert refused(tmp_path).startswith(f"{name} is no setting: expected one of WITNESSTREE_BATCH_AGE, ")
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_does_not_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    monkeypatch.setenv(f"WITNESSTREE_{table.upper()}", "{}")
+    assert refused(tmp_path).startswith(f"WITNESSTREE_{table.upper()} is no setting")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -92,7 +111,7 @@ def test_a_value_of_the_file_out_of_bounds_is_refused(tmp_path: Path, toml: Path
 @pytest.mark.parametrize("text", ["batch_entry = 7", "home = '/elsewhere'", "[batch]\nentries = 7"])
 def test_an_unknown_key_is_refused(tmp_path: Path, toml: Path, text: str) -> None:
     toml.write_text(text)
-    assert refused(tmp_path).endswith("is no setting: expected batch_age, batch_entries, patience")
+    assert refused(tmp_path).endswith(f"is no setting: expected {', '.join(sorted(Settings.model_fields))}")
 
 
 def test_a_folder_in_its_place_is_refused(tmp_path: Path, toml: Path) -> None:
@@ -109,3 +128,105 @@ def test_what_is_no_toml_is_refused(tmp_path: Path, toml: Path, content: bytes) 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().patience = 1
+
+
+# Tables
+
+
+def test_the_example_has_every_setting_and_holds(tmp_path: Path, toml: Path) -> None:
+    toml.write_bytes(EXAMPLE.read_bytes())
+    found = read_settings(tmp_path)
+    assert set(Settings.model_fields) == found.model_fields_set
+    for tables, model in ((found.authorities, AuthoritySettings), (found.chains, ChainSettings), ({"": found.ipfs}, IpfsSettings)):
+        assert set().union(*(table.model_fields_set for table in tables.values())) == set(model.model_fields)
+
+
+@pytest.mark.parametrize("name", ["local", "Sepolia", "a b", "", "-a", "a" * 33, "../a"])
+def test_a_table_of_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput, match="small letters, digits and hyphens"):
+        add_table(tmp_path, "chains", name, CHAIN)
+    assert not (tmp_path / "settings.toml").exists()
+
+
+def test_there_is_a_limit_to_tables(tmp_path: Path) -> None:
+    for number in range(16):
+        add_table(tmp_path, "chains", f"c{number}", CHAIN)
+    with pytest.raises(InvalidInput, match="at most 16"):
+        add_table(tmp_path, "chains", "one-more", CHAIN)
+    assert len(read_settings(tmp_path).chains) == 16
+
+
+def test_tables_are_added_and_removed_and_all_else_stays(tmp_path: Path, toml: Path) -> None:
+    text = "# ours\nbatch_entries = 7  # few\n"
+    toml.write_text(text)
+    add_table(tmp_path, "chains", "anvil", CHAIN)
+    add_table(tmp_path, "authorities", "house", {"url": "http://127.0.0.1/tsr"})
+    assert toml.read_text().startswith(text)
+    found = read_settings(tmp_path)
+    assert found.chains == {"anvil": ChainSettings(chain_id=31337, urls=("http://127.0.0.1:8545",))}
+    assert found.authorities == {"house": AuthoritySettings(url="http://127.0.0.1/tsr")}
+    with pytest.raises(Conflict, match=r"has \[chains.anvil\] already"):
+        add_table(tmp_path, "chains", "anvil", CHAIN)
+    remove_table(tmp_path, "chains", "anvil")
+    remove_table(tmp_path, "authorities", "house")
+    assert read_settings(tmp_path) == Settings(batch_entries=7)
+    assert toml.read_text().startswith(text)
+    with pytest.raises(NotFound, match=r"has no \[chains.anvil\]"):
+        remove_table(tmp_path, "chains", "anvil")
+
+
+def test_a_table_that_would_not_hold_is_not_written(tmp_path: Path, toml: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"setting chains.anvil.chain_id: "):
+        add_table(tmp_path, "chains", "anvil", {**CHAIN, "chain_id": 0})
+    assert not toml.exists()
+    toml.write_text("a = ")
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        add_table(tmp_path, "chains", "anvil", CHAIN)
+    assert toml.read_text() == "a = "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[chains.a]\nchain_id = 1\nurls = []",
+        '[chains.a]\nchain_id = 1\nurls = ["ftp://secret.example"]',
+        '[chains.a]\nchain_id = 1\nurls = ["http://a"]\nfinality = "soon"',
+        '[chains.a]\nchain_id = 1\nurls = ["http://a"]\nkey_password = "secret"',
+        '[chains.a]\nchain_id = 1\nurls = ["http://a"]\nsecret = 1',
+        '[authorities.a]\nurl = "http://a"\npassword = "secret"',
+        '[authorities.a]\nurl = "http://a"\npolicy = "1.02.secret"',
+        'database = "mysql://u:secret@h/d"',
+    ],
+)
+def test_a_table_out_of_bounds_is_refused_and_no_secret_repeated(tmp_path: Path, toml: Path, text: str) -> None:
+    toml.write_text(text)
+    said = refused(tmp_path)
+    assert said.startswith("setting ")
+    assert "secret" not in said.replace(".secret", "") or "policy" in said
+
+
+def test_a_number_of_confirmations_may_be_text(tmp_path: Path, toml: Path) -> None:
+    toml.write_text('[chains.a]\nchain_id = 1\nurls = ["http://a"]\nfinality = "12"')
+    assert read_settings(tmp_path).chains["a"].finality == 12
+
+
+# Secrets
+
+
+def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WITNESSTREE_TSA", " word ")
+    (tmp_path / "secret").write_text("word\n")
+    assert read_secret("env:WITNESSTREE_TSA") == " word "
+    assert read_secret(f"file:{tmp_path / 'secret'}") == "word"
+    with pytest.raises(InvalidInput, match="variable NOWHERE is not set"):
+        read_secret("env:NOWHERE")
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        read_secret(f"file:{tmp_path / 'nowhere'}")
+
+
+def test_a_variable_that_the_settings_refer_to_is_no_stranger(tmp_path: Path, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WITNESSTREE_TSA_PASSWORD", "word")
+    toml.write_text('[authorities.a]\nurl = "http://a"\npassword = "env:WITNESSTREE_TSA_PASSWORD"')
+    assert read_settings(tmp_path).authorities["a"].password == "env:WITNESSTREE_TSA_PASSWORD"
+    toml.write_text('[authorities.a]\nurl = "http://a"')
+    assert refused(tmp_path).startswith("WITNESSTREE_TSA_PASSWORD is no setting")
