@@ -1,4 +1,4 @@
-"""The embedded IPFS stand-in: a folder of blocks. No other module reads or writes that folder.
+"""The embedded IPFS stand-in: a folder of blocks. No other module reads or writes these two folders in it.
 
     FOLDER/blocks/ku/bafkrei...vyku     one block, named by its CID; the folder is named by the last two characters but one
     FOLDER/tmp/                         blocks being written; nothing reads them, and all of it may be deleted while nothing is added
@@ -62,7 +62,7 @@ class BlockStore(FileStore):
         Raises NotFound if there is no such file, InvalidInput if it cannot be read, is no regular file or changed while it was read,
         StorageFailure if the disk refuses.
         """
-        with _storing(self._folder), _opened(file) as stream:
+        with _storing(self._folder), opened(file) as stream:
             self._tmp.mkdir(parents=True, exist_ok=True)
             unsettled: set[Path] = set()
 
@@ -71,7 +71,7 @@ class BlockStore(FileStore):
                     self._settle(unsettled)
                 unsettled.add(self._put(cid, block))
 
-            cid = store_chunks(_chunks(file, stream), put)
+            cid = store_chunks(chunks_of(file, stream), put)
             self._settle(unsettled)
         return str(cid)
 
@@ -83,7 +83,7 @@ class BlockStore(FileStore):
         block is not what its name says or the blocks are no file, StorageFailure if the disk refuses.
         """
         root = parse_cid(cid)
-        with _written(out) as stream:
+        with written(out) as stream:
             for part, block in self._walk(root):
                 if part.codec == RAW:
                     stream.write(block)
@@ -99,13 +99,25 @@ class BlockStore(FileStore):
             return False
         return True
 
+    def holds(self, cid: str) -> bool:
+        """Tell whether the whole file named by `cid` is here and undamaged: every block of it is read.
+
+        Raises InvalidInput if `cid` is no CID of ours, StorageFailure if the disk refuses.
+        """
+        try:
+            for _ in self._walk(parse_cid(cid), once=True):
+                pass
+        except (NotFound, Damaged):
+            return False
+        return True
+
     def export_car(self, cid: str, out: Path) -> None:
         """Write the file named by `cid` to `out` as a CARv1, depth first, each block once: the same bytes as Kubo's `ipfs dag export`.
 
         A few hundred bytes of memory are used for each block. Raises what `read` raises.
         """
         root = parse_cid(cid)
-        with _written(out) as stream:
+        with written(out) as stream:
             stream.write(format_header(root))
             for part, block in self._walk(root, once=True):
                 stream.write(format_block(part, block))
@@ -125,6 +137,9 @@ class BlockStore(FileStore):
                     continue
                 for entry in _entries(Path(shard.path)):
                     yield from self._check_entry(entry)
+
+    def close(self) -> None:
+        """Do nothing: between two calls nothing is open. Here because a store on a network has connections to close."""
 
     def _check_entry(self, entry: os.DirEntry[str]) -> Iterator[DamagedBlock]:
         path = Path(entry.path)
@@ -216,8 +231,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
-    """Open a regular file for reading. Raises NotFound and InvalidInput."""
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading. Raises NotFound if there is none, InvalidInput if it cannot be read or is no regular file."""
     try:
         # Non-blocking, because opening a named pipe would wait for somebody to write to it.
         number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -234,8 +249,11 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         os.close(number)
 
 
-def _chunks(file: Path, stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the file's chunks. Raises InvalidInput if it changed meanwhile, before the last node of its tree is made."""
+def chunks_of(file: Path, stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the chunks of the `file` that was opened as `stream`.
+
+    Raises InvalidInput after the last chunk if it changed meanwhile, StorageFailure if the disk refuses.
+    """
     before, read = _identity(os.fstat(stream.fileno())), 0
     size = before[0]
     while read <= size and (chunk := _next_chunk(file, stream)):
@@ -265,7 +283,7 @@ def _identity_at(file: Path) -> tuple[int, int, int, int] | None:
 
 
 @contextmanager
-def _written(out: Path) -> Iterator[BinaryIO]:
+def written(out: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `out`, durable, once all went well. Raises InvalidInput and StorageFailure."""
     try:
         with _replacing(out, out.parent) as stream:
