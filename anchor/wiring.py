@@ -1,26 +1,35 @@
-"""Wiring: from a home and its settings to a ledger with its authority, its chain and its file store."""
+"""Wiring: from a home and its settings to a ledger with its authorities, its chains and its file store."""
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from witnesstree.anchor.evm.local import LocalChain
-from witnesstree.anchor.ipfs.local import BlockStore
-from witnesstree.anchor.settings import read_settings
-from witnesstree.anchor.tsa.local import LocalAuthority
+from typing_extensions import override
+
+from witnesstree.anchor.settings import EMBEDDED, Settings, read_settings
+from witnesstree.ledger.outbox import Pace, Witnesses
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from witnesstree.anchor.keys import Signer
+    from witnesstree.ledger.ports import Authority, Chain, FileStore
+
+_Part = TypeVar("_Part")
+
 LOCAL_NOTICE = "This ledger uses the embedded authority and chain: its proofs show the mechanics, and prove nothing to a third party."
+PARTLY_LOCAL_NOTICE = "This ledger still uses the embedded {}: that part of its proofs proves nothing to a third party."
 
 
 def clock() -> datetime:
@@ -35,32 +44,131 @@ def new_origin() -> str:
 
 def make_home(folder: Path, origin: str) -> Home:
     """Make a home with its key, its embedded authority and chain, and an empty ledger. Raises as `create_home` does."""
+    from witnesstree.anchor.evm.local import LocalChain
+    from witnesstree.anchor.ipfs.encryption import make_identity
+    from witnesstree.anchor.ipfs.stores import identity_path
+    from witnesstree.anchor.tsa.local import LocalAuthority
 
     def furnish(home: Home) -> None:
+        make_identity(identity_path(home))
         LocalAuthority.create(home.authority, clock())
         LocalChain.create(home.chain, clock).close()
 
     return create_home(folder, origin, furnish)
 
 
+def notice(settings: Settings) -> str | None:
+    """Return what must be said of a ledger that uses stand-ins, None where it uses none."""
+    stand_ins = [part for part, real in (("authority", settings.authorities), ("chain", settings.chains)) if not real]
+    if len(stand_ins) == 1:
+        return PARTLY_LOCAL_NOTICE.format(stand_ins[0])
+    return LOCAL_NOTICE if stand_ins else None
+
+
 @contextmanager
 def open_ledger(folder: Path, now: Callable[[], datetime] = clock) -> Iterator[Ledger]:
-    """Open the ledger in a home, and let go of its files when the block ends. Raises as `open_home` does."""
+    """Open the ledger in a home, and let go of its files and connections when the block ends. Raises as `open_home` does."""
+    # What a library logs is for the worker's log; a command says what it has to say itself.
+    logging.getLogger("witnesstree").addHandler(logging.NullHandler())
     home = open_home(folder)
     settings = read_settings(home.folder)
-    with closing(Metadata.open(home.database, settings.patience)) as metadata, closing(LocalChain.open(home.chain, now)) as chain:
+    with ExitStack() as stack:
+        metadata = stack.enter_context(closing(Metadata.open(home.database, settings.patience)))
         yield Ledger(
             home,
             key=home.private_key(),
             metadata=metadata,
             files=BatchFiles(home.batches),
-            authorities={"local": LocalAuthority.open(home.authority, now)},
-            chains={"local": chain},
+            witnesses=_witnesses(home, settings, now, stack),
             clock=now,
             limits=Limits(settings.batch_entries, settings.batch_age, settings.patience),
+            pace=Pace(
+                patience=settings.patience,
+                replace_after=settings.replace_after,
+                deadline=settings.deadline,
+                required_tokens=settings.required_tokens,
+                clock_bound=settings.clock_bound,
+            ),
         )
 
 
-def file_store(home: Home) -> BlockStore:
-    """Return the home's embedded file store."""
-    return BlockStore(home.ipfs)
+class _OnDemand(Mapping[str, _Part]):
+    """Parts by name, each made when it is first asked for: most commands ask none, and some take a secret, or an import of a tenth of a second."""
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], _Part], stack: ExitStack) -> None:
+        self._names, self._make, self._stack = tuple(names), make, stack
+        self._made: dict[str, _Part] = {}
+
+    @override
+    def __getitem__(self, name: str) -> _Part:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = self._make(name)
+            self._stack.callback(getattr(self._made[name], "close", lambda: None))
+        return self._made[name]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _witnesses(home: Home, settings: Settings, now: Callable[[], datetime], stack: ExitStack) -> Witnesses:
+    """Return whom the settings name, and the embedded stand-in where they name nobody."""
+
+    def authority(name: str) -> Authority:
+        if name == EMBEDDED:
+            from witnesstree.anchor.tsa.local import LocalAuthority
+
+            return LocalAuthority.open(home.authority, now)
+        from witnesstree.anchor.truststore import read_trust, trust_folder
+        from witnesstree.anchor.tsa.client import HttpAuthority
+
+        return HttpAuthority(name, settings.authorities[name], read_trust(trust_folder()), now)
+
+    def chain(name: str) -> Chain:
+        if name == EMBEDDED:
+            from witnesstree.anchor.evm.local import LocalChain
+
+            return LocalChain.open(home.chain, now)
+        from witnesstree.anchor.evm.node import NodeChain
+
+        each = settings.chains[name]
+        return NodeChain(name, each, _Payer(each.key, each.key_password) if each.key else None, now)
+
+    def store(_name: str) -> FileStore:
+        from witnesstree.anchor.ipfs.stores import open_file_store
+
+        return open_file_store(home, settings.ipfs)
+
+    return Witnesses(
+        _OnDemand(settings.authorities or [EMBEDDED], authority, stack),
+        _OnDemand(settings.chains or [EMBEDDED], chain, stack),
+        _OnDemand(["ipfs"] if settings.publish_batches else [], store, stack),
+    )
+
+
+class _Payer:
+    """A key that is opened when it is first needed: that takes a second, and may take a person."""
+
+    def __init__(self, reference: str, password: str | None) -> None:
+        self._reference, self._password = reference, password
+
+    @property
+    def address(self) -> bytes:
+        """The account."""
+        return self._signer.address
+
+    def sign(self, transaction: Mapping[str, Any]) -> bytes:
+        """Sign, as `Signer.sign` does."""
+        return self._signer.sign(transaction)
+
+    @cached_property
+    def _signer(self) -> Signer:
+        from witnesstree.anchor.keys import open_signer
+
+        return open_signer(self._reference, self._password)

@@ -112,7 +112,7 @@ def bench_ledger(folder: Path, entries: int, rounds: int) -> None:
             for i in range(0, len(packed), 2**16 * NODE):
                 ledger.submit(packed[i : i + 2**16 * NODE])
             ledger.close()
-            ledger.work()
+            ledger.outbox.work()
 
         measure("seal: submit, tree, index, token, anchor", "digests/s", entries, rounds, seal)
         sample = [packed[i * NODE : (i + 1) * NODE] for i in range(0, entries, max(1, entries // 1000))]

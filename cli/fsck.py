@@ -54,8 +54,11 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
 
 def _problems(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Problem]:
     from witnesstree.anchor.fsck import check_embedded
+    from witnesstree.anchor.truststore import read_trust, trust_folder
     from witnesstree.anchor.tsa.local import trusted_root
     from witnesstree.ledger.fsck import check_ledger
+    from witnesstree.ledger.trust import Trust
 
-    yield from check_ledger(ledger, [trusted_root(ledger.home.authority)], advance)
+    trust = Trust((trusted_root(ledger.home.authority),)) | read_trust(trust_folder())
+    yield from check_ledger(ledger, trust, advance)
     yield from check_embedded(ledger)

@@ -26,7 +26,23 @@ from witnesstree.ledger.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-COMMANDS = ("init", "seal", "proof", "verify", "show", "status", "fsck", "demo")
+COMMANDS = (
+    "init",
+    "seal",
+    "proof",
+    "verify",
+    "show",
+    "status",
+    "worker",
+    "authority",
+    "chain",
+    "contract",
+    "trust",
+    "ipfs",
+    "migrate",
+    "fsck",
+    "demo",
+)
 """In the order in which people meet them; each is cli/<name>.py with a click command named <name>_command."""
 
 # 1 and 2 are taken: Python and click exit with them when the question was never put. 3 and 4 are verdicts (verify.py).
@@ -68,7 +84,7 @@ def cli() -> None:
         witnesstree verify photo.jpg --home ~/.local/share/witnesstree
 
     Exit codes: 0 done or verified; 3 failed, 4 undecided (verify); 5 bad input, 6 not found, 7 in use, 8 unreachable, 9 wrong answer,
-    10 damaged, 11 disk; 130 interrupted; 1 a crash, or nobody read the answer; 2 a misspelt
+    10 damaged, 11 disk; 12 an alarm (status --check); 130 interrupted; 1 a crash, or nobody read the answer; 2 a misspelt
     command line.
     """
 

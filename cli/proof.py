@@ -59,9 +59,11 @@ def proof_command(subject: str, batch: int | None, output: Path | None, home: Pa
                     "\n".join(f"batch {entry.batch}, position {entry.position}{'' if entry.is_sealed else ', not sealed yet'}" for entry in entries)
                 )
             return
-        proof = replace(ledger.proof(digest, batch), hints=hints)
+        proof = ledger.proof(digest, batch)
+        proof = replace(proof, hints=replace(hints, links=proof.hints.links))
     if proof.missing:
-        say(f"The proof still lacks: {', '.join(proof.missing)}. `witnesstree seal` without a path finishes what waits; then fetch it again.")
+        finish = "`witnesstree worker`, or `witnesstree seal` without a path, finishes what waits; then fetch it again."
+        say(f"The proof still lacks: {', '.join(proof.missing)}. {finish}")
     if output:
         write_file(output, format_proof(proof))
         say(f"Wrote {output}.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +19,10 @@ from witnesstree.ledger.errors import InvalidInput, Unreachable
 if TYPE_CHECKING:
     from witnesstree.ledger.digest import FileDigest
     from witnesstree.ledger.sealing import Entry, Ledger, Receipt, Span
+    from witnesstree.ledger.store.metadata import Job
+
+LOOK_SECONDS = 2.0
+"""Between two looks whether a transaction is in a final block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class _Item:
     entry: Entry | None = None
     is_new: bool = False
     cid: str | None = None
+    ciphertext_digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,9 @@ class _Wishes:
     meta: dict[str, str]
     again: bool
     ipfs: bool
+    public: bool
     no_wait: bool
+    wait: bool
     as_json: bool
 
 
@@ -57,9 +66,11 @@ class _Wishes:
 @click.option("--proofs", type=PATH, metavar="FOLDER", help="Write the proofs into this folder.  [default: beside each file]")
 @click.option("--name", help="Make a manifest of this name that lists the files, and seal it with them.")
 @click.option("--meta", multiple=True, metavar="KEY=VALUE", help="Something to say in the manifest; may be given often.")
-@click.option("--ipfs", is_flag=True, help="Also store the files in the home's IPFS block store.")
+@click.option("--ipfs", is_flag=True, help="Also store the files, encrypted with age: in the home's block store, or on the Kubo node of the settings.")
+@click.option("--public", is_flag=True, help="With --ipfs: store them as they are, for everybody to read.")
 @click.option("--again", is_flag=True, help="Seal anew what is sealed already; the older proofs are kept aside.")
-@click.option("--no-wait", is_flag=True, help="Give receipts only; the next `witnesstree seal` seals.")
+@click.option("--no-wait", is_flag=True, help="Give receipts only; the worker, or the next `witnesstree seal`, seals.")
+@click.option("--wait", is_flag=True, help="Wait until every token and anchor is there: a final block of a public chain can take 15 minutes.")
 @json_option
 @home_option
 def seal_command(
@@ -71,8 +82,10 @@ def seal_command(
     name: str | None,
     meta: tuple[str, ...],
     ipfs: bool,
+    public: bool,
     again: bool,
     no_wait: bool,
+    wait: bool,
     as_json: bool,
     home: Path,
 ) -> None:
@@ -84,9 +97,10 @@ def seal_command(
     Example:
         witnesstree seal -r evidence/ --name 张三_借款合同_20261123 --meta place=上海
     """
-    from witnesstree.anchor.wiring import LOCAL_NOTICE, open_ledger
+    from witnesstree.anchor.settings import read_settings
+    from witnesstree.anchor.wiring import notice, open_ledger
 
-    wishes = _Wishes(proofs, name, _parse_meta(meta), again, ipfs, no_wait, as_json)
+    wishes = _Wishes(proofs, name, _parse_meta(meta), again, ipfs, public, no_wait, wait, as_json)
     _require_sense(paths, digests, wishes)
     sources, skipped = find_files(paths, proofs, home, is_recursive=recursive)
     if skipped:
@@ -94,13 +108,14 @@ def seal_command(
     if paths and not sources:
         raise InvalidInput(f"there is no file to seal in {', '.join(map(str, paths))[:200]}: check the names")
     with open_ledger(home) as ledger:
-        say(LOCAL_NOTICE)
+        if said := notice(read_settings(ledger.home.folder)):
+            say(said)
         if digests:
             _seal_digests(ledger, digests, wishes)
         elif paths:
             _seal_files(ledger, sources, wishes)
         else:
-            _finish(ledger)
+            _finish(ledger, wishes)
             if as_json:
                 answer([])
 
@@ -109,6 +124,10 @@ def _require_sense(paths: tuple[Path, ...], digests: Path | None, wishes: _Wishe
     """Refuse wishes that contradict each other, or that nothing would come of."""
     if digests and (paths or wishes.name is not None or wishes.meta or wishes.ipfs):
         raise InvalidInput("--digests seals digests alone: leave out paths, --name, --meta and --ipfs")
+    if wishes.public and not wishes.ipfs:
+        raise InvalidInput("--public says how --ipfs stores files: add --ipfs, or leave it out")
+    if wishes.wait and wishes.no_wait:
+        raise InvalidInput("--wait and --no-wait contradict each other: choose one")
     if wishes.meta and wishes.name is None:
         raise InvalidInput("--meta describes a manifest: give it a --name")
     if (wishes.name is not None or wishes.ipfs) and not paths:
@@ -145,7 +164,7 @@ def _seal_digests(ledger: Ledger, path: Path, wishes: _Wishes) -> None:
     spans = _joined(receipts)
     waiting = None
     if not wishes.no_wait:
-        waiting = _close_and_work(ledger)
+        waiting = _close_and_work(ledger, wishes)
         if wishes.proofs:
             _write_digest_proofs(ledger, spans, wishes.proofs)
     if wishes.as_json:
@@ -201,7 +220,7 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
         require_room(source)
     items = _hash(sources)
     if wishes.ipfs:
-        items = _store(ledger, items)
+        items = _store(ledger, items, public=wishes.public)
     if wishes.name is not None:
         items.append(_manifest_item(items, wishes, wishes.name, manifest))
     # What is here already needs no new entry. Its proof may still be missing: an earlier run may have been cut off before it wrote one.
@@ -210,7 +229,7 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
     items, receipt = _submit(ledger, known)
     waiting = None
     if not wishes.no_wait and not all(_has_proof(item) for item in items):
-        waiting = _close_and_work(ledger)
+        waiting = _close_and_work(ledger, wishes)
         with progress("writing proofs", len(items)) as advance:
             for item in items:
                 _write_item_proof(ledger, item)
@@ -236,18 +255,27 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _store(ledger: Ledger, items: list[_Item]) -> list[_Item]:
-    from witnesstree.anchor.wiring import file_store
+def _store(ledger: Ledger, items: list[_Item], *, public: bool) -> list[_Item]:
+    from witnesstree.anchor.ipfs.evidence import store_evidence
+    from witnesstree.anchor.ipfs.kubo import KuboStore
+    from witnesstree.anchor.ipfs.stores import evidence_folder, open_file_store, recipients_of
+    from witnesstree.anchor.settings import read_settings
 
-    store = file_store(ledger.home)
-    say(f"{store.notice}.")
+    settings = read_settings(ledger.home.folder).ipfs
+    recipients = () if public else recipients_of(ledger.home, settings)
     stored = []
-    with progress("storing", len(items)) as advance:
+    with closing(open_file_store(ledger.home, settings)) as store, progress("storing", len(items)) as advance:
+        say(f"{store.notice}.")
         for item in items:
-            stored.append(replace(item, cid=store.add(item.source.path)))
+            kept = store_evidence(
+                store, item.source.path, item.digest, item.size, recipients=recipients, folder=evidence_folder(ledger.home), public=public
+            )
             # The digest was taken before: digest and CID must be those of the same bytes.
             assert item.hashed
             item.hashed.require_unchanged()
+            if isinstance(store, KuboStore):
+                store.pin_remotely(kept.cid, settings.pin_services)
+            stored.append(replace(item, cid=kept.cid, ciphertext_digest=kept.ciphertext_digest))
             advance(1)
     return stored
 
@@ -258,7 +286,10 @@ def _manifest_item(items: list[_Item], wishes: _Wishes, name: str, path: Path) -
 
     from witnesstree.ledger.manifest import ManifestFile
 
-    files = tuple(ManifestFile(readable_name(item.source.path), item.size, item.digest, media_type(item.source.path), item.cid) for item in items)
+    files = tuple(
+        ManifestFile(readable_name(item.source.path), item.size, item.digest, media_type(item.source.path), item.cid, item.ciphertext_digest)
+        for item in items
+    )
     content = write_manifest(path, name, files, wishes.meta, again=wishes.again)
     return _Item(Source(path, path.with_name(path.name + PROOF_ENDING)), len(content), sha256(content).digest())
 
@@ -276,27 +307,40 @@ def _submit(ledger: Ledger, items: list[_Item]) -> tuple[list[_Item], Receipt | 
     return placed, receipt
 
 
-def _finish(ledger: Ledger) -> None:
-    if waiting := _close_and_work(ledger):
+def _finish(ledger: Ledger, wishes: _Wishes) -> None:
+    if waiting := _close_and_work(ledger, wishes):
         raise Unreachable(waiting)
 
 
-def _close_and_work(ledger: Ledger) -> str | None:
-    """Seal what is open, try every waiting job, and return in words what still waits."""
+def _close_and_work(ledger: Ledger, wishes: _Wishes) -> str | None:
+    """Seal what is open, try every waiting job, and return in words what could not be done. What merely waits for a final block is said, too."""
     ledger.close()
-    failures: list[str] = []
-    with progress("stamping and anchoring", len(ledger.unfinished_jobs())) as advance:
+    jobs = ledger.outbox.unfinished()
+    failures: dict[tuple[int, str, str], str] = {}
 
-        def note(_job: object, error: str | None) -> None:
-            advance(1)
-            failures.extend([error] if error else [])
+    def note(job: Job, error: str | None) -> None:
+        failures.pop((job.sequence, job.kind, job.target), None)
+        if error:
+            failures[job.sequence, job.kind, job.target] = error
 
+    with progress("stamping and anchoring", len(jobs)) as advance:
         # What it returns may belong to a batch that another process sealed meanwhile: that process does those jobs.
-        ledger.work(note)
-    if not failures:
-        return None
-    what = f"{counted(len(failures), 'stamp or anchor job')} could not be done ({failures[0]})"
-    return f"{what}: nothing is lost; run `witnesstree seal` later to finish, then `witnesstree proof`"
+        mine, done, is_again = {job.sequence for job in jobs}, 0, False
+        while True:
+            unfinished = [job for job in ledger.outbox.work(note, due_only=is_again) if job.sequence in mine]
+            advance(len(jobs) - len(unfinished) - done)
+            done = len(jobs) - len(unfinished)
+            if not (wishes.wait and unfinished):
+                break
+            sleep(LOOK_SECONDS)
+            is_again = True
+    if failures:
+        what = f"{counted(len(failures), 'stamp or anchor job')} could not be done ({next(iter(failures.values()))})"
+        return f"{what}: nothing is lost; run `witnesstree worker`, or `witnesstree seal` later, to finish, then `witnesstree proof`"
+    if unfinished:
+        where = ", ".join(sorted({job.target for job in unfinished}))
+        say(f"Sent to {where}, and not in a final block yet: run `witnesstree worker`, then the same command again to complete the proofs.")
+    return None
 
 
 def _has_proof(item: _Item) -> bool:
@@ -306,16 +350,13 @@ def _has_proof(item: _Item) -> bool:
 
 
 def _write_item_proof(ledger: Ledger, item: _Item) -> None:
-    from witnesstree.ledger.chains import explorer_links
-    from witnesstree.ledger.proof import Hints
-
     if _has_proof(item):
         return
     assert item.entry
     entry = replace(item.entry, is_sealed=True)
     proof = ledger.proof_of(item.digest, entry)
-    links = tuple(link for anchor in proof.anchors for link in explorer_links(anchor))
-    write_proof(item.source.proof, replace(proof, hints=Hints(readable_name(item.source.path), item.size, item.cid, links)))
+    hints = replace(proof.hints, name=readable_name(item.source.path), size=item.size, cid=item.cid)
+    write_proof(item.source.proof, replace(proof, hints=hints))
 
 
 def _print_items(items: list[_Item], receipt: Receipt | None, wishes: _Wishes) -> None:
@@ -346,5 +387,6 @@ def _item_members(item: _Item, wishes: _Wishes) -> dict[str, Any]:
         "new": item.is_new,
         "proof": None if wishes.no_wait else str(item.source.proof),
         "cid": item.cid,
+        "ciphertext_digest": item.ciphertext_digest.hex() if item.ciphertext_digest else None,
     }
-    return {name: value for name, value in members.items() if name != "cid" or value}
+    return {name: value for name, value in members.items() if value is not None or name == "proof"}

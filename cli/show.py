@@ -48,7 +48,7 @@ def _members(proof: Proof) -> dict[str, Any]:
         "position": at.position if at else None,
         "size": at.size if at else None,
         "missing": list(proof.missing),
-        "tokens": [_token_members(token) for token in proof.tokens],
+        "tokens": [_token_members(stamp.token) for stamp in proof.tokens],
         "anchors": [_anchor_members(anchor, proof) for anchor in proof.anchors],
     }
 
@@ -108,8 +108,8 @@ def _lines(proof: Proof) -> Iterator[str]:
         return
     at = proof.inclusion
     yield f"It stands at position {at.position} among {at.size} leaves under the root {at.root.hex()}."
-    for token in proof.tokens:
-        yield from ("", *_token_lines(token))
+    for stamp in proof.tokens:
+        yield from ("", *_token_lines(stamp.token))
     for anchor in proof.anchors:
         yield from ("", *_anchor_lines(_anchor_members(anchor, proof)))
     if proof.missing:

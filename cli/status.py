@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from witnesstree.cli.options import answer, counted, home_option, json_option, say
-from witnesstree.ledger.clock import format_time
+from witnesstree.ledger.clock import format_time, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,30 +17,48 @@ if TYPE_CHECKING:
     from witnesstree.ledger.sealing import Ledger
 
 
+ALARM = 12
+"""The exit code of `status --check` where something needs a person."""
+
+
 @click.command("status", short_help="Say what the ledger holds, and what waits.")
+@click.option("--check", is_flag=True, help=f"Exit with {ALARM} if there is an alarm, or a batch past its deadline.")
+@click.option("--metrics", is_flag=True, help="Print metrics in Prometheus' text format instead.")
 @json_option
 @home_option
-def status_command(home: Path, *, as_json: bool) -> None:
-    """Say what the ledger holds, which batches are open, and which jobs wait, and since when.
+@click.pass_context
+def status_command(ctx: click.Context, home: Path, *, check: bool, metrics: bool, as_json: bool) -> None:
+    """Say what the ledger holds, which batches are open, which jobs wait and since when, and what needs a person.
 
     \b
     Example:
-        witnesstree status --json
+        witnesstree status --check
     """
-    from witnesstree.anchor.wiring import LOCAL_NOTICE, open_ledger
+    from witnesstree.anchor.settings import read_settings
+    from witnesstree.anchor.wiring import notice, open_ledger
 
+    if metrics and as_json:
+        raise click.UsageError("--metrics and --json are two forms of the answer: choose one")
     with open_ledger(home) as ledger:
+        said = notice(read_settings(ledger.home.folder))
         status = _members(ledger)
-    say(LOCAL_NOTICE)
-    if as_json:
+        text = metrics_text(ledger).decode() if metrics else ""
+    if said:
+        say(said)
+    if metrics:
+        click.echo(text, nl=False)
+    elif as_json:
         answer(status)
     else:
         click.echo("\n".join(_lines(status)))
+    if check and (status["alarms"] or any(job["late"] for job in status["waiting"])):
+        ctx.exit(ALARM)
 
 
 def _members(ledger: Ledger) -> dict[str, Any]:
     from witnesstree.ledger.note import format_verifier_key
 
+    late = {(job.sequence, job.kind, job.target) for job in ledger.outbox.late()}
     with ledger.metadata.read() as transaction:
         jobs = transaction.unfinished_jobs()
         closed = {job.sequence: transaction.batch(job.sequence) for job in jobs}
@@ -59,10 +78,17 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                     "kind": job.kind.value,
                     "target": job.target,
                     "since": format_time(batch.closed) if (batch := closed[job.sequence]) else None,
+                    "late": (job.sequence, job.kind, job.target) in late,
+                    "transaction": f"0x{job.transaction.hex()}" if job.transaction else None,
                     "attempts": job.attempts,
                     "last_error": job.last_error,
+                    "retry_at": format_time(job.retry_at) if job.retry_at else None,
                 }
                 for job in jobs
+            ],
+            "alarms": [
+                {"kind": alarm.kind.value, "subject": alarm.subject, "text": alarm.text, "since": format_time(alarm.since)}
+                for alarm in transaction.alarms()
             ],
         }
 
@@ -74,9 +100,40 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     for batch in status["unsealed"]:
         yield f"Batch {batch['batch']} is {batch['state']} with {counted(batch['entries'], 'entry', 'entries')}, since {batch['since']}"
     for job in status["waiting"]:
-        error = f"; {counted(job['attempts'], 'attempt')}, the last: {job['last_error']}" if job["last_error"] else ""
-        yield f"Batch {job['batch']} waits for its {job['kind']} by {job['target']} since {job['since']}{error}"
+        sent = f"; sent as {job['transaction']}" if job["transaction"] else ""
+        error = f"; {counted(job['attempts'], 'failed attempt')}, the last: {job['last_error']}" if job["last_error"] else ""
+        late = "LATE: batch" if job["late"] else "Batch"
+        yield f"{late} {job['batch']} waits for its {job['kind']} by {job['target']} since {job['since']}{sent}{error}"
+    for alarm in status["alarms"]:
+        yield f"ALARM since {alarm['since']}, {alarm['subject']}: {alarm['text']}"
     if status["unsealed"] or status["waiting"]:
-        yield "Run `witnesstree seal` to finish what waits."
+        yield "Run `witnesstree worker`, or `witnesstree seal`, to go on with what waits."
     else:
         yield "Nothing waits."
+
+
+def metrics_text(ledger: Ledger) -> bytes:
+    """Return the ledger's state in Prometheus' text format."""
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+    status, registry = _members(ledger), CollectorRegistry()
+    now = datetime.now(UTC)
+
+    def gauge(name: str, help_: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(f"witnesstree_{name}", help_, labels, registry=registry)
+
+    gauge("batches", "Sealed batches").set(status["batches"])
+    gauge("entries", "Entries in sealed batches").set(status["entries"])
+    gauge("unsealed_entries", "Acknowledged entries in batches that are not sealed").set(sum(batch["entries"] for batch in status["unsealed"]))
+    waiting = gauge("waiting_jobs", "Stamps, anchors and lists that are not there yet", ("kind", "target"))
+    late = gauge("late_jobs", "Those of batches that are past their deadline", ("kind", "target"))
+    oldest = gauge("oldest_waiting_seconds", "Age of the longest waiting job, counted from when its batch closed", ("kind", "target"))
+    for job in reversed(status["waiting"]):
+        waiting.labels(job["kind"], job["target"]).inc()
+        late.labels(job["kind"], job["target"]).inc(job["late"])
+        oldest.labels(job["kind"], job["target"]).set((now - parse_time(job["since"])).total_seconds())
+    alarms = gauge("alarm", "1 for each thing that needs a person", ("kind", "subject"))
+    for alarm in status["alarms"]:
+        alarms.labels(alarm["kind"], alarm["subject"]).set(1)
+    gauge("last_pass_timestamp_seconds", "When this was written").set(now.timestamp())
+    return generate_latest(registry)

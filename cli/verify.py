@@ -44,6 +44,7 @@ _BLOCK = re.compile(r"(?:([0-9]{1,16}):)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
     metavar="[CHAIN_ID:]HASH",
     help="Trust this block, looked up on an explorer; without its chain it is worth less.",
 )
+@click.option("--rpc", "nodes", multiple=True, metavar="URL", help="Ask this node of the chain which blocks are part of it; your own is worth most.")
 @click.option("--checkpoint-key", "checkpoint_keys", multiple=True, help="Expect this ledger key: the text, or a file that holds it.")
 @click.option("--home", type=PATH, envvar=HOME_ENVVAR, help="Trust what this ledger's own folder says.  [env: WITNESSTREE_HOME]")
 @click.option(
@@ -58,6 +59,7 @@ def verify_command(
     *,
     pem: tuple[Path, ...],
     block_hashes: tuple[str, ...],
+    nodes: tuple[str, ...],
     checkpoint_keys: tuple[str, ...],
     home: Path | None,
     require: str,
@@ -65,8 +67,8 @@ def verify_command(
 ) -> None:
     """Check that FILE is what its proof says it is.
 
-    Reads the file, its proof and what you trust, and never the network. Exits with 0 when everything asked for passed, 3 when something
-    failed, 4 when nothing failed but something could not be decided.
+    Reads the file, its proof and whom you trust (`witnesstree trust list`), and never the network, unless --rpc names a node. Exits with 0
+    when everything asked for passed, 3 when something failed, 4 when nothing failed but something could not be decided.
 
     \b
     Example:
@@ -80,6 +82,8 @@ def verify_command(
     trust = _given_trust(pem, block_hashes, checkpoint_keys)
     if home:
         trust |= _trust_of_home(home, content)
+    if nodes:
+        trust |= _trust_of_nodes(nodes, content)
     with progress("hashing", size if size > WORTH_WATCHING else 0, is_bytes=True) as advance:
         digest = digest_file(file, advance).digest
     report = verify(digest, content, trust, datetime.now(UTC), Require(require))
@@ -123,11 +127,12 @@ def report_members(report: Report) -> dict[str, Any]:
 
 
 def _given_trust(pem: tuple[Path, ...], block_hashes: tuple[str, ...], checkpoint_keys: tuple[str, ...]) -> Trust:
+    from witnesstree.anchor.truststore import read_trust, trust_folder
     from witnesstree.ledger.trust import Trust
 
     roots = tuple(root for path in pem for root in _read_roots(path))
     blocks = tuple(_parse_block(text) for text in block_hashes)
-    return Trust(roots, blocks, tuple(_parse_key(text) for text in checkpoint_keys))
+    return Trust(roots, blocks, tuple(_parse_key(text) for text in checkpoint_keys)) | read_trust(trust_folder())
 
 
 def _read_roots(path: Path) -> list[TrustedRoot]:
@@ -193,6 +198,21 @@ def _trust_of_home(home: Path, content: bytes) -> Trust:
     if trust is None:
         say(f"The proof is not of the ledger in {home}, so nothing there is trusted for it.")
     return trust or Trust()
+
+
+def _trust_of_nodes(nodes: tuple[str, ...], content: bytes) -> Trust:
+    from witnesstree.anchor.evm.check import ask_nodes
+    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.trust import Trust
+
+    try:
+        proof = parse_proof(content)
+    except InvalidInput:
+        return Trust()
+    testimony = ask_nodes(nodes, proof)
+    for note in testimony.notes:
+        say(note)
+    return testimony.trust
 
 
 def _print(report: Report) -> None:

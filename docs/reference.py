@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.anchor.settings import PREFIX, Settings
-from witnesstree.cli import verify
+from witnesstree.anchor.settings import PREFIX, TABLES, TRUST, AuthoritySettings, ChainSettings, IpfsSettings, Settings
+from witnesstree.cli import status, verify
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
 from witnesstree.cli.options import HOME_ENVVAR
 from witnesstree.ledger.report import Verdict
@@ -39,7 +39,9 @@ SETTINGS_HEAD = """\
 Written by `python docs/reference.py` from `anchor/settings.py`; `make docs` writes it anew.
 
 Each setting can be given in the environment, or under its name in `settings.toml` in the home; the environment goes first. A misspelt name
-is refused.
+is refused. `examples/settings.toml` shows every one; `witnesstree authority add` and `witnesstree chain add` write theirs.
+
+Secrets never stand here: a setting refers to them as `env:NAME` or `file:PATH`.
 """
 
 
@@ -50,7 +52,10 @@ def cli_reference() -> str:
     for name in COMMANDS:
         command = cli.get_command(group, name)
         assert command
-        parts.append(_section(f"witnesstree {name}", command, click.Context(command, group, info_name=name)))
+        context = click.Context(command, group, info_name=name)
+        parts.append(_section(f"witnesstree {name}", command, context))
+        for below, each in command.commands.items() if isinstance(command, click.Group) else ():
+            parts.append(_section(f"witnesstree {name} {below}", each, click.Context(each, context, info_name=below)))
     return "\n".join(parts)
 
 
@@ -60,9 +65,21 @@ def settings_reference() -> str:
         "| in the environment | in settings.toml | default | what it does |",
         "|---|---|---|---|",
         f"| `{HOME_ENVVAR}` | | in the user's data folder | The ledger's folder; `--home` goes before it. |",
-        *(_setting(name, field) for name, field in Settings.model_fields.items()),
+        f"| `{TRUST}` | | in the user's configuration folder | The folder of trusted certificates. |",
+        *(_setting(name, field) for name, field in Settings.model_fields.items() if name not in TABLES),
     ]
-    return "\n".join((SETTINGS_HEAD, *rows, ""))
+    return "\n".join((SETTINGS_HEAD, *rows, "", *_tables()))
+
+
+def _tables() -> Iterator[str]:
+    for title, model in {"authorities.NAME": AuthoritySettings, "chains.NAME": ChainSettings, "ipfs": IpfsSettings}.items():
+        name = title.partition(".")[0]
+        yield f"## `[{title}]`\n\n{Settings.model_fields[name].description} Only in settings.toml.\n"
+        yield "| setting | default | what it does |\n|---|---|---|"
+        for setting, field in model.model_fields.items():
+            default = "must be given" if field.is_required() else "" if field.default in {None, ()} else f"`{_written(field.default)}`"
+            yield f"| `{setting}` | {default} | {field.description} |"
+        yield ""
 
 
 def _exit_codes() -> str:
@@ -77,6 +94,7 @@ def _meanings() -> Iterator[tuple[int, str]]:
     yield verify.EXIT_CODES[Verdict.UNDECIDED], "`verify`: nothing failed, but something could not be decided."
     for error, code in EXIT_CODES.items():
         yield code, f"{error.__name__}: {(error.__doc__ or '').splitlines()[0]}"
+    yield status.ALARM, "`status --check`: there is an alarm, or a batch past its deadline."
     yield INTERRUPTED, "Interrupted. Everything acknowledged is kept; the same command finishes the work."
 
 
@@ -85,12 +103,13 @@ def _section(title: str, command: click.Command, context: click.Context) -> str:
 
 
 def _setting(name: str, field: FieldInfo) -> str:
-    return f"| `{PREFIX}{name.upper()}` | `{name}` | `{_written(field.default)}` | {field.description} |"
+    default = "" if field.default is None else f"`{_written(field.default)}`"
+    return f"| `{PREFIX}{name.upper()}` | `{name}` | {default} | {field.description} |"
 
 
 def _written(default: Any) -> str:
     """Return a default as a person would write it."""
-    return f"{default.total_seconds():g}" if isinstance(default, timedelta) else f"{default}"
+    return f"{default.total_seconds():g}" if isinstance(default, timedelta) else str(default).lower() if isinstance(default, bool) else f"{default}"
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
     ├── NotFound          ask for something else: it is not here
     ├── Conflict          wait or reload, then try again: somebody else holds it, or it has changed
     ├── Unreachable       try again later: nothing answered
+    │   └── Unaffordable  wait until it costs less, raise the cap, or fill the account
     ├── BadAnswer         neither retry nor believe: something answered, and the answer is wrong
     ├── Damaged           stop and run `witnesstree fsck`: stored bytes contradict each other
     └── StorageFailure    make room or mend the disk, then run the same command again
@@ -31,6 +32,10 @@ class Conflict(WitnesstreeError):
 
 class Unreachable(WitnesstreeError):
     """An outside service gave no answer."""
+
+
+class Unaffordable(Unreachable):
+    """A chain asks more than the cap allows, or than the account holds."""
 
 
 class BadAnswer(WitnesstreeError):

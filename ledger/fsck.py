@@ -24,13 +24,13 @@ from witnesstree.ledger.token import judge_token
 from witnesstree.ledger.tree import NODE, level_sizes, next_level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from witnesstree.ledger.note import VerifierKey
     from witnesstree.ledger.sealing import Ledger
     from witnesstree.ledger.store.metadata import Job, OpenBatch, SealedBatch
-    from witnesstree.ledger.trust import TrustedRoot
+    from witnesstree.ledger.trust import Trust
 
 PART = 2**15
 """Parents derived at a time, from twice as many children (2 MiB)."""
@@ -44,8 +44,8 @@ class Problem:
     fault: str
 
 
-def check_ledger(ledger: Ledger, roots: Sequence[TrustedRoot], advance: Callable[[int], None] | None = None) -> Iterator[Problem]:
-    """Yield every problem of a ledger's metadata and batches. `roots` are those that its tokens must lead to; `advance` counts entries.
+def check_ledger(ledger: Ledger, trust: Trust, advance: Callable[[int], None] | None = None) -> Iterator[Problem]:
+    """Yield every problem of a ledger's metadata and batches. Its tokens must lead to a root of `trust`; `advance` counts entries.
 
     It reads every byte once or twice. It does not ask any chain whether a block is canonical.
     """
@@ -60,9 +60,9 @@ def check_ledger(ledger: Ledger, roots: Sequence[TrustedRoot], advance: Callable
     except Damaged as error:
         yield Problem(place, str(error))
         return
-    signed = {(job.sequence, job.target): job.transaction for job in jobs if job.kind is JobKind.ANCHOR}
+    yield from _guarded(place, _check_transactions(ledger, place, jobs))
     for batch in batches:
-        for found in (_check_files(ledger, batch), _check_records(ledger, batch), _check_witnesses(ledger, batch, roots, signed)):
+        for found in (_check_files(ledger, batch), _check_records(ledger, batch), _check_witnesses(ledger, batch, trust)):
             yield from _guarded(f"{place}, batch {batch.sequence}", found)
         if advance:
             advance(batch.count)
@@ -246,22 +246,31 @@ def _check_jobs(place: str, batches: set[int], jobs: list[Job], witnesses: set[t
         yield Problem(f"{place}, batch {sequence}", "there is a job for it, but it is not sealed")
 
 
-def _check_witnesses(
-    ledger: Ledger, batch: SealedBatch, roots: Sequence[TrustedRoot], signed: Mapping[tuple[int, str], bytes | None]
-) -> Iterator[Problem]:
+def _check_transactions(ledger: Ledger, place: str, jobs: list[Job]) -> Iterator[Problem]:
+    signed = {(job.target, job.transaction) for job in jobs if job.transaction is not None}
+    with ledger.metadata.read() as transaction:
+        sent = [(chain, each.transaction) for chain in transaction.chains() for each in transaction.transactions(chain)]
+    for chain, each in sent:
+        if keccak256(each.raw) != each.hash:
+            yield Problem(f"{place}, transaction 0x{each.hash.hex()} for {chain}", "its bytes are not those that were signed")
+    for chain, hash_ in sorted(signed - {(chain, each.hash) for chain, each in sent}):
+        yield Problem(f"{place}, transaction 0x{hash_.hex()} for {chain}", "a job has sent it, and it is missing")
+
+
+def _check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterator[Problem]:
     with ledger.metadata.read() as transaction:
         tokens, anchors = transaction.tokens(batch.sequence), transaction.anchors(batch.sequence)
-    for authority, token in tokens:
-        for check in judge_token(token, batch.root, roots).checks:
-            if check.outcome is not Outcome.PASSED:
+        sent = {chain: {each.transaction.hash for each in transaction.transactions(chain)} for chain, _ in anchors}
+    for authority, stamp in tokens:
+        for check in judge_token(stamp, batch.root, trust).checks:
+            if check.required and check.outcome is not Outcome.PASSED:
                 yield Problem(f"{ledger.home.database}, batch {batch.sequence}, token by {authority}", f"{check.name}: {check.reason}")
     for chain, text in anchors:
         place = f"{ledger.home.database}, batch {batch.sequence}, anchor on {chain}"
         try:
             anchor = parse_anchor(text)
-            ours = signed.get((batch.sequence, chain))
-            if anchor.transaction is not None and (ours is None or keccak256(ours) != anchor.transaction):
-                yield Problem(place, "it names another transaction than the one that was sent")
+            if anchor.transaction is not None and anchor.transaction not in sent[chain]:
+                yield Problem(place, "it names a transaction that was never sent")
             if anchor.state:
                 header = parse_header(anchor.state.header)
                 prove_slot(header, anchor.contract, batch.root, anchor.state.account, anchor.state.storage)

@@ -6,12 +6,14 @@ BadAnswer (something answered that must not be believed). No method is called by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.proof import Anchor
+    from witnesstree.ledger.proof import Anchor, Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,32 @@ class Block:
     header: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """A signed transaction that anchors roots: its bytes as they are sent, its 32-byte hash, the 20-byte account that pays, and its nonce.
+
+    Of all transactions with one account and nonce a chain carries out one at most.
+    """
+
+    raw: bytes
+    hash: bytes
+    sender: bytes
+    nonce: int
+
+
+class Standing(Enum):
+    """Where a root stands on a chain, and what may still become of the transaction that was signed for it."""
+
+    ABSENT = "absent"
+    """Not in the newest state. The transaction, if there is one, may still be carried out."""
+    UNSETTLED = "unsettled"
+    """In the newest state, or its nonce is used there, and neither is final: a reorganisation may take it back."""
+    FINAL = "final"
+    """In a final block."""
+    LOST = "lost"
+    """Not in the final state, where another transaction has used the nonce: this one can never be carried out any more."""
+
+
 class Authority(Protocol):
     """An RFC 3161 time-stamping authority."""
 
@@ -32,16 +60,17 @@ class Authority(Protocol):
         """A short name, unique among the authorities of one ledger; it keys the ledger's records."""
         ...
 
-    def stamp(self, root: bytes) -> bytes:
-        """Return a TimeStampToken (DER, RFC 3161, 2.4.2) whose SHA-256 imprint is the 32-byte `root`.
+    def stamp(self, root: bytes) -> Stamp:
+        """Return a TimeStampToken (DER, RFC 3161, 2.4.2) whose SHA-256 imprint is the 32-byte `root`, with what vouches for it now.
 
-        The token answers this very request: imprint and nonce MUST have been compared before it is returned.
+        The token answers this very request: imprint, nonce and policy MUST have been compared before it is returned. Certificates, CRLs and OCSP
+        answers are there as far as they could be had; that they are missing is no error.
         """
         ...
 
 
 class Chain(Protocol):
-    """An EVM chain that carries the EvidenceAnchor contract."""
+    """An EVM chain that carries the EvidenceAnchor contract. Any method may raise Unaffordable where money is what is missing."""
 
     @property
     def name(self) -> str:
@@ -52,28 +81,33 @@ class Chain(Protocol):
         """Return a recent block that is not expected to be reorganised away."""
         ...
 
-    def sign(self, root: bytes) -> bytes:
-        """Return a signed transaction that anchors `root`, ready to be sent, and send nothing.
+    def standing(self, root: bytes, transaction: SignedTransaction | None) -> Standing:
+        """Return where `root` stands; `transaction` is the newest one that was signed for it. Asked before anything is spent.
 
-        The caller stores it before it sends it, so that after a crash the same transaction is sent again.
+        FINAL and LOST MUST each be judged at one final block. LOST MUST never be said of a root that this transaction may yet anchor.
         """
         ...
 
-    def send(self, transaction: bytes) -> None:
+    def sign(self, roots: Sequence[bytes], replaced: SignedTransaction | None = None) -> SignedTransaction | None:
+        """Return a signed transaction that anchors all `roots`, ready to be sent, and send nothing. The caller stores it before it sends it.
+
+        Where it is to replace another one for the same roots, it MUST have the same account and nonce, and fees that nodes accept as a
+        replacement; None says that the one that was sent pays what the chain asks, so it may wait. Raises Unaffordable where the fees would be
+        above the cap.
+        """
+        ...
+
+    def send(self, transaction: SignedTransaction) -> None:
         """Hand a signed transaction to the chain. Sending the same one twice MUST have the effect of sending it once.
 
-        Raises Conflict if it can never be carried out any more, because another transaction has taken its nonce: it is safe to sign anew.
+        That it returns says only that a node took it. Raises Conflict if another transaction has taken its nonce: `standing` will tell.
         """
         ...
 
-    def is_anchored(self, root: bytes) -> bool:
-        """Tell whether the newest state holds `root`; it need not be final. Asked before anything is spent."""
-        ...
+    def collect(self, root: bytes, transactions: Sequence[SignedTransaction]) -> Anchor | None:
+        """Return the evidence that `root` stands in a final block, or None while it does not. A state proof MUST have been checked.
 
-    def collect(self, root: bytes, transaction: bytes | None) -> Anchor | None:
-        """Return the evidence that `root` stands in a final block, or None while it does not.
-
-        `transaction` is the signed transaction that was sent for it, if we sent one.
+        `transactions` are all that were signed for it; the anchor names the one that brought it there, if one of them did.
         """
         ...
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import rfc8785
 
+from witnesstree.ledger.chainproof import MAX_HEADER, MAX_NODES
 from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.strictjson import Reader, load
+from witnesstree.ledger.token import MAX_TOKEN
 from witnesstree.ledger.tree import MAX_SIZE
 
 FORMAT = "witnesstree-proof/1"
@@ -25,14 +27,16 @@ MAX_PATH = 64
 """Hashes in a path: a tree of 2**48 leaves needs 48, a log of 2**53 entries 53."""
 MAX_WITNESSES = 16
 """Tokens, and likewise anchors, in one proof."""
-MAX_NODES = 64
-"""Nodes in a state proof: a path of 32 bytes has 64 nibbles."""
-MAX_TOKEN = 64 * 1024
-"""Bytes in a token: two to four certificates of 2 KiB are usual."""
+MAX_VOUCHERS = 8
+"""Certificates beside a token, and likewise CRLs and OCSP answers: one for each certificate in a chain of usual length."""
+MAX_CERTIFICATE = 16 * 1024
+"""Bytes in a certificate: 1 to 3 KiB are usual."""
+MAX_CRL = 512 * 1024
+"""Bytes in a revocation list: those of time-stamping authorities have some KiB, those of busy issuers more than would be kept."""
+MAX_OCSP = 32 * 1024
+"""Bytes in an OCSP answer: 2 KiB with the responder's certificate."""
 MAX_NODE = 1024
 """Bytes in a node of a state proof: a full branch has 532."""
-MAX_HEADER = 2048
-"""Bytes in a block header: Ethereum's have about 640."""
 MAX_TEXT = 8192
 """Characters in an opening record or a batch statement: they have some 400."""
 MAX_CHECKPOINT = 128 * 1024
@@ -60,6 +64,20 @@ class OpeningProof:
     record: str
     path: tuple[bytes, ...]
     header: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A timestamp token (DER), and what was at hand about its certificates when it was made, all DER and all to be judged like the token itself.
+
+    `certificates` are those that lead from its signer to a root and that the token does not carry; `crls` and `ocsps` say whether they were
+    revoked (RFC 5280, 5; RFC 6960, 4.2).
+    """
+
+    token: bytes
+    certificates: tuple[bytes, ...] = ()
+    crls: tuple[bytes, ...] = ()
+    ocsps: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +132,7 @@ class Proof:
     digest: bytes
     inclusion: Inclusion | None = None
     opening: OpeningProof | None = None
-    tokens: tuple[bytes, ...] = ()
+    tokens: tuple[Stamp, ...] = ()
     anchors: tuple[Anchor, ...] = ()
     log: LogProof | None = None
     hints: Hints = field(default_factory=Hints)
@@ -162,6 +180,22 @@ def parse_anchor(text: str) -> Anchor:
     return _read_anchor(load("the anchor", text.encode(errors="surrogatepass")))
 
 
+def format_vouchers(stamp: Stamp) -> str | None:
+    """Return what stands beside a token as canonical JSON, as the metadata store keeps it; None where nothing does."""
+    members = _members_of_stamp(stamp)
+    del members["token"]
+    return rfc8785.dumps(members).decode() if members else None
+
+
+def parse_vouchers(token: bytes, text: str | None) -> Stamp:
+    """Return a token with what `format_vouchers` wrote. Raises InvalidInput for anything else."""
+    if text is None:
+        return Stamp(token)
+    value = load("what vouches for the token", text.encode(errors="surrogatepass"))
+    value.members("", "certificates crls ocsps")
+    return _read_vouchers(token, value)
+
+
 # Writing
 
 
@@ -175,7 +209,7 @@ def _members_of_proof(proof: Proof) -> dict[str, Any]:
         members["opening"] = {"record": proof.opening.record, "path": [node.hex() for node in proof.opening.path]}
         if proof.opening.header is not None:
             members["opening"]["header"] = _0x(proof.opening.header)
-    members["tokens"] = [{"token": base64.b64encode(token).decode()} for token in proof.tokens]
+    members["tokens"] = [_members_of_stamp(stamp) for stamp in proof.tokens]
     members["anchors"] = [_members_of_anchor(anchor) for anchor in proof.anchors]
     if proof.log:
         members["log"] = {
@@ -186,6 +220,11 @@ def _members_of_proof(proof: Proof) -> dict[str, Any]:
         }
     members["hints"] = _members_of_hints(proof.hints)
     return members
+
+
+def _members_of_stamp(stamp: Stamp) -> dict[str, Any]:
+    lists = {"certificates": stamp.certificates, "crls": stamp.crls, "ocsps": stamp.ocsps}
+    return {"token": _base64(stamp.token), **{name: [_base64(der) for der in values] for name, values in lists.items() if values}}
 
 
 def _members_of_anchor(anchor: Anchor) -> dict[str, Any]:
@@ -207,6 +246,10 @@ def _members_of_hints(hints: Hints) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
 def _0x(value: bytes) -> str:
     return "0x" + value.hex()
 
@@ -225,7 +268,7 @@ def _read_proof(value: Reader) -> Proof:
         digest=value["digest"].hex(32),
         inclusion=value.optional("inclusion", _read_inclusion),
         opening=value.optional("opening", _read_opening),
-        tokens=value["tokens"].list(_read_token, MAX_WITNESSES),
+        tokens=value["tokens"].list(_read_stamp, MAX_WITNESSES),
         anchors=value["anchors"].list(_read_anchor, MAX_WITNESSES),
         log=value.optional("log", _read_log),
         hints=_read_hints(value["hints"]),
@@ -254,9 +297,21 @@ def _read_opening(value: Reader) -> OpeningProof:
     )
 
 
-def _read_token(value: Reader) -> bytes:
-    value.members("token")
-    return value["token"].base64(MAX_TOKEN)
+def _read_stamp(value: Reader) -> Stamp:
+    value.members("token", "certificates crls ocsps")
+    return _read_vouchers(value["token"].base64(MAX_TOKEN), value)
+
+
+def _read_vouchers(token: bytes, value: Reader) -> Stamp:
+    def values(name: str, size: int) -> tuple[bytes, ...]:
+        return value.optional(name, lambda found: found.list(lambda each: each.base64(size), MAX_VOUCHERS)) or ()
+
+    return Stamp(
+        token=token,
+        certificates=values("certificates", MAX_CERTIFICATE),
+        crls=values("crls", MAX_CRL),
+        ocsps=values("ocsps", MAX_OCSP),
+    )
 
 
 def _read_anchor(value: Reader) -> Anchor:

@@ -5,7 +5,7 @@ A batch goes through these states, and a crash between any two of them is mended
     open       takes entries                            submit: digests on disk, then the count in the metadata store
     frozen     takes no more                            freeze: one row
     sealed     tree, index, statement, checkpoint, jobs files on disk first, then one transaction; made again, they are the same bytes
-    witnessed  every job done                           a token, or a stored transaction, then an anchor: one transaction each
+    witnessed  every job done                           outbox.py
 
 No step is undone, and recovery has no code of its own: the next command finds what is left and does it.
 """
@@ -17,26 +17,29 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from witnesstree.ledger.chainproof import parse_header
+from witnesstree.ledger.chains import explorer_links
 from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.log import added_nodes, leaf_hash, log_root, prove_inclusion
 from witnesstree.ledger.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.opening import BlockName, Opening, format_opening, opening_digest, parse_opening
-from witnesstree.ledger.proof import Inclusion, LogProof, OpeningProof, Proof, format_anchor, parse_anchor
+from witnesstree.ledger.outbox import Outbox, Pace
+from witnesstree.ledger.proof import Hints, Inclusion, LogProof, OpeningProof, Proof, parse_anchor
 from witnesstree.ledger.statement import Statement, format_statement
 from witnesstree.ledger.store.index import find_in_run, write_run
-from witnesstree.ledger.store.metadata import BatchState, JobKind, OpenBatch, SealedBatch
+from witnesstree.ledger.store.metadata import BatchState, OpenBatch, SealedBatch
 from witnesstree.ledger.tree import NODE, root_from_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator
     from datetime import datetime, timedelta
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from witnesstree.ledger.ports import Authority, Block, Chain
+    from witnesstree.ledger.outbox import Witnesses
+    from witnesstree.ledger.ports import Block
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.home import Home
-    from witnesstree.ledger.store.metadata import Job, Metadata, Transaction
+    from witnesstree.ledger.store.metadata import Metadata, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +88,19 @@ class Ledger:
         key: Ed25519PrivateKey,
         metadata: Metadata,
         files: BatchFiles,
-        authorities: Mapping[str, Authority],
-        chains: Mapping[str, Chain],
+        witnesses: Witnesses,
         clock: Callable[[], datetime],
         limits: Limits,
+        pace: Pace | None = None,
     ) -> None:
         self.home = home
         self.metadata = metadata
         self.files = files
         self._key = key
-        self._authorities = authorities
-        self._chains = chains
+        self._witnesses = witnesses
         self._clock = clock
         self._limits = limits
+        self.outbox = Outbox(home, metadata, witnesses, files.digests_path, clock=clock, pace=pace or Pace(limits.patience))
 
     def _now(self) -> datetime:
         """Return the time in whole seconds, as records and statements write it."""
@@ -165,7 +168,7 @@ class Ledger:
 
     def _recent_block(self) -> Block | None:
         """Return a recent block of the first chain that answers. A chain that is down must not stop a submission: the record then names none."""
-        for chain in self._chains.values():
+        for chain in self._witnesses.chains.values():
             try:
                 return chain.recent_block()
             except (Unreachable, BadAnswer, Conflict):
@@ -174,10 +177,17 @@ class Ledger:
 
     # Closing
 
-    def close(self) -> list[int]:
-        """Seal every batch that has entries, and return their sequence numbers. Where another process seals one, wait for it."""
+    def close(self, *, due_only: bool = False) -> list[int]:
+        """Seal every batch that has entries, or with `due_only` those that are full or old, and return their sequence numbers.
+
+        Where another process seals one, wait for it.
+        """
+        with self.metadata.read() as transaction:
+            if due_only and self._taking(transaction, self._now()) and len(transaction.open_batches()) == 1:
+                return []
         with self.metadata.write() as transaction:
-            if batch := _current(transaction):
+            batch = _current(transaction)
+            if batch and not (due_only and self._taking(transaction, self._now())):
                 transaction.freeze(batch.sequence)
             frozen = [batch for batch in transaction.open_batches() if batch.state is BatchState.FROZEN]
         for batch in frozen:
@@ -195,7 +205,6 @@ class Ledger:
         write_run(self.files.index_path(batch.sequence), self.files.digests_path(batch.sequence), batch.count)
         closed = self._now()
         statement = format_statement(Statement(self.home.origin, batch.sequence, batch.count, root, batch.opened, closed))
-        jobs = [(JobKind.STAMP, name) for name in self._authorities] + [(JobKind.ANCHOR, name) for name in self._chains]
         with self.metadata.write() as transaction:
             index = transaction.batch_count()
             nodes = added_nodes(index, leaf_hash(statement.encode()), transaction.log_node)
@@ -203,7 +212,7 @@ class Ledger:
             log = log_root(index + 1, lambda level, position: added.get((level, position)) or transaction.log_node(level, position))
             checkpoint = sign_checkpoint(Checkpoint(self.home.origin, index + 1, log), self._key)
             sealed = SealedBatch(batch.sequence, batch.count, root, closed, batch.opening, batch.header, index, statement)
-            transaction.seal(sealed, nodes, checkpoint, jobs)
+            transaction.seal(sealed, nodes, checkpoint, self._witnesses.jobs())
 
     def _require_acknowledged(self, batch: OpenBatch) -> None:
         """Raise Damaged unless the file and the record of a batch are those that were acknowledged: what is sealed is stated for ever."""
@@ -212,71 +221,6 @@ class Ledger:
             raise Damaged(f"{path} does not hold the entries that were acknowledged: restore it from a backup; this batch cannot be sealed")
         if fault := opening_fault(batch.opening, batch.header, self.files.digest_at(batch.sequence, 0), batch.opened):
             raise Damaged(f"batch {batch.sequence}: {fault}; restore {self.home.database} from a backup; this batch cannot be sealed")
-
-    # Witnesses
-
-    def work(self, advance: Callable[[Job, str | None], None] | None = None) -> list[Job]:
-        """Try every unfinished job once, and return those still unfinished. `advance` is told each job and its error, if it had one.
-
-        One process at a time does this: the others wait, then find the jobs done.
-
-        Raises Conflict if another process works for longer than the patience that was set.
-        """
-        with self.home.lock("work", self._limits.patience):
-            for job in self.unfinished_jobs():
-                error = self._try(job)
-                if advance:
-                    advance(job, error)
-            return self.unfinished_jobs()
-
-    def unfinished_jobs(self) -> list[Job]:
-        """Return what waits for an authority or a chain."""
-        with self.metadata.read() as transaction:
-            return transaction.unfinished_jobs()
-
-    def _try(self, job: Job) -> str | None:
-        stamps = job.kind is JobKind.STAMP
-        if job.target not in (self._authorities if stamps else self._chains):
-            error = f"no {job.target} is configured any more"
-        else:
-            try:
-                (self._stamp if stamps else self._anchor)(job, self.batch(job.sequence).root)
-            except (Unreachable, BadAnswer, Conflict) as failure:
-                error = str(failure)
-            else:
-                return None
-        with self.metadata.write() as transaction:
-            transaction.note_failure(job, error)
-        return error
-
-    def _stamp(self, job: Job, root: bytes) -> None:
-        # A crash between the answer and the commit costs a second token; the first is forgotten, and nothing refers to it.
-        token = self._authorities[job.target].stamp(root)
-        with self.metadata.write() as transaction:
-            transaction.finish_stamp(job, token)
-
-    def _anchor(self, job: Job, root: bytes) -> None:
-        chain = self._chains[job.target]
-        signed = job.transaction
-        if not chain.is_anchored(root):
-            signed = signed or self._sign(job, chain, root)
-            try:
-                chain.send(signed)
-            except Conflict:
-                signed = self._sign(job, chain, root)
-                chain.send(signed)
-        anchor = chain.collect(root, signed)
-        if anchor is None:
-            raise Unreachable(f"the root of batch {job.sequence} is not in a final block of {job.target} yet")
-        with self.metadata.write() as transaction:
-            transaction.finish_anchor(job, format_anchor(anchor))
-
-    def _sign(self, job: Job, chain: Chain, root: bytes) -> bytes:
-        signed = chain.sign(root)
-        # Stored before it is sent: after a crash the same transaction is sent again, so the root is never paid for twice.
-        with self.metadata.write() as transaction:
-            transaction.store_transaction(job, signed)
-        return signed
 
     # Asking
 
@@ -336,14 +280,15 @@ class Ledger:
         return self.proof_of(digest, entry)
 
     def proof_of(self, digest: bytes, entry: Entry) -> Proof:
-        """Return the proof of one entry as it stands now."""
+        """Return the proof of one entry as it stands now; its hints say where anchors, and the published list of digests, can be looked up."""
         if not entry.is_sealed:
             return Proof(digest)
         with self.metadata.read() as transaction:
             batch = transaction.batch(entry.batch)
             if batch is None:
                 raise Damaged(f"batch {entry.batch} has vanished; run `witnesstree fsck`")
-            tokens = tuple(token for _, token in transaction.tokens(batch.sequence))
+            tokens = tuple(stamp for _, stamp in transaction.tokens(batch.sequence))
+            lists = [f"ipfs://{cid}" for cid in transaction.published(batch.sequence)]
             anchors = tuple(parse_anchor(anchor) for _, anchor in transaction.anchors(batch.sequence))
             checkpoint = transaction.checkpoint(batch.log_index + 1)
             path = prove_inclusion(batch.log_index, batch.log_index + 1, transaction.log_node)
@@ -354,6 +299,7 @@ class Ledger:
             tokens=tokens,
             anchors=anchors,
             log=LogProof(batch.statement, batch.log_index, tuple(path), checkpoint),
+            hints=Hints(links=(*(link for anchor in anchors for link in explorer_links(anchor)), *lists)),
         )
 
     def _path(self, batch: SealedBatch, position: int, digest: bytes) -> tuple[bytes, ...]:

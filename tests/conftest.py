@@ -1,10 +1,12 @@
 """Fixtures for all tests. Sockets are off (pyproject.toml); a test that needs one says so with @pytest.mark.enable_socket."""
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
+from servers.postgresql import PostgreSQL, postgresql
 
 settings.register_profile("default", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=5_000)
@@ -32,8 +34,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the settings or the home of whoever runs it."""
+def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees the settings, the home or the trust store of whoever runs it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))
     for name in list(os.environ):
         if name.startswith("WITNESSTREE_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server for all tests of a process: each takes a schema of its own."""
+    with postgresql() as server:
+        yield server

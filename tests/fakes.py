@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import Enum
@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from psycopg.pq import TransactionStatus
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from trie.hexary import HexaryTrie
 from typing_extensions import override
 
@@ -26,8 +28,9 @@ from witnesstree.anchor.ipfs.cid import RAW, Cid, parse_cid
 from witnesstree.anchor.ipfs.unixfs import CHUNK, store_chunks, walk
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
 from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable, WitnesstreeError
-from witnesstree.ledger.ports import Authority, Block, Chain, FileStore
-from witnesstree.ledger.proof import Anchor, StateProof
+from witnesstree.ledger.outbox import Pace, Witnesses
+from witnesstree.ledger.ports import Authority, Block, Chain, FileStore, SignedTransaction, Standing
+from witnesstree.ledger.proof import Anchor, Stamp, StateProof
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home, open_home
@@ -96,12 +99,12 @@ class FakeAuthority(Authority):
         return self._name
 
     @override
-    def stamp(self, root: bytes) -> bytes:
+    def stamp(self, root: bytes) -> Stamp:
         if len(root) != 32:
             raise InvalidInput("a root has 32 bytes")
         with self.switches.effect("stamp"):
             self.stamped.append(root)
-            return self._token(root, len(self.stamped))
+            return Stamp(self._token(root, len(self.stamped)))
 
     def _token(self, root: bytes, serial: int) -> bytes:
         issued = asn1_x509.Certificate.load(self._certificate.public_bytes(serialization.Encoding.DER))
@@ -167,7 +170,7 @@ def _certificate(
 
 
 class FakeChain(Chain):
-    """A chain in memory with one account. Its headers and state proofs are real; its transactions are RLP lists of a nonce and a root.
+    """A chain in memory with one account. Its headers and state proofs are real; its transactions are RLP lists of a nonce, an offer and roots.
 
     A block is final once `confirmations` blocks stand on it: `mine` makes an empty one. `anchored` counts the transactions that were carried
     out for each root, those of strangers left out.
@@ -183,6 +186,12 @@ class FakeChain(Chain):
         self._blocks: list[bytes] = []
         self._records: dict[bytes, tuple[int, int, bytes]] = {}
         self._transactions: dict[bytes, int] = {}
+        self._spent: dict[int, int] = {}
+        self.pool: list[SignedTransaction] = []
+        self.is_stuck = False
+        """Whether transactions are taken and not put into blocks."""
+        self.is_dear = False
+        """Whether the market asks for more than what was offered."""
         self.mine()
 
     @property
@@ -211,39 +220,72 @@ class FakeChain(Chain):
         return Block(CHAIN_ID, number, keccak256(self._blocks[number]), self._blocks[number])
 
     @override
-    def sign(self, root: bytes) -> bytes:
-        with self.switches.effect("sign"):
-            return bytes(rlp.encode([self.nonce, root]))
+    def standing(self, root: bytes, transaction: SignedTransaction | None) -> Standing:
+        with self.switches.effect("standing"):
+            record, final = self._records.get(root), self._final()
+            if record:
+                return Standing.FINAL if record[0] <= final else Standing.UNSETTLED
+            if transaction is None or transaction.nonce >= self.nonce:
+                return Standing.ABSENT
+            return Standing.LOST if self._spent[transaction.nonce] <= final else Standing.UNSETTLED
 
     @override
-    def send(self, transaction: bytes) -> None:
+    def sign(self, roots: Sequence[bytes], replaced: SignedTransaction | None = None) -> SignedTransaction | None:
+        with self.switches.effect("sign"):
+            if replaced and not self.is_dear:
+                return None
+            nonce, offer = (replaced.nonce, 1 + int(rlp.decode(replaced.raw)[1].hex() or "0", 16)) if replaced else (self.nonce, 0)
+            raw = bytes(rlp.encode([nonce, offer, list(roots)]))
+            return SignedTransaction(raw, keccak256(raw), SUBMITTER, nonce)
+
+    @override
+    def send(self, transaction: SignedTransaction) -> None:
         try:
-            nonce, root = rlp.decode(transaction, rlp.sedes.List([rlp.sedes.big_endian_int, rlp.sedes.Binary.fixed_length(32)]))
+            sedes = rlp.sedes.List([rlp.sedes.big_endian_int, rlp.sedes.big_endian_int, rlp.sedes.CountableList(rlp.sedes.Binary.fixed_length(32))])
+            nonce, _, roots = rlp.decode(transaction.raw, sedes)
         except rlp.exceptions.RLPException as error:
             raise InvalidInput("this is no transaction") from error
         with self.switches.effect("send"):
-            if keccak256(transaction) in self._transactions:
+            if transaction.hash in self._transactions:
                 return
             if nonce != self.nonce:
                 raise Conflict(f"the transaction has nonce {nonce}, the account is at {self.nonce}")
-            self.nonce += 1
-            self._transactions[keccak256(transaction)] = len(self._blocks)
+            self.pool.append(transaction)
+            if not self.is_stuck:
+                self._carry_out(transaction, roots)
+
+    def _carry_out(self, transaction: SignedTransaction, roots: Sequence[bytes]) -> None:
+        self._spent[self.nonce] = len(self._blocks)
+        self.nonce += 1
+        self._transactions[transaction.hash] = len(self._blocks)
+        for root in roots:
             self.anchored[root] = self.anchored.get(root, 0) + 1
             self._record(root, SUBMITTER)
-            self.mine()
+        self.mine()
 
     def spend_nonce(self) -> None:
         """Let another transaction of our account be carried out: what was signed and not sent can never be."""
+        self._spent[self.nonce] = len(self._blocks)
         self.nonce += 1
         self.mine()
 
-    @override
-    def is_anchored(self, root: bytes) -> bool:
-        with self.switches.effect("is_anchored"):
-            return root in self._records
+    def carry_out_newest(self) -> None:
+        """Make a block of the newest transaction that was sent while the chain was stuck."""
+        transaction = self.pool[-1]
+        self._carry_out(transaction, rlp.decode(transaction.raw)[2])
+
+    def reorganise(self, depth: int) -> None:
+        """Take the newest `depth` blocks back, with all that they did."""
+        length = len(self._blocks) - depth
+        del self._blocks[length:]
+        self._records = {root: record for root, record in self._records.items() if record[0] < length}
+        self.anchored = {root: 1 for root, record in self._records.items() if record[2] == SUBMITTER}
+        self._transactions = {hash_: block for hash_, block in self._transactions.items() if block < length}
+        self._spent = {nonce: block for nonce, block in self._spent.items() if block < length}
+        self.nonce = len(self._spent)
 
     @override
-    def collect(self, root: bytes, transaction: bytes | None) -> Anchor | None:
+    def collect(self, root: bytes, transactions: Sequence[SignedTransaction]) -> Anchor | None:
         with self.switches.effect("collect"):
             number = self._final()
             record = self._records.get(root)
@@ -251,11 +293,11 @@ class FakeChain(Chain):
                 return None
             _, accounts, storage = self._state(number)
             header = self._blocks[number]
-            is_ours = transaction is not None and self._transactions.get(keccak256(transaction)) == record[0]
+            ours = [each.hash for each in transactions if self._transactions.get(each.hash) == record[0]]
             return Anchor(
                 chain_id=CHAIN_ID,
                 contract=CONTRACT_ADDRESS,
-                transaction=keccak256(transaction) if transaction is not None and is_ours else None,
+                transaction=ours[0] if ours else None,
                 block_number=number,
                 block_hash=keccak256(header),
                 state=StateProof(header, _nodes(accounts, keccak256(CONTRACT_ADDRESS)), _nodes(storage, keccak256(record_slot(root)))),
@@ -332,26 +374,33 @@ class FakeFileStore(FileStore):
 class FakeWorld:
     """A home with a real store, and fakes for all else. What is outside (`authority`, `chain`) outlives each `open`."""
 
+    @staticmethod
+    def new_database() -> str | None:
+        """Return the URL of an empty schema for the metadata; None for SQLite. Tests on PostgreSQL replace this."""
+        return None
+
     def __init__(self, folder: Path, clock: Callable[[], datetime], limits: Limits | None = None) -> None:
         self.clock = clock
+        self.database = self.new_database()
         self.limits = limits or Limits(entries=1000, age=timedelta(hours=1), patience=5)
+        self.pace = Pace(patience=5)
         self.authority = FakeAuthority("fake-authority", clock)
         self.chain = FakeChain("fake-chain", clock)
-        self.home: Home = create_home(folder, ORIGIN, lambda _home: None)
+        self.home: Home = create_home(folder, ORIGIN, lambda _home: None, self.database)
 
     @contextmanager
     def open(self, limits: Limits | None = None, **others: Any) -> Iterator[Ledger]:
         """Open the ledger as a new process would."""
         home = open_home(self.home.folder)
-        metadata = Metadata.open(home.database, (limits or self.limits).patience)
+        metadata = Metadata.open(self.database or home.database, (limits or self.limits).patience)
         parts: dict[str, Any] = {
             "key": home.private_key(),
             "metadata": metadata,
             "files": BatchFiles(home.batches),
-            "authorities": {self.authority.name: self.authority},
-            "chains": {self.chain.name: self.chain},
+            "witnesses": Witnesses({self.authority.name: self.authority}, {self.chain.name: self.chain}, {}),
             "clock": self.clock,
             "limits": limits or self.limits,
+            "pace": self.pace,
         }
         try:
             yield Ledger(home, **{**parts, **others})
@@ -381,7 +430,8 @@ PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a key for tests").di
 class Steps:
     """Counts the durable steps of a process, and calls `stop` before or after the step numbered `at` (from 0).
 
-    A step is a call of os.fsync, os.pwrite, os.ftruncate, os.truncate, os.replace or os.rename, or a commit of any SQLite connection.
+    A step is a call of os.fsync, os.pwrite, os.ftruncate, os.truncate, os.replace or os.rename, or a commit of any SQLite connection,
+    or one by SQLAlchemy that changed something in PostgreSQL.
     """
 
     def __init__(self, stop: Callable[[], None], at: int | None = None, when: When = When.BEFORE) -> None:
@@ -406,7 +456,18 @@ class Steps:
                 patch.setattr(os, name, self._counting(name, getattr(os, name)))
             patch.setattr(sqlite3, "connect", self._connecting(sqlite3.connect))
             patch.setattr(sqlite3.dbapi2, "connect", sqlite3.connect)
+            patch.setattr(PGDialect_psycopg, "do_commit", self._committing(PGDialect_psycopg.do_commit))
             yield self
+
+    def _committing(self, commit: Callable[..., None]) -> Callable[..., None]:
+        def committed(dialect: Any, connection: Any) -> None:
+            is_idle = connection.info.transaction_status == TransactionStatus.IDLE
+            if is_idle or connection.execute("SELECT pg_current_xact_id_if_assigned()").fetchone() == (None,):
+                commit(dialect, connection)
+            else:
+                self._take("commit", lambda: commit(dialect, connection))
+
+        return committed
 
     def _counting(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **options: self._take(name, lambda: call(*args, **options))

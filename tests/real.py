@@ -2,9 +2,15 @@
 
 import os
 import shutil
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "witnesstree" / "bin"
+"""Where `make servers` puts what it builds."""
+BUNDLED = (CACHE, *sorted((ROOT / "hardhat-config/node_modules/@foundry-rs").glob("*/bin")), *sorted(Path("/usr/lib/postgresql").glob("*/bin")))
 
 
 def unavailable(reason: str) -> NoReturn:
@@ -16,7 +22,7 @@ def unavailable(reason: str) -> NoReturn:
 
 def require_real(program: str) -> str:
     """Return the path of an outside program."""
-    path = shutil.which(program)
+    path = shutil.which(program) or next((found for folder in BUNDLED if (found := shutil.which(program, path=str(folder)))), None)
     if path is None:
         unavailable(f"{program} is not installed on this machine")
     return path

@@ -24,12 +24,12 @@ from witnesstree.ledger.chainproof import (
 )
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
-from witnesstree.ledger.ports import Block, Chain
+from witnesstree.ledger.ports import Block, Chain, SignedTransaction, Standing
 from witnesstree.ledger.proof import Anchor, StateProof
 from witnesstree.ledger.store.disk import sync_folder, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -44,6 +44,8 @@ MAX_FEE = 100 * 10**9
 """Wei for one gas, at most. The first block asks for 10**9, and blocks that are nearly empty make it fall."""
 ANCHOR_GAS = 100_000
 """Gas for one root, at most: it takes about 46,000."""
+FURTHER_GAS = 30_000
+"""Gas for each further root in the same transaction, at most: it takes about 25,000."""
 DEPLOY_GAS = 1_000_000
 """Gas for the contract, at most: it takes about 400,000."""
 
@@ -112,32 +114,36 @@ class LocalChain(Chain):
         return Block(LOCAL_CHAIN_ID, _parsed(header).number, block_hash, header)
 
     @override
-    def sign(self, root: bytes) -> bytes:
-        """Return a signed EIP-1559 transaction that anchors `root`. It is the same one until something is sent.
+    def standing(self, root: bytes, transaction: SignedTransaction | None) -> Standing:
+        """Return FINAL as soon as a block has the root, for no block of this chain is ever taken back."""
+        header = _newest_header(self._file)
+        if _storage(self._file, header).get(keccak256(record_slot(root))):
+            return Standing.FINAL
+        is_spent = transaction is not None and _nonce(self._file, header, transaction.sender) > transaction.nonce
+        return Standing.LOST if is_spent else Standing.ABSENT
 
-        So two roots that are signed before either is sent have the same nonce, and the second must be signed again.
-        """
+    @override
+    def sign(self, roots: Sequence[bytes], replaced: SignedTransaction | None = None) -> SignedTransaction | None:
+        """Return a signed EIP-1559 transaction that anchors `roots`. None in place of another: sending makes a block, so none ever waits."""
+        if replaced:
+            return None
         from witnesstree.anchor.evm.contract import EvidenceAnchor
 
-        calldata = EvidenceAnchor(self._miner().web3).anchor_calldata(root)
-        return _signed(self._file, _read_key(self._folder), CONTRACT_ADDRESS, calldata, ANCHOR_GAS)
+        contract = EvidenceAnchor(self._miner().web3)
+        calldata = contract.anchor_calldata(roots[0]) if len(roots) == 1 else contract.anchor_all_calldata(roots)
+        return _signed(self._file, _read_key(self._folder), CONTRACT_ADDRESS, calldata, ANCHOR_GAS + FURTHER_GAS * (len(roots) - 1))
 
     @override
-    def send(self, transaction: bytes) -> None:
-        """Make a block with this signed transaction, unless one has it already. On return the block is durable.
+    def send(self, transaction: SignedTransaction) -> None:
+        """Make a block with this transaction, unless one has it already. On return the block is durable.
 
-        Raises InvalidInput if this is no transaction that the chain takes, Conflict if it was signed before another one was sent: sign the
-        root again.
+        Raises InvalidInput if this is no transaction that the chain takes, Conflict if another one has taken its nonce.
         """
         if _block_of(self._file, transaction) is None:
-            self._miner().mine(transaction)
+            self._miner().mine(transaction.raw)
 
     @override
-    def is_anchored(self, root: bytes) -> bool:
-        return bool(_storage(self._file, _newest_header(self._file)).get(keccak256(record_slot(root))))
-
-    @override
-    def collect(self, root: bytes, transaction: bytes | None) -> Anchor | None:
+    def collect(self, root: bytes, transactions: Sequence[SignedTransaction]) -> Anchor | None:
         """Return the anchor with its proof at the newest block, which has been checked as a verifier checks it."""
         block = self.recent_block()
         header = _parsed(block.header)
@@ -156,11 +162,11 @@ class LocalChain(Chain):
             raise Damaged(f"{FILE} does not prove what it says: {error}") from error
         if slot.code_hash != CONTRACT_CODE_HASH:
             raise Damaged(f"{FILE} holds another contract at our address")
-        is_ours = transaction is not None and _block_of(self._file, transaction) == slot.record.block_number
+        ours = [each.hash for each in transactions if _block_of(self._file, each) == slot.record.block_number]
         return Anchor(
             chain_id=LOCAL_CHAIN_ID,
             contract=CONTRACT_ADDRESS,
-            transaction=keccak256(transaction) if transaction is not None and is_ours else None,
+            transaction=ours[0] if ours else None,
             block_number=block.number,
             block_hash=block.hash,
             state=state,
@@ -190,7 +196,7 @@ def _found(file: ChainFile, key: bytes, now: datetime) -> None:
     make_genesis(file, _address(key), int(now.timestamp()) - 2)
     contract = artefact()
     deployment = _signed(file, key, contract.deployer, contract.salt + contract.init_code, DEPLOY_GAS)
-    Miner(file, _address(key), lambda: now - timedelta(seconds=1)).mine(deployment)
+    Miner(file, _address(key), lambda: now - timedelta(seconds=1)).mine(deployment.raw)
     state = _trie(file, _newest_header(file).state_root)
     account = state.get(keccak256(CONTRACT_ADDRESS))
     if not account or rlp.decode(account)[3] != CONTRACT_CODE_HASH:
@@ -207,13 +213,15 @@ def _make_key(folder: Path) -> None:
 # Signing
 
 
-def _signed(file: ChainFile, key: bytes, to: bytes, calldata: bytes, gas: int) -> bytes:
+def _signed(file: ChainFile, key: bytes, to: bytes, calldata: bytes, gas: int) -> SignedTransaction:
     from eth_account import Account
 
+    sender = _address(key)
+    nonce = _nonce(file, _newest_header(file), sender)
     transaction = {
         "type": 2,
         "chainId": LOCAL_CHAIN_ID,
-        "nonce": int.from_bytes(_account(file, _newest_header(file), _address(key))[0]),
+        "nonce": nonce,
         "to": to,
         "value": 0,
         "data": calldata,
@@ -221,7 +229,8 @@ def _signed(file: ChainFile, key: bytes, to: bytes, calldata: bytes, gas: int) -
         "maxFeePerGas": MAX_FEE,
         "maxPriorityFeePerGas": 0,
     }
-    return bytes(Account.sign_transaction(transaction, key).raw_transaction)
+    raw = bytes(Account.sign_transaction(transaction, key).raw_transaction)
+    return SignedTransaction(raw, keccak256(raw), sender, nonce)
 
 
 def _read_key(folder: Path) -> bytes:
@@ -260,15 +269,19 @@ def _account(file: ChainFile, header: Header, address: bytes) -> list[bytes]:
     return fields
 
 
+def _nonce(file: ChainFile, header: Header, address: bytes) -> int:
+    return int.from_bytes(_account(file, header, address)[0])
+
+
 def _storage(file: ChainFile, header: Header) -> HexaryTrie:
     return _trie(file, _account(file, header, CONTRACT_ADDRESS)[2])
 
 
-def _block_of(file: ChainFile, transaction: bytes) -> int | None:
+def _block_of(file: ChainFile, transaction: SignedTransaction) -> int | None:
     """Return the number of the block that has this transaction, or None."""
     import rlp
 
-    place = file.get(f"transaction-hash-to-block:{keccak256(transaction)!r}".encode())
+    place = file.get(f"transaction-hash-to-block:{transaction.hash!r}".encode())
     if place is None:
         return None
     try:

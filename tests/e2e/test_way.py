@@ -13,7 +13,7 @@ from commandline import Ran, Sealed, call, run
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.errors import Unreachable
 from witnesstree.ledger.manifest import parse_manifest
-from witnesstree.ledger.proof import Hints, format_proof, parse_proof
+from witnesstree.ledger.proof import Hints, Stamp, format_proof, parse_proof
 
 PROOF = ".proof.json"
 
@@ -325,7 +325,7 @@ def test_what_cannot_be_stamped_waits_and_says_so(home: Path, tmp_path: Path, mo
         assert waiting.code == 8
         assert waiting.error() == (
             "Error: 1 stamp or anchor job could not be done (the authority does not answer): nothing is lost; "
-            "run `witnesstree seal` later to finish, then `witnesstree proof`"
+            "run `witnesstree worker`, or `witnesstree seal` later, to finish, then `witnesstree proof`"
         )
         assert call("seal", "--home", home).code == 8
         assert parse_proof(proof_of(file).read_bytes()).missing == ("token",)
@@ -334,8 +334,8 @@ def test_what_cannot_be_stamped_waits_and_says_so(home: Path, tmp_path: Path, mo
         assert call("verify", file, "--home", home, "--require", "anchor").code == 0
         lines = call("status", "--home", home).text.splitlines()
         assert lines[-2].startswith("Batch 0 waits for its stamp by local since ")
-        assert lines[-2].endswith("; 2 attempts, the last: the authority does not answer")
-        assert lines[-1] == "Run `witnesstree seal` to finish what waits."
+        assert lines[-2].endswith("; 2 failed attempts, the last: the authority does not answer")
+        assert lines[-1] == "Run `witnesstree worker`, or `witnesstree seal`, to go on with what waits."
         assert [job["kind"] for job in call("status", "--home", home, "--json").json["waiting"]] == ["stamp"]
     assert call("seal", "--home", home, "--json").json == []
     assert call("seal", file, "--home", home).code == 0
@@ -356,7 +356,7 @@ def test_show_says_what_is_there_and_what_is_not(sealed: Sealed) -> None:
     held = shown(hints=Hints("照片.jpg", None, "bafkrei")).text
     assert "It says the file was named '照片.jpg' (this is not proven)." in held
     assert "It says IPFS holds it as bafkrei (this is not proven)." in held
-    assert "A timestamp token that cannot be read: " in shown(tokens=(b"junk",)).text
+    assert "A timestamp token that cannot be read: " in shown(tokens=(Stamp(b"junk"),)).text
     assert "error" in call("show", sealed.proof, "--json").json["tokens"][0]
     assert shown(tokens=(token, token)).text.count("A timestamp token of ") == 2
     public = shown(anchors=(replace(anchor, chain_id=1), replace(anchor, transaction=None)))

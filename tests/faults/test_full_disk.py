@@ -19,6 +19,7 @@ from witnesstree.ledger.errors import NotFound, StorageFailure
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.home import create_home
+from witnesstree.ledger.trust import Trust
 
 LARGE = Limits(entries=10**6, age=timedelta(hours=1), patience=5)
 KEPT, MORE = digests("kept", 3), digests("more", 40_000)
@@ -60,10 +61,10 @@ def refused(act: Callable[[], object]) -> str:
 
 def require_kept(world: FakeWorld, ledger: Ledger) -> None:
     ledger.close()
-    assert ledger.work() == []
+    assert ledger.outbox.work() == []
     for digest in KEPT:
         assert ledger.proof(digest).missing == ()
-    assert list(check_ledger(ledger, [world.authority.root])) == []
+    assert list(check_ledger(ledger, Trust((world.authority.root,)))) == []
 
 
 def test_entries_that_have_no_room_are_refused(small_disk: Path, clock: Clock) -> None:
@@ -87,7 +88,7 @@ def test_whatever_has_no_room_is_done_later(small_disk: Path, clock: Clock, room
             try:
                 ledger.submit(digests("late", 1)[0])
                 ledger.close()
-                ledger.work()
+                ledger.outbox.work()
             except StorageFailure as error:
                 said = str(error)
         if said or room == 0:

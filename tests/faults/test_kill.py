@@ -24,6 +24,7 @@ from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.errors import NotFound
 from witnesstree.ledger.fsck import check_ledger
+from witnesstree.ledger.ports import Standing
 from witnesstree.ledger.proof import format_proof
 from witnesstree.ledger.store.disk import write_file
 from witnesstree.ledger.store.home import create_home, open_home
@@ -87,7 +88,7 @@ def seal(home: Path, proofs: Path, tell: Callable[[Any], object]) -> None:
                 assert [span.count for span in receipt.spans] == [len(new)]
                 tell([digest.hex() for digest in new])
         ledger.close()
-        assert ledger.work() == []
+        assert ledger.outbox.work() == []
         for digest in (digest for submission in SUBMISSIONS for digest in submission):
             write_file(proofs / f"{digest.hex()}.json", format_proof(ledger.proof(digest)))
 
@@ -104,7 +105,7 @@ def examine(home: Path, proofs: Path, tell: Callable[[Any], object]) -> None:
         for path in sorted(proofs.glob("*.json")):
             digest = bytes.fromhex(path.stem)
             verdicts[path.stem] = verify(digest, path.read_bytes(), home_trust(opened, ledger.proof(digest)) or Trust(), NOW).verdict.value
-        problems = [*check_ledger(ledger, [trusted_root(opened.authority)]), *check_embedded(ledger)]
+        problems = [*check_ledger(ledger, Trust((trusted_root(opened.authority),))), *check_embedded(ledger)]
         entries = {digest.hex(): len(list(ledger.entries(digest))) for submission in SUBMISSIONS for digest in submission}
     chain = LocalChain.open(opened.chain, clock)
     with ChainFile.open(opened.chain) as file:
@@ -119,7 +120,7 @@ def examine(home: Path, proofs: Path, tell: Callable[[Any], object]) -> None:
             "problems": [str(problem) for problem in problems],
             "blocks": chain.recent_block().number + 1,
             "nonce": int.from_bytes(nonce),
-            "are_anchored": all(chain.is_anchored(batch.root) for batch in batches),
+            "are_anchored": all(chain.standing(batch.root, None) is Standing.FINAL for batch in batches),
         }
     )
     chain.close()
@@ -209,6 +210,6 @@ def _init_again(home: Path, tell: Callable[[Any], object]) -> None:
     with open_ledger(home) as ledger:
         ledger.submit(EVERYTHING_PACKED)
         ledger.close()
-        assert ledger.work() == []
-        assert list(check_ledger(ledger, [trusted_root(ledger.home.authority)])) == []
+        assert ledger.outbox.work() == []
+        assert list(check_ledger(ledger, Trust((trusted_root(ledger.home.authority),)))) == []
     tell([was_there, sorted(path.name for path in home.parent.iterdir() if path.name.endswith(".half-made"))])

@@ -14,11 +14,13 @@ from fakes import FakeAuthority, FakeChain, digests
 
 from witnesstree.ledger.errors import NotFound
 from witnesstree.ledger.fsck import check_ledger
+from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.trust import Trust
 
 FORKS = multiprocessing.get_context("fork")
 WRITERS, EACH, SIZE = 4, 50, 3
@@ -37,8 +39,9 @@ def opened(home: Home, *, with_witnesses: bool = False) -> Iterator[Ledger]:
             key=home.private_key(),
             metadata=metadata,
             files=BatchFiles(home.batches),
-            authorities={"tsa": FakeAuthority("tsa", clock)} if with_witnesses else {},
-            chains={"chain": FakeChain("chain", clock)} if with_witnesses else {},
+            witnesses=Witnesses(
+                {"tsa": FakeAuthority("tsa", clock)} if with_witnesses else {}, {"chain": FakeChain("chain", clock)} if with_witnesses else {}, {}
+            ),
             clock=clock,
             limits=LIMITS,
         )
@@ -70,7 +73,7 @@ def read(home: Home, enough: Event, told: "Queue[int]") -> None:
                 if found := proof.inclusion:
                     assert root_from_path(digest, found.position, found.size, found.path) == found.root
                     seen += 1
-            assert [str(problem) for problem in check_ledger(ledger, [])] == []
+            assert [str(problem) for problem in check_ledger(ledger, Trust())] == []
     told.put(seen)
 
 
@@ -110,7 +113,7 @@ def test_several_submit_and_close_while_one_reads(home: Home) -> None:
             assert transaction.open_batches() == []
         assert [batch.sequence for batch in batches] == list(range(len(batches)))
         assert max(batch.count for batch in batches) <= LIMITS.entries + 1
-        assert list(check_ledger(ledger, [])) == []
+        assert list(check_ledger(ledger, Trust())) == []
 
 
 def work(home: Home, told: "Queue[int]") -> None:
@@ -121,7 +124,7 @@ def work(home: Home, told: "Queue[int]") -> None:
             nonlocal done
             done += error is None
 
-        assert ledger.work(count) == []
+        assert ledger.outbox.work(count) == []
         told.put(done)
 
 
@@ -129,7 +132,7 @@ def test_several_work_and_each_job_is_done_once(home: Home) -> None:
     with opened(home, with_witnesses=True) as ledger:
         ledger.submit(b"".join(digests("work", 200)))
         ledger.close()
-        jobs = len(ledger.unfinished_jobs())
+        jobs = len(ledger.outbox.unfinished())
     told: Queue[int] = FORKS.Queue()
     workers = [FORKS.Process(target=work, args=(home, told)) for _ in range(3)]
     for worker in workers:

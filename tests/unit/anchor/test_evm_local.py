@@ -17,6 +17,7 @@ import rlp
 from eth.db.schema import SchemaV1
 from eth_account import Account
 from eth_typing import BlockNumber, Hash32
+from eth_utils.address import to_checksum_address
 from web3 import EthereumTesterProvider, Web3
 
 from witnesstree.anchor.evm import blocks, local, mining
@@ -26,6 +27,7 @@ from witnesstree.anchor.evm.local import KEY_FILE, LocalChain
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.ports import SignedTransaction, Standing
 from witnesstree.ledger.proof import Anchor
 
 START = datetime(2026, 11, 23, 3, 48, 55, tzinfo=UTC)
@@ -60,7 +62,7 @@ def chain(folder: Path, clock: Clock) -> Iterator[LocalChain]:
 
 
 def anchor(chain: LocalChain, root: bytes) -> bytes:
-    transaction = chain.sign(root)
+    transaction = chain.sign([root])
     chain.send(transaction)
     return transaction
 
@@ -111,29 +113,29 @@ def test_the_keys_of_the_file_are_those_of_py_evm(chain: LocalChain, folder: Pat
     assert SchemaV1.make_canonical_head_hash_lookup_key() == HEAD
     with ChainFile.open(folder) as file:
         assert file.get(SchemaV1.make_block_number_to_hash_lookup_key(BlockNumber(2))) == b"\xa0" + file.head()
-        assert file.get(SchemaV1.make_transaction_hash_to_block_lookup_key(Hash32(keccak256(transaction)))) == rlp.encode([b"\2", b""])
+        assert file.get(SchemaV1.make_transaction_hash_to_block_lookup_key(Hash32(transaction.hash))) == rlp.encode([b"\2", b""])
 
 
 # Anchoring
 
 
 def test_a_root_is_signed_sent_and_collected(chain: LocalChain) -> None:
-    assert not chain.is_anchored(ROOT)
-    assert chain.collect(ROOT, None) is None
-    transaction = chain.sign(ROOT)
-    assert not chain.is_anchored(ROOT)
+    assert chain.standing(ROOT, None) is Standing.ABSENT
+    assert chain.collect(ROOT, []) is None
+    transaction = chain.sign([ROOT])
+    assert chain.standing(ROOT, None) is Standing.ABSENT
     chain.send(transaction)
-    assert chain.is_anchored(ROOT)
-    assert not chain.is_anchored(OTHER)
-    anchored = chain.collect(ROOT, transaction)
+    assert chain.standing(ROOT, None) is Standing.FINAL
+    assert chain.standing(OTHER, None) is Standing.ABSENT
+    anchored = chain.collect(ROOT, [transaction])
     assert require_honest(anchored, ROOT) == 2
     assert anchored
-    assert (anchored.chain_id, anchored.contract, anchored.transaction) == (LOCAL_CHAIN_ID, CONTRACT_ADDRESS, keccak256(transaction))
+    assert (anchored.chain_id, anchored.contract, anchored.transaction) == (LOCAL_CHAIN_ID, CONTRACT_ADDRESS, transaction.hash)
 
 
 def test_the_proof_and_the_contract_say_the_same(chain: LocalChain) -> None:
     anchor(chain, ROOT)
-    anchored = chain.collect(ROOT, None)
+    anchored = chain.collect(ROOT, [])
     assert anchored
     assert anchored.state
     slot = prove_slot(parse_header(anchored.state.header), anchored.contract, ROOT, anchored.state.account, anchored.state.storage)
@@ -147,22 +149,24 @@ def test_every_root_of_many_can_be_proven_at_the_newest_block(chain: LocalChain)
         anchor(chain, root)
     newest = chain.recent_block()
     for number, root in enumerate(roots, start=2):
-        anchored = chain.collect(root, None)
+        anchored = chain.collect(root, [])
         assert require_honest(anchored, root) == number
         assert anchored
         assert anchored.block_hash == newest.hash
 
 
 def test_the_signed_transaction_is_eip_1559_and_stays_the_same_until_something_is_sent(chain: LocalChain, folder: Path) -> None:
-    transaction = chain.sign(ROOT)
-    assert chain.sign(ROOT) == transaction
-    assert transaction[0] == 2
+    transaction = chain.sign([ROOT])
+    assert chain.sign([ROOT]) == transaction
+    assert transaction.raw[0] == 2
+    assert transaction.hash == keccak256(transaction.raw)
     account = Account.from_key((folder / KEY_FILE).read_text())
-    assert Account.recover_transaction(transaction) == account.address
-    fields = rlp.decode(transaction[1:])
+    assert Account.recover_transaction(transaction.raw) == account.address == to_checksum_address(transaction.sender)
+    fields = rlp.decode(transaction.raw[1:])
+    assert transaction.nonce == int.from_bytes(fields[1])
     assert int.from_bytes(fields[0]) == LOCAL_CHAIN_ID
     chain.send(transaction)
-    assert int.from_bytes(rlp.decode(chain.sign(OTHER)[1:])[1]) == int.from_bytes(fields[1]) + 1
+    assert int.from_bytes(rlp.decode(chain.sign([OTHER]).raw[1:])[1]) == int.from_bytes(fields[1]) + 1
 
 
 def test_sending_twice_is_sending_once(chain: LocalChain, folder: Path, clock: Clock) -> None:
@@ -177,23 +181,24 @@ def test_sending_twice_is_sending_once(chain: LocalChain, folder: Path, clock: C
 
 
 def test_a_transaction_signed_before_another_was_sent_must_be_signed_again(chain: LocalChain) -> None:
-    first, second = chain.sign(ROOT), chain.sign(OTHER)
+    first, second = chain.sign([ROOT]), chain.sign([OTHER])
     chain.send(first)
     with pytest.raises(Conflict, match="sign it again"):
         chain.send(second)
-    assert not chain.is_anchored(OTHER)
+    assert chain.standing(OTHER, second) is Standing.LOST
+    assert chain.standing(OTHER, None) is Standing.ABSENT
     anchor(chain, OTHER)
-    assert chain.is_anchored(OTHER)
+    assert chain.standing(OTHER, None) is Standing.FINAL
 
 
 def test_a_root_that_another_transaction_anchored_has_no_transaction_of_ours(chain: LocalChain) -> None:
     anchor(chain, ROOT)
     late = anchor(chain, ROOT)
-    anchored = chain.collect(ROOT, late)
+    anchored = chain.collect(ROOT, [late])
     assert require_honest(anchored, ROOT) == 2
     assert anchored
     assert anchored.transaction is None
-    never_sent = chain.collect(ROOT, chain.sign(ROOT))
+    never_sent = chain.collect(ROOT, [chain.sign([ROOT])])
     assert never_sent
     assert never_sent.transaction is None
 
@@ -218,10 +223,12 @@ def test_what_is_no_transaction_for_this_chain_is_refused(
 ) -> None:
     content = (folder / FILE).read_bytes()
     with pytest.raises(InvalidInput, match="transaction"):
-        chain.send(transaction(chain.sign(ROOT), bytes.fromhex((folder / KEY_FILE).read_text())))
+        signed = chain.sign([ROOT])
+        raw = transaction(signed.raw, bytes.fromhex((folder / KEY_FILE).read_text()))
+        chain.send(SignedTransaction(raw, keccak256(raw), signed.sender, signed.nonce))
     assert (folder / FILE).read_bytes() == content
     anchor(chain, ROOT)
-    assert chain.is_anchored(ROOT)
+    assert chain.standing(ROOT, None) is Standing.FINAL
 
 
 def sign_with(key: bytes, **fields: int) -> bytes:
@@ -261,28 +268,28 @@ def test_times_rise_though_the_clock_goes_back(chain: LocalChain, clock: Clock) 
 
 def test_the_chain_goes_on_where_it_was(chain: LocalChain, folder: Path, clock: Clock) -> None:
     transaction = anchor(chain, ROOT)
-    before, block = chain.collect(ROOT, transaction), chain.recent_block()
+    before, block = chain.collect(ROOT, [transaction]), chain.recent_block()
     chain.close()
     again = LocalChain.open(folder, clock)
-    assert again.collect(ROOT, transaction) == before
+    assert again.collect(ROOT, [transaction]) == before
     anchor(again, OTHER)
     header = rlp.decode(again.recent_block().header)
     assert header[0] == block.hash
-    assert require_honest(again.collect(ROOT, transaction), ROOT) == 2
+    assert require_honest(again.collect(ROOT, [transaction]), ROOT) == 2
     again.close()
 
 
 def test_a_reader_beside_the_writer_sees_each_block(chain: LocalChain, folder: Path, clock: Clock) -> None:
     reader = LocalChain.open(folder, clock)
     for root in (ROOT, OTHER):
-        assert not reader.is_anchored(root)
+        assert reader.standing(root, None) is Standing.ABSENT
         anchor(chain, root)
-        assert reader.is_anchored(root)
+        assert reader.standing(root, None) is Standing.FINAL
         assert reader.recent_block() == chain.recent_block()
     # It wrote nothing so far, but it may: its miner is as new as the file.
     third = sha256(b"third").digest()
     anchor(reader, third)
-    assert chain.is_anchored(third)
+    assert chain.standing(third, None) is Standing.FINAL
     reader.close()
 
 
@@ -378,14 +385,14 @@ def send_and_die_at(folder: Path, transaction: bytes, statement: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 def test_killed_at_any_statement_the_chain_is_at_the_block_before_or_after(chain: LocalChain, folder: Path, clock: Clock) -> None:
-    transaction = chain.sign(ROOT)
+    transaction = chain.sign([ROOT])
     before = chain.recent_block().number
     chain.close()
     for statement in range(1, 200):
         status = in_child(lambda statement=statement: send_and_die_at(folder, transaction, statement))  # type: ignore[misc]
         number = require_sound(folder)
         again = LocalChain.open(folder, clock)
-        assert again.is_anchored(ROOT) == (number == before + 1)
+        assert (again.standing(ROOT, None) is Standing.FINAL) == (number == before + 1)
         assert number in (before, before + 1)
         again.close()
         if number == before + 1:
@@ -395,7 +402,7 @@ def test_killed_at_any_statement_the_chain_is_at_the_block_before_or_after(chain
     again = LocalChain.open(folder, clock)
     again.send(transaction)
     assert again.recent_block().number == before + 1
-    assert require_honest(again.collect(ROOT, transaction), ROOT) == before + 1
+    assert require_honest(again.collect(ROOT, [transaction]), ROOT) == before + 1
     again.close()
 
 
@@ -428,13 +435,13 @@ def test_killed_at_any_time_no_acknowledged_root_is_missing(chain: LocalChain, f
         assert newest <= 1 + len(acknowledged) + turn + 1
     again = LocalChain.open(folder, clock)
     for root in acknowledged:
-        require_honest(again.collect(root, None), root)
+        require_honest(again.collect(root, []), root)
     again.close()
 
 
 def test_a_full_disk_leaves_the_chain_as_it_was(chain: LocalChain, folder: Path) -> None:
     block = chain.recent_block()
-    transaction = chain.sign(ROOT)
+    transaction = chain.sign([ROOT])
     connection = chain._file._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -445,14 +452,14 @@ def test_a_full_disk_leaves_the_chain_as_it_was(chain: LocalChain, folder: Path)
         except StorageFailure as error:
             refusal = str(error)
         else:
-            block, transaction = chain.recent_block(), chain.sign(ROOT)
+            block, transaction = chain.recent_block(), chain.sign([ROOT])
     assert "full" in refusal
     assert chain.recent_block() == block
     assert require_sound(folder) == block.number
     connection.execute("PRAGMA max_page_count = 100000")
     chain.send(transaction)
     assert chain.recent_block().number == block.number + 1
-    assert chain.is_anchored(ROOT)
+    assert chain.standing(ROOT, None) is Standing.FINAL
 
 
 def test_a_block_is_not_added_to_another_than_it_was_made_for(chain: LocalChain, folder: Path) -> None:
@@ -522,12 +529,12 @@ def test_a_lost_or_broken_key_stops_signing_and_nothing_else(chain: LocalChain, 
     if content is not None:
         (folder / KEY_FILE).write_bytes(content)
     with pytest.raises(StorageFailure if content is None else Damaged, match=KEY_FILE):
-        chain.sign(OTHER)
-    assert require_honest(chain.collect(ROOT, None), ROOT) == 2
+        chain.sign([OTHER])
+    assert require_honest(chain.collect(ROOT, []), ROOT) == 2
 
 
 def node_hashes(chain: LocalChain) -> list[bytes]:
-    anchored = chain.collect(ROOT, None)
+    anchored = chain.collect(ROOT, [])
     assert anchored
     assert anchored.state
     return [keccak256(node) for node in (anchored.state.header, *anchored.state.account, *anchored.state.storage)]
@@ -539,23 +546,23 @@ def node_hashes(chain: LocalChain) -> list[bytes]:
 def test_a_lost_or_changed_node_is_damage(chain: LocalChain, folder: Path, statement: str) -> None:
     anchor(chain, OTHER)
     anchor(chain, ROOT)
-    waiting = chain.sign(sha256(b"waiting").digest())
+    waiting = chain.sign([sha256(b"waiting").digest()])
     for node_hash in node_hashes(chain):
         connection = sqlite3.connect(folder / FILE)
         (kept,) = connection.execute("SELECT value FROM pair WHERE key = ?", (node_hash,)).fetchone()
         connection.close()
         change(folder, statement, node_hash)
-        for read in (lambda: chain.collect(ROOT, None), lambda: chain.is_anchored(ROOT)):
+        for read in (lambda: chain.collect(ROOT, []), lambda: chain.standing(ROOT, None)):
             with pytest.raises(Damaged, match=FILE):
                 read()
         change(folder, "REPLACE INTO pair VALUES (?, ?)", node_hash, kept)
     chain.send(waiting)
-    assert require_honest(chain.collect(ROOT, None), ROOT) == 3
+    assert require_honest(chain.collect(ROOT, []), ROOT) == 3
 
 
 def test_mining_on_a_lost_node_is_damage(chain: LocalChain, folder: Path, clock: Clock) -> None:
     anchor(chain, ROOT)
-    transaction = chain.sign(OTHER)
+    transaction = chain.sign([OTHER])
     hashes = node_hashes(chain)
     chain.close()
     for key in (*hashes, HEAD):
@@ -591,14 +598,14 @@ def test_an_account_that_is_not_there_is_damage(chain: LocalChain, folder: Path)
     genesis = canonical_hash(folder, 0)
     change(folder, "UPDATE pair SET value = ? WHERE key = ?", genesis, HEAD)
     with pytest.raises(Damaged, match="no account"):
-        chain.is_anchored(ROOT)
+        chain.standing(ROOT, None)
 
 
 def test_another_contract_at_our_address_is_damage(chain: LocalChain, monkeypatch: pytest.MonkeyPatch) -> None:
     anchor(chain, ROOT)
     monkeypatch.setattr(local, "CONTRACT_CODE_HASH", bytes(32))
     with pytest.raises(Damaged, match="another contract"):
-        chain.collect(ROOT, None)
+        chain.collect(ROOT, [])
 
 
 def test_a_proof_that_does_not_verify_is_damage_and_not_given_out(chain: LocalChain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -608,14 +615,14 @@ def test_a_proof_that_does_not_verify_is_damage_and_not_given_out(chain: LocalCh
     anchor(chain, ROOT)
     monkeypatch.setattr(local, "prove_slot", refuse)
     with pytest.raises(Damaged, match="does not prove what it says"):
-        chain.collect(ROOT, None)
+        chain.collect(ROOT, [])
 
 
 def test_a_transactions_place_that_is_none_is_damage(chain: LocalChain, folder: Path) -> None:
     transaction = anchor(chain, ROOT)
-    change(folder, "UPDATE pair SET value = x'01' WHERE key = ?", f"transaction-hash-to-block:{keccak256(transaction)!r}".encode())
+    change(folder, "UPDATE pair SET value = x'01' WHERE key = ?", f"transaction-hash-to-block:{transaction.hash!r}".encode())
     with pytest.raises(Damaged, match="in which block"):
-        chain.collect(ROOT, transaction)
+        chain.collect(ROOT, [transaction])
 
 
 def test_any_flipped_byte_of_the_file_gives_the_right_hash_none_or_damage(chain: LocalChain, folder: Path, tmp_path: Path) -> None:
@@ -681,7 +688,7 @@ def test_reading_loads_nothing_heavy(chain: LocalChain, folder: Path) -> None:
     assert not {"web3", "eth", "eth_tester", "eth_utils", "rlp", "trie", "sqlalchemy"} & modules_after(program)
     program = (
         "from datetime import *; from pathlib import Path; from witnesstree.anchor.evm.local import LocalChain\n"
-        f"assert LocalChain.open(Path({str(folder)!r}), lambda: datetime.now(UTC)).collect({ROOT!r}, None)"
+        f"assert LocalChain.open(Path({str(folder)!r}), lambda: datetime.now(UTC)).collect({ROOT!r}, [])"
     )
     assert not {"web3", "eth", "eth_tester", "eth_account"} & modules_after(program)
 

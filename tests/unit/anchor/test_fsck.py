@@ -25,7 +25,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for digest in DIGESTS:
             ledger.submit(digest)
             ledger.close()
-            assert ledger.work() == []
+            assert ledger.outbox.work() == []
     (folder.parent / "file").write_bytes(b"evidence" * 50_000)
     file_store(home).add(folder.parent / "file")
     return folder

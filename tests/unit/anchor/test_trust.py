@@ -29,7 +29,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Proof]:
     with open_ledger(home.folder) as ledger:
         ledger.submit(A)
         ledger.close()
-        assert ledger.work() == []
+        assert ledger.outbox.work() == []
         return home, ledger.proof(A)
 
 

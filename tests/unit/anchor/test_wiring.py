@@ -14,6 +14,7 @@ from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.note import require_name
 from witnesstree.ledger.sealing import Span
 from witnesstree.ledger.store.home import Home
+from witnesstree.ledger.trust import Trust
 
 A, B, C = digests("wiring", 3)
 
@@ -53,11 +54,11 @@ def test_a_home_seals_with_its_embedded_parts(home: Home) -> None:
     with open_ledger(home.folder) as ledger:
         assert ledger.submit(A + B).spans == (Span(0, 1, 2),)
         assert ledger.close() == [0]
-        assert ledger.work() == []
+        assert ledger.outbox.work() == []
         assert ledger.proof(A).missing == ()
     with open_ledger(home.folder) as ledger:
         assert ledger.proof(B).missing == ()
-        assert list(check_ledger(ledger, [trusted_root(home.authority)])) == []
+        assert list(check_ledger(ledger, Trust((trusted_root(home.authority),)))) == []
         assert list(check_embedded(ledger)) == []
 
 

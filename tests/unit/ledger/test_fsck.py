@@ -4,7 +4,8 @@ import errno
 import json
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 from conftest import Clock
-from fakes import FakeWorld, digests
+from fakes import FakeFileStore, FakeWorld, digests
 
 from witnesstree.ledger import fsck
 from witnesstree.ledger.fsck import Problem, check_ledger
+from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.sealing import Limits
+from witnesstree.ledger.trust import Trust
 
 EIGHT = digests("eight", 8)
 
@@ -25,19 +28,20 @@ EIGHT = digests("eight", 8)
 def world(tmp_path: Path, clock: Clock) -> FakeWorld:
     """Three sealed batches: of 9 leaves (the opening record and EIGHT), 3 and 2; then an open one."""
     world = FakeWorld(tmp_path / "home", clock)
-    with world.open() as ledger:
+    witnesses = Witnesses({world.authority.name: world.authority}, {world.chain.name: world.chain}, {"ipfs": FakeFileStore()})
+    with world.open(witnesses=witnesses) as ledger:
         for entries in (EIGHT, digests("two", 2), digests("one", 1)):
             ledger.submit(b"".join(entries))
             ledger.close()
             clock.tick(60)
-        assert ledger.work() == []
+        assert ledger.outbox.work() == []
         ledger.submit(b"".join(digests("open", 3)))
     return world
 
 
 def problems(world: FakeWorld) -> list[Problem]:
     with world.open() as ledger:
-        return list(check_ledger(ledger, [world.authority.root]))
+        return list(check_ledger(ledger, Trust((world.authority.root,))))
 
 
 @pytest.fixture
@@ -56,7 +60,7 @@ def test_an_empty_ledger_has_no_problem(tmp_path: Path, clock: Clock) -> None:
 def test_all_entries_are_counted(world: FakeWorld) -> None:
     counted: list[int] = []
     with world.open() as ledger:
-        assert list(check_ledger(ledger, [world.authority.root], counted.append)) == []
+        assert list(check_ledger(ledger, Trust((world.authority.root,)), counted.append)) == []
     assert counted == [9, 3, 2]
 
 
@@ -85,7 +89,7 @@ def test_every_flipped_byte_is_named(world: FakeWorld, folder: Path, ending: str
     with world.open() as ledger:
         for at in range(len(whole)):
             path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
-            found = [problem for problem in check_ledger(ledger, [world.authority.root]) if named(problem, path, len(whole))]
+            found = [problem for problem in check_ledger(ledger, Trust((world.authority.root,))) if named(problem, path, len(whole))]
             (place,) = [named(problem, path, len(whole)) for problem in found]
             assert place is not None
             assert at in place, at
@@ -111,7 +115,7 @@ def test_every_pair_of_altered_nodes_is_found(world: FakeWorld, folder: Path) ->
                 content[first * 32] ^= 1
                 content[second * 32] ^= 1
                 path.write_bytes(content)
-                assert list(check_ledger(ledger, [world.authority.root])), (first, second)
+                assert list(check_ledger(ledger, Trust((world.authority.root,)))), (first, second)
 
 
 @pytest.mark.parametrize("ending", ["digests", "tree", "index"])
@@ -146,7 +150,7 @@ def test_a_tree_over_other_digests_is_found(world: FakeWorld, folder: Path) -> N
         path.write_bytes(content[:32] + digests("forged", 1)[0] + content[64:])
         ledger.files.seal(0, 9)
         ledger.mend_indexes()
-        (problem,) = check_ledger(ledger, [world.authority.root])
+        (problem,) = check_ledger(ledger, Trust((world.authority.root,)))
     assert str(path) in problem.place
     assert "agree with each other, but not with the root on record" in problem.fault
 
@@ -177,22 +181,32 @@ def test_a_batch_that_is_sealed_meanwhile_is_no_problem(world: FakeWorld) -> Non
 
         def seal_another(_count: int) -> None:
             other.close()
-            other.work()
+            other.outbox.work()
 
-        assert list(check_ledger(ledger, [world.authority.root], seal_another)) == []
+        assert list(check_ledger(ledger, Trust((world.authority.root,)), seal_another)) == []
         assert other.batch(3).count == 4
 
 
 # Records
 
 
-def alter(world: FakeWorld, table: str, column: str, value: Any, where: str = "1") -> None:
+@contextmanager
+def without_triggers(world: FakeWorld, table: str) -> Iterator[sqlite3.Connection]:
+    """Change what cannot be changed, and put the triggers back: that they are missing would be found by itself."""
     with closing(sqlite3.connect(world.home.database)) as database:
-        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (table,)).fetchall():
+        triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (table,)).fetchall()
+        for name, _ in triggers:
             database.execute(f"DROP TRIGGER {name}")
+        yield database
+        for _, sql in triggers:
+            database.execute(sql)
+        database.commit()
+
+
+def alter(world: FakeWorld, table: str, column: str, value: Any, where: str = "1") -> None:
+    with without_triggers(world, table) as database:
         changed = database.execute(f'UPDATE {table} SET "{column}" = ? WHERE {where}', (value,)).rowcount
         assert changed == 1
-        database.commit()
 
 
 def column_value(world: FakeWorld, table: str, column: str, where: str = "1") -> Any:
@@ -234,6 +248,11 @@ RECORDS = [
     ("jobs", "kind", "sequence = 1 AND kind = 'stamp'"),
     ("jobs", "sequence", "sequence = 2 AND kind = 'stamp'"),
     ("jobs", "transaction", "sequence = 1 AND kind = 'anchor'"),
+    ("transactions", "chain", "1"),
+    ("transactions", "hash", "1"),
+    ("transactions", "raw", "1"),
+    ("published", "sequence", "sequence = 2"),
+    ("published", "store", "sequence = 0"),
 ]
 
 
@@ -261,12 +280,10 @@ def test_a_job_that_would_be_done_twice_is_found(world: FakeWorld, kind: str, va
     assert problems(world)
 
 
-@pytest.mark.parametrize("table", ["batches", "log_nodes", "checkpoints", "tokens", "anchors"])
+@pytest.mark.parametrize("table", ["batches", "log_nodes", "checkpoints", "tokens", "anchors", "transactions", "published"])
 def test_a_record_that_was_removed_is_found(world: FakeWorld, table: str) -> None:
-    with closing(sqlite3.connect(world.home.database)) as database:
-        database.execute(f"DROP TRIGGER {table}_no_delete")
+    with without_triggers(world, table) as database:
         database.execute(f"DELETE FROM {table} WHERE rowid = (SELECT max(rowid) FROM {table})")
-        database.commit()
     assert problems(world)
 
 
@@ -275,10 +292,12 @@ def test_a_record_that_was_removed_is_found(world: FakeWorld, table: str) -> Non
     [
         "INSERT INTO checkpoints VALUES (9, 'x')",
         "INSERT INTO log_nodes VALUES (7, 7, x'00')",
-        "INSERT INTO tokens VALUES (7, 'x', x'00')",
-        "INSERT INTO tokens VALUES (0, 'x', x'00')",
+        "INSERT INTO tokens VALUES (7, 'x', x'00', NULL)",
+        "INSERT INTO tokens VALUES (0, 'x', x'00', NULL)",
+        "INSERT INTO published VALUES (0, 'x', 'cid')",
+        "INSERT INTO transactions VALUES ('fake-chain', x'00', x'00', 0, x'00', '2026-11-23T08:00:00Z')",
         "INSERT INTO anchors VALUES (7, 'x', '')",
-        "INSERT INTO jobs VALUES (7, 'stamp', 'x', 'waiting', NULL, 0, NULL)",
+        "INSERT INTO jobs VALUES (7, 'stamp', 'x', 'waiting', NULL, 0, NULL, NULL)",
     ],
 )
 def test_a_record_too_many_is_found(world: FakeWorld, statement: str) -> None:
@@ -328,7 +347,7 @@ def test_a_checkpoint_of_another_key_is_found(world: FakeWorld, tmp_path: Path, 
 
 def test_a_ledger_that_trusts_no_root_has_tokens_that_lead_nowhere(world: FakeWorld) -> None:
     with world.open() as ledger:
-        found = list(check_ledger(ledger, []))
+        found = list(check_ledger(ledger, Trust()))
     assert {problem.fault.split(":")[0] for problem in found} == {"token.chain"}
 
 
@@ -337,7 +356,7 @@ def test_a_home_with_small_batches_is_sound(tmp_path: Path, clock: Clock) -> Non
     with world.open() as ledger:
         ledger.submit(b"".join(EIGHT))
         ledger.close()
-        assert ledger.work() == []
+        assert ledger.outbox.work() == []
     assert problems(world) == []
 
 

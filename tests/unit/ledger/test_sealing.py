@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Clock
@@ -12,17 +11,19 @@ from fakes import CHAIN_ID, ORIGIN, FakeAuthority, FakeChain, FakeWorld, When, d
 
 from witnesstree.ledger.chainproof import keccak256, parse_header
 from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.errors import BadAnswer, Damaged, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.note import check_checkpoint
 from witnesstree.ledger.opening import opening_digest, parse_opening
+from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.proof import Proof, format_proof
 from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.sealing import Entry, Ledger, Limits, Span
 from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.store.home import Home
-from witnesstree.ledger.store.metadata import BatchState, Job, JobKind, JobState
+from witnesstree.ledger.store.metadata import BatchState, JobKind
 from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import verify
 
 SMALL = Limits(entries=3, age=timedelta(minutes=10), patience=5)
@@ -43,7 +44,7 @@ def ledger(world: FakeWorld) -> Iterator[Ledger]:
 def seal(ledger: Ledger, *entries: bytes) -> None:
     ledger.submit(b"".join(entries))
     ledger.close()
-    assert ledger.work() == []
+    assert ledger.outbox.work() == []
 
 
 def verdict(world: FakeWorld, digest: bytes, proof: Proof) -> Verdict:
@@ -51,7 +52,7 @@ def verdict(world: FakeWorld, digest: bytes, proof: Proof) -> Verdict:
 
 
 def require_sound(world: FakeWorld, ledger: Ledger) -> None:
-    assert list(check_ledger(ledger, [world.authority.root])) == []
+    assert list(check_ledger(ledger, Trust((world.authority.root,)))) == []
 
 
 # From a digest to its proof
@@ -69,7 +70,7 @@ def test_the_way_of_a_digest(world: FakeWorld, ledger: Ledger, clock: Clock) -> 
     assert sealed.missing == ("token", "anchor")
     assert verdict(world, B, sealed) is Verdict.UNDECIDED
 
-    assert ledger.work() == []
+    assert ledger.outbox.work() == []
     proof = ledger.proof(B)
     assert proof.missing == ()
     assert verdict(world, B, proof) is Verdict.VERIFIED
@@ -83,7 +84,7 @@ def test_a_proof_holds_what_the_ledger_states(world: FakeWorld, ledger: Ledger, 
     ledger.submit(A)
     clock.tick(5)
     ledger.close()
-    assert ledger.work() == []
+    assert ledger.outbox.work() == []
     proof = ledger.proof(A)
     assert proof.inclusion
     assert proof.opening
@@ -143,7 +144,7 @@ def test_a_submission_goes_on_in_the_next_batches(world: FakeWorld) -> None:
         # The next one goes behind it.
         assert ledger.submit(A + B + C).spans == (Span(2, 2, 2), Span(3, 1, 1))
         assert ledger.close() == [0, 1, 2, 3]
-        assert ledger.work() == []
+        assert ledger.outbox.work() == []
         for i, digest in enumerate((A, B, C, D, E, F, G)):
             assert next(ledger.entries(digest)) == Entry(i // 3, 1 + i % 3, is_sealed=True)
             assert verdict(world, digest, ledger.proof(digest)) is Verdict.VERIFIED
@@ -176,7 +177,7 @@ def test_a_clock_that_was_set_back_stops_nothing(world: FakeWorld, ledger: Ledge
     clock.tick(-300)
     assert ledger.submit(B).spans == (Span(0, 2, 1),)
     ledger.close()
-    assert ledger.work() == []
+    assert ledger.outbox.work() == []
     require_sound(world, ledger)
 
 
@@ -184,7 +185,7 @@ def test_closing_nothing_does_nothing(ledger: Ledger) -> None:
     assert ledger.close() == []
     seal(ledger, A)
     assert ledger.close() == []
-    assert ledger.work() == []
+    assert ledger.outbox.work() == []
 
 
 def test_fractions_of_a_second_are_cut_off(ledger: Ledger, clock: Clock) -> None:
@@ -214,7 +215,7 @@ def test_each_submission_has_its_own_receipt(world: FakeWorld, ledger: Ledger) -
     assert found == [(0, 1, True), (0, 2, True), (0, 3, True), (1, 2, True), (2, 1, False)]
     assert list(ledger.entries(A, 1)) == [Entry(1, 2, is_sealed=True)]
     assert list(ledger.entries(A, 7)) == []
-    assert ledger.work() == []
+    assert ledger.outbox.work() == []
 
     earliest, later = ledger.proof(A), ledger.proof(A, 1)
     assert earliest.inclusion
@@ -275,7 +276,7 @@ def test_a_chain_that_is_down_does_not_stop_a_submission(world: FakeWorld, ledge
 def test_the_next_chain_is_asked_for_a_block(world: FakeWorld, clock: Clock) -> None:
     other = FakeChain("other", clock)
     world.chain.switches.fail("recent_block")
-    with world.open(chains={"fake-chain": world.chain, "other": other}) as ledger:
+    with world.open(witnesses=Witnesses({}, {"fake-chain": world.chain, "other": other}, {})) as ledger:
         ledger.submit(A)
         with ledger.metadata.read() as transaction:
             (batch,) = transaction.open_batches()
@@ -291,89 +292,15 @@ def test_the_block_is_asked_for_once_a_batch(world: FakeWorld, ledger: Ledger) -
     ledger.close()
 
 
-@pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("method", ["stamp", "is_anchored", "sign", "send", "collect"])
-@pytest.mark.parametrize("kind", [Unreachable, BadAnswer])
-def test_a_job_that_failed_stays_and_is_done_later(world: FakeWorld, ledger: Ledger, method: str, when: When, kind: type[Exception]) -> None:
-    switches = world.authority.switches if method == "stamp" else world.chain.switches
-    switches.fail(method, when, kind("no answer today"))
-    ledger.submit(A)
-    ledger.close()
-    told: list[tuple[JobKind, str | None]] = []
-    (left,) = ledger.work(lambda job, error: told.append((job.kind, error)))
-    expected = JobKind.STAMP if method == "stamp" else JobKind.ANCHOR
-    assert (left.kind, left.attempts, left.last_error) == (expected, 1, "no answer today")
-    assert dict(told)[expected] == "no answer today"
-    assert [error for kind_, error in told if kind_ is not expected] == [None]
-    assert ledger.proof(A).missing == (("token",) if method == "stamp" else ("anchor",))
-
-    assert ledger.work() == []
-    assert verdict(world, A, ledger.proof(A)) is Verdict.VERIFIED
-    assert world.chain.anchored == {ledger.batch(0).root: 1}
-    require_sound(world, ledger)
-
-
-def test_attempts_are_counted(world: FakeWorld, ledger: Ledger) -> None:
-    world.authority.switches.fail("stamp", times=3)
-    ledger.submit(A)
-    ledger.close()
-    assert [ledger.work()[0].attempts for _ in range(3)] == [1, 2, 3]
-    assert ledger.work() == []
-
-
-def test_one_job_that_fails_does_not_stop_the_others(world: FakeWorld) -> None:
-    with world.open(SMALL) as ledger:
-        ledger.submit(A + B + C + D)
-        ledger.close()
-        world.chain.switches.fail("send")
-        left = ledger.work()
-        assert [(job.sequence, job.kind) for job in left] == [(0, JobKind.ANCHOR)]
-        assert ledger.work() == []
-        assert set(world.chain.anchored.values()) == {1}
-
-
-def test_a_chain_that_always_finds_a_conflict_does_not_stop_the_others(world: FakeWorld) -> None:
-    with world.open(SMALL) as ledger:
-        ledger.submit(A + B + C + D)
-        ledger.close()
-        world.chain.switches.fail("send", error=Conflict("the nonce is gone"), times=2)
-        left = ledger.work()
-        assert [(job.sequence, job.kind, job.last_error) for job in left] == [(0, JobKind.ANCHOR, "the nonce is gone")]
-        assert ledger.work() == []
-        assert set(world.chain.anchored.values()) == {1}
-
-
-def test_a_fault_in_an_adapter_is_not_taken_for_a_missing_setting(world: FakeWorld, ledger: Ledger) -> None:
-    ledger.submit(A)
-    ledger.close()
-    world.authority.switches.fail("stamp", error=KeyError("a mistake in the adapter"))
-    with pytest.raises(KeyError):
-        ledger.work()
-
-
-@pytest.mark.parametrize("part", ["authorities", "chains"])
-def test_a_job_for_one_who_is_configured_no_more_waits(world: FakeWorld, part: str) -> None:
-    with world.open() as ledger:
-        ledger.submit(A)
-        ledger.close()
-    gone: dict[str, Any] = {part: {}}
-    with world.open(**gone) as ledger:
-        (left,) = ledger.work()
-        assert left.last_error == f"no {left.target} is configured any more"
-    with world.open() as ledger:
-        assert ledger.work() == []
-        assert ledger.proof(A).missing == ()
-
-
 def test_several_authorities_and_chains_each_get_their_job(world: FakeWorld, clock: Clock) -> None:
     other_authority, other_chain = FakeAuthority("other-authority", clock), FakeChain("other-chain", clock)
     authorities = {"fake-authority": world.authority, "other-authority": other_authority}
     chains = {"fake-chain": world.chain, "other-chain": other_chain}
-    with world.open(authorities=authorities, chains=chains) as ledger:
+    with world.open(witnesses=Witnesses(authorities, chains, {})) as ledger:
         ledger.submit(A)
         ledger.close()
         order: list[tuple[JobKind, str]] = []
-        assert ledger.work(lambda job, _error: order.append((job.kind, job.target))) == []
+        assert ledger.outbox.work(lambda job, _error: order.append((job.kind, job.target))) == []
         assert order == [
             (JobKind.STAMP, "fake-authority"),
             (JobKind.STAMP, "other-authority"),
@@ -382,74 +309,6 @@ def test_several_authorities_and_chains_each_get_their_job(world: FakeWorld, clo
         ]
         proof = ledger.proof(A)
         assert (len(proof.tokens), len(proof.anchors)) == (2, 2)
-
-
-# Anchoring
-
-
-def test_an_anchor_counts_once_its_block_is_final(world: FakeWorld, ledger: Ledger) -> None:
-    world.chain.confirmations = 2
-    ledger.submit(A)
-    ledger.close()
-    for _ in range(2):
-        (left,) = ledger.work()
-        assert (left.state, left.last_error) == (JobState.SIGNED, "the root of batch 0 is not in a final block of fake-chain yet")
-        assert ledger.proof(A).missing == ("anchor",)
-        world.chain.mine()
-    assert ledger.work() == []
-    proof = ledger.proof(A)
-    (anchor,) = proof.anchors
-    assert anchor.transaction is not None
-    assert verdict(world, A, proof) is Verdict.VERIFIED
-    assert world.chain.anchored == {ledger.batch(0).root: 1}
-
-
-def test_a_transaction_that_can_never_be_carried_out_is_signed_anew(world: FakeWorld, ledger: Ledger) -> None:
-    ledger.submit(A)
-    ledger.close()
-    world.chain.switches.fail("send", When.BEFORE)
-    (left,) = ledger.work()
-    stale = left.transaction
-    assert stale is not None
-    world.chain.spend_nonce()
-    assert ledger.work() == []
-    (anchor,) = ledger.proof(A).anchors
-    assert anchor.transaction not in {None, keccak256(stale)}
-    assert world.chain.anchored == {ledger.batch(0).root: 1}
-
-
-def test_the_stored_transaction_is_sent_again_not_a_new_one(world: FakeWorld, ledger: Ledger) -> None:
-    ledger.submit(A)
-    ledger.close()
-    world.chain.switches.fail("send", When.BEFORE)
-    (left,) = ledger.work()
-    assert left.transaction is not None
-    # A second signature would be the same bytes here, so it is forbidden.
-    world.chain.switches.fail("sign", error=AssertionError("signed twice"))
-    assert ledger.work() == []
-    (anchor,) = ledger.proof(A).anchors
-    assert anchor.transaction == keccak256(left.transaction)
-
-
-def test_a_root_that_a_stranger_anchored_costs_nothing(world: FakeWorld, ledger: Ledger) -> None:
-    ledger.submit(A)
-    ledger.close()
-    world.chain.anchor_as_stranger(ledger.batch(0).root)
-    world.chain.switches.fail("sign", error=AssertionError("spent"))
-    assert ledger.work() == []
-    proof = ledger.proof(A)
-    assert [anchor.transaction for anchor in proof.anchors] == [None]
-    assert verdict(world, A, proof) is Verdict.VERIFIED
-    assert (world.chain.nonce, world.chain.anchored) == (0, {})
-
-
-def test_jobs_are_done_oldest_batch_first(world: FakeWorld) -> None:
-    with world.open(SMALL) as ledger:
-        ledger.submit(A + B + C + D)
-        ledger.close()
-        order: list[Job] = []
-        ledger.work(lambda job, _error: order.append(job))
-        assert [(job.sequence, job.kind.value) for job in order] == [(0, "stamp"), (0, "anchor"), (1, "stamp"), (1, "anchor")]
 
 
 # Files that are not what they were
@@ -500,12 +359,12 @@ def test_an_open_batch_that_was_altered_is_not_sealed(world: FakeWorld, ledger: 
     path.unlink()
     with pytest.raises(Damaged):
         ledger.close()
-    assert ledger.unfinished_jobs() == []
+    assert ledger.outbox.unfinished() == []
     # What comes in meanwhile is safe in the next batch, and mending the file mends the ledger.
     assert ledger.submit(C).spans == (Span(1, 1, 1),)
     path.write_bytes(whole)
     assert ledger.close() == [0, 1]
-    assert ledger.work() == []
+    assert ledger.outbox.work() == []
     require_sound(world, ledger)
 
 
@@ -521,7 +380,7 @@ def test_an_open_batch_whose_record_was_altered_is_not_sealed(world: FakeWorld, 
         transaction._connection.execute(text(f"UPDATE open_batches SET {column} = :value"), {"value": other})
     with pytest.raises(Damaged):
         ledger.close()
-    assert len(list(check_ledger(ledger, [world.authority.root]))) == 1
+    assert len(list(check_ledger(ledger, Trust((world.authority.root,))))) == 1
     with ledger.metadata.read() as transaction:
         assert transaction.batch_count() == 0
 

@@ -1,0 +1,151 @@
+"""`witnesstree worker`: closes batches that are due, and works off the outbox until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import click
+from typing_extensions import override
+
+from witnesstree.cli.options import PATH, home_option, json_option, one_line, say
+from witnesstree.ledger.clock import format_time
+from witnesstree.ledger.errors import Conflict, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.store.metadata import Job
+
+_log = logging.getLogger("witnesstree.worker")
+
+
+@click.command("worker", short_help="Seal what is due, and work until told to stop.")
+@click.option("--once", is_flag=True, help="Make one pass over what is due, and end.")
+@click.option("--until-done", is_flag=True, help="End when nothing waits any more.")
+@click.option(
+    "--interval", type=click.FloatRange(min=0.05, max=3600), default=2.0, show_default=True, help="Seconds between two looks for what is due."
+)
+@click.option("--metrics", type=PATH, metavar="FILE", help="After each pass, write metrics to this file in Prometheus' text format.")
+@json_option
+@home_option
+def worker_command(home: Path, interval: float, metrics: Path | None, *, once: bool, until_done: bool, as_json: bool) -> None:
+    """Close batches that are full or old, fetch their tokens, anchor them, and go on until told to stop.
+
+    What fails is tried again, later each time. SIGTERM or Ctrl-C ends it after the step at hand; what is not done is done by the next worker.
+    Several may run on one ledger: they take turns. What happens is logged on standard error, with --json as one JSON object a line.
+
+    \b
+    Example:
+        witnesstree worker --metrics /var/lib/node_exporter/witnesstree.prom
+    """
+    from witnesstree.anchor.settings import read_settings
+    from witnesstree.anchor.wiring import notice, open_ledger
+    from witnesstree.ledger.store.home import open_home
+
+    if said := notice(read_settings(open_home(home).folder)):
+        say(said)
+    with _logging(as_json=as_json), _stopping() as stop, open_ledger(home) as ledger:
+        _log.info("working on %s in %s", ledger.home.origin, ledger.home.folder)
+        while not stop.is_set():
+            waits = _pass(ledger, stop)
+            if metrics:
+                _write_metrics(ledger, metrics)
+            if once or (until_done and not waits):
+                break
+            stop.wait(interval)
+        _log.info("stopped")
+
+
+def _pass(ledger: Ledger, stop: Event) -> bool:
+    """Do what is due, and return whether anything still waits. A database or another process that keeps us waiting ends the pass, not the worker."""
+    try:
+        for sequence in ledger.close(due_only=True):
+            _log.info("batch %d is sealed", sequence)
+        waiting = ledger.outbox.work(_tell, due_only=True, stop=stop.is_set)
+        with ledger.metadata.read() as transaction:
+            return bool(waiting or [batch for batch in transaction.open_batches() if batch.count > 1])
+    except (Unreachable, Conflict) as error:
+        _log.warning("%s", error)
+        return True
+
+
+def _tell(job: Job, error: str | None) -> None:
+    if error:
+        _log.warning("batch %d, %s by %s: %s", job.sequence, job.kind, job.target, error)
+
+
+def _write_metrics(ledger: Ledger, path: Path) -> None:
+    from witnesstree.cli.status import metrics_text
+    from witnesstree.ledger.store.disk import write_file
+
+    try:
+        text = metrics_text(ledger)
+    except (Unreachable, Conflict) as error:
+        _log.warning("no metrics this time: %s", error)
+    else:
+        write_file(path, text, mode=0o644)
+
+
+@contextmanager
+def _stopping() -> Iterator[Event]:
+    """Let SIGTERM and SIGINT set an event. The second one interrupts at once, which loses nothing either."""
+    stop = Event()
+
+    def note(_number: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# The log
+
+
+class _Line(logging.Formatter):
+    """One line a record: time, level, text."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{_time(record)} {record.levelname:7} {one_line(record.getMessage())}"
+
+
+class _JsonLine(logging.Formatter):
+    """One JSON object a record."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        members: dict[str, Any] = {"time": _time(record), "level": record.levelname.lower(), "message": record.getMessage()}
+        return json.dumps(members, ensure_ascii=True)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return format_time(datetime.fromtimestamp(record.created, UTC))
+
+
+@contextmanager
+def _logging(*, as_json: bool) -> Iterator[None]:
+    """Write what the project logs to standard error while the block runs."""
+    logger, output = logging.getLogger("witnesstree"), logging.StreamHandler(sys.stderr)
+    output.setFormatter(_JsonLine() if as_json else _Line())
+    logger.addHandler(output)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(output)
+        logger.setLevel(logging.NOTSET)
