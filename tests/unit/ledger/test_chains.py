@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from witnesstree.ledger.chains import KNOWN_CHAINS, LOCAL_CHAIN_ID, explorer_links, known_chain
+from witnesstree.ledger.chains import KNOWN_CHAINS, LOCAL_CHAIN_ID, contract_pages, explorer_links, known_chain, publishing_pages
 from witnesstree.ledger.proof import Anchor
 from witnesstree.ledger.trust import Assurance
 
@@ -46,3 +46,38 @@ def test_only_the_embedded_chain_is_local_and_only_it_has_no_explorer() -> None:
         assert (chain.assurance is Assurance.LOCAL) == is_local
         assert (chain.explorer is None) == is_local
         assert chain.explorer is None or (chain.explorer.startswith("https://") and not chain.explorer.endswith("/"))
+        assert chain.blockscout is None or (chain.explorer and chain.blockscout.startswith("https://") and not chain.blockscout.endswith("/"))
+
+
+def test_conflux_alone_has_no_state_proofs() -> None:
+    assert [chain.name for chain in KNOWN_CHAINS.values() if not chain.has_state_proofs] == ["Conflux eSpace"]
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "read", "publish"),
+    [
+        (
+            1,
+            ["https://etherscan.io/address/0xCC#readContract", "https://eth.blockscout.com/address/0xCC?tab=read_contract"],
+            ["https://etherscan.io/verifyContract?a=0xCC", "https://eth.blockscout.com/contract-verification", "https://verify.sourcify.dev/"],
+        ),
+        (
+            137,
+            ["https://polygonscan.com/address/0xCC#readContract"],
+            ["https://polygonscan.com/verifyContract?a=0xCC", "https://verify.sourcify.dev/"],
+        ),
+        (
+            1030,
+            ["https://evm.confluxscan.org/address/0xCC#readContract"],
+            ["https://evm.confluxscan.org/address/0xCC", "https://verify.sourcify.dev/"],
+        ),
+        (LOCAL_CHAIN_ID, [], []),
+        (31337, [], []),
+    ],
+)
+def test_where_the_contract_can_be_asked_and_its_source_published(chain_id: int, read: list[str], publish: list[str]) -> None:
+    def filled(pages: list[str]) -> list[str]:
+        return [page.replace("0xCC", "0x" + "11" * 20) for page in pages]
+
+    assert contract_pages(chain_id, ANCHOR.contract) == filled(read)
+    assert publishing_pages(chain_id, ANCHOR.contract) == filled(publish)
