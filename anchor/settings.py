@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from typing_extensions import override
 
+from witnesstree.anchor.truststore import TRUST
 from witnesstree.ledger.errors import Conflict, InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 PREFIX = "WITNESSTREE_"
 HOME = "WITNESSTREE_HOME"
 """Names the home itself, so it cannot stand in a home's settings.toml."""
-TRUST = "WITNESSTREE_TRUST"
-"""Names the folder of the certificates that a user trusts (trust.py)."""
 FILE = "settings.toml"
 TABLES: tuple[str, ...] = ("authorities", "chains", "ipfs")
 """The settings that are tables, which stand in settings.toml alone."""
@@ -36,6 +35,9 @@ HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+", max_length=2048)]
 Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]{0,30})){1,30}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Secret = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
+
+
+KeyReference = Annotated[str, Field(pattern=r"^(keystore:.+|env:[A-Za-z_][A-Za-z0-9_]*|(web3signer|clef)\+https?://[^\s#]+#0x[0-9a-fA-F]{40})$")]
 
 
 class _Table(BaseModel):
@@ -69,7 +71,7 @@ class ChainSettings(_Table):
         min_length=1, max_length=8, description="JSON-RPC endpoints, in order: the next is asked when one does not answer."
     )
     agree: int = Field(default=1, ge=1, le=8, description="So many endpoints must name the same final block before it counts.")
-    key: str | None = Field(
+    key: KeyReference | None = Field(
         default=None, max_length=2048, description="Who pays: keystore:FILE, env:NAME, web3signer+URL#ADDRESS or clef+URL#ADDRESS."
     )
     key_password: Secret | None = Field(default=None, description="The keystore's password, never written here: env:NAME or file:PATH.")
@@ -248,12 +250,24 @@ def add_table(home: Path, kind: str, name: str, members: Mapping[str, Any]) -> N
     _write(home, document)
 
 
+def set_member(home: Path, kind: str, name: str, member: str, value: object) -> None:
+    """Write one member of `[kind.name]`, everything else untouched.
+
+    Raises NotFound if there is no such table, InvalidInput if the settings would not hold.
+    """
+    document = _document(home)
+    if name not in document.get(kind, {}):
+        raise NotFound(f"{home / FILE} has no [{kind}.{name}]")
+    document[kind][name][member] = value
+    _write(home, document)
+
+
 def remove_table(home: Path, kind: str, name: str) -> None:
     """Take `[kind.name]` out of the home's settings.toml. Raises NotFound if there is none."""
     document = _document(home)
     if name not in document.get(kind, {}):
         raise NotFound(f"{home / FILE} has no [{kind}.{name}]")
-    del document[kind][name]  # type: ignore[union-attr]
+    del document[kind][name]
     _write(home, document)
 
 

@@ -67,15 +67,9 @@ def _deploy(chain: str, home: Path, *, keyless: bool, plain: bool, as_json: bool
 
 def _keep_address(folder: Path, chain: str, address: bytes) -> None:
     """Write the address into the chain's table in the settings, everything else there untouched."""
-    import tomlkit
+    from witnesstree.anchor.settings import set_member
 
-    from witnesstree.anchor.settings import FILE
-    from witnesstree.ledger.store.disk import write_file
-
-    file = folder / FILE
-    document: Any = tomlkit.parse(file.read_text(encoding="utf-8"))
-    document["chains"][chain]["contract"] = f"0x{address.hex()}"
-    write_file(file, tomlkit.dumps(document).encode())
+    set_member(folder, "chains", chain, "contract", f"0x{address.hex()}")
     say(f"The settings of {chain} name this address now. Tell those who verify why it can be trusted: docs/contract.md says what it cannot prove.")
 
 

@@ -15,6 +15,7 @@ from witnesstree.anchor.settings import (
     read_secret,
     read_settings,
     remove_table,
+    set_member,
 )
 from witnesstree.ledger.errors import Conflict, InvalidInput, NotFound
 
@@ -175,6 +176,17 @@ def test_tables_are_added_and_removed_and_all_else_stays(tmp_path: Path, toml: P
         remove_table(tmp_path, "chains", "anvil")
 
 
+def test_one_member_of_a_table_is_changed_and_all_else_stays(tmp_path: Path, toml: Path) -> None:
+    toml.write_text('# ours\n[chains.a]\nchain_id = 1  # one\nurls = ["http://a"]\n')
+    set_member(tmp_path, "chains", "a", "fee_cap", 7)
+    assert toml.read_text() == '# ours\n[chains.a]\nchain_id = 1  # one\nurls = ["http://a"]\nfee_cap = 7\n'
+    with pytest.raises(NotFound, match=r"has no \[chains.b\]"):
+        set_member(tmp_path, "chains", "b", "fee_cap", 7)
+    with pytest.raises(InvalidInput, match="fee_cap"):
+        set_member(tmp_path, "chains", "a", "fee_cap", -1)
+    assert read_settings(tmp_path).chains["a"].fee_cap == 7
+
+
 def test_a_table_that_would_not_hold_is_not_written(tmp_path: Path, toml: Path) -> None:
     with pytest.raises(InvalidInput, match=r"setting chains.anvil.chain_id: "):
         add_table(tmp_path, "chains", "anvil", {**CHAIN, "chain_id": 0})
@@ -193,6 +205,7 @@ def test_a_table_that_would_not_hold_is_not_written(tmp_path: Path, toml: Path) 
         '[chains.a]\nchain_id = 1\nurls = ["http://a"]\nfinality = "soon"',
         '[chains.a]\nchain_id = 1\nurls = ["http://a"]\nkey_password = "secret"',
         '[chains.a]\nchain_id = 1\nurls = ["http://a"]\nsecret = 1',
+        '[chains.a]\nchain_id = 1\nurls = ["http://a"]\nkey = "0xsecret"',
         '[authorities.a]\nurl = "http://a"\npassword = "secret"',
         '[authorities.a]\nurl = "http://a"\npolicy = "1.02.secret"',
         'database = "mysql://u:secret@h/d"',
