@@ -28,6 +28,7 @@ EMBEDDED = "local"
 """The embedded authority and the embedded chain are called so in every ledger, and nothing else may be."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_KEY = re.compile(r"keystore:.+|env:[A-Za-z_][A-Za-z0-9_]*|(web3signer|clef)\+https?://[^\s#]+#0x[0-9a-fA-F]{40}")
 _SECRET_NAME = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -35,9 +36,6 @@ HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+", max_length=2048)]
 Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]{0,30})){1,30}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Secret = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
-
-
-KeyReference = Annotated[str, Field(pattern=r"^(keystore:.+|env:[A-Za-z_][A-Za-z0-9_]*|(web3signer|clef)\+https?://[^\s#]+#0x[0-9a-fA-F]{40})$")]
 
 
 class _Table(BaseModel):
@@ -71,7 +69,7 @@ class ChainSettings(_Table):
         min_length=1, max_length=8, description="JSON-RPC endpoints, in order: the next is asked when one does not answer."
     )
     agree: int = Field(default=1, ge=1, le=8, description="So many endpoints must name the same final block before it counts.")
-    key: KeyReference | None = Field(
+    key: str | None = Field(
         default=None, max_length=2048, description="Who pays: keystore:FILE, env:NAME, web3signer+URL#ADDRESS or clef+URL#ADDRESS."
     )
     key_password: Secret | None = Field(default=None, description="The keystore's password, never written here: env:NAME or file:PATH.")
@@ -85,6 +83,13 @@ class ChainSettings(_Table):
     )
     timeout: Seconds = Field(default=15.0, description="Seconds for one whole exchange with an endpoint.")
     contract: Address | None = Field(default=None, description="The contract's address, where the usual CREATE2 deployer does not exist.")
+
+    @field_validator("key")
+    @classmethod
+    def _reference(cls, key: str | None) -> str | None:
+        if key is not None and not _KEY.fullmatch(key):
+            raise ValueError("expected keystore:FILE, env:NAME, web3signer+URL#ADDRESS or clef+URL#ADDRESS")
+        return key
 
     @field_validator("finality", mode="before")
     @classmethod
@@ -200,7 +205,7 @@ def _checked(file: Path, from_file: dict[str, Any]) -> Settings:
         place = ".".join(map(str, first["loc"]))
         # What was given may be a secret that stands where none belongs, so only plain values are repeated.
         given = f", not {str(first['input'])[:60]!r}" if first["type"] != "extra_forbidden" and not _is_secret(first["loc"]) else ""
-        raise InvalidInput(f"setting {place}: {first['msg']}{given}") from None
+        raise InvalidInput(f"setting {place}: {first['msg'].removeprefix('Value error, ')}{given}") from None
     except ValueError as error:
         raise InvalidInput(f"the settings in the environment cannot be read: {error}") from error
 

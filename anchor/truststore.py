@@ -21,7 +21,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from witnesstree.anchor.settings import TRUST
 from witnesstree.ledger.clock import format_time, parse_time
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound
 from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
@@ -29,6 +28,8 @@ from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
 if TYPE_CHECKING:
     from cryptography import x509
 
+TRUST: Final = "WITNESSTREE_TRUST"
+"""Names the folder, in the environment."""
 CERTIFI: Final = "certifi"
 """What the roots of Mozilla's programme are called where they are switched on or off."""
 MAX_FILE: Final = 64 * 1024

@@ -15,6 +15,7 @@ import rfc8785
 
 from witnesstree.ledger.chainproof import MAX_HEADER, MAX_NODES
 from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.revocation import MAX_CRL, MAX_OCSP
 from witnesstree.ledger.strictjson import Reader, load
 from witnesstree.ledger.token import MAX_TOKEN
 from witnesstree.ledger.tree import MAX_SIZE
@@ -31,10 +32,6 @@ MAX_VOUCHERS = 8
 """Certificates beside a token, and likewise CRLs and OCSP answers: one for each certificate in a chain of usual length."""
 MAX_CERTIFICATE = 16 * 1024
 """Bytes in a certificate: 1 to 3 KiB are usual."""
-MAX_CRL = 512 * 1024
-"""Bytes in a revocation list: those of time-stamping authorities have some KiB, those of busy issuers more than would be kept."""
-MAX_OCSP = 32 * 1024
-"""Bytes in an OCSP answer: 2 KiB with the responder's certificate."""
 MAX_NODE = 1024
 """Bytes in a node of a state proof: a full branch has 532."""
 MAX_TEXT = 8192

@@ -41,16 +41,36 @@ class TrustedBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustedRecord:
+    """A contract (20 bytes) on a chain is known to hold `root`, and since when (`time`, seconds since 1970), without a proof; and how it is known."""
+
+    chain_id: int
+    contract: bytes
+    root: bytes
+    time: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """Everything that a verifier brings along. Empty, it trusts nobody, and most checks stay unknown.
 
-    `checkpoint_keys` are those that the verifier expects: where there are any, one of them must have signed.
+    `checkpoint_keys` are those that the verifier expects: where there are any, one of them must have signed. `certificates` (DER) only help to build
+    chains to `roots`, where a token does not carry them; none of them is trusted.
     """
 
     roots: tuple[TrustedRoot, ...] = ()
     blocks: tuple[TrustedBlock, ...] = ()
     checkpoint_keys: tuple[VerifierKey, ...] = ()
+    certificates: tuple[bytes, ...] = ()
+    records: tuple[TrustedRecord, ...] = ()
 
     def __or__(self, other: Trust) -> Trust:
         """Return the trust of both."""
-        return Trust(self.roots + other.roots, self.blocks + other.blocks, self.checkpoint_keys + other.checkpoint_keys)
+        return Trust(
+            self.roots + other.roots,
+            self.blocks + other.blocks,
+            self.checkpoint_keys + other.checkpoint_keys,
+            self.certificates + other.certificates,
+            self.records + other.records,
+        )

@@ -5,7 +5,7 @@ Its steps, each one or more named checks:
     1  proof               the proof parses
     2  digest              the digest is the one that the proof is for
     3  inclusion           the path leads to the root, with exactly the length that its position demands
-    4  tokens[i].…         imprint, signer, signature and chain of each timestamp token (token.py)
+    4  tokens[i].…         imprint, signer, signature, chain and revocation of each timestamp token (token.py)
     5  anchors[i].…        from a block header, known to be canonical, through account and storage proof to the root's slot (chainproof.py)
     6  opening…            the opening record leads to the same root, and so does the block it names to a time
     7  log.…               the batch statement says the same, is in the ledger log, and its checkpoint is signed by the expected key
@@ -38,7 +38,7 @@ from witnesstree.ledger.trust import Assurance
 
 if TYPE_CHECKING:
     from witnesstree.ledger.chainproof import Header
-    from witnesstree.ledger.proof import Anchor, LogProof, OpeningProof, Proof
+    from witnesstree.ledger.proof import Anchor, LogProof, OpeningProof, Proof, Stamp
     from witnesstree.ledger.trust import Trust, TrustedBlock
 
 SKEW = timedelta(minutes=10)
@@ -55,7 +55,7 @@ class Require(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Witness:
-    """The checks of one token or anchor, and what it proves if all of them passed."""
+    """The checks of one token or anchor, and what it proves if all of them passed that are required."""
 
     checks: list[Check]
     not_after: datetime | None = None
@@ -63,7 +63,7 @@ class _Witness:
 
     @property
     def has_passed(self) -> bool:
-        return all(check.outcome is Outcome.PASSED for check in self.checks)
+        return all(check.outcome is Outcome.PASSED or (check.outcome is Outcome.UNKNOWN and not check.required) for check in self.checks)
 
 
 def verify(digest: bytes, content: bytes, trust: Trust, now: datetime, require: Require = Require.BOTH) -> Report:
@@ -83,7 +83,7 @@ def verify(digest: bytes, content: bytes, trust: Trust, now: datetime, require: 
     root = proof.inclusion.root
     checks.append(_judge_path("inclusion", proof.digest, proof, proof.inclusion.position, proof.inclusion.path))
     # 4. Each token; 5. each anchor.
-    tokens = [_judge_token(f"tokens[{i}]", token, root, trust) for i, token in enumerate(proof.tokens)]
+    tokens = [_judge_token(f"tokens[{i}]", stamp, root, trust) for i, stamp in enumerate(proof.tokens)]
     anchors = [_judge_anchor(f"anchors[{i}]", anchor, root, trust) for i, anchor in enumerate(proof.anchors)]
     checks += _weigh("tokens", "timestamp token", tokens, is_required=require is not Require.ANCHOR)
     checks += _weigh("anchors", "anchor", anchors, is_required=require is not Require.TOKEN)
@@ -125,8 +125,8 @@ def _judge_path(name: str, leaf: bytes, proof: Proof, position: int, path: tuple
 # 4. Tokens
 
 
-def _judge_token(place: str, token: bytes, root: bytes, trust: Trust) -> _Witness:
-    judgement = judge_token(token, root, trust.roots)
+def _judge_token(place: str, stamp: Stamp, root: bytes, trust: Trust) -> _Witness:
+    judgement = judge_token(stamp, root, trust)
     checks = [replace(check, name=f"{place}.{check.name.removeprefix('token.')}") for check in judgement.checks]
     if judgement.token is None:
         return _Witness(checks)
@@ -142,7 +142,8 @@ def _weigh(name: str, kind: str, witnesses: list[_Witness], *, is_required: bool
     if not witnesses:
         return [_unknown(name, f"The proof has no {kind}: fetch it again later with `witnesstree proof`.", required=is_required)]
     is_required = is_required and not any(witness.has_passed for witness in witnesses)
-    return [replace(check, required=is_required or check.outcome is not Outcome.UNKNOWN) for witness in witnesses for check in witness.checks]
+    checks = [check for witness in witnesses for check in witness.checks]
+    return [replace(check, required=(is_required and check.required) or check.outcome is not Outcome.UNKNOWN) for check in checks]
 
 
 def _best(witnesses: list[_Witness]) -> Assurance | None:
@@ -153,11 +154,9 @@ def _best(witnesses: list[_Witness]) -> Assurance | None:
 
 
 def _judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> _Witness:
-    chain = known_chain(anchor.chain_id)
     canonical = _judge_canonical(f"{place}.canonical", anchor.chain_id, anchor.block_number, anchor.block_hash, trust)
     if anchor.state is None:
-        reason = f"The proof holds no state proof, because the node gave none: look the root up in the contract on {chain.name}."
-        return _Witness([_unknown(f"{place}.state", reason), canonical])
+        return _judge_record(f"{place}.state", anchor, root, trust, canonical)
     header, block = _judge_header(f"{place}.block", anchor.state.header, anchor.block_hash, anchor.block_number)
     if header is None:
         return _Witness([block, canonical])
@@ -172,8 +171,9 @@ def _judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> _Wit
     if slot.code_hash != CONTRACT_CODE_HASH:
         reason = f"The code at 0x{anchor.contract.hex()} is not EvidenceAnchor: what it keeps in that slot means nothing."
         return _Witness([*checks, _failed(f"{place}.contract", reason), canonical])
-    if record.block_number > header.number or record.time > header.time:
-        reason = f"The slot names block {record.block_number}, which is later than block {header.number} that it is said to stand in."
+    # Its block number is not compared: on some chains the contract sees that of the chain below.
+    if record.time > header.time:
+        reason = f"The slot names {format_time(anchored)}, which is later than block {header.number} that it is said to stand in."
         return _Witness([*checks, _failed(f"{place}.contract", reason), canonical])
     if anchor.contract == CONTRACT_ADDRESS:
         reason = f"The contract is EvidenceAnchor at its one address; it first saw the root at {format_time(anchored)}."
@@ -182,6 +182,21 @@ def _judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> _Wit
         anchored = _time(header.time)
         reason = f"The contract runs EvidenceAnchor's code at another address, so only its block's own time counts: {format_time(anchored)}."
     return _Witness([*checks, _passed(f"{place}.contract", reason), canonical], anchored, _block_assurance(anchor, trust))
+
+
+def _judge_record(name: str, anchor: Anchor, root: bytes, trust: Trust, canonical: Check) -> _Witness:
+    """Judge an anchor without a state proof: only the verifier's own knowledge of the contract can stand in for it."""
+    contract, chain = f"0x{anchor.contract.hex()}", known_chain(anchor.chain_id)
+    named = (anchor.chain_id, anchor.contract, root)
+    record = next((known for known in trust.records if (known.chain_id, known.contract, known.root) == named), None)
+    if record is None:
+        reason = (
+            f"The proof holds no state proof, because the node gave none: ask a node of {chain.name} with --rpc, or look the root up in {contract}."
+        )
+        return _Witness([_unknown(name, reason), canonical])
+    anchored = _time(record.time)
+    reason = f"The proof holds no state proof, but contract {contract} holds this root since {format_time(anchored)}: {record.source}."
+    return _Witness([_passed(name, reason), canonical], anchored, _block_assurance(anchor, trust))
 
 
 def _judge_header(name: str, rlp: bytes, block_hash: bytes, number: int) -> tuple[Header | None, Check]:

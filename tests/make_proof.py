@@ -73,7 +73,7 @@ def make_honest(origin: str, sizes: tuple[int, ...]) -> Honest:
                 ledger.submit(b"".join(digest_of(batch, position) for position in range(1, size)))
                 clock.tick(60)
                 assert ledger.close() == [batch]
-                assert ledger.work() == []
+                assert ledger.outbox.work() == []
             for batch, size in enumerate(sizes):
                 proofs |= {(batch, position): ledger.proof(digest_of(batch, position), batch) for position in range(1, size)}
         home = open_home(folder)

@@ -22,8 +22,8 @@ from witnesstree.anchor.settings import read_secret
 from witnesstree.ledger.certificate import read_certificate
 from witnesstree.ledger.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
 from witnesstree.ledger.ports import Authority
-from witnesstree.ledger.proof import MAX_CERTIFICATE, MAX_OCSP, MAX_VOUCHERS, Stamp
-from witnesstree.ledger.revocation import RevocationSource, check_crl, check_ocsp, format_ocsp_request, issuer_urls, revocation_sources
+from witnesstree.ledger.proof import MAX_CERTIFICATE, MAX_VOUCHERS, Stamp
+from witnesstree.ledger.revocation import MAX_OCSP, RevocationSource, check_crl, check_ocsp, format_ocsp_request, issuer_urls, revocation_sources
 from witnesstree.ledger.token import MAX_RESPONSE, TokenJudgement, chain_of, check_response, format_request, judge_token
 
 if TYPE_CHECKING:

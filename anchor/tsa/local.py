@@ -25,11 +25,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from typing_extensions import override
 
+from witnesstree.ledger.der import demand_der, reading
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.ports import Authority
 from witnesstree.ledger.proof import Stamp
 from witnesstree.ledger.store.disk import write_file
-from witnesstree.ledger.token import TimeStampResp, check_response, demand_der, format_request, reading
+from witnesstree.ledger.token import TimeStampResp, check_response, format_request
 from witnesstree.ledger.trust import Assurance, TrustedRoot
 
 if TYPE_CHECKING:

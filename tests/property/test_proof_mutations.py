@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from make_proof import Honest, honest, stranger
 
 from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.proof import Anchor, LogProof, Proof, format_proof, parse_proof
+from witnesstree.ledger.proof import Anchor, LogProof, Proof, Stamp, format_proof, parse_proof
 from witnesstree.ledger.report import Outcome, Report, Verdict
 from witnesstree.ledger.token import judge_token, parse_token
 from witnesstree.ledger.tree import siblings
@@ -453,14 +453,14 @@ def test_what_a_token_claims_cannot_be_changed() -> None:
     that are NULL. They can be changed, and nothing that the token claims or was judged by changes with them."""
     proof = honest().proof()
     assert proof.inclusion
-    token, root, roots = proof.tokens[0], proof.inclusion.root, honest().trust.roots
+    token, root, trust = proof.tokens[0].token, proof.inclusion.root, honest().trust
     claimed, unseen = parse_token(token), 0
     for i in range(len(token)):
         changed = token[:i] + bytes([token[i] ^ 1 << i % 8]) + token[i + 1 :]
-        if judge_token(changed, root, roots).is_proven:
+        if judge_token(Stamp(changed), root, trust).is_proven:
             unseen += 1
             assert replace(parse_token(changed), der=token) == claimed, i
-            assert judged(format_proof(replace(proof, tokens=(changed,)))).is_verified
+            assert judged(format_proof(replace(proof, tokens=(Stamp(changed),)))).is_verified
     assert 0 < unseen < 32, unseen
 
 
@@ -469,5 +469,6 @@ def test_a_second_token_of_the_same_root_may_stand_beside_the_first() -> None:
     report = judged(format_proof(replace(proof, tokens=proof.tokens * 2, anchors=proof.anchors * 2)))
     assert report.is_verified
     assert report.not_after == judged(honest().content()).not_after
-    broken = proof.tokens[0][:-1] + bytes([proof.tokens[0][-1] ^ 1])
+    token = proof.tokens[0].token
+    broken = Stamp(token[:-1] + bytes([token[-1] ^ 1]))
     assert judged(format_proof(replace(proof, tokens=(proof.tokens[0], broken)))).verdict is Verdict.FAILED

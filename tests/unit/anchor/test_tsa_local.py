@@ -24,7 +24,7 @@ from witnesstree.anchor.tsa import local
 from witnesstree.anchor.tsa.local import LIFETIME, MAX_REQUEST, POLICY, LocalAuthority, trusted_root
 from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.token import TimeStampResp, Token, judge_token, parse_token
-from witnesstree.ledger.trust import Assurance
+from witnesstree.ledger.trust import Assurance, Trust
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 ROOT = hashlib.sha256(b"a root").digest()
@@ -64,7 +64,7 @@ def granted(answer: bytes) -> Token:
 
 
 def test_stamp_gives_a_token_that_the_homes_trust_proves(authority: LocalAuthority, folder: Path) -> None:
-    judgement = judge_token(authority.stamp(ROOT), ROOT, [trusted_root(folder)])
+    judgement = judge_token(authority.stamp(ROOT), ROOT, Trust((trusted_root(folder),)))
     assert judgement.is_proven, judgement.checks
     assert judgement.assurance is Assurance.LOCAL
     assert (judgement.gen_time, judgement.accuracy) == (NOW, timedelta(seconds=1))
@@ -74,7 +74,7 @@ def test_stamp_gives_a_token_that_the_homes_trust_proves(authority: LocalAuthori
 
 def test_another_home_does_not_vouch_for_it(authority: LocalAuthority, tmp_path: Path) -> None:
     LocalAuthority.create(tmp_path, NOW)
-    judgement = judge_token(authority.stamp(ROOT), ROOT, [trusted_root(tmp_path)])
+    judgement = judge_token(authority.stamp(ROOT), ROOT, Trust((trusted_root(tmp_path),)))
     assert not judgement.is_proven
     assert judgement.assurance is None
 
@@ -117,7 +117,7 @@ def test_time_is_cut_to_the_second_and_in_utc(authority: LocalAuthority) -> None
 def test_signing_time_after_2049_is_a_generalized_time(tmp_path: Path) -> None:
     late = datetime(2055, 1, 1, tzinfo=UTC)
     LocalAuthority.create(tmp_path, late)
-    assert judge_token(LocalAuthority.open(tmp_path, lambda: late).stamp(ROOT), ROOT, [trusted_root(tmp_path)]).is_proven
+    assert judge_token(LocalAuthority.open(tmp_path, lambda: late).stamp(ROOT), ROOT, Trust((trusted_root(tmp_path),))).is_proven
 
 
 # Refused ------------------------------------------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_create_begins_again_after_a_crash(tmp_path: Path, monkeypatch: pytest.M
             LocalAuthority.open(tmp_path, lambda: NOW)
         LocalAuthority.create(tmp_path, NOW)
     authority = LocalAuthority.open(tmp_path, lambda: NOW)
-    assert judge_token(authority.stamp(ROOT), ROOT, [trusted_root(tmp_path)]).is_proven
+    assert judge_token(authority.stamp(ROOT), ROOT, Trust((trusted_root(tmp_path),))).is_proven
 
 
 def test_missing_folder(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_damaged_files(folder: Path, tmp_path: Path, name: str, content: str) ->
 
 
 def test_serial_numbers_count_and_fit(authority: LocalAuthority) -> None:
-    serials = [parse_token(authority.stamp(ROOT)).serial for _ in range(5)]
+    serials = [parse_token(authority.stamp(ROOT).token).serial for _ in range(5)]
     assert [serial >> 64 for serial in serials] == list(range(serials[0] >> 64, (serials[0] >> 64) + 5))
     assert all(0 < serial < 1 << 159 for serial in serials)
 
@@ -278,7 +278,7 @@ def test_number_is_on_disk_before_the_token_exists(tmp_path: Path, monkeypatch: 
         patch.setattr(LocalAuthority, "_sign", failing)
         with pytest.raises(KeyboardInterrupt):
             authority.stamp(ROOT)
-    assert parse_token(authority.stamp(ROOT)).serial >> 64 == 2
+    assert parse_token(authority.stamp(ROOT).token).serial >> 64 == 2
 
 
 def test_no_number_without_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +292,7 @@ def test_no_number_without_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         patch.setattr(os, "fsync", failing)
         with pytest.raises(StorageFailure, match="Input/output error"):
             authority.stamp(ROOT)
-    assert parse_token(authority.stamp(ROOT)).serial >> 64 >= 1
+    assert parse_token(authority.stamp(ROOT).token).serial >> 64 >= 1
 
 
 @pytest.mark.parametrize("content", [b"", b"12", b"-1\n", b"x\n", b"1" * 40 + b"\n", b"\xc2\xb2\n"])
@@ -307,9 +307,9 @@ def test_damaged_counter(tmp_path: Path, content: bytes) -> None:
 def test_restored_copy_does_not_repeat_a_number(tmp_path: Path) -> None:
     LocalAuthority.create(tmp_path, NOW)
     authority = LocalAuthority.open(tmp_path, lambda: NOW)
-    first = parse_token(authority.stamp(ROOT)).serial
+    first = parse_token(authority.stamp(ROOT).token).serial
     (tmp_path / "serial").write_bytes(b"0\n")
-    second = parse_token(authority.stamp(ROOT)).serial
+    second = parse_token(authority.stamp(ROOT).token).serial
     assert first >> 64 == second >> 64
     assert first != second
 
@@ -346,4 +346,4 @@ def test_killed_processes_never_hand_out_a_number_twice(tmp_path: Path) -> None:
             process.send_signal(signal.SIGKILL)
             numbers += [int(line) for line in process.stdout.read().split("\n")[:-1]]
     assert len(set(numbers)) == len(numbers)
-    assert parse_token(LocalAuthority.open(tmp_path, lambda: NOW).stamp(ROOT)).serial >> 64 > max(numbers)
+    assert parse_token(LocalAuthority.open(tmp_path, lambda: NOW).stamp(ROOT).token).serial >> 64 > max(numbers)

@@ -27,11 +27,14 @@ from witnesstree.ledger.proof import (
     LogProof,
     OpeningProof,
     Proof,
+    Stamp,
     StateProof,
     format_anchor,
     format_proof,
+    format_vouchers,
     parse_anchor,
     parse_proof,
+    parse_vouchers,
 )
 from witnesstree.ledger.report import Outcome
 from witnesstree.ledger.trust import Assurance, Trust, TrustedBlock, TrustedRoot
@@ -89,7 +92,9 @@ ANCHOR = st.builds(Anchor, st.integers(1, 2**53 - 1), st.binary(min_size=20, max
 OPENING = st.builds(OpeningProof, TEXT, PATH, st.none() | st.binary(min_size=1, max_size=100))
 LOG = st.builds(LogProof, TEXT, NUMBER, PATH, TEXT)
 HINTS = st.builds(Hints, st.none() | TEXT, st.none() | NUMBER, st.none() | TEXT, st.lists(TEXT, max_size=4).map(tuple))
-TOKENS = st.lists(st.binary(min_size=1, max_size=100), max_size=3).map(tuple)
+DERS = st.lists(st.binary(min_size=1, max_size=100), max_size=3).map(tuple)
+STAMP = st.builds(Stamp, st.binary(min_size=1, max_size=100), DERS, DERS, DERS)
+TOKENS = st.lists(STAMP, max_size=3).map(tuple)
 PROOF = st.builds(Proof, HASH, INCLUSION, st.none() | OPENING, TOKENS, st.lists(ANCHOR, max_size=3).map(tuple), st.none() | LOG, HINTS) | st.builds(
     Proof, HASH, hints=HINTS
 )
@@ -107,6 +112,19 @@ def test_an_anchor_alone_is_read_as_the_same_anchor(anchor: Anchor) -> None:
     text = format_anchor(anchor)
     assert parse_anchor(text) == anchor
     assert format_anchor(parse_anchor(text)) == text
+
+
+@given(STAMP)
+def test_what_vouches_for_a_token_alone_is_read_as_the_same(stamp: Stamp) -> None:
+    text = format_vouchers(stamp)
+    assert (text is None) == (stamp == Stamp(stamp.token))
+    assert parse_vouchers(stamp.token, text) == stamp
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "\ud800", '{"token":"AA=="}', '{"crls":{}}', '{"ocsps":["A"]}', '{"crls":' + "[" * 100_000])
+def test_what_vouches_for_nothing_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="what vouches for the token"):
+        parse_vouchers(b"token", text)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", "\ud800", '{"chain_id":1}', "[" * 100_000])

@@ -2,235 +2,92 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import cache
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from asn1crypto import algos, cms, core, tsp
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from make_token import (
+    CA,
+    IMPRINT_BYTES,
+    NOW,
+    PSS,
+    STAMPS,
+    TIME_STAMPING,
+    Forge,
+    Issued,
+    attribute,
+    issue,
+    issuer_serial,
+    key,
+    named_v1,
+    named_v2,
+    root,
+    sid,
+    sign_ec,
+    sign_ed25519,
+    sign_pkcs1,
+    sign_pss,
+    stamped,
+    stamper,
+    trust,
+    usage,
+)
 
-from witnesstree.ledger import token as token_module
+from witnesstree.ledger import certificate
+from witnesstree.ledger.der import MAX_DEPTH, MAX_SHOWN, demand_der, shown
 from witnesstree.ledger.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.proof import Stamp
 from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.signature import HASHES
 from witnesstree.ledger.token import (
     CHAIN,
     FORM,
     IMPRINT,
     MAX_CERTIFICATES,
-    MAX_DEPTH,
     MAX_RESPONSE,
-    MAX_SHOWN,
     MAX_TOKEN,
+    REVOCATION,
     SIGNATURE,
     SIGNER,
     TimeStampResp,
     TokenJudgement,
+    chain_of,
     check_response,
-    demand_der,
     format_request,
     judge_token,
     parse_token,
-    shown,
 )
-from witnesstree.ledger.trust import Assurance, TrustedRoot
+from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
 
-NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
-IMPRINT_BYTES = hashlib.sha256(b"a root").digest()
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
-TIME_STAMPING = ExtendedKeyUsageOID.TIME_STAMPING
 STRANGE = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 
 
-@cache
-def key(kind: str, number: int = 0) -> Any:
-    if kind == "rsa":
-        return rsa.generate_private_key(65537, 2048)
-    if kind == "ed25519":
-        return ed25519.Ed25519PrivateKey.generate()
-    curves: dict[str, type[Any]] = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1, "brainpool": ec.BrainpoolP256R1}
-    return ec.generate_private_key(curves[kind]())
-
-
-def usage(**allowed: bool) -> x509.KeyUsage:
-    names = "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only decipher_only"
-    return x509.KeyUsage(**{name: allowed.get(name, False) for name in names.split()})
-
-
-CA = ((x509.BasicConstraints(ca=True, path_length=None), True), (usage(key_cert_sign=True), True))
-STAMPS = ((x509.ExtendedKeyUsage([TIME_STAMPING]), True),)
-
-
-@dataclass(frozen=True)
-class Issued:
-    certificate: x509.Certificate
-    key: Any
-
-    @property
-    def der(self) -> bytes:
-        return self.certificate.public_bytes(Encoding.DER)
-
-    @property
-    def fields(self) -> Any:
-        return asn1_x509.Certificate.load(self.der)["tbs_certificate"]
-
-
-def issue(
-    name: str,
-    issuer: Issued | None,
-    own_key: Any,
-    extensions: Sequence[tuple[x509.ExtensionType, bool]],
-    *,
-    start: datetime = NOW - timedelta(days=1),
-    end: datetime = NOW + timedelta(days=1),
-) -> Issued:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    above = issuer.certificate.subject if issuer else subject
-    signing = issuer.key if issuer else own_key
-    builder = x509.CertificateBuilder(above, subject, own_key.public_key(), x509.random_serial_number(), start, end)
-    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(own_key.public_key()), critical=False)
-    for extension, is_critical in extensions:
-        builder = builder.add_extension(extension, is_critical)
-    return Issued(builder.sign(signing, None if isinstance(signing, ed25519.Ed25519PrivateKey) else hashes.SHA256()), own_key)
-
-
-@cache
-def root() -> Issued:
-    return issue("A root", None, key("p256"), CA)
-
-
-@cache
-def stamper(kind: str = "rsa") -> Issued:
-    return issue(f"An authority ({kind})", root(), key(kind, 1), STAMPS)
-
-
-def trust(*issued: Issued, assurance: Assurance = Assurance.PRIVATE) -> list[TrustedRoot]:
-    return [TrustedRoot(each.der, "a file", assurance) for each in issued]
-
-
-def attribute(kind: str, value: Any) -> dict[str, Any]:
-    return {"type": kind, "values": [value]}
-
-
-def named_v2(issued: Issued, **more: Any) -> dict[str, Any]:
-    return attribute("signing_certificate_v2", {"certs": [{"cert_hash": hashlib.sha256(issued.der).digest(), **more}]})
-
-
-def named_v1(issued: Issued) -> dict[str, Any]:
-    return attribute("signing_certificate", {"certs": [{"cert_hash": hashlib.sha1(issued.der).digest()}]})
-
-
-def issuer_serial(issued: Issued, serial: int | None = None) -> dict[str, Any]:
-    name = asn1_x509.GeneralName(name="directory_name", value=issued.fields["issuer"])
-    return {"issuer": [name], "serial_number": serial if serial is not None else issued.certificate.serial_number}
-
-
-def sid(issued: Issued, *, by_key: bool = False) -> cms.SignerIdentifier:
-    if by_key:
-        identifier = x509.SubjectKeyIdentifier.from_public_key(issued.certificate.public_key()).digest
-        return cms.SignerIdentifier(name="subject_key_identifier", value=identifier)
-    value = {"issuer": issued.fields["issuer"], "serial_number": issued.certificate.serial_number}
-    return cms.SignerIdentifier(name="issuer_and_serial_number", value=value)
-
-
-def stamped(**changes: Any) -> dict[str, Any]:
-    fields = {
-        "version": "v1",
-        "policy": "1.2.3",
-        "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": IMPRINT_BYTES},
-        "serial_number": 7,
-        "gen_time": NOW,
-        "accuracy": {"seconds": 1, "millis": 500},
-        "nonce": 42,
-    }
-    return {name: value for name, value in (fields | changes).items() if value is not None}
-
-
-def sign_pkcs1(name: str = "sha256") -> Callable[[Any, bytes], bytes]:
-    return lambda private, content: private.sign(content, padding.PKCS1v15(), getattr(hashes, name.upper())())
-
-
-def sign_ec(name: str) -> Callable[[Any, bytes], bytes]:
-    return lambda private, content: private.sign(content, ec.ECDSA(getattr(hashes, name.upper())()))
-
-
-def sign_pss(private: Any, content: bytes) -> bytes:
-    return bytes(private.sign(content, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()))
-
-
-def sign_ed25519(private: Any, content: bytes) -> bytes:
-    return bytes(private.sign(content))
-
-
-PSS = {
-    "algorithm": "rsassa_pss",
-    "parameters": {
-        "hash_algorithm": {"algorithm": "sha256"},
-        "mask_gen_algorithm": {"algorithm": "mgf1", "parameters": {"algorithm": "sha256"}},
-        "salt_length": 32,
-    },
-}
-
-
-@dataclass
-class Forge:
-    """Makes a token; what is not set is right."""
-
-    signer: Issued = field(default_factory=stamper)
-    content: bytes = field(default_factory=lambda: tsp.TSTInfo(stamped()).dump())
-    carried: bytes | None = None
-    certificates: list[bytes] | None = None
-    digest: Any = "sha256"
-    algorithm: Any = field(default_factory=lambda: {"algorithm": "rsassa_pkcs1v15"})
-    sign: Callable[[Any, bytes], bytes] = field(default_factory=sign_pkcs1)
-    attributes: list[dict[str, Any]] | None = None
-    names: list[dict[str, Any]] | None = None
-    sid: cms.SignerIdentifier | None = None
-    signers: int = 1
-    content_type: str = "tst_info"
-
-    def make(self) -> bytes:
-        names = self.names if self.names is not None else [named_v2(self.signer)]
-        digest = hashlib.new(self.digest, self.content).digest()
-        attributes = self.attributes
-        if attributes is None:
-            attributes = [attribute("content_type", "tst_info"), attribute("message_digest", digest), *names]
-        signed_attributes = cms.CMSAttributes(attributes)
-        info = {
-            "version": "v1",
-            "sid": self.sid or sid(self.signer),
-            "digest_algorithm": {"algorithm": self.digest},
-            "signed_attrs": signed_attributes,
-            "signature_algorithm": self.algorithm,
-            "signature": self.sign(self.signer.key, signed_attributes.dump()),
-        }
-        carried = self.carried if self.carried is not None else self.content
-        certificates = [self.signer.der] if self.certificates is None else self.certificates
-        data = {
-            "version": "v3",
-            "digest_algorithms": [{"algorithm": self.digest}],
-            "encap_content_info": {"content_type": self.content_type, "content": cms.ParsableOctetString(carried)},
-            "signer_infos": [cms.SignerInfo(info) for _ in range(self.signers)],
-        }
-        if certificates:
-            data["certificates"] = [asn1_x509.Certificate.load(der) for der in certificates]
-        return bytes(cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(data)}).dump())
-
-
 def outcomes(judgement: TokenJudgement) -> dict[str, Outcome]:
-    return {check.name: check.outcome for check in judgement.checks}
+    """Return what became of every check but the last, which has tests of its own (test_revocation.py) and here never anything to go by."""
+    assert (judgement.checks[-1].name, judgement.checks[-1].outcome, judgement.checks[-1].required) == (REVOCATION, UNKNOWN, False)
+    return {check.name: check.outcome for check in judgement.checks[:-1]}
+
+
+def judge_der(der: bytes, imprint: bytes, roots: list[TrustedRoot]) -> TokenJudgement:
+    return judge_token(Stamp(der), imprint, Trust(tuple(roots)))
 
 
 def judge(forge: Forge, roots: list[TrustedRoot] | None = None) -> TokenJudgement:
-    return judge_token(forge.make(), IMPRINT_BYTES, trust(root()) if roots is None else roots)
+    return judge_der(forge.make(), IMPRINT_BYTES, trust(root()) if roots is None else roots)
 
 
 def assert_only(judgement: TokenJudgement, name: str, outcome: Outcome, words: str) -> None:
@@ -323,17 +180,118 @@ def test_certificate_that_cannot_be_read_or_would_warn_does_not_disturb() -> Non
     negative = asn1_x509.Certificate.load(root().der)
     negative["tbs_certificate"]["serial_number"] = -5
     broken = stamper().der.replace(b"An authority (rsa)", b"An authority \xff\xff\xff\xff\xff")
-    for certificate in (negative.dump(force=True), broken):
-        assert judge(Forge(certificates=[certificate, stamper().der])).is_proven
-        assert judge(Forge(), [*trust(root()), TrustedRoot(certificate, "a file", Assurance.PUBLIC)]).is_proven
+    for der in (negative.dump(force=True), broken):
+        assert judge(Forge(certificates=[der, stamper().der])).is_proven
+        assert judge(Forge(), [*trust(root()), TrustedRoot(der, "a file", Assurance.PUBLIC)]).is_proven
     assert judge(Forge(), [TrustedRoot(b"", "a file", Assurance.PUBLIC), *trust(root())]).is_proven
+
+
+def test_certificates_beside_the_token_and_those_that_only_help_to_build_chains() -> None:
+    link = between()
+    forge = chained(link)
+    own, token = forge.signer.der, Forge(signer=forge.signer, certificates=[]).make()
+    roots = tuple(trust(root()))
+    for stamp, known in (
+        (Stamp(token, (own, link.der)), Trust(roots)),
+        (Stamp(token, (link.der, own)), Trust(roots)),
+        (Stamp(token), Trust(roots, certificates=(own, link.der))),
+        (Stamp(token, (own,)), Trust(roots, certificates=(link.der,))),
+        (Stamp(token, (own, b"rubbish", stamper().der)), Trust(roots, certificates=(b"rubbish", link.der))),
+    ):
+        assert judge_token(stamp, IMPRINT_BYTES, known).is_proven
+        assert chain_of(parse_token(token), known, stamp.certificates) == (own, link.der, root().der)
+    # Neither is ever trusted.
+    everything = (own, link.der, root().der)
+    assert_only(judge_token(Stamp(token, everything), IMPRINT_BYTES, Trust(certificates=everything)), CHAIN, UNKNOWN, "give it with --trust")
+    assert_only(judge_token(Stamp(token, (own,)), IMPRINT_BYTES, Trust(roots)), CHAIN, UNKNOWN, "give it with --trust")
+
+
+def test_trusts_add_up() -> None:
+    both = Trust(tuple(trust(root())), certificates=(b"a",)) | Trust(certificates=(b"b",))
+    assert (both.roots, both.certificates) == (tuple(trust(root())), (b"a", b"b"))
+
+
+def test_chain_as_far_as_it_is_known() -> None:
+    link = between()
+    forge = chained(link)
+    token, own = parse_token(forge.make()), forge.signer.der
+    assert chain_of(token, Trust(tuple(trust(root())))) == (own, link.der, root().der)
+    assert chain_of(token, Trust()) == (own, link.der)
+    assert chain_of(token, Trust(), (root().der,)) == (own, link.der, root().der)
+    assert chain_of(parse_token(chained(between(**PAST)).make()), Trust(tuple(trust(root()))))[2:] == (root().der,)
+    bare = parse_token(Forge(certificates=[]).make())
+    assert chain_of(bare, Trust()) == ()
+    assert chain_of(parse_token(Forge(names=[]).make()), Trust()) == ()
+
+
+def certifis_roots() -> list[TrustedRoot]:
+    armoured = re.findall(r"-----BEGIN CERTIFICATE-----([^-]+)", Path(certifi.where()).read_text(encoding="ascii"))
+    assert len(armoured) > 100
+    return [TrustedRoot(base64.b64decode(each), "certifi", Assurance.PUBLIC) for each in armoured]
+
+
+def test_a_big_trust_store_changes_no_verdict_and_is_hardly_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    big, read = certifis_roots(), []
+    reader = certificate.read_certificate
+    monkeypatch.setattr(certificate, "read_certificate", lambda der: read.append(der) or reader(der))
+    foreign = [root.certificate for root in big[:3]]
+    for forge, own in (
+        (Forge(), trust(root())),
+        (Forge(), []),
+        (Forge(certificates=[*foreign, stamper().der, root().der]), trust(root())),
+        (chained(between()), trust(root(), assurance=Assurance.LOCAL)),
+        (chained(between(**PAST)), trust(root())),
+        (Forge(certificates=[]), trust(stamper())),
+        (Forge(certificates=[]), trust(root())),
+        (Forge(sign=sign_pkcs1("sha512")), trust(root())),
+    ):
+        assert judge(forge, [*big[:60], *own, *big[60:]]) == judge(forge, own)
+    assert read
+    assert {each.certificate for each in big}.isdisjoint(read)
+
+
+def test_every_root_of_a_big_store_can_be_read_and_makes_no_noise() -> None:
+    """Some have the serial number 0, of which cryptography warns."""
+    for each in certifis_roots():
+        assert certificate.read_certificate(each.certificate) is not None
+
+
+# Tokens of public authorities -----------------------------------------------------------------------------------------------------------------------
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "token" / "tokens.json").read_text(encoding="utf-8"))
+
+
+def public(name: str) -> bytes:
+    return base64.b64decode(VECTORS["tokens"][name]["token"])
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in VECTORS["cases"]])
+def test_public_authorities_are_judged_rightly(case: Any) -> None:
+    roots = [TrustedRoot(base64.b64decode(VECTORS["roots"][name]["certificate"]), name, Assurance.PUBLIC) for name in case["roots"]]
+    stamp = Stamp(public(case["token"]), tuple(base64.b64decode(each) for each in case["certificates"]))
+    judgement = judge_token(stamp, bytes.fromhex(case["digest"]), Trust(tuple(roots)))
+    assert {check.name: check.outcome.value for check in judgement.checks} == {f"token.{name}": value for name, value in case["expect"].items()}
+    assert judgement.is_proven is (set(case["expect"].values()) == {"passed", "unknown"} and case["expect"]["chain"] == "passed")
+    assert judgement.gen_time is not None
+    assert judgement.gen_time.strftime("%Y-%m-%dT%H:%M:%SZ") == VECTORS["tokens"][case["token"]]["time"]
+
+
+@pytest.mark.parametrize("name", VECTORS["tokens"])
+def test_public_tokens_are_of_what_they_say(name: str) -> None:
+    token = parse_token(public(name))
+    assert token.imprint == hashlib.new(token.imprint_algorithm, VECTORS["tokens"][name]["stamped"].encode()).digest()
+
+
+def test_a_public_token_is_proven_by_the_usual_roots() -> None:
+    judgement = judge_der(public("GlobalSign, 2021"), hashlib.sha256(b"notation").digest(), certifis_roots())
+    assert judgement.is_proven, judgement.checks
 
 
 # What is wrong ------------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_other_imprint() -> None:
-    judgement = judge_token(Forge().make(), bytes(32), trust(root()))
+    judgement = judge_der(Forge().make(), bytes(32), trust(root()))
     assert_only(judgement, IMPRINT, FAILED, "not for 0000")
     other = {"hash_algorithm": {"algorithm": "sha512"}, "hashed_message": bytes(64)}
     assert_only(judge(Forge(content=tsp.TSTInfo(stamped(message_imprint=other)).dump())), IMPRINT, FAILED, "sha512")
@@ -429,8 +387,8 @@ def test_method_that_is_not_accepted_is_unknown(changes: dict[str, Any]) -> None
 def test_method_that_this_build_of_cryptography_lacks_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     forge = Forge()
     der = forge.make()
-    monkeypatch.setitem(token_module._HASHES, "sha256", lambda: hashes.BLAKE2s(32))
-    assert_only(judge_token(der, IMPRINT_BYTES, trust(root())), SIGNATURE, UNKNOWN, "accept")
+    monkeypatch.setitem(HASHES, "sha256", lambda: hashes.BLAKE2s(32))
+    assert_only(judge_der(der, IMPRINT_BYTES, trust(root())), SIGNATURE, UNKNOWN, "accept")
 
 
 # The chain ----------------------------------------------------------------------------------------------------------------------------------------
@@ -628,7 +586,7 @@ def test_what_is_not_a_token(make: Callable[[], bytes]) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_token(der)
     assert "\n" not in str(caught.value)
-    judgement = judge_token(der, IMPRINT_BYTES, trust(root()))
+    judgement = judge_der(der, IMPRINT_BYTES, trust(root()))
     assert outcomes(judgement) == {FORM: FAILED, IMPRINT: UNKNOWN, SIGNER: UNKNOWN, SIGNATURE: UNKNOWN, CHAIN: UNKNOWN}
     assert (judgement.token, judgement.gen_time, judgement.accuracy, judgement.assurance) == (None, None, None, None)
     assert not judgement.is_proven
@@ -642,7 +600,7 @@ def test_token_whose_signed_data_is_of_version_1() -> None:
     der = bytearray(Forge().make())
     at = der.index(bytes.fromhex("020103310f"))
     der[at + 2] = 1
-    assert judge_token(bytes(der), IMPRINT_BYTES, trust(root())).is_proven
+    assert judge_der(bytes(der), IMPRINT_BYTES, trust(root())).is_proven
 
 
 def test_token_without_signed_attributes_is_not_proven() -> None:
@@ -654,7 +612,7 @@ def test_token_without_signed_attributes_is_not_proven() -> None:
     data = {name: info["content"][name] for name in ("version", "digest_algorithms", "encap_content_info", "certificates")}
     data["signer_infos"] = [cms.SignerInfo(fields | {"signature": signature})]
     der = cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(data)}).dump()
-    judgement = judge_token(der, IMPRINT_BYTES, trust(root()))
+    judgement = judge_der(der, IMPRINT_BYTES, trust(root()))
     assert outcomes(judgement) == {FORM: PASSED, IMPRINT: PASSED, SIGNER: FAILED, SIGNATURE: FAILED, CHAIN: UNKNOWN}
 
 
@@ -729,11 +687,19 @@ def test_request_says_what_is_asked() -> None:
     request = tsp.TimeStampReq.load(format_request(IMPRINT_BYTES, 42), strict=True).native
     assert request["message_imprint"] == {"hash_algorithm": {"algorithm": "sha256", "parameters": None}, "hashed_message": IMPRINT_BYTES}
     assert (request["version"], request["nonce"], request["cert_req"], request["req_policy"]) == ("v1", 42, True, None)
+    under = tsp.TimeStampReq.load(format_request(IMPRINT_BYTES, 42, "2.25.7"), strict=True).native
+    assert under == request | {"req_policy": "2.25.7"}
+    for policy in ("", "policy", "1.2.x", "\n"):
+        with pytest.raises(InvalidInput, match="object identifier"):
+            format_request(IMPRINT_BYTES, 42, policy)
 
 
 def test_answers_that_must_not_be_believed() -> None:
     token = Forge().make()
     sha512 = tsp.TSTInfo(stamped(message_imprint={"hash_algorithm": {"algorithm": "sha512"}, "hashed_message": bytes(64)})).dump()
+    assert check_response(respond(token), IMPRINT_BYTES, 42, "1.2.3").policy == "1.2.3"
+    with pytest.raises(BadAnswer, match=r"under policy 1\.2\.3, and 1\.2\.4 was asked for"):
+        check_response(respond(token), IMPRINT_BYTES, 42, "1.2.4")
     for answer, imprint, nonce, words in (
         (respond(token), bytes(32), 42, "other bytes"),
         (respond(Forge(content=sha512).make()), IMPRINT_BYTES, 42, "other bytes"),
