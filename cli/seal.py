@@ -66,7 +66,7 @@ class _Wishes:
 @click.option("--proofs", type=PATH, metavar="FOLDER", help="Write the proofs into this folder.  [default: beside each file]")
 @click.option("--name", help="Make a manifest of this name that lists the files, and seal it with them.")
 @click.option("--meta", multiple=True, metavar="KEY=VALUE", help="Something to say in the manifest; may be given often.")
-@click.option("--ipfs", is_flag=True, help="Also store the files, encrypted with age: in the home's block store, or on the Kubo node of the settings.")
+@click.option("--ipfs", is_flag=True, help="Also store the files, encrypted with age, in the home or on the Kubo node of the settings.")
 @click.option("--public", is_flag=True, help="With --ipfs: store them as they are, for everybody to read.")
 @click.option("--again", is_flag=True, help="Seal anew what is sealed already; the older proofs are kept aside.")
 @click.option("--no-wait", is_flag=True, help="Give receipts only; the worker, or the next `witnesstree seal`, seals.")

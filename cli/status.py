@@ -51,13 +51,16 @@ def status_command(ctx: click.Context, home: Path, *, check: bool, metrics: bool
         answer(status)
     else:
         click.echo("\n".join(_lines(status)))
-    if check and (status["alarms"] or any(job["late"] for job in status["waiting"])):
+    if check and (status["alarms"] or any(each["late"] for each in (*status["unsealed"], *status["waiting"]))):
         ctx.exit(ALARM)
 
 
 def _members(ledger: Ledger) -> dict[str, Any]:
+    from witnesstree.anchor.settings import read_settings
     from witnesstree.ledger.note import format_verifier_key
 
+    # Acknowledged entries that nobody seals are as late as roots that nobody witnesses.
+    late_batches = ledger.outbox.late_batches(read_settings(ledger.home.folder).batch_age)
     late = {(job.sequence, job.kind, job.target) for job in ledger.outbox.late()}
     with ledger.metadata.read() as transaction:
         jobs = transaction.unfinished_jobs()
@@ -69,7 +72,13 @@ def _members(ledger: Ledger) -> dict[str, Any]:
             "batches": transaction.batch_count(),
             "entries": transaction.entry_count(),
             "unsealed": [
-                {"batch": batch.sequence, "state": batch.state.value, "entries": batch.count - 1, "since": format_time(batch.opened)}
+                {
+                    "batch": batch.sequence,
+                    "state": batch.state.value,
+                    "entries": batch.count - 1,
+                    "since": format_time(batch.opened),
+                    "late": batch.sequence in late_batches,
+                }
                 for batch in transaction.open_batches()
             ],
             "waiting": [
@@ -98,12 +107,13 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"Checkpoint key {status['checkpoint_key']}"
     yield f"{counted(status['batches'], 'sealed batch', 'sealed batches')} with {counted(status['entries'], 'entry', 'entries')}"
     for batch in status["unsealed"]:
-        yield f"Batch {batch['batch']} is {batch['state']} with {counted(batch['entries'], 'entry', 'entries')}, since {batch['since']}"
+        late = "LATE: batch" if batch["late"] else "Batch"
+        yield f"{late} {batch['batch']} is {batch['state']} with {counted(batch['entries'], 'entry', 'entries')}, since {batch['since']}"
     for job in status["waiting"]:
         sent = f"; sent as {job['transaction']}" if job["transaction"] else ""
         error = f"; {counted(job['attempts'], 'failed attempt')}, the last: {job['last_error']}" if job["last_error"] else ""
         late = "LATE: batch" if job["late"] else "Batch"
-        yield f"{late} {job['batch']} waits for its {job['kind']} by {job['target']} since {job['since']}{sent}{error}"
+        yield f"{late} {job['batch']} waits for its {job['kind']} by {job['target']} since {job['since'] or 'a time that is lost'}{sent}{error}"
     for alarm in status["alarms"]:
         yield f"ALARM since {alarm['since']}, {alarm['subject']}: {alarm['text']}"
     if status["unsealed"] or status["waiting"]:
@@ -125,13 +135,15 @@ def metrics_text(ledger: Ledger) -> bytes:
     gauge("batches", "Sealed batches").set(status["batches"])
     gauge("entries", "Entries in sealed batches").set(status["entries"])
     gauge("unsealed_entries", "Acknowledged entries in batches that are not sealed").set(sum(batch["entries"] for batch in status["unsealed"]))
+    gauge("late_batches", "Batches that are not sealed, past their deadline").set(sum(batch["late"] for batch in status["unsealed"]))
     waiting = gauge("waiting_jobs", "Stamps, anchors and lists that are not there yet", ("kind", "target"))
     late = gauge("late_jobs", "Those of batches that are past their deadline", ("kind", "target"))
     oldest = gauge("oldest_waiting_seconds", "Age of the longest waiting job, counted from when its batch closed", ("kind", "target"))
     for job in reversed(status["waiting"]):
         waiting.labels(job["kind"], job["target"]).inc()
         late.labels(job["kind"], job["target"]).inc(job["late"])
-        oldest.labels(job["kind"], job["target"]).set((now - parse_time(job["since"])).total_seconds())
+        if job["since"]:
+            oldest.labels(job["kind"], job["target"]).set((now - parse_time(job["since"])).total_seconds())
     alarms = gauge("alarm", "1 for each thing that needs a person", ("kind", "subject"))
     for alarm in status["alarms"]:
         alarms.labels(alarm["kind"], alarm["subject"]).set(1)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from typing_extensions import override
 
-from witnesstree.cli.options import PATH, home_option, json_option, one_line, say
+from witnesstree.cli.options import PATH, home_option, json_option, one_line
 from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import Conflict, Unreachable
+from witnesstree.ledger.errors import Conflict, StorageFailure, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,11 +49,10 @@ def worker_command(home: Path, interval: float, metrics: Path | None, *, once: b
     """
     from witnesstree.anchor.settings import read_settings
     from witnesstree.anchor.wiring import notice, open_ledger
-    from witnesstree.ledger.store.home import open_home
 
-    if said := notice(read_settings(open_home(home).folder)):
-        say(said)
     with _logging(as_json=as_json), _stopping() as stop, open_ledger(home) as ledger:
+        if said := notice(read_settings(ledger.home.folder)):
+            _log.warning("%s", said)
         _log.info("working on %s in %s", ledger.home.origin, ledger.home.folder)
         while not stop.is_set():
             waits = _pass(ledger, stop)
@@ -88,11 +87,10 @@ def _write_metrics(ledger: Ledger, path: Path) -> None:
     from witnesstree.ledger.store.disk import write_file
 
     try:
-        text = metrics_text(ledger)
-    except (Unreachable, Conflict) as error:
+        write_file(path, metrics_text(ledger), mode=0o644)
+    except (Unreachable, Conflict, StorageFailure) as error:
+        # Sealing does not end because nobody can be told of it.
         _log.warning("no metrics this time: %s", error)
-    else:
-        write_file(path, text, mode=0o644)
 
 
 @contextmanager

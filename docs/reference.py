@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.anchor.settings import PREFIX, TABLES, TRUST, AuthoritySettings, ChainSettings, IpfsSettings, Settings
+from witnesstree.anchor.settings import PREFIX, TABLES, AuthoritySettings, ChainSettings, IpfsSettings, Settings
+from witnesstree.anchor.truststore import TRUST
 from witnesstree.cli import status, verify
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
 from witnesstree.cli.options import HOME_ENVVAR

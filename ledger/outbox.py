@@ -60,7 +60,7 @@ class Pace:
     patience: float = 60
     first_retry: timedelta = timedelta(seconds=5)
     longest_retry: timedelta = timedelta(minutes=10)
-    poll: timedelta = timedelta(seconds=5)
+    poll: timedelta = timedelta(seconds=10)
     replace_after: timedelta = timedelta(minutes=3)
     deadline: timedelta = timedelta(hours=6)
     required_tokens: int = 1
@@ -121,10 +121,16 @@ class Outbox:
                     late.append(job)
             return late
 
+    def late_batches(self, age: timedelta) -> list[int]:
+        """Return the batches that took entries and are not sealed one deadline after they should have closed, which is at the age of `age`."""
+        opened_before = self._clock() - self._pace.deadline - age
+        with self._metadata.read() as transaction:
+            return [batch.sequence for batch in transaction.open_batches() if batch.opened <= opened_before]
+
     def work(self, advance: _Advance | None = None, *, due_only: bool = False, stop: Callable[[], bool] = lambda: False) -> list[Job]:
         """Take every unfinished job one step further, and return those still unfinished. `advance` is told each job and its error, if it had one.
 
-        With `due_only`, those whose time to be tried again has not come are left. One process at a time does this: the others wait, then find the
+        With `due_only`, jobs whose time to be tried again has not come are left. One process at a time does this: the others wait, then find the
         jobs done. `stop` is asked between jobs.
 
         Raises Conflict if another process works for longer than the patience that was set.
@@ -149,7 +155,8 @@ class Outbox:
     def _serve(self, kind: JobKind, target: str, jobs: list[Job], stop: Callable[[], bool], advance: _Advance) -> None:
         """Do the jobs of one target. Where it does not answer one, the others are not tried: they would wait as long for nothing."""
         if kind is JobKind.ANCHOR:
-            self._attempt(jobs, lambda: self._tend(_named(self.witnesses.chains, target), jobs), advance)
+            if self._attempt(jobs, lambda: self._tend(_named(self.witnesses.chains, target), jobs), advance) is None:
+                self._note_troubles(self.witnesses.chains[target])
             return
         effect = self._stamp if kind is JobKind.STAMP else self._publish
         for at, job in enumerate(jobs):
@@ -190,7 +197,7 @@ class Outbox:
 
     def _retry_at(self, job: Job) -> datetime:
         """Return when a job that failed is tried again: later each time up to a bound, and never all at once."""
-        wait = min(self._pace.first_retry * 2 ** min(job.attempts, 30), self._pace.longest_retry)
+        wait: timedelta = min(self._pace.first_retry * 2 ** min(job.attempts, 30), self._pace.longest_retry)
         return self._clock() + wait * self._random.uniform(0.5, 1)
 
     # Tokens, and published lists
@@ -245,32 +252,47 @@ class Outbox:
             if job.transaction is not None:
                 bundles.setdefault(job.transaction, []).append(job)
         is_held_up = False
-        for newest in sorted((_known(sent, hash_) for hash_ in bundles), key=lambda each: each.transaction.nonce):
-            absent, lost = self._look(chain, bundles[newest.transaction.hash], newest)
-            waiting += lost
-            if absent:
-                still_absent, _ = self._look(chain, absent, self._push(chain, newest, absent))
-                is_held_up = is_held_up or bool(still_absent)
-        # A stranger may have anchored a root: then it costs nothing, and only has to become final.
-        fresh, _ = self._look(chain, waiting, None)
-        if fresh and not is_held_up:
-            carried = fresh[:MAX_ROOTS]
-            self._look(chain, carried, self._send(chain, carried, None))
-
-    def _look(self, chain: Chain, jobs: list[Job], sent: SentTransaction | None) -> tuple[list[Job], list[Job]]:
-        """Collect the anchors that are final, and return the jobs whose roots are absent, and those whose transaction is lost."""
-        absent, lost = [], []
-        for job in jobs:
-            standing = chain.standing(self._root(job), sent.transaction if sent else None)
+        for stored in sorted((_known(sent, hash_) for hash_ in bundles), key=lambda each: each.transaction.nonce):
+            newest, carried = stored, bundles[stored.transaction.hash]
+            # What one of them says holds for all: a chain carries out a transaction whole, or not at all. Where a stranger has anchored that one, the
+            # others wait for the next look.
+            standing = self._standing(chain, carried[0], newest)
+            if standing is Standing.ABSENT:
+                newest = self._push(chain, newest, carried)
+                standing = self._standing(chain, carried[0], newest)
             if standing is Standing.FINAL:
-                self._collect(chain, job, sent)
+                self._collect(chain, carried, newest)
             elif standing is Standing.LOST:
-                lost.append(job)
+                self._release(chain, carried, newest)
+                waiting += carried
+            is_held_up = is_held_up or standing is Standing.ABSENT
+        if not is_held_up:
+            self._start(chain, waiting)
+
+    def _start(self, chain: Chain, waiting: list[Job]) -> None:
+        """Sign and send one transaction for roots that have none. A root that a stranger has anchored costs nothing, and only has to become final."""
+        absent: list[Job] = []
+        for job in waiting:
+            standing = self._standing(chain, job, None)
+            if standing is Standing.FINAL:
+                self._collect(chain, [job], None)
             elif standing is Standing.ABSENT:
                 absent.append(job)
-        if lost and sent:
-            self._release(chain, lost, sent)
-        return absent, lost
+            if len(absent) == MAX_ROOTS:
+                break
+        sent = self._send(chain, absent, None) if absent else None
+        # Some chains are quick.
+        if sent and self._standing(chain, absent[0], sent) is Standing.FINAL:
+            self._collect(chain, absent, sent)
+
+    def _note_troubles(self, chain: Chain) -> None:
+        if troubles := chain.troubles():
+            self._raise_alarm(AlarmKind.ENDPOINT, chain.name, "; ".join(troubles))
+        else:
+            self._clear_alarms(chain.name, AlarmKind.ENDPOINT)
+
+    def _standing(self, chain: Chain, job: Job, sent: SentTransaction | None) -> Standing:
+        return chain.standing(self._root(job), sent.transaction if sent else None)
 
     def _release(self, chain: Chain, jobs: list[Job], sent: SentTransaction) -> None:
         """Let jobs have another transaction: a final block shows that theirs can never anchor anything."""
@@ -281,30 +303,29 @@ class Outbox:
             for job in jobs:
                 transaction.release_transaction(job)
 
-    def _collect(self, chain: Chain, job: Job, sent: SentTransaction | None) -> None:
+    def _collect(self, chain: Chain, jobs: list[Job], sent: SentTransaction | None) -> None:
         with self._metadata.read() as transaction:
             ours = [each.transaction for each in transaction.transactions(chain.name) if sent and each.is_alternative_to(sent)]
-        anchor = chain.collect(self._root(job), ours)
-        # None where an endpoint that lags behind answers: the next look will find it.
-        if anchor is not None:
-            with self._metadata.write() as transaction:
-                transaction.finish_anchor(job, format_anchor(anchor))
-            _log.info("batch %d is anchored on %s, in final block %d", job.sequence, chain.name, anchor.block_number)
-            if sent:
-                # What was lost is among the roots that were signed for since.
-                self._clear_alarms(chain.name, AlarmKind.LOST, before=sent.signed)
+        for job in jobs:
+            anchor = chain.collect(self._root(job), ours)
+            # None where an endpoint that lags behind answers: the next look will find it.
+            if anchor is not None:
+                with self._metadata.write() as transaction:
+                    transaction.finish_anchor(job, format_anchor(anchor))
+                _log.info("batch %d is anchored on %s, in final block %d", job.sequence, chain.name, anchor.block_number)
+        if sent:
+            self._clear_alarms(chain.name, AlarmKind.LOST)
 
     def _push(self, chain: Chain, sent: SentTransaction, jobs: list[Job]) -> SentTransaction:
         """Send a transaction again that is in no block, or if it has waited for long one that pays more; return the newest."""
-        refusal = better = None
+        has_waited, refusal = self._clock() - sent.signed >= self._pace.replace_after, None
         try:
             chain.send(sent.transaction)
         except Unaffordable as error:
-            # A pool that has grown dearer takes it no more, and may well take one that pays more.
+            # A pool that has grown dearer takes it no more. That may pass; and what pays more, it may well take.
             refusal = error
-        if self._clock() - sent.signed >= self._pace.replace_after:
-            better = self._send(chain, jobs, sent)
-        if refusal and better is None:
+        better = self._send(chain, jobs, sent) if has_waited else None
+        if has_waited and refusal and better is None:
             raise refusal
         return better or sent
 
@@ -332,9 +353,12 @@ class Outbox:
     # Alarms
 
     def _raise_alarm(self, kind: AlarmKind, subject: str, text: str) -> None:
-        _log.warning("%s: %s", subject, text)
-        with self._metadata.write() as transaction:
-            transaction.raise_alarm(Alarm(kind, subject, text, self._clock()))
+        with self._metadata.read() as transaction:
+            is_known = any((alarm.kind, alarm.subject, alarm.text) == (kind, subject, text) for alarm in transaction.alarms())
+        if not is_known:
+            _log.warning("%s: %s", subject, text)
+            with self._metadata.write() as transaction:
+                transaction.raise_alarm(Alarm(kind, subject, text, self._clock()))
 
     def _clear_alarms(self, subject: str, *kinds: AlarmKind, before: datetime | None = None) -> None:
         """Take back the alarms of these kinds about `subject`; with `before`, those that were raised by then."""

@@ -77,6 +77,10 @@ class Chain(Protocol):
         """A short name, unique among the chains of one ledger; it keys the ledger's records."""
         ...
 
+    def troubles(self) -> list[str]:
+        """Return what was wrong with parts of it that others made up for, such as one of several endpoints: a person should know."""
+        ...
+
     def recent_block(self) -> Block:
         """Return a recent block that is not expected to be reorganised away."""
         ...

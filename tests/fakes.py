@@ -188,6 +188,7 @@ class FakeChain(Chain):
         self._transactions: dict[bytes, int] = {}
         self._spent: dict[int, int] = {}
         self.pool: list[SignedTransaction] = []
+        self.noted: list[str] = []
         self.is_stuck = False
         """Whether transactions are taken and not put into blocks."""
         self.is_dear = False
@@ -212,6 +213,10 @@ class FakeChain(Chain):
         """Let somebody else anchor `root`."""
         self._record(root, bytes(range(20)))
         self.mine()
+
+    @override
+    def troubles(self) -> list[str]:
+        return self.noted
 
     @override
     def recent_block(self) -> Block:
@@ -461,8 +466,9 @@ class Steps:
 
     def _committing(self, commit: Callable[..., None]) -> Callable[..., None]:
         def committed(dialect: Any, connection: Any) -> None:
-            is_idle = connection.info.transaction_status == TransactionStatus.IDLE
-            if is_idle or connection.execute("SELECT pg_current_xact_id_if_assigned()").fetchone() == (None,):
+            driver = connection.dbapi_connection
+            is_idle = driver.info.transaction_status == TransactionStatus.IDLE
+            if is_idle or driver.execute("SELECT pg_current_xact_id_if_assigned()").fetchone() == (None,):
                 commit(dialect, connection)
             else:
                 self._take("commit", lambda: commit(dialect, connection))

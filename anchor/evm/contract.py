@@ -1,4 +1,4 @@
-"""The EvidenceAnchor contract as a caller sees it: its calls as bytes, its answers as values, on any chain. Nothing here signs or sends."""
+"""The EvidenceAnchor contract as a caller sees it: its calls and its event as bytes, its answers as values. Nothing here signs or sends."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from eth_utils.address import to_checksum_address
-from web3.exceptions import BadFunctionCallOutput, ContractLogicError
+from web3.exceptions import Web3Exception
 
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, AnchoredRecord
+from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, AnchoredRecord, keccak256
 from witnesstree.ledger.errors import BadAnswer
 
 if TYPE_CHECKING:
@@ -48,19 +48,60 @@ def artefact() -> Artefact:
     )
 
 
+def deployment_calldata() -> bytes:
+    """Return what is sent to the CREATE2 deployer (`artefact().deployer`) to bring the contract to its one address, on any chain.
+
+    It takes some 500,000 gas. Sent where there is no deployer it does nothing and looks as if it had; sent a second time, it fails.
+    """
+    contract = artefact()
+    return contract.salt + contract.init_code
+
+
+ANCHORED = keccak256(b"Anchored(bytes32,address)")
+"""The first topic of the event that says a root was recorded now; the second is the root, the third the caller."""
+
+
+@cache
+def _codec() -> EvidenceAnchor:
+    from web3 import Web3
+    from web3.providers.base import BaseProvider
+
+    return EvidenceAnchor(Web3(BaseProvider()))
+
+
+def anchoring_calldata(roots: Sequence[bytes]) -> bytes:
+    """Return the calldata that anchors `roots` (32 bytes each), one or several."""
+    return _codec().anchor_calldata(roots[0]) if len(roots) == 1 else _codec().anchor_all_calldata(roots)
+
+
+def anchored_at_calldata(root: bytes) -> bytes:
+    """Return the calldata that asks for the record of `root`; `parse_record` reads the answer."""
+    return _codec().anchored_at_calldata(root)
+
+
+def parse_record(answer: bytes) -> AnchoredRecord | None:
+    """Return the record in the contract's answer to `anchoredAt`, or None if it has none. Raises BadAnswer if this is no such answer."""
+    words = [answer[i : i + 32] for i in range(0, len(answer), 32)]
+    if len(answer) != 96 or any(words[0][:24]) or any(words[1][:24]) or any(words[2][:12]):
+        raise BadAnswer("this is no answer of EvidenceAnchor's to anchoredAt")
+    time, number = int.from_bytes(words[0]), int.from_bytes(words[1])
+    return AnchoredRecord(time, number, words[2][12:]) if time else None
+
+
 def _bytes(text: str) -> bytes:
     return bytes.fromhex(text.removeprefix("0x"))
 
 
 class EvidenceAnchor:
-    """The contract at CONTRACT_ADDRESS on the chain that `web3` talks to.
+    """The contract at `address` on the chain that `web3` talks to.
 
     Answers are the node's word alone. Reading raises BadAnswer if the contract is not there or answers in another form; what the
     connection itself raises is left to the caller, who knows what kind of connection it is.
     """
 
-    def __init__(self, web3: Web3) -> None:
-        self._contract = web3.eth.contract(address=to_checksum_address(CONTRACT_ADDRESS), abi=artefact().abi)
+    def __init__(self, web3: Web3, address: bytes = CONTRACT_ADDRESS) -> None:
+        self._address = to_checksum_address(address)
+        self._contract = web3.eth.contract(address=self._address, abi=artefact().abi)
 
     def anchor_calldata(self, root: bytes) -> bytes:
         """Return the calldata that anchors `root` (32 bytes)."""
@@ -69,6 +110,10 @@ class EvidenceAnchor:
     def anchor_all_calldata(self, roots: Sequence[bytes]) -> bytes:
         """Return the calldata that anchors all `roots`; the block's gas limits how many."""
         return _bytes(self._contract.encode_abi("anchorAll", [list(roots)]))
+
+    def anchored_at_calldata(self, root: bytes) -> bytes:
+        """Return the calldata that asks for the record of `root`."""
+        return _bytes(self._contract.encode_abi("anchoredAt", [root]))
 
     def anchored_at(self, root: bytes, block: BlockIdentifier = "latest") -> AnchoredRecord | None:
         """Return the contract's record of `root` as of `block`, or None while it has none."""
@@ -86,6 +131,5 @@ class EvidenceAnchor:
     def _read(self, function: str, *values: object, block: BlockIdentifier) -> Any:
         try:
             return self._contract.functions[function](*values).call(block_identifier=block)
-        except (BadFunctionCallOutput, ContractLogicError) as error:
-            address = to_checksum_address(CONTRACT_ADDRESS)
-            raise BadAnswer(f"at {address} stands no EvidenceAnchor that answers {function}: {error}") from error
+        except Web3Exception as error:
+            raise BadAnswer(f"at {self._address} stands no EvidenceAnchor that answers {function}: {error}") from error

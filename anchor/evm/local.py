@@ -107,6 +107,11 @@ class LocalChain(Chain):
         return "local"
 
     @override
+    def troubles(self) -> list[str]:
+        """Return none: it has no parts."""
+        return []
+
+    @override
     def recent_block(self) -> Block:
         """Return the newest block."""
         block_hash = self._file.head()

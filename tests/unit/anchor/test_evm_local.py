@@ -222,9 +222,9 @@ def test_what_is_no_transaction_for_this_chain_is_refused(
     chain: LocalChain, folder: Path, name: str, transaction: Callable[[bytes, bytes], bytes]
 ) -> None:
     content = (folder / FILE).read_bytes()
+    signed = chain.sign([ROOT])
+    raw = transaction(signed.raw, bytes.fromhex((folder / KEY_FILE).read_text()))
     with pytest.raises(InvalidInput, match="transaction"):
-        signed = chain.sign([ROOT])
-        raw = transaction(signed.raw, bytes.fromhex((folder / KEY_FILE).read_text()))
         chain.send(SignedTransaction(raw, keccak256(raw), signed.sender, signed.nonce))
     assert (folder / FILE).read_bytes() == content
     anchor(chain, ROOT)

@@ -340,6 +340,17 @@ def test_a_chain_that_refuses_a_taken_nonce_is_asked_again(world: FakeWorld, led
     assert ledger.outbox.work() == []
 
 
+def test_an_endpoint_that_another_made_up_for_is_an_alarm_while_it_fails(world: FakeWorld, ledger: Ledger) -> None:
+    seal(ledger, A)
+    world.chain.noted = ["http://one gave no answer", "http://two is of another chain"]
+    assert ledger.outbox.work() == []
+    assert alarms(ledger) == {("endpoint", "fake-chain"): "http://one gave no answer; http://two is of another chain"}
+    world.chain.noted = []
+    seal(ledger, B)
+    assert ledger.outbox.work() == []
+    assert alarms(ledger) == {}
+
+
 # Clocks
 
 

@@ -27,7 +27,7 @@ def make_chain(folder: Path) -> LocalChain:
     (folder / KEY_FILE).write_text(sha256(b"witnesstree test vectors").hexdigest())
     chain = LocalChain.create(folder, lambda: datetime.fromtimestamp(TIME, UTC))
     for root in ROOTS:
-        chain.send(chain.sign(root))
+        chain.send(chain.sign([root]))
     return chain
 
 
@@ -35,7 +35,7 @@ def make() -> dict[str, dict[str, Any]]:
     """The content of each file, by its name."""
     with tempfile.TemporaryDirectory() as folder:
         chain = make_chain(Path(folder) / "chain")
-        first, other = chain.collect(ROOT, None), chain.collect(ROOTS[1], None)
+        first, other = chain.collect(ROOT, []), chain.collect(ROOTS[1], [])
         chain.close()
     assert first
     assert other

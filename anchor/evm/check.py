@@ -1,0 +1,109 @@
+"""What a verifier's own nodes say of the blocks and records that a proof names (`witnesstree verify --rpc`). What it says is trusted like a node is.
+
+A node says that a block is canonical, and for an anchor without a state proof, that the contract holds the root. It is only asked about final
+blocks, so that its answer stays true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from witnesstree.anchor.evm.client import Client
+from witnesstree.anchor.evm.rpc import Endpoint
+from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
+from witnesstree.ledger.chains import known_chain
+from witnesstree.ledger.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.opening import parse_opening
+from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from witnesstree.anchor.evm.client import NodeBlock
+    from witnesstree.ledger.proof import Anchor, Proof
+
+TIMEOUT: Final = 15.0
+"""Seconds for one exchange with a node. A proof with one anchor takes four or five."""
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What nodes said: what is trusted for it, and notes for a person about what they could not say."""
+
+    trust: Trust
+    notes: tuple[str, ...] = ()
+
+
+def ask_nodes(urls: Sequence[str], proof: Proof, timeout: float = TIMEOUT) -> Testimony:
+    """Return what the nodes at `urls` say of the blocks and contracts that `proof` names; each is asked about its own chain.
+
+    Raises Unreachable if one does not answer, BadAnswer if one is of a chain that the proof does not name, or two of one chain contradict each other,
+    InvalidInput if a URL is none.
+    """
+    blocks: list[TrustedBlock] = []
+    records: list[TrustedRecord] = []
+    notes: list[str] = []
+    for url in urls:
+        endpoint = Endpoint(url, timeout=timeout)
+        try:
+            _ask_node(Client(endpoint), proof, blocks, records, notes)
+        finally:
+            endpoint.close()
+    _require_agreement(blocks)
+    return Testimony(Trust(blocks=tuple(blocks), records=tuple(records)), tuple(notes))
+
+
+def _ask_node(client: Client, proof: Proof, blocks: list[TrustedBlock], records: list[TrustedRecord], notes: list[str]) -> None:
+    chain_id = client.chain_id()
+    named = _named_blocks(proof)
+    if not (numbers := {number for chain, number in named if chain == chain_id}):
+        chains = " and ".join(known_chain(chain).name for chain in sorted({chain for chain, _ in named})) or "none"
+        raise BadAnswer(f"{client.place} is a node of {known_chain(chain_id).name}, and the proof names {chains}: ask a node of that chain")
+    source, final = f"the node at {client.place} says so", client.finalized()
+    if final is None:
+        notes.append(f"{client.place} names no final block, so it can confirm nothing yet.")
+        return
+    for number in sorted(numbers):
+        block = client.block(number) if number <= final.number else None
+        if block is None:
+            notes.append(f"{client.place} does not have block {number} as final: its newest final one is {final.number}.")
+        else:
+            blocks.append(TrustedBlock(block.hash, source, chain_id, number))
+    root = proof.inclusion.root if proof.inclusion else None
+    for anchor in proof.anchors:
+        if root and anchor.chain_id == chain_id and anchor.state is None:
+            time = _recorded(client, anchor, root, final)
+            if time is None:
+                notes.append(f"{client.place} has no record of the root in the contract 0x{anchor.contract.hex()} at block {final.number}.")
+            else:
+                records.append(TrustedRecord(chain_id, anchor.contract, root, time, source))
+
+
+def _recorded(client: Client, anchor: Anchor, root: bytes, final: NodeBlock) -> int | None:
+    """Return since when, in seconds, EvidenceAnchor holds the root, None if it does not, or stands not there."""
+    if client.code_hash(anchor.contract, "latest") != CONTRACT_CODE_HASH:
+        return None
+    record = client.final_record(anchor.contract, root, final)
+    if record is None:
+        return None
+    # At another address its creator could have written the slot before the code was there, so only the block's time counts.
+    return record.time if anchor.contract == CONTRACT_ADDRESS else final.time
+
+
+def _named_blocks(proof: Proof) -> set[tuple[int, int]]:
+    named = {(anchor.chain_id, anchor.block_number) for anchor in proof.anchors}
+    try:
+        opening = parse_opening(proof.opening.record) if proof.opening else None
+    except InvalidInput:
+        opening = None
+    return named | ({(opening.block.chain_id, opening.block.number)} if opening and opening.block else set())
+
+
+def _require_agreement(blocks: list[TrustedBlock]) -> None:
+    known: dict[tuple[int | None, int | None], TrustedBlock] = {}
+    for block in blocks:
+        other = known.setdefault((block.chain_id, block.number), block)
+        if other.hash != block.hash:
+            names = f"0x{other.hash.hex()} ({other.source}), 0x{block.hash.hex()} ({block.source})"
+            raise BadAnswer(f"two nodes of one chain name different blocks {block.number}: {names}; one of them is wrong, so neither is believed")
