@@ -267,6 +267,13 @@ def set_member(home: Path, kind: str, name: str, member: str, value: object) -> 
     _write(home, document)
 
 
+def write_setting(home: Path, name: str, value: str) -> None:
+    """Write one setting into the home's settings.toml, everything else there untouched. Raises InvalidInput if the settings would not hold."""
+    document = _document(home)
+    document[name] = value
+    _write(home, document)
+
+
 def remove_table(home: Path, kind: str, name: str) -> None:
     """Take `[kind.name]` out of the home's settings.toml. Raises NotFound if there is none."""
     document = _document(home)

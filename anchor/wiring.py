@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import override
 
-from witnesstree.anchor.settings import EMBEDDED, Settings, read_settings
+from witnesstree.anchor.settings import EMBEDDED, Settings, read_settings, write_setting
 from witnesstree.ledger.outbox import Pace, Witnesses
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
@@ -42,8 +42,15 @@ def new_origin() -> str:
     return f"local.witnesstree/{token_hex(8)}"
 
 
-def make_home(folder: Path, origin: str) -> Home:
-    """Make a home with its key, its embedded authority and chain, and an empty ledger. Raises as `create_home` does."""
+def make_home(folder: Path, origin: str, database: str | None = None) -> Home:
+    """Make a home with its key, its embedded authority and chain, and an empty ledger, whose metadata may be kept at the URL `database`.
+
+    Raises as `create_home` does, and InvalidInput if the URL holds a password: it goes into the settings.
+    """
+    if database is not None:
+        from witnesstree.ledger.store.postgresql import require_no_secret
+
+        require_no_secret(database)
     from witnesstree.anchor.evm.local import LocalChain
     from witnesstree.anchor.ipfs.encryption import make_identity
     from witnesstree.anchor.ipfs.stores import identity_path
@@ -53,8 +60,10 @@ def make_home(folder: Path, origin: str) -> Home:
         make_identity(identity_path(home))
         LocalAuthority.create(home.authority, clock())
         LocalChain.create(home.chain, clock).close()
+        if database is not None:
+            write_setting(home.folder, "database", database)
 
-    return create_home(folder, origin, furnish)
+    return create_home(folder, origin, furnish, database)
 
 
 def notice(settings: Settings) -> str | None:
@@ -73,7 +82,7 @@ def open_ledger(folder: Path, now: Callable[[], datetime] = clock) -> Iterator[L
     home = open_home(folder)
     settings = read_settings(home.folder)
     with ExitStack() as stack:
-        metadata = stack.enter_context(closing(Metadata.open(home.database, settings.patience)))
+        metadata = stack.enter_context(closing(Metadata.open(settings.database or home.database, settings.patience, home.origin)))
         yield Ledger(
             home,
             key=home.private_key(),

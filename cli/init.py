@@ -12,8 +12,9 @@ from witnesstree.cli.options import answer, home_option, json_option, say
 @click.command("init", short_help="Make a ledger in a folder of its own.")
 @home_option
 @click.option("--origin", help="The ledger's public name, such as ledger.example/court; it cannot be changed later.  [default: a random one]")
+@click.option("--database", metavar="URL", help="Keep the metadata in PostgreSQL; the URL holds no password.  [default: SQLite in the home]")
 @json_option
-def init_command(home: Path, origin: str | None, *, as_json: bool) -> None:
+def init_command(home: Path, origin: str | None, database: str | None, *, as_json: bool) -> None:
     """Make a ledger: its key, an embedded authority, and an embedded chain with the contract.
 
     The embedded parts show how sealing works. They prove nothing to a third party.
@@ -25,7 +26,7 @@ def init_command(home: Path, origin: str | None, *, as_json: bool) -> None:
     from witnesstree.anchor.wiring import LOCAL_NOTICE, make_home, new_origin
     from witnesstree.ledger.note import format_verifier_key
 
-    made = make_home(home, new_origin() if origin is None else origin)
+    made = make_home(home, new_origin() if origin is None else origin, database)
     say(LOCAL_NOTICE)
     key = format_verifier_key(made.verifier_key())
     if as_json:

@@ -49,7 +49,7 @@ def check_ledger(ledger: Ledger, trust: Trust, advance: Callable[[int], None] | 
 
     It reads every byte once or twice. It does not ask any chain whether a block is canonical.
     """
-    place = str(ledger.home.database)
+    place = ledger.metadata.place
     yield from _guarded(place, _check_database(ledger))
     try:
         with ledger.metadata.read() as transaction:
@@ -83,7 +83,7 @@ def _guarded(place: str, found: Iterator[Problem]) -> Iterator[Problem]:
 
 
 def _check_database(ledger: Ledger) -> Iterator[Problem]:
-    place = str(ledger.home.database)
+    place = ledger.metadata.place
     yield from (Problem(place, fault) for fault in ledger.metadata.problems())
     if (origin := ledger.metadata.origin()) != ledger.home.origin:
         yield Problem(place, f"is the ledger {origin}, where the home is that of {ledger.home.origin}")
@@ -94,7 +94,7 @@ def _check_unsealed(ledger: Ledger, batch: OpenBatch) -> Iterator[Problem]:
         path = ledger.files.digests_path(batch.sequence)
         yield Problem(f"{path}, bytes 0 to {batch.count * NODE - 1}", "these are not the entries that were acknowledged")
     elif fault := opening_fault(batch.opening, batch.header, ledger.files.digest_at(batch.sequence, 0), batch.opened):
-        yield Problem(f"{ledger.home.database}, batch {batch.sequence}", fault)
+        yield Problem(f"{ledger.metadata.place}, batch {batch.sequence}", fault)
 
 
 # Files
@@ -180,7 +180,7 @@ def _check_index(path: Path, digests: Path, count: int) -> Iterator[Problem]:
 
 
 def _check_records(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
-    place = f"{ledger.home.database}, batch {batch.sequence}"
+    place = f"{ledger.metadata.place}, batch {batch.sequence}"
     opening = parse_opening(batch.opening)
     if fault := opening_fault(batch.opening, batch.header, ledger.files.digest_at(batch.sequence, 0), opening.opened):
         yield Problem(place, fault)
@@ -194,7 +194,7 @@ def _check_records(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
 def _check_log(ledger: Ledger, key: VerifierKey) -> Iterator[Problem]:
     """Build the log again from the statements alone, and compare every stored hash and checkpoint with it."""
     nodes: dict[tuple[int, int], bytes] = {}
-    place = str(ledger.home.database)
+    place = ledger.metadata.place
     # The batches are read again: others may have been sealed meanwhile, and log and batches have to be of one moment.
     with ledger.metadata.read() as transaction:
         batches = sorted(transaction.batches(), key=lambda batch: batch.log_index)
@@ -264,9 +264,9 @@ def _check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterat
     for authority, stamp in tokens:
         for check in judge_token(stamp, batch.root, trust).checks:
             if check.required and check.outcome is not Outcome.PASSED:
-                yield Problem(f"{ledger.home.database}, batch {batch.sequence}, token by {authority}", f"{check.name}: {check.reason}")
+                yield Problem(f"{ledger.metadata.place}, batch {batch.sequence}, token by {authority}", f"{check.name}: {check.reason}")
     for chain, text in anchors:
-        place = f"{ledger.home.database}, batch {batch.sequence}, anchor on {chain}"
+        place = f"{ledger.metadata.place}, batch {batch.sequence}, anchor on {chain}"
         try:
             anchor = parse_anchor(text)
             if anchor.transaction is not None and anchor.transaction not in sent[chain]:

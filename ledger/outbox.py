@@ -313,8 +313,9 @@ class Outbox:
                 with self._metadata.write() as transaction:
                     transaction.finish_anchor(job, format_anchor(anchor))
                 _log.info("batch %d is anchored on %s, in final block %d", job.sequence, chain.name, anchor.block_number)
-        if sent:
-            self._clear_alarms(chain.name, AlarmKind.LOST)
+                if sent:
+                    # What was lost is among the roots that were signed for since.
+                    self._clear_alarms(chain.name, AlarmKind.LOST, before=sent.signed)
 
     def _push(self, chain: Chain, sent: SentTransaction, jobs: list[Job]) -> SentTransaction:
         """Send a transaction again that is in no block, or if it has waited for long one that pays more; return the newest."""

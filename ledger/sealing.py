@@ -133,7 +133,9 @@ class Ledger:
             must_open = self._taking(transaction, now) is None
         # Asked before the transaction, because a chain may be slow and other submissions wait for the lock.
         block = self._recent_block() if must_open else None
-        with self.metadata.write() as transaction:
+        # The file's own lock, because a server forgets the database's with the connection, and whoever held it learns that late. It is had before
+        # the next question, whose answer shows that the database's lock still held then.
+        with self.metadata.write() as transaction, self.home.lock("submit", self._limits.patience):
             batch = self._taking(transaction, now)
             if batch is None:
                 if full := _current(transaction):
@@ -220,7 +222,7 @@ class Ledger:
         if self.files.checksum(batch.sequence, batch.count) != batch.crc32:
             raise Damaged(f"{path} does not hold the entries that were acknowledged: restore it from a backup; this batch cannot be sealed")
         if fault := opening_fault(batch.opening, batch.header, self.files.digest_at(batch.sequence, 0), batch.opened):
-            raise Damaged(f"batch {batch.sequence}: {fault}; restore {self.home.database} from a backup; this batch cannot be sealed")
+            raise Damaged(f"batch {batch.sequence}: {fault}; restore {self.metadata.place} from a backup; this batch cannot be sealed")
 
     # Asking
 

@@ -1,1 +1,1 @@
-"""The ledger on disk: metadata in SQLite, batches and their trees as files."""
+"""The ledger on disk: metadata in a database, batches and their trees as files."""

@@ -1,7 +1,7 @@
 """The home folder of a ledger: where each part stands, and how a home comes into being all at once.
 
 home.json      format and origin; written into a home before the home gets its name
-ledger.db      metadata (metadata.py)
+ledger.db      metadata (metadata.py), unless PostgreSQL has it
 batches/       digests, trees, indexes (batches.py, index.py)
 keys/          ledger.pem: the checkpoint key, readable by its owner only; ledger.vkey: its public half
 authority/     the embedded time-stamping authority
@@ -47,7 +47,7 @@ class Home:
 
     @property
     def database(self) -> Path:
-        """The metadata store."""
+        """The metadata store, where it is a file."""
         return self.folder / "ledger.db"
 
     @property
@@ -114,13 +114,15 @@ class Home:
             os.close(descriptor)
 
 
-def create_home(folder: Path, origin: str, furnish: Callable[[Home], None]) -> Home:
+def create_home(folder: Path, origin: str, furnish: Callable[[Home], None], database: str | None = None) -> Home:
     """Make a home at `folder`, which must be absent or empty, and return it.
 
     It is built under another name and gets its own in one step, so that a crash leaves no half-made home. `furnish` fills in the embedded
-    parts.
+    parts. `database` is the URL of a PostgreSQL schema for the metadata: it is filled last, and a crash right then leaves it filled, with no
+    home that belongs to it.
 
-    Raises Conflict if a home is there already, InvalidInput if something else is, StorageFailure if the disk refuses.
+    Raises Conflict if a home or its database is there already, InvalidInput if something else is, StorageFailure if the disk refuses, Unreachable
+    if the database does not answer.
     """
     require_name(origin)
     folder = folder.absolute()
@@ -139,7 +141,7 @@ def create_home(folder: Path, origin: str, furnish: Callable[[Home], None]) -> H
                 _require_free(folder)
                 if building.exists():
                     shutil.rmtree(building)
-                _build(building, origin, furnish)
+                _build(building, origin, furnish, database)
                 building.replace(folder)
                 sync_folder(folder.parent)
             finally:
@@ -155,7 +157,7 @@ def _require_free(folder: Path) -> None:
         raise InvalidInput(f"{folder} is not empty and holds no ledger: name a new folder with --home")
 
 
-def _build(folder: Path, origin: str, furnish: Callable[[Home], None]) -> None:
+def _build(folder: Path, origin: str, furnish: Callable[[Home], None], database: str | None) -> None:
     # Here, because whoever only reads what a home trusts needs no database.
     from witnesstree.ledger.store.metadata import Metadata
 
@@ -165,13 +167,13 @@ def _build(folder: Path, origin: str, furnish: Callable[[Home], None]) -> None:
     key = Ed25519PrivateKey.generate()
     write_file(folder / "keys" / "ledger.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
     write_file(folder / "keys" / "ledger.vkey", (format_verifier_key(VerifierKey(origin, key.public_key().public_bytes_raw())) + "\n").encode())
-    Metadata.create(home.database, origin, sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), key)).close()
     furnish(home)
     write_file(folder / "home.json", (json.dumps({"format": FORMAT, "origin": origin}, indent=1) + "\n").encode())
+    Metadata.create(database or home.database, origin, sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), key)).close()
 
 
 def open_home(folder: Path) -> Home:
-    """Return the home at `folder`.
+    """Return the home at `folder`. Whether its database is there shows when that is opened.
 
     Raises NotFound if there is none, Damaged if it is incomplete, InvalidInput if a newer version made it.
     """
@@ -198,7 +200,7 @@ def open_home(folder: Path) -> Home:
             raise
         raise Damaged(f"{marker} is damaged: {error}; restore it from a backup") from error
     home = Home(folder, origin)
-    for part in (home.database, home.batches, folder / "keys"):
+    for part in (home.batches, folder / "keys"):
         if not part.exists():
             raise Damaged(f"{folder} is an incomplete ledger ({part.name} is missing): restore it from a backup")
     return home

@@ -1,33 +1,59 @@
-"""The ledger's metadata in a database: a row a batch, never a row an entry. The only module that speaks SQL.
+"""The ledger's metadata in a database: a row a batch, never a row an entry. The schema and every question are here alone.
 
 What the ledger has stated (batches, log nodes, checkpoints, tokens, anchors) is append-only, and triggers hold that for every program. What
-is still moving (the open batches, the outbox of jobs) is not.
+is still moving (the open batches, the outbox of jobs) is not. What differs between SQLite and PostgreSQL is in sqlite.py and postgresql.py.
 """
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, TypeDecorator, create_engine, event, func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    TypeDecorator,
+    cast,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
 from witnesstree.ledger.clock import format_time, parse_time
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, StorageFailure
+from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput
+from witnesstree.ledger.ports import SignedTransaction
+from witnesstree.ledger.proof import format_vouchers, parse_vouchers
+from witnesstree.ledger.store.sqlite import SQLite
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Dialect, Engine
+    from sqlalchemy import Connection, Dialect, Select
 
-VERSION = 1
-"""Of the schema. A home of a newer version is refused, never guessed at."""
+    from witnesstree.ledger.proof import Stamp
+    from witnesstree.ledger.store.postgresql import PostgreSQL
+
+VERSION = 2
+"""Of the schema, as migrations/versions counts. A newer one is refused, never guessed at; an older one has to be migrated first."""
+_ABOVE_THE_FIRST = 2
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 class _Only(TypeDecorator[Any]):
@@ -46,11 +72,13 @@ class _Only(TypeDecorator[Any]):
 
 
 class _Number(_Only):
-    impl, kind, cache_ok = Integer, int, True
+    # On SQLite every integer has 64 bits.
+    impl, kind, cache_ok = BigInteger().with_variant(Integer, "sqlite"), int, True
 
 
 class _Text(_Only):
-    impl, kind, cache_ok = String, str, True
+    # Both databases compare and sort by bytes.
+    impl, kind, cache_ok = String().with_variant(String(collation="C"), "postgresql"), str, True
 
 
 class _Bytes(_Only):
@@ -59,7 +87,20 @@ class _Bytes(_Only):
 
 _schema = MetaData()
 
-_ledger = Table("ledger", _schema, Column("version", _Number, primary_key=True), Column("origin", _Text, nullable=False))
+# Alembic's own table, one row: the one place that says which version the schema has.
+_alembic_version = Table(
+    "alembic_version",
+    _schema,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+# `version` stays as it is for ever: the first release looks there, and refuses whatever is above 1.
+_ledger = Table(
+    "ledger",
+    _schema,
+    Column("version", _Number, primary_key=True, autoincrement=False),
+    Column("origin", _Text, nullable=False),
+)
 _open_batches = Table(
     "open_batches",
     _schema,
@@ -97,6 +138,7 @@ _tokens = Table(
     Column("sequence", _Number, primary_key=True, autoincrement=False),
     Column("authority", _Text, primary_key=True),
     Column("token", _Bytes, nullable=False),
+    Column("vouchers", _Text),
 )
 _anchors = Table(
     "anchors",
@@ -104,6 +146,31 @@ _anchors = Table(
     Column("sequence", _Number, primary_key=True, autoincrement=False),
     Column("chain", _Text, primary_key=True),
     Column("anchor", _Text, nullable=False),
+)
+_published = Table(
+    "published",
+    _schema,
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
+    Column("store", _Text, primary_key=True),
+    Column("cid", _Text, nullable=False),
+)
+_transactions = Table(
+    "transactions",
+    _schema,
+    Column("chain", _Text, primary_key=True),
+    Column("hash", _Bytes, primary_key=True),
+    Column("sender", _Bytes, nullable=False),
+    Column("nonce", _Number, nullable=False),
+    Column("raw", _Bytes, nullable=False),
+    Column("signed", _Text, nullable=False),
+)
+_alarms = Table(
+    "alarms",
+    _schema,
+    Column("kind", _Text, primary_key=True),
+    Column("subject", _Text, primary_key=True),
+    Column("text", _Text, nullable=False),
+    Column("since", _Text, nullable=False),
 )
 _jobs = Table(
     "jobs",
@@ -115,9 +182,10 @@ _jobs = Table(
     Column("transaction", _Bytes),
     Column("attempts", _Number, nullable=False),
     Column("last_error", _Text),
+    Column("retry_at", _Text),
 )
 
-APPEND_ONLY = (_ledger, _batches, _log_nodes, _checkpoints, _tokens, _anchors)
+APPEND_ONLY = (_ledger, _batches, _log_nodes, _checkpoints, _tokens, _anchors, _published, _transactions)
 
 
 class BatchState(StrEnum):
@@ -132,6 +200,7 @@ class JobKind(StrEnum):
 
     STAMP = "stamp"
     ANCHOR = "anchor"
+    PUBLISH = "publish"
 
 
 class JobState(StrEnum):
@@ -171,7 +240,10 @@ class SealedBatch:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One effect to be had once: a batch's root stamped by one authority, or anchored on one chain."""
+    """One effect to be had once: a batch's root stamped by one authority or anchored on one chain, or its list of digests published.
+
+    `transaction` is the hash of the newest one that was signed for it; `attempts` are those that failed.
+    """
 
     sequence: int
     kind: JobKind
@@ -180,6 +252,39 @@ class Job:
     transaction: bytes | None
     attempts: int
     last_error: str | None
+    retry_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SentTransaction:
+    """A transaction that was signed for a chain, and when. It was stored before it was sent, and may never have been sent."""
+
+    transaction: SignedTransaction
+    signed: datetime
+
+    def is_alternative_to(self, other: SentTransaction) -> bool:
+        """Whether a chain carries out one of the two at most."""
+        return (self.transaction.sender, self.transaction.nonce) == (other.transaction.sender, other.transaction.nonce)
+
+
+class AlarmKind(StrEnum):
+    """What needs a person: a false answer, an endpoint that fails, a price above the cap, a wrong clock, a transaction that came to nothing."""
+
+    BAD_ANSWER = "bad-answer"
+    ENDPOINT = "endpoint"
+    UNAFFORDABLE = "unaffordable"
+    CLOCK = "clock"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that needs a person, until what it says is no longer so. `subject` is the authority, chain or store that it is about."""
+
+    kind: AlarmKind
+    subject: str
+    text: str
+    since: datetime
 
 
 class Transaction:
@@ -244,7 +349,7 @@ class Transaction:
 
     def entry_count(self) -> int:
         """Return the number of entries in sealed batches, opening records left out."""
-        return int(self._connection.execute(select(func.coalesce(func.sum(_batches.c.count - 1), 0))).scalar_one())
+        return self._connection.execute(select(cast(func.coalesce(func.sum(_batches.c.count - 1), 0), BigInteger))).scalar_one()
 
     def _batches(self, sequence: int | None = None) -> Iterator[SealedBatch]:
         query = select(_batches).order_by(_batches.c.sequence)
@@ -291,36 +396,74 @@ class Transaction:
 
     def jobs(self) -> list[Job]:
         """Return all jobs, those that are done among them."""
-        return [Job(**_parsed(_jobs, row, kind=JobKind, state=JobState)) for row in self._connection.execute(select(_jobs)).mappings()]
+        return self._jobs(select(_jobs))
 
-    def unfinished_jobs(self) -> list[Job]:
-        """Return the jobs that are not done, oldest batch first, tokens before anchors."""
+    def unfinished_jobs(self, kind: JobKind | None = None, target: str | None = None) -> list[Job]:
+        """Return the jobs that are not done, oldest batch first, tokens before anchors: all, or those of one kind and target."""
         query = select(_jobs).where(_jobs.c.state != JobState.DONE).order_by(_jobs.c.sequence, _jobs.c.kind.desc(), _jobs.c.target)
-        return [Job(**_parsed(_jobs, row, kind=JobKind, state=JobState)) for row in self._connection.execute(query).mappings()]
+        if kind is not None:
+            query = query.where((_jobs.c.kind == kind) & (_jobs.c.target == target))
+        return self._jobs(query)
 
-    def store_transaction(self, job: Job, transaction: bytes) -> None:
-        """Keep what is about to be sent for `job`."""
-        self._update_job(job, state=JobState.SIGNED, transaction=transaction)
+    def _jobs(self, query: Select[Any]) -> list[Job]:
+        rows = self._connection.execute(query).mappings()
+        return [Job(**_parsed(_jobs, row, kind=JobKind, state=JobState, retry_at=_optional_time)) for row in rows]
 
-    def note_failure(self, job: Job, error: str) -> None:
-        """Record that an attempt at `job` failed; it stays in the outbox."""
-        self._update_job(job, attempts=job.attempts + 1, last_error=error)
+    def note_attempt(self, job: Job, *, retry_at: datetime, error: str | None) -> None:
+        """Record when `job` is to be tried again, and what went wrong, if something did; it stays in the outbox."""
+        said = None if error is None else _storable(error)
+        self._update_job(job, attempts=job.attempts + (error is not None), last_error=said, retry_at=format_time(retry_at))
 
-    def finish_stamp(self, job: Job, token: bytes) -> None:
-        """Keep the token that `job` asked for."""
-        self._connection.execute(insert(_tokens), {"sequence": job.sequence, "authority": job.target, "token": token})
-        self._update_job(job, state=JobState.DONE)
+    def store_transaction(self, chain: str, transaction: SignedTransaction, signed: datetime, jobs: Sequence[Job]) -> SentTransaction:
+        """Keep a transaction that is about to be sent, as the newest one of `jobs`."""
+        row = {name: getattr(transaction, name) for name in transaction.__slots__}
+        self._connection.execute(insert(_transactions), {"chain": chain, "signed": format_time(signed), **row})
+        for job in jobs:
+            self._update_job(job, state=JobState.SIGNED, transaction=transaction.hash)
+        return SentTransaction(transaction, signed)
+
+    def release_transaction(self, job: Job) -> None:
+        """Let `job` wait for another transaction: the one it had can never be carried out."""
+        self._update_job(job, state=JobState.WAITING, transaction=None)
+
+    def chains(self) -> list[str]:
+        """Return the names of all chains that a transaction was ever signed for."""
+        query = select(_transactions.c.chain).distinct().order_by(_transactions.c.chain)
+        return [str(chain) for chain in self._connection.execute(query).scalars()]
+
+    def transactions(self, chain: str) -> list[SentTransaction]:
+        """Return every transaction that was signed for a chain, lowest nonce first."""
+        query = select(_transactions).where(_transactions.c.chain == chain).order_by(_transactions.c.nonce, _transactions.c.signed)
+        rows = [_parsed(_transactions, row, signed=parse_time) for row in self._connection.execute(query).mappings()]
+        return [SentTransaction(SignedTransaction(row["raw"], row["hash"], row["sender"], row["nonce"]), row["signed"]) for row in rows]
+
+    def finish_stamp(self, job: Job, stamp: Stamp) -> None:
+        """Keep the token that `job` asked for, and what vouches for it."""
+        row = {"sequence": job.sequence, "authority": job.target, "token": stamp.token, "vouchers": format_vouchers(stamp)}
+        self._connection.execute(insert(_tokens), row)
+        self._finish(job)
 
     def finish_anchor(self, job: Job, anchor: str) -> None:
         """Keep the anchor (JSON) that `job` asked for."""
         self._connection.execute(insert(_anchors), {"sequence": job.sequence, "chain": job.target, "anchor": anchor})
-        self._update_job(job, state=JobState.DONE)
+        self._finish(job)
 
-    def tokens(self, sequence: int) -> list[tuple[str, bytes]]:
+    def finish_publish(self, job: Job, cid: str) -> None:
+        """Keep the CID of the batch's list of digests, which `job` put into a store."""
+        self._connection.execute(insert(_published), {"sequence": job.sequence, "store": job.target, "cid": cid})
+        self._finish(job)
+
+    def tokens(self, sequence: int) -> list[tuple[str, Stamp]]:
         """Return (authority, token) of a batch."""
         query = select(_tokens).where(_tokens.c.sequence == sequence).order_by(_tokens.c.authority)
-        rows = [_parsed(_tokens, row) for row in self._connection.execute(query).mappings()]
-        return [(row["authority"], row["token"]) for row in rows]
+        rows = [dict(row) for row in self._connection.execute(query).mappings()]
+        stamps = [_parsed(_tokens, row, vouchers=partial(parse_vouchers, row["token"])) for row in rows]
+        return [(row["authority"], row["vouchers"]) for row in stamps]
+
+    def published(self, sequence: int) -> list[str]:
+        """Return the CIDs of a batch's list of digests."""
+        query = select(_published).where(_published.c.sequence == sequence).order_by(_published.c.store)
+        return [_parsed(_published, row)["cid"] for row in self._connection.execute(query).mappings()]
 
     def anchors(self, sequence: int) -> list[tuple[str, str]]:
         """Return (chain, anchor as JSON) of a batch."""
@@ -329,14 +472,48 @@ class Transaction:
         return [(row["chain"], row["anchor"]) for row in rows]
 
     def witnesses(self) -> set[tuple[int, JobKind, str]]:
-        """Return batch, kind and target of every token and every anchor."""
-        stamps = self._connection.execute(select(_tokens.c.sequence, _tokens.c.authority))
-        anchors = self._connection.execute(select(_anchors.c.sequence, _anchors.c.chain))
-        return {(at, JobKind.STAMP, target) for at, target in stamps} | {(at, JobKind.ANCHOR, target) for at, target in anchors}
+        """Return batch, kind and target of all that jobs have given."""
+        kept = {
+            JobKind.STAMP: select(_tokens.c.sequence, _tokens.c.authority),
+            JobKind.ANCHOR: select(_anchors.c.sequence, _anchors.c.chain),
+            JobKind.PUBLISH: select(_published.c.sequence, _published.c.store),
+        }
+        return {(at, kind, target) for kind, query in kept.items() for at, target in self._connection.execute(query)}
+
+    # Alarms
+
+    def alarms(self) -> list[Alarm]:
+        """Return what needs a person now, longest first."""
+        rows = self._connection.execute(select(_alarms).order_by(_alarms.c.since, _alarms.c.subject, _alarms.c.kind)).mappings()
+        return [Alarm(**_parsed(_alarms, row, kind=AlarmKind, since=parse_time)) for row in rows]
+
+    def raise_alarm(self, alarm: Alarm) -> None:
+        """Record an alarm. One that stands already keeps its time and gets the new text."""
+        where = (_alarms.c.kind == alarm.kind) & (_alarms.c.subject == alarm.subject)
+        said = _storable(alarm.text)
+        if self._connection.execute(update(_alarms).where(where).values(text=said)).rowcount == 0:
+            row = {"kind": alarm.kind, "subject": alarm.subject, "text": said, "since": format_time(alarm.since)}
+            self._connection.execute(insert(_alarms), row)
+
+    def clear_alarm(self, alarm: Alarm) -> None:
+        """Take an alarm back."""
+        self._connection.execute(_alarms.delete().where((_alarms.c.kind == alarm.kind) & (_alarms.c.subject == alarm.subject)))
+
+    def _finish(self, job: Job) -> None:
+        self._update_job(job, state=JobState.DONE, last_error=None, retry_at=None)
 
     def _update_job(self, job: Job, **values: object) -> None:
         where = (_jobs.c.sequence == job.sequence) & (_jobs.c.kind == job.kind) & (_jobs.c.target == job.target)
         self._connection.execute(update(_jobs).where(where).values(**values))
+
+
+def _storable(said: str) -> str:
+    """Return what somebody outside said so that both databases take it: PostgreSQL keeps no NUL, and neither keeps half a surrogate pair."""
+    return said.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _optional_time(text: str | None) -> datetime | None:
+    return None if text is None else parse_time(text)
 
 
 def _parsed(table: Table, row: Mapping[Any, Any], **parsers: Callable[[str], Any]) -> dict[str, Any]:
@@ -351,43 +528,64 @@ def _parsed(table: Table, row: Mapping[Any, Any], **parsers: Callable[[str], Any
 
 
 class Metadata:
-    """The database of one ledger. Every transaction sees one state; one that writes excludes other writers until it ends."""
+    """The database of one ledger: a SQLite file, or a schema in PostgreSQL, named by its URL.
 
-    def __init__(self, path: Path, patience: float) -> None:
-        self._engine = _sqlite(path, patience)
-        self._place = str(path)
-        self._patience = patience
+    Every transaction sees one state; one that writes excludes other writers until it ends. Any method may raise Unreachable where a server is
+    asked and does not answer: then a transaction that was to write may have been kept or not, as after a crash.
+    """
+
+    def __init__(self, place: Path | str, patience: float) -> None:
+        self._database = _database(place, patience)
+
+    @property
+    def place(self) -> str:
+        """Where the database is, in words that may be shown to anyone."""
+        return self._database.place
 
     @classmethod
-    def create(cls, path: Path, origin: str, checkpoint: str) -> Metadata:
-        """Make a SQLite database with the schema, the ledger's origin and the checkpoint of its empty log."""
-        metadata = cls(path, patience=1)
-        with metadata.write() as transaction:
+    def create(cls, place: Path | str, origin: str, checkpoint: str) -> Metadata:
+        """Make the schema, with the ledger's origin and the checkpoint of its empty log.
+
+        Raises Conflict if a ledger is there already, or another program's tables.
+        """
+        metadata = cls(place, patience=1)
+        with metadata._closing_on_error(), metadata.write() as transaction:
             connection = transaction._connection  # noqa: SLF001 - the one place that makes the schema
-            _schema.create_all(connection)
-            for table in APPEND_ONLY:
-                for statement in _append_only_triggers(table):
-                    connection.execute(text(statement))
-            connection.execute(insert(_ledger), {"version": VERSION, "origin": origin})
+            if inspect(connection).has_table(_ledger.name):
+                raise Conflict(f"{metadata.place} holds a ledger already: name another schema, or drop that one if an `init` was cut off there")
+            _schema.create_all(connection, checkfirst=False)
+            for statement in metadata._database.guards(APPEND_ONLY):
+                connection.execute(text(statement))
+            connection.execute(insert(_alembic_version), {"version_num": str(VERSION)})
+            connection.execute(insert(_ledger), {"version": _ABOVE_THE_FIRST, "origin": origin})
             transaction.add_checkpoint(0, checkpoint)
         return metadata
 
     @classmethod
-    def open(cls, path: Path, patience: float) -> Metadata:
+    def open(cls, place: Path | str, patience: float, origin: str | None = None) -> Metadata:
         """Open the database of an existing ledger. A writer waits `patience` seconds for another one, which should take one at most.
 
-        Raises Damaged if it is missing or no ledger's, InvalidInput if a newer version made it.
+        Raises Damaged if it is missing or no ledger's, InvalidInput if a newer version made it, an older one did and it has to be migrated, or
+        if it is not the ledger named `origin`.
         """
-        if not path.is_file():
-            raise Damaged(f"{path} is missing: restore it from a backup")
-        metadata = cls(path, patience)
-        with metadata._translating(), metadata._engine.connect() as connection:
-            version = connection.execute(select(_ledger.c.version)).scalar()
-        if version is None:
-            raise Damaged(f"{path} does not say what version it has: restore it from a backup")
-        if version > VERSION:
-            raise InvalidInput(f"{path} has version {version}, this witnesstree reads up to {VERSION}: install a newer one")
+        metadata = cls(place, patience)
+        with metadata._closing_on_error():
+            if (version := metadata.version()) < VERSION:
+                raise InvalidInput(f"{metadata.place} has version {version}, this witnesstree works on {VERSION}: run `witnesstree migrate`")
+            if origin is not None and (found := metadata.origin()) != origin:
+                raise InvalidInput(f"{metadata.place} holds the ledger {found}, and this home is that of {origin}: name the database of this one")
         return metadata
+
+    def version(self) -> int:
+        """Return the version of the schema. Raises Damaged if it cannot be told, InvalidInput if a newer witnesstree made it."""
+        self._database.require_present()
+        with self._translating(), self._database.engine.connect() as connection:
+            version = _version(connection)
+        if version is None:
+            raise Damaged(f"{self.place} holds no ledger, or does not say of what version: restore it from a backup")
+        if version > VERSION:
+            raise InvalidInput(f"{self.place} has version {version}, this witnesstree reads up to {VERSION}: install a newer one")
+        return version
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -395,73 +593,69 @@ class Metadata:
 
         Raises Conflict if another process keeps the ledger locked for longer than its patience, StorageFailure if the disk refuses.
         """
-        with self._translating(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+        with self._translating(), self._database.engine.connect().execution_options(writes=True) as connection, connection.begin():
             yield Transaction(connection)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Run a block that only reads, on one state of the database."""
-        with self._translating(), self._engine.connect() as connection, connection.begin():
+        with self._translating(), self._database.engine.connect() as connection, connection.begin():
             yield Transaction(connection)
 
     def origin(self) -> str:
         """Return the ledger's origin."""
-        with self._translating(), self._engine.connect() as connection:
+        with self._translating(), self._database.engine.connect() as connection:
             return str(connection.execute(select(_ledger.c.origin)).scalar_one())
 
     def problems(self) -> list[str]:
-        """Return what SQLite's own check finds wrong with the database file."""
-        with self._translating(), self._engine.connect() as connection:
-            found = connection.execute(text("PRAGMA integrity_check(20)")).scalars().all()
-        return [line for line in found if line != "ok"]
+        """Return what is wrong with the database itself: with its file, where it is one, and with what keeps its tables append-only."""
+        with self._translating(), self._database.engine.connect() as connection:
+            return list(self._database.problems(connection, APPEND_ONLY))
+
+    def back_up(self, version: int) -> Path | None:
+        """Copy a database that is a file, as it stands at `version`, and return the copy's path; None where a server keeps it."""
+        with self._translating():
+            return self._database.back_up(version)
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        self._database.engine.dispose()
+
+    @contextmanager
+    def _closing_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
         try:
             yield
-        except IntegrityError as error:
-            raise Damaged(f"{self._place} refused a row: {error.orig}; run `witnesstree fsck`") from error
         except DBAPIError as error:
-            code = getattr(error.orig, "sqlite_errorname", "")
-            if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-                message = f"another process has kept {self._place} locked for {self._patience:g} seconds: let it finish, then run the command again"
-                raise Conflict(message) from error
-            if code.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-                raise StorageFailure(f"cannot write {self._place}: {error.orig}; make room or mend the disk, then run it again") from error
-            raise Damaged(f"{self._place} is damaged: {error.orig}; run `witnesstree fsck`") from error
+            raise self._database.fault(error) from error
         except UnicodeDecodeError as error:
             # SQLite quotes a damaged schema in its message, and Python fails to read that.
-            raise Damaged(f"{self._place} is damaged: its schema cannot be read; run `witnesstree fsck`") from error
+            raise Damaged(f"{self.place} is damaged: its schema cannot be read; run `witnesstree fsck`") from error
 
 
-def _sqlite(path: Path, patience: float) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": patience, "isolation_level": None})
+def _database(place: Path | str, patience: float) -> SQLite | PostgreSQL:
+    if not isinstance(place, str):
+        return SQLite(place, patience)
+    # Here, because it imports the driver, which takes a while.
+    from witnesstree.ledger.store.postgresql import PostgreSQL
 
-    @event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, _record: object) -> None:
-        # synchronous=FULL: a commit is on disk when it returns. recursive_triggers: REPLACE, too, meets the triggers.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON", "trusted_schema=OFF"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
-
-    return engine
+    return PostgreSQL(place, patience)
 
 
-def _append_only_triggers(table: Table) -> Iterator[str]:
-    """Yield the SQL that makes a table append-only: no update, no delete, and no insert that would replace a row."""
-    message = f"{table.name} is append-only"
-    for verb in ("UPDATE", "DELETE"):
-        yield f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} BEGIN SELECT RAISE(ABORT, '{message}'); END"
-    keys = [list(table.primary_key), *([column] for column in table.columns if column.unique)]
-    same_key = " OR ".join("(" + " AND ".join(f"{column.name} = NEW.{column.name}" for column in key) + ")" for key in keys)
-    yield (
-        f"CREATE TRIGGER {table.name}_no_replace BEFORE INSERT ON {table.name} WHEN EXISTS (SELECT 1 FROM {table.name} WHERE {same_key}) "  # noqa: S608
-        f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
-    )
+def _version(connection: Connection) -> int | None:
+    """Return the version that a database says it has, None where it says none."""
+    found = inspect(connection)
+    if found.has_table(_alembic_version.name):
+        said = list(connection.execute(select(_alembic_version.c.version_num)).scalars())
+        return int(said[0]) if len(said) == 1 and _NUMBER.fullmatch(str(said[0])) else None
+    # The first release wrote it elsewhere.
+    if found.has_table(_ledger.name) and connection.execute(select(_ledger.c.version)).scalar() == 1:
+        return 1
+    return None

@@ -16,6 +16,7 @@ from witnesstree.anchor.settings import (
     read_settings,
     remove_table,
     set_member,
+    write_setting,
 )
 from witnesstree.ledger.errors import Conflict, InvalidInput, NotFound
 
@@ -185,6 +186,15 @@ def test_one_member_of_a_table_is_changed_and_all_else_stays(tmp_path: Path, tom
     with pytest.raises(InvalidInput, match="fee_cap"):
         set_member(tmp_path, "chains", "a", "fee_cap", -1)
     assert read_settings(tmp_path).chains["a"].fee_cap == 7
+
+
+def test_one_setting_is_written_and_all_else_stays(tmp_path: Path, toml: Path) -> None:
+    toml.write_text("# ours\nbatch_entries = 7\n")
+    write_setting(tmp_path, "database", "postgresql://host/ledger")
+    assert toml.read_text() == '# ours\nbatch_entries = 7\ndatabase = "postgresql://host/ledger"\n'
+    with pytest.raises(InvalidInput, match="setting database: "):
+        write_setting(tmp_path, "database", "mysql://host/ledger")
+    assert read_settings(tmp_path).database == "postgresql://host/ledger"
 
 
 def test_a_table_that_would_not_hold_is_not_written(tmp_path: Path, toml: Path) -> None:

@@ -1,0 +1,59 @@
+"""Upgrade: bring a ledger's database to the newest version, in one transaction. The only module that loads Alembic."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+
+from witnesstree.ledger.store.metadata import VERSION, Metadata
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from witnesstree.ledger.store.home import Home
+
+MIGRATIONS = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """From which version to which a database was brought, and where it lies as it was, if it is a file and was changed."""
+
+    before: int
+    after: int
+    backup: Path | None
+
+
+def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
+    """Bring the database at `place`, that of `home`, to the newest version; one that has it is left alone.
+
+    A file is copied first. All changes are one transaction: after a crash the database is the old one or the new one, and this may be run again.
+
+    Raises Conflict if another process works on the ledger for longer than `patience` seconds, InvalidInput if a newer witnesstree made the
+    database, Damaged if it does not say which version it has.
+    """
+    with closing(Metadata(place, patience)) as metadata, home.lock("seal", patience), home.lock("work", patience):
+        before = metadata.version()
+        if before == VERSION:
+            return Upgrade(before, VERSION, None)
+        # The transaction excludes writers, so the copy holds all that there is.
+        with metadata.write() as transaction:
+            backup = metadata.back_up(before)
+            _run(transaction._connection)  # noqa: SLF001 - changing the schema is for this module alone
+        return Upgrade(before, VERSION, backup)
+
+
+def _run(connection: Connection) -> None:
+    """Run what is missing on a connection, inside the transaction that it is in."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    scripts = ScriptDirectory.from_config(config)
+    with EnvironmentContext(config, scripts, fn=lambda current, _context: scripts._upgrade_revs("head", current)) as environment:  # noqa: SLF001 - as alembic.command does
+        environment.configure(connection=connection)
+        environment.run_migrations()

@@ -1,0 +1,1 @@
+"""One module a version, each with what changed; none is altered once it was released."""

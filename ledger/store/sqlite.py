@@ -1,0 +1,118 @@
+"""SQLite as the metadata's database: how it is opened and copied, what keeps its tables append-only, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sqlalchemy import create_engine, event, text
+
+from witnesstree.ledger.errors import Conflict, Damaged, StorageFailure, WitnesstreeError
+from witnesstree.ledger.store.disk import storage_errors, sync_folder
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from sqlalchemy import Connection, Engine, Table
+    from sqlalchemy.exc import DBAPIError
+
+
+class SQLite:
+    """One database file."""
+
+    def __init__(self, path: Path, patience: float) -> None:
+        self.place = str(path)
+        self.engine = _engine(path, patience)
+        self._path = path
+        self._patience = patience
+
+    def require_present(self) -> None:
+        """Raise Damaged if there is no file: SQLite itself would make one."""
+        if not self._path.is_file():
+            raise Damaged(f"{self._path} is missing: restore it from a backup, or name the PostgreSQL database that holds it (setting `database`)")
+
+    def guards(self, tables: Sequence[Table]) -> list[str]:
+        """Return the SQL that makes tables append-only."""
+        return [statement for table in tables for statement in _triggers(table).values()]
+
+    def problems(self, connection: Connection, tables: Sequence[Table]) -> Iterator[str]:
+        """Yield what SQLite's own check finds, and each trigger that is gone or is another one."""
+        found = connection.execute(text("PRAGMA integrity_check(20)")).scalars()
+        yield from (line for line in found if line != "ok")
+        triggers = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+        stored = {trigger.name: trigger.sql for trigger in triggers}
+        for table in tables:
+            yield from (
+                f"the trigger {name}, which keeps {table.name} append-only, is missing or altered"
+                for name, sql in _triggers(table).items()
+                if stored.get(name) != sql
+            )
+
+    def back_up(self, version: int) -> Path:
+        """Copy what is committed into a file beside the database, durably, and return its path. A copy of the same version is replaced.
+
+        The copy is whole even while others write, and holds all that was committed when it began.
+        """
+        target = self._path.with_name(f"{self._path.name}.v{version}")
+        building = target.with_name(target.name + ".tmp")
+        with storage_errors(target):
+            building.unlink(missing_ok=True)
+            with self.engine.connect().execution_options(stands_alone=True) as connection:
+                connection.execute(text("VACUUM INTO :path"), {"path": str(building)})
+            descriptor = os.open(building, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            building.replace(target)
+            sync_folder(target.parent)
+        return target
+
+    def fault(self, error: DBAPIError) -> WitnesstreeError:
+        """Return what an error of the database means to the caller."""
+        code = getattr(error.orig, "sqlite_errorname", "")
+        if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return Conflict(f"another process has kept {self.place} locked for {self._patience:g} seconds: let it finish, then run the command again")
+        if code.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+            return StorageFailure(f"cannot write {self.place}: {error.orig}; make room or mend the disk, then run it again")
+        if code.startswith("SQLITE_CONSTRAINT"):
+            return Damaged(f"{self.place} refused a row: {error.orig}; run `witnesstree fsck`")
+        return Damaged(f"{self.place} is damaged: {error.orig}; run `witnesstree fsck`")
+
+
+def _engine(path: Path, patience: float) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": patience, "isolation_level": None})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _record: object) -> None:
+        # synchronous=FULL: a commit is on disk when it returns. recursive_triggers: REPLACE, too, meets the triggers.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        if not options.get("stands_alone"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
+
+    return engine
+
+
+def _triggers(table: Table) -> dict[str, str]:
+    """Return the triggers of an append-only table by name: no update, no delete, and no insert that would replace a row."""
+    message = f"{table.name} is append-only"
+    triggers = {
+        f"{table.name}_no_{verb.lower()}": (
+            f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+        )
+        for verb in ("UPDATE", "DELETE")
+    }
+    keys = [list(table.primary_key), *([column] for column in table.columns if column.unique)]
+    same_key = " OR ".join("(" + " AND ".join(f"{column.name} = NEW.{column.name}" for column in key) + ")" for key in keys)
+    triggers[f"{table.name}_no_replace"] = (
+        f"CREATE TRIGGER {table.name}_no_replace BEFORE INSERT ON {table.name} WHEN EXISTS (SELECT 1 FROM {table.name} WHERE {same_key}) "  # noqa: S608
+        f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
+    )
+    return triggers
