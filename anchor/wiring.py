@@ -75,8 +75,11 @@ def notice(settings: Settings) -> str | None:
 
 
 @contextmanager
-def open_ledger(folder: Path, now: Callable[[], datetime] = clock) -> Iterator[Ledger]:
-    """Open the ledger in a home, and let go of its files and connections when the block ends. Raises as `open_home` does."""
+def open_ledger(folder: Path, now: Callable[[], datetime] = clock, *, publishes: bool = False) -> Iterator[Ledger]:
+    """Open the ledger in a home, and let go of its files and connections when the block ends.
+
+    With `publishes`, batches that are sealed meanwhile have their lists of digests published, whatever the settings say. Raises as `open_home` does.
+    """
     # What a library logs is for the worker's log; a command says what it has to say itself.
     logging.getLogger("witnesstree").addHandler(logging.NullHandler())
     home = open_home(folder)
@@ -88,7 +91,7 @@ def open_ledger(folder: Path, now: Callable[[], datetime] = clock) -> Iterator[L
             key=home.private_key(),
             metadata=metadata,
             files=BatchFiles(home.batches),
-            witnesses=_witnesses(home, settings, now, stack),
+            witnesses=_witnesses(home, settings, now, stack, publishes=publishes or settings.publish_batches),
             clock=now,
             limits=Limits(settings.batch_entries, settings.batch_age, settings.patience),
             pace=Pace(
@@ -126,7 +129,7 @@ class _OnDemand(Mapping[str, _Part]):
         return len(self._names)
 
 
-def _witnesses(home: Home, settings: Settings, now: Callable[[], datetime], stack: ExitStack) -> Witnesses:
+def _witnesses(home: Home, settings: Settings, now: Callable[[], datetime], stack: ExitStack, *, publishes: bool) -> Witnesses:
     """Return whom the settings name, and the embedded stand-in where they name nobody."""
 
     def authority(name: str) -> Authority:
@@ -157,7 +160,8 @@ def _witnesses(home: Home, settings: Settings, now: Callable[[], datetime], stac
     return Witnesses(
         _OnDemand(settings.authorities or [EMBEDDED], authority, stack),
         _OnDemand(settings.chains or [EMBEDDED], chain, stack),
-        _OnDemand(["ipfs"] if settings.publish_batches else [], store, stack),
+        _OnDemand(["ipfs"], store, stack),
+        publishes=publishes,
     )
 
 

@@ -46,6 +46,12 @@ def home_option(command: F) -> F:
     return option(command)
 
 
+def publish_option(command: F) -> F:
+    """Add --publish-batches, for commands that seal."""
+    text = "Put the list of digests of each batch that is sealed into IPFS, so that anyone can rebuild its tree."
+    return click.option("--publish-batches", "publishes", is_flag=True, help=text)(command)
+
+
 def json_option(command: F) -> F:
     """Add --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(command)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, say
+from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, publish_option, say
 from witnesstree.cli.outputs import is_manifest, manifest_name, media_type, proof_at, require_room, write_manifest, write_proof
 from witnesstree.cli.progress import progress
 from witnesstree.cli.sources import DIGEST, PROOF_ENDING, Source, count_digests, find_files, read_digests, readable_name
@@ -71,6 +71,7 @@ class _Wishes:
 @click.option("--again", is_flag=True, help="Seal anew what is sealed already; the older proofs are kept aside.")
 @click.option("--no-wait", is_flag=True, help="Give receipts only; the worker, or the next `witnesstree seal`, seals.")
 @click.option("--wait", is_flag=True, help="Wait until every token and anchor is there: a final block of a public chain can take 15 minutes.")
+@publish_option
 @json_option
 @home_option
 def seal_command(
@@ -86,6 +87,7 @@ def seal_command(
     again: bool,
     no_wait: bool,
     wait: bool,
+    publishes: bool,
     as_json: bool,
     home: Path,
 ) -> None:
@@ -107,7 +109,7 @@ def seal_command(
         say(f"Passed over {counted(skipped, 'proof file')}.")
     if paths and not sources:
         raise InvalidInput(f"there is no file to seal in {', '.join(map(str, paths))[:200]}: check the names")
-    with open_ledger(home) as ledger:
+    with open_ledger(home, publishes=publishes) as ledger:
         if said := notice(read_settings(ledger.home.folder)):
             say(said)
         if digests:

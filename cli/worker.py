@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from typing_extensions import override
 
-from witnesstree.cli.options import PATH, home_option, json_option, one_line
+from witnesstree.cli.options import PATH, home_option, json_option, one_line, publish_option
 from witnesstree.ledger.clock import format_time
 from witnesstree.ledger.errors import Conflict, StorageFailure, Unreachable
 
@@ -35,9 +35,10 @@ _log = logging.getLogger("witnesstree.worker")
     "--interval", type=click.FloatRange(min=0.05, max=3600), default=2.0, show_default=True, help="Seconds between two looks for what is due."
 )
 @click.option("--metrics", type=PATH, metavar="FILE", help="After each pass, write metrics to this file in Prometheus' text format.")
+@publish_option
 @json_option
 @home_option
-def worker_command(home: Path, interval: float, metrics: Path | None, *, once: bool, until_done: bool, as_json: bool) -> None:
+def worker_command(home: Path, interval: float, metrics: Path | None, *, once: bool, until_done: bool, publishes: bool, as_json: bool) -> None:
     """Close batches that are full or old, fetch their tokens, anchor them, and go on until told to stop.
 
     What fails is tried again, later each time. SIGTERM or Ctrl-C ends it after the step at hand; what is not done is done by the next worker.
@@ -50,7 +51,7 @@ def worker_command(home: Path, interval: float, metrics: Path | None, *, once: b
     from witnesstree.anchor.settings import read_settings
     from witnesstree.anchor.wiring import notice, open_ledger
 
-    with _logging(as_json=as_json), _stopping() as stop, open_ledger(home) as ledger:
+    with _logging(as_json=as_json), _stopping() as stop, open_ledger(home, publishes=publishes) as ledger:
         if said := notice(read_settings(ledger.home.folder)):
             _log.warning("%s", said)
         _log.info("working on %s in %s", ledger.home.origin, ledger.home.folder)

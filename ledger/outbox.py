@@ -69,15 +69,16 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Witnesses:
-    """Whom the outbox asks, by name: jobs name them."""
+    """Whom the outbox asks, by name: jobs name them. `publishes` says whether each batch's list of digests goes into the stores."""
 
     authorities: Mapping[str, Authority]
     chains: Mapping[str, Chain]
     stores: Mapping[str, FileStore]
+    publishes: bool = True
 
     def jobs(self) -> list[tuple[JobKind, str]]:
         """Return the jobs that each sealed batch gives."""
-        named = {JobKind.STAMP: self.authorities, JobKind.ANCHOR: self.chains, JobKind.PUBLISH: self.stores}
+        named = {JobKind.STAMP: self.authorities, JobKind.ANCHOR: self.chains, JobKind.PUBLISH: self.stores if self.publishes else ()}
         return [(kind, name) for kind, parts in named.items() for name in parts]
 
 

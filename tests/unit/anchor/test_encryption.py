@@ -133,7 +133,7 @@ NO_RECIPIENTS = [
 ]
 
 
-@pytest.mark.parametrize("text", NO_RECIPIENTS)
+@pytest.mark.parametrize("text", NO_RECIPIENTS, ids=range(len(NO_RECIPIENTS)))
 def test_what_is_no_recipient_is_refused(file: Path, tmp_path: Path, text: str) -> None:
     for call in (lambda: encrypt(file, tmp_path / "out", [RECIPIENT, text]), lambda: require_recipients([text])):
         with pytest.raises(InvalidInput, match="is no age recipient"):

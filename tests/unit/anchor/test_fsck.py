@@ -10,7 +10,8 @@ from fakes import digests
 
 from witnesstree.anchor.evm.blocks import FILE
 from witnesstree.anchor.fsck import check_embedded
-from witnesstree.anchor.wiring import file_store, make_home, open_ledger
+from witnesstree.anchor.ipfs.local import BlockStore
+from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.fsck import Problem
 from witnesstree.ledger.store.home import Home, open_home
 
@@ -27,7 +28,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ledger.close()
             assert ledger.outbox.work() == []
     (folder.parent / "file").write_bytes(b"evidence" * 50_000)
-    file_store(home).add(folder.parent / "file")
+    BlockStore(home.ipfs).add(folder.parent / "file")
     return folder
 
 

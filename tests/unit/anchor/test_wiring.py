@@ -7,13 +7,15 @@ import pytest
 from fakes import digests
 
 from witnesstree.anchor.fsck import check_embedded
+from witnesstree.anchor.settings import read_settings
 from witnesstree.anchor.tsa.local import trusted_root
-from witnesstree.anchor.wiring import clock, file_store, make_home, new_origin, open_ledger
+from witnesstree.anchor.wiring import LOCAL_NOTICE, PARTLY_LOCAL_NOTICE, clock, make_home, new_origin, notice, open_ledger
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.note import require_name
 from witnesstree.ledger.sealing import Span
 from witnesstree.ledger.store.home import Home
+from witnesstree.ledger.store.metadata import JobKind
 from witnesstree.ledger.trust import Trust
 
 A, B, C = digests("wiring", 3)
@@ -70,11 +72,71 @@ def test_its_files_are_let_go_of(home: Home) -> None:
 
 
 @pytest.mark.parametrize("part", ["chain", "authority"])
-def test_a_home_without_an_embedded_part_is_refused_and_let_go_of(home: Home, part: str) -> None:
+def test_a_home_without_an_embedded_part_is_refused_where_it_is_needed(home: Home, part: str) -> None:
     (home.folder / part).rename(home.folder / "elsewhere")
-    with pytest.raises(NotFound, match="witnesstree init"), open_ledger(home.folder):
-        pytest.fail("it was opened")
+
+    def seal() -> None:
+        with open_ledger(home.folder) as ledger:
+            ledger.submit(A)
+            ledger.close()
+            ledger.outbox.work()
+
+    with pytest.raises(NotFound, match="witnesstree init"):
+        seal()
     assert open_files(home.folder) == []
+
+
+def test_what_nobody_asks_for_is_not_opened(home: Home) -> None:
+    """A command that only looks needs no secret, and a chain's key is opened when something is signed."""
+    (home.folder / "settings.toml").write_text(
+        """
+        [authorities.far]
+        url = "https://tsa.example/tsr"
+        user = "us"
+        password = "env:NOT_SET"
+        [chains.far]
+        chain_id = 7
+        urls = ["https://rpc.example"]
+        key = "keystore:/nowhere.json"
+        """
+    )
+    with open_ledger(home.folder) as ledger:
+        assert [job.target for job in ledger.outbox.unfinished()] == []
+        witnesses = ledger.outbox.witnesses
+        assert witnesses.jobs() == [(JobKind.STAMP, "far"), (JobKind.ANCHOR, "far")]
+        assert len(witnesses.chains) == 1
+        with pytest.raises(KeyError):
+            witnesses.chains["near"]
+        with pytest.raises(InvalidInput, match="NOT_SET is not set"):
+            witnesses.authorities["far"]
+        assert witnesses.chains["far"] is witnesses.chains["far"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_lists_are_published_where_the_settings_or_the_caller_say_so(home: Home, *, asked: bool) -> None:
+    if not asked:
+        (home.folder / "settings.toml").write_text("publish_batches = true\n")
+    with open_ledger(home.folder, publishes=asked) as ledger:
+        ledger.submit(A)
+        ledger.close()
+        assert ledger.outbox.work() == []
+        [link] = ledger.proof(A).hints.links
+        ledger.outbox.witnesses.stores["ipfs"].read(link.removeprefix("ipfs://"), home.folder / "list")
+    assert (home.folder / "list").read_bytes()[32:] == A
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", LOCAL_NOTICE),
+        ('[authorities.a]\nurl = "http://a"', PARTLY_LOCAL_NOTICE.format("chain")),
+        ('[chains.a]\nchain_id = 7\nurls = ["http://a"]', PARTLY_LOCAL_NOTICE.format("authority")),
+        ('[chains.a]\nchain_id = 7\nurls = ["http://a"]\n[authorities.a]\nurl = "http://a"', None),
+    ],
+)
+def test_what_is_embedded_is_said(home: Home, text: str, said: str | None) -> None:
+    (home.folder / "settings.toml").write_text(text)
+    assert notice(read_settings(home.folder)) == said
 
 
 def test_a_home_without_its_key_is_refused_and_let_go_of(home: Home) -> None:
@@ -99,11 +161,3 @@ def test_settings_that_are_wrong_are_refused(home: Home) -> None:
 def test_a_home_is_not_made_over_another(home: Home) -> None:
     with pytest.raises(Conflict):
         make_home(home.folder, "ledger.test/other")
-
-
-def test_files_are_kept_in_the_home(home: Home, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"evidence")
-    cid = file_store(home).add(tmp_path / "file")
-    file_store(home).read(cid, tmp_path / "out")
-    assert (tmp_path / "out").read_bytes() == b"evidence"
-    assert any(cid in path.name for path in home.ipfs.rglob("*"))
