@@ -260,7 +260,6 @@ def _check_transactions(ledger: Ledger, place: str, jobs: list[Job]) -> Iterator
 def _check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterator[Problem]:
     with ledger.metadata.read() as transaction:
         tokens, anchors = transaction.tokens(batch.sequence), transaction.anchors(batch.sequence)
-        sent = {chain: {each.transaction.hash for each in transaction.transactions(chain)} for chain, _ in anchors}
     for authority, stamp in tokens:
         for check in judge_token(stamp, batch.root, trust).checks:
             if check.required and check.outcome is not Outcome.PASSED:
@@ -269,7 +268,7 @@ def _check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterat
         place = f"{ledger.metadata.place}, batch {batch.sequence}, anchor on {chain}"
         try:
             anchor = parse_anchor(text)
-            if anchor.transaction is not None and anchor.transaction not in sent[chain]:
+            if anchor.transaction is not None and not _was_sent(ledger, chain, anchor.transaction):
                 yield Problem(place, "it names a transaction that was never sent")
             if anchor.state:
                 header = parse_header(anchor.state.header)
@@ -278,3 +277,8 @@ def _check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterat
                     yield Problem(place, "its header is not that of its block")
         except InvalidInput as error:
             yield Problem(place, str(error))
+
+
+def _was_sent(ledger: Ledger, chain: str, hash_: bytes) -> bool:
+    with ledger.metadata.read() as transaction:
+        return bool(transaction.transactions(chain, [hash_]))

@@ -245,13 +245,13 @@ class Outbox:
         Roots that have no transaction yet go together into one, and only once each earlier transaction is in a block: so at most one waits for
         its block at any time, unless a reorganisation takes some back.
         """
-        with self._metadata.read() as transaction:
-            sent = {each.transaction.hash: each for each in transaction.transactions(chain.name)}
         waiting = [job for job in jobs if job.transaction is None]
         bundles: dict[bytes, list[Job]] = {}
         for job in jobs:
             if job.transaction is not None:
                 bundles.setdefault(job.transaction, []).append(job)
+        with self._metadata.read() as transaction:
+            sent = {each.transaction.hash: each for each in transaction.transactions(chain.name, bundles)}
         is_held_up = False
         for stored in sorted((_known(sent, hash_) for hash_ in bundles), key=lambda each: each.transaction.nonce):
             newest, carried = stored, bundles[stored.transaction.hash]
@@ -306,7 +306,7 @@ class Outbox:
 
     def _collect(self, chain: Chain, jobs: list[Job], sent: SentTransaction | None) -> None:
         with self._metadata.read() as transaction:
-            ours = [each.transaction for each in transaction.transactions(chain.name) if sent and each.is_alternative_to(sent)]
+            ours = [each.transaction for each in transaction.alternatives(chain.name, sent)] if sent else []
         for job in jobs:
             anchor = chain.collect(self._root(job), ours)
             # None where an endpoint that lags behind answers: the next look will find it.

@@ -185,8 +185,10 @@ class Ledger:
         Where another process seals one, wait for it.
         """
         with self.metadata.read() as transaction:
-            if due_only and self._taking(transaction, self._now()) and len(transaction.open_batches()) == 1:
-                return []
+            unsealed = transaction.open_batches()
+            is_due = any(batch.state is BatchState.FROZEN for batch in unsealed) or (unsealed and not self._taking(transaction, self._now()))
+        if due_only and not is_due:
+            return []
         with self.metadata.write() as transaction:
             batch = _current(transaction)
             if batch and not (due_only and self._taking(transaction, self._now())):

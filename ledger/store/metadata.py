@@ -42,7 +42,7 @@ from witnesstree.ledger.proof import format_vouchers, parse_vouchers
 from witnesstree.ledger.store.sqlite import SQLite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection, Dialect, Select
@@ -242,7 +242,7 @@ class SealedBatch:
 class Job:
     """One effect to be had once: a batch's root stamped by one authority or anchored on one chain, or its list of digests published.
 
-    `transaction` is the hash of the newest one that was signed for it; `attempts` are those that failed.
+    `transaction` is the hash of the newest one that was signed for it; `attempts` are those that failed since one went well.
     """
 
     sequence: int
@@ -261,10 +261,6 @@ class SentTransaction:
 
     transaction: SignedTransaction
     signed: datetime
-
-    def is_alternative_to(self, other: SentTransaction) -> bool:
-        """Whether a chain carries out one of the two at most."""
-        return (self.transaction.sender, self.transaction.nonce) == (other.transaction.sender, other.transaction.nonce)
 
 
 class AlarmKind(StrEnum):
@@ -412,7 +408,7 @@ class Transaction:
     def note_attempt(self, job: Job, *, retry_at: datetime, error: str | None) -> None:
         """Record when `job` is to be tried again, and what went wrong, if something did; it stays in the outbox."""
         said = None if error is None else _storable(error)
-        self._update_job(job, attempts=job.attempts + (error is not None), last_error=said, retry_at=format_time(retry_at))
+        self._update_job(job, attempts=job.attempts + 1 if error else 0, last_error=said, retry_at=format_time(retry_at))
 
     def store_transaction(self, chain: str, transaction: SignedTransaction, signed: datetime, jobs: Sequence[Job]) -> SentTransaction:
         """Keep a transaction that is about to be sent, as the newest one of `jobs`."""
@@ -431,11 +427,21 @@ class Transaction:
         query = select(_transactions.c.chain).distinct().order_by(_transactions.c.chain)
         return [str(chain) for chain in self._connection.execute(query).scalars()]
 
-    def transactions(self, chain: str) -> list[SentTransaction]:
-        """Return every transaction that was signed for a chain, lowest nonce first."""
-        query = select(_transactions).where(_transactions.c.chain == chain).order_by(_transactions.c.nonce, _transactions.c.signed)
-        rows = [_parsed(_transactions, row, signed=parse_time) for row in self._connection.execute(query).mappings()]
-        return [SentTransaction(SignedTransaction(row["raw"], row["hash"], row["sender"], row["nonce"]), row["signed"]) for row in rows]
+    def transactions(self, chain: str, hashes: Collection[bytes] | None = None) -> list[SentTransaction]:
+        """Return the transactions that were signed for a chain, lowest nonce first: all, or those with these hashes."""
+        query = select(_transactions).where(_transactions.c.chain == chain)
+        return self._transactions(query if hashes is None else query.where(_transactions.c.hash.in_(hashes)))
+
+    def alternatives(self, chain: str, sent: SentTransaction) -> list[SentTransaction]:
+        """Return all transactions with the account and the nonce of `sent`, that one among them: a chain carries out one of them at most."""
+        columns = _transactions.c
+        where = (columns.chain == chain) & (columns.sender == sent.transaction.sender) & (columns.nonce == sent.transaction.nonce)
+        return self._transactions(select(_transactions).where(where))
+
+    def _transactions(self, query: Select[Any]) -> list[SentTransaction]:
+        rows = self._connection.execute(query.order_by(_transactions.c.nonce, _transactions.c.signed)).mappings()
+        parsed = [_parsed(_transactions, row, signed=parse_time) for row in rows]
+        return [SentTransaction(SignedTransaction(row["raw"], row["hash"], row["sender"], row["nonce"]), row["signed"]) for row in parsed]
 
     def finish_stamp(self, job: Job, stamp: Stamp) -> None:
         """Keep the token that `job` asked for, and what vouches for it."""

@@ -272,6 +272,9 @@ def test_a_torn_write_that_nobody_acknowledged_is_never_read(world: FakeWorld) -
     pwrite = os.pwrite
 
     def half(descriptor: int, content: bytes, offset: int) -> int:
+        if len(content) < 32:
+            # Who holds a lock, not entries.
+            return pwrite(descriptor, content, offset)
         pwrite(descriptor, bytes(content[: len(content) // 2]), offset)
         raise Crash
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def test_a_job_goes_through_its_states(metadata: Metadata) -> None:
         assert job == Job(0, JobKind.ANCHOR, "chain", JobState.SIGNED, HASH, 1, "nothing answered", later)
         transaction.note_attempt(job, retry_at=later, error=None)
         (job,) = transaction.unfinished_jobs()
-        assert (job.attempts, job.last_error) == (1, None)
+        assert (job.attempts, job.last_error) == (0, None)
         transaction.release_transaction(job)
         (job,) = transaction.unfinished_jobs()
         assert (job.state, job.transaction) == (JobState.WAITING, None)
@@ -190,10 +191,21 @@ def test_a_job_goes_through_its_states(metadata: Metadata) -> None:
         assert transaction.unfinished_jobs() == []
 
 
-def test_transactions_with_one_nonce_are_alternatives() -> None:
-    sent = SentTransaction(SIGNED, START)
-    assert sent.is_alternative_to(SentTransaction(SignedTransaction(b"other", NODE_HASH, bytes(20), 2**62), START))
-    assert not sent.is_alternative_to(SentTransaction(SignedTransaction(b"other", NODE_HASH, bytes(20), 1), START))
+def test_transactions_with_one_account_and_nonce_are_alternatives(metadata: Metadata) -> None:
+    def signed(name: bytes, sender: bytes, nonce: int) -> SignedTransaction:
+        return SignedTransaction(name, sha256(name).digest(), sender, nonce)
+
+    us, them = bytes(20), bytes([1]) * 20
+    first, dearer, next_, theirs = signed(b"first", us, 2**62), signed(b"dearer", us, 2**62), signed(b"next", us, 7), signed(b"theirs", them, 2**62)
+    with metadata.write() as transaction:
+        sent = [transaction.store_transaction("chain", each, START, []) for each in (first, dearer, next_, theirs)]
+        transaction.store_transaction("another", first, START, [])
+    with metadata.read() as transaction:
+        assert {each.transaction.raw for each in transaction.alternatives("chain", sent[0])} == {b"first", b"dearer"}
+        assert [each.transaction.raw for each in transaction.alternatives("chain", sent[2])] == [b"next"]
+        assert [each.transaction.raw for each in transaction.transactions("chain", [next_.hash, bytes(32)])] == [b"next"]
+        assert transaction.transactions("chain", []) == []
+        assert transaction.chains() == ["another", "chain"]
 
 
 def test_jobs_come_in_order(metadata: Metadata) -> None:
