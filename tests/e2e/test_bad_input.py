@@ -350,8 +350,7 @@ def test_a_home_of_a_newer_version(sealed: Sealed) -> None:
     assert "a home of a newer version needs a newer witnesstree" in newer.error()
     marker.write_bytes(older)
     with sqlite3.connect(sealed.home / "ledger.db") as database:
-        database.execute("DROP TRIGGER ledger_no_update")
-        database.execute("UPDATE ledger SET version = 99")
+        database.execute("UPDATE alembic_version SET version_num = '99'")
     database.close()
     newer = call("status", "--home", sealed.home)
     assert newer.code == 5

@@ -54,7 +54,7 @@ def test_the_honest_proofs_verify() -> None:
         for (batch, position), proof in known.proofs.items():
             report = verify(proof.digest, known.content(batch, position), known.trust, known.now)
             assert report.verdict is Verdict.VERIFIED, report
-            assert all(check.outcome is Outcome.PASSED for check in report.checks), report
+            assert all(check.outcome is Outcome.PASSED for check in report.checks if check.required), report
     assert judged(sealed_again(original())).is_verified
 
 
