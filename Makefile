@@ -27,12 +27,14 @@ test: $(VENV)/.interop hardhat-config/node_modules/.installed  ## Run all tests
 test-contract: hardhat-config/node_modules/.installed  ## Run the contract's tests alone
 	cd hardhat-config && $(NPM) run --silent artefact:check && $(NPM) test --silent
 
-servers:  ## Install or build what tests run against, once: Debian's PostgreSQL, and by Go Kubo, geth, clef and a timestamp server
+servers:  ## Install or build what tests run against, once: Debian's PostgreSQL, and by Go Kubo, geth, clef, a timestamp server and a witness, by Maven EU DSS
 	tests/servers/debian.sh
 	tests/servers/kubo.sh
 	tests/servers/geth.sh
 	tests/servers/clef.sh
 	tests/servers/timestamp-server.sh
+	tests/servers/litewitness.sh
+	tests/servers/dss.sh
 
 lint: $(VENV)/.installed  ## Check style, types, and the direction of the rooms
 	$(BIN)/ruff check $(SOURCES)

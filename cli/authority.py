@@ -90,8 +90,13 @@ def _why_no_address(name: str, preset: Preset | None) -> str:
 
 
 def _setting(value: Any) -> Any:
+    if not isinstance(value, Path):
+        return value
     # Settings hold whatever the folder is from which they are used.
-    return str(value.expanduser().absolute()) if isinstance(value, Path) else value
+    file = value.expanduser().absolute()
+    if not file.is_file():
+        say(f"There is no file {value} yet: put it there in PEM, or correct its name in the settings.")
+    return str(file)
 
 
 @authority_command.command("list", short_help="List the authorities.")

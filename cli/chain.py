@@ -76,11 +76,11 @@ def _add(name: str, preset: str | None, home: Path, *, as_json: bool, **options:
         raise InvalidInput(f"{members['agree']} endpoints are to agree, but there are {len(members['urls'])}: give more with --rpc")
     if "key" in members:
         members["key"] = settled(members["key"])
-        if warning := exposure(members["key"]):
-            say(f"{warning}.")
-    else:
-        say("It has no key to pay with yet: give one with --key, or set `key` in the settings.")
     add_table(opened.folder, TABLE, name, members)
+    if "key" not in members:
+        say("It has no key to pay with yet: set `key` in the settings, or remove the chain and add it with --key.")
+    elif warning := exposure(members["key"]):
+        say(f"{warning}.")
     for note in [known.note] if known and known.note else []:
         say(note)
     chain = known_chain(members["chain_id"])

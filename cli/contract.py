@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from witnesstree.cli.options import PATH, answer, home_option, json_option, laid_out, one_line, say
+from witnesstree.cli.options import PATH, answer, home_option, json_option, laid_out, one_line, require_room, say
 from witnesstree.ledger.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def _source(form: str, chain: str | None, output: Path | None, home: Path, *, as
     from witnesstree.ledger.chains import publishing_pages
     from witnesstree.ledger.store.disk import write_file
 
+    if output:
+        require_room(output)
     content = _content(form)
     chain_id, address = _place(chain, home) if chain else (None, None)
     pages = publishing_pages(chain_id, address) if chain_id and address else []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from witnesstree.cli.options import answer, home_option, json_option, say
+from witnesstree.cli.options import answer, home_option, json_option, one_line, say
 
 
 @click.command("init", short_help="Make a ledger in a folder of its own.")
@@ -32,4 +32,5 @@ def init_command(home: Path, origin: str | None, database: str | None, *, as_jso
     if as_json:
         answer({"home": str(made.folder), "origin": made.origin, "checkpoint_key": key})
     else:
-        click.echo(f"Made the ledger {made.origin} in {made.folder}.\nIts checkpoint key, for those who verify: {key}")
+        click.echo(one_line(f"Made the ledger {made.origin} in {made.folder}."))
+        click.echo(one_line(f"Its checkpoint key, for those who verify: {key}"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, say
+from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, require_room, say
 from witnesstree.ledger.errors import Damaged, InvalidInput
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def get_command(cid: str, output: Path, identity: Path | None, home: Path, *, is
 
     if identity and not is_encrypted:
         raise InvalidInput("--identity is there to decrypt with: add --decrypt, or leave it out")
+    require_room(output)
     with _store(home) as (opened, _, store):
         if is_encrypted:
             # Read first: without a key, nothing need be fetched.
@@ -88,6 +89,7 @@ def export_command(cid: str, output: Path, home: Path, *, as_json: bool) -> None
     Example:
         witnesstree ipfs export bafybei… -o photo.car
     """
+    require_room(output)
     with _store(home) as (_, _, store):
         store.export_car(cid, output)
     if as_json:

@@ -39,6 +39,8 @@ COMMANDS = (
     "contract",
     "trust",
     "ipfs",
+    "log",
+    "audit",
     "migrate",
     "fsck",
     "demo",
@@ -83,8 +85,8 @@ def cli() -> None:
         witnesstree seal photo.jpg
         witnesstree verify photo.jpg --home ~/.local/share/witnesstree
 
-    Exit codes: 0 done or verified; 3 failed, 4 undecided (verify); 5 bad input, 6 not found, 7 in use, 8 unreachable, 9 wrong answer,
-    10 damaged, 11 disk; 12 an alarm (status --check); 130 interrupted; 1 a crash, or nobody read the answer; 2 a misspelt
+    Exit codes: 0 done or verified; 3 failed, 4 undecided (verify, audit, log check); 5 bad input, 6 not found, 7 in use, 8 unreachable,
+    9 wrong answer, 10 damaged, 11 disk, 12 an alarm (status --check); 130 interrupted; 1 a crash, or nobody read the answer; 2 a misspelt
     command line.
     """
 

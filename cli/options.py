@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from witnesstree.ledger.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,21 @@ HOME_ENVVAR = "WITNESSTREE_HOME"
 
 # Control characters, marks that turn the direction of text, and bytes of a file name that are no UTF-8 (as os.fsdecode gives them).
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+
+
+def require_file(output: Path) -> None:
+    """Raise InvalidInput unless `output` is a file, or free to become one: what is written takes its name, and a device there would be lost."""
+    if os.path.isdir(output):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+        raise InvalidInput(f"{output} is a folder: name a file in it")
+    if os.path.exists(output) and not os.path.isfile(output):  # noqa: PTH110, PTH113 - the same
+        raise InvalidInput(f"{output} is a device or a pipe, which a file would replace: name a file")
+
+
+def require_room(output: Path) -> None:
+    """Raise InvalidInput unless a file can be written at `output`, as far as names tell."""
+    require_file(output)
+    if not output.absolute().parent.is_dir():
+        raise InvalidInput(f"{output.parent} is no folder: make it first, or name a file elsewhere")
 
 
 def default_home() -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from witnesstree.cli.options import PATH, answer, home_option, json_option, say
+from witnesstree.cli.options import PATH, answer, home_option, json_option, require_room, say
 from witnesstree.cli.sources import readable_name
 from witnesstree.ledger.errors import InvalidInput, NotFound
 
@@ -44,7 +44,7 @@ def proof_command(subject: str, batch: int | None, output: Path | None, home: Pa
     from witnesstree.ledger.store.disk import write_file
 
     if output:
-        _require_room(output)
+        require_room(output)
     digest, hints = _digest_of(subject)
     with open_ledger(home) as ledger:
         if all_entries:
@@ -71,13 +71,6 @@ def proof_command(subject: str, batch: int | None, output: Path | None, home: Pa
             answer({"proof": str(output), "complete": not proof.missing})
     else:
         click.echo(format_proof(proof), nl=False)
-
-
-def _require_room(output: Path) -> None:
-    if os.path.isdir(output):  # noqa: PTH112 - Path.is_dir raises for names that are too long
-        raise InvalidInput(f"{output} is a folder: name a file in it")
-    if not output.absolute().parent.is_dir():
-        raise InvalidInput(f"{output.parent} is no folder: make it first, or write the proof elsewhere")
 
 
 def _digest_of(subject: str) -> tuple[bytes, Hints]:

@@ -111,9 +111,11 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"{late} {batch['batch']} is {batch['state']} with {counted(batch['entries'], 'entry', 'entries')}, since {batch['since']}"
     for job in status["waiting"]:
         sent = f"; sent as {job['transaction']}" if job["transaction"] else ""
+        again = f"; next try at {job['retry_at']}" if job["last_error"] and job["retry_at"] else ""
         error = f"; {counted(job['attempts'], 'failed attempt')}, the last: {job['last_error']}" if job["last_error"] else ""
         late = "LATE: batch" if job["late"] else "Batch"
-        yield f"{late} {job['batch']} waits for its {job['kind']} by {job['target']} since {job['since'] or 'a time that is lost'}{sent}{error}"
+        since = job["since"] or "a time that is lost"
+        yield f"{late} {job['batch']} waits for its {job['kind']} by {job['target']} since {since}{sent}{again}{error}"
     for alarm in status["alarms"]:
         yield f"ALARM since {alarm['since']}, {alarm['subject']}: {alarm['text']}"
     if status["unsealed"] or status["waiting"]:

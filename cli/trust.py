@@ -69,6 +69,10 @@ def _add(file: Path, source: str | None, *, public: bool, intermediate: bool, as
         source=one_line(source or file.name),
         added=datetime.now(UTC),
     )
+    try:
+        _ = stored.x509
+    except InvalidInput as error:
+        raise InvalidInput(f"{file}: {error}; expected one in PEM or DER") from error
     for notice in _notices(stored, is_intermediate=intermediate):
         say(notice)
     add_certificate(trust_folder(), stored)

@@ -79,11 +79,13 @@ def verify_command(
 
     size = _size(file)
     content = read_limited(proof_path or Path(f"{file}.proof.json"))
-    trust = _given_trust(pem, block_hashes, checkpoint_keys)
+    trust = given_trust(pem, block_hashes, checkpoint_keys)
     if home:
         trust |= _trust_of_home(home, content)
     if nodes:
         trust |= _trust_of_nodes(nodes, content)
+    if block_hashes:
+        _note_strangers(block_hashes, content)
     with progress("hashing", size if size > WORTH_WATCHING else 0, is_bytes=True) as advance:
         digest = digest_file(file, advance).digest
     report = verify(digest, content, trust, datetime.now(UTC), Require(require))
@@ -126,13 +128,14 @@ def report_members(report: Report) -> dict[str, Any]:
     }
 
 
-def _given_trust(pem: tuple[Path, ...], block_hashes: tuple[str, ...], checkpoint_keys: tuple[str, ...]) -> Trust:
+def given_trust(pem: tuple[Path, ...], block_hashes: tuple[str, ...], checkpoint_keys: tuple[str, ...]) -> Trust:
+    """Return what was given on the command line, and what the user's trust store holds."""
     from witnesstree.anchor.truststore import read_trust, trust_folder
     from witnesstree.ledger.trust import Trust
 
     roots = tuple(root for path in pem for root in _read_roots(path))
     blocks = tuple(_parse_block(text) for text in block_hashes)
-    return Trust(roots, blocks, tuple(_parse_key(text) for text in checkpoint_keys)) | read_trust(trust_folder())
+    return Trust(roots, blocks, tuple(parse_key(text) for text in checkpoint_keys)) | read_trust(trust_folder())
 
 
 def _read_roots(path: Path) -> list[TrustedRoot]:
@@ -164,16 +167,38 @@ def _parse_block(text: str) -> TrustedBlock:
     return TrustedBlock(bytes.fromhex(found[2]), "its hash was given with --block-hash", int(found[1]) if found[1] else None)
 
 
-def _parse_key(text: str) -> VerifierKey:
+def _note_strangers(block_hashes: tuple[str, ...], content: bytes) -> None:
+    """Tell which of the given blocks the proof does not name: mistyped, or of a proof whose block is not the chain's."""
+    from witnesstree.ledger.opening import parse_opening
+    from witnesstree.ledger.proof import parse_proof
+
+    try:
+        proof = parse_proof(content)
+        opening = parse_opening(proof.opening.record) if proof.opening else None
+    except InvalidInput:
+        # The report says it.
+        return
+    named = {(anchor.chain_id, anchor.block_hash) for anchor in proof.anchors}
+    if opening and opening.block:
+        named.add((opening.block.chain_id, opening.block.hash))
+    for text in block_hashes:
+        given = _parse_block(text)
+        if not any(given.hash == hash_ and given.chain_id in {None, chain_id} for chain_id, hash_ in named):
+            say(f"The proof names no block {text}: if you typed it rightly, that is another block than the proof's.")
+
+
+def parse_key(text: str) -> VerifierKey:
+    """Return the ledger key that `text` is, or that the file of this name holds. Raises InvalidInput if it is neither."""
     from witnesstree.ledger.note import parse_verifier_key
 
     try:
-        return parse_verifier_key(_text_or_file(text))
+        return parse_verifier_key(text_or_file(text))
     except InvalidInput as error:
         raise InvalidInput(f"--checkpoint-key takes a ledger's key (name+id+base64), or a file that holds it: {error}") from error
 
 
-def _text_or_file(text: str) -> str:
+def text_or_file(text: str) -> str:
+    """Return `text`, or the content of the file that it names. Raises InvalidInput if it is neither."""
     try:
         if "+" not in text:
             with Path(text).open(encoding="utf-8") as file:

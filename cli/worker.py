@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from typing_extensions import override
 
-from witnesstree.cli.options import PATH, home_option, json_option, one_line, publish_option
+from witnesstree.cli.options import PATH, home_option, json_option, one_line, publish_option, require_file
 from witnesstree.ledger.clock import format_time
 from witnesstree.ledger.errors import Conflict, StorageFailure, Unreachable
 
@@ -51,6 +51,8 @@ def worker_command(home: Path, interval: float, metrics: Path | None, *, once: b
     from witnesstree.anchor.settings import read_settings
     from witnesstree.anchor.wiring import notice, open_ledger
 
+    if metrics:
+        require_file(metrics)
     with _logging(as_json=as_json), _stopping() as stop, open_ledger(home, publishes=publishes) as ledger:
         if said := notice(read_settings(ledger.home.folder)):
             _log.warning("%s", said)

@@ -264,8 +264,8 @@ def _read_certificate_id(identifier: Any) -> CertificateId:
 # Asking -------------------------------------------------------------------------------------------------------------------------------
 
 
-def format_request(imprint: bytes, nonce: int, policy: str | None = None) -> bytes:
-    """Return the TimeStampReq (DER) that asks for a token with certificates on a SHA-256 `imprint` of 32 bytes (RFC 3161, 2.4.1).
+def format_request(imprint: bytes, nonce: int, policy: str | None = None, algorithm: str = "sha256") -> bytes:
+    """Return the TimeStampReq (DER) that asks for a token with certificates on `imprint` (RFC 3161, 2.4.1), a digest under `algorithm`.
 
     `policy` is the dotted OID of the one to be stamped under; None leaves the choice to the authority.
 
@@ -273,7 +273,7 @@ def format_request(imprint: bytes, nonce: int, policy: str | None = None) -> byt
     """
     fields: dict[str, Any] = {
         "version": "v1",
-        "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": imprint},
+        "message_imprint": {"hash_algorithm": {"algorithm": algorithm}, "hashed_message": imprint},
         "nonce": nonce,
         "cert_req": True,
     }
@@ -284,8 +284,8 @@ def format_request(imprint: bytes, nonce: int, policy: str | None = None) -> byt
     return bytes(tsp.TimeStampReq(fields).dump())
 
 
-def check_response(der: bytes, imprint: bytes, nonce: int, policy: str | None = None) -> Token:
-    """Return the token of a TimeStampResp that answers `format_request(imprint, nonce, policy)` (RFC 3161, 2.4.2).
+def check_response(der: bytes, imprint: bytes, nonce: int, policy: str | None = None, algorithm: str = "sha256") -> Token:
+    """Return the token of a TimeStampResp that answers `format_request(imprint, nonce, policy, algorithm)` (RFC 3161, 2.4.2).
 
     Compares status, imprint, nonce and, where one was asked for, policy, and nothing else: whether the token is worth anything is for `judge_token`.
 
@@ -295,7 +295,7 @@ def check_response(der: bytes, imprint: bytes, nonce: int, policy: str | None = 
         token = parse_token(_read_response(der))
     except InvalidInput as error:
         raise BadAnswer(f"the authority's answer cannot be read: {error}") from error
-    if (token.imprint_algorithm, token.imprint) != ("sha256", imprint):
+    if (token.imprint_algorithm, token.imprint) != (algorithm, imprint):
         raise BadAnswer("the authority answered with a token for other bytes")
     if token.nonce != nonce:
         raise BadAnswer("the authority answered with a token for another request: the nonce is not ours")
@@ -336,8 +336,8 @@ def chain_of(token: Token, trust: Trust, certificates: Sequence[bytes] = ()) -> 
 # Judging ------------------------------------------------------------------------------------------------------------------------------
 
 
-def judge_token(stamp: Stamp, imprint: bytes, trust: Trust) -> TokenJudgement:
-    """Judge the token of `stamp` for the SHA-256 digest `imprint` against `trust`, at the token's own time.
+def judge_token(stamp: Stamp, imprint: bytes, trust: Trust, algorithm: str = "sha256") -> TokenJudgement:
+    """Judge the token of `stamp` for the digest `imprint` against `trust`, at the token's own time. `algorithm` is the digest's (signature.HASHES).
 
     1. token.form        it is a TimeStampToken
     2. token.imprint     it is for `imprint`
@@ -361,7 +361,7 @@ def judge_token(stamp: Stamp, imprint: bytes, trust: Trust) -> TokenJudgement:
     found = Chain() if certificate is None else find_chain(certificate, token.gen_time, (*token.certificates, *stamp.certificates), trust)
     checks = (
         form,
-        _judge_imprint(token, imprint),
+        _judge_imprint(token, imprint, algorithm),
         signer,
         _judge_signature(token, certificate),
         _judge_chain(token, certificate, found),
@@ -382,9 +382,10 @@ def _unknown(name: str, reason: str, *, required: bool = True) -> Check:
     return Check(name, Outcome.UNKNOWN, reason, required)
 
 
-def _judge_imprint(token: Token, imprint: bytes) -> Check:
-    if token.imprint_algorithm != "sha256":
-        return _failed(IMPRINT, f"The token is for a {shown(token.imprint_algorithm)} digest, not for a SHA-256 digest.")
+def _judge_imprint(token: Token, imprint: bytes, algorithm: str) -> Check:
+    if token.imprint_algorithm != algorithm:
+        asked = algorithm.upper().replace("SHA", "SHA-")
+        return _failed(IMPRINT, f"The token is for a {shown(token.imprint_algorithm)} digest, not for a {asked} digest.")
     if token.imprint != imprint:
         return _failed(IMPRINT, f"The token is for {token.imprint.hex()}, not for {imprint.hex()}.")
     return _passed(IMPRINT, f"The token is for {imprint.hex()}.")

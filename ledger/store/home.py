@@ -7,6 +7,7 @@ keys/          ledger.pem: the checkpoint key, readable by its owner only; ledge
 authority/     the embedded time-stamping authority
 chain/         the embedded chain
 ipfs/          the embedded block store
+log/           cosigned checkpoints, checkpoint-<size>
 work.lock      held by the one process that works off the outbox
 """
 

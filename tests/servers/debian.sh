@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install from Debian what tests run against and what is missing here: PostgreSQL, age, OpenSSH's client. Elsewhere, or without root's rights,
+# Install from Debian what tests run against and what is missing here: PostgreSQL, age, OpenSSH's client, BouncyCastle with Java and Maven. Elsewhere, or without root's rights,
 # say what is missing: the tests that need it are skipped, or fail where nothing may be missing.
 set -eu
 
@@ -7,6 +7,9 @@ missing=""
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="postgresql"
 command -v age >/dev/null || missing="$missing age"
 command -v ssh-keygen >/dev/null || missing="$missing openssh-client"
+[ -f /usr/share/java/bcpkix.jar ] || missing="$missing libbcpkix-java"
+command -v javac >/dev/null || missing="$missing default-jdk-headless"
+command -v mvn >/dev/null || missing="$missing maven"
 command -v openssl >/dev/null || missing="$missing openssl"
 [ -n "$missing" ] || exit 0
 

@@ -1,0 +1,260 @@
+"""Publishes the ledger log as a folder that any static file server can serve (C2SP tlog-tiles), and reads such a folder, or its address.
+
+    checkpoint-0             the signed checkpoint of the empty log, written first: it says whose folder this is
+    tile/…                   tiles of hashes and bundles of entries (ledger/tiles.py); none is ever written over
+    batch/<N>.json           the record of each batch: the proof of its opening record; written again when it has more witnesses
+    checkpoint               the newest signed checkpoint, written last: all that it promises is there, durably
+
+Every file gets its name durably and at once. A crash before the checkpoint leaves files that nobody was told of; the next run finds
+them and goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from witnesstree.anchor.http import Http, place
+from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, record_path
+from witnesstree.ledger.cosignature import WitnessKey, add_cosignatures
+from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.log import log_root
+from witnesstree.ledger.note import MAX_NOTE, check_checkpoint, parse_checkpoint, parse_note
+from witnesstree.ledger.opening import opening_digest
+from witnesstree.ledger.proof import MAX_PROOF, Proof, format_proof, parse_proof
+from witnesstree.ledger.sealing import Entry
+from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
+from witnesstree.ledger.tiles import ENTRIES, WIDTH, Fetch, Tile, added_tiles, format_bundle, format_tile_path, tile_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.store.metadata import Transaction
+
+TIMEOUT = 30.0
+"""Seconds for one exchange with a server of static files."""
+
+PATIENCE = 60.0
+"""Seconds to wait for another process that publishes the same ledger."""
+
+MAX_FETCHED = 2**30
+"""Bytes that are fetched from one published log in one run: 30,000 batches with a token and an anchor each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a run did: the log's size before and after, and how many files it wrote, the checkpoint left out."""
+
+    old: int
+    new: int
+    tiles: int
+    records: int
+
+
+# Writing
+
+
+def publish(ledger: Ledger, folder: Path, advance: Callable[[int], None] = lambda _step: None) -> Published:
+    """Bring `folder` up to the ledger's newest checkpoint. On return all of it is durable. `advance` is called with 1 for each batch.
+
+    Raises InvalidInput if the folder holds something else, Conflict if it holds a longer or another history of this log, or another process
+    publishes; StorageFailure if the disk refuses.
+    """
+    with ledger.home.lock("publish", PATIENCE), ledger.metadata.read() as transaction:
+        note = transaction.checkpoint()
+        new = parse_checkpoint(parse_note(note).text).size
+        old = _published_size(ledger, transaction, folder)
+        _write_new(folder / FIRST_CHECKPOINT, transaction.checkpoint(0).encode())
+        tiles = sum([_write_new(folder / format_tile_path(tile), content) for tile, content in _contents(transaction, old, new)])
+        records = 0
+        for sequence in range(new):
+            records += _write_record(ledger, transaction, folder / record_path(sequence), sequence)
+            advance(1)
+        # From here on the folder is the log of the new size. Everything that this checkpoint promises is on disk.
+        note = with_cosignatures(ledger.home.folder, note)
+        if not _holds(folder / CHECKPOINT, note.encode()):
+            write_file(folder / CHECKPOINT, note.encode())
+    return Published(old, new, tiles, records)
+
+
+def _published_size(ledger: Ledger, transaction: Transaction, folder: Path) -> int:
+    """Return the size of the log in `folder`, which is 0 where none was published yet. Raises as `publish` does."""
+    folder = folder.absolute()
+    _make_folder(folder)
+    with storage_errors(folder):
+        names = {path.name for path in folder.iterdir()}
+    key, fetch = ledger.home.verifier_key(), fetching_from_folder(folder)
+    elsewhere = "publish into an empty folder, or into the one that this ledger published into before"
+    if CHECKPOINT not in names:
+        if FIRST_CHECKPOINT in names and fetch(FIRST_CHECKPOINT, MAX_NOTE) == transaction.checkpoint(0).encode():
+            return 0
+        # What a crash left of the very first file has a name that begins with a dot.
+        if not all(name.startswith(f".{FIRST_CHECKPOINT}.") for name in names):
+            raise InvalidInput(f"{folder} is not empty and holds no log of this ledger: {elsewhere}")
+        return 0
+    try:
+        found = check_checkpoint(fetch(CHECKPOINT, MAX_NOTE), key)
+    except (InvalidInput, BadAnswer) as error:
+        raise InvalidInput(f"{folder / CHECKPOINT} is no checkpoint ({error}): {elsewhere}") from error
+    if found is None:
+        raise InvalidInput(f"{folder} holds the log of another ledger, or this one's under another key: {elsewhere}")
+    size = transaction.batch_count()
+    if found.size > size:
+        raise Conflict(
+            f"{folder} holds a log of {found.size} batches, and this ledger has {size}: it was restored from an older copy, or is not the only one; "
+            f"find the newest copy of the ledger, and publish nothing from this one"
+        )
+    if found.root != log_root(found.size, transaction.log_node):
+        raise Conflict(
+            f"{folder} holds another history of this log at {found.size} batches: two copies of the ledger signed; publish nothing, keep both"
+        )
+    return found.size
+
+
+def _contents(transaction: Transaction, old: int, new: int) -> Iterator[tuple[Tile, bytes]]:
+    for tile in added_tiles(old, new):
+        if tile.level == ENTRIES:
+            first = tile.index * WIDTH
+            batches = [transaction.batch(sequence) for sequence in range(first, first + tile.width)]
+            yield tile, format_bundle([batch.statement.encode() for batch in batches if batch])
+        else:
+            yield tile, tile_hashes(tile, transaction.log_node)
+
+
+def _write_record(ledger: Ledger, transaction: Transaction, path: Path, sequence: int) -> bool:
+    """Publish the record of a batch, unless one with as many witnesses is there. Return whether it was written."""
+    witnesses = len(transaction.tokens(sequence)), len(transaction.anchors(sequence))
+    there = _record_at(path)
+    if there and (len(there.tokens), len(there.anchors)) == witnesses:
+        return False
+    digest = opening_digest(ledger.batch(sequence).opening)
+    content = format_proof(ledger.proof_of(digest, Entry(sequence, 0, is_sealed=True)))
+    _make_folder(path.parent)
+    write_file(path, content)
+    return True
+
+
+def _record_at(path: Path) -> Proof | None:
+    try:
+        return parse_proof(path.read_bytes()[: MAX_PROOF + 1])
+    except (OSError, InvalidInput):
+        # It is written anew.
+        return None
+
+
+def _write_new(path: Path, content: bytes) -> bool:
+    """Write a file that never changes, unless it is there, and return whether it was written. Raises Conflict if it has other bytes."""
+    if _holds(path, content):
+        return False
+    if path.exists():
+        raise Conflict(f"{path} was published with other bytes: it was altered, or is another log's; publish into an empty folder, and keep this one")
+    _make_folder(path.parent)
+    write_file(path, content)
+    return True
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder with those above it, durably. Raises InvalidInput if one of them is a file, StorageFailure if the disk refuses."""
+    if folder.is_dir():
+        return
+    if os.path.lexists(folder):
+        raise InvalidInput(f"{folder} is no folder: name another one")
+    _make_folder(folder.parent)
+    with storage_errors(folder):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
+
+
+# Cosignatures are kept in the home, a file for each size, until the metadata has a table for them.
+
+
+def keep_cosignatures(home: Path, note: str, folder: Path | None) -> None:
+    """Keep a cosigned checkpoint in the home, and put it in place of the same one in a published `folder`, if there is one.
+
+    Raises Conflict if the folder holds another checkpoint, StorageFailure if the disk refuses.
+    """
+    path = _cosigned_path(home, note)
+    with storage_errors(path):
+        path.parent.mkdir(exist_ok=True)
+    write_file(path, note.encode())
+    if folder is None:
+        return
+    published = fetching_from_folder(folder)(CHECKPOINT, MAX_NOTE)
+    if parse_note(published).text != parse_note(note).text:
+        raise Conflict(
+            f"{folder} holds another checkpoint than the newest one: run `witnesstree log publish {folder}`, which takes the cosignatures along"
+        )
+    write_file(folder / CHECKPOINT, note.encode())
+
+
+def with_cosignatures(home: Path, note: str) -> str:
+    """Return the checkpoint with the cosignatures that are kept for it."""
+    try:
+        kept = _cosigned_path(home, note).read_bytes()[: MAX_NOTE + 1]
+        return kept.decode() if parse_note(kept).text == parse_note(note).text and kept.startswith(note.encode()) else note
+    except (OSError, InvalidInput):
+        return note
+
+
+def cosigned(home: Path, note: str, lines: str, keys: list[WitnessKey]) -> str:
+    """Return the checkpoint with the cosignatures that are kept for it, and those in `lines`."""
+    return add_cosignatures(with_cosignatures(home, note), lines, keys)
+
+
+def _cosigned_path(home: Path, note: str) -> Path:
+    return home / "log" / f"checkpoint-{parse_checkpoint(parse_note(note).text).size}"
+
+
+# Reading
+
+
+def fetching_from_folder(folder: Path) -> Fetch:
+    """Return what reads a published log in a folder. It raises NotFound for what is not there, BadAnswer for what is too large or unreadable."""
+
+    def fetch(path: str, limit: int) -> bytes:
+        try:
+            with (folder / path).open("rb") as file:
+                content = file.read(limit + 1)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFound(f"{folder / path} is not there") from error
+        except OSError as error:
+            raise BadAnswer(f"cannot read {folder / path}: {error.strerror}") from error
+        if len(content) > limit:
+            raise BadAnswer(f"{folder / path} has more than {limit} bytes, which is too much")
+        return content
+
+    return fetch
+
+
+def fetching_from_address(http: Http, url: str) -> Fetch:
+    """Return what reads a published log at an address: MAX_FETCHED bytes in all.
+
+    It raises NotFound for what is not there, BadAnswer for what is too large or no answer, Unreachable where there is none.
+    """
+    fetched = 0
+
+    def fetch(path: str, limit: int) -> bytes:
+        nonlocal fetched
+        answer = http.get(f"{url.rstrip('/')}/{path}", limit=limit)
+        if answer.status in {404, 410}:
+            raise NotFound(f"{place(url)} has no {path}")
+        if answer.status in {408, 429} or answer.status >= 500:
+            raise Unreachable(f"{place(url)} answered with status {answer.status}: try again later")
+        if answer.status != 200:
+            raise BadAnswer(f"{place(url)} answered with status {answer.status} where {path} was expected: check the address")
+        fetched += len(answer.body)
+        if fetched > MAX_FETCHED:
+            raise BadAnswer(f"{place(url)} has sent more than {MAX_FETCHED} bytes: audit a copy of the log in a folder instead")
+        return answer.body
+
+    return fetch

@@ -1,0 +1,252 @@
+"""`witnesstree log`: publishes the ledger log, compares checkpoints, and has them cosigned by witnesses."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, laid_out, one_line, say
+from witnesstree.ledger.errors import InvalidInput, WitnesstreeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from witnesstree.anchor.witnesses import Witness
+    from witnesstree.ledger.audit import Equivocation
+    from witnesstree.ledger.cosignature import WitnessKey
+    from witnesstree.ledger.report import Report
+    from witnesstree.ledger.tiles import Fetch
+
+UNDECIDED = 4
+"""Exit code where too few witnesses cosigned, as for a verdict (verify.py)."""
+
+
+@click.group("log", short_help="Publish the ledger log, compare checkpoints, ask witnesses.")
+def log_command() -> None:
+    """Publish the ledger log, compare its checkpoints, and have them cosigned by witnesses.
+
+    \b
+    Example:
+        witnesstree log publish /var/www/ledger
+    """
+
+
+@log_command.command("publish")
+@click.argument("folder", metavar="DIR", type=PATH)
+@json_option
+@home_option
+def publish_command(folder: Path, home: Path, *, as_json: bool) -> None:
+    """Bring the folder DIR up to the newest checkpoint, for any static file server.
+
+    Only what is new is written, the checkpoint last: a crash leaves a folder that still is what its checkpoint says. A folder that holds
+    another log, or another history of this one, is refused.
+
+    \b
+    Example:
+        witnesstree log publish /var/www/ledger
+    """
+    from witnesstree.anchor.publishing import publish
+    from witnesstree.anchor.wiring import open_ledger
+    from witnesstree.cli.progress import progress
+
+    with open_ledger(home) as ledger:
+        with ledger.metadata.read() as transaction:
+            total = transaction.batch_count()
+        with progress("publishing", total) as advance:
+            done = publish(ledger, folder, advance)
+    if as_json:
+        answer({"folder": str(folder), "old_size": done.old, "size": done.new, "tiles": done.tiles, "records": done.records})
+    else:
+        written = f"{counted(done.tiles, 'tile')} and {counted(done.records, 'record')} written"
+        click.echo(one_line(f"{folder} holds the log of {counted(done.new, 'batch', 'batches')}, {done.new - done.old} of them new ({written})."))
+
+
+@log_command.command("check")
+@click.argument("old")
+@click.argument("new")
+@click.option("--checkpoint-key", "checkpoint_keys", multiple=True, help="Expect this ledger key: the text, or a file that holds it.")
+@click.option(
+    "--evidence",
+    type=PATH,
+    metavar="FILE",
+    help="Where to write both checkpoints if they contradict each other.  [default: equivocation-….json here]",
+)
+@json_option
+@click.pass_context
+def check_command(ctx: click.Context, old: str, new: str, checkpoint_keys: tuple[str, ...], evidence: Path | None, *, as_json: bool) -> None:
+    """Check that the log NEW begins with the log OLD.
+
+    Each is a checkpoint in a file, or the folder or address of a published log; where the sizes differ, the larger one has to be a folder or an
+    address. Exits with 0 if it does, 3 if it does not, 4 if that cannot be decided.
+
+    \b
+    Example:
+        witnesstree log check old.checkpoint https://ledger.example/court --checkpoint-key l.vkey
+    """
+    from witnesstree.cli.verify import EXIT_CODES, parse_key, report_members
+    from witnesstree.ledger.audit import judge_consistency, judge_signature
+    from witnesstree.ledger.note import parse_checkpoint, parse_note
+    from witnesstree.ledger.report import Report
+
+    keys = [parse_key(text) for text in checkpoint_keys]
+    with opened(old) as (first, first_fetch), opened(new) as (second, second_fetch):
+        checks = [judge_signature("old", first, keys), judge_signature("new", second, keys)]
+        sizes = [parse_checkpoint(parse_note(note).text).size for note in (first, second)]
+        if sizes[0] <= sizes[1]:
+            consistency, equivocation = judge_consistency(first, second, second_fetch)
+        else:
+            say("OLD is the larger log, so it is asked whether it begins with NEW.")
+            consistency, equivocation = judge_consistency(second, first, first_fetch)
+    report = Report((*checks, consistency))
+    members = report_members(report)
+    if equivocation:
+        members["evidence"] = str(write_evidence(equivocation, evidence))
+    if as_json:
+        answer({name: members[name] for name in ("verdict", "checks", "evidence") if name in members})
+    else:
+        print_checks(report)
+    ctx.exit(EXIT_CODES[report.verdict])
+
+
+@log_command.command("cosign")
+@click.option("--witness", "urls", multiple=True, required=True, metavar="URL", help="Ask the witness at this address; give it once for each.")
+@click.option("--witness-key", "keys", multiple=True, required=True, help="Its key (name+id+base64), or a file that holds it, in the same order.")
+@click.option("--quorum", type=click.IntRange(min=1), metavar="K", help="So many have to cosign.  [default: all]")
+@click.option("--into", type=PATH, metavar="DIR", help="Put the cosignatures into this published log, too.")
+@json_option
+@home_option
+@click.pass_context
+def cosign_command(
+    ctx: click.Context, urls: tuple[str, ...], keys: tuple[str, ...], *, quorum: int | None, into: Path | None, home: Path, as_json: bool
+) -> None:
+    """Have the newest checkpoint cosigned by witnesses (C2SP tlog-witness).
+
+    A witness cosigns only what continues everything that it has seen of this log. Exits with 0 if enough of them did, 4 if not.
+
+    \b
+    Example:
+        witnesstree log cosign --witness https://w.example --witness-key w.vkey --into /var/www/ledger
+    """
+    from witnesstree.anchor.http import Http
+    from witnesstree.anchor.publishing import cosigned, keep_cosignatures
+    from witnesstree.anchor.wiring import open_ledger
+    from witnesstree.anchor.witnesses import TIMEOUT, ask_witness
+    from witnesstree.ledger.cosignature import check_cosignatures
+
+    witnesses = _witnesses(urls, keys)
+    all_keys = [witness.key for witness in witnesses]
+    needed = len(witnesses) if quorum is None else quorum
+    if needed > len(witnesses):
+        raise InvalidInput(f"--quorum {needed} of {len(witnesses)} cannot be had: name more witnesses")
+    errors: dict[str, str] = {}
+    with open_ledger(home) as ledger, Http(timeout=TIMEOUT) as http:
+        with ledger.metadata.read() as transaction:
+            note = transaction.checkpoint()
+
+        # Each hash is read on its own, so that no transaction is open while a witness thinks.
+        def read(level: int, position: int) -> bytes:
+            with ledger.metadata.read() as transaction:
+                return transaction.log_node(level, position)
+
+        lines = ""
+        for witness in witnesses:
+            try:
+                lines += ask_witness(http, witness, note, read)
+            except WitnesstreeError as error:
+                errors[witness.key.name] = str(error)
+        note = cosigned(ledger.home.folder, note, lines, all_keys)
+        keep_cosignatures(ledger.home.folder, note, into)
+    found = check_cosignatures(note, all_keys)
+    if as_json:
+        times = {each.key.name: each.time for each in found}
+        answer({"checkpoint": note, "cosignatures": times, "errors": errors, "quorum": needed})
+    else:
+        click.echo(note, nl=False)
+    for text in errors.values():
+        say(f"{text}.")
+    say(f"{len(found)} of {counted(len(witnesses), 'witness', 'witnesses')} cosigned; {needed} had to.")
+    ctx.exit(0 if len(found) >= needed else UNDECIDED)
+
+
+def _witnesses(urls: tuple[str, ...], keys: tuple[str, ...]) -> list[Witness]:
+    from witnesstree.anchor.witnesses import Witness
+
+    if len(urls) != len(keys):
+        raise InvalidInput(f"each --witness needs its --witness-key: there are {len(urls)} addresses and {len(keys)} keys")
+    return [Witness(url, key) for url, key in zip(urls, parse_witness_keys(keys), strict=True)]
+
+
+def parse_witness_keys(texts: tuple[str, ...]) -> list[WitnessKey]:
+    """Return the keys that --witness-key names, as texts or files. Raises InvalidInput if one is none, or stands there twice."""
+    from witnesstree.cli.verify import text_or_file
+    from witnesstree.ledger.cosignature import parse_witness_key
+
+    try:
+        keys = [parse_witness_key(text_or_file(text)) for text in texts]
+    except InvalidInput as error:
+        raise InvalidInput(f"--witness-key takes a witness's key (name+id+base64), or a file that holds it: {error}") from error
+    # One witness must not count for two.
+    if len({key.public_key for key in keys}) < len(keys):
+        raise InvalidInput("--witness-key names one key twice: each witness counts once")
+    return keys
+
+
+# Logs that somebody published
+
+
+@contextmanager
+def fetching(subject: str) -> Iterator[Fetch]:
+    """Give what reads the published log in a folder or at an address. Raises InvalidInput if `subject` is neither."""
+    from witnesstree.anchor.publishing import TIMEOUT, fetching_from_address, fetching_from_folder
+
+    if subject.startswith(("http://", "https://")):
+        from witnesstree.anchor.http import Http
+
+        with Http(timeout=TIMEOUT) as http:
+            yield fetching_from_address(http, subject)
+    elif os.path.isdir(subject):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+        yield fetching_from_folder(Path(subject))
+    else:
+        raise InvalidInput(f"{subject[:200]} is neither a folder nor an address (http://… or https://…) of a published log")
+
+
+@contextmanager
+def opened(subject: str) -> Iterator[tuple[str, Fetch | None]]:
+    """Give the signed checkpoint in a file, or of the log in a folder or at an address, and what reads that log."""
+    from witnesstree.anchor.publishing import fetching_from_folder
+    from witnesstree.ledger.audit import read_checkpoint
+
+    path = Path(subject)
+    if os.path.isfile(path):  # noqa: PTH113 - likewise
+        yield read_checkpoint(fetching_from_folder(path.parent), path.name), None
+    else:
+        with fetching(subject) as fetch:
+            yield read_checkpoint(fetch), fetch
+
+
+def print_checks(report: Report) -> None:
+    """Print the checks and what they come to together, which is about a log and says nothing of any file."""
+    from witnesstree.cli.verify import COLOURS, OUTCOME, VERDICT_COLOURS
+
+    width = max(len(check.name) for check in report.checks)
+    for check in report.checks:
+        line = laid_out(f"{check.outcome.name:{OUTCOME}}  {check.name:{width}}  {check.reason}", OUTCOME + 2)
+        click.echo(click.style(line[:OUTCOME], fg=COLOURS[check.outcome]) + line[OUTCOME:])
+    click.echo(click.style(report.verdict.name, fg=VERDICT_COLOURS[report.verdict], bold=True))
+
+
+def write_evidence(found: Equivocation, path: Path | None) -> Path:
+    """Write two checkpoints that contradict each other to `path`, or under a name of their own here, and return where."""
+    from witnesstree.ledger.audit import format_equivocation
+    from witnesstree.ledger.store.disk import write_file
+
+    content = format_equivocation(found)
+    path = path or Path(f"equivocation-{sha256(content).hexdigest()[:16]}.json")
+    write_file(path, content)
+    say(f"Both checkpoints are kept in {path}: show them to everyone who relies on this log.")
+    return path

@@ -1,0 +1,132 @@
+"""C2SP tlog-cosignature, Ed25519 (`cosignature/v1`): what witnesses sign under a checkpoint. Pure; anchor/witnesses.py asks them.
+
+A witness signs, with the time, that it has seen the log grow to this checkpoint and never saw another history. The line is one of a signed note:
+
+    — <name> base64(key id || time, 8 bytes || signature, 64 bytes)      key id: SHA-256(name || newline || 0x04 || public key)[:4]
+
+and the signature is over "cosignature/v1", a line "time <seconds>", and the note's text. Lines of other keys and types are ignored.
+The parsers are total: any text gives a value or InvalidInput.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.note import MAX_NOTE, Signature, format_base64, parse_base64, parse_note, parse_text, require_name
+
+COSIGNATURE = b"\x04"
+"""The signature type of a timestamped Ed25519 cosignature (C2SP tlog-cosignature, "Format")."""
+
+MAX_TIME = 2**63 - 1
+"""Seconds since 1970, at most (C2SP tlog-cosignature, "Format")."""
+
+_SIZE = 8 + 64
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessKey:
+    """The public half of a witness's key: a name and 32 bytes.
+
+    Raises InvalidInput if the name is none that a note may hold, or `public_key` has another length.
+    """
+
+    name: str
+    public_key: bytes
+
+    def __post_init__(self) -> None:
+        require_name(self.name)
+        if len(self.public_key) != 32:
+            raise InvalidInput(f"an Ed25519 public key has 32 bytes, not {len(self.public_key)}")
+
+    @property
+    def key_id(self) -> bytes:
+        """The first four bytes of SHA-256(name || newline || type || public key)."""
+        return sha256(self.name.encode() + b"\n" + COSIGNATURE + self.public_key).digest()[:4]
+
+
+@dataclass(frozen=True, slots=True)
+class Cosignature:
+    """A cosignature that verified: whose, and when it was made by that witness's clock, in seconds since 1970."""
+
+    key: WitnessKey
+    time: int
+
+
+def format_witness_key(key: WitnessKey) -> str:
+    """Return `key` as C2SP's vkey, "name+key id in hex+base64(0x04 || public key)". Matches `parse_witness_key`."""
+    return f"{key.name}+{key.key_id.hex()}+{format_base64(COSIGNATURE + key.public_key)}"
+
+
+def parse_witness_key(text: str) -> WitnessKey:
+    """Return the key that a witness's vkey holds.
+
+    Raises InvalidInput for any other text: a log's key, and a key id that is not this key's, among them.
+    """
+    name, _, rest = text.partition("+")
+    key_id, _, encoded = rest.partition("+")
+    typed = parse_base64(encoded)
+    if not typed.startswith(COSIGNATURE):
+        raise InvalidInput("expected the key of a witness that cosigns with Ed25519 (type 0x04)")
+    key = WitnessKey(name, typed[1:])
+    if key_id != key.key_id.hex():
+        raise InvalidInput(f"the key of {name!r} says key id {key_id[:40]!r}, but it has {key.key_id.hex()!r}: copy it again, whole")
+    return key
+
+
+def cosigned_message(text: str, time: int) -> bytes:
+    """Return the bytes that a witness signs for a note's `text` (C2SP tlog-cosignature, "Ed25519 signed message")."""
+    return f"cosignature/v1\ntime {time}\n{text}".encode()
+
+
+def check_cosignatures(note: str | bytes, keys: Sequence[WitnessKey]) -> list[Cosignature]:
+    """Return the cosignatures under `note` that are by `keys`, at most one a key, the newest: in the order of `keys`.
+
+    A line of one of the keys that does not verify counts for nothing, and spoils no other. It says nothing about the log's own signature, and a
+    time is the witness's word: compare it with a clock.
+
+    Raises InvalidInput if `note` is no signed note.
+    """
+    parsed = parse_note(note)
+    found = []
+    for key in dict.fromkeys(keys):
+        times = [time for signature in parsed.signatures if (time := _time(signature, parsed.text, key)) is not None]
+        if times:
+            found.append(Cosignature(key, max(times)))
+    return found
+
+
+def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[WitnessKey]) -> str:
+    """Return `note` with those of `lines`, signature lines such as a witness answers with, that are cosignatures by `keys`. None stands there twice.
+
+    Raises InvalidInput if `lines` are none, or the note would be beyond a limit.
+    """
+    added = parse_text(lines, MAX_NOTE)
+    own, both = parse_note(note), parse_note(note + added)
+    if both.text != own.text:
+        raise InvalidInput("expected signature lines and nothing else")
+    for signature in dict.fromkeys(both.signatures[len(own.signatures) :]):
+        is_wanted = any(_time(signature, own.text, key) is not None for key in keys)
+        if is_wanted and signature not in own.signatures:
+            note += f"\N{EM DASH} {signature.name} {format_base64(signature.key_id + signature.signature)}\n"
+    parse_note(note)
+    return note
+
+
+def _time(signature: Signature, text: str, key: WitnessKey) -> int | None:
+    """Return the time of a cosignature by `key`, None for anything else."""
+    if (signature.name, signature.key_id) != (key.name, key.key_id) or len(signature.signature) != _SIZE:
+        return None
+    time = int.from_bytes(signature.signature[:8], "big")
+    if time > MAX_TIME:
+        return None
+    try:
+        Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature.signature[8:], cosigned_message(text, time))
+    except InvalidSignature:
+        return None
+    return time

@@ -1,0 +1,133 @@
+"""A real litewitness cosigns our checkpoints, and refuses those that fork. https://c2sp.org/tlog-witness"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from copy import copy
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import START, Clock
+from fakes import FakeWorld, digests
+from servers.litewitness import Litewitness, litewitness
+
+from witnesstree.anchor.http import Http
+from witnesstree.anchor.publishing import publish
+from witnesstree.anchor.wiring import make_home, open_ledger
+from witnesstree.anchor.witnesses import Witness, ask_witness
+from witnesstree.cli.log import log_command
+from witnesstree.ledger.cosignature import add_cosignatures, check_cosignatures, format_witness_key
+from witnesstree.ledger.errors import BadAnswer, Conflict, NotFound
+from witnesstree.ledger.note import check_checkpoint
+from witnesstree.ledger.sealing import Ledger
+from witnesstree.ledger.store.home import open_home
+
+pytestmark = [pytest.mark.real("litewitness"), pytest.mark.enable_socket]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Litewitness]:
+    with litewitness() as server:
+        yield server
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    with Http(timeout=20) as http:
+        yield http
+
+
+def seal(ledger: Ledger, label: str) -> None:
+    ledger.submit(b"".join(digests(label, 2)))
+    ledger.close()
+
+
+def ask(http: Http, server: Litewitness, ledger: Ledger, size: int | None = None) -> str:
+    """Return the checkpoint with what the witness answers."""
+    witness = Witness(server.url, server.key)
+    with ledger.metadata.read() as transaction:
+        note = transaction.checkpoint(size)
+        return add_cosignatures(note, ask_witness(http, witness, note, transaction.log_node), [server.key])
+
+
+def test_it_cosigns_what_continues_and_refuses_what_forks(server: Litewitness, http: Http, tmp_path: Path) -> None:
+    clock = Clock(START)
+    world = FakeWorld(tmp_path / "home", clock)
+    key = world.home.verifier_key()
+    with world.open() as ledger:
+        seal(ledger, "first")
+        with pytest.raises(NotFound, match="does not know this log"):
+            ask(http, server, ledger)
+    # A copy of the home, which goes on as if it were the ledger.
+    copied = tmp_path / "copied"
+    shutil.copytree(world.home.folder, copied)
+    server.learn(key)
+    with world.open() as ledger:
+        for label in ("second", "third", "fourth"):
+            before = int(datetime.now(UTC).timestamp())
+            note = ask(http, server, ledger)
+            (cosignature,) = check_cosignatures(note, [server.key])
+            assert 0 <= cosignature.time - before <= 30
+            # Both stand under one note: the log's signature still verifies.
+            assert check_checkpoint(note, key)
+            # The same one again is cosigned again.
+            assert check_cosignatures(ask(http, server, ledger), [server.key])
+            seal(ledger, label)
+        with pytest.raises(Conflict, match="has seen this log with 3 entries, and this checkpoint has 2"):
+            ask(http, server, ledger, size=2)
+    with open_copy(world, copied) as forked:
+        for label in ("another second", "another third", "another fourth"):
+            seal(forked, label)
+        for size in (3, 4):
+            with pytest.raises(BadAnswer, match="ANOTHER HISTORY"):
+                ask(http, server, forked, size=size)
+    # The true one is still cosigned.
+    with world.open() as ledger:
+        assert check_cosignatures(ask(http, server, ledger), [server.key])
+
+
+def test_the_command_keeps_cosignatures_and_publishes_them(server: Litewitness, tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "published"
+    server.learn(make_home(home, "ledger.test/command").verifier_key())
+    with open_ledger(home) as ledger:
+        seal(ledger, "first")
+        publish(ledger, folder)
+
+    done = cosign("--witness", server.url, "--witness-key", format_witness_key(server.key), "--home", home, "--into", folder, "--json")
+
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert list(said["cosignatures"]) == [server.key.name]
+    published = (folder / "checkpoint").read_text(encoding="utf-8")
+    assert published == said["checkpoint"] == (home / "log" / "checkpoint-1").read_text(encoding="utf-8")
+    assert check_cosignatures(published, [server.key])
+
+
+def test_a_forked_log_is_not_cosigned_by_the_command_either(server: Litewitness, tmp_path: Path) -> None:
+    home, copied = tmp_path / "home", tmp_path / "copied"
+    server.learn(make_home(home, "ledger.test/forked").verifier_key())
+    shutil.copytree(home, copied)
+    options = ("--witness", server.url, "--witness-key", format_witness_key(server.key))
+    codes = []
+    for folder in (home, copied):
+        with open_ledger(folder) as ledger:
+            seal(ledger, str(folder))
+        done = cosign(*options, "--home", folder)
+        codes.append(done.exit_code)
+    assert codes == [0, 4]
+    assert "ANOTHER HISTORY" in done.stderr
+    assert "0 of 1 witness cosigned; 1 had to." in done.stderr
+
+
+def cosign(*arguments: object) -> Result:
+    return CliRunner().invoke(log_command, ["cosign", *map(str, arguments)], catch_exceptions=False)
+
+
+def open_copy(world: FakeWorld, folder: Path) -> AbstractContextManager[Ledger]:
+    """Open another home as `world` opens its own."""
+    other = copy(world)
+    other.home = open_home(folder)
+    return other.open()

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Fetch EU DSS, the European Commission's validator of signatures and evidence records, with what it needs, into the user's cache, once. Prints the
+# folder. Needs Maven, some 30 MB of disk, and half a minute.
+set -eu
+
+version=6.4
+lib="${XDG_CACHE_HOME:-$HOME/.cache}/witnesstree/bin/dss-$version"
+
+if [ -d "$lib" ]; then
+    echo "$lib"
+    exit 0
+fi
+if ! command -v mvn >/dev/null; then
+    echo "dss.sh: Maven is not installed, and EU DSS comes by it" >&2
+    exit 1
+fi
+part="$lib.$$.part"
+trap 'rm -rf "$part"' EXIT
+mkdir -p "$part/lib"
+dependencies=""
+for artefact in dss-evidence-record-asn1 dss-validation dss-utils-apache-commons dss-policy-jaxb; do
+    dependencies="$dependencies<dependency><groupId>eu.europa.ec.joinup.sd-dss</groupId><artifactId>$artefact</artifactId><version>$version</version></dependency>"
+done
+cat >"$part/pom.xml" <<EOF
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>witnesstree</groupId><artifactId>dss</artifactId><version>$version</version>
+  <dependencies>$dependencies</dependencies>
+</project>
+EOF
+(cd "$part" && mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory="$part/lib") >&2
+mv "$part/lib" "$lib"
+echo "$lib"

@@ -1,0 +1,270 @@
+"""`witnesstree log`, as people type it; litewitness answers in tests/integration/test_litewitness.py."""
+
+import json
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from witnesstree.anchor import witnesses
+from witnesstree.anchor.http import Answer, Http
+from witnesstree.anchor.wiring import make_home, open_ledger
+from witnesstree.anchor.witnesses import Witness, ask_witness
+from witnesstree.cli.log import log_command
+from witnesstree.ledger.audit import check_equivocation, parse_equivocation
+from witnesstree.ledger.cosignature import WitnessKey, check_cosignatures, cosigned_message, format_witness_key
+from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable, WitnesstreeError
+from witnesstree.ledger.log import EMPTY_ROOT
+from witnesstree.ledger.note import Checkpoint, format_base64, format_verifier_key, parse_note, sign_checkpoint
+from witnesstree.ledger.store.home import open_home
+
+PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a witness").digest())
+KEY = WitnessKey("witness.example/w1", PRIVATE_KEY.public_key().public_bytes_raw())
+OTHER = WitnessKey("witness.example/w2", bytes(32))
+TIME = 1_795_000_000
+
+
+def log(*arguments: object) -> Result:
+    return CliRunner().invoke(log_command, list(map(str, arguments)))
+
+
+def seal(home: Path, *labels: str) -> None:
+    with open_ledger(home) as ledger:
+        for label in labels:
+            ledger.submit(sha256(label.encode()).digest())
+            ledger.close()
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("sealed") / "home"
+    make_home(home, "ledger.test/log")
+    seal(home, "first", "second")
+    return home
+
+
+@pytest.fixture
+def home(sealed: Path, tmp_path: Path) -> Path:
+    shutil.copytree(sealed, tmp_path / "home")
+    return tmp_path / "home"
+
+
+def key_of(home: Path) -> str:
+    return format_verifier_key(open_home(home).verifier_key())
+
+
+# publish
+
+
+def test_publish(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "published"
+    done = log("publish", folder, "--home", home)
+    assert (done.exit_code, done.stdout) == (0, f"{folder} holds the log of 2 batches, 2 of them new (2 tiles and 2 records written).\n")
+    seal(home, "third")
+    assert json.loads(log("publish", folder, "--home", home, "--json").stdout) == {
+        "folder": str(folder),
+        "old_size": 2,
+        "size": 3,
+        "tiles": 2,
+        "records": 1,
+    }
+
+
+# check
+
+
+@pytest.fixture
+def fork(home: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Two published logs of one ledger that differ in their third batch, the second one being longer."""
+    copied = tmp_path / "copied"
+    shutil.copytree(home, copied)
+    for folder, labels in ((home, ["third"]), (copied, ["another third", "fourth"])):
+        seal(folder, *labels)
+        log("publish", tmp_path / f"published {folder.name}", "--home", folder)
+    return tmp_path / "published home", tmp_path / "published copied"
+
+
+def test_check_finds_that_a_log_continues(home: Path, tmp_path: Path) -> None:
+    folder, old = tmp_path / "published", tmp_path / "old"
+    log("publish", folder, "--home", home)
+    shutil.copy(folder / "checkpoint", old)
+    seal(home, "third")
+    log("publish", folder, "--home", home)
+    for first, second in ((old, folder), (folder, old), (folder, folder)):
+        done = log("check", first, second, "--checkpoint-key", key_of(home))
+        assert (done.exit_code, done.stdout.splitlines()[-1][:8]) == (0, "VERIFIED")
+    assert "OLD is the larger log" in log("check", folder, old).stderr
+    unknown = log("check", old, folder, "--json")
+    assert (unknown.exit_code, json.loads(unknown.stdout)["verdict"]) == (4, "undecided")
+    new = tmp_path / "new"
+    shutil.copy(folder / "checkpoint", new)
+    alone = log("check", old, new, "--checkpoint-key", key_of(home))
+    assert alone.exit_code == 4
+    assert "name its folder or address" in alone.stdout
+
+
+def test_check_names_a_fork_and_keeps_both_checkpoints(fork: tuple[Path, Path], home: Path, tmp_path: Path) -> None:
+    evidence = tmp_path / "evidence.json"
+    done = log("check", *fork, "--checkpoint-key", key_of(home), "--evidence", evidence, "--json")
+    said = json.loads(done.stdout)
+    assert (done.exit_code, said["verdict"], said["evidence"]) == (3, "failed", str(evidence))
+    found = parse_equivocation(evidence.read_bytes())
+    assert [found.first, found.second] == [(folder / "checkpoint").read_text(encoding="utf-8") for folder in fork]
+    assert check_equivocation(found, open_home(home).verifier_key())
+
+
+def test_evidence_has_a_name_of_its_own(fork: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = log("check", *fork)
+    assert done.exit_code == 3
+    (written,) = tmp_path.glob("equivocation-*.json")
+    assert f"Both checkpoints are kept in {written.name}" in done.stderr
+
+
+def test_check_of_what_is_no_log(tmp_path: Path) -> None:
+    for subject, error in ((tmp_path / "none", InvalidInput), (tmp_path, NotFound), ("x" * 5000, InvalidInput)):
+        assert isinstance(log("check", subject, subject).exception, error)
+
+
+@pytest.mark.enable_socket
+def test_check_at_an_address(home: Path) -> None:
+    with pytest.raises(Unreachable):
+        raise log("check", "http://127.0.0.1:9/court", "http://127.0.0.1:9/court").exception or AssertionError
+
+
+# cosign
+
+
+def line(note: str, key: WitnessKey = KEY) -> bytes:
+    signature = PRIVATE_KEY.sign(cosigned_message(parse_note(note).text, TIME))
+    return f"— {key.name} {format_base64(key.key_id + TIME.to_bytes(8, 'big') + signature)}\n".encode()
+
+
+class Asked(Http):
+    """A witness in memory: `answers` are given one after the other, to the requests in `asked`."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.asked: list[bytes] = []
+
+    def post(self, url: str, content: bytes, *, content_type: str, limit: int, accept: str = "*/*") -> Answer:
+        assert url == "https://witness.example/w1/add-checkpoint"
+        self.asked.append(content)
+        return self.answers.pop(0)
+
+    def close(self) -> None:
+        pass
+
+
+def size(number: object, kind: str = "text/x.tlog.size") -> Answer:
+    return Answer(409, kind, f"{number}\n".encode())
+
+
+def ask(home: Path, http: Http) -> str:
+    with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
+        return ask_witness(http, Witness("https://witness.example/w1/", KEY), transaction.checkpoint(), transaction.log_node)
+
+
+def newest(home: Path) -> str:
+    with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
+        return transaction.checkpoint()
+
+
+def test_a_witness_is_told_what_it_has_seen(home: Path) -> None:
+    note = newest(home)
+    http = Asked(size(1), Answer(200, "", line(note)))
+    assert ask(home, http).encode() == line(note)
+    first, second = (request.decode() for request in http.asked)
+    assert first == f"old 0\n\n{note}"
+    head, _, rest = second.partition("\n\n")
+    assert rest == note
+    assert head.startswith("old 1\n")
+    assert len(head.splitlines()) == 2
+
+
+REFUSALS: list[tuple[list[Answer], type[WitnesstreeError], str]] = [
+    ([size(3)], Conflict, "has seen this log with 3 entries, and this checkpoint has 2"),
+    ([size(1), size(1)], BadAnswer, "ANOTHER HISTORY"),
+    ([size(1), size(2), size(1)], BadAnswer, "ANOTHER HISTORY"),
+    ([size(1), Answer(422, "", b"")], BadAnswer, "ANOTHER HISTORY"),
+    ([size(2), Answer(409, "text/plain", b"")], BadAnswer, "ANOTHER HISTORY"),
+    ([size("x")], BadAnswer, "says no size"),
+    ([Answer(409, "text/x.tlog.size", b"\xff")], BadAnswer, "says no size"),
+    ([Answer(404, "", b"")], NotFound, "does not know this log"),
+    ([Answer(403, "", b"")], BadAnswer, "under another key"),
+    ([Answer(503, "", b"")], Unreachable, "status 503"),
+    ([Answer(301, "", b"")], BadAnswer, "status 301"),
+    ([Answer(200, "", b"<html>")], BadAnswer, "something else than cosignatures"),
+    ([Answer(200, "", b"")], BadAnswer, "without a cosignature by the expected key"),
+    ([Answer(200, "", "— x AAAAAAA=\n".encode())], BadAnswer, "without a cosignature by the expected key"),
+]
+
+
+@pytest.mark.parametrize(("answers", "error", "said"), REFUSALS, ids=[said for _, _, said in REFUSALS])
+def test_a_witness_that_does_not_cosign(home: Path, answers: list[Answer], error: type[WitnesstreeError], said: str) -> None:
+    with pytest.raises(error, match=said):
+        ask(home, Asked(*answers))
+
+
+def test_a_witness_of_another_checkpoint_is_not_believed(home: Path) -> None:
+    other = sign_checkpoint(Checkpoint("ledger.test/log", 0, EMPTY_ROOT), open_home(home).private_key())
+    with pytest.raises(BadAnswer, match="without a cosignature"):
+        ask(home, Asked(Answer(200, "", line(other))))
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def answer(*answers: Answer) -> None:
+        http = Asked(*answers)
+        monkeypatch.setattr("witnesstree.anchor.http.Http", lambda timeout: http)
+
+    return answer
+
+
+def cosign(home: Path, *arguments: object, keys: tuple[WitnessKey, ...] = (KEY,)) -> Result:
+    each = [option for key in keys for option in ("--witness", "https://witness.example/w1", "--witness-key", format_witness_key(key))]
+    return log("cosign", *each, "--home", home, *arguments)
+
+
+def test_enough_witnesses_have_to_cosign(home: Path, answering: Callable[..., None]) -> None:
+    note = newest(home)
+    good, bad = Answer(200, "", line(note)), Answer(503, "", b"")
+    for quorum, code in (((), 4), (("--quorum", 1), 0)):
+        answering(size(1), good, bad)
+        done = cosign(home, *quorum, keys=(KEY, OTHER))
+        assert done.exit_code == code
+        assert done.stdout == note + line(note).decode()
+        assert "the witness witness.example/w2 at https://witness.example answered with status 503: try again later." in done.stderr
+        assert f"1 of 2 witnesses cosigned; {1 if quorum else 2} had to." in done.stderr
+    # What is kept counts, also where a witness does not answer any more.
+    answering(bad)
+    said = json.loads(cosign(home, "--json").stdout)
+    assert (said["cosignatures"], said["quorum"]) == ({KEY.name: TIME}, 1)
+    assert KEY.name in said["errors"]
+    assert check_cosignatures(said["checkpoint"], [KEY])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--witness", "http://a", "--witness", "http://b", "--witness-key", format_witness_key(KEY)), "there are 2 addresses and 1 keys"),
+        (("--witness", "http://a", "--witness-key", "x"), "takes a witness's key"),
+        (("--witness", "http://a", "--witness-key", format_witness_key(KEY), "--quorum", 2), "--quorum 2 of 1 cannot be had"),
+        (("--witness", "http://a", "--witness-key", format_witness_key(KEY)) * 2, "names one key twice"),
+    ],
+)
+def test_witnesses_that_cannot_be_asked(home: Path, arguments: tuple[object, ...], said: str) -> None:
+    error = log("cosign", *arguments, "--home", home).exception
+    assert isinstance(error, InvalidInput)
+    assert said in str(error)
+
+
+def test_no_witness_is_asked_for_ever(home: Path) -> None:
+    http = Asked(*(size(number) for number in (1, 2, 1, 2)))
+    with pytest.raises(BadAnswer):
+        ask(home, http)
+    assert len(http.asked) == witnesses.MAX_ATTEMPTS
