@@ -7,8 +7,9 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from typing_extensions import override
 
@@ -32,7 +33,21 @@ _KEY = re.compile(r"keystore:.+|env:[A-Za-z_][A-Za-z0-9_]*|(web3signer|clef)\+ht
 _SECRET_NAME = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+", max_length=2048)]
+
+
+def _require_address(text: str) -> str:
+    # Says nothing of the text: it may hold a key.
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", text)
+    except ValueError:
+        usable = False
+    if not usable or len(text) > 2048:
+        raise ValueError("expected http://… or https://… with a host, without white space, at most 2048 characters")
+    return text
+
+
+HttpUrl = Annotated[str, AfterValidator(_require_address)]
 Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]{0,30})){1,30}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Secret = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
@@ -151,6 +166,14 @@ class Settings(BaseSettings):
     chains: dict[str, ChainSettings] = Field(default={}, description="EVM chains, by name. Without any, the embedded one is used.")
     ipfs: IpfsSettings = Field(default=IpfsSettings(), description="The file store.")
 
+    @model_validator(mode="after")
+    def _attainable(self) -> Settings:
+        # Without any authority, the embedded one stamps.
+        if self.required_tokens > max(1, len(self.authorities)):
+            known = len(self.authorities)
+            raise ValueError(f"{self.required_tokens} tokens are required, and there are {known} authorities: add some, or require fewer")
+        return self
+
     @field_validator("authorities", "chains")
     @classmethod
     def _named(cls, tables: dict[str, Any]) -> dict[str, Any]:
@@ -202,16 +225,19 @@ def _checked(file: Path, from_file: dict[str, Any]) -> Settings:
         return Settings(**{**from_file, **from_environment})
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(map(str, first["loc"])) or "required_tokens"
         # What was given may be a secret that stands where none belongs, so only plain values are repeated.
-        given = f", not {str(first['input'])[:60]!r}" if first["type"] != "extra_forbidden" and not _is_secret(first["loc"]) else ""
+        given = f", not {str(first['input'])[:60]!r}" if first["type"] != "extra_forbidden" and _is_harmless(first["loc"], first["input"]) else ""
         raise InvalidInput(f"setting {place}: {first['msg'].removeprefix('Value error, ')}{given}") from None
     except ValueError as error:
         raise InvalidInput(f"the settings in the environment cannot be read: {error}") from error
 
 
-def _is_secret(place: tuple[int | str, ...]) -> bool:
-    return bool({"password", "key", "key_password", "urls", "url", "database", "user"} & set(map(str, place)))
+def _is_harmless(place: tuple[int | str, ...], value: object) -> bool:
+    """Whether a value may be repeated: a plain one, where no secret belongs. What stands in place of a table may hold anything, keys too."""
+    depth = {"authorities": 3, "chains": 3, "ipfs": 2}.get(str(place[0]), 1) if place else 1
+    secret = {"password", "key", "key_password", "urls", "url", "database", "user", "recipients"}
+    return isinstance(value, str | int | float) and len(place) >= depth and not secret & set(map(str, place))
 
 
 def _secret_names(value: Any) -> Iterator[str]:
@@ -245,7 +271,7 @@ def add_table(home: Path, kind: str, name: str, members: Mapping[str, Any]) -> N
     import tomlkit
 
     document = _document(home)
-    tables = document.setdefault(kind, tomlkit.table(is_super_table=True))
+    tables = _tables(home, document, kind)
     if name in tables:
         raise Conflict(f"{home / FILE} has [{kind}.{name}] already: change it there, or take another name")
     table = tomlkit.table()
@@ -261,13 +287,13 @@ def set_member(home: Path, kind: str, name: str, member: str, value: object) -> 
     Raises NotFound if there is no such table, InvalidInput if the settings would not hold.
     """
     document = _document(home)
-    if name not in document.get(kind, {}):
-        raise NotFound(f"{home / FILE} has no [{kind}.{name}]")
+    if name not in _tables(home, document, kind):
+        raise NotFound(f"{home / FILE} has no [{kind}.{name}]: `witnesstree {_SINGULAR[kind]} list` shows what it has")
     document[kind][name][member] = value
     _write(home, document)
 
 
-def write_setting(home: Path, name: str, value: str) -> None:
+def write_setting(home: Path, name: str, value: str | int) -> None:
     """Write one setting into the home's settings.toml, everything else there untouched. Raises InvalidInput if the settings would not hold."""
     document = _document(home)
     document[name] = value
@@ -277,10 +303,22 @@ def write_setting(home: Path, name: str, value: str) -> None:
 def remove_table(home: Path, kind: str, name: str) -> None:
     """Take `[kind.name]` out of the home's settings.toml. Raises NotFound if there is none."""
     document = _document(home)
-    if name not in document.get(kind, {}):
-        raise NotFound(f"{home / FILE} has no [{kind}.{name}]")
+    if name not in _tables(home, document, kind):
+        raise NotFound(f"{home / FILE} has no [{kind}.{name}]: `witnesstree {_SINGULAR[kind]} list` shows what it has")
     del document[kind][name]
     _write(home, document)
+
+
+_SINGULAR = {"authorities": "authority", "chains": "chain"}
+
+
+def _tables(home: Path, document: Any, kind: str) -> Any:
+    import tomlkit
+
+    tables = document.setdefault(kind, tomlkit.table(is_super_table=True))
+    if not isinstance(tables, dict):
+        raise InvalidInput(f"{home / FILE}: {kind} is no table: write [{kind}.NAME]")
+    return tables
 
 
 def _document(home: Path) -> Any:
@@ -301,4 +339,5 @@ def _write(home: Path, document: Any) -> None:
 
     file = home / FILE
     _checked(file, document.unwrap())
-    write_file(file, tomlkit.dumps(document).encode())
+    # Addresses of nodes often hold a key.
+    write_file(file, tomlkit.dumps(document).encode(), mode=0o600)

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 TABLE = "authorities"
 """The settings' name for what this command keeps."""
 
+# Reasons of a verifier who holds a proof and can give --trust, in the words of who asks an authority instead.
+_SPOKEN = {
+    "give it with --trust": "add it with `witnesstree trust add`",
+    "of what the proof holds on that": "of what could be had on that",
+    "the proof holds no CRL and no OCSP answer about it": "no CRL and no OCSP answer about it could be had",
+}
+
 # A secret that stands in the address would be written into the settings file.
 _USER_IN_URL = re.compile(r"[a-zA-Z]+://[^/?#]*@")
 
@@ -50,6 +57,12 @@ def authority_command() -> None:
 @click.option("--client-key", type=PATH, metavar="FILE", help="Its private key, PEM.  [default: in the same file]")
 @click.option("--tls-ca", type=PATH, metavar="FILE", help="Certificates, PEM, that may vouch for the server's TLS certificate.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Time for one whole exchange.  [default: 20]")
+@click.option(
+    "--private-addresses",
+    is_flag=True,
+    default=None,
+    help="Fetch CRLs and OCSP answers from private addresses, too; a certificate from outside names the place.",
+)
 @json_option
 @home_option
 def _add(name: str, url: str | None, home: Path, *, as_json: bool, **options: Any) -> None:
@@ -215,8 +228,14 @@ def _members(inspection: Inspection) -> dict[str, Any]:
         "round_trip": round(inspection.round_trip.total_seconds(), 3),
         "root": root.source if root else None,
         "assurance": root.assurance.name.lower() if root else None,
-        "checks": [{"name": check.name, "outcome": check.outcome.value, "reason": check.reason} for check in inspection.judgement.checks],
+        "checks": [{"name": check.name, "outcome": check.outcome.value, "reason": _spoken(check.reason)} for check in inspection.judgement.checks],
     }
+
+
+def _spoken(reason: str) -> str:
+    for verifiers, ours in _SPOKEN.items():
+        reason = reason.replace(verifiers, ours)
+    return reason
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -240,10 +259,13 @@ def _print(found: dict[str, Any]) -> None:
 
 @authority_command.command("remove", short_help="Ask an authority no more.")
 @click.argument("name")
+@click.option("--forget", "is_forgotten", is_flag=True, help="Give up what still waits for its tokens.")
 @json_option
 @home_option
-def _remove(name: str, home: Path, *, as_json: bool) -> None:
-    """Ask the authority called NAME no more. Tokens that it gave stay; batches that still wait for one of its tokens wait on.
+def _remove(name: str, home: Path, *, is_forgotten: bool, as_json: bool) -> None:
+    """Ask the authority called NAME no more.
+
+    Tokens that it gave stay; batches that still wait for one of its tokens wait on, unless --forget gives them up.
 
     \b
     Example:
@@ -252,11 +274,19 @@ def _remove(name: str, home: Path, *, as_json: bool) -> None:
     from witnesstree.anchor.settings import remove_table
     from witnesstree.ledger.store.home import open_home
 
-    remove_table(open_home(home).folder, TABLE, name)
+    given_up = 0
+    if not is_forgotten or name in _configured(home):
+        remove_table(open_home(home).folder, TABLE, name)
+    if is_forgotten:
+        from witnesstree.anchor.wiring import open_ledger
+        from witnesstree.ledger.store.metadata import JobKind
+
+        with open_ledger(home) as ledger:
+            given_up = ledger.outbox.forget(JobKind.STAMP, name)
     if as_json:
-        answer({"removed": name})
+        answer({"removed": name, "given_up": given_up})
     else:
-        click.echo(f"Removed {one_line(name)}.")
+        click.echo(f"Removed {one_line(name)}{f'; gave up {given_up} that waited for it' if given_up else ''}.")
 
 
 def _configured(home: Path) -> dict[str, AuthoritySettings]:

@@ -336,10 +336,13 @@ def _account_words(account: dict[str, Any], coin: str | None) -> str:
 
 @chain_command.command("remove", short_help="Anchor to a chain no more.")
 @click.argument("name")
+@click.option("--forget", "is_forgotten", is_flag=True, help="Give up what still waits for its anchors.")
 @json_option
 @home_option
-def _remove(name: str, home: Path, *, as_json: bool) -> None:
-    """Anchor to the chain called NAME no more. Anchors there stay; batches that still wait for one of its anchors wait on.
+def _remove(name: str, home: Path, *, is_forgotten: bool, as_json: bool) -> None:
+    """Anchor to the chain called NAME no more.
+
+    Anchors there stay; batches that still wait for one of its anchors wait on, unless --forget gives them up.
 
     \b
     Example:
@@ -348,11 +351,19 @@ def _remove(name: str, home: Path, *, as_json: bool) -> None:
     from witnesstree.anchor.settings import remove_table
     from witnesstree.ledger.store.home import open_home
 
-    remove_table(open_home(home).folder, TABLE, name)
+    given_up = 0
+    if not is_forgotten or name in _configured(home):
+        remove_table(open_home(home).folder, TABLE, name)
+    if is_forgotten:
+        from witnesstree.anchor.wiring import open_ledger
+        from witnesstree.ledger.store.metadata import JobKind
+
+        with open_ledger(home) as ledger:
+            given_up = ledger.outbox.forget(JobKind.ANCHOR, name)
     if as_json:
-        answer({"removed": name})
+        answer({"removed": name, "given_up": given_up})
     else:
-        click.echo(f"Removed {one_line(name)}.")
+        click.echo(f"Removed {one_line(name)}{f'; gave up {given_up} that waited for it' if given_up else ''}.")
 
 
 def _configured(home: Path) -> dict[str, ChainSettings]:

@@ -43,13 +43,16 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
         with progress("checking entries", entries + batches) as advance:
             problems = list(_problems(ledger, advance))
     if as_json:
-        answer({"batches": batches, "entries": entries, "problems": [{"place": found.place, "fault": found.fault} for found in problems]})
+        members = [{"place": found.place, "fault": found.fault, "damage": found.is_damage} for found in problems]
+        answer({"batches": batches, "entries": entries, "problems": members})
     else:
         for found in problems:
             click.echo(one_line(f"{found.place}: {found.fault}"))
         found_in = f"{counted(batches, 'batch', 'batches')} with {counted(entries, 'entry', 'entries')}"
         click.echo(f"Checked {found_in}: {counted(len(problems), 'problem') if problems else 'no problems'}.")
-    ctx.exit(DAMAGED if problems else 0)
+    if any(not found.is_damage for found in problems):
+        say("What leads to no trusted root is not damaged: trust its root with `witnesstree trust add`, and it is judged.")
+    ctx.exit(DAMAGED if any(found.is_damage for found in problems) else 0)
 
 
 def _problems(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Problem]:

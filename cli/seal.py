@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from witnesstree.ledger.sealing import Entry, Ledger, Receipt, Span
     from witnesstree.ledger.store.metadata import Job
 
+MAX_REASONS = 3
+"""That are said of what could not be done; `status` says all."""
 LOOK_SECONDS = 2.0
 """Between two looks whether a transaction is in a final block."""
 
@@ -332,14 +334,18 @@ def _close_and_work(ledger: Ledger, wishes: _Wishes) -> str | None:
             unfinished = [job for job in ledger.outbox.work(note, due_only=is_again) if job.sequence in mine]
             advance(len(jobs) - len(unfinished) - done)
             done = len(jobs) - len(unfinished)
-            if not (wishes.wait and unfinished):
+            if not (wishes.wait and ledger.outbox.required(unfinished)):
                 break
             sleep(LOOK_SECONDS)
             is_again = True
+    needed = {(job.sequence, job.kind, job.target) for job in ledger.outbox.required(ledger.outbox.unfinished())}
+    for place in [place for place in failures if place not in needed]:
+        say(f"Done without {place[2]}: {failures.pop(place)}")
     if failures:
-        what = f"{counted(len(failures), 'stamp or anchor job')} could not be done ({next(iter(failures.values()))})"
+        reasons = "; ".join(sorted(set(failures.values()))[:MAX_REASONS])
+        what = f"{counted(len(failures), 'stamp or anchor job')} could not be done ({reasons})"
         return f"{what}: nothing is lost; run `witnesstree worker`, or `witnesstree seal` later, to finish, then `witnesstree proof`"
-    if unfinished:
+    if unfinished := [job for job in unfinished if (job.sequence, job.kind, job.target) in needed]:
         where = ", ".join(sorted({job.target for job in unfinished}))
         say(f"Sent to {where}, and not in a final block yet: run `witnesstree worker`, then the same command again to complete the proofs.")
     return None

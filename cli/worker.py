@@ -17,12 +17,14 @@ from typing_extensions import override
 
 from witnesstree.cli.options import PATH, home_option, json_option, one_line, publish_option, require_file
 from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import Conflict, StorageFailure, Unreachable
+from witnesstree.ledger.errors import Conflict, InvalidInput, StorageFailure, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from witnesstree.anchor.settings import Settings
     from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Job
 
 _log = logging.getLogger("witnesstree.worker")
@@ -42,7 +44,8 @@ def worker_command(home: Path, interval: float, metrics: Path | None, *, once: b
     """Close batches that are full or old, fetch their tokens, anchor them, and go on until told to stop.
 
     What fails is tried again, later each time. SIGTERM or Ctrl-C ends it after the step at hand; what is not done is done by the next worker.
-    Several may run on one ledger: they take turns. What happens is logged on standard error, with --json as one JSON object a line.
+    Several may run on one ledger: they take turns. Settings that change meanwhile hold from the next pass on. What happens is logged on
+    standard error, with --json as one JSON object a line.
 
     \b
     Example:
@@ -53,18 +56,33 @@ def worker_command(home: Path, interval: float, metrics: Path | None, *, once: b
 
     if metrics:
         require_file(metrics)
-    with _logging(as_json=as_json), _stopping() as stop, open_ledger(home, publishes=publishes) as ledger:
-        if said := notice(read_settings(ledger.home.folder)):
-            _log.warning("%s", said)
-        _log.info("working on %s in %s", ledger.home.origin, ledger.home.folder)
-        while not stop.is_set():
-            waits = _pass(ledger, stop)
-            if metrics:
-                _write_metrics(ledger, metrics)
-            if once or (until_done and not waits):
-                break
-            stop.wait(interval)
+    with _logging(as_json=as_json), _stopping() as stop:
+        is_over = False
+        while not (is_over or stop.is_set()):
+            with open_ledger(home, publishes=publishes) as ledger:
+                settings = read_settings(ledger.home.folder)
+                if said := notice(settings):
+                    _log.warning("%s", said)
+                _log.info("working on %s in %s", ledger.home.origin, ledger.home.folder)
+                while not (is_over or stop.is_set() or _have_changed(settings, ledger.home)):
+                    waits = _pass(ledger, stop)
+                    if metrics:
+                        _write_metrics(ledger, metrics)
+                    is_over = once or (until_done and not waits)
+                    if not is_over:
+                        stop.wait(interval)
         _log.info("stopped")
+
+
+def _have_changed(settings: Settings, home: Home) -> bool:
+    """Whether the home's settings are others by now. Those that cannot be read do not count until they can."""
+    from witnesstree.anchor.settings import read_settings
+
+    try:
+        return read_settings(home.folder) != settings
+    except InvalidInput as error:
+        _log.warning("%s; the settings from before hold until that is mended", error)
+        return False
 
 
 def _pass(ledger: Ledger, stop: Event) -> bool:
@@ -74,7 +92,8 @@ def _pass(ledger: Ledger, stop: Event) -> bool:
             _log.info("batch %d is sealed", sequence)
         waiting = ledger.outbox.work(_tell, due_only=True, stop=stop.is_set)
         with ledger.metadata.read() as transaction:
-            return bool(waiting or [batch for batch in transaction.open_batches() if batch.count > 1])
+            unsealed = [batch for batch in transaction.open_batches() if batch.count > 1]
+        return bool(unsealed or ledger.outbox.required(waiting))
     except (Unreachable, Conflict) as error:
         _log.warning("%s", error)
         return True

@@ -20,7 +20,7 @@ from witnesstree.ledger.sealing import opening_fault
 from witnesstree.ledger.statement import Statement, format_statement
 from witnesstree.ledger.store.index import RECORD, build_run
 from witnesstree.ledger.store.metadata import JobKind, JobState
-from witnesstree.ledger.token import judge_token
+from witnesstree.ledger.token import CHAIN, judge_token
 from witnesstree.ledger.tree import NODE, level_sizes, next_level
 
 if TYPE_CHECKING:
@@ -38,10 +38,14 @@ PART = 2**15
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something stored that is not what it should be: where it stands, and what is wrong with it."""
+    """Something stored that is not what it should be: where it stands, and what is wrong with it.
+
+    It `is_damage`, unless it only cannot be judged with the trust at hand: a token whose root is not trusted here.
+    """
 
     place: str
     fault: str
+    is_damage: bool = True
 
 
 def check_ledger(ledger: Ledger, trust: Trust, advance: Callable[[int], None] | None = None) -> Iterator[Problem]:
@@ -263,7 +267,8 @@ def _check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterat
     for authority, stamp in tokens:
         for check in judge_token(stamp, batch.root, trust).checks:
             if check.required and check.outcome is not Outcome.PASSED:
-                yield Problem(f"{ledger.metadata.place}, batch {batch.sequence}, token by {authority}", f"{check.name}: {check.reason}")
+                is_damage = (check.name, check.outcome) != (CHAIN, Outcome.UNKNOWN)
+                yield Problem(f"{ledger.metadata.place}, batch {batch.sequence}, token by {authority}", f"{check.name}: {check.reason}", is_damage)
     for chain, text in anchors:
         place = f"{ledger.metadata.place}, batch {batch.sequence}, anchor on {chain}"
         try:

@@ -29,7 +29,7 @@ from witnesstree.ledger.store.metadata import Alarm, AlarmKind, JobKind
 from witnesstree.ledger.token import parse_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -110,17 +110,28 @@ class Outbox:
         with self._metadata.read() as transaction:
             return transaction.unfinished_jobs()
 
+    def required(self, jobs: Iterable[Job]) -> list[Job]:
+        """Return those of `jobs` that their batches cannot do without. A token beyond the required ones may come late, or never."""
+        with self._metadata.read() as transaction:
+            return [job for job in jobs if job.kind is not JobKind.STAMP or len(transaction.tokens(job.sequence)) < self._pace.required_tokens]
+
     def late(self) -> list[Job]:
-        """Return the unfinished jobs of batches that are past their deadline. A late token that is not required is none of them."""
+        """Return the unfinished jobs of batches that are past their deadline and cannot do without them."""
         closed_before = self._clock() - self._pace.deadline
         with self._metadata.read() as transaction:
-            late = []
-            for job in transaction.unfinished_jobs():
-                batch = transaction.batch(job.sequence)
-                is_enough = job.kind is JobKind.STAMP and len(transaction.tokens(job.sequence)) >= self._pace.required_tokens
-                if batch and batch.closed <= closed_before and not is_enough:
-                    late.append(job)
-            return late
+            batches = {job: transaction.batch(job.sequence) for job in transaction.unfinished_jobs()}
+        return self.required(job for job, batch in batches.items() if batch and batch.closed <= closed_before)
+
+    def forget(self, kind: JobKind, target: str) -> int:
+        """Give up what still waits for `target`, and return how many jobs that were. What was sent may still be carried out."""
+        with self._home.lock("work", self._pace.patience), self._metadata.write() as transaction:
+            jobs = transaction.unfinished_jobs(kind, target)
+            for job in jobs:
+                transaction.forget_job(job)
+            for alarm in transaction.alarms():
+                if alarm.subject == target:
+                    transaction.clear_alarm(alarm)
+        return len(jobs)
 
     def late_batches(self, age: timedelta) -> list[int]:
         """Return the batches that took entries and are not sealed one deadline after they should have closed, which is at the age of `age`."""
@@ -154,7 +165,7 @@ class Outbox:
         return [job for job in jobs if job in due or (job.kind is JobKind.ANCHOR and job.target in chains)]
 
     def _serve(self, kind: JobKind, target: str, jobs: list[Job], stop: Callable[[], bool], advance: _Advance) -> None:
-        """Do the jobs of one target. Where it does not answer one, the others are not tried: they would wait as long for nothing."""
+        """Do the jobs of one target. Where it does not answer one, or its settings are wrong, the others are not tried: it would be for nothing."""
         if kind is JobKind.ANCHOR:
             if self._attempt(jobs, lambda: self._tend(_named(self.witnesses.chains, target), jobs), advance) is None:
                 self._note_troubles(self.witnesses.chains[target])
@@ -164,7 +175,7 @@ class Outbox:
             if stop():
                 return
             failure = self._attempt([job], lambda job=job: effect(job), advance)  # type: ignore[misc]
-            if isinstance(failure, Unreachable):
+            if isinstance(failure, Unreachable | InvalidInput):
                 self._note(jobs[at + 1 :], failure, advance)
                 return
 
@@ -179,8 +190,10 @@ class Outbox:
             self._raise_alarm(AlarmKind.UNAFFORDABLE, target, str(failure))
         elif isinstance(failure, BadAnswer):
             self._raise_alarm(AlarmKind.BAD_ANSWER, target, str(failure))
+        elif isinstance(failure, InvalidInput):
+            self._raise_alarm(AlarmKind.SETTINGS, target, str(failure))
         elif failure is None:
-            self._clear_alarms(target, AlarmKind.UNAFFORDABLE, AlarmKind.BAD_ANSWER)
+            self._clear_alarms(target, AlarmKind.UNAFFORDABLE, AlarmKind.BAD_ANSWER, AlarmKind.SETTINGS)
         self._note(jobs, failure, advance)
         return failure
 
@@ -340,7 +353,7 @@ class Outbox:
         with self._metadata.write() as transaction:
             sent = transaction.store_transaction(chain.name, signed, self._clock(), jobs)
         _log.info(
-            "%s carries %d roots to %s%s", f"0x{signed.hash.hex()}", len(jobs), chain.name, " in place of one that paid less" if replaced else ""
+            "%s carries %d root(s) to %s%s", f"0x{signed.hash.hex()}", len(jobs), chain.name, " in place of one that paid less" if replaced else ""
         )
         chain.send(signed)
         return sent
@@ -375,7 +388,7 @@ class Outbox:
 
 def _named(parts: Mapping[str, _Part], name: str) -> _Part:
     if name not in parts:
-        raise Unreachable(f"no {name} is configured any more: add it again, for a batch waits for it")
+        raise InvalidInput(f"no {name} is configured any more, and a batch waits for it: add it again, or give it up with `remove {name} --forget`")
     return parts[name]
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Dialect, Select
+    from sqlalchemy import ColumnElement, Connection, Dialect, Select
 
     from witnesstree.ledger.proof import Stamp
     from witnesstree.ledger.store.postgresql import PostgreSQL
@@ -264,9 +264,10 @@ class SentTransaction:
 
 
 class AlarmKind(StrEnum):
-    """What needs a person: a false answer, an endpoint that fails, a price above the cap, a wrong clock, a transaction that came to nothing."""
+    """What needs a person: a false answer, settings that cannot work, an endpoint that fails, a price above the cap, a wrong clock, lost nonces."""
 
     BAD_ANSWER = "bad-answer"
+    SETTINGS = "settings"
     ENDPOINT = "endpoint"
     UNAFFORDABLE = "unaffordable"
     CLOCK = "clock"
@@ -410,6 +411,10 @@ class Transaction:
         said = None if error is None else _storable(error)
         self._update_job(job, attempts=job.attempts + 1 if error else 0, last_error=said, retry_at=format_time(retry_at))
 
+    def forget_job(self, job: Job) -> None:
+        """Take a job out of the outbox."""
+        self._connection.execute(_jobs.delete().where(_is(job)))
+
     def store_transaction(self, chain: str, transaction: SignedTransaction, signed: datetime, jobs: Sequence[Job]) -> SentTransaction:
         """Keep a transaction that is about to be sent, as the newest one of `jobs`."""
         row = {name: getattr(transaction, name) for name in transaction.__slots__}
@@ -509,8 +514,11 @@ class Transaction:
         self._update_job(job, state=JobState.DONE, last_error=None, retry_at=None)
 
     def _update_job(self, job: Job, **values: object) -> None:
-        where = (_jobs.c.sequence == job.sequence) & (_jobs.c.kind == job.kind) & (_jobs.c.target == job.target)
-        self._connection.execute(update(_jobs).where(where).values(**values))
+        self._connection.execute(update(_jobs).where(_is(job)).values(**values))
+
+
+def _is(job: Job) -> ColumnElement[bool]:
+    return (_jobs.c.sequence == job.sequence) & (_jobs.c.kind == job.kind) & (_jobs.c.target == job.target)
 
 
 def _storable(said: str) -> str:

@@ -30,6 +30,7 @@ CREATE2 = "0x" + artefact().deployer.hex()
 FOREIGN = "0x6000600055"
 HARDHAT = Path(__file__).parents[2] / "hardhat-config"
 RICH, OTHER = (KeySigner(key) for key in KEYS)
+KEYLESS, PLAIN = {"keyless": True}, {"plain": True}
 
 socket = pytest.mark.enable_socket
 
@@ -157,6 +158,40 @@ def test_a_plain_creation_is_written_into_the_settings(bare: Node, home: Path) -
         again = deploy(home, *options)
         assert (again.code, again.json["way"], again.json["address"]) == (0, "present", address)
     assert bare.newest() == 1
+
+
+@socket
+@pytest.mark.real("anvil")
+def test_a_plain_creation_that_was_cut_off_is_found_and_not_paid_for_again(tmp_path: Path, home: Path) -> None:
+    with anvil(tmp_path, "--disable-default-create2-deployer") as node:
+        add(home, node)
+        said: list[str] = []
+        with pytest.raises(Unreachable, match="is in no block"):
+            run(node, said=said.append, patience=0.05, how=PLAIN)
+        address = "0x" + keccak256(rlp.encode([RICH.address, 0]))[12:].hex()
+        assert f", which creates the contract at {address}; waiting for its block." in said[0]
+        assert deploy(home, "--plain").code == 7
+        node.mine()
+        # Other transactions came after it, one of them another creation.
+        for to in ({}, {"to": "0x" + OTHER.address.hex()}):
+            node.ask("eth_sendTransaction", {"from": "0x" + RICH.address.hex(), "data": "0x", **to})
+            node.mine()
+        ran = deploy(home, "--plain")
+        assert (ran.code, ran.json["way"], ran.json["transaction"], ran.json["address"].lower()) == (0, "plain", None, address)
+        assert f"An earlier plain creation of this account stands at {address}: it is taken, and nothing is paid." in ran.talk
+        assert read_settings(home).chains["dev"].contract == address
+        assert int(node.ask("eth_getTransactionCount", "0x" + RICH.address.hex(), "latest"), 16) == 3
+
+
+@socket
+@pytest.mark.real("anvil")
+def test_an_earlier_creation_is_looked_for_among_the_newest_transactions_only(bare: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(bare, how=PLAIN)
+    assert run(bare, how=PLAIN) == Deployment(first.address, Way.PLAIN)
+    for _ in range(2):
+        bare.ask("eth_sendTransaction", {"from": "0x" + RICH.address.hex(), "to": "0x" + OTHER.address.hex()})
+    monkeypatch.setattr(deploying, "LOOK_BACK", 2)
+    assert run(bare, how=PLAIN).address == keccak256(rlp.encode([RICH.address, 3]))[12:]
 
 
 @socket
@@ -403,9 +438,6 @@ def test_nothing_there_after_its_transaction_is_an_error(node: Node, monkeypatch
         run(node)
 
 
-KEYLESS = {"keyless": True}
-
-
 @socket
 @pytest.mark.real("anvil")
 def test_the_keyless_way_waits_while_the_chain_asks_too_much(bare: Node) -> None:
@@ -524,7 +556,7 @@ def test_the_source_goes_to_standard_output_or_into_a_file(tmp_path: Path) -> No
     printed = call("contract", "source", "--home", tmp_path)
     assert printed.answer == out.read_bytes()
     assert call("contract", "source", "-o", out, "--json", "--home", tmp_path).json["output"] == str(out)
-    assert call("contract", "source", "-o", tmp_path / "none" / "file", "--home", tmp_path).code == 11
+    assert call("contract", "source", "-o", tmp_path / "none" / "file", "--home", tmp_path).code == 5
 
 
 def test_the_sources_are_the_files_in_contracts(tmp_path: Path) -> None:

@@ -317,6 +317,8 @@ def test_token_of_openssl_by_a_certificate_for_something_else(openssl: OpenSSL, 
     configuration = configure(openssl, "wrong", purpose=purpose)
     issuing = ["-CA", "root.pem", "-CAkey", "root.key", "-days", "20", "-extfile", configuration, "-extensions", "signer"]
     openssl.run("x509", "-req", "-in", "signer.csr", *issuing, "-out", "wrong.pem")
+    # Stamped again, so that the token is not older than the certificate.
+    stamp(openssl, configure(openssl, "signer"))
     der = sign_with_cms(openssl, "wrong.pem")
     assert outcomes(judge(der, DIGEST, [root])) == all_but(SIGNER, FAILED)
 

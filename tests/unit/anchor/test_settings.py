@@ -228,6 +228,20 @@ def test_a_table_out_of_bounds_is_refused_and_no_secret_repeated(tmp_path: Path,
     assert "secret" not in said.replace(".secret", "") or "policy" in said
 
 
+def test_more_tokens_than_authorities_cannot_be_required(tmp_path: Path, toml: Path) -> None:
+    toml.write_text("required_tokens = 2")
+    assert "setting required_tokens: 2 tokens are required, and there are 0 authorities: add some, or require fewer" in refused(tmp_path)
+    toml.write_text('required_tokens = 2\n[authorities.a]\nurl = "http://a"\n[authorities.b]\nurl = "http://b"')
+    assert read_settings(tmp_path).required_tokens == 2
+    with pytest.raises(InvalidInput, match="there are 1 authorities"):
+        remove_table(tmp_path, "authorities", "a")
+
+
+def test_what_is_written_is_for_its_owner_alone(tmp_path: Path, toml: Path) -> None:
+    add_table(tmp_path, "chains", "anvil", CHAIN)
+    assert toml.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_number_of_confirmations_may_be_text(tmp_path: Path, toml: Path) -> None:
     toml.write_text('[chains.a]\nchain_id = 1\nurls = ["http://a"]\nfinality = "12"')
     assert read_settings(tmp_path).chains["a"].finality == 12

@@ -41,7 +41,7 @@ def test_add_list_and_remove(home: Path, authority: Callable[..., Ran]) -> None:
     assert listed.text == "digicert: http://timestamp.digicert.com\ncourt: https://tsa.example:444\n"
     assert [each["place"] for each in authority("list", "--json").json] == ["http://timestamp.digicert.com", "https://tsa.example:444"]
     assert authority("remove", "digicert").text == "Removed digicert.\n"
-    assert authority("remove", "court", "--json").json == {"removed": "court"}
+    assert authority("remove", "court", "--json").json == {"removed": "court", "given_up": 0}
     assert authority("remove", "court").code == 6
     assert authority("list").talk == "None: the embedded authority is used, which proves nothing to a third party.\n"
 
@@ -69,6 +69,11 @@ def test_options_become_settings(home: Path, authority: Callable[..., Ran], monk
         "timeout": 7.5,
     }
     assert authority("list").text == "court: https://tsa.example, policy 1.2.3, user us\n"
+
+
+def test_private_addresses_are_allowed_by_an_option(home: Path, authority: Callable[..., Ran]) -> None:
+    assert authority("add", "court", "https://tsa.example", "--private-addresses").code == 0
+    assert tables(home)["court"] == {"url": "https://tsa.example", "private_addresses": True}
 
 
 def test_a_preset_at_another_address_is_none(authority: Callable[..., Ran]) -> None:
@@ -140,7 +145,7 @@ def test_check_without_any(authority: Callable[..., Ran]) -> None:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[OpenSslAuthority]:
     (tmp_path / "server").mkdir()
-    with openssl_authority(tmp_path / "server") as server:
+    with openssl_authority(tmp_path / "server", revocation=frozenset({"crl", "ocsp"})) as server:
         (tmp_path / "root.pem").write_bytes(pem(server.root.certificate))
         yield server
 
@@ -153,7 +158,8 @@ def test_check(server: OpenSslAuthority, authority: Callable[..., Ran], tmp_path
     assert undecided.code == 0
     assert undecided.text.startswith(f"court at {server.url}: undecided\n")
     assert "no root in your trust store: see `witnesstree trust add`" in undecided.text
-    assert "UNKNOWN token.chain" in undecided.text
+    assert "UNKNOWN token.chain: No trusted root issued the certificate of “Test authority”; add it with `witnesstree trust add`." in undecided.text
+    assert "--trust" not in undecided.text + authority("check", "--json").text
     call("trust", "add", tmp_path / "root.pem", env={"WITNESSTREE_TRUST": str(tmp_path / "trust")})
     found = authority("check", "court")
     assert found.code == 0
@@ -164,6 +170,8 @@ def test_check(server: OpenSslAuthority, authority: Callable[..., Ran], tmp_path
     assert "the clock here" in lines[3]
     assert lines[4] == "  root: trusted by root.pem (private)"
     assert [line.split()[0] for line in lines[5:]] == ["PASSED"] * 5 + ["UNKNOWN"]
+    # The server's certificates name places on this machine, which nobody allowed.
+    assert lines[-1].endswith("was revoked is not known: no CRL and no OCSP answer about it could be had.")
     (members,) = authority("check", "--json").json
     assert (members["state"], members["exit_code"], members["policy"], members["assurance"]) == ("ok", 0, "1.2.3.4.5", "private")
     assert abs(members["ahead"]) < 10

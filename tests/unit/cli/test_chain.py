@@ -127,7 +127,7 @@ def test_a_name_is_given_once_and_can_be_given_back(home: Path) -> None:
     assert add(home, "sepolia").code == 0
     assert add(home, "sepolia").code == 7
     removed = call("chain", "remove", "sepolia", "--home", home, "--json")
-    assert (removed.code, removed.json) == (0, {"removed": "sepolia"})
+    assert (removed.code, removed.json) == (0, {"removed": "sepolia", "given_up": 0})
     assert read_settings(home).chains == {}
     assert call("chain", "remove", "sepolia", "--home", home).code == 6
     assert add(home, "sepolia").code == 0

@@ -349,6 +349,7 @@ def test_a_ledger_that_trusts_no_root_has_tokens_that_lead_nowhere(world: FakeWo
     with world.open() as ledger:
         found = list(check_ledger(ledger, Trust()))
     assert {problem.fault.split(":")[0] for problem in found} == {"token.chain"}
+    assert not any(problem.is_damage for problem in found)
 
 
 def test_a_home_with_small_batches_is_sound(tmp_path: Path, clock: Clock) -> None:

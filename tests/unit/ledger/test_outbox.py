@@ -9,7 +9,8 @@ from conftest import START, Clock
 from fakes import FakeAuthority, FakeChain, FakeFileStore, FakeWorld, When, digests
 
 from witnesstree.ledger.chainproof import keccak256
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, Unaffordable, Unreachable
+from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unaffordable, Unreachable
+from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.outbox import Outbox, Pace, Witnesses
 from witnesstree.ledger.ports import Standing
 from witnesstree.ledger.proof import Stamp, parse_anchor
@@ -135,8 +136,8 @@ def test_an_authority_that_is_configured_no_more_waits_and_says_so(world: FakeWo
     with world.open(witnesses=Witnesses({}, {}, {})) as without:
         without.outbox.work()
         assert {job.last_error for job in without.outbox.unfinished()} == {
-            "no fake-authority is configured any more: add it again, for a batch waits for it",
-            "no fake-chain is configured any more: add it again, for a batch waits for it",
+            "no fake-authority is configured any more, and a batch waits for it: add it again, or give it up with `remove fake-authority --forget`",
+            "no fake-chain is configured any more, and a batch waits for it: add it again, or give it up with `remove fake-chain --forget`",
         }
     assert ledger.outbox.work() == []
 
@@ -157,6 +158,31 @@ def test_a_defect_of_ours_ends_the_run(world: FakeWorld, ledger: Ledger) -> None
     world.authority.switches.fail("stamp", error=Damaged("a file of ours"))
     with pytest.raises(Damaged):
         ledger.outbox.work()
+
+
+def test_settings_that_cannot_work_are_an_alarm_until_they_do(world: FakeWorld, ledger: Ledger) -> None:
+    seal(ledger, A, B)
+    world.authority.switches.fail("stamp", error=InvalidInput("the environment variable TSA is not set"))
+    ledger.outbox.work()
+    assert world.authority.stamped == []
+    assert alarms(ledger) == {("settings", "fake-authority"): "the environment variable TSA is not set"}
+    assert ledger.outbox.work() == []
+    assert alarms(ledger) == {}
+
+
+@pytest.mark.parametrize(("kind", "left"), [(JobKind.STAMP, JobKind.ANCHOR), (JobKind.ANCHOR, JobKind.STAMP)])
+def test_what_waits_for_one_who_does_not_come_back_can_be_given_up(world: FakeWorld, ledger: Ledger, kind: JobKind, left: JobKind) -> None:
+    seal(ledger, A, B)
+    target = {JobKind.STAMP: "fake-authority", JobKind.ANCHOR: "fake-chain"}[kind]
+    with world.open(witnesses=Witnesses({}, {}, {})) as without:
+        without.outbox.work()
+        assert len(alarms(without)) == 2
+        assert without.outbox.forget(kind, target) == 2
+        assert without.outbox.forget(kind, target) == 0
+        assert {job.kind for job in without.outbox.unfinished()} == {left}
+        assert {subject for _, subject in alarms(without)} == {"fake-authority", "fake-chain"} - {target}
+    assert ledger.outbox.work() == []
+    assert list(check_ledger(ledger, world.trust)) == []
 
 
 # Anchors
