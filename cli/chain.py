@@ -303,7 +303,9 @@ def _code(kind: type[WitnesstreeError]) -> int:
 
 
 def _print(found: dict[str, Any]) -> None:
-    click.echo(one_line(f"{found['name']}: {found['chain']} ({found['chain_id']})"))
+    # A chain that nobody named is called by its id already.
+    number = "" if found["chain"] == f"chain {found['chain_id']}" else f" ({found['chain_id']})"
+    click.echo(one_line(f"{found['name']}: {found['chain']}{number}"))
     for each in found["endpoints"]:
         click.echo(laid_out(f"  {_endpoint_words(each)}", 4))
     if found["account"]:
@@ -328,7 +330,8 @@ def _endpoint_words(each: dict[str, Any]) -> str:
 def _account_words(account: dict[str, Any], coin: str | None) -> str:
     if "error" in account:
         return f"account: {account['error']}"
-    amount = f"{Decimal(account['balance']).scaleb(-18).normalize():f} {coin or 'coins'}"
+    balance = Decimal(account["balance"]).scaleb(-18).normalize()
+    amount = f"{balance:f} {coin or ('coin' if balance == 1 else 'coins')}"
     if account["anchors"] is None:
         return f"account {account['address']}: {amount}; gas costs nothing"
     return f"account {account['address']}: {amount}, enough for {counted(account['anchors'], 'anchor')} at present fees"

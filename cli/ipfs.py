@@ -65,7 +65,7 @@ def get_command(cid: str, output: Path, identity: Path | None, home: Path, *, is
             identities = read_identities(identity or identity_path(opened))
             with scratch(evidence_folder(opened)) as ciphertext:
                 store.read(cid, ciphertext)
-                content = decrypt(ciphertext, output, identities)
+                content = decrypt(ciphertext, output, identities, called=cid)
             digest, size = content.digest, content.size
         else:
             store.read(cid, output)

@@ -13,7 +13,7 @@ from witnesstree.ledger.clock import format_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from witnesstree.ledger.proof import Anchor, Proof
+    from witnesstree.ledger.proof import Anchor, Proof, Stamp
 
 
 @click.command("show", short_help="Say in plain words what a proof claims.")
@@ -48,20 +48,30 @@ def _members(proof: Proof) -> dict[str, Any]:
         "position": at.position if at else None,
         "size": at.size if at else None,
         "missing": list(proof.missing),
-        "tokens": [_token_members(stamp.token) for stamp in proof.tokens],
+        "tokens": [_token_members(stamp) for stamp in proof.tokens],
         "anchors": [_anchor_members(anchor, proof) for anchor in proof.anchors],
     }
 
 
-def _token_members(der: bytes) -> dict[str, Any]:
+def _token_members(stamp: Stamp) -> dict[str, Any]:
+    from witnesstree.ledger.certificate import read_certificate
     from witnesstree.ledger.errors import InvalidInput
-    from witnesstree.ledger.token import parse_token
+    from witnesstree.ledger.token import chain_of, parse_token
+    from witnesstree.ledger.trust import Trust
 
     try:
-        token = parse_token(der)
+        token = parse_token(stamp.token)
     except InvalidInput as error:
         return {"error": str(error)}
-    return {"time": format_time(token.gen_time), "authority": token.tsa, "policy": token.policy, "serial": f"{token.serial:x}"}
+    chain = chain_of(token, Trust(), stamp.certificates)
+    signer = read_certificate(chain[0]) if chain else None
+    return {
+        "time": format_time(token.gen_time),
+        "authority": token.tsa,
+        "signer": signer.name if signer else None,
+        "policy": token.policy,
+        "serial": f"{token.serial:x}",
+    }
 
 
 def _anchor_members(anchor: Anchor, proof: Proof) -> dict[str, Any]:
@@ -109,7 +119,7 @@ def _lines(proof: Proof) -> Iterator[str]:
     at = proof.inclusion
     yield f"It stands at position {at.position} among {at.size} leaves under the root {at.root.hex()}."
     for stamp in proof.tokens:
-        yield from ("", *_token_lines(stamp.token))
+        yield from ("", *_token_lines(stamp))
     for anchor in proof.anchors:
         yield from ("", *_anchor_lines(_anchor_members(anchor, proof)))
     if proof.missing:
@@ -119,17 +129,24 @@ def _lines(proof: Proof) -> Iterator[str]:
     yield "Nothing here has been checked: `witnesstree verify` does that."
 
 
-def _token_lines(der: bytes) -> Iterator[str]:
-    token = _token_members(der)
+def _token_lines(stamp: Stamp) -> Iterator[str]:
+    token = _token_members(stamp)
     if "error" in token:
         yield f"A timestamp token that cannot be read: {token['error']}"
     else:
-        name = f" of {token['authority']}" if token["authority"] else ""
+        # Most authorities leave their name to the certificate.
+        name = f" of {token['authority'] or token['signer']}" if token["authority"] or token["signer"] else ""
         yield f"A timestamp token{name} says that the root was there at {token['time']} (serial number {token['serial']})."
 
 
+def _chain_words(anchor: dict[str, Any]) -> str:
+    name, number = anchor["chain"], anchor["chain_id"]
+    # A chain that nobody named is called by its id already.
+    return str(name) if name == f"chain {number}" else f"{name} (chain id {number})"
+
+
 def _anchor_lines(anchor: dict[str, Any]) -> Iterator[str]:
-    yield f"An anchor says that the root stands in contract {anchor['contract']} on {anchor['chain']} (chain id {anchor['chain_id']})."
+    yield f"An anchor says that the root stands in contract {anchor['contract']} on {_chain_words(anchor)}."
     if anchor["transaction"]:
         yield f"  Transaction: {anchor['transaction']}"
     yield f"  Block {anchor['block']}: {anchor['block_hash']}"

@@ -111,13 +111,18 @@ def load(place: str, content: bytes) -> Reader:
     """Return the JSON object in `content` (UTF-8, RFC 8259). The caller has limited its length."""
     if not content.strip():
         raise InvalidInput(f"{place} is empty")
+    try:
+        # Before the depth: in a picture, brackets mean nothing.
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{place} is not JSON in UTF-8: {error}") from None
     _require_shallow(place, content)
 
     def whole_numbers_only(text: str) -> NoReturn:
         raise InvalidInput(f"{place} holds {text[:20]}: expected whole numbers only")
 
     try:
-        document = json.loads(content.decode(), object_pairs_hook=_members_once, parse_float=whole_numbers_only, parse_constant=whole_numbers_only)
+        document = json.loads(text, object_pairs_hook=_members_once, parse_float=whole_numbers_only, parse_constant=whole_numbers_only)
         json.dumps(document, ensure_ascii=False).encode()
     except ValueError as error:
         raise InvalidInput(f"{place} is not JSON in UTF-8: {error}") from None
@@ -133,6 +138,8 @@ def _require_shallow(place: str, content: bytes) -> None:
     for bracket in _BRACKETS.finditer(content):
         depth += {91: 1, 123: 1, 93: -1, 125: -1}.get(content[bracket.start()], 0)
         if depth > MAX_DEPTH:
+            if content.lstrip()[:1] not in {b"{", b"["}:
+                raise InvalidInput(f"{place} is not JSON in UTF-8: expected it to begin with a brace")
             raise InvalidInput(f"{place} is nested too deeply: expected at most {MAX_DEPTH} lists and objects in one another")
 
 

@@ -6,14 +6,15 @@ blocks, so that its answer stays true.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from witnesstree.anchor.evm.client import Client
-from witnesstree.anchor.evm.rpc import Endpoint
+from witnesstree.anchor.evm.rpc import Endpoint, joined
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 from witnesstree.ledger.chains import known_chain
-from witnesstree.ledger.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
 from witnesstree.ledger.opening import parse_opening
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRecord
 
@@ -38,23 +39,43 @@ class Testimony:
 def ask_nodes(urls: Sequence[str], proof: Proof, timeout: float = TIMEOUT) -> Testimony:
     """Return what the nodes at `urls` say of the blocks and contracts that `proof` names; each is asked about its own chain.
 
-    Raises Unreachable if one does not answer, BadAnswer if one is of a chain that the proof does not name, or two of one chain contradict each other,
-    InvalidInput if a URL is none.
+    Where several are given, one that fails counts for nothing, whatever it said before, and a note says so.
+
+    Raises Unreachable or BadAnswer if all fail: do not answer, answer badly, or are of a chain that the proof does not name; BadAnswer if two of one
+    chain contradict each other; InvalidInput if a URL is none.
     """
+    said: list[Testimony] = []
+    notes: list[str] = []
+    failures: list[WitnesstreeError] = []
+    for url in urls:
+        with closing(_endpoint(url, timeout)) as endpoint:
+            try:
+                said.append(_ask_node(Client(endpoint), proof))
+            except (Unreachable, BadAnswer) as error:
+                failures.append(error)
+                notes.append(f"One node was left out: {error}.")
+            except InvalidInput as error:
+                raise InvalidInput(f"--rpc takes the address of a node: {error}") from None
+    if failures and not said:
+        raise joined(failures)
+    blocks = tuple(block for each in said for block in each.trust.blocks)
+    _require_agreement(blocks)
+    records = tuple(record for each in said for record in each.trust.records)
+    return Testimony(Trust(blocks=blocks, records=records), (*notes, *(note for each in said for note in each.notes)))
+
+
+def _endpoint(url: str, timeout: float) -> Endpoint:
+    try:
+        return Endpoint(url, timeout=timeout)
+    except ValueError:
+        # Without the cause, and without the address, which may hold a key.
+        raise InvalidInput("--rpc takes the address of a node: expected http://… or https://… with a host") from None
+
+
+def _ask_node(client: Client, proof: Proof) -> Testimony:
     blocks: list[TrustedBlock] = []
     records: list[TrustedRecord] = []
     notes: list[str] = []
-    for url in urls:
-        endpoint = Endpoint(url, timeout=timeout)
-        try:
-            _ask_node(Client(endpoint), proof, blocks, records, notes)
-        finally:
-            endpoint.close()
-    _require_agreement(blocks)
-    return Testimony(Trust(blocks=tuple(blocks), records=tuple(records)), tuple(notes))
-
-
-def _ask_node(client: Client, proof: Proof, blocks: list[TrustedBlock], records: list[TrustedRecord], notes: list[str]) -> None:
     chain_id = client.chain_id()
     named = _named_blocks(proof)
     if not (numbers := {number for chain, number in named if chain == chain_id}):
@@ -62,8 +83,7 @@ def _ask_node(client: Client, proof: Proof, blocks: list[TrustedBlock], records:
         raise BadAnswer(f"{client.place} is a node of {known_chain(chain_id).name}, and the proof names {chains}: ask a node of that chain")
     source, final = f"the node at {client.place} says so", client.finalized()
     if final is None:
-        notes.append(f"{client.place} names no final block, so it can confirm nothing yet.")
-        return
+        return Testimony(Trust(), (f"{client.place} names no final block, so it can confirm nothing yet.",))
     for number in sorted(numbers):
         block = client.block(number) if number <= final.number else None
         if block is None:
@@ -78,6 +98,7 @@ def _ask_node(client: Client, proof: Proof, blocks: list[TrustedBlock], records:
                 notes.append(f"{client.place} has no record of the root in the contract 0x{anchor.contract.hex()} at block {final.number}.")
             else:
                 records.append(TrustedRecord(chain_id, anchor.contract, root, time, source))
+    return Testimony(Trust(blocks=tuple(blocks), records=tuple(records)), tuple(notes))
 
 
 def _recorded(client: Client, anchor: Anchor, root: bytes, final: NodeBlock) -> int | None:
@@ -100,7 +121,7 @@ def _named_blocks(proof: Proof) -> set[tuple[int, int]]:
     return named | ({(opening.block.chain_id, opening.block.number)} if opening and opening.block else set())
 
 
-def _require_agreement(blocks: list[TrustedBlock]) -> None:
+def _require_agreement(blocks: Sequence[TrustedBlock]) -> None:
     known: dict[tuple[int | None, int | None], TrustedBlock] = {}
     for block in blocks:
         other = known.setdefault((block.chain_id, block.number), block)

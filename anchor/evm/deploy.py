@@ -33,6 +33,8 @@ DEPLOY_GAS: Final = 600_000
 """Gas that a deployment may take: it takes about 400,000."""
 PATIENCE: Final = 600.0
 """Seconds to wait for a transaction's block. One that was sent stays sent when they are over."""
+LOOK_BACK: Final = 16
+"""Newest transactions of the account among which an earlier plain creation is looked for: each takes one question."""
 POLL: Final = 2.0
 """Seconds between two looks: as long as a block takes on many chains."""
 
@@ -95,7 +97,8 @@ class Deployer:
     def deploy(self, *, plain: bool = False, keyless: bool = False) -> Deployment:
         """Return where the contract stands, after deploying it if it stands nowhere yet.
 
-        `plain` allows a plain creation, and `keyless` the deployer's own transaction, each where the deployer is missing.
+        `plain` allows a plain creation, and `keyless` the deployer's own transaction, each where the deployer is missing. A contract that the account
+        created plainly, within its newest LOOK_BACK transactions, is taken instead of a second one: whoever was interrupted has lost its address.
 
         Raises BadAnswer if other code stands where ours or the deployer's should, NotFound if the deployer is missing and neither way is allowed,
         Conflict if a transaction of the account waits already, Unreachable if it is still in no block when patience ends, and as `sign_call` does.
@@ -118,10 +121,19 @@ class Deployer:
         return self._found(Deployment(CONTRACT_ADDRESS, Way.CREATE2, transaction.hash, receipt.block_number))
 
     def _create(self) -> Deployment:
-        receipt, transaction = self._carry_out(self._signed(None, artefact().init_code))
-        # Yellow Paper, 7: a created contract's address.
-        address = keccak256(rlp.encode([transaction.sender, transaction.nonce]))[12:]
+        if earlier := self._created_before(self._payer().address):
+            self._said(f"An earlier plain creation of this account stands at 0x{earlier.hex()}: it is taken, and nothing is paid.")
+            return Deployment(earlier, Way.PLAIN)
+        transaction = self._signed(None, artefact().init_code)
+        address = _created(transaction.sender, transaction.nonce)
+        receipt, _ = self._carry_out(transaction, f", which creates the contract at 0x{address.hex()}")
         return self._found(Deployment(address, Way.PLAIN, transaction.hash, receipt.block_number))
+
+    def _created_before(self, account: bytes) -> bytes | None:
+        """Return where a contract with our code stands that `account` created plainly, the newest one; None if there is none."""
+        newest = self._asked(lambda client: client.nonce(account, "latest"))
+        places = (_created(account, nonce) for nonce in reversed(range(max(newest - LOOK_BACK, 0), newest)))
+        return next((place for place in places if self._code_hash(place) == CONTRACT_CODE_HASH), None)
 
     def _found(self, deployment: Deployment) -> Deployment:
         if not self._is_there(deployment.address, CONTRACT_CODE_HASH, "EvidenceAnchor"):
@@ -129,12 +141,15 @@ class Deployer:
         return deployment
 
     def _is_there(self, address: bytes, code_hash: bytes, what: str) -> bool:
-        found = self._asked(lambda client: client.code_hash(address, "latest"))
+        found = self._code_hash(address)
         if found in {code_hash, _NOTHING}:
             return found == code_hash
         raise BadAnswer(
             f"refused: the code at 0x{address.hex()} is not {what} (keccak-256 0x{found.hex()}); on this chain something else stands there"
         )
+
+    def _code_hash(self, address: bytes) -> bytes:
+        return self._asked(lambda client: client.code_hash(address, "latest"))
 
     # The deployer, where it is missing
 
@@ -195,9 +210,9 @@ class Deployer:
         self._payer()
         return self._chain.sign_call(to, calldata, DEPLOY_GAS)
 
-    def _carry_out(self, transaction: SignedTransaction) -> tuple[Receipt, SignedTransaction]:
+    def _carry_out(self, transaction: SignedTransaction, purpose: str = "") -> tuple[Receipt, SignedTransaction]:
         self._chain.send(transaction)
-        self._said(f"Sent 0x{transaction.hash.hex()}; waiting for its block.")
+        self._said(f"Sent 0x{transaction.hash.hex()}{purpose}; waiting for its block.")
         receipt = self._await(transaction.hash)
         if not receipt.has_succeeded:
             raise BadAnswer(f"the transaction 0x{transaction.hash.hex()} failed in block {receipt.block_number}: run `witnesstree chain check`")
@@ -214,6 +229,11 @@ class Deployer:
 
     def _asked(self, question: Callable[[Client], _T]) -> _T:
         return self._chain.endpoints.first(lambda endpoint: question(Client(endpoint)))
+
+
+def _created(account: bytes, nonce: int) -> bytes:
+    """Return the address of what `account` creates with its transaction `nonce` (Yellow Paper, 7)."""
+    return keccak256(rlp.encode([account, nonce]))[12:]
 
 
 _MISSING = (

@@ -145,8 +145,8 @@ def encrypt(file: Path, out: Path, recipients: Sequence[str]) -> Encrypted:
     return Encrypted(source.content, sink.content)
 
 
-def decrypt(file: Path, out: Path, identities: Sequence[Identity]) -> Content:
-    """Write what `file` holds, decrypted with one of `identities`, to `out`, and return what that is.
+def decrypt(file: Path, out: Path, identities: Sequence[Identity], called: str = "") -> Content:
+    """Write what `file` holds, decrypted with one of `identities`, to `out`, and return what that is. Errors name it `called`, where that is given.
 
     `out` is whole and durable, or as it was before: age authenticates every 64 KiB and the end. It does not tell who encrypted the file: anybody
     can, to any recipient. Memory does not grow with the file.
@@ -155,12 +155,12 @@ def decrypt(file: Path, out: Path, identities: Sequence[Identity]) -> Content:
     or if `out` is not a place to write to; Damaged if it was altered or cut off; StorageFailure if the disk refuses.
     """
     with opened(file) as stream, written(out) as target:
-        _require_header(file, stream)
+        _require_header(called or str(file), stream)
         source, sink = _Source(chunks_of(file, stream)), _Sink(target)
         try:
             pyrage.decrypt_io(source, sink, list(identities))
         except (pyrage.DecryptError, OSError) as error:
-            raise (source.failure or sink.failure or _judge(file, error)) from error
+            raise (source.failure or sink.failure or _judge(called or str(file), error)) from error
     return sink.content
 
 
@@ -181,8 +181,8 @@ def _parse_recipient(text: str) -> Recipient:
     raise InvalidInput(f"{shown} is no age recipient: expected age1…, ssh-ed25519 … or ssh-rsa …")
 
 
-def _require_header(file: Path, stream: BinaryIO) -> None:
-    """Raise InvalidInput unless the file begins as an age file does; the stream stands at its beginning again."""
+def _require_header(file: str, stream: BinaryIO) -> None:
+    """Raise InvalidInput unless `file`, as errors name it, begins as an age file does; the stream stands at its beginning again."""
     try:
         head = stream.read(MAX_HEADER)
         stream.seek(0)
@@ -194,7 +194,7 @@ def _require_header(file: Path, stream: BinaryIO) -> None:
         raise Damaged(f"{file} has no end of its age header within {MAX_HEADER} bytes: fetch it again")
 
 
-def _judge(file: Path, error: Exception) -> WitnesstreeError:
+def _judge(file: str, error: Exception) -> WitnesstreeError:
     """Return what an error of age says about the file that was to be decrypted."""
     if "No matching keys" in str(error):
         return InvalidInput(f"{file} is encrypted to other keys: name the right one with --identity")

@@ -272,7 +272,7 @@ class KuboStore(FileStore):
         try:
             yield
         except Unreachable as error:
-            raise Unreachable(f"Kubo: {error}; start it with `ipfs daemon`, or leave out --ipfs") from error
+            raise Unreachable(f"Kubo: {error}; start it with `ipfs daemon`, or correct `url` in the settings' [ipfs]") from error
 
     def _accepted(self, answer: Answer) -> bytes:
         """Return the body of a success. Raises what another status means."""

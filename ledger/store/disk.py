@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from witnesstree.ledger.errors import StorageFailure
+from witnesstree.ledger.errors import InvalidInput, StorageFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""What no room on the disk would change."""
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError while `path` is written into StorageFailure."""
+    """Turn an OSError while `path` is written into StorageFailure, which names `path` where the disk named a temporary file for it."""
     try:
         yield
     except OSError as error:
-        raise StorageFailure(f"cannot write {error.filename or path}: {error.strerror}; make room or mend the disk, then run it again") from error
+        named = Path(str(error.filename or path))
+        place = path if named.name.startswith(f".{path.name}.") else named
+        advice = "make it writable for this account, or name another place" if error.errno in _FORBIDDEN else "make room or mend the disk"
+        raise StorageFailure(f"cannot write {place}: {error.strerror}; {advice}, then run it again") from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -37,8 +44,10 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
 
     The file can be read back while it is written. A crash leaves at most a stray `.tmp`, which nothing ever reads.
 
-    Raises StorageFailure if the disk refuses.
+    Raises InvalidInput if `path` can only be a folder, StorageFailure if the disk refuses.
     """
+    if path.name in {"", ".."}:
+        raise InvalidInput(f"{path} is a folder: name a file in it")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with storage_errors(path):
         try:
@@ -53,6 +62,6 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
 
 
 def write_file(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Put `content` under the name `path`, durably and all at once. Raises StorageFailure if the disk refuses."""
+    """Put `content` under the name `path`, durably and all at once. Raises what `replacing` raises."""
     with replacing(path, mode) as file:
         file.write(content)

@@ -351,3 +351,7 @@ def test_a_verifier_s_nodes_that_differ_are_both_not_believed(false: Liar, node:
     false.twist = saying("eth_chainId", lambda _: "0x1")
     with pytest.raises(BadAnswer, match="is a node of Ethereum"):
         ask_nodes([false.url], proof)
+    for bad in (false.url, "http://127.0.0.1:1"):
+        said = ask_nodes([node.url, bad], proof)
+        assert said.trust.blocks[0].hash == anchor.block_hash
+        assert said.notes[0].startswith(f"One node was left out: {bad} ")

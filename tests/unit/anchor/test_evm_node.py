@@ -1048,6 +1048,45 @@ def test_two_nodes_that_contradict_each_other_are_both_not_believed(three: list[
         ask_nodes(["http://node0.test", "http://node1.test"], proof)
 
 
+def test_a_node_that_fails_is_left_out_where_another_answers(three: list[StubNode], world: World) -> None:
+    proof, urls = proof_of(anchor_at(world, 3)), ["http://node0.test", "http://node1.test"]
+    for failure, words in ((Unreachable("node0 cannot be reached"), "node0 cannot be reached"), (BadAnswer("node0 lies"), "node0 lies")):
+        three[0].fails = failure
+        for asked in (urls, urls[::-1]):
+            said = ask_nodes(asked, proof)
+            assert [block.source for block in said.trust.blocks] == ["the node at http://node1.test says so"]
+            assert f"One node was left out: {words}." in said.notes
+    three[0].fails, three[0].answers["eth_chainId"] = None, "0x1"
+    assert "is a node of Ethereum" in ask_nodes(urls, proof).notes[0]
+
+
+def test_a_node_that_fails_in_the_middle_counts_for_nothing(three: list[StubNode], world: World) -> None:
+    three[0].world = fork(world)
+    three[0].answers["eth_getCode"] = "no code"
+    said = ask_nodes(["http://node0.test", "http://node1.test"], proof_of(anchor_at(world, 3)))
+    # Its other block 3 would have contradicted the sound one.
+    assert [block.hash.hex() for block in said.trust.blocks] == [world.blocks[3]["hash"][2:]]
+    assert "One node was left out: the code that http://node0.test names" in said.notes[0]
+
+
+def test_where_all_nodes_fail_their_failure_is_told(three: list[StubNode], world: World) -> None:
+    proof = proof_of(anchor_at(world, 3))
+    three[0].fails, three[1].fails, three[2].fails = Unreachable("down"), BadAnswer("lies"), BadAnswer("lies, too")
+    with pytest.raises(Unreachable, match="down; lies"):
+        ask_nodes(["http://node0.test", "http://node1.test"], proof)
+    with pytest.raises(BadAnswer, match="lies; lies, too"):
+        ask_nodes(["http://node1.test", "http://node2.test"], proof)
+    with pytest.raises(Unreachable, match=r"^down$"):
+        ask_nodes(["http://node0.test"], proof)
+
+
+@pytest.mark.parametrize("url", ["http://[secret", "secret", "ftp://secret", "http://"])
+def test_an_address_that_cannot_be_read_names_the_option(url: str, world: World) -> None:
+    with pytest.raises(InvalidInput, match=r"^--rpc takes the address of a node: .*expected http://") as caught:
+        ask_nodes([url], proof_of(anchor_at(world, 0)))
+    assert "secret" not in str(caught.value)
+
+
 def test_another_code_or_another_address_is_no_record_of_that_time(stub: StubNode, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.mine(10, roots=(ROOT,))
     monkeypatch.setattr(stub, "_eth_get_code", lambda _address, _at: stub.answers["code"], raising=False)

@@ -177,7 +177,7 @@ def test_no_node(tmp_path: Path, file: Path) -> None:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     with closing(KuboStore(url, 5)) as store:
         for call in (lambda: store.add(file), lambda: store.read(EMPTY, tmp_path / "out"), store.check, lambda: store.holds(EMPTY)):
-            with pytest.raises(Unreachable, match=f"{url}.*start it with `ipfs daemon`, or leave out --ipfs"):
+            with pytest.raises(Unreachable, match=rf"{url}.*start it with `ipfs daemon`, or correct `url` in the settings' \[ipfs\]"):
                 call()
     assert not (tmp_path / "out").exists()
 

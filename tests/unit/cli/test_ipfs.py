@@ -104,6 +104,25 @@ def test_another_identity(home: Home, file: Path, tmp_path: Path) -> None:
     assert out.read_bytes() == CONTENT
 
 
+def test_what_cannot_be_decrypted_is_named_by_its_cid(home: Home, file: Path, stored: StoredFile, tmp_path: Path) -> None:
+    store, cut = BlockStore(home.ipfs), tmp_path / "cut.age"
+    store.read(stored.cid, cut)
+    cut.write_bytes(cut.read_bytes()[:-1])
+    headless = tmp_path / "headless.age"
+    headless.write_bytes(b"age-encryption.org/v1\n")
+    stranger = tmp_path / "key.txt"
+    stranger.write_text(str(x25519.Identity.generate()))
+    plain, cut_off, no_header = (store.add(each) for each in (file, cut, headless))
+    for cid, more, kind, words in (
+        (plain, (), InvalidInput, "is not encrypted with age"),
+        (cut_off, (), Damaged, "was altered or cut off"),
+        (no_header, (), Damaged, "has no end of its age header"),
+        (stored.cid, ("--identity", stranger), InvalidInput, "is encrypted to other keys"),
+    ):
+        with pytest.raises(kind, match=f"^{cid} {words}"):
+            ipfs(home, "get", cid, "-o", tmp_path / "out", "--decrypt", *more)
+
+
 def test_an_identity_without_decrypt_is_a_mistake(home: Home, stored: StoredFile, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="add --decrypt"):
         ipfs(home, "get", stored.cid, "-o", tmp_path / "out", "--identity", tmp_path / "key.txt")

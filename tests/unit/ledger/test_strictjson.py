@@ -102,6 +102,11 @@ def test_nesting_has_a_limit(opening: str, closing: str) -> None:
         loaded(opening * 1_000_000)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0" + b"[{" * 100, b"%PDF-1.7 " + b"[{" * 100, b"\x00" + b"[" * 100])
+def test_what_is_no_json_is_not_called_nested(content: bytes) -> None:
+    assert (refusal(lambda: load("it", content)) or "").startswith("it is not JSON in UTF-8: ")
+
+
 def test_brackets_in_texts_do_not_nest() -> None:
     brackets = "[{" * 1000
     for text in (brackets, '"' + brackets, "\\" + brackets, "\\\\" + brackets + '\\"', brackets + '"'):

@@ -2,11 +2,12 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from witnesstree.ledger.errors import StorageFailure
+from witnesstree.ledger.errors import InvalidInput, StorageFailure
 from witnesstree.ledger.store.disk import replacing, storage_errors, write_file
 
 
@@ -50,6 +51,34 @@ def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path, monkeypatch: 
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"old"
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+@pytest.mark.parametrize("call", ["open", "replace"])
+def test_what_is_forbidden_needs_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, call: str) -> None:
+    path = tmp_path / "file"
+
+    def refuse(file: Path, *_args: object, **_options: object) -> int:
+        raise OSError(number, os.strerror(number), str(file))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(StorageFailure) as caught:
+            write_file(path, b"new")
+    # Not the temporary file, which nobody ever named.
+    expected = f"cannot write {path}: {os.strerror(number)}; make it writable for this account, or name another place, then run it again"
+    assert str(caught.value) == expected
+
+
+def test_another_file_that_the_disk_names_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageFailure, match=r"cannot write .*/absent/other: No such file"), storage_errors(tmp_path):
+        (tmp_path / "absent" / "other").touch()
+
+
+@pytest.mark.parametrize("name", [".", "/", ".."])
+def test_what_can_only_be_a_folder_is_no_file_to_write(name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{re.escape(name)} is a folder: name a file in it$"):
+        write_file(Path(name), b"")
 
 
 def test_an_error_of_the_caller_passes_and_leaves_what_was_there(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""`witnesstree show`: who gave a token, and where an anchor stands."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from asn1crypto import tsp, x509
+from commandline import Ran, call
+from make_proof import honest
+from make_token import Forge, named_v2, stamped, stamper
+
+from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.proof import Stamp, format_proof
+
+
+def show(tmp_path: Path, *options: str, tokens: tuple[Stamp, ...] = (), chain_id: int = LOCAL_CHAIN_ID) -> Ran:
+    proof = honest().proof()
+    path = tmp_path / "f.proof.json"
+    path.write_bytes(format_proof(replace(proof, tokens=tokens, anchors=tuple(replace(each, chain_id=chain_id) for each in proof.anchors))))
+    ran = call("show", path, *options)
+    assert ran.code == 0, ran.talk
+    return ran
+
+
+def named(name: str) -> bytes:
+    tsa = x509.GeneralName(name="directory_name", value=x509.Name.build({"common_name": name}))
+    return bytes(tsp.TSTInfo(stamped(tsa=tsa)).dump())
+
+
+def test_tokens_of_several_authorities_are_told_apart(tmp_path: Path) -> None:
+    rsa, p256 = stamper("rsa"), stamper("p256")
+    inside = Stamp(Forge(signer=rsa).make())
+    beside = Stamp(Forge(signer=rsa, certificates=[], names=[named_v2(p256)]).make(), certificates=(p256.der,))
+    nowhere = Stamp(Forge(signer=rsa, certificates=[]).make())
+    itself = Stamp(Forge(signer=rsa, content=named("The authority's own name")).make())
+    tokens = (inside, beside, nowhere, itself)
+    lines = [line for line in show(tmp_path, tokens=tokens).text.splitlines() if line.startswith("A timestamp token")]
+    assert [line.partition(" says")[0] for line in lines] == [
+        "A timestamp token of An authority (rsa)",
+        "A timestamp token of An authority (p256)",
+        "A timestamp token",
+        "A timestamp token of The authority's own name",
+    ]
+    shown = show(tmp_path, "--json", tokens=tokens).json["tokens"]
+    assert [(each["authority"], each["signer"]) for each in shown] == [
+        (None, "An authority (rsa)"),
+        (None, "An authority (p256)"),
+        (None, None),
+        ("The authority's own name", "An authority (rsa)"),
+    ]
+
+
+def test_a_token_that_cannot_be_read(tmp_path: Path) -> None:
+    assert "A timestamp token that cannot be read: " in show(tmp_path, tokens=(Stamp(b"rubbish"),)).text
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "words"),
+    [(31337, "on chain 31337."), (1, "on Ethereum (chain id 1)."), (11155111, "on Sepolia (a test network) (chain id 11155111).")],
+)
+def test_a_chain_is_named_once(tmp_path: Path, chain_id: int, words: str) -> None:
+    assert words in show(tmp_path, chain_id=chain_id).text
