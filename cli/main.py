@@ -39,6 +39,8 @@ COMMANDS = (
     "contract",
     "trust",
     "ipfs",
+    "export",
+    "renew",
     "log",
     "audit",
     "migrate",

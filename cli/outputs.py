@@ -60,11 +60,11 @@ def write_proof(path: Path, proof: Proof) -> None:
         older = proof_at(path)
         # A whole proof may be the only witness of an earlier time, and one of another digest that of an earlier version of the file.
         if older is None or older.digest != proof.digest or not older.missing:
-            _keep_aside(path, PROOF_ENDING)
+            keep_aside(path, PROOF_ENDING)
     write_file(path, format_proof(proof))
 
 
-def _keep_aside(path: Path, ending: str) -> None:
+def keep_aside(path: Path, ending: str) -> None:
     """Give what stands at `path` another name, so that it is not overwritten: photo.jpg.proof.json becomes photo.jpg.1.proof.json."""
     if not path.exists():
         return
@@ -103,7 +103,7 @@ def write_manifest(path: Path, name: str, files: tuple[ManifestFile, ...], meta:
         content = format_manifest(Manifest(name, datetime.now(UTC), files, meta=dict(meta)))
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _keep_aside(path, MANIFEST_ENDING)
+            keep_aside(path, MANIFEST_ENDING)
         write_file(path, content)
     return content
 

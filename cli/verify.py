@@ -1,13 +1,20 @@
-"""`witnesstree verify`: check a file against its proof. It imports neither web3 nor the metadata store, and opens no connection."""
+"""`witnesstree verify`: check a file against its proof or its evidence record.
+
+It imports neither web3 nor the metadata store, and opens no connection.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, laid_out, say
 from witnesstree.cli.progress import progress
@@ -16,6 +23,8 @@ from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.report import Outcome, Report, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from witnesstree.ledger.note import VerifierKey
     from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 
@@ -25,6 +34,8 @@ COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yel
 OUTCOME = len(Outcome.UNKNOWN.name)
 VERDICT_COLOURS = {Verdict.VERIFIED: "green", Verdict.FAILED: "red", Verdict.UNDECIDED: "yellow"}
 
+DER = b"\x30"
+"""What an evidence record starts with (a SEQUENCE), and no JSON object does."""
 WORTH_WATCHING = 100 * 10**6
 """Bytes in a file whose hashing takes long enough for a progress bar."""
 MAX_PEM = 2**20
@@ -35,7 +46,7 @@ _BLOCK = re.compile(r"(?:([0-9]{1,16}):)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
 
 @click.command("verify", short_help="Check a file against its proof.")
 @click.argument("file", type=PATH)
-@click.option("--proof", "proof_path", type=PATH, help="The proof.  [default: FILE.proof.json]")
+@click.option("--proof", "proof_path", type=PATH, help="The proof, or an evidence record (RFC 4998).  [default: FILE.proof.json]")
 @click.option("--trust", "pem", multiple=True, type=PATH, help="Trust the certificates in this PEM file to vouch for authorities.")
 @click.option(
     "--block-hash",
@@ -70,16 +81,33 @@ def verify_command(
     Reads the file, its proof and whom you trust (`witnesstree trust list`), and never the network, unless --rpc names a node. Exits with 0
     when everything asked for passed, 3 when something failed, 4 when nothing failed but something could not be decided.
 
+    An evidence record (.ers) has timestamps only: of anchors and checkpoints nothing is asked then, and --require must not ask for them.
+
     \b
     Example:
         witnesstree verify interview.mp4 --trust authority.pem --block-hash 1:0x9f3c…
     """
-    from witnesstree.ledger.digest import digest_file
-    from witnesstree.ledger.verify import Require, verify
-
     size = _size(file)
     content = read_limited(proof_path or Path(f"{file}.proof.json"))
     trust = given_trust(pem, block_hashes, checkpoint_keys)
+    if content.startswith(DER):
+        _require_token_only(require, is_given=ctx.get_parameter_source("require") is ParameterSource.COMMANDLINE)
+        report = _judge_record(file, content, trust | home_roots(home) if home else trust)
+    else:
+        report = _judge_proof(file, size, content, trust, home=home, nodes=nodes, block_hashes=block_hashes, require=require)
+    if as_json:
+        answer(report_members(report))
+    else:
+        _print(report)
+    ctx.exit(EXIT_CODES[report.verdict])
+
+
+def _judge_proof(
+    file: Path, size: int, content: bytes, trust: Trust, *, home: Path | None, nodes: tuple[str, ...], block_hashes: tuple[str, ...], require: str
+) -> Report:
+    from witnesstree.ledger.digest import digest_file
+    from witnesstree.ledger.verify import Require, verify
+
     if home:
         trust |= _trust_of_home(home, content)
     if nodes:
@@ -88,12 +116,53 @@ def verify_command(
         _note_strangers(block_hashes, content)
     with progress("hashing", size if size > WORTH_WATCHING else 0, is_bytes=True) as advance:
         digest = digest_file(file, advance).digest
-    report = verify(digest, content, trust, datetime.now(UTC), Require(require))
-    if as_json:
-        answer(report_members(report))
-    else:
-        _print(report)
-    ctx.exit(EXIT_CODES[report.verdict])
+    return verify(digest, content, trust, datetime.now(UTC), Require(require))
+
+
+def _require_token_only(require: str, *, is_given: bool) -> None:
+    """Refuse a policy that no evidence record can meet; where the default is left out of account, say so."""
+    if require != "token":
+        if is_given:
+            raise InvalidInput("an evidence record has no anchor: verify the proof file, or ask for --require token")
+        say("An evidence record holds no anchor: only its timestamps are judged.")
+
+
+def _judge_record(file: Path, content: bytes, trust: Trust) -> Report:
+    from witnesstree.ledger.record import parse_record, verify_record
+
+    try:
+        algorithms = parse_record(content).algorithms
+    except InvalidInput:
+        # The report says it, and needs no digest for that.
+        algorithms = ()
+    return verify_record(content, [file_digests(file, algorithms) if algorithms else {}], trust, datetime.now(UTC))
+
+
+def file_digests(file: Path, algorithms: Iterable[str]) -> dict[str, bytes]:
+    """Return the file's digest under each algorithm that is known here, from one reading.
+
+    Raises InvalidInput if it is no regular file, cannot be read, or changes meanwhile.
+    """
+    from witnesstree.ledger.digest import CHUNK, same_file
+    from witnesstree.ledger.signature import HASHES
+
+    hashes = {name: hashlib.new(name) for name in algorithms if name in HASHES}
+    try:
+        before = file.stat()
+        if not stat.S_ISREG(before.st_mode):
+            raise InvalidInput(f"{file} is not a regular file: give a file")
+        watched = before.st_size if before.st_size > WORTH_WATCHING else 0
+        with file.open("rb", buffering=0) as content, progress("hashing", watched, is_bytes=True) as advance:
+            while piece := content.read(CHUNK):
+                for hashed in hashes.values():
+                    hashed.update(piece)
+                advance(len(piece))
+            is_same = same_file(before, os.fstat(content.fileno())) and same_file(before, file.stat())
+    except OSError as error:
+        raise InvalidInput(f"cannot read {file}: {error.strerror}") from error
+    if not is_same:
+        raise InvalidInput(f"{file} changed while it was read: close the program that writes it, then run the command again")
+    return {name: hashed.digest() for name, hashed in hashes.items()}
 
 
 def _size(file: Path) -> int:
@@ -104,15 +173,15 @@ def _size(file: Path) -> int:
         raise InvalidInput(f"cannot read {file}: {error.strerror}; check the name") from error
 
 
-def read_limited(path: Path) -> bytes:
-    """Return a proof file's bytes, and not much more than a proof may have. Raises InvalidInput if it cannot be read."""
+def read_limited(path: Path, advice: str = "name it with --proof") -> bytes:
+    """Return the bytes of a proof or an evidence record, and not much more than either may have. Raises InvalidInput if it cannot be read."""
     from witnesstree.ledger.proof import MAX_PROOF
 
     try:
         with path.open("rb") as file:
             return file.read(MAX_PROOF + 1)
     except OSError as error:
-        raise InvalidInput(f"cannot read the proof {path}: {error.strerror}; name it with --proof") from error
+        raise InvalidInput(f"cannot read the proof {path}: {error.strerror}; {advice}") from error
 
 
 def report_members(report: Report) -> dict[str, Any]:
@@ -206,6 +275,15 @@ def text_or_file(text: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{text[:100]} is neither") from error
     return text.strip()
+
+
+def home_roots(home: Path) -> Trust:
+    """Return trust in the embedded authority of a home: an evidence record does not say whose ledger it is of."""
+    from witnesstree.anchor.tsa.local import trusted_root
+    from witnesstree.ledger.store.home import open_home
+    from witnesstree.ledger.trust import Trust
+
+    return Trust((trusted_root(open_home(home).authority),))
 
 
 def _trust_of_home(home: Path, content: bytes) -> Trust:

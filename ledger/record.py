@@ -590,7 +590,7 @@ def _end_of(timestamp: ArchiveTimestamp, record: EvidenceRecord, trust: Trust, e
         return None
     key = chain[0].key
     methods = [timestamp.algorithm, token.signer.digest_algorithm, *([WEAK_RSA] if isinstance(key, rsa.RSAPublicKey) and key.key_size < 3072 else [])]
-    return min(*(each.x509.not_valid_after_utc for each in chain), *(ends[method] for method in methods if method in ends))
+    return min((*(each.x509.not_valid_after_utc for each in chain), *(ends[method] for method in methods if method in ends)))
 
 
 def _time_of(token: Token) -> datetime:

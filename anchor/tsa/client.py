@@ -23,7 +23,9 @@ from witnesstree.ledger.certificate import read_certificate
 from witnesstree.ledger.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
 from witnesstree.ledger.ports import Authority
 from witnesstree.ledger.proof import MAX_CERTIFICATE, MAX_VOUCHERS, Stamp
+from witnesstree.ledger.report import Outcome
 from witnesstree.ledger.revocation import MAX_OCSP, RevocationSource, check_crl, check_ocsp, format_ocsp_request, issuer_urls, revocation_sources
+from witnesstree.ledger.signature import HASHES
 from witnesstree.ledger.token import MAX_RESPONSE, TokenJudgement, chain_of, check_response, format_request, judge_token
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ FETCH_TIMEOUT: Final = 5.0
 # RFC 9110, 15.5.9 and RFC 6585, 4; beside them everything from 500 on.
 _TRY_LATER: Final = frozenset({408, 429})
 _UNAUTHORIZED: Final = frozenset({401, 403, 407})
+
+# How http.py names an address that it refuses; of an Unreachable only the words are left.
+_PRIVATE: Final = "is not a public one"
 
 _log = logging.getLogger(__name__)
 
@@ -97,10 +102,19 @@ class HttpAuthority(Authority):
         self._http.close()
 
     @override
-    def stamp(self, root: bytes) -> Stamp:
-        if len(root) != 32:
-            raise InvalidInput(f"expected a root of 32 bytes, not {len(root)}")
-        return self._vouched(self._token(root))
+    def stamp(self, root: bytes, algorithm: str = "sha256") -> Stamp:
+        """Return a token for `root`, a digest under `algorithm` ("sha256", "sha384", "sha512"); else as the port says.
+
+        Raises InvalidInput if `root` is no such digest; BadAnswer too where the authority does not take that algorithm.
+        """
+        if algorithm not in HASHES or len(root) != HASHES[algorithm]().digest_size:
+            raise InvalidInput(f"expected a digest under one of {', '.join(HASHES)}, not {len(root)} bytes under {algorithm!r}")
+        stamp = self._vouched(self._token(root, algorithm))
+        # A token that fails beside a good one spoils the whole proof, so it is never kept. That its root is not trusted here is no failure.
+        failed = next((check for check in judge_token(stamp, root, self._trust, algorithm).checks if check.outcome is Outcome.FAILED), None)
+        if failed:
+            raise BadAnswer(f"the token of {self._name} at {self._place} would not verify: {failed.reason}")
+        return stamp
 
     def check(self) -> Inspection:
         """Ask for a token for random bytes, and say what came.
@@ -123,13 +137,13 @@ class HttpAuthority(Authority):
             expires=signer.x509.not_valid_after_utc if signer else None,
         )
 
-    def _token(self, root: bytes) -> Token:
+    def _token(self, root: bytes, algorithm: str = "sha256") -> Token:
         nonce = secrets.randbits(64)
-        request = format_request(root, nonce, self._settings.policy)
+        request = format_request(root, nonce, self._settings.policy, algorithm)
         answer = self._http.post(self._settings.url, request, content_type=QUERY, accept=REPLY, limit=MAX_RESPONSE)
         self._demand_success(answer)
         try:
-            return check_response(answer.body, root, nonce, self._settings.policy)
+            return check_response(answer.body, root, nonce, self._settings.policy, algorithm)
         except BadAnswer as error:
             # Some servers give the answer another type or none, so the type counts only where it explains what is wrong.
             kind = "" if answer.content_type == REPLY else f" (it calls its answer {answer.content_type or 'nothing'!r}, not {REPLY!r})"
@@ -204,6 +218,7 @@ class _Fetcher:
 
     def __init__(self, name: str, settings: AuthoritySettings) -> None:
         self._name = name
+        self._refused: set[str] = set()
         self._left = MAX_FETCHES
         self._deadline = time.monotonic() + settings.timeout
         self._http = Http(timeout=min(FETCH_TIMEOUT, settings.timeout), public_only=not settings.private_addresses)
@@ -249,8 +264,22 @@ class _Fetcher:
             try:
                 return ask(url)
             except WitnesstreeError as error:
-                _log.warning("%s: %s could not be had for its token: %s", self._name, what, error)
+                self._warn(what, str(error))
         return None
+
+    def _warn(self, what: str, error: str) -> None:
+        if _PRIVATE not in error:
+            _log.warning("%s: %s could not be had for its token: %s", self._name, what, error)
+        elif error not in self._refused:
+            # Once for each place: every certificate in a chain names it, for its list and for OCSP.
+            self._refused.add(error)
+            _log.warning(
+                "%s: nothing about its token's certificates is fetched from there: %s; if that network is yours, set private_addresses = true "
+                "in [authorities.%s] of the settings",
+                self._name,
+                error,
+                self._name,
+            )
 
     def _within_bounds(self, what: str, urls: tuple[str, ...]) -> Iterator[str]:
         for url in urls:

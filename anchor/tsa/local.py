@@ -132,15 +132,16 @@ class LocalAuthority(Authority):
         return "local"
 
     @override
-    def stamp(self, root: bytes) -> Stamp:
-        """Return a token for `root`; its serial number is on disk before the token exists.
+    def stamp(self, root: bytes, algorithm: str = "sha256") -> Stamp:
+        """Return a token for `root`, a digest under `algorithm`; its serial number is on disk before the token exists.
 
-        Raises InvalidInput if `root` has not 32 bytes, BadAnswer if the clock is outside the certificate's life, Damaged, StorageFailure.
+        Raises InvalidInput if `root` is not such a digest, BadAnswer if the clock is outside the certificate's life, Damaged, StorageFailure.
         """
-        if len(root) != 32:
-            raise InvalidInput(f"expected a root of 32 bytes, not {len(root)}")
+        if len(root) != _IMPRINTS.get(algorithm):
+            raise InvalidInput(f"expected a digest under one of {', '.join(_IMPRINTS)}, not {len(root)} bytes under {algorithm!r}")
         nonce = secrets.randbits(64)
-        return Stamp(check_response(self.answer(format_request(root, nonce), self._clock()), root, nonce).der)
+        answer = self.answer(format_request(root, nonce, algorithm=algorithm), self._clock())
+        return Stamp(check_response(answer, root, nonce, algorithm=algorithm).der)
 
     def answer(self, request: bytes, now: datetime) -> bytes:
         """Return the TimeStampResp (DER) to any bytes (RFC 3161, 2.4.2), as of `now` cut to the second.

@@ -1,0 +1,122 @@
+"""`witnesstree export`: a proof in a form that other software reads."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from witnesstree.cli.options import PATH, answer, json_option, require_room, say
+from witnesstree.cli.progress import progress
+from witnesstree.ledger.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.proof import Proof
+
+FORMS = ("ers", "tst", "merkletools", "asice", "tlog-proof", "sol")
+WITH_TOKEN = ("ers", "tst", "asice")
+"""Forms that hold one token of the proof."""
+
+
+@click.command("export", short_help="Write a proof in a form that other software reads.")
+@click.argument("proof", type=PATH)
+@click.option("--format", "form", type=click.Choice(FORMS), required=True, help="The form.")
+@click.option("-o", "--output", type=PATH, metavar="OUT", help="Write it here.  [default: standard output]")
+@click.option("--file", type=PATH, help="asice: the file that the proof is for.")
+@click.option("--token", type=click.IntRange(min=0), metavar="N", help="ers, tst, asice: take this token, counted from 0.  [default: the first]")
+@json_option
+def export_command(proof: Path, form: str, output: Path | None, file: Path | None, token: int | None, *, as_json: bool) -> None:
+    """Write PROOF, a proof file, in another form: a part of what it holds, for software that knows nothing of Witnesstree.
+
+    \b
+    ers          evidence record (RFC 4998), DER: path and token
+    tst          timestamp token (RFC 3161), DER, on the batch's root
+    merkletools  path as a JSON list with left and right
+    asice        ASiC-E container (ETSI EN 319 162-1): the file and its evidence record
+    tlog-proof   C2SP tlog-proof: the batch in the ledger log
+    sol          what to type into the contract's Read page on an explorer; with --json as JSON
+
+    It judges nothing: `witnesstree verify` does.
+
+    \b
+    Example:
+        witnesstree export photo.jpg.proof.json --format ers -o photo.jpg.ers
+    """
+    from witnesstree.cli.verify import read_limited
+    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.store.disk import write_file
+
+    _require_fitting(form, output, file, token, as_json=as_json)
+    if output:
+        require_room(output)
+        _require_apart(output, proof, file)
+    parsed = parse_proof(read_limited(proof, "check the name"))
+    if file and output:
+        _write_container(output, file, parsed, token or 0)
+    else:
+        content = _content(form, parsed, token or 0, as_json=as_json)
+        if output is None:
+            click.echo(content, nl=False)
+            return
+        write_file(output, content)
+    say(f"Wrote {output}.")
+    if as_json:
+        answer(_members(form, output, parsed))
+
+
+def _require_fitting(form: str, output: Path | None, file: Path | None, token: int | None, *, as_json: bool) -> None:
+    """Raise InvalidInput if options were given that mean nothing for this form, or one is missing that it needs."""
+    if form == "asice" and (file is None or output is None):
+        raise InvalidInput("a container holds the file, and is written to a file: name both, with --file and -o")
+    if form != "asice" and file is not None:
+        raise InvalidInput(f"--file goes with asice: {form} holds no file")
+    if form not in WITH_TOKEN and token is not None:
+        raise InvalidInput(f"--token goes with {', '.join(WITH_TOKEN)}: {form} holds no token")
+    if as_json and output is None and form != "sol":
+        raise InvalidInput("--json says what was written: name a file with -o")
+
+
+def _require_apart(output: Path, *read: Path | None) -> None:
+    for path in read:
+        if path and output.exists() and path.exists() and output.samefile(path):
+            raise InvalidInput(f"{output} is what is read, and would be written over: name another file")
+
+
+def _content(form: str, proof: Proof, token: int, *, as_json: bool) -> bytes:
+    from witnesstree.ledger.forms import contract_arguments, format_merkletools, format_record, format_sol, format_tlog_proof, format_token
+
+    if form == "sol":
+        return (json.dumps(contract_arguments(proof), indent=1) + "\n").encode() if as_json else format_sol(proof)
+    if form in WITH_TOKEN:
+        return format_record(proof, token) if form == "ers" else format_token(proof, token)
+    return format_merkletools(proof) if form == "merkletools" else format_tlog_proof(proof)
+
+
+def _write_container(output: Path, file: Path, proof: Proof, token: int) -> None:
+    from witnesstree.ledger.forms import Content, write_container
+    from witnesstree.ledger.store.disk import replacing
+
+    # The table that comes with Python: each system has another one, and the container's bytes should not depend on it.
+    media_type = mimetypes.MimeTypes().guess_type(file.name)[0] or "application/octet-stream"
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidInput(f"{file} is not a regular file: give a file")
+        content = Content(file.name, status.st_size, media_type)
+        with file.open("rb") as source, progress("copying", status.st_size, is_bytes=True) as advance, replacing(output) as out:
+            write_container(out, content, source, proof, token, advance=advance)
+    except OSError as error:
+        raise InvalidInput(f"cannot read {file}: {error.strerror}; check the name") from error
+
+
+def _members(form: str, output: Path | None, proof: Proof) -> dict[str, Any]:
+    return {
+        "output": str(output),
+        "format": form,
+        "digest": proof.digest.hex(),
+        "root": proof.inclusion.root.hex() if proof.inclusion else None,
+    }

@@ -1,0 +1,172 @@
+"""`witnesstree renew`: renew an evidence record before what it rests on ends (RFC 4998, 5)."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from witnesstree.cli.options import PATH, answer, home_option, json_option, require_room, say
+from witnesstree.ledger.clock import format_time
+from witnesstree.ledger.errors import InvalidInput, NotFound
+from witnesstree.ledger.report import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from witnesstree.ledger.proof import Stamp
+    from witnesstree.ledger.record import EvidenceRecord
+    from witnesstree.ledger.report import Check
+    from witnesstree.ledger.store.home import Home
+    from witnesstree.ledger.trust import Trust
+
+ALGORITHMS = ("sha256", "sha384", "sha512")
+
+
+@click.command("renew", short_help="Renew an evidence record in time.")
+@click.argument("record", type=PATH, metavar="RECORD")
+@click.option("--file", "files", multiple=True, type=PATH, help="The file that the record is for; again for each further file of its data group.")
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Hash with this from now on; another one than before needs --file.")
+@click.option("-o", "--output", type=PATH, metavar="OUT", help="Write the renewed record here.  [default: RECORD; the older one is kept aside]")
+@click.option("--authority", "name", metavar="NAME", help="Ask this authority of the home.  [default: the first]")
+@click.option("--trust", "pem", multiple=True, type=PATH, help="Trust the certificates in this PEM file to vouch for authorities.")
+@click.option("--check", is_flag=True, help="Only say until when the record can be verified.")
+@json_option
+@home_option
+def renew_command(
+    record: Path,
+    *,
+    files: tuple[Path, ...],
+    algorithm: str | None,
+    output: Path | None,
+    name: str | None,
+    pem: tuple[Path, ...],
+    home: Path,
+    check: bool,
+    as_json: bool,
+) -> None:
+    """Renew RECORD, an evidence record (RFC 4998), while its newest timestamp can still be verified.
+
+    A new timestamp on the newest one carries the record over the end of an authority's certificate. Under another --algorithm, a new timestamp on
+    the file and all older ones carries it over the end of a hash algorithm. The record is verified before and afterwards, by whom you trust and
+    by the home's own authority; if anything else than the absence of a file is in the way, nothing is written.
+
+    \b
+    Example:
+        witnesstree renew photo.jpg.ers --check
+        witnesstree renew photo.jpg.ers
+        witnesstree renew photo.jpg.ers --algorithm sha512 --file photo.jpg
+    """
+    from witnesstree.cli.verify import given_trust, read_limited
+    from witnesstree.ledger.record import expires, parse_record
+
+    older = parse_record(read_limited(record, "check the name"))
+    trust = given_trust(pem, (), ())
+    if check:
+        _answer_check(older, expires(older, trust), as_json=as_json)
+        return
+    target = output or record
+    require_room(target)
+    newer, asked = _renew(older, trust, home, files=files, algorithm=algorithm, name=name)
+    _write(target, newer.der)
+    if as_json:
+        answer({"record": str(target), "authority": asked} | _members(newer, expires(newer, trust)))
+    else:
+        click.echo(f"Wrote {target}. {_sentence(expires(newer, trust))}")
+
+
+def _renew(
+    older: EvidenceRecord, trust: Trust, home: Path, *, files: tuple[Path, ...], algorithm: str | None, name: str | None
+) -> tuple[EvidenceRecord, str]:
+    """Return the renewed record, verified, and the name of the authority that was asked."""
+    from witnesstree.cli.verify import file_digests, home_roots
+    from witnesstree.ledger.record import renew_hash_tree, renew_timestamp
+    from witnesstree.ledger.store.home import open_home
+
+    present = older.chains[-1][0].algorithm
+    future = algorithm or present
+    if future != present and not files:
+        raise InvalidInput(f"a record that is hashed with {present} goes over to {future} by its files only: name them with --file")
+    opened, trust = open_home(home), trust | home_roots(home)
+    digests = [file_digests(file, {*older.algorithms, future}) for file in files]
+    _demand_sound("this record cannot be renewed", older, digests, trust)
+    with _authority(opened, name) as (asked, token_for):
+        if future == present:
+            newer = renew_timestamp(older, token_for)
+        else:
+            newer = renew_hash_tree(older, [each[future] for each in digests], future, token_for)
+    _demand_sound(f"the record with the answer of {asked} cannot be verified, and was not written", newer, digests, trust)
+    return newer, asked
+
+
+def _demand_sound(failure: str, record: EvidenceRecord, digests: Sequence[Mapping[str, bytes]], trust: Trust) -> None:
+    """Raise InvalidInput unless the record can be verified now, as far as that can be told of the files that were given."""
+    from witnesstree.ledger.record import verify_record
+
+    for each in verify_record(record.der, digests, trust, datetime.now(UTC)).checks:
+        if not _is_sound(each, has_files=bool(digests)):
+            raise InvalidInput(f"{failure}: {each.name} {each.outcome.value}: {each.reason}")
+
+
+def _is_sound(check: Check, *, has_files: bool) -> bool:
+    if check.outcome is Outcome.UNKNOWN:
+        return not check.required or (check.name.endswith(".data") and not has_files)
+    return check.outcome is Outcome.PASSED
+
+
+@contextmanager
+def _authority(home: Home, name: str | None) -> Iterator[tuple[str, Callable[[bytes, str], Stamp]]]:
+    """Yield the name of one of the home's authorities, and what asks it for a token. Raises NotFound if the home has none of that name."""
+    from witnesstree.anchor.settings import EMBEDDED, read_settings
+    from witnesstree.anchor.truststore import read_trust, trust_folder
+    from witnesstree.anchor.tsa.client import HttpAuthority
+    from witnesstree.anchor.tsa.local import LocalAuthority
+
+    configured = read_settings(home.folder).authorities
+    names = list(configured) or [EMBEDDED]
+    asked = name or names[0]
+    if asked not in names:
+        raise NotFound(f"there is no authority {asked[:80]!r} in the settings: see `witnesstree authority list`")
+    if not configured:
+        say("The embedded authority is asked: its timestamp proves nothing to a third party.")
+        yield asked, LocalAuthority.open(home.authority, lambda: datetime.now(UTC)).stamp
+        return
+    authority = HttpAuthority(asked, configured[asked], read_trust(trust_folder()))
+    try:
+        yield asked, authority.stamp
+    finally:
+        authority.close()
+
+
+def _write(target: Path, der: bytes) -> None:
+    from witnesstree.cli.outputs import keep_aside
+    from witnesstree.ledger.store.disk import storage_errors, write_file
+
+    with storage_errors(target):
+        keep_aside(target, target.suffix)
+    write_file(target, der)
+
+
+def _answer_check(record: EvidenceRecord, end: datetime | None, *, as_json: bool) -> None:
+    if as_json:
+        answer(_members(record, end))
+    else:
+        click.echo(_sentence(end))
+
+
+def _members(record: EvidenceRecord, end: datetime | None) -> dict[str, Any]:
+    return {
+        "timestamps": len(record.timestamps),
+        "algorithm": record.chains[-1][0].algorithm,
+        "newest": format_time(record.timestamps[-1].token.gen_time),
+        "expires": format_time(end) if end else None,
+    }
+
+
+def _sentence(end: datetime | None) -> str:
+    if end is None:
+        return "Until when it can be verified is not known: it does not hold the certificate of its newest timestamp's signer. Give it with --trust."
+    return f"It can be verified until {format_time(end)}, unless a certificate is revoked before: renew it in time."
