@@ -229,8 +229,6 @@ def _checked(file: Path, from_file: dict[str, Any]) -> Settings:
         # What was given may be a secret that stands where none belongs, so only plain values are repeated.
         given = f", not {str(first['input'])[:60]!r}" if first["type"] != "extra_forbidden" and _is_harmless(first["loc"], first["input"]) else ""
         raise InvalidInput(f"setting {place}: {first['msg'].removeprefix('Value error, ')}{given}") from None
-    except ValueError as error:
-        raise InvalidInput(f"the settings in the environment cannot be read: {error}") from error
 
 
 def _is_harmless(place: tuple[int | str, ...], value: object) -> bool:

@@ -9,7 +9,9 @@ from commandline import Sealed, call
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from witnesstree.anchor.evm import check
 from witnesstree.ledger.note import parse_verifier_key
+from witnesstree.ledger.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +160,19 @@ def test_a_home_does_not_lower_what_was_brought(brought: Brought) -> None:
     assert all({"name", "outcome", "reason"} <= set(check) for check in ran.json["checks"])
     by_environment = call("verify", brought.file, "--json", env={"WITNESSTREE_HOME": str(home)})
     assert by_environment.json == ran.json
+
+
+def test_a_node_is_not_asked_about_a_proof_that_cannot_be_read(brought: Brought, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{}")
+    ran = call("verify", brought.file, "--proof", tmp_path / "bad.json", "--rpc", "http://127.0.0.1:9")
+    assert ran.code == 3
+    assert "FAILED   proof" in ran.text
+
+
+@pytest.mark.enable_socket
+def test_what_nodes_could_not_say_is_said(brought: Brought, monkeypatch: pytest.MonkeyPatch) -> None:
+    testimony = check.Testimony(Trust(), ("127.0.0.1:9 names no final block, so it can confirm nothing yet.",))
+    monkeypatch.setattr("witnesstree.anchor.evm.check.ask_nodes", lambda urls, proof: testimony)
+    ran = call("verify", brought.file, "--rpc", "http://127.0.0.1:9")
+    assert ran.code == 4
+    assert ran.talk == "127.0.0.1:9 names no final block, so it can confirm nothing yet.\n"

@@ -242,6 +242,21 @@ def test_what_is_written_is_for_its_owner_alone(tmp_path: Path, toml: Path) -> N
     assert toml.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://h:99999", "http://h:0", "http://a b", "http:///x", "http://" + "a" * 2048])
+def test_an_address_that_is_none_is_refused_and_not_repeated(tmp_path: Path, toml: Path, url: str) -> None:
+    toml.write_text(f'[authorities.a]\nurl = "{url}"')
+    said = refused(tmp_path)
+    assert said.startswith("setting authorities.a.url: expected http://… or https://… with a host")
+    assert url not in said
+
+
+def test_a_table_goes_where_no_table_is(tmp_path: Path, toml: Path) -> None:
+    toml.write_text('authorities = "http://secret.example"')
+    with pytest.raises(InvalidInput, match=r"authorities is no table: write \[authorities.NAME\]") as caught:
+        add_table(tmp_path, "authorities", "a", {"url": "http://a"})
+    assert "secret" not in str(caught.value)
+
+
 def test_a_number_of_confirmations_may_be_text(tmp_path: Path, toml: Path) -> None:
     toml.write_text('[chains.a]\nchain_id = 1\nurls = ["http://a"]\nfinality = "12"')
     assert read_settings(tmp_path).chains["a"].finality == 12

@@ -184,3 +184,14 @@ def test_an_unknown_chain_is_not_checked(home: Path) -> None:
 def test_a_home_must_be_there(tmp_path: Path) -> None:
     for arguments in (["add", "sepolia"], ["list"], ["check"], ["remove", "sepolia"]):
         assert call("chain", *arguments, "--home", tmp_path / "none").code == 6
+
+
+@pytest.mark.enable_socket
+def test_what_waits_for_a_chain_that_is_gone_can_be_given_up(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"evidence")
+    assert call("chain", "add", "dev", "--chain-id", "7", "--rpc", "http://127.0.0.1:9", "--key", "env:PAYER", "--home", home).code == 0
+    assert call("seal", tmp_path / "file", "--home", home).code == 8
+    removed = call("chain", "remove", "dev", "--forget", "--home", home)
+    assert removed.text == "Removed dev; gave up 1 that waited for it.\n"
+    assert call("status", "--home", home, "--json").json["waiting"] == []
+    assert call("chain", "remove", "dev", "--forget", "--home", home, "--json").json == {"removed": "dev", "given_up": 0}
