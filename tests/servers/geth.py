@@ -13,6 +13,7 @@ from servers.anvil import Node, started, stop
 CHAIN_ID = 1337
 # The CREATE2 deployer's own transaction, signed by no known key, and its payer: https://github.com/Arachnid/deterministic-deployment-proxy
 DEPLOYER_PAYER = "0x3fab184622dc19b6109349b94811493bf2a45362"
+DEPLOYER = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
 DEPLOYER_TRANSACTION = (
     "0xf8a58085174876e800830186a08080b853604580600e600039806000f350fe7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035"
     "828234f58015156039578182fd5b8082525050506014600cf31ba02222222222222222222222222222222222222222222222222222222222222222a02222222222222222222222222222222222"
@@ -57,12 +58,25 @@ class GethNode(Node):
         return self.carry_out("eth_sendTransaction", {"from": self.ask("eth_accounts")[account], **members})
 
     def give(self, address: str, ether: int = 1) -> None:
+        """Give an account some ether, and wait until the pool knows: it hears of a block a little later than others."""
         self.send(to=address, value=hex(ether * 10**18))
+        _await(lambda: int(self.ask("txpool_status")["pending"], 16) == 0)
 
     def deploy_deployer(self) -> None:
         """Put the CREATE2 deployer where it stands on public chains."""
         self.give(DEPLOYER_PAYER)
-        self.carry_out("eth_sendRawTransaction", DEPLOYER_TRANSACTION)
+        _await(self._takes_deployer, pause=0.05)
+        _await(lambda: len(self.ask("eth_getCode", DEPLOYER, "latest")) > 2)
+
+    def _takes_deployer(self) -> bool:
+        """Whether the pool takes the deployer's transaction: a block that is there already may be news to it, and with it what the payer holds."""
+        try:
+            self.ask("eth_sendRawTransaction", DEPLOYER_TRANSACTION)
+        except RuntimeError as error:
+            if "insufficient funds" in str(error):
+                return False
+            raise
+        return True
 
 
 def _await(is_done: Callable[[], bool], pause: float = 0.005) -> None:
