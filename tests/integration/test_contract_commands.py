@@ -592,8 +592,8 @@ def test_the_standard_json_gives_the_code_that_is_deployed(tmp_path: Path) -> No
 def test_a_clerk_can_ask_with_cast(node: Node) -> None:
     cast = require_real("cast")
     root = keccak256(b"root")
-    node.deploy()
-    node.send(0, to=ADDRESS, data="0x" + anchoring_calldata([root]).hex())
+    node.settle(node.deploy())
+    node.settle(node.send(0, to=ADDRESS, data="0x" + anchoring_calldata([root]).hex()))
     page = (HARDHAT.parent / "docs/contract.md").read_text("utf-8")
     values = {"CONTRACT": ADDRESS, "NODE": node.url, "cast ": f"{cast} ", "0xROOT": f"0x{root.hex()}", "0xDIGEST": f"0x{root.hex()}"}
     script = "\n".join(line for line in page.splitlines() if line.startswith("cast ")).replace("[0xFIRST,0xSECOND]", "[]")

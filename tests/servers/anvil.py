@@ -61,9 +61,16 @@ class Node:
         sender = self.ask("eth_accounts")[account]
         return str(self.ask("eth_sendTransaction", {"from": sender, **members}))
 
-    def deploy(self, account: int = 1) -> None:
-        """Put the contract at its one address."""
-        self.send(account, to="0x" + artefact().deployer.hex(), data="0x" + deployment_calldata().hex(), gas=hex(2_000_000))
+    def settle(self, hash_: str) -> None:
+        """Wait until a block has the transaction: also a node that makes a block for each says its hash before that."""
+        end = time.monotonic() + START_SECONDS
+        while self.ask("eth_getTransactionReceipt", hash_) is None:
+            assert time.monotonic() < end, "no block has the transaction"
+            time.sleep(0.01)
+
+    def deploy(self, account: int = 1) -> str:
+        """Put the contract at its one address, and return the transaction's hash."""
+        return self.send(account, to="0x" + artefact().deployer.hex(), data="0x" + deployment_calldata().hex(), gas=hex(2_000_000))
 
 
 def started(process: "subprocess.Popen[bytes]", log: Path, mark: str) -> str:
