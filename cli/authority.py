@@ -271,22 +271,10 @@ def _remove(name: str, home: Path, *, is_forgotten: bool, as_json: bool) -> None
     Example:
         witnesstree authority remove digicert
     """
-    from witnesstree.anchor.settings import remove_table
-    from witnesstree.ledger.store.home import open_home
+    from witnesstree.cli.targets import remove_target
+    from witnesstree.ledger.store.metadata import JobKind
 
-    given_up = 0
-    if not is_forgotten or name in _configured(home):
-        remove_table(open_home(home).folder, TABLE, name)
-    if is_forgotten:
-        from witnesstree.anchor.wiring import open_ledger
-        from witnesstree.ledger.store.metadata import JobKind
-
-        with open_ledger(home) as ledger:
-            given_up = ledger.outbox.forget(JobKind.STAMP, name)
-    if as_json:
-        answer({"removed": name, "given_up": given_up})
-    else:
-        click.echo(f"Removed {one_line(name)}{f'; gave up {given_up} that waited for it' if given_up else ''}.")
+    remove_target(home, TABLE, name, JobKind.STAMP, is_forgotten=is_forgotten, as_json=as_json)
 
 
 def _configured(home: Path) -> dict[str, AuthoritySettings]:
