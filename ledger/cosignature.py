@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.note import MAX_NOTE, Signature, format_base64, parse_base64, parse_note, parse_text, require_name
+from witnesstree.ledger.note import MAX_NOTE, Signature, format_base64, id_of_key, parse_note, parse_text, require_key, split_key
 
 COSIGNATURE = b"\x04"
 """The signature type of a timestamped Ed25519 cosignature (C2SP tlog-cosignature, "Format")."""
@@ -40,14 +39,12 @@ class WitnessKey:
     public_key: bytes
 
     def __post_init__(self) -> None:
-        require_name(self.name)
-        if len(self.public_key) != 32:
-            raise InvalidInput(f"an Ed25519 public key has 32 bytes, not {len(self.public_key)}")
+        require_key(self.name, self.public_key)
 
     @property
     def key_id(self) -> bytes:
         """The first four bytes of SHA-256(name || newline || type || public key)."""
-        return sha256(self.name.encode() + b"\n" + COSIGNATURE + self.public_key).digest()[:4]
+        return id_of_key(self.name, COSIGNATURE + self.public_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +65,7 @@ def parse_witness_key(text: str) -> WitnessKey:
 
     Raises InvalidInput for any other text: a log's key, and a key id that is not this key's, among them.
     """
-    name, _, rest = text.partition("+")
-    key_id, _, encoded = rest.partition("+")
-    typed = parse_base64(encoded)
+    name, key_id, typed = split_key(text)
     if not typed.startswith(COSIGNATURE):
         raise InvalidInput("expected the key of a witness that cosigns with Ed25519 (type 0x04)")
     key = WitnessKey(name, typed[1:])

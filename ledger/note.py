@@ -57,14 +57,12 @@ class VerifierKey:
     public_key: bytes
 
     def __post_init__(self) -> None:
-        require_name(self.name)
-        if len(self.public_key) != 32:
-            raise InvalidInput(f"an Ed25519 public key has 32 bytes, not {len(self.public_key)}")
+        require_key(self.name, self.public_key)
 
     @property
     def key_id(self) -> bytes:
         """The first four bytes of SHA-256(name || newline || type || public key)."""
-        return sha256(self.name.encode() + b"\n" + ED25519 + self.public_key).digest()[:4]
+        return id_of_key(self.name, ED25519 + self.public_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +176,35 @@ def parse_verifier_key(text: str) -> VerifierKey:
 
     Raises InvalidInput for any other text: a key of another type, and a key id that is not this key's, among them.
     """
-    name, _, rest = text.partition("+")
-    key_id, _, encoded = rest.partition("+")
-    typed = parse_base64(encoded)
+    name, key_id, typed = split_key(text)
     if not typed.startswith(ED25519):
         raise InvalidInput("expected the verifier key of an Ed25519 key (type 0x01)")
     key = VerifierKey(name, typed[1:])
     if key_id != key.key_id.hex():
         raise InvalidInput(f"the verifier key of {name!r} says key id {key_id[:40]!r}, but it has {key.key_id.hex()!r}: copy it again, whole")
     return key
+
+
+def split_key(text: str) -> tuple[str, str, bytes]:
+    """Return the name, the key id as it is written, and type and key, of a vkey of any type (C2SP signed-note). Compares nothing.
+
+    Raises InvalidInput if its last part is no base64.
+    """
+    name, _, rest = text.partition("+")
+    key_id, _, encoded = rest.partition("+")
+    return name, key_id, parse_base64(encoded)
+
+
+def require_key(name: str, public_key: bytes) -> None:
+    """Raise InvalidInput unless a note may hold `name`, and `public_key` has the 32 bytes of an Ed25519 key."""
+    require_name(name)
+    if len(public_key) != 32:
+        raise InvalidInput(f"an Ed25519 public key has 32 bytes, not {len(public_key)}")
+
+
+def id_of_key(name: str, typed: bytes) -> bytes:
+    """Return the first four bytes of SHA-256(name || newline || type || public key), where `typed` is type and key (C2SP signed-note)."""
+    return sha256(name.encode() + b"\n" + typed).digest()[:4]
 
 
 # Notes
