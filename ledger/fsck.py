@@ -18,10 +18,12 @@ from witnesstree.ledger.proof import parse_anchor
 from witnesstree.ledger.report import Outcome
 from witnesstree.ledger.sealing import opening_fault
 from witnesstree.ledger.statement import Statement, format_statement
+from witnesstree.ledger.store import batches
+from witnesstree.ledger.store.batches import kept_above, kept_sizes
 from witnesstree.ledger.store.index import RECORD, build_run
 from witnesstree.ledger.store.metadata import JobKind, JobState
 from witnesstree.ledger.token import CHAIN, judge_token
-from witnesstree.ledger.tree import NODE, level_sizes, next_level
+from witnesstree.ledger.tree import NODE, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
     from witnesstree.ledger.sealing import Ledger
     from witnesstree.ledger.store.metadata import Job, OpenBatch, SealedBatch
     from witnesstree.ledger.trust import Trust
-
-PART = 2**15
-"""Parents derived at a time, from twice as many children (2 MiB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def check_ledger(ledger: Ledger, trust: Trust, advance: Callable[[int], None] | 
     yield from _guarded(place, _check_database(ledger))
     try:
         with ledger.metadata.read() as transaction:
-            batches = list(transaction.batches())
+            sealed = list(transaction.batches())
             unsealed = transaction.open_batches()
             jobs = transaction.jobs()
             witnesses = transaction.witnesses()
@@ -65,12 +64,12 @@ def check_ledger(ledger: Ledger, trust: Trust, advance: Callable[[int], None] | 
         yield Problem(place, str(error))
         return
     yield from _guarded(place, _check_transactions(ledger, place, jobs))
-    for batch in batches:
+    for batch in sealed:
         for found in (_check_files(ledger, batch), _check_records(ledger, batch), _check_witnesses(ledger, batch, trust)):
             yield from _guarded(f"{place}, batch {batch.sequence}", found)
         if advance:
             advance(batch.count)
-    yield from _guarded(place, _check_jobs(place, {batch.sequence for batch in batches}, jobs, witnesses))
+    yield from _guarded(place, _check_jobs(place, {batch.sequence for batch in sealed}, jobs, witnesses))
     yield from _guarded(place, _check_log(ledger, ledger.home.verifier_key()))
     for waiting in unsealed:
         yield from _guarded(str(ledger.files.digests_path(waiting.sequence)), _check_unsealed(ledger, waiting))
@@ -105,9 +104,9 @@ def _check_unsealed(ledger: Ledger, batch: OpenBatch) -> Iterator[Problem]:
 
 
 def _check_files(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
-    digests, tree = ledger.files.digests_path(batch.sequence), ledger.files.tree_path(batch.sequence)
-    sizes = list(level_sizes(batch.count))
-    expected = {digests: batch.count * NODE, tree: sum(sizes[1:]) * NODE}
+    digests, nodes = ledger.files.digests_path(batch.sequence), ledger.files.nodes_path(batch.sequence)
+    kept = kept_sizes(batch.count)
+    expected = {digests: batch.count * NODE, nodes: sum(kept[1:]) * NODE}
     broken = False
     for path, size in expected.items():
         actual = path.stat().st_size if path.is_file() else None
@@ -117,47 +116,53 @@ def _check_files(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
             yield Problem(f"{path}, bytes {min(actual, size)} to {max(actual, size) - 1}", "missing" if actual < size else "more than the batch has")
         broken = broken or actual is None or actual < size
     if not broken:
-        yield from _check_tree(digests, tree, sizes, batch.root)
+        yield from _check_tree(digests, nodes, kept, batch.root)
         yield from _check_index(ledger.files.index_path(batch.sequence), digests, batch.count)
 
 
-def _check_tree(digests: Path, tree: Path, sizes: list[int], root: bytes) -> Iterator[Problem]:
-    """Compare each stored node with its stored children, and the top with the root on record, and name what is damaged.
+def _check_tree(digests: Path, nodes: Path, kept: list[int], root: bytes) -> Iterator[Problem]:
+    """Compare each kept node with the nodes below it, and the highest kept level with the root on record, and name what is damaged.
 
-    A node that agrees neither with its children nor with its parent is itself damaged. Where it agrees with its parent, a child is: if that
-    is a leaf, nothing tells which of the two. Where both children agree with their own, several nodes are damaged: then all three are named.
+    A node that agrees neither with those below nor with the one above is itself damaged. Where it agrees with the one above, one below is: if
+    those are leaves, nothing tells which of them. Where all below agree with their own, several are damaged: then all are named.
     """
-    starts = [0, *(sum(sizes[1:level]) * NODE for level in range(1, len(sizes)))]
-    top = len(sizes) - 1
-    disagreeing: list[set[int]] = [set(), *(_disagreeing(digests, tree, starts, sizes, level) for level in range(1, len(sizes)))]
-    is_other_root = _read(tree if top else digests, starts[top], 1) != root
+    below = 2**batches.STEP
+    starts = [0, *(sum(kept[1:level]) * NODE for level in range(1, len(kept)))]
+    top = len(kept) - 1
+    disagreeing: list[set[int]] = [set(), *(_disagreeing(digests, nodes, starts, kept, level) for level in range(1, len(kept)))]
+    is_other_root = root_of(_read(nodes if top else digests, starts[top], kept[top])) != root
     disagreeing.append({0} if is_other_root else set())
 
-    def problem(path: Path, begin: int, end: int) -> Problem:
-        return Problem(f"{path}, bytes {begin} to {min(end, path.stat().st_size) - 1}", "does not lead to the root on record")
+    def problem(path: Path, level: int, first: int, count: int) -> Problem:
+        begin, end = (starts[level] + min(at, kept[level]) * NODE for at in (first, first + count))
+        return Problem(f"{path}, bytes {begin} to {end - 1}", "does not lead to the root on record")
 
-    for level in range(1, len(sizes)):
+    for level in range(1, len(kept)):
         for node in sorted(disagreeing[level]):
-            if node // 2 in disagreeing[level + 1] if level < top else is_other_root:
-                yield problem(tree, starts[level] + node * NODE, starts[level] + (node + 1) * NODE)
+            if node // below in disagreeing[level + 1] if level < top else is_other_root:
+                yield problem(nodes, level, node, 1)
             elif level == 1:
-                yield problem(digests, 2 * node * NODE, 2 * (node + 1) * NODE)
-            elif disagreeing[level - 1].isdisjoint({2 * node, 2 * node + 1}):
-                yield problem(tree, starts[level] + node * NODE, starts[level] + (node + 1) * NODE)
-                yield problem(tree, starts[level - 1] + 2 * node * NODE, min(starts[level - 1] + 2 * (node + 1) * NODE, starts[level]))
+                yield problem(digests, 0, node * below, below)
+            elif disagreeing[level - 1].isdisjoint(range(node * below, (node + 1) * below)):
+                yield problem(nodes, level, node, 1)
+                yield problem(nodes, level - 1, node * below, below)
     if is_other_root and not disagreeing[top]:
-        yield Problem(f"{digests} and {tree}", f"agree with each other, but not with the root on record, {root.hex()}")
+        if top:
+            yield Problem(f"{digests} and {nodes}", f"agree with each other, but not with the root on record, {root.hex()}")
+        else:
+            yield problem(digests, 0, 0, kept[0])
 
 
-def _disagreeing(digests: Path, tree: Path, starts: list[int], sizes: list[int], level: int) -> set[int]:
-    """Return the nodes of `level` that are not the parents of the nodes below them."""
+def _disagreeing(digests: Path, nodes: Path, starts: list[int], kept: list[int], level: int) -> set[int]:
+    """Return the nodes of a kept level that do not follow from the kept level below, which for the first is that of the digests."""
     wrong: set[int] = set()
-    for first in range(0, sizes[level], PART):
-        count = min(PART, sizes[level] - first)
-        children = _read(tree if level > 1 else digests, starts[level - 1] + 2 * first * NODE, min(2 * count, sizes[level - 1] - 2 * first))
-        derived, stored = next_level(children), _read(tree, starts[level] + first * NODE, count)
+    path, below = (nodes, kept[level - 1]) if level > 1 else (digests, kept[0])
+    for first in range(0, below, batches.PART):
+        derived = kept_above(_read(path, starts[level - 1] + first * NODE, min(batches.PART, below - first)))
+        above = first >> batches.STEP
+        stored = _read(nodes, starts[level] + above * NODE, len(derived) // NODE)
         if derived != stored:
-            wrong |= {first + i for i in range(count) if derived[i * NODE : (i + 1) * NODE] != stored[i * NODE : (i + 1) * NODE]}
+            wrong |= {above + i // NODE for i in range(0, len(derived), NODE) if derived[i : i + NODE] != stored[i : i + NODE]}
     return wrong
 
 
@@ -201,9 +206,9 @@ def _check_log(ledger: Ledger, key: VerifierKey) -> Iterator[Problem]:
     place = ledger.metadata.place
     # The batches are read again: others may have been sealed meanwhile, and log and batches have to be of one moment.
     with ledger.metadata.read() as transaction:
-        batches = sorted(transaction.batches(), key=lambda batch: batch.log_index)
+        sealed = sorted(transaction.batches(), key=lambda batch: batch.log_index)
         yield from _check_checkpoint(place, transaction.checkpoint(0), Checkpoint(ledger.home.origin, 0, EMPTY_ROOT), key)
-        for index, batch in enumerate(batches):
+        for index, batch in enumerate(sealed):
             if batch.log_index != index:
                 yield Problem(place, f"batch {batch.sequence} is entry {batch.log_index} of the log, where entry {index} was expected")
                 return
@@ -220,8 +225,8 @@ def _check_log(ledger: Ledger, key: VerifierKey) -> Iterator[Problem]:
             yield from _check_checkpoint(place, transaction.checkpoint(index + 1), expected, key)
         if transaction.log_node_count() != len(nodes):
             yield Problem(place, f"the log has {transaction.log_node_count()} stored hashes, where {len(nodes)} follow from the statements")
-        if transaction.checkpoint_count() != len(batches) + 1:
-            yield Problem(place, f"the log has {transaction.checkpoint_count()} checkpoints, where {len(batches) + 1} follow from the statements")
+        if transaction.checkpoint_count() != len(sealed) + 1:
+            yield Problem(place, f"the log has {transaction.checkpoint_count()} checkpoints, where {len(sealed) + 1} follow from the statements")
 
 
 def _check_checkpoint(place: str, note: str, expected: Checkpoint, key: VerifierKey) -> Iterator[Problem]:

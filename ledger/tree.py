@@ -37,6 +37,13 @@ def next_level(nodes: bytes) -> bytes:
     return b"".join(parents)
 
 
+def levels_above(nodes: bytes) -> Iterator[bytes]:
+    """Yield the packed levels above the packed level `nodes`, one by one, up to a single node. Above a single node there is none."""
+    while len(nodes) > NODE:
+        nodes = next_level(nodes)
+        yield nodes
+
+
 def level_sizes(size: int) -> Iterator[int]:
     """Yield the number of nodes in each level of a tree of `size` leaves, from the leaves up to the root.
 
@@ -70,8 +77,8 @@ def siblings(position: int, size: int) -> Iterator[tuple[int, int]]:
 def root_of(leaves: bytes) -> bytes:
     """Return the root of the tree over packed `leaves`, all in memory. Raises InvalidInput if they are no whole digests, or none."""
     _require_packed(leaves)
-    while len(leaves) > NODE:
-        leaves = next_level(leaves)
+    for level in levels_above(leaves):
+        leaves = level
     return leaves
 
 
@@ -81,9 +88,7 @@ def prove(leaves: bytes, position: int) -> list[bytes]:
     Raises InvalidInput as `siblings` does.
     """
     _require_packed(leaves)
-    levels = [leaves]
-    while len(levels[-1]) > NODE:
-        levels.append(next_level(levels[-1]))
+    levels = [leaves, *levels_above(leaves)]
     return [levels[level][index * NODE : (index + 1) * NODE] for level, index in siblings(position, len(leaves) // NODE)]
 
 

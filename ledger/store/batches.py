@@ -1,4 +1,8 @@
-"""Batches as files: `N.digests` holds 32-byte digests, `N.tree` the levels above them, from the parents of the leaves up to the root.
+"""Batches as files: `N.digests` holds 32-byte digests, `N.nodes` every sixth level of the tree above them.
+
+What lies between two kept levels is derived when it is asked for: from 64 neighbours, which are read at once. So a tree costs half a byte an
+entry instead of 32, and a path takes one read for every six hashes. Kept are levels 6, 12, … as far as they have more than one node, the lowest
+first; the root is in the metadata.
 
 While a batch is open its file may be longer than what was acknowledged: the metadata store says how many entries count, and the next write
 starts there. So a crash in the middle of a write needs no repair.
@@ -9,19 +13,23 @@ from __future__ import annotations
 import mmap
 import os
 from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
 from witnesstree.ledger.errors import Damaged
-from witnesstree.ledger.store.disk import replacing, storage_errors, sync_folder
-from witnesstree.ledger.tree import NODE, level_sizes, next_level, siblings
+from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
+from witnesstree.ledger.tree import NODE, level_sizes, levels_above, next_level, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+STEP = 6
+"""Levels from one that is kept to the next."""
+
 PART = 2**16
-"""Nodes hashed or copied at a time (2 MiB); even, so that a level may be cut there."""
+"""Nodes hashed or copied at a time (2 MiB); a multiple of 2**STEP, so that a level may be cut there."""
 
 PER_FOLDER = 1000
 """Batches in a folder, so that no folder grows without bound."""
@@ -37,9 +45,9 @@ class BatchFiles:
         """Return where the digests of batch `sequence` stand."""
         return self._path(sequence, "digests")
 
-    def tree_path(self, sequence: int) -> Path:
-        """Return where its tree stands."""
-        return self._path(sequence, "tree")
+    def nodes_path(self, sequence: int) -> Path:
+        """Return where the levels of its tree stand that are kept."""
+        return self._path(sequence, "nodes")
 
     def index_path(self, sequence: int) -> Path:
         """Return where its digest index stands."""
@@ -94,9 +102,11 @@ class BatchFiles:
         return value
 
     def seal(self, sequence: int, count: int) -> bytes:
-        """Cut the digests file to `count` entries, write the tree beside it, and return the root. On return both are on disk.
+        """Cut the digests file to `count` entries, write the kept levels of the tree beside it, and return the root. On return both are on disk.
 
-        Doing it again gives the same bytes. Raises StorageFailure if the disk refuses, Damaged if digests are missing.
+        It reads each digest once, and needs half a byte of memory an entry. Doing it again gives the same bytes.
+
+        Raises StorageFailure if the disk refuses, Damaged if digests are missing.
         """
         digests = self.digests_path(sequence)
         with storage_errors(digests):
@@ -104,33 +114,34 @@ class BatchFiles:
                 with digests.open("r+b") as file:
                     file.truncate(count * NODE)
                     os.fsync(file.fileno())
-        with replacing(self.tree_path(sequence)) as tree:
-            root = b"".join(self.parts(sequence, count)) if count == 1 else b""
-            sizes = list(level_sizes(count))
-            for level, size in enumerate(sizes[:-1]):
-                parts = self.parts(sequence, count) if level == 0 else _read_parts(tree, _offset(sizes, level), size, self.tree_path(sequence))
-                position = _offset(sizes, level + 1)
-                for part in parts:
-                    root = next_level(part)
-                    tree.seek(position)
-                    position += tree.write(root)
-            return root
+        lowest = b"".join(kept_above(part) for part in self.parts(sequence, count))
+        levels = [lowest, *levels_above(lowest)]
+        write_file(self.nodes_path(sequence), b"".join(level for level in levels[::STEP] if len(level) > NODE))
+        return levels[-1]
 
     def path(self, sequence: int, position: int, count: int) -> tuple[bytes, ...]:
         """Return the path of the entry at `position` in a sealed batch of `count`; it reads O(log count) bytes.
 
         Raises Damaged if bytes are missing. What it reads is not checked here: the caller compares the root it leads to.
         """
-        sizes = list(level_sizes(count))
-        nodes = []
+        sizes = kept_sizes(count)
+        path: list[bytes] = []
         try:
-            with self.digests_path(sequence).open("rb", buffering=0) as digests, self.tree_path(sequence).open("rb", buffering=0) as tree:
-                for level, index in siblings(position, count):
-                    file, offset = (digests, 0) if level == 0 else (tree, _offset(sizes, level))
-                    nodes.append(_exactly(os.pread(file.fileno(), NODE, offset + index * NODE), NODE, self.tree_path(sequence)))
+            with self.digests_path(sequence).open("rb", buffering=0) as digests, self.nodes_path(sequence).open("rb", buffering=0) as nodes:
+                for kept, steps in groupby(siblings(position, count), key=lambda step: step[0] // STEP):
+                    # The 2**STEP nodes of a kept level, among which the path begins: all hashes up to the next kept level follow from them.
+                    first = position >> (kept + 1) * STEP << STEP
+                    size = min(2**STEP, sizes[kept] - first) * NODE
+                    file, offset = (nodes, sum(sizes[1:kept]) * NODE) if kept else (digests, 0)
+                    block = _exactly(os.pread(file.fileno(), size, offset + first * NODE), size, self._folder / file.name)
+                    levels = [block, *levels_above(block)]
+                    for level, index in steps:
+                        height = level - kept * STEP
+                        at = (index - (first >> height)) * NODE
+                        path.append(levels[height][at : at + NODE])
         except OSError as error:
             raise Damaged(f"cannot read batch {sequence}: {error.strerror}; run `witnesstree fsck`") from error
-        return tuple(nodes)
+        return tuple(path)
 
     def digest_at(self, sequence: int, position: int) -> bytes:
         """Return the digest at `position`. Raises Damaged if it is missing."""
@@ -160,16 +171,23 @@ class BatchFiles:
         return self._folder / f"{sequence // PER_FOLDER:05}" / f"{sequence:08}.{ending}"
 
 
-def _offset(sizes: list[int], level: int) -> int:
-    """Return where `level` starts in a tree file, which leaves out level 0."""
-    return sum(sizes[1:level]) * NODE
+def kept_sizes(count: int) -> list[int]:
+    """Return the number of digests, and of nodes in each level of the tree above them that is kept, the lowest first."""
+    digests, *kept = list(level_sizes(count))[::STEP]
+    return [digests, *(size for size in kept if size > 1)]
+
+
+def kept_above(nodes: bytes) -> bytes:
+    """Return what the next kept level has above an aligned part of the digests, or of a kept level."""
+    for _ in range(STEP):
+        nodes = next_level(nodes)
+    return nodes
 
 
 def _read_parts(file: BinaryIO, offset: int, count: int, path: Path) -> Iterator[bytes]:
-    # Another position may be sought between two parts: the tree is read and written through one file.
+    file.seek(offset)
     for first in range(0, count, PART):
         size = min(PART, count - first) * NODE
-        file.seek(offset + first * NODE)
         yield _exactly(file.read(size), size, path)
 
 

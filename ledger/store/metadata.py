@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from witnesstree.ledger.proof import Stamp
     from witnesstree.ledger.store.postgresql import PostgreSQL
 
-VERSION = 2
+VERSION = 3
 """Of the schema, as migrations/versions counts. A newer one is refused, never guessed at; an older one has to be migrated first."""
 _ABOVE_THE_FIRST = 2
 _NUMBER = re.compile("[0-9]{1,9}")
@@ -154,6 +154,34 @@ _published = Table(
     Column("store", _Text, primary_key=True),
     Column("cid", _Text, nullable=False),
 )
+# An evidence record of the entry at `position`; at position 0, that of the batch itself, from which the records of all its entries are made.
+_records = Table(
+    "records",
+    _schema,
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
+    Column("position", _Number, primary_key=True, autoincrement=False),
+    Column("authority", _Text, primary_key=True),
+    Column("number", _Number, primary_key=True, autoincrement=False),
+    Column("renewed", _Text, nullable=False),
+    Column("record", _Bytes, nullable=False),
+)
+_renewals = Table(
+    "renewals",
+    _schema,
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
+    Column("position", _Number, primary_key=True, autoincrement=False),
+    Column("authority", _Text, primary_key=True),
+    Column("due", _Text, nullable=False, index=True),
+)
+_cosignatures = Table(
+    "cosignatures",
+    _schema,
+    Column("size", _Number, primary_key=True, autoincrement=False),
+    Column("witness", _Text, primary_key=True),
+    Column("key_id", _Bytes, primary_key=True),
+    Column("line", _Text, nullable=False),
+)
+_keys = Table("keys", _schema, Column("number", _Number, primary_key=True, autoincrement=False), Column("note", _Text, nullable=False))
 _transactions = Table(
     "transactions",
     _schema,
@@ -185,7 +213,7 @@ _jobs = Table(
     Column("retry_at", _Text),
 )
 
-APPEND_ONLY = (_ledger, _batches, _log_nodes, _checkpoints, _tokens, _anchors, _published, _transactions)
+APPEND_ONLY = (_ledger, _batches, _log_nodes, _checkpoints, _tokens, _anchors, _published, _transactions, _records, _cosignatures, _keys)
 
 
 class BatchState(StrEnum):

@@ -11,6 +11,8 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
+from witnesstree.ledger.errors import Damaged
+from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.metadata import VERSION, Metadata
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from witnesstree.ledger.store.home import Home
 
 MIGRATIONS = Path(__file__).parent
+_FIRST_WITH_NODES = 3
+"""The first version that keeps every sixth level of a batch's tree in N.nodes; those before kept all levels in N.tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
     """Bring the database at `place`, that of `home`, to the newest version; one that has it is left alone.
 
     A file is copied first. All changes are one transaction: after a crash the database is the old one or the new one, and this may be run again.
+    What a batch's files lack is written before, what they need no more is removed afterwards.
 
     Raises Conflict if another process works on the ledger for longer than `patience` seconds, InvalidInput if a newer witnesstree made the
     database, Damaged if it does not say which version it has.
@@ -41,12 +46,31 @@ def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
     with closing(Metadata(place, patience)) as metadata, home.lock("seal", patience), home.lock("work", patience):
         before = metadata.version()
         if before == VERSION:
+            _remove_trees(home)
             return Upgrade(before, VERSION, None)
+        if before < _FIRST_WITH_NODES:
+            _write_nodes(home, metadata)
         # The transaction excludes writers, so the copy holds all that there is.
         with metadata.write() as transaction:
             backup = metadata.back_up(before)
             _run(transaction._connection)  # noqa: SLF001 - changing the schema is for this module alone
+        # What an older version needs stays until the newer one is in force.
+        _remove_trees(home)
         return Upgrade(before, VERSION, backup)
+
+
+def _write_nodes(home: Home, metadata: Metadata) -> None:
+    """Write the kept levels of every sealed batch's tree. Raises Damaged if its digests do not lead to its root."""
+    files = BatchFiles(home.batches)
+    with metadata.read() as transaction:
+        for batch in transaction.batches():
+            if files.seal(batch.sequence, batch.count) != batch.root:
+                raise Damaged(f"{files.digests_path(batch.sequence)} does not lead to the root on record: restore it from a backup")
+
+
+def _remove_trees(home: Home) -> None:
+    for tree in home.batches.glob("*/*.tree"):
+        tree.unlink()
 
 
 def _run(connection: Connection) -> None:

@@ -19,6 +19,7 @@ from witnesstree.ledger import fsck
 from witnesstree.ledger.fsck import Problem, check_ledger
 from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.sealing import Limits
+from witnesstree.ledger.store import batches
 from witnesstree.ledger.trust import Trust
 
 EIGHT = digests("eight", 8)
@@ -37,6 +38,12 @@ def world(tmp_path: Path, clock: Clock) -> FakeWorld:
         assert ledger.outbox.work() == []
         ledger.submit(b"".join(digests("open", 3)))
     return world
+
+
+@pytest.fixture(autouse=True)
+def _every_level_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a small batch has several kept levels. This comes before `world`, which fixtures of the same scope are made after."""
+    monkeypatch.setattr(batches, "STEP", 1)
 
 
 def problems(world: FakeWorld) -> list[Problem]:
@@ -82,7 +89,7 @@ def named(problem: Problem, path: Path, size: int) -> range | None:
     return None
 
 
-@pytest.mark.parametrize("ending", ["digests", "tree", "index"])
+@pytest.mark.parametrize("ending", ["digests", "nodes", "index"])
 def test_every_flipped_byte_is_named(world: FakeWorld, folder: Path, ending: str) -> None:
     path = folder / f"00000000.{ending}"
     whole = path.read_bytes()
@@ -97,7 +104,7 @@ def test_every_flipped_byte_is_named(world: FakeWorld, folder: Path, ending: str
                 # Nothing tells which of two siblings it was. The last leaf has no sibling.
                 pair = at // 64 * 64
                 assert place == range(pair, min(pair + 64, len(whole)))
-            elif ending == "tree":
+            elif ending == "nodes":
                 assert place == range(at // 32 * 32, at // 32 * 32 + 32)
             else:
                 assert place.start == at // 12 * 12
@@ -105,7 +112,7 @@ def test_every_flipped_byte_is_named(world: FakeWorld, folder: Path, ending: str
 
 def test_every_pair_of_altered_nodes_is_found(world: FakeWorld, folder: Path) -> None:
     """Damage in two places does not hide itself."""
-    path = folder / "00000000.tree"
+    path = folder / "00000000.nodes"
     whole = path.read_bytes()
     nodes = len(whole) // 32
     with world.open() as ledger:
@@ -118,7 +125,7 @@ def test_every_pair_of_altered_nodes_is_found(world: FakeWorld, folder: Path) ->
                 assert list(check_ledger(ledger, Trust((world.authority.root,)))), (first, second)
 
 
-@pytest.mark.parametrize("ending", ["digests", "tree", "index"])
+@pytest.mark.parametrize("ending", ["digests", "nodes", "index"])
 @pytest.mark.parametrize("harm", ["missing", "short", "torn", "empty", "longer", "folder"])
 def test_a_file_of_another_length_is_named(world: FakeWorld, folder: Path, ending: str, harm: str) -> None:
     path = folder / f"00000000.{ending}"
@@ -138,7 +145,7 @@ def test_a_file_of_another_length_is_named(world: FakeWorld, folder: Path, endin
 
 def test_files_of_another_batch_are_found(world: FakeWorld, folder: Path) -> None:
     """They agree with each other, but not with the root on record."""
-    for ending in ("digests", "tree", "index"):
+    for ending in ("digests", "nodes", "index"):
         (folder / f"00000001.{ending}").write_bytes((folder / f"00000002.{ending}").read_bytes())
     assert problems(world)
 

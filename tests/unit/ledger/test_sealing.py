@@ -20,6 +20,7 @@ from witnesstree.ledger.proof import Proof, format_proof
 from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.sealing import Entry, Ledger, Limits, Span
 from witnesstree.ledger.statement import parse_statement
+from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.store.metadata import BatchState, JobKind
 from witnesstree.ledger.tree import root_from_path
@@ -314,9 +315,10 @@ def test_several_authorities_and_chains_each_get_their_job(world: FakeWorld, clo
 # Files that are not what they were
 
 
-def test_a_tree_that_was_altered_gives_no_proof(ledger: Ledger) -> None:
+def test_a_tree_that_was_altered_gives_no_proof(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "STEP", 1)
     seal(ledger, A, B, C)
-    path = ledger.files.tree_path(0)
+    path = ledger.files.nodes_path(0)
     path.write_bytes(bytes(32) + path.read_bytes()[32:])
     with pytest.raises(Damaged, match="fsck"):
         ledger.proof(C)

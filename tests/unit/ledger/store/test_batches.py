@@ -26,8 +26,9 @@ def filled(files: BatchFiles, count: int, sequence: int = 0) -> bytes:
     return packed
 
 
-@pytest.mark.parametrize("part", [2, 4, 6, 16])
-def test_root_and_paths_of_every_size(files: BatchFiles, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+@pytest.mark.parametrize(("step", "part"), [(1, 2), (1, 6), (2, 4), (2, 12), (3, 8), (6, 64)])
+def test_root_and_paths_of_every_size(files: BatchFiles, monkeypatch: pytest.MonkeyPatch, step: int, part: int) -> None:
+    monkeypatch.setattr(batches, "STEP", step)
     monkeypatch.setattr(batches, "PART", part)
     for count in range(1, 41):
         packed = filled(files, count, sequence=count)
@@ -42,15 +43,26 @@ def test_root_and_paths_of_every_size(files: BatchFiles, monkeypatch: pytest.Mon
             assert files.digest_at(count, position) == digest
 
 
-def test_the_usual_part_is_even() -> None:
-    # A level that is cut behind an odd node would be paired differently.
-    assert PART % 2 == 0
+@pytest.mark.parametrize("count", [63, 64, 65, 4095, 4096, 4097, 5000])
+def test_paths_over_several_kept_levels(files: BatchFiles, count: int) -> None:
+    packed = filled(files, count)
+    root = files.seal(0, count)
+    assert root == root_of(packed)
+    for position in {0, 1, 62, count // 2, 4095 % count, count - 2, count - 1}:
+        assert list(files.path(0, position, count)) == prove(packed, position)
+    # Half a byte an entry.
+    assert files.nodes_path(0).stat().st_size == sum(size for size in (-(-count // 64), -(-count // 4096)) if size > 1) * NODE
+
+
+def test_the_usual_part_is_one_of_whole_blocks() -> None:
+    # A level that is cut elsewhere would be paired differently.
+    assert PART % 2**batches.STEP == 0
 
 
 def test_sealing_again_gives_the_same_bytes(files: BatchFiles) -> None:
     filled(files, 9)
-    first = files.seal(0, 9), files.tree_path(0).read_bytes()
-    assert (files.seal(0, 9), files.tree_path(0).read_bytes()) == first
+    first = files.seal(0, 9), files.nodes_path(0).read_bytes()
+    assert (files.seal(0, 9), files.nodes_path(0).read_bytes()) == first
 
 
 def test_an_append_overwrites_what_was_never_acknowledged(files: BatchFiles) -> None:
@@ -164,14 +176,15 @@ def test_missing_digests_are_damage(files: BatchFiles, harm: str) -> None:
         files.digest_at(0, 4)
     with pytest.raises(Damaged):
         list(files.scan(0, 5, bytes(NODE)))
-    assert not files.tree_path(0).exists()
+    assert not files.nodes_path(0).exists()
 
 
 @pytest.mark.parametrize("harm", ["missing", "short", "torn", "empty", "folder"])
-def test_a_missing_tree_is_damage(files: BatchFiles, harm: str) -> None:
+def test_a_missing_tree_is_damage(files: BatchFiles, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+    monkeypatch.setattr(batches, "STEP", 1)
     filled(files, 5)
     files.seal(0, 5)
-    path = files.tree_path(0)
+    path = files.nodes_path(0)
     content = path.read_bytes()
     path.unlink()
     if harm == "folder":

@@ -236,6 +236,28 @@ def test_the_copy_is_the_database_as_it_was(home: Home, unpacked: Path) -> None:
     assert migrated(home) == done
 
 
+def test_trees_are_kept_in_the_new_form(home: Home) -> None:
+    trees = sorted(home.batches.glob("*/*.tree"))
+    assert len(trees) == 5
+    before = {path.name: path.read_bytes() for path in trees}
+    migrated(home)
+    assert list(home.batches.glob("*/*.tree")) == []
+    assert sorted(path.stem for path in home.batches.glob("*/*.nodes")) == sorted(Path(name).stem for name in before)
+    # A run that was killed before it removed them leaves them to the next one.
+    trees[0].write_bytes(before[trees[0].name])
+    migrated(home)
+    assert not trees[0].exists()
+
+
+def test_a_batch_that_does_not_lead_to_its_root_is_not_migrated(home: Home) -> None:
+    path = home.batches / "00000" / "00000001.digests"
+    path.write_bytes(bytes(32) + path.read_bytes()[32:])
+    with pytest.raises(Damaged, match=rf"{path} does not lead to the root on record"):
+        migrated(home)
+    with closing(Metadata(home.database, 1)) as metadata:
+        assert metadata.version() == 1
+
+
 def test_a_copy_that_has_no_room_leaves_all_as_it_was(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
