@@ -53,8 +53,8 @@ class BatchFiles:
         """Return where its digest index stands."""
         return self._path(sequence, "index")
 
-    def append(self, sequence: int, count: int, packed: bytes) -> None:
-        """Write packed digests behind the first `count` entries, over anything unacknowledged. On return they are on disk.
+    def append(self, sequence: int, count: int, *packed: bytes | memoryview) -> None:
+        """Write pieces of packed digests behind the first `count` entries, over anything unacknowledged. On return they are on disk.
 
         The caller makes them count by raising the count in the metadata store, and lets no two appends to one batch run at once.
 
@@ -65,10 +65,12 @@ class BatchFiles:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
             try:
-                view, offset = memoryview(packed), count * NODE
-                while view:
-                    written = os.pwrite(descriptor, view, offset)
-                    view, offset = view[written:], offset + written
+                offset = count * NODE
+                for piece in packed:
+                    view = memoryview(piece)
+                    while view:
+                        written = os.pwrite(descriptor, view, offset)
+                        view, offset = view[written:], offset + written
                 os.fsync(descriptor)
             except OSError:
                 # On a full disk, what nobody will read would take the room that is needed to go on.
