@@ -7,9 +7,11 @@ BIN := $(VENV)/bin
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-audit --no-fund --loglevel=error
 ROOMS := ledger anchor api cli
 SOURCES := $(ROOMS) tests benchmarks docs
+# Built with the rest where cargo and a linker are there; otherwise the same is done in Python.
+NATIVE := ledger/native/Cargo.toml $(wildcard ledger/native/src/*.rs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-contract servers lint format docs bench clean lock
+.PHONY: help demo test test-contract servers lint format docs bench bench-quick clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -43,6 +45,8 @@ lint: $(VENV)/.installed  ## Check style, types, and the direction of the rooms
 	@mkdir -p build/types/witnesstree
 	@for room in $(ROOMS); do ln -sfn ../../../$$room build/types/witnesstree/$$room; done
 	MYPYPATH=build/types $(BIN)/mypy -p witnesstree
+	@if command -v cargo-clippy >/dev/null; then cargo fmt --check --manifest-path $(firstword $(NATIVE)) && cargo clippy --quiet --manifest-path $(firstword $(NATIVE)) -- -D warnings; \
+		else echo "The native core is not checked here: cargo clippy is not installed"; fi
 
 format: $(VENV)/.installed  ## Put the code into the house's form
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -51,8 +55,14 @@ format: $(VENV)/.installed  ## Put the code into the house's form
 docs: $(VENV)/.installed  ## Write docs/cli.md and docs/settings.md anew from the code
 	$(BIN)/python docs/reference.py
 
-bench: $(VENV)/.installed  ## Measure this machine against its peers
-	$(BIN)/python benchmarks/run.py
+# What cannot be installed or built here is said in the document, and the rest is measured.
+bench: $(VENV)/.bench  ## Measure this machine against its peers, and write docs/benchmarks.md: more than an hour
+	-benchmarks/peers/immudb.sh
+	-benchmarks/peers/tessera.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/.bench  ## See that every benchmark runs, in two minutes; its figures are not kept
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks --quick
 
 lock: $(VENV)/.installed  ## Renew constraints.txt and the contract's package-lock.json
 	$(BIN)/uv pip compile pyproject.toml --group dev --group setup --upgrade --generate-hashes --universal --python-version 3.11 \
@@ -60,9 +70,9 @@ lock: $(VENV)/.installed  ## Renew constraints.txt and the contract's package-lo
 	cd hardhat-config && $(NPM) update
 
 clean:  ## Remove what was installed and built
-	rm -rf $(VENV) build dist *.egg-info hardhat-config/node_modules hardhat-config/artifacts hardhat-config/cache
+	rm -rf $(VENV) build dist *.egg-info ledger/*.so ledger/native/target ledger/native/Cargo.lock hardhat-config/node_modules hardhat-config/artifacts hardhat-config/cache
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml setup.cfg constraints.txt $(NATIVE)
 	@test -n "$(PYTHON)" || { echo "Error: Python 3.11 or newer is needed: install it, or name it with PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Error: $(PYTHON) is too old: Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
@@ -74,6 +84,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # be built either, its test says so.
 $(VENV)/.interop: $(VENV)/.installed
 	-$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/interop/requirements.txt
+	@touch $@
+
+$(VENV)/.bench: benchmarks/requirements.txt benchmarks/peers/openzeppelin/package-lock.json | $(VENV)/.installed
+	-$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.txt
+	-cd benchmarks/peers/openzeppelin && $(NPM) ci --silent
 	@touch $@
 
 hardhat-config/node_modules/.installed: hardhat-config/package.json hardhat-config/package-lock.json | $(VENV)/.installed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +15,18 @@ from witnesstree.ledger.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from io import BufferedReader
 
 PROOF_ENDING = ".proof.json"
 
 DIGEST = 32
-PART = 2**16
-"""Digests handed over at a time (2 MiB)."""
+PART = 2**20
+"""Digests handed over at a time, at most (32 MiB): each part is waited for until it is on disk."""
 
-MAX_LINE = 8192
-"""Bytes in a line of a digest file: a digest and a path of at most 4,096 bytes, escaped."""
+CHUNK = 2**24
+"""Bytes of text read at a time (16 MiB), some 250,000 lines."""
 
-# `sha256sum` writes the digest, a space, a space or an asterisk, and the name; a leading backslash says that the name is escaped.
 _TEXT = re.compile(rb"(?:\xef\xbb\xbf)?[\t\r\n -~]+")
-_LINE = re.compile(rb"\\?([0-9a-fA-F]{64})(?: [ *].+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,12 @@ def _walk(folder: Path, home: Path) -> Iterator[Path]:
 
 
 def count_digests(path: Path) -> int:
-    """Read a whole digest file once, so that nothing is sealed of one with a fault, and return how many digests it holds.
+    """Return how many digests a file holds. A text is read whole, so that nothing is sealed of one with a fault; of raw digests the length tells.
 
     Raises InvalidInput and names the first fault.
     """
-    count = sum(len(part) for part in read_digests(path)) // DIGEST
+    with _opened(path) as (file, is_text):
+        count = sum(len(part) for part in _read_text(path, file)) // DIGEST if is_text else os.fstat(file.fileno()).st_size // DIGEST
     if not count:
         raise InvalidInput(f"{path} holds no digests")
     return count
@@ -105,37 +106,45 @@ def read_digests(path: Path) -> Iterator[bytes]:
 
     Raises InvalidInput if it cannot be read, changes meanwhile, or holds anything else; the error names the line or the length.
     """
+    with _opened(path) as (file, is_text):
+        yield from _read_text(path, file) if is_text else iter(lambda: file.read(PART * DIGEST), b"")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BufferedReader, bool]]:
+    """Yield the file, and whether it is text; it must not change until the block ends."""
     try:
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
                 raise InvalidInput(f"{path} is not a regular file: it is read twice, so write the digests into a file first")
-            # No 32 bytes of a digest are all printable: what starts so is text, and _read_lines names its first fault.
+            # No 32 bytes of a digest are all printable: what starts so is text, and its first fault is named.
             head = file.peek(DIGEST * 2)[: DIGEST * 2]
             is_text = _TEXT.fullmatch(head) is not None
             if not is_text and before.st_size % DIGEST:
                 raise InvalidInput(
                     f"{path} is neither lines of 64 hex digits nor records of {DIGEST} bytes: its length is {before.st_size}, no multiple of {DIGEST}"
                 )
-            yield from _read_lines(path, iter(lambda: file.readline(MAX_LINE + 1), b"")) if is_text else iter(lambda: file.read(PART * DIGEST), b"")
+            yield file, is_text
             if not same_file(before, os.fstat(file.fileno())):
                 raise InvalidInput(f"{path} changed while it was read: close the program that writes it, then run the command again")
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
 
 
-def _read_lines(path: Path, lines: Iterator[bytes]) -> Iterator[bytes]:
-    part = bytearray()
-    for number, line in enumerate(lines, start=1):
-        content = line.rstrip(b"\r\n")
-        found = _LINE.fullmatch(content) if len(line) <= MAX_LINE else None
-        if found:
-            part += bytes.fromhex(found[1].decode())
-        elif content:
-            shown = ascii(content[:80].decode(errors="replace"))
-            raise InvalidInput(f"{path}, line {number}: expected 64 hex digits, alone or before a name as sha256sum writes it, not {shown}")
-        if len(part) >= PART * DIGEST:
-            yield bytes(part)
-            part.clear()
-    if part:
-        yield bytes(part)
+def _read_text(path: Path, file: BufferedReader) -> Iterator[bytes]:
+    from witnesstree.ledger.bulk import parse_hex
+
+    rest, lines, is_last = b"", 0, False
+    while not is_last:
+        chunk = file.read(CHUNK)
+        text, is_last = rest + chunk, not chunk
+        found = parse_hex(text, is_last=is_last)
+        lines += found.lines
+        if found.fault:
+            shown = ascii(text[found.used :][:80].splitlines()[0].decode(errors="replace"))
+            expected = "expected 64 hex digits, alone or before a name as sha256sum writes it"
+            raise InvalidInput(f"{path}, line {lines + 1}: {expected}, not {shown}: {found.fault}")
+        if found.digests:
+            yield found.digests
+        rest = text[found.used :]

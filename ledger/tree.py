@@ -3,7 +3,8 @@
 A leaf is a digest itself. The parent of two nodes is SHA-256(min(a, b) || max(a, b)). Nodes are paired from left to right; an odd last
 node moves up unchanged. A tree of one leaf has that leaf as its root.
 
-Levels are packed bytes, 32 bytes a node, so that a batch never becomes a Python object per digest.
+Levels are packed bytes, 32 bytes a node, so that a batch never becomes a Python object per digest. They may stand in anything that gives
+out its memory: bytes, a memoryview, a mapped file, an array. Where the native core was built (core.py), it hashes them on all of the machine's cores.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger import core
 from witnesstree.ledger.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from typing_extensions import Buffer
 
 NODE = 32
 """Bytes in a node."""
@@ -22,26 +26,62 @@ NODE = 32
 MAX_SIZE = 2**48
 """Leaves in a tree, at most: more than any disk holds, and a JSON number that every reader takes exactly."""
 
+MAX_HEIGHT = 48
+"""Levels above the leaves of the largest tree."""
+
+PART = 2**16 * NODE
+"""Bytes that are hashed at a time in Python (2 MiB); a multiple of two nodes."""
+
 
 def parent(a: bytes, b: bytes) -> bytes:
     """Return the node above `a` and `b`; their order does not matter (RFC 4998, 4.2.1, step 4)."""
     return sha256(a + b if a < b else b + a).digest()
 
 
-def next_level(nodes: bytes) -> bytes:
-    """Return the packed level above the packed level `nodes`, in one piece: hand in long levels part by part, cut after an even node."""
-    last = len(nodes) - NODE
-    parents = [parent(nodes[i : i + NODE], nodes[i + NODE : i + 2 * NODE]) for i in range(0, last, 2 * NODE)]
-    if len(nodes) // NODE % 2:
-        parents.append(nodes[last:])
-    return b"".join(parents)
+def next_level(nodes: Buffer) -> bytes:
+    """Return the packed level above the packed level `nodes`, in one piece: hand in long levels part by part, cut after an even node.
+
+    Raises InvalidInput as `level_above` does.
+    """
+    return level_above(nodes, 1)
 
 
-def levels_above(nodes: bytes) -> Iterator[bytes]:
-    """Yield the packed levels above the packed level `nodes`, one by one, up to a single node. Above a single node there is none."""
-    while len(nodes) > NODE:
-        nodes = next_level(nodes)
-        yield nodes
+def level_above(nodes: Buffer, height: int) -> bytes:
+    """Return the packed level that stands `height` levels above the packed level `nodes`; above a single node, and above nothing, it is that again.
+
+    A long level may be handed in part by part, cut after a multiple of 2**height nodes. `nodes` is not copied, and nothing may write to it
+    meanwhile. Beside the answer this needs less than 1 MiB a core, and a node for each 2**13.
+
+    Raises InvalidInput if they are no whole nodes in contiguous memory, or no tree is so high.
+    """
+    view = _packed(nodes)
+    if not 0 <= height <= MAX_HEIGHT:
+        raise InvalidInput(f"a tree has 0 to {MAX_HEIGHT} levels above its leaves, not {height}")
+    if native := core.native():
+        return native.above(view, height)
+    level = _above(view) if height and len(view) > NODE else bytes(view)
+    for _ in range(1, height):
+        if len(level) <= NODE:
+            break
+        level = _above(memoryview(level))
+    return level
+
+
+def levels_above(nodes: Buffer) -> list[bytes]:
+    """Return the packed levels above the packed level `nodes`, the lowest first, up to a single node. Above a single node there is none.
+
+    They take as many bytes together as `nodes`, which is read once, not copied, and must not be written to meanwhile.
+
+    Raises InvalidInput as `level_above` does.
+    """
+    view = _packed(nodes)
+    if native := core.native():
+        return native.levels(view)
+    levels: list[bytes] = []
+    while len(view) > NODE:
+        levels.append(_above(view))
+        view = memoryview(levels[-1])
+    return levels
 
 
 def level_sizes(size: int) -> Iterator[int]:
@@ -74,22 +114,25 @@ def siblings(position: int, size: int) -> Iterator[tuple[int, int]]:
         level, position, size = level + 1, position // 2, (size + 1) // 2
 
 
-def root_of(leaves: bytes) -> bytes:
+def root_of(leaves: Buffer) -> bytes:
     """Return the root of the tree over packed `leaves`, all in memory. Raises InvalidInput if they are no whole digests, or none."""
-    _require_packed(leaves)
-    for level in levels_above(leaves):
-        leaves = level
-    return leaves
+    view = _packed(leaves)
+    if not view:
+        raise InvalidInput("packed digests are at least one: a tree of no leaves has no root")
+    return level_above(view, MAX_HEIGHT)
 
 
-def prove(leaves: bytes, position: int) -> list[bytes]:
+def prove(leaves: Buffer, position: int) -> list[bytes]:
     """Return the path of the leaf at `position`, from the leaf up, all in memory. Matches `root_from_path`.
 
-    Raises InvalidInput as `siblings` does.
+    Raises InvalidInput as `siblings` does, or if `leaves` are no whole digests.
     """
-    _require_packed(leaves)
-    levels = [leaves, *levels_above(leaves)]
-    return [levels[level][index * NODE : (index + 1) * NODE] for level, index in siblings(position, len(leaves) // NODE)]
+    view = _packed(leaves)
+    if not view:
+        raise InvalidInput("packed digests are at least one: a tree of no leaves has no path")
+    path = list(siblings(position, len(view) // NODE))
+    levels = [view, *levels_above(view)]
+    return [bytes(levels[level][index * NODE : (index + 1) * NODE]) for level, index in path]
 
 
 def root_from_path(digest: bytes, position: int, size: int, path: Sequence[bytes]) -> bytes:
@@ -117,6 +160,25 @@ def _require_size(size: int) -> None:
         raise InvalidInput(f"a tree has 1 to {MAX_SIZE} leaves, not {size}")
 
 
-def _require_packed(leaves: bytes) -> None:
-    if not leaves or len(leaves) % NODE:
-        raise InvalidInput(f"packed digests are a whole number of {NODE} bytes and at least one, not {len(leaves)} bytes")
+def _packed(nodes: Buffer) -> memoryview:
+    view = memoryview(nodes)
+    if view.nbytes % NODE:
+        raise InvalidInput(f"packed digests are a whole number of {NODE} bytes, not {view.nbytes} bytes")
+    if not view.nbytes:
+        return memoryview(b"")
+    try:
+        return view.cast("B")
+    except TypeError as error:
+        raise InvalidInput(f"packed digests stand in contiguous memory, as plain bytes or numbers do: {error}") from error
+
+
+def _above(nodes: memoryview) -> bytes:
+    """Return the level above, made in Python."""
+    parents: list[bytes] = []
+    for start in range(0, len(nodes), PART):
+        part = bytes(nodes[start : start + PART])
+        last = len(part) - NODE
+        parents += [parent(part[i : i + NODE], part[i + NODE : i + 2 * NODE]) for i in range(0, last, 2 * NODE)]
+        if len(part) // NODE % 2:
+            parents.append(part[last:])
+    return b"".join(parents)

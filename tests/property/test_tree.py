@@ -1,7 +1,10 @@
 """Trees over random digests: every path leads to the root, and nothing else does."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
+import pytest
+from cores import CORES, using
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +13,12 @@ from witnesstree.ledger.tree import MAX_SIZE, NODE, level_sizes, next_level, pro
 
 DIGEST = st.binary(min_size=NODE, max_size=NODE)
 LEAVES = st.lists(DIGEST, min_size=1, max_size=200)
+
+
+@pytest.fixture(params=CORES, autouse=True)
+def _each_core(request: pytest.FixtureRequest) -> Iterator[None]:
+    with using(request.param):
+        yield
 
 
 def implied(digest: bytes, position: int, size: int, path: list[bytes]) -> bytes | None:

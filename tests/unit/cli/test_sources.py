@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.cli.sources import PART, Source, count_digests, find_files, read_digests, readable_name
+from witnesstree.cli import sources
+from witnesstree.cli.sources import CHUNK, PART, Source, count_digests, find_files, read_digests, readable_name
 from witnesstree.ledger.errors import InvalidInput
 
 DIGEST = sha256(b"").digest()
@@ -51,10 +52,28 @@ def test_names_become_text() -> None:
 
 def test_digests_are_handed_over_in_parts(tmp_path: Path) -> None:
     path = tmp_path / "digests"
-    for content in (DIGEST * (PART + 2), (DIGEST.hex().encode() + b"\n") * (PART + 2)):
+    lines = CHUNK // 65
+    for content, parts in ((DIGEST * (PART + 2), [PART, 2]), ((DIGEST.hex().encode() + b"\n") * (lines + 2), [lines, 2])):
         path.write_bytes(content)
-        assert [len(part) // 32 for part in read_digests(path)] == [PART, 2]
-        assert count_digests(path) == PART + 2
+        assert [len(part) // 32 for part in read_digests(path)] == parts
+        assert count_digests(path) == sum(parts)
+
+
+@pytest.mark.parametrize("chunk", [8193, 8200, 10_000])
+def test_a_fault_is_named_by_its_line_however_the_text_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    path = tmp_path / "digests"
+    good = DIGEST.hex().encode() + b"  a name\n"
+    lines = [good] * 2000
+    path.write_bytes(b"".join(lines))
+    assert count_digests(path) == 2000
+    for at in (0, 1, 111, 112, 113, 1998, 1999):
+        path.write_bytes(b"".join([*lines[:at], DIGEST.hex()[:63].encode() + b"\n", *lines[at + 1 :]]))
+        with pytest.raises(InvalidInput, match=rf"line {at + 1}: expected 64 hex digits, .*, not '{DIGEST.hex()[:63]}': it begins with 63"):
+            count_digests(path)
+    # A blank line counts, and the last line may have no end.
+    path.write_bytes(b"\n" + b"".join(lines).rstrip() + b"\r\n\n" + good[:-1])
+    assert count_digests(path) == 2001
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_where_nothing_waits_nothing_is_wrong(home: Path, file: Path) -> None:
     assert call("seal", file, "--home", home).code == 0
     ran = call("status", "--check", "--home", home)
     assert ran.code == 0
-    assert ran.text.splitlines()[2:] == ["1 sealed batch with 1 entry", "Nothing waits."]
+    assert ran.text.splitlines()[3:] == ["1 sealed batch with 1 entry", "Nothing waits."]
 
 
 def test_an_alarm_needs_a_person(home: Path) -> None:

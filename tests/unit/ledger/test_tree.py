@@ -1,17 +1,43 @@
-"""ledger/tree.py against tests/vectors/tree/, and what it refuses."""
+"""ledger/tree.py against tests/vectors/tree/, and what it refuses; all of it on both cores."""
 
 import json
+import mmap
+from array import array
+from collections.abc import Iterator
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from cores import CORES, using
 from vectors.tree.make import format_file, make
 
 from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.tree import MAX_SIZE, NODE, level_sizes, next_level, parent, prove, root_from_path, root_of, siblings
+from witnesstree.ledger.tree import (
+    MAX_HEIGHT,
+    MAX_SIZE,
+    NODE,
+    PART,
+    level_above,
+    level_sizes,
+    levels_above,
+    next_level,
+    parent,
+    prove,
+    root_from_path,
+    root_of,
+    siblings,
+)
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "tree"
+
+
+@pytest.fixture(params=CORES, autouse=True)
+def _each_core(request: pytest.FixtureRequest) -> Iterator[None]:
+    with using(request.param):
+        yield
 
 
 def test_the_vectors_are_what_their_generator_makes() -> None:
@@ -165,6 +191,34 @@ def test_the_levels_are_as_large_as_said() -> None:
         assert list(level_sizes(size)) == sizes
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 5, 33, 64, 130, PART // NODE + 3])
+def test_levels_may_be_skipped(size: int) -> None:
+    packed = leaves_of(min(size, 130)) if size <= 130 else bytes(range(NODE)) * size
+    levels = [packed, *levels_above(packed)]
+    for height in (*range(len(levels) + 1), MAX_HEIGHT):
+        assert level_above(packed, height) == levels[min(height, len(levels) - 1)]
+    for below, above in pairwise(levels):
+        assert next_level(below) == above
+    assert len(levels[-1]) == min(size, 1) * NODE
+
+
+def test_a_level_may_stand_in_anything_that_gives_out_its_memory(tmp_path: Path) -> None:
+    packed = leaves_of(9)
+    file = tmp_path / "digests"
+    file.write_bytes(packed)
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        matrix = np.frombuffer(packed, dtype="u1").reshape(9, NODE)
+        unaligned = memoryview(b"x" + packed)[1:]
+        for buffer in (packed, bytearray(packed), memoryview(packed), unaligned, mapped, array("Q", packed), matrix, matrix.view(">u8")):
+            assert next_level(buffer) == next_level(packed)
+            assert levels_above(buffer) == levels_above(packed)
+            assert root_of(buffer) == root_of(packed)
+            assert prove(buffer, 8) == prove(packed, 8)
+    nothing = np.empty((0, NODE), dtype="u1")
+    assert next_level(nothing) == b""
+    assert levels_above(nothing) == []
+
+
 def test_siblings_of_the_largest_tree() -> None:
     assert [level for level, _ in siblings(0, MAX_SIZE)] == list(range(48))
     assert [index for _, index in siblings(MAX_SIZE - 1, MAX_SIZE)] == [2 ** (48 - level) - 2 for level in range(48)]
@@ -195,6 +249,27 @@ def test_leaves_that_are_no_whole_digests(leaves: bytes) -> None:
         root_of(leaves)
     with pytest.raises(InvalidInput, match="packed digests"):
         prove(leaves, 0)
+
+
+@pytest.mark.parametrize("nodes", [bytes(1), bytes(31), bytes(33), bytes(65)])
+def test_levels_of_no_whole_nodes(nodes: bytes) -> None:
+    for function in (next_level, levels_above):
+        with pytest.raises(InvalidInput, match=f"whole number of 32 bytes, not {len(nodes)} bytes"):
+            function(nodes)
+
+
+def test_nodes_that_do_not_stand_one_after_the_other() -> None:
+    packed = leaves_of(8)
+    for apart in (memoryview(packed)[::2], np.frombuffer(packed, dtype="u1").reshape(8, NODE).T):
+        for function in (next_level, levels_above, root_of):
+            with pytest.raises(InvalidInput, match="contiguous memory"):
+                function(apart)
+
+
+@pytest.mark.parametrize("height", [-1, MAX_HEIGHT + 1, 2**70])
+def test_no_tree_is_so_high(height: int) -> None:
+    with pytest.raises(InvalidInput, match="0 to 48 levels"):
+        level_above(bytes(64), height)
 
 
 @pytest.mark.parametrize("digest", [b"", bytes(31), bytes(33), bytes(64)])

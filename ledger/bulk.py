@@ -1,0 +1,123 @@
+"""Work on many digests at once that is no hashing: sorting them for the digest index, and reading them from lines of hex.
+
+The native core does both where it was built (core.py); what stands here gives the same, byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from witnesstree.ledger import core
+from witnesstree.ledger.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+DIGEST = 32
+KEY = 8
+"""Bytes of a digest that the index sorts by."""
+
+MAX_RUN = 2**32
+"""Digests in a run: positions have 4 bytes."""
+
+MAX_LINE = 8192
+"""Bytes in a line of a digest file, its end included: a digest and a path of at most 4,096 bytes, escaped."""
+
+# `sha256sum` writes the digest, a space, a space or an asterisk, and the name; a leading backslash says that the name is escaped.
+_LINE = re.compile(rb"\\?([0-9a-fA-F]{64})(?: [ *].+)?")
+_DIGITS = re.compile(rb"\\?([0-9a-fA-F]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class HexLines:
+    """What stands in the first `lines` lines of a text, which are its first `used` bytes: packed digests. Blank lines count, and hold none.
+
+    `fault` says what is wrong with the line after them, which begins at `used`; it is None if that is not whole yet, or there is none.
+    """
+
+    digests: bytes
+    used: int
+    lines: int
+    fault: str | None
+
+
+def sort_run(digests: Buffer) -> bytes:
+    """Return the sorted run over packed `digests`: 12 bytes for each, its first 8 bytes and its position as 4 bytes, big-endian.
+
+    They are sorted by both. Beside the answer this needs some 16 MiB a core; in Python, 30 bytes a digest.
+
+    Raises InvalidInput if they are no whole digests in contiguous memory, or more than 2**32.
+    """
+    view = _plain(digests)
+    if len(view) % DIGEST or len(view) // DIGEST > MAX_RUN:
+        raise InvalidInput(f"a run is made of at most {MAX_RUN} digests of {DIGEST} bytes, not of {len(view)} bytes")
+    if native := core.native():
+        return native.sort_run(view)
+    # Only here is it needed, and it takes long to import.
+    import numpy as np
+
+    # Every fourth number of 8 bytes is the beginning of a digest.
+    keys = np.frombuffer(view, dtype=">u8")[:: DIGEST // KEY].astype("u8")
+    order = np.argsort(keys, kind="stable")
+    run = np.empty(len(keys), dtype=[("key", ">u8"), ("position", ">u4")])
+    run["key"] = keys[order]
+    run["position"] = order
+    return run.tobytes()
+
+
+def parse_hex(text: Buffer, *, is_last: bool) -> HexLines:
+    """Return the digests in the whole lines at the beginning of `text`: 64 hex digits, alone or as `sha256sum` writes them before a name.
+
+    Lines end with LF, after any number of CR; what follows the last LF is a line only if `is_last`. Otherwise the caller hands it in again with what
+    comes after it, and more than MAX_LINE bytes at a time. Any bytes give an answer. It ends before the first line that is something else; there
+    the caller says which line that is, and seals nothing.
+
+    Raises InvalidInput if the text does not stand in contiguous memory.
+    """
+    view = _plain(text)
+    if native := core.native():
+        digests, used, lines, is_wrong = native.parse_hex(view, is_last, MAX_LINE)
+    else:
+        digests, used, lines, is_wrong = _parse_hex(bytes(view), is_last=is_last)
+    return HexLines(digests, used, lines, _fault(bytes(view[used : used + MAX_LINE + 1])) if is_wrong else None)
+
+
+def _parse_hex(text: bytes, *, is_last: bool) -> tuple[bytes, int, int, bool]:
+    digests, used, lines = bytearray(), 0, 0
+    while used < len(text):
+        end = text.find(b"\n", used, used + MAX_LINE) + 1
+        if not end:
+            if len(text) - used > MAX_LINE:
+                return bytes(digests), used, lines, True
+            if not is_last:
+                break
+            end = len(text)
+        content = text[used:end].rstrip(b"\r\n")
+        found = _LINE.fullmatch(content)
+        if content and not found:
+            return bytes(digests), used, lines, True
+        if found:
+            digests += bytes.fromhex(found[1].decode())
+        used, lines = end, lines + 1
+    return bytes(digests), used, lines, False
+
+
+def _fault(beginning: bytes) -> str:
+    line, feed, _ = beginning.partition(b"\n")
+    if len(line) + len(feed) > MAX_LINE:
+        return f"it has more than {MAX_LINE} bytes"
+    digits = _DIGITS.match(line)
+    count = len(digits[1]) if digits else 0
+    return f"it begins with {count} hex digits, not 64" if count != 2 * DIGEST else "after 64 hex digits comes no name as sha256sum writes it"
+
+
+def _plain(buffer: Buffer) -> memoryview:
+    view = memoryview(buffer)
+    if not view.nbytes:
+        return memoryview(b"")
+    try:
+        return view.cast("B")
+    except TypeError as error:
+        raise InvalidInput(f"hand in contiguous memory, as plain bytes or numbers have it: {error}") from error
