@@ -1,0 +1,1 @@
+"""Measures this machine against peers in the same run: `python -m benchmarks`."""
