@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from hashlib import new, sha256
 from pathlib import Path
 
@@ -18,7 +19,16 @@ from real import CACHE, ROOT, require_real, unavailable
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.proof import Inclusion, Proof, Stamp
-from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, renew_hash_tree, renew_timestamp, verify_record
+from witnesstree.ledger.record import (
+    EvidenceRecord,
+    derive_record,
+    make_record,
+    parse_record,
+    renew_hash_tree,
+    renew_timestamp,
+    renew_timestamps,
+    verify_record,
+)
 from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.token import check_response, format_request
 from witnesstree.ledger.tree import parent
@@ -71,15 +81,20 @@ def bouncy_castle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
         yield judge
 
 
-@pytest.fixture(scope="module")
-def dss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    lib = CACHE / "dss-6.4"
+def dss_jars() -> list[Path]:
+    """EU DSS, fetched where it is not there yet."""
+    lib = CACHE / "dss-6.4-asic"
     if not lib.is_dir():
         require_real("mvn")
         fetched = subprocess.run([ROOT / "tests/servers/dss.sh"], capture_output=True, text=True, timeout=280, check=False)
         if fetched.returncode:
             unavailable(f"EU DSS cannot be had: {fetched.stderr.strip()[-200:]}")
-    with running("Dss", sorted(lib.glob("*.jar")), tmp_path_factory.mktemp("dss")) as judge:
+    return sorted(lib.glob("*.jar"))
+
+
+@pytest.fixture(scope="module")
+def dss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    with running("Dss", dss_jars(), tmp_path_factory.mktemp("dss")) as judge:
         yield judge
 
 
@@ -125,6 +140,50 @@ def test_they_accept_a_third_timestamp_in_a_chain(judge: Judge) -> None:
     for record in (third, fourth):
         assert judge(record.der, made.content) == "accepted"
         assert verdict(record.der, made.content) is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 1_000])
+def test_they_accept_records_that_were_renewed_together_twice(judge: Judge, count: int) -> None:
+    once, twice = together(count)
+    for number in sorted({0, 1 % count, count // 2, count - 1}):
+        content = b"file of batch %d" % number
+        for record in (once[number], twice[number]):
+            assert judge(record.der, content) == "accepted"
+            assert judge(record.der, b"another file").startswith("refused")
+            assert verdict(record.der, content) is Verdict.VERIFIED
+    assert {len({each.timestamps[at].token.der for each in twice}) for at in (1, 2)} == {1}, "one token each time"
+
+
+def test_they_refuse_a_record_whose_place_among_others_is_false(judge: Judge) -> None:
+    once, _ = together(3)
+    first, second = once[1].chains[0]
+    for lists in ([second.lists[0], [flip(second.lists[1][0])], *second.lists[2:]], [[flip(second.lists[0][0])], *second.lists[1:]]):
+        record = compose([first.der, archive(lists, second.token.der)])
+        assert judge(record, b"file of batch 1").startswith("refused")
+        assert verdict(record, b"file of batch 1") is Verdict.FAILED
+
+
+def test_they_accept_records_that_were_derived_from_that_of_their_batch(judge: Judge) -> None:
+    of_batch = renew_timestamps([parse_record(make_record(make_proof(1_000, 0))), together(2)[0][0]], tokens_of(3.5))[0]
+    for position in (1, 500, 999):
+        at = make_proof(1_000, position).inclusion
+        assert at
+        record = derive_record(of_batch, sha256(document(position)).digest(), at.path)
+        assert judge(record.der, document(position)) == "accepted"
+        assert judge(record.der, document(0)).startswith("refused")
+        assert verdict(record.der, document(position)) is Verdict.VERIFIED
+
+
+@cache
+def together(count: int) -> tuple[list[EvidenceRecord], list[EvidenceRecord]]:
+    """The records of so many batches, each of which has a token of its own, renewed with one token, and then with another one."""
+    records = []
+    for number in range(count):
+        leaf, other = sha256(b"file of batch %d" % number).digest(), sha256(b"opening").digest()
+        root = parent(leaf, other)
+        records.append(parse_record(make_record(Proof(leaf, Inclusion(1, 2, root, (other,)), tokens=(Stamp(make_token(root)),)))))
+    once = renew_timestamps(records, tokens_of(3))
+    return once, renew_timestamps(once, tokens_of(6))
 
 
 def test_they_accept_what_vouches_beside_the_token(judge: Judge) -> None:

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Fetch EU DSS, the European Commission's validator of signatures and evidence records, with what it needs, into the user's cache, once. Prints the
-# folder. Needs Maven, some 30 MB of disk, and half a minute.
+# Fetch EU DSS, the European Commission's validator of signatures, evidence records and ASiC containers, with what it needs, into the user's cache,
+# once. Prints the folder. Needs Maven, some 30 MB of disk, and half a minute.
 set -eu
 
 version=6.4
-lib="${XDG_CACHE_HOME:-$HOME/.cache}/witnesstree/bin/dss-$version"
+# Another name whenever the artefacts below change: a folder that is there counts as complete.
+lib="${XDG_CACHE_HOME:-$HOME/.cache}/witnesstree/bin/dss-$version-asic"
 
 if [ -d "$lib" ]; then
     echo "$lib"
@@ -18,7 +19,7 @@ part="$lib.$$.part"
 trap 'rm -rf "$part"' EXIT
 mkdir -p "$part/lib"
 dependencies=""
-for artefact in dss-evidence-record-asn1 dss-validation dss-utils-apache-commons dss-policy-jaxb; do
+for artefact in dss-evidence-record-asn1 dss-validation dss-utils-apache-commons dss-policy-jaxb dss-asic-cades; do
     dependencies="$dependencies<dependency><groupId>eu.europa.ec.joinup.sd-dss</groupId><artifactId>$artefact</artifactId><version>$version</version></dependency>"
 done
 cat >"$part/pom.xml" <<EOF

@@ -38,6 +38,11 @@ class Litewitness:
             connection.execute("INSERT INTO log (origin, tree_size, tree_hash) VALUES (?, 0, ?)", (key.name, EMPTY_ROOT))
             connection.execute("INSERT INTO key (origin, key) VALUES (?, ?)", (key.name, format_verifier_key(key)))
 
+    def learn_another(self, key: VerifierKey) -> None:
+        """Tell the witness of another key of a log that it knows."""
+        with closing(sqlite3.connect(self.database, timeout=10)) as connection, connection:
+            connection.execute("INSERT INTO key (origin, key) VALUES (?, ?)", (key.name, format_verifier_key(key)))
+
 
 @contextmanager
 def litewitness() -> Iterator[Litewitness]:

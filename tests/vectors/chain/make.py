@@ -21,6 +21,113 @@ TIME = 1_767_225_600
 """2026-01-01T00:00:00Z: block 0 stands two seconds before it, and each block one second after its parent."""
 
 
+HEADER_REASONS = {
+    name: reason
+    for reason, names in {
+        "form": (
+            "empty",
+            "a string, not a list",
+            "an empty list",
+            "14 fields",
+            "a byte after its end",
+            "its last byte cut off",
+            "state root is a list",
+            "number is a list",
+            "its length cut off",
+        ),
+        "encoding": (
+            "number with a leading zero",
+            "time with a leading zero",
+            "a head before a byte that stands for itself",
+            "its length with a leading zero",
+        ),
+        "length": ("state root of 31 bytes",),
+        "limit": (
+            "number of 9 bytes",
+            "time of 9 bytes",
+            "more than 2048 bytes",
+        ),
+    }.items()
+    for name in names
+}
+
+SLOT_REASONS = {
+    name: reason
+    for reason, names in {
+        "trie": (
+            "another root, anchored too",
+            "another contract",
+            "another state root",
+            "storage proof of another root",
+            "account proof empty",
+            "storage proof empty",
+            "account proof without its first node",
+            "account proof without its last node",
+            "storage proof without its first node",
+            "storage proof without its last node",
+            "account proof backwards",
+            "storage proof backwards",
+            "proofs exchanged",
+            "one bit in the account's leaf",
+            "one bit in the slot's leaf",
+            "one bit in the account trie's root",
+        ),
+        "leftover": (
+            "account proof with a node too many",
+            "storage proof with a node too many",
+        ),
+        "limit": (
+            "more nodes than a key has nibbles",
+            "a node of 533 bytes",
+        ),
+        "account": (
+            "forged: account of 3 fields",
+            "forged: account of 5 fields",
+            "forged: storage root of 31 bytes",
+            "forged: code hash of 33 bytes",
+            "forged: account is a string",
+        ),
+        "slot": (
+            "forged: the slot is zero",
+            "forged: the slot has a record without a time",
+            "forged: the slot has 33 bytes",
+            "forged: the slot is empty",
+            "forged: the slot is a list",
+            "forged: the slot has bytes after its end",
+            "forged: the leaf's value is a list",
+        ),
+        "encoding": (
+            "forged: the slot has leading zeros",
+            "forged: a node's length with a leading zero",
+        ),
+        "absent": (
+            "another root, never anchored",
+            "slot in a contract that is not there",
+            "forged: the leaf of another key",
+            "forged: the leaf of a shorter key",
+            "forged: an extension to other keys",
+            "forged: a branch with no link for the key",
+        ),
+        "node": (
+            "forged: the path is padded with one",
+            "forged: the path is neither a leaf's nor an extension's",
+            "forged: the path is empty",
+            "forged: the path is a list",
+            "forged: an extension without a path",
+            "forged: a node of 3 items",
+            "forged: a link of 31 bytes",
+            "forged: a long node in its parent",
+            "forged: a short node on its own",
+            "forged: a branch below the end of the key",
+            "forged: a node with bytes after its end",
+            "forged: a node that is a string",
+        ),
+    }.items()
+    for name in names
+}
+"""Which rule each refused case breaks: the codes of REASONS.md."""
+
+
 def make_chain(folder: Path) -> LocalChain:
     """A chain whose every byte is known: a fixed key, a clock that stands still, ROOTS anchored one by one."""
     folder.mkdir(parents=True)
@@ -55,6 +162,7 @@ def _headers(anchor: Anchor) -> dict[str, Any]:
         return {
             "name": name,
             "expect": "accepted",
+            "reason": "ok",
             "header": _0x(header),
             "hash": _0x(keccak256(header)),
             "number": anchor.block_number,
@@ -88,7 +196,7 @@ def _headers(anchor: Anchor) -> dict[str, Any]:
             accepted("happy path", header),
             accepted("a field of a later fork at its end", _rlp([*fields, b"\1" * 32])),
             accepted("no fields of later forks", _rlp(fields[:15])),
-            *({"name": name, "expect": "refused", "header": _0x(header)} for name, header in refused.items()),
+            *({"name": name, "expect": "refused", "reason": HEADER_REASONS[name], "header": _0x(header)} for name, header in refused.items()),
         ],
     }
 
@@ -164,15 +272,16 @@ def _slots(first: Anchor, other: Anchor) -> dict[str, Any]:
     return {
         "about": "State proofs (EIP-1186) of the EvidenceAnchor contract's record of a root: code hash and record, or refused",
         "cases": [
-            {"name": "happy path", "expect": "accepted", **_text(happy), **_record(word)},
-            {"name": "forged: one account, one slot", "expect": "accepted", **_text({**happy, **forged([leaf])}), **_record(word)},
+            {"name": "happy path", "expect": "accepted", "reason": "ok", **_text(happy), **_record(word)},
+            {"name": "forged: one account, one slot", "expect": "accepted", "reason": "ok", **_text({**happy, **forged([leaf])}), **_record(word)},
             {
                 "name": "forged: a short branch and a short leaf in their parents",
                 "expect": "accepted",
+                "reason": "ok",
                 **_text({**happy, **forged([_branch_above(key, rlp.decode(_short_branch(key)))])}),
                 **_record(bytes(31) + b"\1"),
             },
-            *({"name": name, "expect": "refused", **_text({**happy, **change})} for name, change in changes.items()),
+            *({"name": name, "expect": "refused", "reason": SLOT_REASONS[name], **_text({**happy, **change})} for name, change in changes.items()),
         ],
     }
 

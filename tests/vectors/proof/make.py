@@ -16,6 +16,61 @@ import rfc8785
 
 FILE = Path(__file__).parent / "proof.json"
 
+REASONS = {
+    "empty": "form",
+    "white space only": "form",
+    "truncated": "form",
+    "its last brace missing": "form",
+    "not JSON": "form",
+    "a list": "form",
+    "a byte order mark": "form",
+    "not UTF-8": "encoding",
+    "a lone surrogate": "encoding",
+    "one hex digit of the digest, checksum not renewed": "checksum",
+    "a hint added, checksum not renewed": "checksum",
+    "a member twice": "form",
+    "nested 5,000 deep": "limit",
+    "a newer format": "version",
+    "an unknown member": "form",
+    "no hints": "form",
+    "null where a member could be absent": "form",
+    "upper-case hex": "encoding",
+    "a digest of 31 bytes": "length",
+    "base64 with a line end": "encoding",
+    "position as a float": "encoding",
+    "position as a text": "form",
+    "position beyond the batch": "position",
+    "number beyond 2^53 - 1": "limit",
+    "65 hashes in a path": "limit",
+    "17 tokens": "limit",
+    "witnesses without inclusion": "form",
+    "one bit of the path": "path",
+    "path without its last hash": "path-length",
+    "path with a hash too many": "path-length",
+    "position with another path length": "path-length",
+    "fetched before the batch was sealed": "missing",
+    "no token": "missing",
+    "no anchor": "missing",
+    "no opening record": "missing",
+    "nothing of the log": "missing",
+    "anchor without a state proof": "missing",
+    "opening record without its block's header": "missing",
+    "another size with paths as long": "statement",
+    "another contract": "trie",
+    "anchor of another batch": "trie",
+    "storage proof of another root": "trie",
+    "account proof without its last node": "trie",
+    "storage proof without its last node": "trie",
+    "checkpoint that only a witness signed": "unsigned",
+    "token that is not DER": "form",
+    "another index": "path",
+    "an older checkpoint of the same log": "position",
+    "one bit of the log's path": "path",
+    "statement of another batch": "statement",
+    "header of another block for the opening record": "block",
+}
+"""Which rule a case breaks, where the name of its first check does not say it: the codes of ../REASONS.md."""
+
 
 def make(stored: dict[str, Any]) -> dict[str, Any]:
     """The file's content, from what is honest in it."""
@@ -26,7 +81,15 @@ def make(stored: dict[str, Any]) -> dict[str, Any]:
 
 def _case(name: str, expect: str, checks: str, proof: str | bytes, **question: Any) -> dict[str, Any]:
     there = {"proof": proof} if isinstance(proof, str) else {"bytes": base64.b64encode(proof).decode()}
-    return {"name": name, "expect": expect, "checks": checks.split(), **question, **there}
+    return {"name": name, "expect": expect, "reason": _reason(name, checks), "checks": checks.split(), **question, **there}
+
+
+def _reason(name: str, checks: str) -> str:
+    """The code of the rule that is broken, or of what is missing: by the check that finds it, where REASONS does not say it more exactly."""
+    if not checks:
+        return "ok"
+    first = checks.split(maxsplit=1)[0]
+    return REASONS.get(name) or first.partition(".")[2] or first
 
 
 def sealed_again(document: dict[str, Any]) -> str:

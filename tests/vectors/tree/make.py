@@ -73,30 +73,36 @@ def _paths() -> dict[str, Any]:
         ("last of an odd number, shorter path", "verifies", {"digest": leaf(6), "position": 6, "path": path_of(levels, 6)}),
         ("another position with a path as long: not found by this check", "verifies", {"position": 5}),
         ("an inner node for the short position: not found by this check", "verifies", {"digest": inner, "position": 6, "path": above}),
-        ("another digest", "refused", {"digest": leaf(99)}),
-        ("one bit of the digest", "refused", {"digest": digest[:-1] + bytes([digest[-1] ^ 1])}),
-        ("one bit of the path", "refused", {"path": [*path[:-1], path[-1][:-1] + bytes([path[-1][-1] ^ 1])]}),
-        ("path backwards", "refused", {"path": path[::-1]}),
-        ("another root", "refused", {"root": levels_of(8)[-1][0]}),
-        ("the digest hashed once more", "refused", {"digest": sha256(digest).digest()}),
-        ("path without its first hash", "invalid", {"path": path[1:]}),
-        ("path without its last hash", "invalid", {"path": path[:-1]}),
-        ("path with a hash too many", "invalid", {"path": [*path, root]}),
-        ("an inner node one level up", "invalid", {"digest": inner, "position": 0, "path": above}),
-        ("position with a shorter path", "invalid", {"position": 6}),
-        ("position beyond the tree", "invalid", {"position": 7}),
-        ("negative position", "invalid", {"position": -1}),
-        ("no leaves", "invalid", {"size": 0}),
-        ("size with a longer path", "invalid", {"size": 9}),
-        ("more than 2^48 leaves", "invalid", {"size": 2**48 + 1}),
-        ("digest of 31 bytes", "invalid", {"digest": digest[1:]}),
-        ("digest of 64 bytes: two siblings", "invalid", {"digest": levels[0][4] + levels[0][5]}),
-        ("path with a hash of 33 bytes", "invalid", {"path": [*path[:-1], path[-1] + b"\0"]}),
+        ("another digest", "refused path", {"digest": leaf(99)}),
+        ("one bit of the digest", "refused path", {"digest": digest[:-1] + bytes([digest[-1] ^ 1])}),
+        ("one bit of the path", "refused path", {"path": [*path[:-1], path[-1][:-1] + bytes([path[-1][-1] ^ 1])]}),
+        ("path backwards", "refused path", {"path": path[::-1]}),
+        ("another root", "refused path", {"root": levels_of(8)[-1][0]}),
+        ("the digest hashed once more", "refused path", {"digest": sha256(digest).digest()}),
+        ("path without its first hash", "invalid path-length", {"path": path[1:]}),
+        ("path without its last hash", "invalid path-length", {"path": path[:-1]}),
+        ("path with a hash too many", "invalid path-length", {"path": [*path, root]}),
+        ("an inner node one level up", "invalid path-length", {"digest": inner, "position": 0, "path": above}),
+        ("position with a shorter path", "invalid path-length", {"position": 6}),
+        ("position beyond the tree", "invalid position", {"position": 7}),
+        ("negative position", "invalid position", {"position": -1}),
+        ("no leaves", "invalid size", {"size": 0}),
+        ("size with a longer path", "invalid path-length", {"size": 9}),
+        ("more than 2^48 leaves", "invalid limit", {"size": 2**48 + 1}),
+        ("digest of 31 bytes", "invalid length", {"digest": digest[1:]}),
+        ("digest of 64 bytes: two siblings", "invalid length", {"digest": levels[0][4] + levels[0][5]}),
+        ("path with a hash of 33 bytes", "invalid length", {"path": [*path[:-1], path[-1] + b"\0"]}),
     ]
     return {
         "about": "Whether a path leads from a digest at a position to a root",
-        "cases": [{"name": name, "expect": expect, **_text({**happy, **change})} for name, expect, change in cases],
+        "cases": [{"name": name, **_expected(expect), **_text({**happy, **change})} for name, expect, change in cases],
     }
+
+
+def _expected(expect: str) -> dict[str, str]:
+    """What is expected, and the code of the reason behind it where it is no success."""
+    outcome, _, reason = expect.partition(" ")
+    return {"expect": outcome, "reason": reason or "ok"}
 
 
 def _text(case: dict[str, Any]) -> dict[str, Any]:
