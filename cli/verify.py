@@ -9,7 +9,10 @@ import hashlib
 import os
 import re
 import stat
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +26,20 @@ from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.report import Outcome, Report, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from witnesstree.ledger.bundle import Bundle
     from witnesstree.ledger.note import VerifierKey
+    from witnesstree.ledger.proof import Proof
     from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
+    from witnesstree.ledger.verify import Verifier
 
 # 1 and 2 are taken: Python and click exit with them when the question was never put.
 EXIT_CODES = {Verdict.VERIFIED: 0, Verdict.FAILED: 3, Verdict.UNDECIDED: 4}
 COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
 OUTCOME = len(Outcome.UNKNOWN.name)
 VERDICT_COLOURS = {Verdict.VERIFIED: "green", Verdict.FAILED: "red", Verdict.UNDECIDED: "yellow"}
+WORTH = {"LOCAL": "local: it proves nothing to a third party", "PRIVATE": "private", "PUBLIC": "public"}
 
 DER = b"\x30"
 """What an evidence record starts with (a SEQUENCE), and no JSON object does."""
@@ -45,8 +52,13 @@ _BLOCK = re.compile(r"(?:([0-9]{1,16}):)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
 
 
 @click.command("verify", short_help="Check a file against its proof.")
-@click.argument("file", type=PATH)
-@click.option("--proof", "proof_path", type=PATH, help="The proof, or an evidence record (RFC 4998).  [default: FILE.proof.json]")
+@click.argument("files", metavar="FILE|FOLDER...", nargs=-1, required=True, type=PATH)
+@click.option(
+    "--proof",
+    "proof_path",
+    type=PATH,
+    help="The proof, all proofs of a batch (`witnesstree proof --all`), or an evidence record (RFC 4998).  [default: FILE.proof.json]",
+)
 @click.option("--trust", "pem", multiple=True, type=PATH, help="Trust the certificates in this PEM file to vouch for authorities.")
 @click.option(
     "--block-hash",
@@ -65,7 +77,7 @@ _BLOCK = re.compile(r"(?:([0-9]{1,16}):)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
 @click.pass_context
 def verify_command(
     ctx: click.Context,
-    file: Path,
+    files: tuple[Path, ...],
     proof_path: Path | None,
     *,
     pem: tuple[Path, ...],
@@ -81,20 +93,33 @@ def verify_command(
     Reads the file, its proof and whom you trust (`witnesstree trust list`), and never the network, unless --rpc names a node. Exits with 0
     when everything asked for passed, 3 when something failed, 4 when nothing failed but something could not be decided.
 
+    Of several files, and of all in a FOLDER, it says which are not verified and why; the worst verdict decides. Links to folders are not
+    followed. FILE may also be all proofs of a batch, without --proof: then the verdict is for every digest in it.
+
     An evidence record (.ers) has timestamps only: of anchors and checkpoints nothing is asked then, and --require must not ask for them.
 
     \b
     Example:
         witnesstree verify interview.mp4 --trust authority.pem --block-hash 1:0x9f3c…
+        witnesstree verify case-17 --proof batch.proofs
     """
+    asked = Asked(pem, block_hashes, checkpoint_keys, nodes, home, require, datetime.now(UTC))
+    if len(files) > 1 or os.path.isdir(files[0]):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+        from witnesstree.cli.folder import verify_folder
+
+        ctx.exit(EXIT_CODES[verify_folder(files, proof_path, asked, as_json=as_json)])
+    file = files[0]
     size = _size(file)
-    content = read_limited(proof_path or Path(f"{file}.proof.json"))
-    trust = given_trust(pem, block_hashes, checkpoint_keys)
+    own = Path(f"{file}.proof.json")
+    if proof_path is None and not os.path.lexists(own) and holds_proofs(file):
+        ctx.exit(_show_batch(file, asked, as_json=as_json))
+    content = read_limited(proof_path or own)
     if content.startswith(DER):
+        trust = given_trust(pem, block_hashes, checkpoint_keys)
         _require_token_only(require, is_given=ctx.get_parameter_source("require") is ParameterSource.COMMANDLINE)
         report = _judge_record(file, content, trust | home_roots(home) if home else trust)
     else:
-        report = _judge_proof(file, size, content, trust, home=home, nodes=nodes, block_hashes=block_hashes, require=require)
+        report = _judge_proof(file, size, content, proof_path or own, asked)
     if as_json:
         answer(report_members(report))
     else:
@@ -102,21 +127,137 @@ def verify_command(
     ctx.exit(EXIT_CODES[report.verdict])
 
 
-def _judge_proof(
-    file: Path, size: int, content: bytes, trust: Trust, *, home: Path | None, nodes: tuple[str, ...], block_hashes: tuple[str, ...], require: str
-) -> Report:
-    from witnesstree.ledger.digest import digest_file
-    from witnesstree.ledger.verify import Require, verify
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked on the command line: whom to trust, what is required, and the time that holds for all files of a run."""
 
-    if home:
-        trust |= _trust_of_home(home, content)
-    if nodes:
-        trust |= _trust_of_nodes(nodes, content)
-    if block_hashes:
-        _note_strangers(block_hashes, content)
-    with progress("hashing", size if size > WORTH_WATCHING else 0, is_bytes=True) as advance:
-        digest = digest_file(file, advance).digest
-    return verify(digest, content, trust, datetime.now(UTC), Require(require))
+    pem: tuple[Path, ...]
+    block_hashes: tuple[str, ...]
+    checkpoint_keys: tuple[str, ...]
+    nodes: tuple[str, ...]
+    home: Path | None
+    require: str
+    now: datetime
+
+
+class Judge:
+    """Judges the proofs of one run. What the home and nodes say is asked once a batch."""
+
+    def __init__(self, asked: Asked) -> None:
+        from witnesstree.ledger.verify import KEPT
+
+        self._asked = asked
+        self._trust = given_trust(asked.pem, asked.block_hashes, asked.checkpoint_keys)
+        self._plain = self._verifier(self._trust)
+        self._informed = lru_cache(KEPT)(self._ask)
+
+    def judge(self, digest: bytes, content: bytes, file: Path) -> Report:
+        """Return what a proof file proves about `file`, which has this digest."""
+        try:
+            proof = self._plain.parse(content)
+        except InvalidInput:
+            return self._plain.verify(digest, content)
+        return self._knowing(proof).verify_proof(digest, proof, digests=_digests_for(proof, file))
+
+    def judge_in(self, bundle: Bundle, digest: bytes, position: int | None) -> Report:
+        """Return what a batch's proofs prove about a file with this digest, which stands at `position`, or nowhere."""
+        return self._knowing(bundle.shared).verify_in(bundle, digest, position)
+
+    def judge_batch(self, bundle: Bundle, advance: Callable[[int], None]) -> Report:
+        """Return what a batch's proofs prove about each digest in it."""
+        return self._knowing(bundle.shared).verify_batch(bundle.shared, bundle.fault(advance))
+
+    def _verifier(self, trust: Trust) -> Verifier:
+        from witnesstree.ledger.verify import Require, Verifier
+
+        return Verifier(trust, self._asked.now, Require(self._asked.require))
+
+    def _knowing(self, proof: Proof) -> Verifier:
+        if not (self._asked.home or self._asked.nodes):
+            return self._plain
+        from witnesstree.ledger.proof import Hints
+
+        # All that a home and a node are asked about.
+        return self._informed(replace(proof, digest=b"", inclusion=proof.inclusion and replace(proof.inclusion, position=0, path=()), hints=Hints()))
+
+    def _ask(self, proof: Proof) -> Verifier:
+        trust = self._trust
+        if self._asked.home:
+            trust |= _trust_of_home(self._asked.home, proof)
+        if self._asked.nodes:
+            trust |= _trust_of_nodes(self._asked.nodes, proof)
+        return self._verifier(trust)
+
+
+def _digests_for(proof: Proof, file: Path) -> dict[str, bytes]:
+    """Return the file's digests under the other hash algorithms that evidence records in its proof ask for."""
+    if not proof.records:
+        return {}
+    from witnesstree.ledger.record import parse_record
+
+    asked: set[str] = set()
+    for record in proof.records:
+        # One that cannot be read is told by the report.
+        with suppress(InvalidInput):
+            asked.update(parse_record(record).algorithms)
+    asked.discard("sha256")
+    return file_digests(file, sorted(asked)) if asked else {}
+
+
+def _judge_proof(file: Path, size: int, content: bytes, proof_path: Path, asked: Asked) -> Report:
+    from witnesstree.ledger.bundle import MAGIC
+    from witnesstree.ledger.digest import digest_file
+    from witnesstree.ledger.proof import parse_proof
+
+    judge = Judge(asked)
+    with ExitStack() as opened:
+        bundle = opened.enter_context(opened_proofs(proof_path)) if content.startswith(MAGIC) else None
+        if asked.block_hashes:
+            with suppress(InvalidInput):
+                _note_strangers(asked.block_hashes, bundle.shared if bundle else parse_proof(content))
+        with progress("hashing", size if size > WORTH_WATCHING else 0, is_bytes=True) as advance:
+            digest = digest_file(file, advance).digest
+        return judge.judge_in(bundle, digest, bundle.find([digest]).get(digest)) if bundle else judge.judge(digest, content, file)
+
+
+def holds_proofs(path: Path) -> bool:
+    """Whether a file begins as all proofs of a batch do."""
+    from witnesstree.ledger.bundle import MAGIC
+
+    try:
+        with path.open("rb") as file:
+            return path.is_file() and file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+@contextmanager
+def opened_proofs(path: Path) -> Iterator[Bundle]:
+    """Open all proofs of a batch. Raises InvalidInput if they cannot be read."""
+    from witnesstree.ledger.bundle import open_bundle
+
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise InvalidInput(f"cannot read the proofs {path}: {error.strerror}; check the name") from error
+    with file:
+        yield open_bundle(file)
+
+
+def _show_batch(path: Path, asked: Asked, *, as_json: bool) -> int:
+    from witnesstree.ledger.bundle import nodes_in
+
+    with opened_proofs(path) as bundle:
+        if asked.block_hashes:
+            _note_strangers(asked.block_hashes, bundle.shared)
+        with progress("checking the tree", nodes_in(bundle.size)) as advance:
+            report = Judge(asked).judge_batch(bundle, advance)
+        if as_json:
+            answer({**report_members(report), "digests": bundle.size})
+        else:
+            _print(report)
+            click.echo(laid_out(f"This is said of each of the {bundle.size:,} digests in it, the opening record among them.", 0))
+    return EXIT_CODES[report.verdict]
 
 
 def _require_token_only(require: str, *, is_given: bool) -> None:
@@ -236,13 +377,11 @@ def _parse_block(text: str) -> TrustedBlock:
     return TrustedBlock(bytes.fromhex(found[2]), "its hash was given with --block-hash", int(found[1]) if found[1] else None)
 
 
-def _note_strangers(block_hashes: tuple[str, ...], content: bytes) -> None:
+def _note_strangers(block_hashes: tuple[str, ...], proof: Proof) -> None:
     """Tell which of the given blocks the proof does not name: mistyped, or of a proof whose block is not the chain's."""
     from witnesstree.ledger.opening import parse_opening
-    from witnesstree.ledger.proof import parse_proof
 
     try:
-        proof = parse_proof(content)
         opening = parse_opening(proof.opening.record) if proof.opening else None
     except InvalidInput:
         # The report says it.
@@ -286,32 +425,20 @@ def home_roots(home: Path) -> Trust:
     return Trust((trusted_root(open_home(home).authority),))
 
 
-def _trust_of_home(home: Path, content: bytes) -> Trust:
+def _trust_of_home(home: Path, proof: Proof) -> Trust:
     from witnesstree.anchor.trust import home_trust
-    from witnesstree.ledger.proof import parse_proof
     from witnesstree.ledger.store.home import open_home
     from witnesstree.ledger.trust import Trust
 
-    opened = open_home(home)
-    try:
-        proof = parse_proof(content)
-    except InvalidInput:
-        return Trust()
-    trust = home_trust(opened, proof)
+    trust = home_trust(open_home(home), proof)
     if trust is None:
         say(f"The proof is not of the ledger in {home}, so nothing there is trusted for it.")
     return trust or Trust()
 
 
-def _trust_of_nodes(nodes: tuple[str, ...], content: bytes) -> Trust:
+def _trust_of_nodes(nodes: tuple[str, ...], proof: Proof) -> Trust:
     from witnesstree.anchor.evm.check import ask_nodes
-    from witnesstree.ledger.proof import parse_proof
-    from witnesstree.ledger.trust import Trust
 
-    try:
-        proof = parse_proof(content)
-    except InvalidInput:
-        return Trust()
     testimony = ask_nodes(nodes, proof)
     for note in testimony.notes:
         say(note)
@@ -341,7 +468,6 @@ def _meaning(report: Report) -> str:
         unknown = next(check for check in report.checks if check.outcome is Outcome.UNKNOWN and check.required)
         return f": {unknown.reason}"
     since = f"not before {format_time(report.not_before)}, " if report.not_before else ""
-    worth = {"LOCAL": "local: it proves nothing to a third party", "PRIVATE": "private", "PUBLIC": "public"}
     assert report.assurance
     assert report.not_after
-    return f" ({worth[report.assurance.name]}): sealed {since}not after {format_time(report.not_after)}; the file itself may be older."
+    return f" ({WORTH[report.assurance.name]}): sealed {since}not after {format_time(report.not_after)}; the file itself may be older."

@@ -6,6 +6,7 @@ Its steps, each one or more named checks:
     2  digest              the digest is the one that the proof is for
     3  inclusion           the path leads to the root, with exactly the length that its position demands
     4  tokens[i].…         imprint, signer, signature, chain and revocation of each timestamp token (token.py)
+       records[i].…        each evidence record, which carries a token's time over the end of certificates and hash functions (record.py)
     5  anchors[i].…        from a block header, known to be canonical, through account and storage proof to the root's slot (chainproof.py)
     6  opening…            the opening record leads to the same root, and so does the block it names to a time
     7  log.…               the batch statement says the same, is in the ledger log, and its checkpoint is signed by the expected key
@@ -17,19 +18,24 @@ passed. Nothing in a proof can lower what is asked of it: which witnesses must b
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.bundle import FORMAT as BUNDLE
+from witnesstree.ledger.bundle import Template, shared_bytes
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, parse_header, prove_slot
 from witnesstree.ledger.chains import known_chain
 from witnesstree.ledger.clock import format_time
 from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.keys import check_history, join_histories, judge_signer, parse_key_change
 from witnesstree.ledger.log import check_inclusion, leaf_hash
-from witnesstree.ledger.note import check_checkpoint, parse_checkpoint, parse_note
+from witnesstree.ledger.note import parse_checkpoint, parse_note
 from witnesstree.ledger.opening import Opening, opening_digest, parse_opening
-from witnesstree.ledger.proof import parse_proof
+from witnesstree.ledger.proof import FORMAT, Hints, Proof, parse_proof
 from witnesstree.ledger.report import Check, Outcome, Report
 from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.token import judge_token
@@ -37,12 +43,20 @@ from witnesstree.ledger.tree import root_from_path
 from witnesstree.ledger.trust import Assurance
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from witnesstree.ledger.bundle import Bundle
     from witnesstree.ledger.chainproof import Header
-    from witnesstree.ledger.proof import Anchor, LogProof, OpeningProof, Proof, Stamp
+    from witnesstree.ledger.proof import Anchor, LogProof, OpeningProof, Stamp
     from witnesstree.ledger.trust import Trust, TrustedBlock
 
+KEPT = 64
+"""Batches that a Verifier remembers: more than the files of one folder usually come from; at 4 MiB, the most that a proof has, 256 MiB each way."""
 SKEW = timedelta(minutes=10)
 """How far the clocks of witnesses, and the verifier's own, may differ before their times count as a contradiction."""
+
+
+_NO_HINTS = Hints()
 
 
 class Require(StrEnum):
@@ -66,39 +80,131 @@ class _Witness:
         return all(check.outcome is Outcome.PASSED or (check.outcome is Outcome.UNKNOWN and not check.required) for check in self.checks)
 
 
-def verify(digest: bytes, content: bytes, trust: Trust, now: datetime, require: Require = Require.BOTH) -> Report:
-    """Return what `content`, the bytes of a proof file, proves about the 32-byte SHA-256 `digest`. Never raises, whatever `content` is."""
-    # 1. The proof parses.
-    try:
-        proof = parse_proof(content)
-    except InvalidInput as error:
-        return Report((_failed("proof", f"This is no proof that can be read: {error}."),))
-    checks = [_passed("proof", "It is a proof file of format witnesstree-proof/1, and undamaged.")]
-    # 2. The digest is the file's.
-    checks.append(_judge_digest(digest, proof))
-    # 3. The path leads to the root. Without a root there is nothing that a witness could speak of.
-    if proof.inclusion is None:
-        reason = "The batch was not sealed yet when this proof was fetched: fetch it again with `witnesstree proof`."
-        return Report((*checks, _unknown("inclusion", reason)))
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What the witnesses, the opening record and the log of a batch come to: the same for every digest in it."""
+
+    tokens: list[_Witness]
+    anchors: list[_Witness]
+    checks: list[Check]
+    not_before: datetime | None
+
+
+def verify(
+    digest: bytes,
+    content: bytes,
+    trust: Trust,
+    now: datetime,
+    require: Require = Require.BOTH,
+    *,
+    digests: Mapping[str, bytes] | None = None,
+) -> Report:
+    """Return what `content`, the bytes of a proof file, proves about the 32-byte SHA-256 `digest`. Never raises, whatever `content` is.
+
+    `digests` are the same file's digests under other hash algorithms, by name, such as "sha512": a record in the proof may ask for them.
+    """
+    return Verifier(trust, now, require).verify(digest, content, digests=digests)
+
+
+class Verifier:
+    """Judges many proofs under one trust, time and policy as `verify` does, and what the proofs of a batch share only once.
+
+    What it remembers is keyed by the very bytes that were judged, so that no proof is judged by another one's parts.
+    """
+
+    def __init__(self, trust: Trust, now: datetime, require: Require = Require.BOTH) -> None:
+        self._trust, self._now, self._require = trust, now, require
+        self._judged = lru_cache(KEPT)(lambda batch: _judge_batch(batch, trust))
+        self._parsed: OrderedDict[bytes, Proof | Template] = OrderedDict()
+
+    def verify(self, digest: bytes, content: bytes, *, digests: Mapping[str, bytes] | None = None) -> Report:
+        """Return what `verify` returns. Never raises, whatever `content` is."""
+        # 1. The proof parses.
+        try:
+            proof = self.parse(content)
+        except InvalidInput as error:
+            return Report((_failed("proof", f"This is no proof that can be read: {error}."),))
+        return self.verify_proof(digest, proof, digests=digests)
+
+    def parse(self, content: bytes) -> Proof:
+        """Return what `parse_proof` returns, faster for the second and later proofs of one batch. Raises InvalidInput as it does."""
+        key = shared_bytes(content)
+        known = self._parsed.pop(key, None)
+        if isinstance(known, Proof):
+            known = Template(known)
+        proof = (known.parse(content) if known else None) or parse_proof(content)
+        if key and proof.inclusion and not proof.records:
+            self._parsed[key] = known or proof
+            if len(self._parsed) > KEPT:
+                self._parsed.popitem(last=False)
+        return proof
+
+    def verify_proof(self, digest: bytes, proof: Proof, source: str = FORMAT, *, digests: Mapping[str, bytes] | None = None) -> Report:
+        """Return what a parsed proof proves about `digest`; `source` is the format of the file that it was read from."""
+        checks = [_passed("proof", f"It is a proof file of format {source}, and undamaged.")]
+        # 2. The digest is the file's.
+        checks.append(_judge_digest(digest, proof))
+        # 3. The path leads to the root. Without a root there is nothing that a witness could speak of.
+        if proof.inclusion is None:
+            reason = "The batch was not sealed yet when this proof was fetched: fetch it again with `witnesstree proof`."
+            return Report((*checks, _unknown("inclusion", reason)))
+        checks.append(_judge_path("inclusion", proof.digest, proof, proof.inclusion.position, proof.inclusion.path))
+        return self._report(checks, proof, {**(digests or {}), "sha256": digest})
+
+    def verify_in(self, bundle: Bundle, digest: bytes, position: int | None) -> Report:
+        """Return what a batch's proofs prove about `digest`, which `Bundle.find` found at `position`, or nowhere. Never raises."""
+        if position is None:
+            reason = f"The file's SHA-256 is {digest.hex()}, which is not in this batch: the file was altered, or sealed in another batch."
+            return Report((_passed("proof", f"It is a file of proofs of format {BUNDLE}."), _failed("digest", reason)))
+        try:
+            proof = bundle.proof(position)
+        except InvalidInput as error:
+            return Report((_failed("proof", f"This proof cannot be read: {error}."),))
+        return self.verify_proof(digest, proof, BUNDLE)
+
+    def verify_batch(self, shared: Proof, fault: str | None) -> Report:
+        """Return what a file of proofs proves about each of its digests, given the proof of leaf 0 and what `Bundle.fault` says of all others."""
+        assert shared.inclusion
+        size, root = shared.inclusion.size, shared.inclusion.root
+        if fault:
+            check = _failed("inclusion", f"The tree over the digests is wrong: {fault}.")
+        else:
+            check = _passed("inclusion", f"All {size} digests lead to the batch's root {root.hex()}.")
+        checks = [_passed("proof", f"It is a file of proofs of format {BUNDLE}."), check]
+        return self._report(checks, shared, {"sha256": shared.digest})
+
+    def _report(self, checks: list[Check], proof: Proof, digests: Mapping[str, bytes]) -> Report:
+        """Go on with step 4, once it is known that the digest belongs to the root."""
+        assert proof.inclusion
+        require = self._require
+        batch = self._judged(replace(proof, digest=b"", inclusion=replace(proof.inclusion, position=0, path=()), hints=_NO_HINTS, records=()))
+        # 4. Each token, and each record, which is a token's witness like the token itself; 5. each anchor.
+        records = [_judge_kept(f"records[{i}]", record, digests, self._trust, self._now) for i, record in enumerate(proof.records)]
+        tokens, anchors = [*batch.tokens, *records], batch.anchors
+        checks += _weigh("tokens", "timestamp token", tokens, is_required=require is not Require.ANCHOR)
+        checks += _weigh("anchors", "anchor", anchors, is_required=require is not Require.TOKEN)
+        # 6. The opening record; 7. the statement and the checkpoint.
+        checks += batch.checks
+        # 8. The times agree.
+        passed = [witness for witness in (*tokens, *anchors) if witness.has_passed]
+        not_after = min((witness.not_after for witness in passed if witness.not_after), default=None)
+        checks += _judge_window(batch.not_before, not_after, self._now)
+        worth = [_best(tokens), _best(anchors)] if require is Require.BOTH else [_best(tokens if require is Require.TOKEN else anchors)]
+        report = Report(tuple(checks), min((value for value in worth if value is not None), default=None), batch.not_before, not_after)
+        return report if report.is_verified else replace(report, assurance=None)
+
+
+def _judge_batch(proof: Proof, trust: Trust) -> _Batch:
+    """Judge what stands alike in all proofs of a batch; the rest of `proof` is empty. Only trust decides here, neither time nor policy."""
+    assert proof.inclusion
     root = proof.inclusion.root
-    checks.append(_judge_path("inclusion", proof.digest, proof, proof.inclusion.position, proof.inclusion.path))
     # 4. Each token; 5. each anchor.
     tokens = [_judge_token(f"tokens[{i}]", stamp, root, trust) for i, stamp in enumerate(proof.tokens)]
     anchors = [_judge_anchor(f"anchors[{i}]", anchor, root, trust) for i, anchor in enumerate(proof.anchors)]
-    checks += _weigh("tokens", "timestamp token", tokens, is_required=require is not Require.ANCHOR)
-    checks += _weigh("anchors", "anchor", anchors, is_required=require is not Require.TOKEN)
     # 6. The opening record leads to the same root.
     opening, not_before, found = _judge_opening(proof, trust)
-    checks += found
     # 7. The statement is in the log, and the checkpoint is signed by the expected key.
-    checks += _judge_log(proof, opening, trust)
-    # 8. The times agree.
-    passed = [witness for witness in (*tokens, *anchors) if witness.has_passed]
-    not_after = min((witness.not_after for witness in passed if witness.not_after), default=None)
-    checks += _judge_window(not_before, not_after, now)
-    worth = [_best(tokens), _best(anchors)] if require is Require.BOTH else [_best(tokens if require is Require.TOKEN else anchors)]
-    report = Report(tuple(checks), min((value for value in worth if value is not None), default=None), not_before, not_after)
-    return report if report.is_verified else replace(report, assurance=None)
+    return _Batch(tokens, anchors, [*found, *_judge_log(proof, opening, trust)], not_before)
 
 
 def _judge_digest(digest: bytes, proof: Proof) -> Check:
@@ -135,6 +241,14 @@ def _judge_token(place: str, stamp: Stamp, root: bytes, trust: Trust) -> _Witnes
     except OverflowError:
         not_after = datetime.max.replace(tzinfo=UTC)
     return _Witness(checks, not_after, judgement.assurance)
+
+
+def _judge_kept(place: str, record: bytes, digests: Mapping[str, bytes], trust: Trust, now: datetime) -> _Witness:
+    # Here, because most proofs hold no record.
+    from witnesstree.ledger.record import verify_record
+
+    report = verify_record(record, [digests], trust, now)
+    return _Witness([replace(check, name=f"{place}.{check.name}") for check in report.checks], report.not_after, report.assurance)
 
 
 def _weigh(name: str, kind: str, witnesses: list[_Witness], *, is_required: bool) -> list[Check]:
@@ -313,15 +427,17 @@ def _judge_checkpoint(log: LogProof, trust: Trust) -> Check:
             "No key of the ledger was given (--checkpoint-key), so it is not known who signed the checkpoint. The root's witnesses do not need it."
         )
         return _unknown("log.checkpoint", reason, required=False)
-    for key in trust.checkpoint_keys:
-        try:
-            checkpoint = check_checkpoint(log.checkpoint, key)
-        except InvalidInput as error:
-            return _failed("log.checkpoint", f"The checkpoint cannot be read: {error}.")
-        if checkpoint:
-            return _passed("log.checkpoint", f"The checkpoint is signed by the key of {key.name}.")
-    names = ", ".join(key.name for key in trust.checkpoint_keys)
-    return _failed("log.checkpoint", f"The checkpoint is not signed by the expected key of {names}.")
+    try:
+        changes = join_histories(check_history(log.keys), check_history([note for note in trust.key_notes if _is_of(note, log)]))
+        signer = judge_signer(log.checkpoint, trust.checkpoint_keys, changes)
+    except InvalidInput as error:
+        return _failed("log.checkpoint", f"The checkpoint, or a key note beside it, cannot be read: {error}.")
+    return (_passed if signer.is_expected else _failed)("log.checkpoint", f"The checkpoint {signer.reason}.")
+
+
+def _is_of(note: str, log: LogProof) -> bool:
+    """Whether a key note is of the log that the proof's checkpoint is of."""
+    return parse_key_change(parse_note(note).text).origin == parse_checkpoint(parse_note(log.checkpoint).text).origin
 
 
 # 8. The window

@@ -1,0 +1,251 @@
+"""Many files verified at once: which files, which proofs, and what they come to together. It asks for no more than `verify` of one file does."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from witnesstree.cli.options import answer, counted, laid_out
+from witnesstree.cli.parallel import on_all_cores
+from witnesstree.cli.progress import progress
+from witnesstree.cli.sources import PROOF_ENDING
+from witnesstree.ledger.clock import format_time
+from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.report import Check, Outcome, Report, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+    from threading import Event
+
+    from witnesstree.cli.verify import Asked, Judge
+    from witnesstree.ledger.bundle import Bundle
+    from witnesstree.ledger.trust import Assurance
+
+_ASIDE = re.compile(r"(.+)\.[0-9]+")
+"""What `seal` calls an older proof that it keeps: photo.jpg.1.proof.json."""
+
+
+WIDTH = len("unreadable")
+"""Of the longest word that a line begins with."""
+
+
+class Gap(Enum):
+    """Why a file has no verdict. It leaves the whole undecided."""
+
+    NO_PROOF = "no proof"
+    NO_FILE = "no file"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A path that was named or found in a folder; `gap` and `reason` say why it cannot be verified, where that is known already."""
+
+    path: Path
+    gap: Gap | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a file came to: the verdict and the checks that made it so, where it is not VERIFIED; or a gap and its reason, which decides nothing."""
+
+    path: Path
+    digest: bytes | None = None
+    verdict: Verdict = Verdict.UNDECIDED
+    assurance: Assurance | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    checks: tuple[Check, ...] = ()
+    gap: Gap | None = None
+    reason: str = ""
+
+
+def _row(path: Path, digest: bytes, report: Report) -> Row:
+    decisive = {Verdict.VERIFIED: None, Verdict.FAILED: Outcome.FAILED, Verdict.UNDECIDED: Outcome.UNKNOWN}[report.verdict]
+    checks = tuple(check for check in report.checks if check.outcome is decisive and check.required)
+    return Row(path, digest, report.verdict, report.assurance, report.not_before, report.not_after, checks)
+
+
+def find(paths: Iterable[Path], home: Path | None, *, with_proofs: bool) -> Iterator[Found]:
+    """Yield the files that `paths` name and those in the folders among them, in the order of their names.
+
+    Proof files are passed over, and so is the ledger's own home. With `with_proofs` each file has its own proof beside it, and a proof whose file
+    is gone is told. Links to folders are not followed.
+    """
+    for path in paths:
+        if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+            yield Found(path)
+            continue
+        refused: list[OSError] = []
+        for parent, folders, names in os.walk(path, onerror=refused.append):
+            yield from _refusals(refused)
+            place = Path(parent)
+            folders.sort()
+            links = [name for name in folders if (place / name).is_symlink()]
+            folders[:] = [name for name in folders if home is None or name in links or (place / name).resolve() != home.resolve()]
+            yield from (Found(place / name, Gap.UNREADABLE, "it is a link to a folder, which is not followed: name that folder") for name in links)
+            yield from _files(place, sorted(names), with_proofs=with_proofs)
+        yield from _refusals(refused)
+
+
+def _refusals(errors: list[OSError]) -> Iterator[Found]:
+    while errors:
+        error = errors.pop(0)
+        yield Found(Path(error.filename), Gap.UNREADABLE, f"the folder cannot be read: {error.strerror}")
+
+
+def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Found]:
+    there = set(names)
+    for name in names:
+        if not name.endswith(PROOF_ENDING):
+            yield Found(folder / name)
+        elif with_proofs:
+            subject = name.removesuffix(PROOF_ENDING)
+            aside = _ASIDE.fullmatch(subject)
+            if subject not in there and not (aside and aside[1] in there):
+                yield Found(folder / name, Gap.NO_FILE, f"the file that this proof stood beside, {subject}, is not there")
+
+
+# Judging
+
+
+def verify_many(paths: Iterable[Path], asked: Asked, bundle: Bundle | None) -> list[Row]:
+    """Return what each file comes to, in the order of `find`: by the proof beside it, or by `bundle`."""
+    found = list(find(paths, asked.home, with_proofs=bundle is None))
+    with progress("verifying", len(found)) as advance:
+        rows = []
+        for row in on_all_cores(_start_digests if bundle else _start_judging, () if bundle else (asked,), found):
+            rows.append(row)
+            advance(1)
+    return rows if bundle is None else _in_bundle(rows, asked, bundle)
+
+
+def _start_judging(stop: Event, asked: Asked) -> _Files:
+    from witnesstree.cli.verify import Judge
+
+    return _Files(stop, Judge(asked))
+
+
+def _start_digests(stop: Event) -> _Files:
+    return _Files(stop, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Turns a file into a row: its digest alone, or with a judge its report."""
+
+    stop: Event
+    judge: Judge | None
+
+    def __call__(self, found: Found) -> Row:
+        from witnesstree.cli.verify import read_limited
+        from witnesstree.ledger.digest import digest_file
+
+        path, proof = found.path, Path(f"{found.path}{PROOF_ENDING}")
+        if found.gap:
+            return Row(path, gap=found.gap, reason=found.reason)
+        try:
+            if self.judge and not os.path.lexists(proof):
+                return _without_proof(path, proof)
+            digest = digest_file(path, stop=self.stop).digest
+            content = read_limited(proof, "make it readable") if self.judge else b""
+        except InvalidInput as error:
+            return Row(path, gap=Gap.UNREADABLE, reason=str(error))
+        return _row(path, digest, self.judge.judge(digest, content, path)) if self.judge else Row(path, digest)
+
+
+def _without_proof(path: Path, proof: Path) -> Row:
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        return Row(path, gap=Gap.UNREADABLE, reason=f"cannot read {path}: {error.strerror}")
+    if not is_file:
+        return Row(path, gap=Gap.UNREADABLE, reason="it is not a regular file")
+    return Row(path, gap=Gap.NO_PROOF, reason=f"there is no {proof.name} beside it")
+
+
+def _in_bundle(rows: list[Row], asked: Asked, bundle: Bundle) -> list[Row]:
+    """Look all digests up in one reading, then judge each one's proof."""
+    from witnesstree.cli.verify import Judge
+
+    judge = Judge(asked)
+    wanted = {row.digest for row in rows if row.digest}
+    with progress("looking the digests up", bundle.size) as advance:
+        positions = bundle.find(wanted, advance) if wanted else {}
+    return [_row(row.path, row.digest, judge.judge_in(bundle, row.digest, positions.get(row.digest))) if row.digest else row for row in rows]
+
+
+# Saying
+
+
+def verify_folder(paths: tuple[Path, ...], proof_path: Path | None, asked: Asked, *, as_json: bool) -> Verdict:
+    """Verify all files that `paths` name or hold, say what they came to, and return the worst verdict; no file at all decides nothing."""
+    from witnesstree.cli.verify import holds_proofs, opened_proofs, read_limited
+
+    with ExitStack() as opened:
+        bundle = None
+        if proof_path:
+            # Asked first: where the name is misspelt, that is the reason.
+            read_limited(proof_path)
+            if not holds_proofs(proof_path):
+                raise InvalidInput(f"{proof_path} is the proof of one file: verify that file alone, or name all proofs of a batch")
+            bundle = opened.enter_context(opened_proofs(proof_path))
+        rows = verify_many(paths, asked, bundle)
+    worst = next((verdict for verdict in (Verdict.FAILED, Verdict.UNDECIDED) if any(row.verdict is verdict for row in rows)), Verdict.VERIFIED)
+    worst = worst if rows else Verdict.UNDECIDED
+    if as_json:
+        answer(_members(rows, worst))
+    else:
+        _print(rows, worst)
+    return worst
+
+
+def _label(row: Row) -> str:
+    return row.gap.value if row.gap else row.verdict.value
+
+
+def _members(rows: list[Row], worst: Verdict) -> dict[str, Any]:
+    counts = Counter(_label(row) for row in rows)
+    return {"verdict": worst.value, "counts": dict(sorted(counts.items())), "files": [_members_of_row(row) for row in rows]}
+
+
+def _members_of_row(row: Row) -> dict[str, Any]:
+    if row.gap:
+        return {"path": str(row.path), "verdict": row.verdict.value, "gap": row.gap.value, "reason": row.reason}
+    return {
+        "path": str(row.path),
+        "verdict": row.verdict.value,
+        "digest": row.digest.hex() if row.digest else None,
+        "assurance": row.assurance.name.lower() if row.assurance else None,
+        "not_before": format_time(row.not_before) if row.not_before else None,
+        "not_after": format_time(row.not_after) if row.not_after else None,
+        "checks": [{"name": check.name, "outcome": check.outcome.value, "reason": check.reason} for check in row.checks],
+    }
+
+
+def _print(rows: list[Row], worst: Verdict) -> None:
+    from witnesstree.cli.verify import OUTCOME, VERDICT_COLOURS, WORTH
+
+    for row in rows:
+        if row.verdict is not Verdict.VERIFIED:
+            label = f"{_label(row).upper():{WIDTH}}"
+            said = row.reason if row.gap else f"{row.checks[0].name}: {row.checks[0].reason}"
+            line = laid_out(f"{label}  {row.path}: {said}", WIDTH + 2)
+            click.echo(click.style(label, fg=VERDICT_COLOURS[row.verdict]) + line[WIDTH:])
+    counts = Counter(_label(row) for row in rows if row.assurance is None)
+    worths = Counter(row.assurance for row in rows if row.assurance is not None)
+    parts = [f"{number:,} VERIFIED ({WORTH[assurance.name]})" for assurance, number in sorted(worths.items())]
+    parts += [f"{number:,} {label.upper()}" for label, number in sorted(counts.items())]
+    line = laid_out(f"{worst.name}: {', '.join(parts) or 'nothing here to verify'}. {counted(len(rows), 'file')} in all.", OUTCOME + 2)
+    click.echo(click.style(worst.name, fg=VERDICT_COLOURS[worst], bold=True) + line[len(worst.name) :])

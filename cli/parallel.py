@@ -1,0 +1,85 @@
+"""Work on many things on all cores, in processes of their own. No other command starts a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import chain, islice
+from multiprocessing import get_context, parent_process
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from witnesstree.ledger.errors import Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+PART = 32
+"""Things handed to a process at a time, where each is small: handing them over then costs less than a tenth of the work."""
+QUEUED = 4
+"""Parts handed to each process in advance."""
+WORTH_PROCESSES = 8
+"""Parts that take longer than it takes to start processes, some 0.3 s."""
+
+_WORK: list[Any] = []
+"""In a process that was started here: the one function that does its work."""
+
+
+def on_all_cores(start: Callable[..., Callable[[T], R]], arguments: tuple[Any, ...], things: Iterable[T], part: int = PART) -> Iterator[R]:
+    """Yield what becomes of each thing, in their order; `part` of them are handed to a process at a time.
+
+    `start(stop, *arguments)` is called once a process and returns the function that is then called with one thing after the other. Once `stop` (an
+    Event) is set, nobody waits for answers any more. With few things all of it happens in this process. All that is handed over is pickled.
+
+    Raises what the work raises, for the first thing in order; Unreachable if a process is ended from outside.
+    """
+    rest = iter(things)
+    first = list(islice(rest, WORTH_PROCESSES * part))
+    processes = os.cpu_count() or 1
+    if len(first) < WORTH_PROCESSES * part or processes == 1:
+        work = start(Event(), *arguments)
+        yield from map(work, chain(first, rest))
+        return
+    # Forking would copy a process that may have threads, those of its progress bar among them.
+    context = get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(processes, context, partial(_begin, start, stop, arguments))
+    pending: deque[Future[list[R]]] = deque()
+    everything = chain(first, rest)
+    try:
+        while some := list(islice(everything, part)):
+            pending.append(pool.submit(_work_on, some))
+            if len(pending) >= processes * QUEUED:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise Unreachable("a process that shared the work was ended from outside, perhaps for want of memory: run it again") from error
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(start: Callable[..., Callable[[Any], Any]], stop: object, arguments: tuple[Any, ...]) -> None:
+    # A Ctrl-C reaches all processes of a terminal; the first one tells the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+    _WORK.append(start(stop, *arguments))
+
+
+def _end_with(parent: Any) -> None:
+    """End this process once `parent` has: a killed one tells nobody."""
+    parent.join()
+    os._exit(1)
+
+
+def _work_on(part: list[Any]) -> list[Any]:
+    return [_WORK[0](thing) for thing in part]

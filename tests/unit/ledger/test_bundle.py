@@ -1,0 +1,249 @@
+"""ledger/bundle.py against tests/vectors/bundle/; its quick writer and reader against the slow ones; a Verifier against verify()."""
+
+import base64
+import io
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vectors.bundle.make import FILE, HONEST, format_file, make
+
+from witnesstree.ledger import verify as verify_module
+from witnesstree.ledger.bundle import Bundle, Template, nodes_in, open_bundle, shared_bytes, write_bundle
+from witnesstree.ledger.clock import parse_time
+from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.note import parse_verifier_key
+from witnesstree.ledger.proof import MAX_NAME, MAX_PROOF, Hints, Proof, format_proof, parse_proof
+from witnesstree.ledger.report import Outcome, Verdict
+from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.trust import Assurance, Trust, TrustedBlock, TrustedRoot
+from witnesstree.ledger.verify import Require, Verifier, verify
+
+VECTORS: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+PROOFS: dict[str, Any] = json.loads(HONEST.read_text(encoding="utf-8"))
+HAPPY = base64.b64decode(VECTORS["happy"])
+NOW = parse_time(PROOFS["now"])
+SAID = {
+    "format": "expected the line",
+    "length": "all of them in the file",
+    "shared": "the proof",
+    "position": "expected the proof of a sealed batch's leaf 0",
+    "size": "was cut or has grown",
+    "padding": "other bytes than zeros",
+    "first-digest": "not that of its first digest",
+}
+
+
+def opened(folder: Path, content: bytes) -> Bundle:
+    path = folder / "batch.proofs"
+    path.write_bytes(content)
+    return open_bundle(path.open("rb", buffering=0))
+
+
+def trust_of(trust: dict[str, Any]) -> Trust:
+    return Trust(
+        tuple(TrustedRoot(base64.b64decode(root["certificate"]), "a test", Assurance[root["assurance"].upper()]) for root in trust["roots"]),
+        tuple(TrustedBlock(bytes.fromhex(block["hash"][2:]), "a test", block.get("chain_id"), block.get("number")) for block in trust["blocks"]),
+        tuple(parse_verifier_key(key) for key in trust["checkpoint_keys"]),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _files_are_closed(monkeypatch: pytest.MonkeyPatch) -> Any:
+    files: list[BinaryIO] = []
+    real = Path.open
+
+    def noting(path: Path, *arguments: Any, **how: Any) -> Any:
+        files.append(real(path, *arguments, **how))
+        return files[-1]
+
+    monkeypatch.setattr(Path, "open", noting)
+    yield
+    for file in files:
+        file.close()
+
+
+@pytest.fixture
+def happy(tmp_path: Path) -> Bundle:
+    return opened(tmp_path, HAPPY)
+
+
+def test_the_vectors_are_what_their_maker_makes() -> None:
+    assert FILE.read_text(encoding="utf-8") == format_file(make())
+
+
+@pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
+def test_vectors(case: dict[str, Any], tmp_path: Path) -> None:
+    content = base64.b64decode(case["bytes"])
+    if case["expect"] == "refused":
+        with pytest.raises(InvalidInput, match=SAID[case["reason"]]):
+            opened(tmp_path, content)
+        return
+    bundle = opened(tmp_path, content)
+    steps: list[int] = []
+    assert (bundle.fault(steps.append) is None) is (case["expect"] == "sound")
+    if case["expect"] == "sound":
+        assert sum(steps) == nodes_in(bundle.size)
+
+
+def test_every_proof_comes_out_of_it(happy: Bundle) -> None:
+    assert [(node["digest"], node["path"]) for node in VECTORS["proofs"]] == [
+        (digest.hex(), [node.hex() for node in path]) for digest, path in happy.paths(0, happy.size)
+    ]
+    assert format_proof(happy.proof(4)) == PROOFS["happy"].encode()
+    assert happy.repeated() == []
+
+
+def test_paths_across_kept_levels(tmp_path: Path) -> None:
+    large = opened(tmp_path, base64.b64decode(VECTORS["cases"][1]["bytes"]))
+    found = list(large.paths(3, 197))
+    assert large.shared.inclusion
+    assert all(root_from_path(digest, 3 + i, 200, path) == large.shared.inclusion.root for i, (digest, path) in enumerate(found))
+    assert [large.path(i) for i in (3, 64, 199)] == [found[i - 3][1] for i in (3, 64, 199)]
+
+
+def test_it_is_written_as_it_was_read(happy: Bundle) -> None:
+    out, steps = io.BytesIO(), list[int]()
+    write_bundle(out, happy, steps.append)
+    assert (out.getvalue(), sum(steps)) == (HAPPY, happy.size)
+    write_bundle(again := io.BytesIO(), happy)
+    assert again.getvalue() == HAPPY
+
+
+def test_digests_are_found_at_their_first_position(tmp_path: Path) -> None:
+    leaves = [bytes.fromhex(node["digest"]) for node in VECTORS["proofs"]]
+    # Position 6 repeats position 2; position 5 is no digest of a file but holds the end of one and the beginning of the next.
+    packed = b"".join([*leaves[:5], leaves[3][16:] + leaves[4][:16], leaves[2]])
+    bundle = opened(tmp_path, HAPPY[: -7 * 32] + packed)
+    steps: list[int] = []
+    assert bundle.find([leaves[2]], steps.append) == {leaves[2]: 2}
+    assert steps == [7]
+    assert bundle.find({leaves[1], leaves[2], bytes(32)}) == {leaves[1]: 1, leaves[2]: 2}
+    assert bundle.find([leaves[3][16:] + leaves[4][:16]]) == {leaves[3][16:] + leaves[4][:16]: 5}
+    assert bundle.find([leaves[0][16:] + leaves[1][:16]]) == {}
+    assert bundle.repeated() == [6]
+
+
+def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path, happy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.truncate(tmp_path / "batch.proofs", len(HAPPY) - 1)
+    with pytest.raises(InvalidInput, match="shorter than its batch"):
+        happy.fault()
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", refuse)
+    with pytest.raises(InvalidInput, match=r"cannot read .*batch\.proofs: Input/output error"):
+        happy.digest_at(0)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, len(HAPPY) - 1), st.integers(1, 255))
+def test_any_byte_that_is_changed_is_found(tmp_path: Path, at: int, change: int) -> None:
+    content = HAPPY[:at] + bytes([HAPPY[at] ^ change]) + HAPPY[at + 1 :]
+    try:
+        bundle = opened(tmp_path, content)
+    except InvalidInput:
+        return
+    # White space and the order of members mean nothing in JSON: then the shared proof says the same.
+    assert bundle.fault() or bundle.shared == parse_proof(HAPPY[HAPPY.index(b"{") : HAPPY.rindex(b"}") + 1])
+
+
+@settings(max_examples=30)
+@given(st.binary(max_size=300))
+def test_any_bytes_give_proofs_or_the_one_error(tmp_path: Path, content: bytes) -> None:
+    for start in (b"", b"witnesstree-proofs/1\n"):
+        with pytest.raises(InvalidInput):
+            opened(tmp_path, start + content)
+
+
+# The quick writer and reader
+
+
+@pytest.mark.parametrize("hints", [Hints(), Hints('名\u2028\n"', 3, "b", ("x", "y")), Hints(links=("a",))])
+def test_a_template_writes_and_reads_what_the_slow_way_does(happy: Bundle, hints: Hints) -> None:
+    template = Template(happy.shared)
+    for position in range(happy.size):
+        proof = replace(happy.proof(position), hints=hints)
+        content = format_proof(proof)
+        assert proof.inclusion
+        assert template.format(proof.digest, position, proof.inclusion.path, hints) == content
+        assert template.parse(content) == proof == parse_proof(content)
+        assert shared_bytes(content) == shared_bytes(format_proof(happy.shared))
+    assert template.format(bytes(32), 0, (), hints).count(b'"path": []') >= 1
+
+
+def test_a_template_says_nothing_of_what_it_would_not_write(happy: Bundle) -> None:
+    template, content = Template(happy.shared), PROOFS["happy"].encode()
+    assert template.parse(content)
+    for other in (
+        content.replace(b'"hints": {}', b'"hints": {"size": 1.5}'),
+        content.replace(b'"hints": {}', b'"hints": {"name": 1}'),
+        content.replace(b'"position": 4', b'"position": 7'),
+        content.replace(b'"position": 4', b'"position": 5'),
+        content.replace(b"\n", b""),
+        content + b" " * MAX_PROOF,
+        PROOFS["other"].encode(),
+        content[: len(content) // 2],
+        b"",
+    ):
+        assert template.parse(other) is None
+    assert shared_bytes(b"{}") == b""
+
+
+# A Verifier, and verify()
+
+
+@pytest.mark.parametrize("require", Require)
+def test_a_verifier_says_what_verify_says_of_every_vector(require: Require, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_module, "KEPT", 2)
+    verifiers: dict[str, Verifier] = {}
+    for _ in range(3):
+        for case in PROOFS["cases"]:
+            content = case["proof"].encode(errors="surrogatepass") if "proof" in case else base64.b64decode(case["bytes"])
+            trust, now = case.get("trust", PROOFS["trust"]), parse_time(case.get("now", PROOFS["now"]))
+            digest = bytes.fromhex(case.get("digest", PROOFS["digest"]))
+            verifier = verifiers.setdefault(json.dumps([trust, case.get("now")]), Verifier(trust_of(trust), now, require))
+            assert verifier.verify(digest, content) == verify(digest, content, trust_of(trust), now, require), case["name"]
+
+
+def test_a_batch_is_judged_once(happy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = verify_module.judge_token
+
+    def noting(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(verify_module, "judge_token", noting)
+    verifier = Verifier(trust_of(PROOFS["trust"]), NOW)
+    for position in range(1, happy.size):
+        proof = replace(happy.proof(position), hints=Hints(name=f"{position}", size=position))
+        assert verifier.verify(proof.digest, format_proof(proof)).is_verified
+    assert len(asked) == 1
+
+
+def test_the_verdict_on_a_whole_batch_and_on_one_in_it(happy: Bundle) -> None:
+    verifier = Verifier(trust_of(PROOFS["trust"]), NOW)
+    report = verifier.verify_batch(happy.shared, happy.fault())
+    assert (report.verdict, report.assurance) == (Verdict.VERIFIED, Assurance.LOCAL)
+    failed = verifier.verify_batch(happy.shared, "node 3 is wrong")
+    assert [check.name for check in failed.checks if check.outcome is Outcome.FAILED] == ["inclusion"]
+    digest = bytes.fromhex(VECTORS["proofs"][5]["digest"])
+    assert verifier.verify_in(happy, digest, 5).is_verified
+    assert [check.name for check in verifier.verify_in(happy, bytes(32), None).checks if check.outcome is Outcome.FAILED] == ["digest"]
+    assert [check.name for check in verifier.verify_in(happy, digest, 4).checks if check.outcome is Outcome.FAILED] == ["digest"]
+    broken = replace(happy, shared=replace(happy.shared, records=(b"0",)))
+    assert verifier.verify_in(broken, digest, 5).checks[0].outcome is Outcome.FAILED
+
+
+def test_a_proof_with_records_is_parsed_the_slow_way() -> None:
+    proof: Proof = replace(parse_proof(PROOFS["happy"].encode()), records=(b"0",))
+    verifier = Verifier(Trust(), NOW)
+    assert [verifier.parse(format_proof(proof)) for _ in range(3)] == [proof] * 3
+    assert MAX_NAME < MAX_PROOF
