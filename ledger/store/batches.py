@@ -19,7 +19,7 @@ from zlib import crc32
 
 from witnesstree.ledger.errors import Damaged
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
-from witnesstree.ledger.tree import NODE, level_sizes, levels_above, next_level, siblings
+from witnesstree.ledger.tree import NODE, level_above, level_sizes, levels_above, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 STEP = 6
 """Levels from one that is kept to the next."""
 
-PART = 2**16
-"""Nodes hashed or copied at a time (2 MiB); a multiple of 2**STEP, so that a level may be cut there."""
+PART = 2**18
+"""Nodes hashed or copied at a time (8 MiB); a multiple of 2**STEP, so that a level may be cut there."""
 
 PER_FOLDER = 1000
 """Batches in a folder, so that no folder grows without bound."""
@@ -50,8 +50,17 @@ class BatchFiles:
         return self._path(sequence, "nodes")
 
     def index_path(self, sequence: int) -> Path:
-        """Return where its digest index stands."""
+        """Return where its digest index stands, until it is merged with others."""
         return self._path(sequence, "index")
+
+    @property
+    def merged_folder(self) -> Path:
+        """Return where the merged digest indexes stand."""
+        return self._folder / "merged"
+
+    def merged_path(self, first: int, last: int) -> Path:
+        """Return where the digest index of batches `first` to `last` stands."""
+        return self.merged_folder / f"{first:08}-{last:08}.index"
 
     def append(self, sequence: int, count: int, *packed: bytes | memoryview) -> None:
         """Write pieces of packed digests behind the first `count` entries, over anything unacknowledged. On return they are on disk.
@@ -181,9 +190,7 @@ def kept_sizes(count: int) -> list[int]:
 
 def kept_above(nodes: bytes) -> bytes:
     """Return what the next kept level has above an aligned part of the digests, or of a kept level."""
-    for _ in range(STEP):
-        nodes = next_level(nodes)
-    return nodes
+    return level_above(nodes, STEP)
 
 
 def _read_parts(file: BinaryIO, offset: int, count: int, path: Path) -> Iterator[bytes]:
