@@ -3,10 +3,12 @@
     checkpoint-0             the signed checkpoint of the empty log, written first: it says whose folder this is
     tile/…                   tiles of hashes and bundles of entries (ledger/tiles.py); none is ever written over
     batch/<N>.json           the record of each batch: the proof of its opening record; written again when it has more witnesses
+    keys/<N>                 the note of each change of the log's key (ledger/keys.py); none is ever written over
+    published.json           for the next run: which records it has to look at again
     checkpoint               the newest signed checkpoint, written last: all that it promises is there, durably
 
 Every file gets its name durably and at once. A crash before the checkpoint leaves files that nobody was told of; the next run finds
-them and goes on.
+them and goes on. A run reads and writes what is new, and what is still incomplete: not the whole folder.
 """
 
 from __future__ import annotations
@@ -14,18 +16,22 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import rfc8785
 
 from witnesstree.anchor.http import Http, place
-from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, record_path
-from witnesstree.ledger.cosignature import WitnessKey, add_cosignatures
-from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, key_path, read_checkpoint, record_path
+from witnesstree.ledger.cosignature import is_cosignature
+from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.keys import judge_signer
 from witnesstree.ledger.log import log_root
-from witnesstree.ledger.note import MAX_NOTE, check_checkpoint, parse_checkpoint, parse_note
+from witnesstree.ledger.note import MAX_NOTE, format_signature, parse_checkpoint, parse_note
 from witnesstree.ledger.opening import opening_digest
 from witnesstree.ledger.proof import MAX_PROOF, Proof, format_proof, parse_proof
 from witnesstree.ledger.sealing import Entry
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
+from witnesstree.ledger.strictjson import load
 from witnesstree.ledger.tiles import ENTRIES, WIDTH, Fetch, Tile, added_tiles, format_bundle, format_tile_path, tile_hashes
 
 if TYPE_CHECKING:
@@ -39,6 +45,12 @@ TIMEOUT = 30.0
 
 PATIENCE = 60.0
 """Seconds to wait for another process that publishes the same ledger."""
+
+STATE = "published.json"
+"""What a run tells the next one. Without it, every record of the folder is looked at again."""
+STATE_FORMAT = "witnesstree-published/1"
+MAX_STATE = 16 * 2**20
+"""Bytes in it: 1.5 million batches that wait for witnesses."""
 
 MAX_FETCHED = 2**30
 """Bytes that are fetched from one published log in one run: 30,000 batches with a token and an anchor each."""
@@ -63,20 +75,37 @@ def publish(ledger: Ledger, folder: Path, advance: Callable[[int], None] = lambd
     Raises InvalidInput if the folder holds something else, Conflict if it holds a longer or another history of this log, or another process
     publishes; StorageFailure if the disk refuses.
     """
-    with ledger.home.lock("publish", PATIENCE), ledger.metadata.read() as transaction:
-        note = transaction.checkpoint()
-        new = parse_checkpoint(parse_note(note).text).size
-        old = _published_size(ledger, transaction, folder)
-        _write_new(folder / FIRST_CHECKPOINT, transaction.checkpoint(0).encode())
-        tiles = sum([_write_new(folder / format_tile_path(tile), content) for tile, content in _contents(transaction, old, new)])
-        records = 0
-        for sequence in range(new):
-            records += _write_record(ledger, transaction, folder / record_path(sequence), sequence)
-            advance(1)
-        # From here on the folder is the log of the new size. Everything that this checkpoint promises is on disk.
-        note = with_cosignatures(ledger.home.folder, note)
-        if not _holds(folder / CHECKPOINT, note.encode()):
-            write_file(folder / CHECKPOINT, note.encode())
+    with ledger.home.lock("publish", PATIENCE):
+        take_over_cosignatures(ledger)
+        with ledger.metadata.read() as transaction:
+            return _publish(ledger, transaction, folder, advance)
+
+
+def _publish(ledger: Ledger, transaction: Transaction, folder: Path, advance: Callable[[int], None]) -> Published:
+    note = transaction.checkpoint()
+    new = parse_checkpoint(parse_note(note).text).size
+    old = _published_size(ledger, transaction, folder)
+    before = _read_state(folder)
+    # The last checkpoint promises these full tiles, so nobody needs what they began as.
+    for tile in (tile for tile in added_tiles(min(before.swept, old), old) if tile.width == WIDTH):
+        _remove_partial(folder / f"{format_tile_path(tile)}.p")
+    _write_new(folder / FIRST_CHECKPOINT, transaction.checkpoint(0).encode())
+    tiles = sum([_write_new(folder / format_tile_path(tile), content) for tile, content in _contents(transaction, old, new)])
+    # What an earlier run wrote beyond its checkpoint may be another history's, where the ledger was restored from a backup.
+    seen = min(before.size, old)
+    looked_at = [*(sequence for sequence in before.waiting if sequence < seen), *range(seen, new)]
+    advance(new - len(looked_at))
+    waiting = sorted({job.sequence for job in transaction.unfinished_jobs()})
+    records = 0
+    for sequence in looked_at:
+        records += _write_record(ledger, transaction, folder / record_path(sequence), sequence)
+        advance(1)
+    for number, change in enumerate(transaction.key_notes(), 1):
+        _write_new(folder / key_path(number), change.encode())
+    # Written before the checkpoint: it speaks of records only, and these are on disk.
+    _write_if_other(folder / STATE, _format_state(_State(new, old - old % WIDTH, tuple(waiting))))
+    # From here on the folder is the log of the new size. Everything that this checkpoint promises is on disk.
+    _write_if_other(folder / CHECKPOINT, with_cosignatures(transaction, note).encode())
     return Published(old, new, tiles, records)
 
 
@@ -86,7 +115,7 @@ def _published_size(ledger: Ledger, transaction: Transaction, folder: Path) -> i
     _make_folder(folder)
     with storage_errors(folder):
         names = {path.name for path in folder.iterdir()}
-    key, fetch = ledger.home.verifier_key(), fetching_from_folder(folder)
+    key, changes, fetch = ledger.home.verifier_key(), ledger.key_changes(transaction), fetching_from_folder(folder)
     elsewhere = "publish into an empty folder, or into the one that this ledger published into before"
     if CHECKPOINT not in names:
         if FIRST_CHECKPOINT in names and fetch(FIRST_CHECKPOINT, MAX_NOTE) == transaction.checkpoint(0).encode():
@@ -96,11 +125,13 @@ def _published_size(ledger: Ledger, transaction: Transaction, folder: Path) -> i
             raise InvalidInput(f"{folder} is not empty and holds no log of this ledger: {elsewhere}")
         return 0
     try:
-        found = check_checkpoint(fetch(CHECKPOINT, MAX_NOTE), key)
+        note = read_checkpoint(fetch)
+        signer = judge_signer(note, [key], changes)
     except (InvalidInput, BadAnswer) as error:
         raise InvalidInput(f"{folder / CHECKPOINT} is no checkpoint ({error}): {elsewhere}") from error
-    if found is None:
-        raise InvalidInput(f"{folder} holds the log of another ledger, or this one's under another key: {elsewhere}")
+    found = parse_checkpoint(parse_note(note).text)
+    if not signer.is_expected:
+        raise InvalidInput(f"{folder} holds the log of another ledger, or this one's under another key (its checkpoint {signer.reason}): {elsewhere}")
     size = transaction.batch_count()
     if found.size > size:
         raise Conflict(
@@ -175,44 +206,110 @@ def _holds(path: Path, content: bytes) -> bool:
         return False
 
 
-# Cosignatures are kept in the home, a file for each size, until the metadata has a table for them.
+def _write_if_other(path: Path, content: bytes) -> None:
+    if not _holds(path, content):
+        write_file(path, content)
 
 
-def keep_cosignatures(home: Path, note: str, folder: Path | None) -> None:
-    """Keep a cosigned checkpoint in the home, and put it in place of the same one in a published `folder`, if there is one.
+def _remove_partial(folder: Path) -> None:
+    """Remove the partial tiles in whose place a full one stands (C2SP tlog-tiles, "Partial Tiles"). A crash leaves some, which the next run finds."""
+    if not folder.is_dir():
+        return
+    with storage_errors(folder):
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+# What a run tells the next one
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The records of all batches below `size` are complete, but for those of `waiting`; no partial tiles are left of tiles full at `swept`."""
+
+    size: int = 0
+    swept: int = 0
+    waiting: tuple[int, ...] = ()
+
+
+def _format_state(state: _State) -> bytes:
+    members: dict[str, Any] = {"format": STATE_FORMAT, "size": state.size, "swept": state.swept, "waiting": list(state.waiting)}
+    return rfc8785.dumps(members) + b"\n"
+
+
+def _read_state(folder: Path) -> _State:
+    """Return what the last run told; where it told nothing that can be read, everything is looked at."""
+    try:
+        value = load(STATE, fetching_from_folder(folder)(STATE, MAX_STATE))
+        value.members("format size swept waiting")
+        if value.member("format") != STATE_FORMAT:
+            value["format"].wrong(repr(STATE_FORMAT))
+        waiting = value["waiting"].list(lambda sequence: sequence.integer(), MAX_STATE)
+        return _State(value["size"].integer(), value["swept"].integer(), waiting)
+    except (NotFound, BadAnswer, InvalidInput):
+        return _State()
+
+
+# Cosignatures
+
+
+def take_over_cosignatures(ledger: Ledger) -> None:
+    """Take the cosignatures that older versions kept as files, home/log/checkpoint-<size>, into the metadata, once; the files stay.
+
+    A file that is no checkpoint of this log counts for nothing. Whether the witnesses' signatures verify is for those to find who know their keys.
+    """
+    folder = ledger.home.folder / "log"
+    with ledger.metadata.read() as transaction:
+        is_done = not folder.is_dir() or bool(transaction.cosigned_sizes())
+    if is_done:
+        return
+    fetch = fetching_from_folder(folder)
+    with ledger.metadata.write() as transaction:
+        for path in sorted(folder.glob("checkpoint-*")):
+            try:
+                note = read_checkpoint(fetch, path.name)
+                _add_cosignatures(transaction, note)
+            except (InvalidInput, BadAnswer, NotFound, Damaged):
+                continue
+
+
+def _add_cosignatures(transaction: Transaction, note: str) -> None:
+    """Record what has the form of a cosignature under the checkpoint in `note`. Raises InvalidInput if it is none of this log, Damaged likewise."""
+    size = parse_checkpoint(parse_note(note).text).size
+    own, both = parse_note(transaction.checkpoint(size)), parse_note(note)
+    if own.text != both.text:
+        raise InvalidInput("this is another checkpoint than the ledger signed")
+    for signature in both.signatures:
+        if signature not in own.signatures and is_cosignature(signature):
+            transaction.add_cosignature(size, signature.name, signature.key_id, format_signature(signature))
+
+
+def keep_cosignatures(ledger: Ledger, note: str, folder: Path | None) -> str:
+    """Keep the cosignatures of a checkpoint, put it in place of the same one in a published `folder`, if there is one, and return it as it is kept.
+
+    Who signed, the caller has seen to. Of two cosignatures by one key, the first is kept.
 
     Raises Conflict if the folder holds another checkpoint, StorageFailure if the disk refuses.
     """
-    path = _cosigned_path(home, note)
-    with storage_errors(path):
-        path.parent.mkdir(exist_ok=True)
-    write_file(path, note.encode())
+    with ledger.metadata.write() as transaction:
+        _add_cosignatures(transaction, note)
+    with ledger.metadata.read() as transaction:
+        kept = with_cosignatures(transaction, transaction.checkpoint(parse_checkpoint(parse_note(note).text).size))
     if folder is None:
-        return
+        return kept
     published = fetching_from_folder(folder)(CHECKPOINT, MAX_NOTE)
-    if parse_note(published).text != parse_note(note).text:
+    if parse_note(published).text != parse_note(kept).text:
         raise Conflict(
             f"{folder} holds another checkpoint than the newest one: run `witnesstree log publish {folder}`, which takes the cosignatures along"
         )
-    write_file(folder / CHECKPOINT, note.encode())
+    write_file(folder / CHECKPOINT, kept.encode())
+    return kept
 
 
-def with_cosignatures(home: Path, note: str) -> str:
-    """Return the checkpoint with the cosignatures that are kept for it."""
-    try:
-        kept = _cosigned_path(home, note).read_bytes()[: MAX_NOTE + 1]
-        return kept.decode() if parse_note(kept).text == parse_note(note).text and kept.startswith(note.encode()) else note
-    except (OSError, InvalidInput):
-        return note
-
-
-def cosigned(home: Path, note: str, lines: str, keys: list[WitnessKey]) -> str:
-    """Return the checkpoint with the cosignatures that are kept for it, and those in `lines`."""
-    return add_cosignatures(with_cosignatures(home, note), lines, keys)
-
-
-def _cosigned_path(home: Path, note: str) -> Path:
-    return home / "log" / f"checkpoint-{parse_checkpoint(parse_note(note).text).size}"
+def with_cosignatures(transaction: Transaction, note: str) -> str:
+    """Return the checkpoint that the ledger signed with the cosignatures that are kept for it."""
+    return note + "".join(transaction.cosignatures(parse_checkpoint(parse_note(note).text).size))
 
 
 # Reading

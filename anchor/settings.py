@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from typing_extensions import override
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 PREFIX = "WITNESSTREE_"
 HOME = "WITNESSTREE_HOME"
 """Names the home itself, so it cannot stand in a home's settings.toml."""
+CORE = "WITNESSTREE_CORE"
+"""Names the core that hashes trees; it is chosen before any home is opened."""
 FILE = "settings.toml"
-TABLES: tuple[str, ...] = ("authorities", "chains", "ipfs")
+TABLES: tuple[str, ...] = ("authorities", "chains", "ipfs", "ends")
 """The settings that are tables, which stand in settings.toml alone."""
 EMBEDDED = "local"
 """The embedded authority and the embedded chain are called so in every ledger, and nothing else may be."""
@@ -50,6 +52,7 @@ def _require_address(text: str) -> str:
 HttpUrl = Annotated[str, AfterValidator(_require_address)]
 Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]{0,30})){1,30}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+Method = Literal["sha256", "sha384", "sha512", "rsa below 3072 bits"]
 Secret = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
 
 
@@ -153,6 +156,11 @@ class Settings(BaseSettings):
         gt=timedelta(0),
         description="A token whose time differs more than this from the clock here, or from another authority's, raises an alarm.",
     )
+    renew_before: timedelta = Field(
+        default=timedelta(days=90),
+        gt=timedelta(0),
+        description="The worker renews a batch's evidence record so long before it cannot be verified any more.",
+    )
     publish_batches: bool = Field(
         default=False, description="Put each sealed batch's list of digests into IPFS, so that anyone can rebuild its tree."
     )
@@ -165,6 +173,9 @@ class Settings(BaseSettings):
     authorities: dict[str, AuthoritySettings] = Field(default={}, description="RFC 3161 authorities, by name. Without any, the embedded one is used.")
     chains: dict[str, ChainSettings] = Field(default={}, description="EVM chains, by name. Without any, the embedded one is used.")
     ipfs: IpfsSettings = Field(default=IpfsSettings(), description="The file store.")
+    ends: dict[Method, AwareDatetime] = Field(
+        default={}, description="When methods stop being safe, by name, beyond what is known here: renewals come before."
+    )
 
     @model_validator(mode="after")
     def _attainable(self) -> Settings:
@@ -217,7 +228,7 @@ def _checked(file: Path, from_file: dict[str, Any]) -> Settings:
     if strangers := sorted(set(from_file) - set(Settings.model_fields)):
         raise InvalidInput(f"{file}: {strangers[0][:60]!r} is no setting: expected {names}")
     # A secret may be kept in a variable under our prefix, too.
-    known = {HOME, TRUST, *(PREFIX + name.upper() for name in Settings.model_fields if name not in TABLES), *_secret_names(from_file)}
+    known = {HOME, TRUST, CORE, *(PREFIX + name.upper() for name in Settings.model_fields if name not in TABLES), *_secret_names(from_file)}
     if strangers := sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known):
         raise InvalidInput(f"{strangers[0]} is no setting: expected one of {', '.join(sorted(known))}")
     try:

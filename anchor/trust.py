@@ -36,4 +36,4 @@ def home_trust(home: Home, proof: Proof) -> Trust | None:
         for number in sorted(numbers)
         if (block_hash := canonical_hash(home.chain, number)) is not None
     ]
-    return Trust((trusted_root(home.authority),), tuple(blocks), (home.verifier_key(),))
+    return Trust((trusted_root(home.authority),), tuple(blocks), (home.verifier_key(),), key_notes=home.key_notes())

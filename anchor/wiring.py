@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from witnesstree.anchor.keys import Signer
     from witnesstree.ledger.ports import Authority, Chain, FileStore
+    from witnesstree.ledger.renewal import Renewals
+    from witnesstree.ledger.trust import Trust
 
 _Part = TypeVar("_Part")
 
@@ -88,7 +90,8 @@ def open_ledger(folder: Path, now: Callable[[], datetime] = clock, *, publishes:
         metadata = stack.enter_context(closing(Metadata.open(settings.database or home.database, settings.patience, home.origin)))
         yield Ledger(
             home,
-            key=home.private_key(),
+            # The newest that is known without the database; where it is not the one in force, sealing finds out.
+            key=home.private_key(len(home.key_notes())),
             metadata=metadata,
             files=BatchFiles(home.batches),
             witnesses=_witnesses(home, settings, now, stack, publishes=publishes or settings.publish_batches),
@@ -102,6 +105,25 @@ def open_ledger(folder: Path, now: Callable[[], datetime] = clock, *, publishes:
                 clock_bound=settings.clock_bound,
             ),
         )
+
+
+def open_renewals(ledger: Ledger, now: Callable[[], datetime] = clock) -> Renewals:
+    """Return the renewals of an open ledger, as its settings want them; judged by whom this account trusts, and by the home's own authority."""
+    from witnesstree.ledger.record import ENDS
+    from witnesstree.ledger.renewal import RenewalPolicy, Renewals
+
+    settings = read_settings(ledger.home.folder)
+    policy = RenewalPolicy(settings.renew_before, {**ENDS, **{str(method): end for method, end in settings.ends.items()}})
+    return Renewals(ledger, lambda: owner_trust(ledger.home), clock=now, pace=Pace(settings.patience), policy=policy)
+
+
+def owner_trust(home: Home) -> Trust:
+    """Return whom the owner of a home trusts to vouch for authorities: the trust store, and the home's own authority."""
+    from witnesstree.anchor.truststore import read_trust, trust_folder
+    from witnesstree.anchor.tsa.local import trusted_root
+    from witnesstree.ledger.trust import Trust
+
+    return Trust((trusted_root(home.authority),)) | read_trust(trust_folder())
 
 
 class _OnDemand(Mapping[str, _Part]):

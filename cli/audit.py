@@ -131,7 +131,7 @@ def _keys_of_home(home: Path | None) -> Trust:
     from witnesstree.ledger.store.home import open_home
     from witnesstree.ledger.trust import Trust
 
-    return Trust(checkpoint_keys=(open_home(home).verifier_key(),)) if home else Trust()
+    return Trust(checkpoint_keys=(open_home(home).verifier_key(),), key_notes=open_home(home).key_notes()) if home else Trust()
 
 
 def _trust_of_blocks(records: Sequence[Record], home: Path | None, nodes: tuple[str, ...]) -> Trust:

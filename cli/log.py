@@ -1,4 +1,4 @@
-"""`witnesstree log`: publishes the ledger log, compares checkpoints, and has them cosigned by witnesses."""
+"""`witnesstree log`: publishes the ledger log, compares checkpoints, has them cosigned by witnesses, and changes the key that signs them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from witnesstree.anchor.witnesses import Witness
     from witnesstree.ledger.audit import Equivocation
     from witnesstree.ledger.cosignature import WitnessKey
-    from witnesstree.ledger.report import Report
+    from witnesstree.ledger.keys import KeyChange
+    from witnesstree.ledger.report import Check, Report
     from witnesstree.ledger.tiles import Fetch
 
 UNDECIDED = 4
 """Exit code where too few witnesses cosigned, as for a verdict (verify.py)."""
 
 
-@click.group("log", short_help="Publish the ledger log, compare checkpoints, ask witnesses.")
+@click.group("log", short_help="Publish the ledger log, compare checkpoints, ask witnesses, change the key.")
 def log_command() -> None:
-    """Publish the ledger log, compare its checkpoints, and have them cosigned by witnesses.
+    """Publish the ledger log, compare its checkpoints, have them cosigned by witnesses, and change the key that signs them.
 
     \b
     Example:
@@ -95,13 +96,15 @@ def check_command(ctx: click.Context, old: str, new: str, checkpoint_keys: tuple
 
     keys = [parse_key(text) for text in checkpoint_keys]
     with opened(old) as (first, first_fetch), opened(new) as (second, second_fetch):
-        checks = [judge_signature("old", first, keys), judge_signature("new", second, keys)]
+        found, changes, contradiction = _judge_histories((first_fetch, second_fetch), parse_checkpoint(parse_note(second).text).origin)
+        checks = [judge_signature("old", first, keys, changes), judge_signature("new", second, keys, changes), *found]
         sizes = [parse_checkpoint(parse_note(note).text).size for note in (first, second)]
         if sizes[0] <= sizes[1]:
             consistency, equivocation = judge_consistency(first, second, second_fetch)
         else:
             say("OLD is the larger log, so it is asked whether it begins with NEW.")
             consistency, equivocation = judge_consistency(second, first, first_fetch)
+    equivocation = equivocation or contradiction
     report = Report((*checks, consistency))
     members = report_members(report)
     if equivocation:
@@ -111,6 +114,81 @@ def check_command(ctx: click.Context, old: str, new: str, checkpoint_keys: tuple
     else:
         print_checks(report)
     ctx.exit(EXIT_CODES[report.verdict])
+
+
+def _judge_histories(fetches: tuple[Fetch | None, ...], origin: str) -> tuple[list[Check], tuple[KeyChange, ...], Equivocation | None]:
+    """Judge the key notes that are published with either log, if there are any: the longer history has to begin with the shorter one."""
+    from witnesstree.ledger.audit import judge_keys, read_key_notes
+
+    shorter, longer = sorted((read_key_notes(fetch) if fetch else () for fetch in fetches), key=len)
+    if not longer:
+        return [], (), None
+    check, changes, equivocation = judge_keys(longer, shorter, origin)
+    return [check], changes, equivocation
+
+
+@log_command.command("rotate")
+@click.option("--destroy-old", is_flag=True, help="Remove the old private key once the new one counts. It cannot be had back.")
+@json_option
+@home_option
+def rotate_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
+    """Change the key that signs checkpoints.
+
+    The old key and the new one sign a note in which the old one hands over. From then on every process signs with the new one. Publish the log
+    again, so that others learn of it, and give the new key to the witnesses of this log, who do not follow notes.
+
+    \b
+    Example:
+        witnesstree log rotate
+        witnesstree log publish /var/www/ledger
+    """
+    from witnesstree.anchor.wiring import open_ledger
+    from witnesstree.ledger.rotation import rotate
+
+    with open_ledger(home) as ledger:
+        change = rotate(ledger, destroys_old=destroy_old)
+    if as_json:
+        answer(_change_members(change))
+    else:
+        click.echo(_change_line(change))
+    say("Run `witnesstree log publish` now, and give the new key to this log's witnesses: they cosign nothing under it before.")
+
+
+@log_command.command("keys")
+@json_option
+@home_option
+def keys_command(home: Path, *, as_json: bool) -> None:
+    """List the keys that have signed this log's checkpoints, the first one first.
+
+    \b
+    Example:
+        witnesstree log keys --json
+    """
+    from witnesstree.anchor.wiring import open_ledger
+    from witnesstree.ledger.note import format_verifier_key
+
+    with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
+        notes, changes, first = transaction.key_notes(), ledger.key_changes(transaction), ledger.home.verifier_key()
+    if as_json:
+        rows = [{**_change_members(change), "note": note} for change, note in zip(changes, notes, strict=True)]
+        answer({"first": format_verifier_key(first), "changes": rows})
+        return
+    click.echo(f"Key 0 from the beginning: {format_verifier_key(first)}")
+    for change in changes:
+        click.echo(_change_line(change))
+
+
+def _change_members(change: KeyChange) -> dict[str, object]:
+    from witnesstree.ledger.note import format_verifier_key
+
+    keys = {"old": format_verifier_key(change.old), "new": format_verifier_key(change.new)}
+    return {"number": change.number, **keys, "size": change.size, "root": change.root.hex()}
+
+
+def _change_line(change: KeyChange) -> str:
+    from witnesstree.ledger.note import format_verifier_key
+
+    return f"Key {change.number} for logs of more than {counted(change.size, 'batch', 'batches')}: {format_verifier_key(change.new)}"
 
 
 @log_command.command("cosign")
@@ -133,10 +211,10 @@ def cosign_command(
         witnesstree log cosign --witness https://w.example --witness-key w.vkey --into /var/www/ledger
     """
     from witnesstree.anchor.http import Http
-    from witnesstree.anchor.publishing import cosigned, keep_cosignatures
+    from witnesstree.anchor.publishing import keep_cosignatures, take_over_cosignatures
     from witnesstree.anchor.wiring import open_ledger
     from witnesstree.anchor.witnesses import TIMEOUT, ask_witness
-    from witnesstree.ledger.cosignature import check_cosignatures
+    from witnesstree.ledger.cosignature import add_cosignatures, check_cosignatures
 
     witnesses = _witnesses(urls, keys)
     all_keys = [witness.key for witness in witnesses]
@@ -147,6 +225,7 @@ def cosign_command(
     with open_ledger(home) as ledger, Http(timeout=TIMEOUT) as http:
         with ledger.metadata.read() as transaction:
             note = transaction.checkpoint()
+        take_over_cosignatures(ledger)
 
         # Each hash is read on its own, so that no transaction is open while a witness thinks.
         def read(level: int, position: int) -> bytes:
@@ -159,8 +238,7 @@ def cosign_command(
                 lines += ask_witness(http, witness, note, read)
             except WitnesstreeError as error:
                 errors[witness.key.name] = str(error)
-        note = cosigned(ledger.home.folder, note, lines, all_keys)
-        keep_cosignatures(ledger.home.folder, note, into)
+        note = keep_cosignatures(ledger, add_cosignatures(note, lines, all_keys), into)
     found = check_cosignatures(note, all_keys)
     if as_json:
         times = {each.key.name: each.time for each in found}
@@ -221,12 +299,18 @@ def opened(subject: str) -> Iterator[tuple[str, Fetch | None]]:
     from witnesstree.anchor.publishing import fetching_from_folder
     from witnesstree.ledger.audit import read_checkpoint
 
+    def read(fetch: Fetch, *name: str) -> str:
+        try:
+            return read_checkpoint(fetch, *name)
+        except InvalidInput as error:
+            raise InvalidInput(f"{subject[:200]} holds no checkpoint: {error}") from error
+
     path = Path(subject)
     if os.path.isfile(path):  # noqa: PTH113 - likewise
-        yield read_checkpoint(fetching_from_folder(path.parent), path.name), None
+        yield read(fetching_from_folder(path.parent), path.name), None
     else:
         with fetching(subject) as fetch:
-            yield read_checkpoint(fetch), fetch
+            yield read(fetch), fetch
 
 
 def print_checks(report: Report) -> None:
@@ -248,5 +332,5 @@ def write_evidence(found: Equivocation, path: Path | None) -> Path:
     content = format_equivocation(found)
     path = path or Path(f"equivocation-{sha256(content).hexdigest()[:16]}.json")
     write_file(path, content)
-    say(f"Both checkpoints are kept in {path}: show them to everyone who relies on this log.")
+    say(f"Both statements are kept in {path}: show them to everyone who relies on this log.")
     return path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from witnesstree.cli.options import one_line
+from witnesstree.cli.options import CORE_ENVVAR, one_line
 from witnesstree.ledger.errors import (
     BadAnswer,
     Conflict,
@@ -110,6 +110,10 @@ def main() -> None:
 
 def _run() -> int:
     try:
+        if chosen := os.environ.get(CORE_ENVVAR):
+            from witnesstree.ledger.core import choose
+
+            choose(chosen)
         code: int = cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()

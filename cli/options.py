@@ -24,6 +24,7 @@ PATH = click.Path(path_type=Path, readable=False)
 F = TypeVar("F", bound="Callable[..., Any]")
 
 HOME_ENVVAR = "WITNESSTREE_HOME"
+CORE_ENVVAR = "WITNESSTREE_CORE"
 
 # Control characters, marks that turn the direction of text, and bytes of a file name that are no UTF-8 (as os.fsdecode gives them).
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import PATH, answer, home_option, json_option, require_room, say
+from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, require_room, say
+from witnesstree.cli.progress import progress
 from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import InvalidInput, NotFound
+from witnesstree.ledger.errors import InvalidInput, NotFound, WitnesstreeError
 from witnesstree.ledger.report import Outcome
 
 if TYPE_CHECKING:
@@ -27,17 +28,19 @@ ALGORITHMS = ("sha256", "sha384", "sha512")
 
 
 @click.command("renew", short_help="Renew an evidence record in time.")
-@click.argument("record", type=PATH, metavar="RECORD")
+@click.argument("record", type=PATH, metavar="RECORD", required=False)
 @click.option("--file", "files", multiple=True, type=PATH, help="The file that the record is for; again for each further file of its data group.")
 @click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Hash with this from now on; another one than before needs --file.")
 @click.option("-o", "--output", type=PATH, metavar="OUT", help="Write the renewed record here.  [default: RECORD; the older one is kept aside]")
 @click.option("--authority", "name", metavar="NAME", help="Ask this authority of the home.  [default: the first]")
 @click.option("--trust", "pem", multiple=True, type=PATH, help="Trust the certificates in this PEM file to vouch for authorities.")
 @click.option("--check", is_flag=True, help="Only say until when the record can be verified.")
+@click.option("--due", "is_pass", is_flag=True, help="Renew what the home's ledger has to renew now, as the worker does.")
+@click.option("--within", type=click.IntRange(min=0, max=36_500), metavar="DAYS", help="--due: and what is due within so many days.")
 @json_option
 @home_option
 def renew_command(
-    record: Path,
+    record: Path | None,
     *,
     files: tuple[Path, ...],
     algorithm: str | None,
@@ -46,20 +49,34 @@ def renew_command(
     pem: tuple[Path, ...],
     home: Path,
     check: bool,
+    is_pass: bool,
+    within: int | None,
     as_json: bool,
 ) -> None:
     """Renew RECORD, an evidence record (RFC 4998), while its newest timestamp can still be verified.
 
     A new timestamp on the newest one carries the record over the end of an authority's certificate. Under another --algorithm, a new timestamp on
     the file and all older ones carries it over the end of a hash algorithm. The record is verified before and afterwards, by whom you trust and
-    by the home's own authority; if anything else than the absence of a file is in the way, nothing is written.
+    by the home's own authority; if anything else than the absence of a file is in the way, nothing is written. Where the home's ledger has the entry,
+    it keeps the renewed record too: proofs that are fetched later carry it, and the worker goes on renewing it.
+
+    With --due there is no RECORD: the records that the ledger keeps of its batches are renewed, all of one authority with one timestamp. Exits
+    with 12 if one could not be.
 
     \b
     Example:
         witnesstree renew photo.jpg.ers --check
         witnesstree renew photo.jpg.ers
         witnesstree renew photo.jpg.ers --algorithm sha512 --file photo.jpg
+        witnesstree renew --due --within 30
     """
+    if is_pass:
+        if record or files or algorithm or output or name or pem or check:
+            raise click.UsageError("--due renews what the ledger keeps: it goes with --within, --home and --json only")
+        _renew_due(home, within or 0, as_json=as_json)
+        return
+    if record is None or within is not None:
+        raise click.UsageError("name the RECORD to renew; or renew what the ledger keeps, with --due")
     from witnesstree.cli.verify import given_trust, read_limited
     from witnesstree.ledger.record import expires, parse_record
 
@@ -72,10 +89,13 @@ def renew_command(
     require_room(target)
     newer, asked = _renew(older, trust, home, files=files, algorithm=algorithm, name=name)
     _write(target, newer.der)
+    is_kept = _keep(newer, home)
     if as_json:
-        answer({"record": str(target), "authority": asked} | _members(newer, expires(newer, trust)))
+        answer({"record": str(target), "authority": asked, "kept": is_kept} | _members(newer, expires(newer, trust)))
     else:
         click.echo(f"Wrote {target}. {_sentence(expires(newer, trust))}")
+        if is_kept:
+            say("The ledger keeps it, too: proofs that are fetched from now on carry it.")
 
 
 def _renew(
@@ -100,6 +120,39 @@ def _renew(
             newer = renew_hash_tree(older, [each[future] for each in digests], future, token_for)
     _demand_sound(f"the record with the answer of {asked} cannot be verified, and was not written", newer, digests, trust)
     return newer, asked
+
+
+def _keep(record: EvidenceRecord, home: Path) -> bool:
+    """Let the home's ledger keep the record, if it is of one of its entries. It is written by now, so what is in the way is only said."""
+    from witnesstree.anchor.wiring import open_ledger, open_renewals
+
+    try:
+        with open_ledger(home) as ledger:
+            return open_renewals(ledger).adopt(record)
+    except WitnesstreeError as error:
+        say(f"The ledger does not keep it: {error}")
+        return False
+
+
+def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
+    from witnesstree.anchor.wiring import open_ledger, open_renewals
+    from witnesstree.cli.status import ALARM
+    from witnesstree.ledger.renewal import MAX_DUE
+
+    with open_ledger(home) as ledger:
+        now, days = datetime.now(UTC), timedelta(days=within)
+        with ledger.metadata.read() as transaction:
+            due = len(transaction.due_renewals(now + days, MAX_DUE))
+        with progress("renewing", due) as advance:
+            done = open_renewals(ledger).work(days, advance)
+    if as_json:
+        answer({"records": done.records, "timestamps": done.tokens, "problems": list(done.problems)})
+    else:
+        click.echo(f"Renewed {counted(done.records, 'evidence record')} with {counted(done.tokens, 'timestamp')}.")
+        for problem in done.problems:
+            click.echo(one_line(f"Not renewed: {problem}"))
+    if done.problems:
+        click.get_current_context().exit(ALARM)
 
 
 def _demand_sound(failure: str, record: EvidenceRecord, digests: Sequence[Mapping[str, bytes]], trust: Trust) -> None:

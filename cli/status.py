@@ -22,13 +22,13 @@ ALARM = 12
 
 
 @click.command("status", short_help="Say what the ledger holds, and what waits.")
-@click.option("--check", is_flag=True, help=f"Exit with {ALARM} if there is an alarm, or a batch past its deadline.")
+@click.option("--check", is_flag=True, help=f"Exit with {ALARM} if there is an alarm, or something past its deadline.")
 @click.option("--metrics", is_flag=True, help="Print metrics in Prometheus' text format instead.")
 @json_option
 @home_option
 @click.pass_context
 def status_command(ctx: click.Context, home: Path, *, check: bool, metrics: bool, as_json: bool) -> None:
-    """Say what the ledger holds, which batches are open, which jobs wait and since when, and what needs a person.
+    """Say what the ledger holds, which batches are open, which jobs wait and since when, which renewals are due, and what needs a person.
 
     \b
     Example:
@@ -51,24 +51,29 @@ def status_command(ctx: click.Context, home: Path, *, check: bool, metrics: bool
         answer(status)
     else:
         click.echo("\n".join(_lines(status)))
-    if check and (status["alarms"] or any(each["late"] for each in (*status["unsealed"], *status["waiting"]))):
+    if check and (status["alarms"] or status["renewals"]["late"] or any(each["late"] for each in (*status["unsealed"], *status["waiting"]))):
         ctx.exit(ALARM)
 
 
 def _members(ledger: Ledger) -> dict[str, Any]:
     from witnesstree.anchor.settings import read_settings
+    from witnesstree.ledger import core
+    from witnesstree.ledger.keys import newest_key
     from witnesstree.ledger.note import format_verifier_key
 
+    settings, now = read_settings(ledger.home.folder), datetime.now(UTC)
     # Acknowledged entries that nobody seals are as late as roots that nobody witnesses.
-    late_batches = ledger.outbox.late_batches(read_settings(ledger.home.folder).batch_age)
+    late_batches = ledger.outbox.late_batches(settings.batch_age)
     late = {(job.sequence, job.kind, job.target) for job in ledger.outbox.late()}
     with ledger.metadata.read() as transaction:
         jobs = transaction.unfinished_jobs()
         closed = {job.sequence: transaction.batch(job.sequence) for job in jobs}
+        renewals = transaction.renewal_counts(now, now - settings.deadline)
         return {
             "home": str(ledger.home.folder),
             "origin": ledger.home.origin,
-            "checkpoint_key": format_verifier_key(ledger.home.verifier_key()),
+            "core": core.name(),
+            "checkpoint_key": format_verifier_key(newest_key(ledger.home.verifier_key(), ledger.key_changes(transaction))),
             "batches": transaction.batch_count(),
             "entries": transaction.entry_count(),
             "unsealed": [
@@ -95,6 +100,12 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                 }
                 for job in jobs
             ],
+            "renewals": {
+                "scheduled": renewals.scheduled,
+                "due": renewals.due,
+                "late": renewals.late,
+                "next": format_time(renewals.next) if renewals.next else None,
+            },
             "alarms": [
                 {"kind": alarm.kind.value, "subject": alarm.subject, "text": alarm.text, "since": format_time(alarm.since)}
                 for alarm in transaction.alarms()
@@ -105,6 +116,7 @@ def _members(ledger: Ledger) -> dict[str, Any]:
 def _lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"Ledger {status['origin']} in {status['home']}"
     yield f"Checkpoint key {status['checkpoint_key']}"
+    yield f"Trees are hashed by the {status['core']} core"
     yield f"{counted(status['batches'], 'sealed batch', 'sealed batches')} with {counted(status['entries'], 'entry', 'entries')}"
     for batch in status["unsealed"]:
         late = "LATE: batch" if batch["late"] else "Batch"
@@ -116,6 +128,11 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         late = "LATE: batch" if job["late"] else "Batch"
         since = job["since"] or "a time that is lost"
         yield f"{late} {job['batch']} waits for its {job['kind']} by {job['target']} since {since}{sent}{again}{error}"
+    if (renewals := status["renewals"])["due"]:
+        late = f", {renewals['late']} of them LATE" if renewals["late"] else ""
+        yield f"{counted(renewals['due'], 'evidence record')} to be renewed now{late}: run `witnesstree worker`, or `witnesstree renew --due`"
+    elif renewals["next"]:
+        yield f"Evidence records of {counted(renewals['scheduled'], 'token')} will be renewed from {renewals['next']} on"
     for alarm in status["alarms"]:
         yield f"ALARM since {alarm['since']}, {alarm['subject']}: {alarm['text']}"
     if status["unsealed"] or status["waiting"]:
@@ -146,6 +163,10 @@ def metrics_text(ledger: Ledger) -> bytes:
         late.labels(job["kind"], job["target"]).inc(job["late"])
         if job["since"]:
             oldest.labels(job["kind"], job["target"]).set((now - parse_time(job["since"])).total_seconds())
+    gauge("due_renewals", "Evidence records that are to be renewed now").set(status["renewals"]["due"])
+    gauge("late_renewals", "Those of them that are past their deadline").set(status["renewals"]["late"])
+    if status["renewals"]["next"]:
+        gauge("next_renewal_timestamp_seconds", "When the next renewal is due").set(parse_time(status["renewals"]["next"]).timestamp())
     alarms = gauge("alarm", "1 for each thing that needs a person", ("kind", "subject"))
     for alarm in status["alarms"]:
         alarms.labels(alarm["kind"], alarm["subject"]).set(1)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from witnesstree.anchor.settings import Settings
+    from witnesstree.ledger.renewal import Renewals
     from witnesstree.ledger.sealing import Ledger
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Job
@@ -41,7 +42,7 @@ _log = logging.getLogger("witnesstree.worker")
 @json_option
 @home_option
 def worker_command(home: Path, interval: float, metrics: Path | None, *, once: bool, until_done: bool, publishes: bool, as_json: bool) -> None:
-    """Close batches that are full or old, fetch their tokens, anchor them, and go on until told to stop.
+    """Close batches that are full or old, fetch their tokens, anchor them, renew evidence records in time, and go on until told to stop.
 
     What fails is tried again, later each time. SIGTERM or Ctrl-C ends it after the step at hand; what is not done is done by the next worker.
     Several may run on one ledger: they take turns. Settings that change meanwhile hold from the next pass on. What happens is logged on
@@ -52,7 +53,7 @@ def worker_command(home: Path, interval: float, metrics: Path | None, *, once: b
         witnesstree worker --metrics /var/lib/node_exporter/witnesstree.prom
     """
     from witnesstree.anchor.settings import read_settings
-    from witnesstree.anchor.wiring import notice, open_ledger
+    from witnesstree.anchor.wiring import notice, open_ledger, open_renewals
 
     if metrics:
         require_file(metrics)
@@ -64,8 +65,10 @@ def worker_command(home: Path, interval: float, metrics: Path | None, *, once: b
                 if said := notice(settings):
                     _log.warning("%s", said)
                 _log.info("working on %s in %s", ledger.home.origin, ledger.home.folder)
+                renewals = open_renewals(ledger)
                 while not (is_over or stop.is_set() or _have_changed(settings, ledger.home)):
                     waits = _pass(ledger, stop)
+                    _renew(renewals, stop)
                     if metrics:
                         _write_metrics(ledger, metrics)
                     is_over = once or (until_done and not waits)
@@ -97,6 +100,14 @@ def _pass(ledger: Ledger, stop: Event) -> bool:
     except (Unreachable, Conflict) as error:
         _log.warning("%s", error)
         return True
+
+
+def _renew(renewals: Renewals, stop: Event) -> None:
+    """Renew the evidence records that are due. What holds that up is tried again, and sealing goes on."""
+    try:
+        renewals.work(stop=stop.is_set)
+    except (Unreachable, Conflict) as error:
+        _log.warning("%s", error)
 
 
 def _tell(job: Job, error: str | None) -> None:

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from witnesstree.anchor.settings import PREFIX, TABLES, AuthoritySettings, ChainSettings, IpfsSettings, Settings
+from witnesstree.anchor.settings import PREFIX, TABLES, AuthoritySettings, ChainSettings, IpfsSettings, Method, Settings
 from witnesstree.anchor.truststore import TRUST
 from witnesstree.cli import status, verify
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
-from witnesstree.cli.options import HOME_ENVVAR
+from witnesstree.cli.options import CORE_ENVVAR, HOME_ENVVAR
 from witnesstree.ledger.report import Verdict
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def settings_reference() -> str:
         "|---|---|---|---|",
         f"| `{HOME_ENVVAR}` | | in the user's data folder | The ledger's folder; `--home` goes before it. |",
         f"| `{TRUST}` | | in the user's configuration folder | The folder of trusted certificates. |",
+        f"| `{CORE_ENVVAR}` | | `native` where it was built | The core that hashes trees: `native` or `python`. Both give the same bytes. |",
         *(_setting(name, field) for name, field in Settings.model_fields.items() if name not in TABLES),
     ]
     return "\n".join((SETTINGS_HEAD, *rows, "", *_tables()))
@@ -81,6 +82,8 @@ def _tables() -> Iterator[str]:
             default = "must be given" if field.is_required() else "" if field.default in {None, ()} else f"`{_written(field.default)}`"
             yield f"| `{setting}` | {default} | {field.description} |"
         yield ""
+    yield f"## `[ends]`\n\n{Settings.model_fields['ends'].description} Only in settings.toml.\n"
+    yield f"Names are {', '.join(f'`{name}`' for name in get_args(Method))}; a value is a time with its zone, such as `2035-01-01T00:00:00Z`.\n"
 
 
 def _exit_codes() -> str:
@@ -95,7 +98,7 @@ def _meanings() -> Iterator[tuple[int, str]]:
     yield verify.EXIT_CODES[Verdict.UNDECIDED], "`verify`: nothing failed, but something could not be decided."
     for error, code in EXIT_CODES.items():
         yield code, f"{error.__name__}: {(error.__doc__ or '').splitlines()[0]}"
-    yield status.ALARM, "`status --check`: there is an alarm, or a batch past its deadline."
+    yield status.ALARM, "`status --check`: there is an alarm, or something past its deadline; `renew --due`: a record could not be renewed."
     yield INTERRUPTED, "Interrupted. Everything acknowledged is kept; the same command finishes the work."
 
 
@@ -110,7 +113,9 @@ def _setting(name: str, field: FieldInfo) -> str:
 
 def _written(default: Any) -> str:
     """Return a default as a person would write it."""
-    return f"{default.total_seconds():g}" if isinstance(default, timedelta) else str(default).lower() if isinstance(default, bool) else f"{default}"
+    if isinstance(default, timedelta):
+        return f"{default.total_seconds():.10g}"
+    return str(default).lower() if isinstance(default, bool) else f"{default}"
 
 
 def main() -> None:

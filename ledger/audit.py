@@ -1,6 +1,6 @@
 """The auditor: follows a published log from outside, over bytes that are fetched for it. It trusts nothing that it has not derived itself.
 
-    1  checkpoint              parses, and is signed by the expected key
+    1  checkpoint, keys        parses, and is signed by the expected key, or by the one that the published key notes lead to; these go on as before
     2  consistency             continues the checkpoint that was seen last
     3  entries                 the entries since then lead from that one's root to this one's
     4  tiles                   the tiles of hashes are those of these entries
@@ -27,6 +27,7 @@ import rfc8785
 from witnesstree.ledger.clock import format_time
 from witnesstree.ledger.cosignature import WitnessKey, check_cosignatures
 from witnesstree.ledger.errors import InvalidInput, NotFound
+from witnesstree.ledger.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_history, check_key_note, judge_signer
 from witnesstree.ledger.log import (
     EMPTY_ROOT,
     HASH,
@@ -71,18 +72,21 @@ class Seen:
     """What an audit keeps for the next one: the checkpoint (a signed note) that all was derived for, and what is still open.
 
     `digests` are the SHA-256 of the signed checkpoints that the next opening record may name, those of sizes `named` and above, in order;
-    `waiting` are the statements of batches whose witnesses are looked at again.
+    `waiting` are the statements of batches whose witnesses are looked at again; `keys` are the notes of the key's changes.
     """
 
     checkpoint: str
     named: int
     digests: tuple[bytes, ...]
     waiting: tuple[Statement, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Equivocation:
-    """Two checkpoints of one log that cannot both be true. `first` is not the larger one.
+    """Two checkpoints of one log that cannot both be true. `first` is not the larger one. Either may be a key note, which states a size and root.
+
+    Two different key notes of one number contradict each other, whatever they state.
 
     Where the second is larger, `root` is what it says the log of the first one's size had, and `path` the consistency proof of that. Where no such
     proof could be made, both are empty, and the two checkpoints prove nothing by themselves.
@@ -125,6 +129,8 @@ def format_seen(seen: Seen) -> bytes:
         "digests": [digest.hex() for digest in seen.digests],
         "waiting": [format_statement(statement) for statement in seen.waiting],
     }
+    if seen.keys:
+        members["keys"] = list(seen.keys)
     return rfc8785.dumps(members) + b"\n"
 
 
@@ -135,13 +141,15 @@ def parse_seen(content: bytes) -> Seen:
     value = load("what the last audit kept", content)
     if value.member("format") != SEEN:
         value["format"].wrong(f"{SEEN!r} (a newer witnesstree may read it)")
-    value.members("format checkpoint named digests waiting")
+    value.members("format checkpoint named digests waiting", "keys")
     seen = Seen(
         checkpoint=_read_note(value["checkpoint"]),
         named=value["named"].integer(),
         digests=value["digests"].list(lambda digest: digest.hex(32), MAX_LAG + 1),
         waiting=value["waiting"].list(lambda text: parse_statement(text.text(MAX_TEXT)), MAX_WAITING),
+        keys=value.optional("keys", lambda keys: keys.list(lambda note: note.text(MAX_KEY_NOTE), MAX_CHANGES)) or (),
     )
+    check_history(seen.keys)
     size = _checkpoint_of(seen.checkpoint).size
     if seen.named + len(seen.digests) != size + 1 or not seen.digests:
         raise InvalidInput(f"what the last audit kept contradicts itself: digests of checkpoints {seen.named} to {size} were expected")
@@ -168,23 +176,51 @@ def parse_equivocation(content: bytes) -> Equivocation:
         value["format"].wrong(repr(EQUIVOCATION))
     value.members("format first second path", "root")
     return Equivocation(
-        first=_read_note(value["first"]),
-        second=_read_note(value["second"]),
+        first=_read_evidence(value["first"]),
+        second=_read_evidence(value["second"]),
         root=value.optional("root", lambda root: root.hex(HASH)) or b"",
         path=value["path"].list(lambda node: node.hex(HASH), 2 * MAX_PATH),
     )
 
 
-def check_equivocation(found: Equivocation, key: VerifierKey) -> bool:
+def check_equivocation(found: Equivocation, key: VerifierKey) -> bool:  # noqa: PLR0911 - a case a line
     """Tell whether `found` proves that the owner of `key` signed two histories. Raises InvalidInput if `key` signed what is no checkpoint."""
-    first, second = (check_checkpoint(note, key) for note in (found.first, found.second))
-    if first is None or second is None or first.size > second.size:
+    changes = [_key_change_of(note) for note in (found.first, found.second)]
+    first, second = (
+        _stated(change) if change else check_checkpoint(note, key) for note, change in zip((found.first, found.second), changes, strict=True)
+    )
+    if any(change and key not in {change.old, change.new} for change in changes) or first is None or second is None:
         return False
+    if changes[0] and changes[1]:
+        return changes[0].number == changes[1].number and changes[0] != changes[1]
+    if first.size > second.size:
+        return False
+    if changes[0] and key == changes[0].old and second.size > first.size:
+        # It signed after it had handed over.
+        return True
     if first.size == second.size:
         return first.root != second.root
     if not first.size or not found.root or first.root == found.root:
         return False
     return check_consistency(first.size, second.size, found.root, second.root, found.path)
+
+
+def _key_change_of(note: str) -> KeyChange | None:
+    """Return the change in a key note that both its keys signed, None for anything else."""
+    try:
+        return check_key_note(note)
+    except InvalidInput:
+        return None
+
+
+def _stated(change: KeyChange) -> Checkpoint:
+    """Return what a key note states of the log, as a checkpoint does."""
+    return Checkpoint(change.origin, change.size, change.root)
+
+
+def _read_evidence(value: Reader) -> str:
+    note = value.text(MAX_NOTE)
+    return note if _key_change_of(note) else _read_note(value)
 
 
 def _read_note(value: Reader) -> str:
@@ -208,19 +244,77 @@ def read_checkpoint(fetch: Fetch, path: str = CHECKPOINT) -> str:
     return content.decode()
 
 
-def judge_signature(name: str, note: str, keys: Sequence[VerifierKey]) -> Check:
-    """Judge whether one of `keys` signed the checkpoint in `note`, which parses."""
+def judge_signature(name: str, note: str, keys: Sequence[VerifierKey], changes: Sequence[KeyChange] = ()) -> Check:
+    """Judge whether one of `keys`, or the key that `changes` lead to from there, signed the checkpoint in `note`, which parses."""
     checkpoint = _checkpoint_of(note)
     shown = f"The checkpoint of {checkpoint.size} entries of {checkpoint.origin}"
     if not keys:
         return _unknown(name, f"{shown} is signed by nobody who is expected: give the log's key with --checkpoint-key.")
-    if _is_signed(note, keys):
+    signer = judge_signer(note, keys, changes)
+    if signer.is_expected and not changes:
         return _passed(name, f"{shown} is signed by the expected key.")
-    return _failed(name, f"{shown} is not signed by the expected key of {', '.join(key.name for key in keys)}.")
+    return (_passed if signer.is_expected else _failed)(name, f"{shown} {signer.reason}.")
 
 
-def _is_signed(note: str, keys: Sequence[VerifierKey]) -> bool:
-    return any(check_checkpoint(note, key) is not None for key in keys)
+# 1. The history of keys
+
+
+def key_path(number: int) -> str:
+    """Return where the note of a change of the log's key is published."""
+    return f"keys/{format_number(number)}"
+
+
+def read_key_notes(fetch: Fetch) -> tuple[str, ...]:
+    """Return the notes of all changes of the key that are published. Read the checkpoint before them: those that it needs are there then.
+
+    Raises InvalidInput if one is no text, or there are too many, and what `fetch` raises.
+    """
+    notes: list[str] = []
+    for number in range(1, MAX_CHANGES + 2):
+        try:
+            notes.append(fetch(key_path(number), 4 * MAX_KEY_NOTE).decode())
+        except NotFound:
+            return tuple(notes)
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{key_path(number)} is no text: {error}") from None
+    raise InvalidInput(f"there are more than {MAX_CHANGES} key notes")
+
+
+def judge_keys(notes: Sequence[str], before: Sequence[str], origin: str) -> tuple[Check, tuple[KeyChange, ...], Equivocation | None]:
+    """Judge whether the key notes that are published lead on, and begin with those that were seen `before`, and return the changes.
+
+    Returns the evidence, too, where two of them contradict each other.
+    """
+    name = "keys"
+    number, evidence = next(((i, pair) for i, pair in enumerate(zip(before, notes, strict=False)) if pair[0] != pair[1]), (len(notes), None))
+    try:
+        changes = check_history(notes[:number])
+    except InvalidInput as error:
+        return _failed(name, f"The key notes do not lead on: {error}."), (), None
+    if evidence:
+        is_proven = all(_key_change_of(note) for note in evidence)
+        reason = f"There are two different key notes of number {number + 1}: the one that was seen before, and another."
+        return _failed(name, reason), changes, Equivocation(*evidence) if is_proven else None
+    if len(notes) < len(before):
+        return _failed(name, f"Key note {len(notes) + 1}, which was seen before, is not there any more."), changes, None
+    if changes and (changes[0].number, changes[0].origin) != (1, origin):
+        return _failed(name, f"The key notes are not those of {origin} from number 1 on."), (), None
+    return _passed(name, f"{len(changes)} key notes lead from the first key to the newest."), changes, None
+
+
+def _contradiction(walk: _Walk) -> tuple[str, Equivocation | None] | None:
+    """Return what contradicts the log that was derived: a key note with another root at its size, in words, with the evidence."""
+    for change in walk.changes:
+        # One of a larger log is ahead of what is published, and is judged once that is there.
+        if not change.size and change.root != EMPTY_ROOT:
+            return f"Key note {change.number} states a root of the empty log that it cannot have.", None
+        if not 0 < change.size <= walk.new.size:
+            continue
+        root, path = _root_before(_stated(change), walk.new, walk.read())
+        if root != change.root:
+            reason = f"Key note {change.number} states another root at {change.size} entries than the log has."
+            return reason, Equivocation(walk.notes[change.number - 1], walk.note, root, path)
+    return None
 
 
 # 2. Consistency
@@ -276,6 +370,9 @@ class _Walk:
     now: datetime
     old: Checkpoint
     new: Checkpoint
+    note: str
+    notes: tuple[str, ...]
+    changes: tuple[KeyChange, ...]
     nodes: dict[tuple[int, int], bytes] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
 
@@ -289,7 +386,7 @@ class _Walk:
         return read
 
 
-def follow(fetch: Fetch, keys: Sequence[VerifierKey], seen: Seen | None, now: datetime) -> Followed:
+def follow(fetch: Fetch, keys: Sequence[VerifierKey], seen: Seen | None, now: datetime) -> Followed:  # noqa: PLR0911 - after each step
     """Follow a published log from what was `seen` of it to its newest checkpoint: steps 1 to 6.
 
     Raises NotFound if no log is there, and whatever else `fetch` raises.
@@ -300,9 +397,17 @@ def follow(fetch: Fetch, keys: Sequence[VerifierKey], seen: Seen | None, now: da
     except InvalidInput as error:
         return Followed((_failed("checkpoint", f"What is published as the checkpoint cannot be read: {error}."),))
     new = _checkpoint_of(note)
-    checks = [judge_signature("checkpoint", note, keys)]
+    try:
+        notes = read_key_notes(fetch)
+    except InvalidInput as error:
+        return Followed((_failed("keys", f"The key notes cannot be read: {error}."),), note)
+    check, changes, equivocation = judge_keys(notes, seen.keys if seen else (), new.origin)
+    if check.outcome is Outcome.FAILED:
+        return Followed((check,), note, equivocation=equivocation)
+    checks = [judge_signature("checkpoint", note, keys, changes)] + ([check] if notes else [])
     if checks[0].outcome is Outcome.FAILED:
-        return Followed(tuple(checks), note)
+        broken = judge_signer(note, keys, changes).broken
+        return Followed(tuple(checks), note, equivocation=Equivocation(notes[broken.number - 1], note) if broken else None)
     # 2. Consistency with what was seen.
     old = _checkpoint_of(seen.checkpoint) if seen else Checkpoint(new.origin, 0, EMPTY_ROOT)
     if seen and new.size < old.size and new.origin == old.origin:
@@ -314,9 +419,17 @@ def follow(fetch: Fetch, keys: Sequence[VerifierKey], seen: Seen | None, now: da
         if check.outcome is not Outcome.PASSED:
             return Followed(tuple(checks), note, equivocation=equivocation)
     # 3 to 6.
-    walk = _Walk(fetch, keys, now, old, new)
+    walk = _Walk(fetch, keys, now, old, new, note, notes, changes)
     found, following = _walk(walk, note, seen)
     checks += found
+    try:
+        contradicted = _contradiction(walk) if following else None
+    except (InvalidInput, NotFound) as error:
+        contradicted = f"What the key notes state cannot be compared with the log: {error}.", None
+    if contradicted:
+        reason, equivocation = contradicted
+        checks = [_failed("keys", reason) if check.name == "keys" else check for check in checks]
+        return Followed(tuple(checks), note, tuple(walk.records), equivocation=equivocation)
     is_sound = following is not None and all(check.outcome is Outcome.PASSED for check in checks)
     return Followed(tuple(checks), note, tuple(walk.records), following if is_sound else None)
 
@@ -351,14 +464,14 @@ def _walk(walk: _Walk, note: str, seen: Seen | None) -> tuple[list[Check], Seen 
             return [*checks, _failed(f"batch[{statement.sequence}].opening", f"{error}.")], None
         walk.records.append(record)
     checks.append(_passed("opening", f"{len(statements)} batches name the signed checkpoint before them."))
-    return checks, Seen(note, named, tuple(digests), first.waiting)
+    return checks, Seen(note, named, tuple(digests), first.waiting, walk.notes)
 
 
 def _first_seen(walk: _Walk) -> Seen:
     """Return what an auditor has seen who sees the log for the first time: the checkpoint of the empty log."""
     note = read_checkpoint(walk.fetch, FIRST_CHECKPOINT)
-    if walk.keys and not _is_signed(note, walk.keys):
-        raise InvalidInput(f"{FIRST_CHECKPOINT} is not signed by the expected key")
+    if walk.keys and not (signer := judge_signer(note, walk.keys, walk.changes)).is_expected:
+        raise InvalidInput(f"{FIRST_CHECKPOINT} {signer.reason}")
     if _checkpoint_of(note) != Checkpoint(walk.new.origin, 0, EMPTY_ROOT):
         raise InvalidInput(f"{FIRST_CHECKPOINT} is not the checkpoint of the empty log of {walk.new.origin}")
     return Seen(note, 0, (opening_digest(note),))
@@ -476,8 +589,8 @@ def _open(walk: _Walk, record: Record, named: int, digests: list[bytes]) -> int:
     size = sequence + 1
     if _checkpoint_of(note) != Checkpoint(statement.origin, size, log_root(size, walk.read())):
         raise InvalidInput(f"The checkpoint in the record of batch {sequence} is not that of the log up to this batch")
-    if walk.keys and not _is_signed(note, walk.keys):
-        raise InvalidInput(f"The checkpoint in the record of batch {sequence} is not signed by the expected key")
+    if walk.keys and not (signer := judge_signer(note, walk.keys, walk.changes)).is_expected:
+        raise InvalidInput(f"The checkpoint in the record of batch {sequence} {signer.reason}")
     digests.append(opening_digest(note))
     behind = max(behind, len(digests) - MAX_LAG - 1)
     del digests[:behind]

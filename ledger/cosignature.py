@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.note import MAX_NOTE, Signature, format_base64, id_of_key, parse_note, parse_text, require_key, split_key
+from witnesstree.ledger.note import MAX_NOTE, Signature, format_base64, format_signature, id_of_key, parse_note, parse_text, require_key, split_key
 
 COSIGNATURE = b"\x04"
 """The signature type of a timestamped Ed25519 cosignature (C2SP tlog-cosignature, "Format")."""
@@ -108,18 +108,21 @@ def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[WitnessKey]) 
     for signature in dict.fromkeys(both.signatures[len(own.signatures) :]):
         is_wanted = any(_time(signature, own.text, key) is not None for key in keys)
         if is_wanted and signature not in own.signatures:
-            note += f"\N{EM DASH} {signature.name} {format_base64(signature.key_id + signature.signature)}\n"
+            note += format_signature(signature)
     parse_note(note)
     return note
 
 
+def is_cosignature(signature: Signature) -> bool:
+    """Whether a signature has the form of a cosignature: its time and its length. It verifies nothing."""
+    return len(signature.signature) == _SIZE and int.from_bytes(signature.signature[:8], "big") <= MAX_TIME
+
+
 def _time(signature: Signature, text: str, key: WitnessKey) -> int | None:
     """Return the time of a cosignature by `key`, None for anything else."""
-    if (signature.name, signature.key_id) != (key.name, key.key_id) or len(signature.signature) != _SIZE:
+    if (signature.name, signature.key_id) != (key.name, key.key_id) or not is_cosignature(signature):
         return None
     time = int.from_bytes(signature.signature[:8], "big")
-    if time > MAX_TIME:
-        return None
     try:
         Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature.signature[8:], cosigned_message(text, time))
     except InvalidSignature:

@@ -17,7 +17,7 @@ from zipfile import ZipFile, ZipInfo
 from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.log import check_inclusion, leaf_hash
 from witnesstree.ledger.note import format_base64, parse_checkpoint, parse_note
-from witnesstree.ledger.record import make_record
+from witnesstree.ledger.record import make_record, parse_record
 from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.token import parse_token
 from witnesstree.ledger.tree import parent, root_from_path
@@ -65,9 +65,21 @@ def format_token(proof: Proof, number: int = 0) -> bytes:
 
 
 def format_record(proof: Proof, number: int = 0) -> bytes:
-    """Return the evidence record (DER, RFC 4998) of the proof with its token `number`. Raises InvalidInput as `format_token` and `make_record`."""
-    format_token(proof, number)
-    return make_record(proof, number)
+    """Return the evidence record (DER, RFC 4998) of the proof with its token `number`; the renewed one, where the proof holds one of that token.
+
+    Raises InvalidInput as `format_token` and `make_record`.
+    """
+    token = format_token(proof, number)
+    return next((kept for kept in proof.records if _is_of(kept, proof.digest, token)), None) or make_record(proof, number)
+
+
+def _is_of(kept: bytes, digest: bytes, token: bytes) -> bool:
+    try:
+        first = parse_record(kept).timestamps[0]
+    except InvalidInput:
+        # What is wrong with it, `verify` says.
+        return False
+    return first.token.der == token and digest in (first.lists[0] if first.lists else [first.token.imprint])
 
 
 # Paths ----------------------------------------------------------------------------------------------------------------------------------------

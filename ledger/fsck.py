@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.chainproof import keccak256, parse_header, prove_slot
+from witnesstree.ledger.cosignature import is_cosignature
 from witnesstree.ledger.errors import Damaged, InvalidInput, WitnesstreeError
+from witnesstree.ledger.keys import key_in_force, newest_key
 from witnesstree.ledger.log import EMPTY_ROOT, added_nodes, leaf_hash, log_root
-from witnesstree.ledger.note import Checkpoint, check_checkpoint
+from witnesstree.ledger.note import Checkpoint, check_checkpoint, parse_note
 from witnesstree.ledger.opening import parse_opening
 from witnesstree.ledger.proof import parse_anchor
 from witnesstree.ledger.report import Outcome
@@ -20,7 +22,6 @@ from witnesstree.ledger.sealing import opening_fault
 from witnesstree.ledger.statement import Statement, format_statement
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.batches import kept_above, kept_sizes
-from witnesstree.ledger.store.index import RECORD, build_run
 from witnesstree.ledger.store.metadata import JobKind, JobState
 from witnesstree.ledger.token import CHAIN, judge_token
 from witnesstree.ledger.tree import NODE, root_of
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from witnesstree.ledger.keys import KeyChange
     from witnesstree.ledger.note import VerifierKey
     from witnesstree.ledger.sealing import Ledger
-    from witnesstree.ledger.store.metadata import Job, OpenBatch, SealedBatch
+    from witnesstree.ledger.store.metadata import Job, KeptRecord, OpenBatch, SealedBatch
     from witnesstree.ledger.trust import Trust
 
 
@@ -60,17 +62,28 @@ def check_ledger(ledger: Ledger, trust: Trust, advance: Callable[[int], None] | 
             unsealed = transaction.open_batches()
             jobs = transaction.jobs()
             witnesses = transaction.witnesses()
+            renewed = transaction.renewed_sequences()
     except Damaged as error:
         yield Problem(place, str(error))
         return
     yield from _guarded(place, _check_transactions(ledger, place, jobs))
     for batch in sealed:
-        for found in (_check_files(ledger, batch), _check_records(ledger, batch), _check_witnesses(ledger, batch, trust)):
+        parts = (
+            _check_files(ledger, batch),
+            _check_records(ledger, batch),
+            _check_witnesses(ledger, batch, trust),
+            _check_renewals(ledger, batch, trust),
+        )
+        for found in parts:
             yield from _guarded(f"{place}, batch {batch.sequence}", found)
         if advance:
             advance(batch.count)
+    yield from _guarded(str(ledger.home.batches), _check_indexes(ledger))
     yield from _guarded(place, _check_jobs(place, {batch.sequence for batch in sealed}, jobs, witnesses))
-    yield from _guarded(place, _check_log(ledger, ledger.home.verifier_key()))
+    for sequence in sorted(renewed - {batch.sequence for batch in sealed}):
+        yield Problem(f"{place}, batch {sequence}", "there is an evidence record of it, or one to be renewed, but it is not sealed")
+    yield from _guarded(place, _check_log(ledger))
+    yield from _guarded(place, _check_cosignatures(ledger, place))
     for waiting in unsealed:
         yield from _guarded(str(ledger.files.digests_path(waiting.sequence)), _check_unsealed(ledger, waiting))
 
@@ -117,7 +130,6 @@ def _check_files(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
         broken = broken or actual is None or actual < size
     if not broken:
         yield from _check_tree(digests, nodes, kept, batch.root)
-        yield from _check_index(ledger.files.index_path(batch.sequence), digests, batch.count)
 
 
 def _check_tree(digests: Path, nodes: Path, kept: list[int], root: bytes) -> Iterator[Problem]:
@@ -172,17 +184,8 @@ def _read(path: Path, offset: int, count: int) -> bytes:
         return file.read(count * NODE)
 
 
-def _check_index(path: Path, digests: Path, count: int) -> Iterator[Problem]:
-    expected = build_run(digests, count)
-    try:
-        stored = path.read_bytes()
-    except OSError as error:
-        yield Problem(str(path), f"cannot be read ({error.strerror}); --mend-index makes it anew from the digests")
-        return
-    if stored != expected:
-        size = RECORD.itemsize
-        first = next((i for i in range(0, len(expected), size) if stored[i : i + size] != expected[i : i + size]), len(expected))
-        yield Problem(f"{path}, from byte {first}", "is not the index of these digests; --mend-index makes it anew from them")
+def _check_indexes(ledger: Ledger) -> Iterator[Problem]:
+    yield from (Problem(path, fault) for path, fault in ledger.index_faults())
 
 
 # Records
@@ -200,14 +203,16 @@ def _check_records(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
         yield Problem(place, "its statement does not say what the batch is")
 
 
-def _check_log(ledger: Ledger, key: VerifierKey) -> Iterator[Problem]:
-    """Build the log again from the statements alone, and compare every stored hash and checkpoint with it."""
+def _check_log(ledger: Ledger) -> Iterator[Problem]:
+    """Build the log again from the statements alone, and compare every stored hash, checkpoint and key note with it."""
     nodes: dict[tuple[int, int], bytes] = {}
     place = ledger.metadata.place
     # The batches are read again: others may have been sealed meanwhile, and log and batches have to be of one moment.
     with ledger.metadata.read() as transaction:
         sealed = sorted(transaction.batches(), key=lambda batch: batch.log_index)
-        yield from _check_checkpoint(place, transaction.checkpoint(0), Checkpoint(ledger.home.origin, 0, EMPTY_ROOT), key)
+        first, changes = ledger.home.verifier_key(), ledger.key_changes(transaction)
+        yield from _check_keys(ledger, transaction.key_notes(), changes)
+        yield from _check_checkpoint(place, transaction.checkpoint(0), Checkpoint(ledger.home.origin, 0, EMPTY_ROOT), key_in_force(first, changes, 0))
         for index, batch in enumerate(sealed):
             if batch.log_index != index:
                 yield Problem(place, f"batch {batch.sequence} is entry {batch.log_index} of the log, where entry {index} was expected")
@@ -222,11 +227,39 @@ def _check_log(ledger: Ledger, key: VerifierKey) -> Iterator[Problem]:
                 if stored != node:
                     yield Problem(f"{place}, log node at level {level}, position {position}", "does not follow from the statements")
             expected = Checkpoint(ledger.home.origin, index + 1, log_root(index + 1, lambda level, position: nodes[level, position]))
-            yield from _check_checkpoint(place, transaction.checkpoint(index + 1), expected, key)
+            yield from _check_checkpoint(place, transaction.checkpoint(index + 1), expected, key_in_force(first, changes, index + 1))
+        for change in changes:
+            if change.size > len(sealed) or change.root != log_root(change.size, lambda level, position: nodes[level, position]):
+                yield Problem(f"{place}, key note {change.number}", f"its root at {change.size} entries does not follow from the statements")
         if transaction.log_node_count() != len(nodes):
             yield Problem(place, f"the log has {transaction.log_node_count()} stored hashes, where {len(nodes)} follow from the statements")
         if transaction.checkpoint_count() != len(sealed) + 1:
             yield Problem(place, f"the log has {transaction.checkpoint_count()} checkpoints, where {len(sealed) + 1} follow from the statements")
+
+
+def _check_keys(ledger: Ledger, notes: list[str], changes: tuple[KeyChange, ...]) -> Iterator[Problem]:
+    """Compare the keys' files with the history of keys, and look for the one that signs from now on."""
+    kept = ledger.home.key_notes()
+    if list(kept) not in (notes, notes[:-1]):
+        yield Problem(str(ledger.home.folder / "keys"), "the notes that are kept as files are not those of the history of keys")
+    newest = newest_key(ledger.home.verifier_key(), changes)
+    if ledger.home.private_key(len(notes)).public_key().public_bytes_raw() != newest.public_key:
+        yield Problem(str(ledger.home.folder / "keys"), f"key {len(notes)} is not the one that was handed over to")
+
+
+def _check_cosignatures(ledger: Ledger, place: str) -> Iterator[Problem]:
+    """Look whether the cosignatures can be read; whose they are is for those to judge who know the witnesses' keys."""
+    with ledger.metadata.read() as transaction:
+        for size in transaction.cosigned_sizes():
+            own = parse_note(transaction.checkpoint(size))
+            for line in transaction.cosignatures(size):
+                try:
+                    (signature,) = parse_note(f"{own.text}\n{line}").signatures
+                except (InvalidInput, ValueError):
+                    yield Problem(f"{place}, checkpoint {size}", "a cosignature of it is none")
+                    continue
+                if not is_cosignature(signature):
+                    yield Problem(f"{place}, checkpoint {size}", "a cosignature of it is none")
 
 
 def _check_checkpoint(place: str, note: str, expected: Checkpoint, key: VerifierKey) -> Iterator[Problem]:
@@ -292,3 +325,44 @@ def _check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterat
 def _was_sent(ledger: Ledger, chain: str, hash_: bytes) -> bool:
     with ledger.metadata.read() as transaction:
         return bool(transaction.transactions(chain, [hash_]))
+
+
+# Renewed evidence records
+
+
+def _check_renewals(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterator[Problem]:
+    place = f"{ledger.metadata.place}, batch {batch.sequence}"
+    with ledger.metadata.read() as transaction:
+        tokens = {authority: stamp.token for authority, stamp in transaction.tokens(batch.sequence)}
+        kept, renewals = transaction.records(batch.sequence), transaction.renewals(batch.sequence)
+    scheduled = {(each.position, each.authority) for each in renewals}
+    expected = {(0, authority) for authority in tokens} | {(each.position, each.authority) for each in kept}
+    for position, authority in sorted(expected - scheduled):
+        yield Problem(f"{place}, entry {position}", f"nobody will renew its evidence record by {authority}: its row in renewals is missing")
+    for position, authority in sorted(scheduled - expected):
+        yield Problem(f"{place}, entry {position}", f"its evidence record by {authority} is to be renewed, and there is no token for it")
+    newest: dict[tuple[int, str], int] = {}
+    for each in kept:
+        name, number = (each.position, each.authority), each.number
+        where = f"{place}, entry {each.position}, evidence record {number} by {each.authority}"
+        if number != newest.get(name, 0) + 1:
+            yield Problem(where, f"it is number {number}, where {newest.get(name, 0) + 1} was expected")
+        newest[name] = number
+        yield from _guarded(where, _check_kept(ledger, where, each, tokens.get(each.authority), trust))
+
+
+def _check_kept(ledger: Ledger, where: str, kept: KeptRecord, token: bytes | None, trust: Trust) -> Iterator[Problem]:
+    """Judge a record as of its newest timestamp: that it was renewed too late, or is to be renewed, is no damage."""
+    # Here, because few ledgers have renewed anything.
+    from witnesstree.ledger.record import parse_record, verify_record
+
+    record = parse_record(kept.record)
+    if record.timestamps[0].token.der != token:
+        yield Problem(where, "its first timestamp is not the token of its batch")
+    digest = ledger.files.digest_at(kept.sequence, kept.position)
+    now = record.timestamps[-1].token.gen_time
+    for check in verify_record(kept.record, [{"sha256": digest}], trust, now).checks:
+        if check.outcome is Outcome.FAILED:
+            yield Problem(where, f"{check.name}: {check.reason}")
+        elif check.outcome is Outcome.UNKNOWN and check.name.endswith(".chain"):
+            yield Problem(where, f"{check.name}: {check.reason}", is_damage=False)

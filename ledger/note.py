@@ -255,6 +255,11 @@ def open_note(note: str | bytes, keys: Sequence[VerifierKey]) -> str | None:
     return parsed.text if verified and all(verified) else None
 
 
+def format_signature(signature: Signature) -> str:
+    """Return a signature as its line in a note, with the newline."""
+    return f"{_DASH}{signature.name} {format_base64(signature.key_id + signature.signature)}\n"
+
+
 def _parse_signature(line: str) -> Signature:
     if not line.startswith(_DASH):
         raise InvalidInput("expected a signature line: em dash, space, name, space, base64")

@@ -60,8 +60,11 @@ class Authority(Protocol):
         """A short name, unique among the authorities of one ledger; it keys the ledger's records."""
         ...
 
-    def stamp(self, root: bytes) -> Stamp:
-        """Return a TimeStampToken (DER, RFC 3161, 2.4.2) whose SHA-256 imprint is the 32-byte `root`, with what vouches for it now.
+    def stamp(self, root: bytes, algorithm: str = "sha256") -> Stamp:
+        """Return a TimeStampToken (DER, RFC 3161, 2.4.2) whose imprint under `algorithm` is `root`, with what vouches for it now.
+
+        A batch's root has 32 bytes and goes with "sha256"; what renews a record may need "sha384" or "sha512". Raises InvalidInput if `root` has not
+        as many bytes as `algorithm` gives, or that is none of the three.
 
         The token answers this very request: imprint, nonce and policy MUST have been compared before it is returned. Certificates, CRLs and OCSP
         answers are there as far as they could be had; that they are missing is no error.

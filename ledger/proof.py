@@ -15,6 +15,7 @@ import rfc8785
 
 from witnesstree.ledger.chainproof import MAX_HEADER, MAX_NODES
 from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.keys import MAX_CHANGES, MAX_KEY_NOTE
 from witnesstree.ledger.revocation import MAX_CRL, MAX_OCSP
 from witnesstree.ledger.strictjson import Reader, load
 from witnesstree.ledger.token import MAX_TOKEN
@@ -40,6 +41,8 @@ MAX_CHECKPOINT = 128 * 1024
 """Characters in a checkpoint: as many as a signed note has bytes (note.py), which leaves room for cosignatures."""
 MAX_NAME = 1024
 """Characters in a hint."""
+MAX_KEPT_RECORD = 2**20
+"""Bytes in an evidence record in a proof: three tokens with their certificates take 30 KiB, and a CRL beside one may take half of this."""
 MAX_LINKS = 4 * MAX_WITNESSES
 """Links among the hints: an anchor has three."""
 
@@ -104,12 +107,16 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class LogProof:
-    """The batch statement, its `index` in the ledger log, its path, and the signed checkpoint that the path leads to."""
+    """The batch statement, its `index` in the ledger log, its path, and the signed checkpoint that the path leads to.
+
+    `keys` are the notes that lead from the log's older keys to its newer ones (keys.py), in their order.
+    """
 
     statement: str
     index: int
     path: tuple[bytes, ...]
     checkpoint: str
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,10 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Everything needed to verify `digest` (32 bytes). What is not there yet is None or empty."""
+    """Everything needed to verify `digest` (32 bytes). What is not there yet is None or empty.
+
+    `records` are evidence records (DER, RFC 4998) of this digest, whose timestamps were renewed since it was sealed.
+    """
 
     digest: bytes
     inclusion: Inclusion | None = None
@@ -133,6 +143,7 @@ class Proof:
     anchors: tuple[Anchor, ...] = ()
     log: LogProof | None = None
     hints: Hints = field(default_factory=Hints)
+    records: tuple[bytes, ...] = ()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -208,6 +219,8 @@ def _members_of_proof(proof: Proof) -> dict[str, Any]:
             members["opening"]["header"] = _0x(proof.opening.header)
     members["tokens"] = [_members_of_stamp(stamp) for stamp in proof.tokens]
     members["anchors"] = [_members_of_anchor(anchor) for anchor in proof.anchors]
+    if proof.records:
+        members["records"] = [_base64(record) for record in proof.records]
     if proof.log:
         members["log"] = {
             "statement": proof.log.statement,
@@ -215,7 +228,9 @@ def _members_of_proof(proof: Proof) -> dict[str, Any]:
             "path": [node.hex() for node in proof.log.path],
             "checkpoint": proof.log.checkpoint,
         }
-    members["hints"] = _members_of_hints(proof.hints)
+        if proof.log.keys:
+            members["log"]["keys"] = list(proof.log.keys)
+    members["hints"] = members_of_hints(proof.hints)
     return members
 
 
@@ -238,7 +253,8 @@ def _members_of_anchor(anchor: Anchor) -> dict[str, Any]:
     return members
 
 
-def _members_of_hints(hints: Hints) -> dict[str, Any]:
+def members_of_hints(hints: Hints) -> dict[str, Any]:
+    """Return hints as they are written in JSON. Matches `read_hints`."""
     members = {"name": hints.name, "size": hints.size, "cid": hints.cid, "links": list(hints.links) or None}
     return {name: value for name, value in members.items() if value is not None}
 
@@ -259,7 +275,7 @@ def _checksum(members: dict[str, Any]) -> str:
 
 
 def _read_proof(value: Reader) -> Proof:
-    value.members("format digest tokens anchors hints checksum", "inclusion opening log")
+    value.members("format digest tokens anchors hints checksum", "inclusion opening log records")
     value["checksum"].hex(32)
     proof = Proof(
         digest=value["digest"].hex(32),
@@ -268,9 +284,10 @@ def _read_proof(value: Reader) -> Proof:
         tokens=value["tokens"].list(_read_stamp, MAX_WITNESSES),
         anchors=value["anchors"].list(_read_anchor, MAX_WITNESSES),
         log=value.optional("log", _read_log),
-        hints=_read_hints(value["hints"]),
+        hints=read_hints(value["hints"]),
+        records=value.optional("records", lambda records: records.list(lambda record: record.base64(MAX_KEPT_RECORD), MAX_WITNESSES)) or (),
     )
-    if not proof.inclusion and (proof.opening or proof.tokens or proof.anchors or proof.log):
+    if not proof.inclusion and (proof.opening or proof.tokens or proof.anchors or proof.log or proof.records):
         raise InvalidInput("the proof has witnesses but no inclusion: without a root there is nothing that they could witness")
     return proof
 
@@ -335,16 +352,18 @@ def _read_state(value: Reader) -> StateProof:
 
 
 def _read_log(value: Reader) -> LogProof:
-    value.members("statement index path checkpoint")
+    value.members("statement index path checkpoint", "keys")
     return LogProof(
         statement=value["statement"].text(MAX_TEXT),
         index=value["index"].integer(),
         path=_read_path(value["path"]),
         checkpoint=value["checkpoint"].text(MAX_CHECKPOINT),
+        keys=value.optional("keys", lambda keys: keys.list(lambda note: note.text(MAX_KEY_NOTE), MAX_CHANGES)) or (),
     )
 
 
-def _read_hints(value: Reader) -> Hints:
+def read_hints(value: Reader) -> Hints:
+    """Read the hints of a proof. Raises InvalidInput for anything else."""
     value.members("", "name size cid links")
     return Hints(
         name=value.optional("name", lambda name: name.text(MAX_NAME)),

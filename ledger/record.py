@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,9 @@ ENDS: Mapping[str, datetime] = MappingProxyType({WEAK_RSA: datetime(2031, 1, 1, 
 """When methods stop being safe. NIST SP 800-57 Part 1 Rev. 5 (2020), table 4: 112 bits of security, which RSA with 2048 bits has, until the end of
 2030. It gives no end for 128 bits and more, so none of SHA-256, SHA-384 and SHA-512 is here: whoever knows better adds them, by name, such as
 "sha256"."""
+
+# One authority's certificates come again with each of its tokens.
+_known_certificate = lru_cache(64)(read_certificate)
 
 _TokenFor = Callable[[bytes, str], Stamp]
 
@@ -146,6 +150,23 @@ def make_record(proof: Proof, token: int = 0) -> bytes:
     return parse_record(_format_record([_format_algorithm("sha256")], _format_vouchers(stamp), b"", [_wrap(0x30, archive)])).der
 
 
+def derive_record(record: EvidenceRecord, digest: bytes, path: Sequence[bytes]) -> EvidenceRecord:
+    """Return `record`, which is for one entry of a batch, as the record of another entry: of `digest`, which `path` leads to the same root.
+
+    Its first reduced hash tree is replaced, and nothing else: timestamp renewal hashes tokens alone (RFC 4998, 5.2), so all later timestamps are on
+    this record as they were on that one. A chain under another hash algorithm is on the file itself, so a record that has one cannot be derived.
+
+    Raises InvalidInput if the record has several chains, or the path does not lead to what its first token is for.
+    """
+    if len(record.chains) > 1:
+        raise InvalidInput("a record whose hash tree was renewed is for its own file alone: take the record of this very file")
+    first, *later = record.chains[0]
+    lists = [(digest,), *((node,) for node in path)] if path else []
+    if (_root(lists, _demand_known(first.algorithm)) if lists else digest) != first.token.imprint:
+        raise InvalidInput("this path does not lead to what the record's first timestamp is for: take a record of the same batch")
+    return _rebuilt(record, [[_format_timestamp(first.named or b"", lists, first.token.der), *later]])
+
+
 def renew_timestamp(record: EvidenceRecord, token_for: _TokenFor) -> EvidenceRecord:
     """Return `record` with a new archive timestamp on the token of its newest one, in the same chain (RFC 4998, 5.2, timestamp renewal).
 
@@ -154,15 +175,51 @@ def renew_timestamp(record: EvidenceRecord, token_for: _TokenFor) -> EvidenceRec
 
     Raises BadAnswer if it is not, InvalidInput if the record would outgrow a limit, and whatever `token_for` raises.
     """
-    chain = record.chains[-1]
-    newest = chain[-1]
-    algorithm = _demand_known(chain[0].algorithm)
+    return renew_timestamps([record], token_for)[0]
+
+
+def renew_timestamps(records: Sequence[EvidenceRecord], token_for: _TokenFor) -> list[EvidenceRecord]:
+    """Return each of `records` with a new archive timestamp, all on one token: as `renew_timestamp`, with a hash tree over what each one needs.
+
+    The new reduced hash trees begin with the record's own hashes and go on with one hash a list, as those of a batch do (RFC 4998, 4.2 and 5.2).
+    Records that need the same hash share a leaf.
+
+    Raises InvalidInput if the newest chains are not all under one hash algorithm, or there are no records; else as `renew_timestamp`.
+    """
+    algorithms = {record.chains[-1][0].algorithm for record in records}
+    if len(algorithms) != 1:
+        raise InvalidInput(f"expected records whose newest chains are under one hash algorithm, not {len(algorithms)}: renew them apart")
+    algorithm = _demand_known(algorithms.pop())
     # The standard asks for the newest alone; BouncyCastle for all of the chain, from the third on. So they stand in one list.
-    hashes = [_hash(algorithm, timestamp.token.der) for timestamp in chain]
-    lists = [sorted(hashes)] if len(hashes) > 1 else []
-    stamp = _ask(token_for, _root(lists, algorithm) if lists else hashes[0], algorithm)
-    archive = _format_timestamp(newest.named or b"", lists, stamp.token)
-    return _with_chains(record, [*record.chains[:-1], [*chain, archive]], stamp)
+    firsts = [tuple(sorted(_hash(algorithm, timestamp.token.der) for timestamp in record.chains[-1])) for record in records]
+    leaves = {first: _root([first], algorithm) for first in firsts}
+    root, paths = _tree(list(dict.fromkeys(leaves.values())), algorithm)
+    stamp = _ask(token_for, root, algorithm)
+    renewed = []
+    for record, first in zip(records, firsts, strict=True):
+        path = paths[leaves[first]]
+        lists = [first, *((node,) for node in path)] if len(first) > 1 or path else []
+        chain = record.chains[-1]
+        archive = _format_timestamp(chain[-1].named or b"", lists, stamp.token)
+        renewed.append(_with_chains(record, [*record.chains[:-1], [*chain, archive]], stamp))
+    return renewed
+
+
+def _tree(leaves: Sequence[bytes], algorithm: str) -> tuple[bytes, dict[bytes, list[bytes]]]:
+    """Return the root over different leaves, paired as in tree.py under any hash algorithm, and the path of each."""
+    paths: dict[bytes, list[bytes]] = {leaf: [] for leaf in leaves}
+    below = {leaf: [leaf] for leaf in leaves}
+    level = list(leaves)
+    while len(level) > 1:
+        parents = []
+        for left, right in zip(level[::2], level[1::2], strict=False):
+            for node, sibling in ((left, right), (right, left)):
+                for leaf in below[node]:
+                    paths[leaf].append(sibling)
+            parents.append(_hash(algorithm, min(left, right) + max(left, right)))
+            below[parents[-1]] = below.pop(left) + below.pop(right)
+        level = parents + (level[-1:] if len(level) % 2 else [])
+    return level[0], paths
 
 
 def renew_hash_tree(record: EvidenceRecord, digests: Sequence[bytes], algorithm: str, token_for: _TokenFor) -> EvidenceRecord:
@@ -207,11 +264,6 @@ def _demand_known(algorithm: str) -> str:
 def _with_chains(
     record: EvidenceRecord, chains: Sequence[Sequence[ArchiveTimestamp | bytes]], stamp: Stamp, algorithm: str | None = None
 ) -> EvidenceRecord:
-    form = EvidenceRecordForm.load(record.der, strict=True)
-    algorithms = [(each["algorithm"].native, bytes(each.dump())) for each in form["digest_algorithms"]]
-    if algorithm is not None and algorithm not in dict(algorithms):
-        algorithms.append((algorithm, _format_algorithm(algorithm)))
-    infos = b"".join(bytes(each.dump()) for each in form["crypto_infos"])
     # What the record holds already is not added again.
     new = replace(
         stamp,
@@ -219,9 +271,21 @@ def _with_chains(
         crls=_without(stamp.crls, record.crls),
         ocsps=_without(stamp.ocsps, record.ocsps),
     )
+    return _rebuilt(record, chains, _format_vouchers(new), algorithm)
+
+
+def _rebuilt(
+    record: EvidenceRecord, chains: Sequence[Sequence[ArchiveTimestamp | bytes]], vouchers: bytes = b"", algorithm: str | None = None
+) -> EvidenceRecord:
+    """Return a record with these chains, and all that stands beside the chains of `record`."""
+    form = EvidenceRecordForm.load(record.der, strict=True)
+    algorithms = [(each["algorithm"].native, bytes(each.dump())) for each in form["digest_algorithms"]]
+    if algorithm is not None and algorithm not in dict(algorithms):
+        algorithms.append((algorithm, _format_algorithm(algorithm)))
+    infos = b"".join(bytes(each.dump()) for each in form["crypto_infos"])
     encoded = [_wrap(0x30, b"".join(each if isinstance(each, bytes) else each.der for each in chain)) for chain in chains]
     encryption = bytes(form["encryption_info"].dump()) if record.is_encrypted else b""
-    return parse_record(_format_record([der for _, der in algorithms], infos + _format_vouchers(new), encryption, encoded))
+    return parse_record(_format_record([der for _, der in algorithms], infos + vouchers, encryption, encoded))
 
 
 def _without(values: Sequence[bytes], known: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -585,7 +649,7 @@ def expires(record: EvidenceRecord, trust: Trust, ends: Mapping[str, datetime] =
 
 def _end_of(timestamp: ArchiveTimestamp, record: EvidenceRecord, trust: Trust, ends: Mapping[str, datetime]) -> datetime | None:
     token = timestamp.token
-    chain = [read for der in chain_of(token, trust, record.certificates) if (read := read_certificate(der))]
+    chain = [read for der in chain_of(token, trust, record.certificates) if (read := _known_certificate(der))]
     if not chain:
         return None
     key = chain[0].key

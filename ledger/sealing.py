@@ -12,34 +12,52 @@ No step is undone, and recovery has no code of its own: the next command finds w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from zlib import crc32
 
 from witnesstree.ledger.chainproof import parse_header
 from witnesstree.ledger.chains import explorer_links
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure, Unreachable
+from witnesstree.ledger.keys import check_history, newest_key
 from witnesstree.ledger.log import added_nodes, leaf_hash, log_root, prove_inclusion
 from witnesstree.ledger.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.opening import BlockName, Opening, format_opening, opening_digest, parse_opening
 from witnesstree.ledger.outbox import Outbox, Pace
-from witnesstree.ledger.proof import Hints, Inclusion, LogProof, OpeningProof, Proof, parse_anchor
+from witnesstree.ledger.proof import MAX_KEPT_RECORD, MAX_WITNESSES, Hints, Inclusion, LogProof, OpeningProof, Proof, parse_anchor
 from witnesstree.ledger.statement import Statement, format_statement
-from witnesstree.ledger.store.index import find_in_run, write_run
-from witnesstree.ledger.store.metadata import BatchState, OpenBatch, SealedBatch
+from witnesstree.ledger.store.index import DigestIndex, write_run
+from witnesstree.ledger.store.metadata import BatchState, OpenBatch, SealedBatch, Told
 from witnesstree.ledger.tree import NODE, root_from_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import datetime, timedelta
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from typing_extensions import Buffer
 
+    from witnesstree.ledger.keys import KeyChange
     from witnesstree.ledger.outbox import Witnesses
     from witnesstree.ledger.ports import Block
+    from witnesstree.ledger.proof import Anchor, Stamp
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.home import Home
-    from witnesstree.ledger.store.metadata import Metadata, Transaction
+    from witnesstree.ledger.store.index import Sizes, View
+    from witnesstree.ledger.store.metadata import KeptRecord, Metadata, Transaction
+
+
+ROOM_FOR_RECORDS = 2 * MAX_KEPT_RECORD
+"""Bytes of evidence records in one proof: in base64 two thirds of what a proof may have."""
+
+MAX_COMMONS = 256
+"""Batches of which it is kept in memory what their proofs have in common, some 20 to 50 KiB each."""
+
+ATTEMPTS = 10
+"""How often the state of the ledger is read anew for a look-up, where others merged its digest indexes in between."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,19 @@ class Entry:
     is_sealed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What the proofs of all entries of a batch have in common, once it was told so much of it. All but what is told never changes."""
+
+    told: Told
+    batch: SealedBatch
+    opening: OpeningProof
+    tokens: tuple[Stamp, ...]
+    anchors: tuple[Anchor, ...]
+    log: LogProof
+    hints: Hints
+
+
 class Ledger:
     """One ledger in its home. Several processes may use one home at once: what must not happen twice is held by locks."""
 
@@ -100,6 +131,9 @@ class Ledger:
         self._witnesses = witnesses
         self._clock = clock
         self._limits = limits
+        self._index = DigestIndex(files)
+        self._sizes: Sizes = ()
+        self._commons: dict[int, Common] = {}
         self.outbox = Outbox(home, metadata, witnesses, files.digests_path, clock=clock, pace=pace or Pace(limits.patience))
 
     def _now(self) -> datetime:
@@ -108,25 +142,26 @@ class Ledger:
 
     # Taking entries
 
-    def submit(self, packed: bytes) -> Receipt:
+    def submit(self, packed: Buffer) -> Receipt:
         """Take packed digests as entries of the open batch, opening one where there is none. On return they are on disk.
 
-        However many digests are handed in, the disk is waited for once a batch: gather what comes in before calling. A submission larger
-        than what a batch may hold goes on in the next one.
+        However many digests are handed in, the disk is waited for once a batch: gather what comes in before calling. None of them becomes an
+        object of its own, and they are not copied. A submission larger than what a batch may hold goes on in the next one.
 
         Raises InvalidInput if `packed` is no whole number of digests, or none; StorageFailure if the disk refuses: then no receipt exists and
         nothing counts.
         """
-        if not packed or len(packed) % NODE:
-            raise InvalidInput(f"a submission is one or more digests of {NODE} bytes each, not {len(packed)} bytes")
+        rest = memoryview(packed).cast("B")
+        if not rest or len(rest) % NODE:
+            raise InvalidInput(f"a submission is one or more digests of {NODE} bytes each, not {len(rest)} bytes")
         spans = []
-        while packed:
-            span = self._append(packed)
+        while rest:
+            span = self._append(rest)
             spans.append(span)
-            packed = packed[span.count * NODE :]
+            rest = rest[span.count * NODE :]
         return Receipt(self.home.origin, self._now(), tuple(spans))
 
-    def _append(self, packed: bytes) -> Span:
+    def _append(self, packed: memoryview) -> Span:
         """Append as many digests as the open batch still takes."""
         now = self._now()
         with self.metadata.read() as transaction:
@@ -145,10 +180,11 @@ class Ledger:
             leading = b"" if batch.count else opening_digest(batch.opening)
             room = packed[: (self._limits.entries + 1 - max(batch.count, 1)) * NODE]
             # A crash before the count is raised leaves bytes that the next append overwrites: they were never acknowledged.
-            self.files.append(batch.sequence, batch.count, leading + room)
-            count = batch.count + len(leading + room) // NODE
-            transaction.set_count(batch.sequence, count, crc32(leading + room, batch.crc32))
-        return Span(batch.sequence, count - len(room) // NODE, len(room) // NODE)
+            self.files.append(batch.sequence, batch.count, leading, room)
+            first = batch.count + len(leading) // NODE
+            added = len(room) // NODE
+            transaction.set_count(batch.sequence, first + added, crc32(room, crc32(leading, batch.crc32)))
+        return Span(batch.sequence, first, added)
 
     def _taking(self, transaction: Transaction, now: datetime) -> OpenBatch | None:
         """Return the batch that takes the next entry: the open one, unless it is full or due."""
@@ -197,7 +233,17 @@ class Ledger:
         for batch in frozen:
             with self.home.lock("seal", self._limits.patience):
                 self._seal(batch)
+        if frozen:
+            self._merge_indexes()
         return [batch.sequence for batch in frozen]
+
+    def _merge_indexes(self) -> None:
+        """Merge digest indexes as far as that is due, unless another process does; submissions and look-ups go on meanwhile."""
+        with self.metadata.read() as transaction:
+            sizes = transaction.batch_sizes()
+        # What is sealed is found without that, too. A full disk is told by the next write that cannot be done without.
+        with suppress(Conflict, StorageFailure), self.home.lock("index", 0):
+            self._index.merge(sizes)
 
     def _seal(self, batch: OpenBatch) -> None:
         with self.metadata.read() as transaction:
@@ -214,9 +260,32 @@ class Ledger:
             nodes = added_nodes(index, leaf_hash(statement.encode()), transaction.log_node)
             added = {(level, position): node for level, position, node in nodes}
             log = log_root(index + 1, lambda level, position: added.get((level, position)) or transaction.log_node(level, position))
-            checkpoint = sign_checkpoint(Checkpoint(self.home.origin, index + 1, log), self._key)
+            checkpoint = sign_checkpoint(Checkpoint(self.home.origin, index + 1, log), self.signing_key(transaction))
             sealed = SealedBatch(batch.sequence, batch.count, root, closed, batch.opening, batch.header, index, statement)
             transaction.seal(sealed, nodes, checkpoint, self._witnesses.jobs())
+
+    def signing_key(self, transaction: Transaction) -> Ed25519PrivateKey:
+        """Return the key in force. `transaction` excludes other writers, so that no other process changes the key until what it signs is kept.
+
+        Raises Damaged if the history of keys is, or the key is not in this home.
+        """
+        notes = transaction.key_notes()
+        public_key = newest_key(self.home.verifier_key(), self.key_changes(transaction)).public_key
+        if self._key.public_key().public_bytes_raw() != public_key:
+            # Another process has changed it since this one began, or this one was handed an older one.
+            self._key = self.home.private_key(len(notes))
+            if self._key.public_key().public_bytes_raw() != public_key:
+                raise Damaged(f"the key {len(notes)} of {self.home.folder} is not the one that was handed over to: copy it from where it was made")
+        # A crash right after the change left the last one out.
+        self.home.keep_key_notes(notes)
+        return self._key
+
+    def key_changes(self, transaction: Transaction) -> tuple[KeyChange, ...]:
+        """Return the history of the log's keys after the first one. Raises Damaged if it contradicts itself."""
+        try:
+            return check_history(transaction.key_notes(), self.home.verifier_key())
+        except InvalidInput as error:
+            raise Damaged(f"the history of the ledger's keys cannot be read: {error}; run `witnesstree fsck`") from error
 
     def _require_acknowledged(self, batch: OpenBatch) -> None:
         """Raise Damaged unless the file and the record of a batch are those that were acknowledged: what is sealed is stated for ever."""
@@ -237,72 +306,142 @@ class Ledger:
         return batch
 
     def mend_indexes(self) -> int:
-        """Write the digest index of every sealed batch anew from its digests, and return how many there are."""
-        with self.metadata.read() as transaction:
+        """Write the digest indexes of all sealed batches anew from their digests, and return how many batches there are.
+
+        Raises Conflict if another process merges indexes for longer than the patience.
+        """
+        with self.home.lock("index", self._limits.patience), self.metadata.read() as transaction:
             sealed = transaction.batch_sizes()
-        for sequence, count in sealed:
-            write_run(self.files.index_path(sequence), self.files.digests_path(sequence), count)
+            self._index.rebuild(sealed)
         return len(sealed)
+
+    def index_faults(self) -> Iterator[tuple[str, str]]:
+        """Yield place and fault of each digest index that does not follow from the digests. Raises Damaged if one is missing.
+
+        No index is merged meanwhile. Raises Conflict if another process merges for longer than the patience.
+        """
+        with self.home.lock("index", self._limits.patience), self.metadata.read() as transaction:
+            yield from self._index.check(transaction.batch_sizes())
 
     def entries(self, digest: bytes, batch: int | None = None) -> Iterator[Entry]:
         """Yield where `digest` stands, earliest first: in every batch, or in one."""
-        for sequence, count, is_sealed in self._batches(batch):
-            yield from self._entries_in(sequence, count, digest, is_sealed=is_sealed)
+        view, unsealed = self._asked(lambda transaction, view: (view, transaction.open_batches()))
+        yield from self._sealed_entries(view, digest, batch)
+        yield from self._unsealed_entries(unsealed, digest, batch)
 
     def find(self, digests: Collection[bytes]) -> dict[bytes, Entry]:
         """Return the earliest entry of each of these digests that has one. The list of batches is read once for all of them."""
-        found: dict[bytes, Entry] = {}
-        for sequence, count, is_sealed in self._batches():
-            for digest in digests:
-                if digest not in found and (entry := next(self._entries_in(sequence, count, digest, is_sealed=is_sealed), None)):
-                    found[digest] = entry
-        return found
+        view, unsealed = self._asked(lambda transaction, view: (view, transaction.open_batches()))
+        found = ((digest, next(self._all_entries(view, unsealed, digest), None)) for digest in digests)
+        return {digest: entry for digest, entry in found if entry}
 
-    def _batches(self, batch: int | None = None) -> list[tuple[int, int, bool]]:
-        """Return sequence, count and whether it is sealed, of every batch or of one."""
-        with self.metadata.read() as transaction:
-            sealed = [(sequence, count, True) for sequence, count in transaction.batch_sizes()]
-            unsealed = [(waiting.sequence, waiting.count, False) for waiting in transaction.open_batches()]
-        return [found for found in (*sealed, *unsealed) if batch in {None, found[0]}]
+    def _asked(self, ask: Callable[[Transaction, View], _T]) -> _T:
+        """Return what `ask` says of one state of the ledger, with the digest indexes of its sealed batches."""
+        attempts = 0
+        while True:
+            with self.metadata.read() as transaction:
+                try:
+                    view = self._index.view(self._sealed_sizes(transaction))
+                except Conflict as error:
+                    # Another process merged them after this state was read: the next state has what it sealed before.
+                    attempts += 1
+                    if attempts == ATTEMPTS:
+                        raise Damaged(str(error)) from error
+                    continue
+                return ask(transaction, view)
 
-    def _entries_in(self, sequence: int, count: int, digest: bytes, *, is_sealed: bool) -> Iterator[Entry]:
-        positions = find_in_run(self.files.index_path(sequence), count, digest) if is_sealed else self.files.scan(sequence, count, digest)
-        for position in positions:
-            # An index knows the beginnings of digests only.
-            if not is_sealed or self.files.digest_at(sequence, position) == digest:
-                yield Entry(sequence, position, is_sealed)
+    def _sealed_sizes(self, transaction: Transaction) -> Sizes:
+        """Return the sealed batches with their counts. They never change, so only those that were sealed since are read."""
+        known, size = self._sizes, transaction.log_size()
+        if len(known) != size:
+            kept = known if len(known) < size else ()
+            known = tuple(sorted((*kept, *transaction.batch_sizes(len(kept)))))
+            self._sizes = known
+        return known
+
+    def _sealed_entries(self, view: View, digest: bytes, batch: int | None = None) -> Iterator[Entry]:
+        return (Entry(sequence, position, is_sealed=True) for sequence, position in view.find(digest, batch))
+
+    def _unsealed_entries(self, unsealed: Iterable[OpenBatch], digest: bytes, batch: int | None = None) -> Iterator[Entry]:
+        for waiting in unsealed:
+            if batch in {None, waiting.sequence}:
+                for position in self.files.scan(waiting.sequence, waiting.count, digest):
+                    yield Entry(waiting.sequence, position, is_sealed=False)
+
+    def _all_entries(self, view: View, unsealed: Iterable[OpenBatch], digest: bytes) -> Iterator[Entry]:
+        yield from self._sealed_entries(view, digest)
+        yield from self._unsealed_entries(unsealed, digest)
 
     def proof(self, digest: bytes, batch: int | None = None) -> Proof:
         """Return the proof of `digest` as it stands now: of its earliest entry, or of its first one in `batch`. What is not there yet is left out.
 
         Raises NotFound if the digest has no such entry.
         """
-        entry = next(self.entries(digest, batch), None)
-        if entry is None:
+
+        def first(transaction: Transaction, view: View) -> Proof | None:
+            # What waits is asked for only where nothing sealed has it: of the same state of the ledger.
+            sealed = next(self._sealed_entries(view, digest, batch), None)
+            entry = sealed or next(self._unsealed_entries(transaction.open_batches(), digest, batch), None)
+            return self._proof_of(transaction, digest, entry) if entry else None
+
+        proof = self._asked(first)
+        if proof is None:
             where = "this ledger" if batch is None else f"batch {batch}"
             raise NotFound(f"{digest.hex()} is not in {where}: seal the file first, or ask another ledger")
-        return self.proof_of(digest, entry)
+        return proof
 
     def proof_of(self, digest: bytes, entry: Entry) -> Proof:
         """Return the proof of one entry as it stands now; its hints say where anchors, and the published list of digests, can be looked up."""
+        with self.metadata.read() as transaction:
+            return self._proof_of(transaction, digest, entry)
+
+    def _proof_of(self, transaction: Transaction, digest: bytes, entry: Entry) -> Proof:
         if not entry.is_sealed:
             return Proof(digest)
-        with self.metadata.read() as transaction:
-            batch = transaction.batch(entry.batch)
-            if batch is None:
-                raise Damaged(f"batch {entry.batch} has vanished; run `witnesstree fsck`")
-            tokens = tuple(stamp for _, stamp in transaction.tokens(batch.sequence))
-            lists = [f"ipfs://{cid}" for cid in transaction.published(batch.sequence)]
-            anchors = tuple(parse_anchor(anchor) for _, anchor in transaction.anchors(batch.sequence))
-            checkpoint = transaction.checkpoint(batch.log_index + 1)
-            path = prove_inclusion(batch.log_index, batch.log_index + 1, transaction.log_node)
+        common = self._common(transaction, entry.batch)
+        # Few ledgers have renewed anything.
+        has_records = common.told.records > 0
+        kept = [transaction.newest_records(entry.batch, position) for position in (entry.position, 0)] if has_records else []
+        batch = common.batch
+        own_path = self._path(batch, entry.position, digest)
         return Proof(
             digest=digest,
-            inclusion=Inclusion(entry.position, batch.count, batch.root, self._path(batch, entry.position, digest)),
+            inclusion=Inclusion(entry.position, batch.count, batch.root, own_path),
+            opening=common.opening,
+            tokens=common.tokens,
+            anchors=common.anchors,
+            log=common.log,
+            hints=common.hints,
+            records=_records_of(digest, own_path, *kept) if any(kept) else (),
+        )
+
+    def _common(self, transaction: Transaction, sequence: int) -> Common:
+        """Return what the proofs of a batch have in common: as it was read before, unless the ledger has been told more of the batch since."""
+        told = transaction.told(sequence)
+        common = self._commons.pop(sequence, None)
+        if common is None or common.told != told:
+            common = self._read_common(transaction, sequence, told)
+        # The batch that was asked for last is at the end, and the first one gives way.
+        self._commons[sequence] = common
+        for oldest in list(self._commons)[:-MAX_COMMONS]:
+            self._commons.pop(oldest, None)
+        return common
+
+    def _read_common(self, transaction: Transaction, sequence: int, told: Told) -> Common:
+        batch = transaction.batch(sequence)
+        if batch is None:
+            raise Damaged(f"batch {sequence} has vanished; run `witnesstree fsck`")
+        lists = [f"ipfs://{cid}" for cid in transaction.published(sequence)]
+        anchors = tuple(parse_anchor(anchor) for _, anchor in transaction.anchors(sequence))
+        path = prove_inclusion(batch.log_index, batch.log_index + 1, transaction.log_node)
+        keys = tuple(transaction.key_notes())
+        return Common(
+            told=told,
+            batch=batch,
             opening=OpeningProof(batch.opening, self._path(batch, 0, opening_digest(batch.opening)), batch.header),
-            tokens=tokens,
+            tokens=tuple(stamp for _, stamp in transaction.tokens(sequence)),
             anchors=anchors,
-            log=LogProof(batch.statement, batch.log_index, tuple(path), checkpoint),
+            log=LogProof(batch.statement, batch.log_index, tuple(path), transaction.checkpoint(batch.log_index + 1), keys),
             hints=Hints(links=(*(link for anchor in anchors for link in explorer_links(anchor)), *lists)),
         )
 
@@ -311,6 +450,31 @@ class Ledger:
         if root_from_path(digest, position, batch.count, path) != batch.root:
             raise Damaged(f"the files of batch {batch.sequence} do not lead to its root; run `witnesstree fsck`")
         return path
+
+
+def _records_of(digest: bytes, path: tuple[bytes, ...], own: list[KeptRecord], of_batch: list[KeptRecord]) -> tuple[bytes, ...]:
+    """Return an entry's evidence records, one an authority: its own where it has one, else that of its batch made into its own."""
+    # Here, because few ledgers have renewed anything.
+    from witnesstree.ledger.record import derive_record, parse_record
+
+    found = {kept.authority: kept.record for kept in own}
+    for kept in of_batch:
+        if kept.authority not in found:
+            try:
+                found[kept.authority] = derive_record(parse_record(kept.record), digest, path).der
+            except InvalidInput as error:
+                raise Damaged(f"record {kept.number} of batch {kept.sequence} by {kept.authority}: {error}; run `witnesstree fsck`") from error
+    return _fitting(found[authority] for authority in sorted(found))
+
+
+def _fitting(records: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return those records that a proof has room for: it must not outgrow what verifiers take, and its tokens prove the same without them."""
+    fitting: list[bytes] = []
+    for record in records:
+        is_full = len(fitting) == MAX_WITNESSES or sum(map(len, fitting)) + len(record) > ROOM_FOR_RECORDS
+        if len(record) <= MAX_KEPT_RECORD and not is_full:
+            fitting.append(record)
+    return tuple(fitting)
 
 
 def opening_fault(text: str, header: bytes | None, leaf: bytes, opened: datetime) -> str | None:

@@ -55,8 +55,9 @@ class TrustedRecord:
 class Trust:
     """Everything that a verifier brings along. Empty, it trusts nobody, and most checks stay unknown.
 
-    `checkpoint_keys` are those that the verifier expects: where there are any, one of them must have signed. `certificates` (DER) only help to build
-    chains to `roots`, where a token does not carry them; none of them is trusted.
+    `checkpoint_keys` are those that the verifier expects: where there are any, one of them must have signed, or one that key notes lead to from there
+    (keys.py). `key_notes` are such notes that the verifier knows itself. `certificates` (DER) only help to build chains to `roots`, where a token
+    does not carry them; none of them is trusted.
     """
 
     roots: tuple[TrustedRoot, ...] = ()
@@ -64,6 +65,7 @@ class Trust:
     checkpoint_keys: tuple[VerifierKey, ...] = ()
     certificates: tuple[bytes, ...] = ()
     records: tuple[TrustedRecord, ...] = ()
+    key_notes: tuple[str, ...] = ()
 
     def __or__(self, other: Trust) -> Trust:
         """Return the trust of both."""
@@ -73,4 +75,5 @@ class Trust:
             self.checkpoint_keys + other.checkpoint_keys,
             self.certificates + other.certificates,
             self.records + other.records,
+            self.key_notes + other.key_notes,
         )

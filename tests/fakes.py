@@ -99,20 +99,20 @@ class FakeAuthority(Authority):
         return self._name
 
     @override
-    def stamp(self, root: bytes) -> Stamp:
-        if len(root) != 32:
-            raise InvalidInput("a root has 32 bytes")
+    def stamp(self, root: bytes, algorithm: str = "sha256") -> Stamp:
+        if len(root) != {"sha256": 32, "sha384": 48, "sha512": 64}.get(algorithm):
+            raise InvalidInput(f"{len(root)} bytes are no digest under {algorithm}")
         with self.switches.effect("stamp"):
             self.stamped.append(root)
-            return Stamp(self._token(root, len(self.stamped)))
+            return Stamp(self._token(root, algorithm, len(self.stamped)))
 
-    def _token(self, root: bytes, serial: int) -> bytes:
+    def _token(self, root: bytes, algorithm: str, serial: int) -> bytes:
         issued = asn1_x509.Certificate.load(self._certificate.public_bytes(serialization.Encoding.DER))
         content = tsp.TSTInfo(
             {
                 "version": "v1",
                 "policy": "2.25.1",
-                "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": root},
+                "message_imprint": {"hash_algorithm": {"algorithm": algorithm}, "hashed_message": root},
                 "serial_number": serial,
                 "gen_time": self._clock().replace(microsecond=0),
                 "accuracy": {"seconds": 1},

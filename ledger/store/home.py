@@ -3,11 +3,12 @@
 home.json      format and origin; written into a home before the home gets its name
 ledger.db      metadata (metadata.py), unless PostgreSQL has it
 batches/       digests, trees, indexes (batches.py, index.py)
-keys/          ledger.pem: the checkpoint key, readable by its owner only; ledger.vkey: its public half
+keys/          ledger.pem: the first checkpoint key, readable by its owner only; ledger.vkey: its public half; ledger-001.pem, ledger-001.vkey
+               and ledger-001.note: the key after the first change, and the note in which the one before hands over; and so on
 authority/     the embedded time-stamping authority
 chain/         the embedded chain
 ipfs/          the embedded block store
-log/           cosigned checkpoints, checkpoint-<size>
+log/           cosigned checkpoints of older versions, checkpoint-<size>; they are in the metadata now
 work.lock      held by the one process that works off the outbox
 """
 
@@ -27,13 +28,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.keys import MAX_KEY_NOTE, check_history
 from witnesstree.ledger.log import EMPTY_ROOT
 from witnesstree.ledger.note import Checkpoint, VerifierKey, format_verifier_key, parse_verifier_key, require_name, sign_checkpoint
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
 from witnesstree.ledger.strictjson import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 FORMAT = "witnesstree-home/1"
 _MAX_FILE = 64 * 1024
@@ -71,24 +73,73 @@ class Home:
         """The embedded block store's folder."""
         return self.folder / "ipfs"
 
-    def private_key(self) -> Ed25519PrivateKey:
-        """Return the key that signs checkpoints. Raises Damaged if it is missing or not the one that the home publishes."""
-        path = self.folder / "keys" / "ledger.pem"
+    def private_key(self, number: int = 0) -> Ed25519PrivateKey:
+        """Return the key that signs checkpoints after change `number`; 0 is the first one. Which one is in force, the metadata says.
+
+        Raises Damaged if it is missing or not the one that the home publishes.
+        """
+        path = self._key_path(number, "pem")
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError) as error:
             raise Damaged(f"{path} cannot be read as the ledger's key: restore it from a backup") from error
-        if not isinstance(key, Ed25519PrivateKey) or key.public_key().public_bytes_raw() != self.verifier_key().public_key:
+        if not isinstance(key, Ed25519PrivateKey) or key.public_key().public_bytes_raw() != self.verifier_key(number).public_key:
             raise Damaged(f"{path} is not the key of {path.with_suffix('.vkey')}: restore both from a backup")
         return key
 
-    def verifier_key(self) -> VerifierKey:
+    def verifier_key(self, number: int = 0) -> VerifierKey:
         """Return the public half, as anyone may have it. Raises Damaged if it is missing."""
-        path = self.folder / "keys" / "ledger.vkey"
+        path = self._key_path(number, "vkey")
         try:
             return parse_verifier_key(path.read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError, InvalidInput) as error:
             raise Damaged(f"{path} cannot be read as the ledger's public key: restore it from a backup") from error
+
+    def make_key(self, number: int) -> Ed25519PrivateKey:
+        """Make the key for change `number`, durably, and return it. It counts for nothing before the metadata has the change.
+
+        A key of this number that a crash left behind is replaced: nobody was told of it. Raises StorageFailure if the disk refuses.
+        """
+        key = Ed25519PrivateKey.generate()
+        write_file(self._key_path(number, "pem"), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+        public = VerifierKey(self.origin, key.public_key().public_bytes_raw())
+        write_file(self._key_path(number, "vkey"), (format_verifier_key(public) + "\n").encode())
+        return key
+
+    def destroy_key(self, number: int) -> bool:
+        """Remove a private key, and return whether it was there. What a disk or a backup keeps of it is out of our hands."""
+        path = self._key_path(number, "pem")
+        was_there = path.exists()
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        return was_there
+
+    def keep_key_notes(self, notes: Sequence[str]) -> None:
+        """Keep the notes of all changes as files, so that whoever verifies with this home needs no database. Raises StorageFailure."""
+        for number, note in enumerate(notes, 1):
+            path = self._key_path(number, "note")
+            if not path.exists():
+                write_file(path, note.encode())
+
+    def key_notes(self) -> tuple[str, ...]:
+        """Return the notes that are kept as files: those of all changes, but for the last one where a crash came right after it.
+
+        Raises Damaged if one cannot be read, or does not lead on from the home's first key.
+        """
+        notes: list[str] = []
+        try:
+            while (path := self._key_path(len(notes) + 1, "note")).exists():
+                with path.open("rb") as file:
+                    notes.append(file.read(4 * MAX_KEY_NOTE + 1).decode())
+            check_history(notes, self.verifier_key())
+        except (OSError, UnicodeDecodeError, InvalidInput) as error:
+            fault = f"{self.folder / 'keys'}: the notes of the key's changes cannot be read ({error}): restore them from a backup"
+            raise Damaged(fault) from error
+        return tuple(notes)
+
+    def _key_path(self, number: int, kind: str) -> Path:
+        return self.folder / "keys" / (f"ledger-{number:03}.{kind}" if number else f"ledger.{kind}")
 
     @contextmanager
     def lock(self, name: str, patience: float) -> Iterator[None]:
@@ -165,9 +216,7 @@ def _build(folder: Path, origin: str, furnish: Callable[[Home], None], database:
     home = Home(folder, origin)
     for part in (folder, folder / "keys", home.batches, home.authority, home.chain, home.ipfs):
         part.mkdir(mode=0o700)
-    key = Ed25519PrivateKey.generate()
-    write_file(folder / "keys" / "ledger.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-    write_file(folder / "keys" / "ledger.vkey", (format_verifier_key(VerifierKey(origin, key.public_key().public_bytes_raw())) + "\n").encode())
+    key = home.make_key(0)
     furnish(home)
     write_file(folder / "home.json", (json.dumps({"format": FORMAT, "origin": origin}, indent=1) + "\n").encode())
     Metadata.create(database or home.database, origin, sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), key)).close()

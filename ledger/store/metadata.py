@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    bindparam,
     cast,
     func,
     insert,
@@ -216,6 +217,17 @@ _jobs = Table(
 APPEND_ONLY = (_ledger, _batches, _log_nodes, _checkpoints, _tokens, _anchors, _published, _transactions, _records, _cosignatures, _keys)
 
 
+# Made once, because they are asked for every proof.
+_NEWEST = select(func.coalesce(func.max(_batches.c.log_index), -1))
+_TOLD = select(
+    *(
+        select(func.count()).select_from(table).where(table.c.sequence == bindparam("batch")).scalar_subquery()
+        for table in (_tokens, _anchors, _published, _records)
+    ),
+    select(func.count()).select_from(_keys).scalar_subquery(),
+)
+
+
 class BatchState(StrEnum):
     """An open batch takes entries; a frozen one is being sealed and takes none."""
 
@@ -291,8 +303,61 @@ class SentTransaction:
     signed: datetime
 
 
+UNSCHEDULED = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a renewal is due of which nobody has worked out yet when it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRecord:
+    """An evidence record (DER) of the entry at `position` of a batch, under the token of `authority`; at position 0, the batch's own.
+
+    Records of one entry and authority are numbered from 1, and the newest one counts. It was renewed at `renewed`.
+    """
+
+    sequence: int
+    position: int
+    authority: str
+    number: int
+    renewed: datetime
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Renewal:
+    """When the record of an entry under one authority's token has to be renewed next; UNSCHEDULED where nobody has worked that out."""
+
+    due: datetime
+    sequence: int
+    position: int
+    authority: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalCounts:
+    """How many renewals there are, how many of them are `due` by now and `late` for long, and when the `next` one of the others is due."""
+
+    scheduled: int
+    due: int
+    late: int
+    next: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Rows that there are about a sealed batch, and `key_notes` about all: a proof made before one came does not have it."""
+
+    tokens: int
+    anchors: int
+    published: int
+    records: int
+    key_notes: int
+
+
 class AlarmKind(StrEnum):
-    """What needs a person: a false answer, settings that cannot work, an endpoint that fails, a price above the cap, a wrong clock, lost nonces."""
+    """What needs a person: a false answer, settings that cannot work, an endpoint that fails, a price above the cap, a wrong clock, lost nonces.
+
+    And an evidence record that cannot be renewed.
+    """
 
     BAD_ANSWER = "bad-answer"
     SETTINGS = "settings"
@@ -300,6 +365,7 @@ class AlarmKind(StrEnum):
     UNAFFORDABLE = "unaffordable"
     CLOCK = "clock"
     LOST = "lost"
+    RENEWAL = "renewal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,14 +429,25 @@ class Transaction:
         """Yield the sealed batches, oldest first."""
         return self._batches()
 
-    def batch_sizes(self) -> list[tuple[int, int]]:
-        """Return (sequence, count) of every sealed batch, oldest first."""
-        rows = self._connection.execute(select(_batches.c.sequence, _batches.c.count).order_by(_batches.c.sequence))
+    def batch_sizes(self, since: int = 0) -> list[tuple[int, int]]:
+        """Return (sequence, count) of every sealed batch, oldest first, or of those only that the log has from entry `since` on."""
+        query = select(_batches.c.sequence, _batches.c.count).where(_batches.c.log_index >= since).order_by(_batches.c.sequence)
+        rows = self._connection.execute(query)
         return [(sequence, count) for sequence, count in rows]
 
     def batch_count(self) -> int:
         """Return the number of sealed batches, which is the log's size."""
         return self._connection.execute(select(func.count()).select_from(_batches)).scalar_one()
+
+    def log_size(self) -> int:
+        """Return the number of sealed batches from the highest entry of the log, without counting them."""
+        newest: int = self._connection.execute(_NEWEST).scalar_one()
+        return 1 + newest
+
+    def told(self, sequence: int) -> Told:
+        """Return how much was told of a sealed batch: all of it is append-only, so as many rows as before are the same rows."""
+        counts: Sequence[int] = self._connection.execute(_TOLD, {"batch": sequence}).one()
+        return Told(*counts)
 
     def entry_count(self) -> int:
         """Return the number of entries in sealed batches, opening records left out."""
@@ -411,6 +488,34 @@ class Transaction:
     def checkpoint_count(self) -> int:
         """Return the number of checkpoints, that of the empty log among them."""
         return self._connection.execute(select(func.count()).select_from(_checkpoints)).scalar_one()
+
+    def add_key_note(self, number: int, note: str) -> None:
+        """Record that the log's key changed: from now on the new one signs."""
+        self._connection.execute(insert(_keys), {"number": number, "note": note})
+
+    def key_notes(self) -> list[str]:
+        """Return the notes of all changes of the log's key, oldest first. Raises Damaged if one is missing."""
+        rows = [(number, note) for number, note in self._connection.execute(select(_keys.c.number, _keys.c.note).order_by(_keys.c.number))]
+        if [number for number, _ in rows] != list(range(1, len(rows) + 1)):
+            raise Damaged("the history of the ledger's keys has gaps; run `witnesstree fsck`")
+        return [note for _, note in rows]
+
+    def add_cosignature(self, size: int, witness: str, key_id: bytes, line: str) -> bool:
+        """Record the line in which a witness cosigned the checkpoint at `size`, and return whether it is new: the first one by a key stays."""
+        where = (_cosignatures.c.size == size) & (_cosignatures.c.witness == witness) & (_cosignatures.c.key_id == key_id)
+        if self._connection.execute(select(_cosignatures.c.size).where(where)).first():
+            return False
+        self._connection.execute(insert(_cosignatures), {"size": size, "witness": witness, "key_id": key_id, "line": line})
+        return True
+
+    def cosignatures(self, size: int) -> list[str]:
+        """Return the lines in which witnesses cosigned the checkpoint at `size`, each with its newline."""
+        order = (_cosignatures.c.witness, _cosignatures.c.key_id)
+        return list(self._connection.execute(select(_cosignatures.c.line).where(_cosignatures.c.size == size).order_by(*order)).scalars())
+
+    def cosigned_sizes(self) -> list[int]:
+        """Return the sizes of the checkpoints that are cosigned, smallest first."""
+        return list(self._connection.execute(select(_cosignatures.c.size).distinct().order_by(_cosignatures.c.size)).scalars())
 
     # The outbox, and what came of it
 
@@ -477,9 +582,10 @@ class Transaction:
         return [SentTransaction(SignedTransaction(row["raw"], row["hash"], row["sender"], row["nonce"]), row["signed"]) for row in parsed]
 
     def finish_stamp(self, job: Job, stamp: Stamp) -> None:
-        """Keep the token that `job` asked for, and what vouches for it."""
+        """Keep the token that `job` asked for, and what vouches for it; when it has to be renewed is worked out later."""
         row = {"sequence": job.sequence, "authority": job.target, "token": stamp.token, "vouchers": format_vouchers(stamp)}
         self._connection.execute(insert(_tokens), row)
+        self.schedule(Renewal(UNSCHEDULED, job.sequence, 0, job.target))
         self._finish(job)
 
     def finish_anchor(self, job: Job, anchor: str) -> None:
@@ -518,6 +624,62 @@ class Transaction:
             JobKind.PUBLISH: select(_published.c.sequence, _published.c.store),
         }
         return {(at, kind, target) for kind, query in kept.items() for at, target in self._connection.execute(query)}
+
+    # Renewed records
+
+    def keep_record(self, kept: KeptRecord) -> None:
+        """Keep a renewed record beside those that were kept before."""
+        row = {name: getattr(kept, name) for name in kept.__slots__} | {"renewed": format_time(kept.renewed)}
+        self._connection.execute(insert(_records), row)
+
+    def newest_records(self, sequence: int, position: int) -> list[KeptRecord]:
+        """Return the newest record of an entry under each authority, in the order of their names."""
+        found = self._records(select(_records).where((_records.c.sequence == sequence) & (_records.c.position == position)))
+        return list({kept.authority: kept for kept in found}.values())
+
+    def records(self, sequence: int) -> list[KeptRecord]:
+        """Return all records that were kept of a batch's entries, by position and authority, the oldest first."""
+        return self._records(select(_records).where(_records.c.sequence == sequence))
+
+    def _records(self, query: Select[Any]) -> list[KeptRecord]:
+        rows = self._connection.execute(query.order_by(_records.c.position, _records.c.authority, _records.c.number)).mappings()
+        return [KeptRecord(**_parsed(_records, row, renewed=parse_time)) for row in rows]
+
+    def schedule(self, renewal: Renewal) -> None:
+        """Record when a renewal is due, in place of what was recorded before."""
+        columns = _renewals.c
+        where = (columns.sequence == renewal.sequence) & (columns.position == renewal.position) & (columns.authority == renewal.authority)
+        due = format_time(renewal.due)
+        if self._connection.execute(update(_renewals).where(where).values(due=due)).rowcount == 0:
+            row = {"sequence": renewal.sequence, "position": renewal.position, "authority": renewal.authority, "due": due}
+            self._connection.execute(insert(_renewals), row)
+
+    def renewals(self, sequence: int) -> list[Renewal]:
+        """Return the renewals of a batch's entries."""
+        return self._renewals(select(_renewals).where(_renewals.c.sequence == sequence))
+
+    def due_renewals(self, by: datetime, limit: int) -> list[Renewal]:
+        """Return at most `limit` renewals that are due by a time, the most urgent first: what is UNSCHEDULED stands before all."""
+        return self._renewals(select(_renewals).where(_renewals.c.due <= format_time(by)).limit(limit))
+
+    def renewed_sequences(self) -> set[int]:
+        """Return the batches that records were kept of, or renewals are scheduled for."""
+        return {at for table in (_records, _renewals) for at in self._connection.execute(select(table.c.sequence).distinct()).scalars()}
+
+    def renewal_counts(self, now: datetime, late: datetime) -> RenewalCounts:
+        """Return how renewals stand at `now`; what was due by `late` is late. What is UNSCHEDULED is neither due nor late."""
+        due, known = _renewals.c.due, _renewals.c.due > format_time(UNSCHEDULED)
+
+        def count(*where: ColumnElement[bool]) -> int:
+            return self._connection.execute(select(func.count()).select_from(_renewals).where(known, *where)).scalar_one()
+
+        following = self._connection.execute(select(func.min(due)).where(due > format_time(now))).scalar()
+        return RenewalCounts(count(), count(due <= format_time(now)), count(due <= format_time(late)), _optional_time(following))
+
+    def _renewals(self, query: Select[Any]) -> list[Renewal]:
+        columns = _renewals.c
+        rows = self._connection.execute(query.order_by(columns.due, columns.sequence, columns.position, columns.authority)).mappings()
+        return [Renewal(**_parsed(_renewals, row, due=parse_time)) for row in rows]
 
     # Alarms
 
@@ -645,9 +807,12 @@ class Metadata:
             yield Transaction(connection)
 
     def origin(self) -> str:
-        """Return the ledger's origin."""
+        """Return the ledger's origin. Raises Damaged if it is not there once."""
         with self._translating(), self._database.engine.connect() as connection:
-            return str(connection.execute(select(_ledger.c.origin)).scalar_one())
+            found = connection.execute(select(_ledger.c.origin)).scalars().all()
+        if len(found) != 1:
+            raise Damaged(f"{self.place} names {len(found)} ledgers where it is that of one: restore it from a backup")
+        return str(found[0])
 
     def problems(self) -> list[str]:
         """Return what is wrong with the database itself: with its file, where it is one, and with what keeps its tables append-only."""

@@ -15,13 +15,14 @@ from fakes import FakeWorld, digests
 from servers.litewitness import Litewitness, litewitness
 
 from witnesstree.anchor.http import Http
-from witnesstree.anchor.publishing import publish
+from witnesstree.anchor.publishing import publish, with_cosignatures
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.anchor.witnesses import Witness, ask_witness
 from witnesstree.cli.log import log_command
 from witnesstree.ledger.cosignature import add_cosignatures, check_cosignatures, format_witness_key
 from witnesstree.ledger.errors import BadAnswer, Conflict, NotFound
 from witnesstree.ledger.note import check_checkpoint
+from witnesstree.ledger.rotation import rotate
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.home import open_home
 
@@ -43,6 +44,12 @@ def http() -> Iterator[Http]:
 def seal(ledger: Ledger, label: str) -> None:
     ledger.submit(b"".join(digests(label, 2)))
     ledger.close()
+
+
+def kept(home: Path) -> str:
+    """Return the newest checkpoint with the cosignatures that the home keeps."""
+    with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
+        return with_cosignatures(transaction, transaction.checkpoint())
 
 
 def ask(http: Http, server: Litewitness, ledger: Ledger, size: int | None = None) -> str:
@@ -89,6 +96,22 @@ def test_it_cosigns_what_continues_and_refuses_what_forks(server: Litewitness, h
         assert check_cosignatures(ask(http, server, ledger), [server.key])
 
 
+def test_it_has_to_be_told_of_a_new_key(server: Litewitness, http: Http, tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "ledger.test/rotated")
+    server.learn(home.verifier_key())
+    with open_ledger(home.folder) as ledger:
+        seal(ledger, "first")
+        assert check_cosignatures(ask(http, server, ledger), [server.key])
+        rotate(ledger)
+        # The newest checkpoint is still under the old key.
+        assert check_cosignatures(ask(http, server, ledger), [server.key])
+        seal(ledger, "second")
+        with pytest.raises(BadAnswer, match="under another key"):
+            ask(http, server, ledger)
+        server.learn_another(home.verifier_key(1))
+        assert check_cosignatures(ask(http, server, ledger), [server.key])
+
+
 def test_the_command_keeps_cosignatures_and_publishes_them(server: Litewitness, tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "published"
     server.learn(make_home(home, "ledger.test/command").verifier_key())
@@ -102,7 +125,7 @@ def test_the_command_keeps_cosignatures_and_publishes_them(server: Litewitness, 
     said = json.loads(done.stdout)
     assert list(said["cosignatures"]) == [server.key.name]
     published = (folder / "checkpoint").read_text(encoding="utf-8")
-    assert published == said["checkpoint"] == (home / "log" / "checkpoint-1").read_text(encoding="utf-8")
+    assert published == said["checkpoint"] == kept(home)
     assert check_cosignatures(published, [server.key])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +43,10 @@ def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
     Raises Conflict if another process works on the ledger for longer than `patience` seconds, InvalidInput if a newer witnesstree made the
     database, Damaged if it does not say which version it has.
     """
-    with closing(Metadata(place, patience)) as metadata, home.lock("seal", patience), home.lock("work", patience):
+    with ExitStack() as stack:
+        metadata = stack.enter_context(closing(Metadata(place, patience)))
+        for name in ("seal", "work", "renew"):
+            stack.enter_context(home.lock(name, patience))
         before = metadata.version()
         if before == VERSION:
             _remove_trees(home)

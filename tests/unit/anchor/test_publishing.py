@@ -14,22 +14,24 @@ from fakes import FakeWorld, Steps, When, digests
 from witnesstree.anchor import publishing
 from witnesstree.anchor.http import Answer, Http
 from witnesstree.anchor.publishing import (
+    STATE,
     Published,
-    cosigned,
     fetching_from_address,
     fetching_from_folder,
     keep_cosignatures,
     publish,
-    with_cosignatures,
 )
+from witnesstree.ledger import audit, tiles
 from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, follow, record_path
-from witnesstree.ledger.cosignature import WitnessKey
 from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, NotFound, StorageFailure, Unreachable
+from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.log import EMPTY_ROOT
-from witnesstree.ledger.note import Checkpoint, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.note import Checkpoint, format_base64, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.proof import parse_proof
 from witnesstree.ledger.report import Outcome
 from witnesstree.ledger.sealing import Ledger
+from witnesstree.ledger.trust import Trust
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_only_what_is_new_is_written(world: FakeWorld, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "published"
     with world.open() as ledger:
         assert publish(ledger, folder) == Published(0, 0, 0, 0)
-        assert set(files_of(folder)) == {CHECKPOINT, FIRST_CHECKPOINT}
+        assert set(files_of(folder)) == {CHECKPOINT, FIRST_CHECKPOINT, STATE}
         seal(ledger, "first", "second")
         assert publish(ledger, folder) == Published(0, 2, 2, 2)
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
@@ -73,10 +75,11 @@ def test_only_what_is_new_is_written(world: FakeWorld, tmp_path: Path) -> None:
         advanced: list[int] = []
         assert publish(ledger, folder, advanced.append) == Published(2, 3, 2, 1)
         assert sum(advanced) == 3
-    assert {path for path in before if path.stat().st_mtime_ns != before[path]} == {folder / CHECKPOINT}
+    assert {path for path in before if path.stat().st_mtime_ns != before[path]} == {folder / CHECKPOINT, folder / STATE}
     assert set(files_of(folder)) == {
         CHECKPOINT,
         FIRST_CHECKPOINT,
+        STATE,
         *(record_path(sequence) for sequence in range(3)),
         *(f"tile/{kind}/000.p/{size}" for kind in ("entries", "0") for size in (2, 3)),
     }
@@ -92,8 +95,10 @@ def test_a_record_is_published_again_when_it_has_more_witnesses(world: FakeWorld
         assert ledger.outbox.work() == []
         assert publish(ledger, folder) == Published(1, 1, 0, 1)
         assert parse_proof((folder / record_path(0)).read_bytes()).missing == ()
-        # One that is damaged is written anew, too.
+        # What is complete is not looked at again, unless the run before told nothing; then one that is damaged is written anew.
         (folder / record_path(0)).write_bytes(b"{")
+        assert publish(ledger, folder).records == 0
+        (folder / STATE).unlink()
         assert publish(ledger, folder).records == 1
     assert audited(world, folder) == []
 
@@ -230,40 +235,162 @@ def test_killed_at_each_step_it_leaves_a_folder_that_is_what_its_checkpoint_says
             break
         assert status == -signal.SIGKILL
     # Each new file is synced, renamed, and its folder synced; so are new folders; the lock names its holder.
-    assert step == (6 * 3 + 7 + 2 if not already else 5 * 3 + 2)
+    assert step == (7 * 3 + 7 + 2 if not already else 6 * 3 + 2)
 
 
 # Cosignatures
 
 
+WITNESS = "witness.example/w1"
+
+
+def cosignature(time: int, name: str = WITNESS) -> str:
+    """Return a line that has the form of a cosignature. Who signed, whoever hands it in has seen to."""
+    return f"— {name} {format_base64(b'1234' + time.to_bytes(8, 'big') + bytes(64))}\n"
+
+
+def kept(ledger: Ledger, size: int) -> list[str]:
+    with ledger.metadata.read() as transaction:
+        return transaction.cosignatures(size)
+
+
 def test_cosignatures_are_kept_and_published(world: FakeWorld, tmp_path: Path) -> None:
-    folder, key = tmp_path / "published", WitnessKey("witness.example/w1", bytes(32))
+    folder = tmp_path / "published"
     with world.open() as ledger:
         seal(ledger, "first")
         publish(ledger, folder)
         note = (folder / CHECKPOINT).read_text(encoding="utf-8")
-        assert cosigned(world.home.folder, note, "", [key]) == note
-        # Who signed has been seen to by whoever hands it in.
-        signed = note + "— witness.example/w1 AAAAAAA=\n"
-        keep_cosignatures(world.home.folder, signed, folder)
-        assert (folder / CHECKPOINT).read_text(encoding="utf-8") == signed == with_cosignatures(world.home.folder, note)
+        signed = note + cosignature(7)
+        assert keep_cosignatures(ledger, signed, folder) == signed == (folder / CHECKPOINT).read_text(encoding="utf-8")
+        # The first one of a witness stays; another witness's comes beside it; what has not the form of one is not kept.
+        more = note + cosignature(8) + cosignature(9, "witness.example/w2") + "— x AAAAAAA=\n" + cosignature(2**63, "y")
+        assert keep_cosignatures(ledger, more, None) == signed + cosignature(9, "witness.example/w2")
+        both = signed + cosignature(9, "witness.example/w2")
         # Publishing takes them along, and does not take them away.
         again = tmp_path / "again"
         publish(ledger, again)
         publish(ledger, folder)
-        assert (again / CHECKPOINT).read_text(encoding="utf-8") == signed == (folder / CHECKPOINT).read_text(encoding="utf-8")
+        assert (again / CHECKPOINT).read_text(encoding="utf-8") == both == (folder / CHECKPOINT).read_text(encoding="utf-8")
         seal(ledger, "second")
         publish(ledger, again)
-        assert "witness.example" not in (again / CHECKPOINT).read_text(encoding="utf-8")
         newer = (again / CHECKPOINT).read_text(encoding="utf-8")
+        assert "witness.example" not in newer
         with pytest.raises(Conflict, match="holds another checkpoint than the newest one"):
-            keep_cosignatures(world.home.folder, newer, folder)
-        keep_cosignatures(world.home.folder, newer, None)
-        # What is damaged counts for nothing.
-        (world.home.folder / "log" / "checkpoint-1").write_bytes(b"x")
-        assert with_cosignatures(world.home.folder, note) == note
-        (world.home.folder / "log" / "checkpoint-1").write_text(newer, encoding="utf-8")
-        assert with_cosignatures(world.home.folder, note) == note
+            keep_cosignatures(ledger, newer, folder)
+        forged = sign_checkpoint(Checkpoint(world.home.origin, 1, EMPTY_ROOT), world.home.private_key())
+        with pytest.raises(InvalidInput, match="another checkpoint than the ledger signed"):
+            keep_cosignatures(ledger, forged + cosignature(7), None)
+        assert list(check_ledger(ledger, Trust((world.authority.root,)))) == []
+        with ledger.metadata.write() as transaction:
+            transaction.add_cosignature(2, "z", b"1234", "— z AAAAAAA=\n")
+            transaction.add_cosignature(2, "y", b"1234", "y\n")
+        assert [problem.fault for problem in check_ledger(ledger, Trust((world.authority.root,)))] == ["a cosignature of it is none"] * 2
+
+
+def test_cosignatures_of_an_older_version_are_taken_over_once(world: FakeWorld, tmp_path: Path) -> None:
+    log = world.home.folder / "log"
+    with world.open() as ledger:
+        seal(ledger, "first", "second")
+        log.mkdir()
+        with ledger.metadata.read() as transaction:
+            notes = [transaction.checkpoint(size) for size in range(3)]
+        (log / "checkpoint-1").write_text(notes[1] + cosignature(7), encoding="utf-8")
+        (log / "checkpoint-2").write_text(notes[1] + cosignature(9, "misplaced"), encoding="utf-8")
+        (log / "checkpoint-0").write_bytes(b"x")
+        (log / "checkpoint-3").mkdir()
+        beyond = sign_checkpoint(Checkpoint(world.home.origin, 9, EMPTY_ROOT), world.home.private_key())
+        (log / "checkpoint-9").write_text(beyond + cosignature(7), encoding="utf-8")
+        publish(ledger, tmp_path / "published")
+        # A checkpoint says itself of what size it is, whatever its file is called.
+        assert [kept(ledger, size) for size in (0, 1, 2, 9)] == [[], [cosignature(9, "misplaced"), cosignature(7)], [], []]
+        assert len(list(log.iterdir())) == 5
+        (log / "checkpoint-2").write_text(notes[2] + cosignature(7), encoding="utf-8")
+        publish(ledger, tmp_path / "published")
+        assert kept(ledger, 2) == []
+
+
+# What a run looks at
+
+
+def test_a_run_reads_and_writes_what_is_new(world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "published"
+    # Nobody witnesses these batches, and nothing has to survive: a thousand take long enough.
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+    with world.open(witnesses=Witnesses({}, {}, {})) as ledger:
+        seal(ledger, *map(str, range(1000)), work=False)
+        publish(ledger, folder)
+        seal(ledger, "one more")
+        opened: list[str] = []
+
+        def audit_hook(path: Path, *arguments: object, **options: object) -> object:
+            opened.append(str(path))
+            return real(path, *arguments, **options)  # type: ignore[arg-type]
+
+        real = Path.open
+        monkeypatch.setattr(Path, "open", audit_hook)
+        assert publish(ledger, folder) == Published(1000, 1001, 2, 1)
+    below = [path for path in opened if path.startswith(str(folder))]
+    assert 0 < len(below) < 20
+    assert audited(world, folder) == []
+
+
+def test_partial_tiles_go_when_the_last_checkpoint_has_full_ones(world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Small tiles, so that few batches fill them.
+    for module in (publishing, tiles, audit):
+        monkeypatch.setattr(module, "WIDTH", 2)
+    for module in (tiles, audit):
+        monkeypatch.setattr(module, "HEIGHT", 1)
+    monkeypatch.setattr(tiles.Tile.__init__, "__defaults__", (2,))
+    folder = tmp_path / "published"
+
+    def partial() -> set[str]:
+        return {path for path in files_of(folder) if ".p/" in path}
+
+    with world.open() as ledger:
+        steps = [
+            ("0", "000.p/1"),
+            ("1", "000.p/1"),
+            ("2", "001.p/1"),
+            ("3", "001.p/1"),
+            ("4", "002.p/1"),
+            ("5678", "002.p/1 004.p/1"),
+            ("", "004.p/1"),
+        ]
+        for labels, names in steps:
+            left = set(names.split())
+            seal(ledger, *labels)
+            publish(ledger, folder)
+            assert {path.removeprefix("tile/entries/") for path in partial() if "entries" in path} == left
+            assert audited(world, folder) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"format":"other","size":1,"swept":0,"waiting":[]}',
+        b'{"format":"witnesstree-published/1","size":-1,"swept":0,"waiting":[]}',
+        b'{"format":"witnesstree-published/1","size":1,"swept":0,"waiting":["x"]}',
+        bytes(publishing.MAX_STATE + 1),
+    ],
+)
+def test_what_a_run_told_and_cannot_be_read_is_told_anew(world: FakeWorld, tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "published"
+    with world.open() as ledger:
+        seal(ledger, "first")
+        publish(ledger, folder)
+        told = (folder / STATE).read_bytes()
+        (folder / STATE).write_bytes(content)
+        (folder / record_path(0)).unlink()
+        assert publish(ledger, folder).records == 1
+        assert (folder / STATE).read_bytes() == told
+        # It is believed no further than the checkpoint: what stood beyond may have been another history's.
+        (folder / STATE).write_bytes(b'{"format":"witnesstree-published/1","size":9,"swept":512,"waiting":[0,7]}')
+        seal(ledger, "second")
+        assert publish(ledger, folder) == Published(1, 2, 2, 1)
+    assert audited(world, folder) == []
 
 
 # Reading

@@ -1,6 +1,6 @@
 """Settings: from the environment before settings.toml; what is misspelt or out of bounds is one line that says so."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -282,3 +282,13 @@ def test_a_variable_that_the_settings_refer_to_is_no_stranger(tmp_path: Path, to
     assert read_settings(tmp_path).authorities["a"].password == "env:WITNESSTREE_TSA_PASSWORD"
     toml.write_text('[authorities.a]\nurl = "http://a"')
     assert refused(tmp_path).startswith("WITNESSTREE_TSA_PASSWORD is no setting")
+
+
+def test_ends_of_methods_are_times_with_a_zone(tmp_path: Path, toml: Path) -> None:
+    toml.write_text('[ends]\nsha256 = "2035-01-01T01:00:00+01:00"\n"rsa below 3072 bits" = 2030-01-01T00:00:00Z\n')
+    found = read_settings(tmp_path)
+    assert found.ends == {"sha256": datetime(2035, 1, 1, tzinfo=UTC), "rsa below 3072 bits": datetime(2030, 1, 1, tzinfo=UTC)}
+    assert found.renew_before == timedelta(days=90)
+    for text in ("sha256 = 2035-01-01T00:00:00", "md5 = 2035-01-01T00:00:00Z", 'sha256 = "never"'):
+        toml.write_text(f"[ends]\n{text}\n")
+        assert refused(tmp_path).startswith(f"setting ends.{text.split(maxsplit=1)[0]}")

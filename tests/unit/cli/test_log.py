@@ -122,7 +122,7 @@ def test_evidence_has_a_name_of_its_own(fork: tuple[Path, Path], tmp_path: Path,
     done = log("check", *fork)
     assert done.exit_code == 3
     (written,) = tmp_path.glob("equivocation-*.json")
-    assert f"Both checkpoints are kept in {written.name}" in done.stderr
+    assert f"Both statements are kept in {written.name}" in done.stderr
 
 
 def test_check_of_what_is_no_log(tmp_path: Path) -> None:
@@ -268,3 +268,62 @@ def test_no_witness_is_asked_for_ever(home: Path) -> None:
     with pytest.raises(BadAnswer):
         ask(home, http)
     assert len(http.asked) == witnesses.MAX_ATTEMPTS
+
+
+# The key
+
+
+def test_the_key_is_changed_and_listed(home: Path, tmp_path: Path) -> None:
+    first = key_of(home)
+    assert log("keys", "--home", home).stdout == f"Key 0 from the beginning: {first}\n"
+    done = log("rotate", "--home", home)
+    second = format_verifier_key(open_home(home).verifier_key(1))
+    assert (done.exit_code, done.stdout) == (0, f"Key 1 for logs of more than 2 batches: {second}\n")
+    assert "give the new key to this log's witnesses" in done.stderr
+    said = json.loads(log("rotate", "--destroy-old", "--home", home, "--json").stdout)
+    assert (said["number"], said["old"], said["size"]) == (2, second, 2)
+    assert not (home / "keys" / "ledger-001.pem").exists()
+    assert log("keys", "--home", home).stdout.splitlines()[1:] == [
+        f"Key {number} for logs of more than 2 batches: {key}" for number, key in ((1, second), (2, said["new"]))
+    ]
+    listed = json.loads(log("keys", "--home", home, "--json").stdout)
+    assert listed["first"] == first
+    assert [{name: row[name] for name in said} for row in listed["changes"]][1] == said
+    with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
+        assert [row["note"] for row in listed["changes"]] == transaction.key_notes()
+
+
+def test_check_over_a_change_of_the_key(home: Path, tmp_path: Path) -> None:
+    keys, folders = [key_of(home)], [tmp_path / "before", tmp_path / "after"]
+    log("publish", folders[0], "--home", home)
+    log("rotate", "--home", home)
+    seal(home, "third")
+    log("publish", folders[1], "--home", home)
+    keys.append(format_verifier_key(open_home(home).verifier_key(1)))
+    for key in keys:
+        for old, new in (folders, (folders[0] / "checkpoint", folders[1])):
+            done = log("check", old, new, "--checkpoint-key", key, "--json")
+            assert done.exit_code == 0, done.stdout
+            assert [check["name"] for check in json.loads(done.stdout)["checks"]] == ["old", "new", "keys", "consistency"]
+    # Another note of the same number, in another copy of the home.
+    copied = tmp_path / "copied"
+    shutil.copytree(home, copied)
+    log("rotate", "--home", home)
+    log("rotate", "--home", copied)
+    log("publish", folders[0], "--home", home)
+    log("publish", folders[1], "--home", copied)
+    evidence = tmp_path / "evidence.json"
+    done = log("check", *folders, "--checkpoint-key", keys[0], "--evidence", evidence, "--json")
+    assert done.exit_code == 3
+    assert [check["name"] for check in json.loads(done.stdout)["checks"] if check["outcome"] == "failed"] == ["keys"]
+    assert check_equivocation(parse_equivocation(evidence.read_bytes()), open_home(home).verifier_key(1))
+
+
+def test_what_is_no_checkpoint_is_named(home: Path, tmp_path: Path) -> None:
+    file, folder = tmp_path / "what.txt", tmp_path / "published"
+    file.write_text("what", encoding="utf-8")
+    log("publish", folder, "--home", home)
+    for arguments in ((file, folder), (folder, file)):
+        error = log("check", *arguments).exception
+        assert isinstance(error, InvalidInput)
+        assert f"{file} holds no checkpoint: expected a signed note" in str(error)

@@ -99,6 +99,7 @@ def test_the_hash_tree_is_renewed(record: Path, first: bytes, file: Path, home: 
     assert ran.json == {
         "record": str(out),
         "authority": "local",
+        "kept": False,
         "timestamps": 2,
         "algorithm": "sha512",
         "newest": newest.strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -15,7 +15,7 @@ from fakes import ORIGIN, FakeWorld, digests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.anchor.publishing import publish
+from witnesstree.anchor.publishing import STATE, publish
 from witnesstree.ledger import audit, log
 from witnesstree.ledger.audit import (
     CHECKPOINT,
@@ -470,7 +470,9 @@ def test_where_no_log_is_nothing_is_said(honest: Published) -> None:
 @given(data=st.data())
 def test_a_flipped_bit_in_any_file_that_counts_is_found(honest: Published, data: st.DataObject) -> None:
     files = honest.files
-    path = data.draw(st.sampled_from([path for path in sorted(files) if ".p/" not in path or path.endswith(f".p/{SIZE}")]))
+    # What the publisher tells itself counts for nobody else.
+    counting = [path for path in sorted(files) if path != STATE and (".p/" not in path or path.endswith(f".p/{SIZE}"))]
+    path = data.draw(st.sampled_from(counting))
     content = bytearray(files[path])
     bit = data.draw(st.integers(0, 8 * len(content) - 1))
     content[bit // 8] ^= 1 << bit % 8

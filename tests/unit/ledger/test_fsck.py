@@ -18,8 +18,10 @@ from fakes import FakeFileStore, FakeWorld, digests
 from witnesstree.ledger import fsck
 from witnesstree.ledger.fsck import Problem, check_ledger
 from witnesstree.ledger.outbox import Witnesses
+from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, renew_timestamp
 from witnesstree.ledger.sealing import Limits
 from witnesstree.ledger.store import batches
+from witnesstree.ledger.store.metadata import KeptRecord, Renewal
 from witnesstree.ledger.trust import Trust
 
 EIGHT = digests("eight", 8)
@@ -304,6 +306,12 @@ def test_a_record_that_was_removed_is_found(world: FakeWorld, table: str) -> Non
         "INSERT INTO published VALUES (0, 'x', 'cid')",
         "INSERT INTO transactions VALUES ('fake-chain', x'00', x'00', 0, x'00', '2026-11-23T08:00:00Z')",
         "INSERT INTO anchors VALUES (7, 'x', '')",
+        "INSERT INTO records VALUES (0, 0, 'fake-authority', 2, '2026-11-23T08:00:00Z', x'00')",
+        "INSERT INTO records VALUES (0, 0, 'fake-authority', 1, '2026-11-23T08:00:00Z', x'00')",
+        "INSERT INTO records VALUES (7, 0, 'fake-authority', 1, '2026-11-23T08:00:00Z', x'00')",
+        "INSERT INTO renewals VALUES (7, 0, 'fake-authority', '2026-11-23T08:00:00Z')",
+        "INSERT INTO renewals VALUES (0, 0, 'x', '2026-11-23T08:00:00Z')",
+        "DELETE FROM renewals WHERE sequence = 1",
         "INSERT INTO jobs VALUES (7, 'stamp', 'x', 'waiting', NULL, 0, NULL, NULL)",
     ],
 )
@@ -387,3 +395,54 @@ def test_a_disk_that_does_not_read_is_a_problem(world: FakeWorld, monkeypatch: p
     monkeypatch.setattr(fsck, "_read", fail)
     assert all(found.fault.endswith("Input/output error") for found in problems(world))
     assert len(problems(world)) == 3
+
+
+# Renewed evidence records
+
+
+def kept(world: FakeWorld, *records: KeptRecord) -> list[Problem]:
+    """The problems of the ledger once it keeps these."""
+    with world.open() as ledger:
+        with ledger.metadata.write() as transaction:
+            for each in records:
+                transaction.keep_record(each)
+                transaction.schedule(Renewal(each.renewed, each.sequence, each.position, each.authority))
+        return list(check_ledger(ledger, Trust((world.authority.root,))))
+
+
+def record_of(world: FakeWorld, digest: bytes) -> EvidenceRecord:
+    with world.open() as ledger:
+        return renew_timestamp(parse_record(make_record(ledger.proof(digest))), world.authority.stamp)
+
+
+def test_kept_records_that_are_sound_are_no_problem(world: FakeWorld, clock: Clock) -> None:
+    record = record_of(world, EIGHT[2])
+    first = KeptRecord(0, 3, "fake-authority", 1, clock(), record.der)
+    second = KeptRecord(0, 3, "fake-authority", 2, clock(), renew_timestamp(record, world.authority.stamp).der)
+    assert kept(world, first, second) == []
+
+
+def test_a_kept_record_of_another_entry_or_token_is_found(world: FakeWorld, clock: Clock) -> None:
+    record = record_of(world, EIGHT[2]).der
+    (elsewhere,) = kept(world, KeptRecord(0, 4, "fake-authority", 1, clock(), record))
+    assert elsewhere.place == f"{world.home.database}, batch 0, entry 4, evidence record 1 by fake-authority"
+    assert "chains[0].timestamps[0].data: It is not for the file" in elsewhere.fault
+    found = kept(world, KeptRecord(1, 1, "fake-authority", 1, clock(), record))
+    assert "its first timestamp is not the token of its batch" in {problem.fault for problem in found}
+
+
+def test_flipped_bytes_of_a_kept_record_are_found(world: FakeWorld, clock: Clock) -> None:
+    record = record_of(world, EIGHT[2])
+    token = record.timestamps[1].token
+    at = record.der.index(token.imprint)
+    found = kept(world, KeptRecord(0, 3, "fake-authority", 1, clock(), record.der[:at] + bytes(1) + record.der[at + 1 :]))
+    assert {problem.fault.split(":")[0] for problem in found} == {f"chains[0].timestamps[1].{name}" for name in ("previous", "imprint", "signature")}
+    assert all(problem.is_damage for problem in found)
+
+
+def test_a_kept_record_whose_authority_nobody_trusts_is_no_damage(world: FakeWorld, clock: Clock) -> None:
+    assert kept(world, KeptRecord(0, 3, "fake-authority", 1, clock(), record_of(world, EIGHT[2]).der)) == []
+    with world.open() as ledger:
+        found = [problem for problem in check_ledger(ledger, Trust()) if "evidence record" in problem.place]
+    assert [problem.fault.split(":")[0] for problem in found] == ["chains[0].timestamps[0].chain", "chains[0].timestamps[1].chain"]
+    assert not any(problem.is_damage for problem in found)

@@ -145,7 +145,7 @@ def test_what_is_not_there_yet_is_absent() -> None:
     assert proof.missing == ("inclusion", "token", "anchor")
     assert honest().proof().missing == ()
     assert replace(honest().proof(), anchors=()).missing == ("anchor",)
-    assert {field.name for field in fields(Proof)} - {"digest", "hints"} == {"inclusion", "opening", "tokens", "anchors", "log"}
+    assert {field.name for field in fields(Proof)} - {"digest", "hints"} == {"inclusion", "opening", "tokens", "anchors", "log", "records"}
 
 
 def test_a_proof_that_is_too_large_is_not_read() -> None:
@@ -169,6 +169,10 @@ def test_a_proof_that_is_too_large_is_not_read() -> None:
         ({"checksum": "00"}, "the proof, checksum: expected 64 lower-case hex digits"),
         ({"opening": {"record": "", "path": []}}, "witnesses but no inclusion"),
         ({"tokens": [{"token": "AA=="}] * (MAX_WITNESSES + 1)}, "the proof, tokens: expected a list of at most 16"),
+        ({"records": ["AA=="]}, "witnesses but no inclusion"),
+        ({"records": ["AA=="] * (MAX_WITNESSES + 1)}, "the proof, records: expected a list of at most 16"),
+        ({"records": [""]}, r"the proof, records\[0\]: expected canonical base64 of 1 to 1048576 bytes"),
+        ({"records": {"0": "AA=="}}, "the proof, records: expected a list of at most 16"),
     ],
 )
 def test_the_reason_names_the_place(change: dict[str, Any], reason: str) -> None:

@@ -56,11 +56,13 @@ from witnesstree.ledger.record import (
     SKEW,
     WEAK_RSA,
     EvidenceRecord,
+    derive_record,
     expires,
     make_record,
     parse_record,
     renew_hash_tree,
     renew_timestamp,
+    renew_timestamps,
     verify_record,
 )
 from witnesstree.ledger.report import Outcome, Report, Verdict
@@ -525,3 +527,69 @@ def test_the_checks_have_their_order() -> None:
     for place, own in ((FIRST, ["algorithm", "data"]), ("chains[0].timestamps[1]", ["algorithm", "previous"])):
         expected += [f"{place}.{name}" for name in (*own, *token_checks)]
     assert names(verified(made.stamped_again.der, made.content, now=START + 4 * YEAR).checks) == [*expected, "window"]
+
+
+# Records that are renewed together, and derived from one another
+
+
+def test_a_record_is_derived_byte_for_byte() -> None:
+    records = [parse_record(make_record(make_proof(7, position))) for position in range(7)]
+    renewed = renew_timestamps(records[:1], tokens_of(3))[0]
+    for position, record in enumerate(records):
+        at = make_proof(7, position).inclusion
+        assert at
+        digest = sha256(document(position)).digest()
+        assert derive_record(records[0], digest, at.path) == record
+        derived = derive_record(renewed, digest, at.path)
+        assert derived.chains[0][0].der == record.chains[0][0].der
+        assert derived.chains[0][1].der == renewed.chains[0][1].der
+        report = verify_record(derived.der, [digests(document(position))], trusted(), START + 4 * YEAR)
+        assert report.verdict is Verdict.VERIFIED
+
+
+def test_a_record_of_one_leaf_is_derived_as_it_is() -> None:
+    alone = way(1, 0).stamped_again
+    assert derive_record(alone, sha256(document(0)).digest(), ()).der == alone.der
+
+
+def test_what_is_beside_the_chains_goes_with_it() -> None:
+    record = parse_record(make_record(make_proof(3, 0, certificates=(authority(3).der,))))
+    at = make_proof(3, 2).inclusion
+    assert at
+    assert derive_record(record, sha256(document(2)).digest(), at.path).certificates == (authority(3).der,)
+
+
+def test_a_path_of_another_batch_gives_no_record() -> None:
+    record = way(7, 4).initial
+    for digest, path in ((bytes(32), (bytes(32),)), (bytes(32), ()), (sha256(document(4)).digest(), ())):
+        with pytest.raises(InvalidInput, match="does not lead to what the record's first timestamp is for"):
+            derive_record(record, digest, path)
+
+
+def test_a_record_with_two_chains_is_for_its_file_alone() -> None:
+    with pytest.raises(InvalidInput, match="for its own file alone"):
+        derive_record(way().hashed_again, bytes(32), ())
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_records_are_renewed_together_under_any_algorithm(count: int) -> None:
+    made = [way(7, position % 7) for position in range(count)]
+    for step in ("initial", "stamped_again", "hashed_again", "twice"):
+        renewed = renew_timestamps([getattr(each, step) for each in made], tokens_of(6.5 if step in {"hashed_again", "twice"} else 4))
+        for each, record in zip(made, renewed, strict=True):
+            report = verify_record(record.der, [digests(each.content)], trusted(), START + 7 * YEAR)
+            assert report.verdict is Verdict.VERIFIED, (count, step)
+        assert len({record.timestamps[-1].token.der for record in renewed}) == 1
+
+
+def test_records_that_need_the_same_share_a_leaf() -> None:
+    record, other = way(7, 4).initial, way(5, 2).initial
+    same, _, again = renew_timestamps([record, other, record], tokens_of(3))
+    assert same == again
+    assert [len(nodes) for nodes in same.timestamps[1].lists] == [1, 1]
+
+
+def test_records_under_different_algorithms_are_renewed_apart() -> None:
+    for records in ([way().initial, way().hashed_again], []):
+        with pytest.raises(InvalidInput, match="under one hash algorithm"):
+            renew_timestamps(records, tokens_of(3))

@@ -4,7 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,7 @@ from witnesstree.ledger.ports import SignedTransaction
 from witnesstree.ledger.proof import Stamp
 from witnesstree.ledger.store.metadata import (
     APPEND_ONLY,
+    UNSCHEDULED,
     VERSION,
     Alarm,
     AlarmKind,
@@ -28,8 +29,11 @@ from witnesstree.ledger.store.metadata import (
     Job,
     JobKind,
     JobState,
+    KeptRecord,
     Metadata,
     OpenBatch,
+    Renewal,
+    RenewalCounts,
     SealedBatch,
     SentTransaction,
 )
@@ -40,6 +44,7 @@ OPEN = OpenBatch(1, BatchState.OPEN, START, "opening", b"header", count=4, crc32
 SEALED = SealedBatch(0, 3, ROOT, START, "opening", None, 0, "statement")
 SIGNED = SignedTransaction(b"raw", HASH, bytes(20), 2**62)
 STAMP = Stamp(b"token", certificates=(b"certificate",), crls=(b"crl",))
+KEPT = KeptRecord(0, 0, "tsa", 1, START, b"record")
 JOBS = [(JobKind.STAMP, "tsa"), (JobKind.ANCHOR, "chain"), (JobKind.PUBLISH, "ipfs")]
 
 
@@ -103,6 +108,9 @@ def fill(metadata: Metadata) -> None:
         transaction.finish_anchor(jobs[JobKind.ANCHOR], "anchor")
         transaction.finish_publish(jobs[JobKind.PUBLISH], "cid")
         transaction.raise_alarm(Alarm(AlarmKind.LOST, "chain", "text", START))
+        transaction.keep_record(KEPT)
+        transaction.add_cosignature(1, "witness", b"id", "line\n")
+        transaction.add_key_note(1, "note")
 
 
 @pytest.fixture
@@ -634,3 +642,36 @@ def test_a_text_that_says_nothing_is_damage(postgres: PostgreSQL, table: str, co
             foreign.execute(f"UPDATE {table} SET {column} = '{value}'".encode())
         with pytest.raises(Damaged, match=f"a row of {table} cannot be read"):
             read_everything(metadata)
+
+
+# Renewals
+
+
+def test_records_are_numbered_and_the_newest_counts(filled: Metadata) -> None:
+    others = [replace(KEPT, number=2, record=b"second"), replace(KEPT, position=5), replace(KEPT, authority="other"), replace(KEPT, sequence=1)]
+    with filled.write() as transaction:
+        for each in reversed(others):
+            transaction.keep_record(each)
+    with filled.read() as transaction:
+        assert transaction.newest_records(0, 0) == [others[2], others[0]]
+        assert transaction.newest_records(0, 5) == [others[1]]
+        assert transaction.newest_records(0, 4) == []
+        assert transaction.records(0) == [others[2], KEPT, others[0], others[1]]
+        assert transaction.renewed_sequences() == {0, 1}
+
+
+def test_a_token_is_scheduled_with_it_and_a_schedule_is_one_row(filled: Metadata) -> None:
+    first, other = Renewal(UNSCHEDULED, 0, 0, "tsa"), Renewal(START, 0, 3, "tsa")
+    with filled.read() as transaction:
+        assert transaction.renewals(0) == transaction.due_renewals(UNSCHEDULED, 9) == [first]
+        assert transaction.renewal_counts(START, START) == RenewalCounts(0, 0, 0, None)
+    moved = replace(first, due=START + timedelta(days=1))
+    with filled.write() as transaction:
+        transaction.schedule(moved)
+        transaction.schedule(other)
+    with filled.read() as transaction:
+        assert transaction.renewals(0) == [other, moved]
+        assert transaction.renewals(1) == []
+        assert transaction.due_renewals(START, 9) == transaction.due_renewals(moved.due, 1) == [other]
+        assert transaction.renewal_counts(START, START - timedelta(seconds=1)) == RenewalCounts(2, 1, 0, moved.due)
+        assert transaction.renewal_counts(moved.due, START) == RenewalCounts(2, 2, 1, None)

@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import rlp
 from alembic.autogenerate import compare_metadata
@@ -28,7 +29,7 @@ from sqlalchemy import Engine, event
 
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.tsa.local import trusted_root
-from witnesstree.anchor.wiring import open_ledger
+from witnesstree.anchor.wiring import open_ledger, open_renewals
 from witnesstree.cli.migrate import migrate_command
 from witnesstree.ledger.chainproof import keccak256
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, StorageFailure
@@ -37,7 +38,7 @@ from witnesstree.ledger.proof import format_proof, parse_anchor
 from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.store import metadata as store
 from witnesstree.ledger.store.home import Home, create_home, open_home
-from witnesstree.ledger.store.metadata import VERSION, JobKind, JobState, Metadata
+from witnesstree.ledger.store.metadata import UNSCHEDULED, VERSION, JobKind, JobState, Metadata, Renewal
 from witnesstree.ledger.store.migrations.upgrade import MIGRATIONS, Upgrade, upgrade
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import verify
@@ -217,6 +218,60 @@ def test_a_transaction_that_cannot_be_read_is_kept_and_not_sent(home: Home, raw:
     assert jobs[0] == (JobState.DONE, keccak256(raw))
     assert jobs[3] == (JobState.WAITING, None)
     assert (unread.raw, unread.sender, unread.nonce) == (raw, b"", 0)
+
+
+# From version 2
+
+
+def brought_to_2(path: Path) -> None:
+    """Take away what version 3 added to a database of our own."""
+    with closing(sqlite3.connect(path)) as database:
+        for table in ("records", "renewals", "cosignatures", "keys"):
+            database.execute(f"DROP TABLE {table}")
+        database.execute("UPDATE alembic_version SET version_num = '2'")
+        database.commit()
+
+
+def test_version_2_gets_the_schema_of_a_new_home_and_each_token_a_renewal(home: Home, tmp_path: Path) -> None:
+    migrated(home)
+    new = create_home(tmp_path / "new", "ledger.test/new", lambda _home: None)
+    before = rows(home.database, "SELECT sequence, 0, authority, '1970-01-01T00:00:00Z' FROM tokens ORDER BY sequence")
+    brought_to_2(home.database)
+    with pytest.raises(InvalidInput, match="has version 2"), open_ledger(home.folder):
+        pytest.fail("it was opened")
+    assert migrated(home).before == 2
+    assert schema_of(home.database) == schema_of(new.database)
+    assert rows(home.database, "SELECT sequence, position, authority, due FROM renewals ORDER BY sequence") == before != []
+    with open_ledger(home.folder) as ledger:
+        assert list(check_ledger(ledger, Trust((trusted_root(home.authority),)))) == []
+        # The first pass works out when they are due: that is twenty years from then.
+        open_renewals(ledger).work()
+        with ledger.metadata.read() as transaction:
+            counts = transaction.renewal_counts(datetime.now(UTC), datetime.now(UTC))
+    assert (counts.scheduled, counts.due) == (len(before), 0)
+
+
+@pytest.mark.real("postgres")
+def test_version_2_on_postgresql_gets_the_schema_that_is_written_down(postgres: PostgreSQL, tmp_path: Path) -> None:
+    schema = postgres.new_schema()
+    url = postgres.url(schema)
+    home = create_home(tmp_path / "home", "ledger.test/new", lambda _home: None, url)
+    with postgres.connect(schema) as database:
+        for table in ("records", "renewals", "cosignatures", "keys"):
+            database.execute(f"DROP TABLE {table}")
+        database.execute("INSERT INTO tokens VALUES (0, 'tsa', 'token', NULL)")
+        database.execute("UPDATE alembic_version SET version_num = '2'")
+    assert upgrade(home, url, patience=1) == Upgrade(2, VERSION, None)
+    with closing(Metadata.open(url, patience=1)) as metadata:
+        assert metadata.problems() == []
+        with metadata.read() as transaction:
+            assert transaction.renewals(0) == [Renewal(UNSCHEDULED, 0, 0, "tsa")]
+            context = MigrationContext.configure(transaction._connection, opts={"compare_type": True, "compare_server_default": True})
+            assert compare_metadata(context, store._schema) == []
+    with postgres.connect(schema) as database:
+        for table in ("records", "cosignatures", "keys"):
+            with pytest.raises(psycopg.errors.IntegrityError, match="append-only"):
+                database.execute(f"TRUNCATE {table}")
 
 
 # The copy

@@ -1,0 +1,60 @@
+"""Rotation: the log's key hands over to a new one. No other module records a change of the key.
+
+Durable in this order, and a crash between any two steps is mended by what comes next:
+
+    the new key's files       nobody was told of them; the next rotation replaces them
+    one transaction           the note, signed by both keys: from here on the new key signs, in every process
+    the note as a file        for those who verify without the database; written again by whoever signs next
+    the old key is removed    only where that is asked for
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from witnesstree.ledger.errors import Conflict, InvalidInput
+from witnesstree.ledger.keys import MAX_CHANGES, KeyChange, newest_key, sign_key_change
+from witnesstree.ledger.log import log_root
+from witnesstree.ledger.note import VerifierKey
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.sealing import Ledger
+
+PATIENCE = 60.0
+"""Seconds to wait for another process that changes the same key."""
+
+
+def rotate(ledger: Ledger, *, destroys_old: bool = False) -> KeyChange:
+    """Hand the log over to a new key, and return the change. On return it is durable.
+
+    Checkpoints up to the log's present size stay under the old key. Witnesses, and readers who know only the old key, learn of it from the note. With
+    `destroys_old` the old private key is removed; what a disk or a backup keeps of it is not our doing.
+
+    Raises Conflict if another process changed the key meanwhile, InvalidInput if it was changed too often, Damaged if the key in force is not here.
+    """
+    home = ledger.home
+    with home.lock("rotate", PATIENCE):
+        with ledger.metadata.read() as transaction:
+            number = len(ledger.key_changes(transaction)) + 1
+        if number > MAX_CHANGES:
+            raise InvalidInput(f"the key of {home.origin} was changed {MAX_CHANGES} times, which is as often as it can be: begin a new ledger")
+        new = home.make_key(number)
+        with ledger.metadata.write() as transaction:
+            changes = ledger.key_changes(transaction)
+            if len(changes) + 1 != number:
+                raise Conflict("another process changed the key meanwhile: see `witnesstree log keys`, and run it again if it shall change once more")
+            old = ledger.signing_key(transaction)
+            size = transaction.batch_count()
+            change = KeyChange(
+                number,
+                newest_key(home.verifier_key(), changes),
+                VerifierKey(home.origin, new.public_key().public_bytes_raw()),
+                size,
+                log_root(size, transaction.log_node),
+            )
+            transaction.add_key_note(number, sign_key_change(change, old, new))
+        with ledger.metadata.read() as transaction:
+            home.keep_key_notes(transaction.key_notes())
+        if destroys_old:
+            home.destroy_key(number - 1)
+    return change
