@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NODE = 32
 PIECE = 2**15
 """Digests written at a time: what a peak of memory is compared with must stay small."""
-ENTRY_BYTES = 32 + 32 + 32 + 12
+ENTRY_BYTES = 32 + 32 + 1 + 12
 """A digest on disk: in the file that is handed in, in the batch, its share of the tree, and of the index."""
 ROOM = 1.3
 """Times what a ledger takes, so that some of the disk is left."""
@@ -225,7 +225,7 @@ def _lines(piece: bytes, first: int, form: str) -> Iterator[bytes]:
 def _copied(home: Path, copy: Path) -> Path:
     def link_or_copy(source: str, target: str) -> None:
         # Files of sealed batches are never written again.
-        if Path(source).suffix in {".digests", ".tree", ".index"}:
+        if Path(source).suffix in {".digests", ".nodes", ".index"}:
             os.link(source, target)
         else:
             shutil.copy2(source, target)

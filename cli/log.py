@@ -27,7 +27,7 @@ UNDECIDED = 4
 """Exit code where too few witnesses cosigned, as for a verdict (verify.py)."""
 
 
-@click.group("log", short_help="Publish the ledger log, compare checkpoints, ask witnesses, change the key.")
+@click.group("log", short_help="Publish the log, compare it, have it cosigned, change its key.")
 def log_command() -> None:
     """Publish the ledger log, compare its checkpoints, have them cosigned by witnesses, and change the key that signs them.
 
@@ -140,7 +140,6 @@ def rotate_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
     \b
     Example:
         witnesstree log rotate
-        witnesstree log publish /var/www/ledger
     """
     from witnesstree.anchor.wiring import open_ledger
     from witnesstree.ledger.rotation import rotate

@@ -225,8 +225,11 @@ def holds_proofs(path: Path) -> bool:
     from witnesstree.ledger.bundle import MAGIC
 
     try:
+        # Asked first: opening a pipe waits for whoever writes to it.
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
-            return path.is_file() and file.read(len(MAGIC)) == MAGIC
+            return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
 

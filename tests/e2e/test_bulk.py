@@ -1,5 +1,6 @@
 """All proofs of a batch at once, and many files verified at once: `proof --all`, `--split`, `--from`, and `verify` of folders and batches."""
 
+import errno
 import json
 import os
 import signal
@@ -9,11 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from commandline import Ran, Sealed, call, start, without_privilege
+from commandline import PROGRAM, Ran, Sealed, call, environment, start, without_privilege
 from doubling import work
 
+from witnesstree.anchor.wiring import open_ledger
 from witnesstree.cli import bulk, parallel
-from witnesstree.cli.verify import opened_proofs
+from witnesstree.cli.folder import Found, Gap, _refusals
+from witnesstree.cli.verify import holds_proofs, opened_proofs
 from witnesstree.ledger.errors import InvalidInput, StorageFailure, Unreachable
 
 PROOF = ".proof.json"
@@ -272,11 +275,66 @@ def test_nothing_and_what_cannot_be_asked(batch: Path) -> None:
 def test_the_ledgers_own_home_and_folders_that_cannot_be_read(batch: Path) -> None:
     (batch / "files" / "closed").mkdir(mode=0)
     (batch / "home").rename(batch / "files" / "home")
-    program = [*without_privilege(), *("witnesstree", "verify", str(batch / "files"), "--home", str(batch / "files" / "home"), "--json")]
-    done = subprocess.run(program, capture_output=True, check=False)
+    program = [*without_privilege(), PROGRAM, "verify", str(batch / "files"), "--home", str(batch / "files" / "home"), "--json"]
+    done = subprocess.run(program, capture_output=True, check=False, env=environment(measured=False))
     document = json.loads(done.stdout)
     (batch / "files" / "closed").chmod(0o755)
     assert (done.returncode, document["counts"]) == (4, {"unreadable": 1, "verified": COUNT})
+
+
+def test_a_folder_that_cannot_be_read_is_named() -> None:
+    refused = [PermissionError(errno.EACCES, "Permission denied", "/evidence/closed")]
+    assert list(_refusals(refused)) == [Found(Path("/evidence/closed"), Gap.UNREADABLE, "the folder cannot be read: Permission denied")]
+
+
+def test_a_proof_that_cannot_be_put_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "proof").mkdir()
+    with pytest.raises(IsADirectoryError):
+        bulk._put(tmp_path / "proof", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["proof"]
+
+
+def test_a_path_that_does_not_lead_to_the_root_is_not_split(batch: Path) -> None:
+    with opened_proofs(batch / "batch.proofs") as proofs:
+        place = bulk._Place(batch / "other", 0)
+        place.path.write_bytes(bytes(32 * proofs.size))
+        splitter = bulk._Splitter(threading.Event(), proofs.shared, [place, place], None, batch, 0)
+        with pytest.raises(InvalidInput, match="the path of position 1 does not lead to the batch's root"):
+            splitter(bulk._Run(1, 3, ()))
+        splitter.stop.set()
+        assert splitter(bulk._Run(1, 3, ())) == (0, 2, 0)
+
+
+def test_proofs_of_a_batch_without_witnesses_say_what_is_missing(batch: Path) -> None:
+    with open_ledger(batch / "home") as ledger:
+        ledger.submit(sha256(b"later").digest())
+        assert ledger.close() == [1]
+    ran = call("proof", "--all", "--batch", 1, "-o", batch / "later.proofs", "--home", batch / "home", "--json")
+    assert (ran.code, ran.json["complete"]) == (0, False)
+    assert ran.talk.startswith("The proof still lacks: token, anchor.")
+
+
+def test_several_proofs_go_into_a_folder(batch: Path) -> None:
+    digests = [digest_of(batch / "files" / name) for name in ("00.txt", "03.txt")]
+    for number, as_json in enumerate(([], ["--json"])):
+        ran = call("proof", *digests, "--from", batch / "batch.proofs", "--split", batch / f"few {number}", *as_json)
+        assert (ran.code, ran.talk) == (0, f"Wrote 2 proofs into {batch / f'few {number}'}.\n")
+        assert bool(ran.text) is bool(as_json)
+        assert sorted(path.name for path in (batch / f"few {number}").iterdir()) == sorted(digest + PROOF for digest in digests)
+
+
+def test_what_cannot_be_opened_holds_no_proofs(batch: Path) -> None:
+    assert holds_proofs(batch / "batch.proofs")
+    assert not holds_proofs(batch / "nothing")
+    os.mkfifo(batch / "pipe")
+    assert not holds_proofs(batch / "pipe")
+    assert not holds_proofs(batch / ("n" * 300))
+
+
+def test_a_proof_file_that_is_not_there_is_named(batch: Path) -> None:
+    ran = call("verify", batch / "files", "--proof", batch / "nothing.proofs")
+    assert ran.code != 0
+    assert "nothing.proofs" in ran.talk
 
 
 def test_ctrl_c_ends_all_processes(batch: Path) -> None:

@@ -13,6 +13,9 @@ import pytest
 from commandline import Ran, Sealed, call, start
 from servers.tsa import Issuer, der, read_request, talking
 
+from witnesstree.cli.verify import _note_strangers
+from witnesstree.ledger.proof import OpeningProof, Proof
+
 KEY = "1234" * 16
 CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 SECRET = "not-for-your-eyes"
@@ -172,3 +175,8 @@ def test_an_interrupt_ends_what_waits_for_a_silent_server(home: Path, tmp_path: 
     assert b"Traceback" not in talk
     assert SECRET.encode() not in answer + talk
     assert call("status", "--home", home).code == 0
+
+
+def test_an_opening_record_that_cannot_be_read_is_left_to_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    _note_strangers((f"0x{KEY}",), Proof(bytes(32), opening=OpeningProof("no record", ())))
+    assert capsys.readouterr() == ("", "")

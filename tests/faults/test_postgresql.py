@@ -181,13 +181,13 @@ def test_who_lost_its_lock_writes_over_nobody(postgres: PostgreSQL, tmp_path: Pa
 
     rival = threading.Thread(target=submit_other)
 
-    def delayed(files: BatchFiles, sequence: int, count: int, packed: bytes) -> None:
-        if late[0] in packed:
+    def delayed(files: BatchFiles, sequence: int, count: int, *packed: bytes | memoryview) -> None:
+        if late[0] in b"".join(packed):
             with postgres.connect() as operator:
                 operator.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'")
             rival.start()
             rival.join(0.5)
-        append(files, sequence, count, packed)
+        append(files, sequence, count, *packed)
 
     with opened(home, url) as ledger:
         receipts.append((digests("first", 1), ledger.submit(digests("first", 1)[0]).spans))

@@ -90,8 +90,10 @@ def test_a_side_that_tells_nonsense_has_failed(said: str, tmp_path: Path) -> Non
         measure.sample(python(f"print({said!r})"), tmp_path)
 
 
-def test_memory_is_the_child_s_own() -> None:
-    # From a small process, as the benchmarks are: what starts a program must not show in that program's peak.
+def test_memory_is_the_child_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    # From a small process, as the benchmarks are: what starts a program must not show in that program's peak. Measuring coverage would.
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
     code = (
         "from pathlib import Path; from benchmarks.measure import run; import sys\n"
         "small = run([sys.executable, '-c', 'pass'], Path('.')).peak\n"

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from witnesstree.ledger.store.home import Home
 
 MIGRATIONS = Path(__file__).parent
-_FIRST_WITH_NODES = 3
-"""The first version that keeps every sixth level of a batch's tree in N.nodes; those before kept all levels in N.tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,7 @@ def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
         if before == VERSION:
             _remove_trees(home)
             return Upgrade(before, VERSION, None)
-        if before < _FIRST_WITH_NODES:
-            _write_nodes(home, metadata)
+        _write_nodes(home, metadata)
         # The transaction excludes writers, so the copy holds all that there is.
         with metadata.write() as transaction:
             backup = metadata.back_up(before)
@@ -63,7 +60,7 @@ def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
 
 
 def _write_nodes(home: Home, metadata: Metadata) -> None:
-    """Write the kept levels of every sealed batch's tree. Raises Damaged if its digests do not lead to its root."""
+    """Write the kept levels of every sealed batch's tree, of which versions 1 and 2 kept all. Raises Damaged if its digests do not lead to its root."""
     files = BatchFiles(home.batches)
     with metadata.read() as transaction:
         for batch in transaction.batches():

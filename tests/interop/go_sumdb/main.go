@@ -120,7 +120,6 @@ func (c signing) note() string {
 func main() {
 	var asked question
 	decoder := json.NewDecoder(os.Stdin)
-	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&asked); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -29,13 +29,16 @@ PROOFS: dict[str, Any] = json.loads(HONEST.read_text(encoding="utf-8"))
 HAPPY = base64.b64decode(VECTORS["happy"])
 NOW = parse_time(PROOFS["now"])
 SAID = {
-    "format": "expected the line",
+    "form": "expected the line|the proof",
+    "version": "expected the line",
+    "encoding": "expected the line|other bytes than zeros",
+    "limit": "expected the line",
     "length": "all of them in the file",
-    "shared": "the proof",
+    "checksum": "the proof",
+    "missing": "expected the proof of a sealed batch's leaf 0",
     "position": "expected the proof of a sealed batch's leaf 0",
     "size": "was cut or has grown",
-    "padding": "other bytes than zeros",
-    "first-digest": "not that of its first digest",
+    "digest": "not that of its first digest",
 }
 
 
@@ -210,6 +213,15 @@ def test_a_verifier_says_what_verify_says_of_every_vector(require: Require, monk
             digest = bytes.fromhex(case.get("digest", PROOFS["digest"]))
             verifier = verifiers.setdefault(json.dumps([trust, case.get("now")]), Verifier(trust_of(trust), now, require))
             assert verifier.verify(digest, content) == verify(digest, content, trust_of(trust), now, require), case["name"]
+
+
+def test_a_verifier_remembers_so_many_batches_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_module, "KEPT", 1)
+    verifier = Verifier(trust_of(PROOFS["trust"]), parse_time(PROOFS["now"]))
+    for _ in range(2):
+        for name in ("happy", "other"):
+            assert format_proof(verifier.parse(PROOFS[name].encode())) == PROOFS[name].encode()
+            assert len(verifier._parsed) == 1
 
 
 def test_a_batch_is_judged_once(happy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

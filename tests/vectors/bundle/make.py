@@ -61,30 +61,30 @@ def make() -> dict[str, Any]:
     first = leaves[0].hex()
     flip = bytes([happy[-1] ^ 1])
     cases = [
-        ("happy path", "sound", None, happy),
-        ("200 leaves, with a kept level", "sound", None, large),
-        ("one bit of the last digest", "unsound", None, happy[:-1] + flip),
-        ("one bit of a kept node", "unsound", None, large[:-1] + bytes([large[-1] ^ 1])),
-        ("one bit of a digest below a kept node", "unsound", None, large[: -33 * 32] + bytes([large[-33 * 32] ^ 1]) + large[-33 * 32 + 1 :]),
+        ("happy path", "sound", "ok", happy),
+        ("200 leaves, with a kept level", "sound", "ok", large),
+        ("one bit of the last digest", "unsound", "root", happy[:-1] + flip),
+        ("one bit of a kept node", "unsound", "root", large[:-1] + bytes([large[-1] ^ 1])),
+        ("one bit of a digest below a kept node", "unsound", "root", large[: -33 * 32] + bytes([large[-33 * 32] ^ 1]) + large[-33 * 32 + 1 :]),
         (
             "two digests of one pair swapped, which sorted pairs do not tell",
             "sound",
-            None,
+            "ok",
             happy[:-96] + happy[-64:-32] + happy[-96:-64] + happy[-32:],
         ),
-        ("two digests of different pairs swapped", "unsound", None, happy[:-64] + happy[-32:] + happy[-64:-32]),
-        ("another root", "unsound", None, whole(shared_of(document, levels, root=first), levels)),
-        ("empty", "refused", "format", b""),
-        ("a single proof", "refused", "format", honest["happy"].encode()),
-        ("a newer format", "refused", "format", happy.replace(b"proofs/1", b"proofs/2", 1)),
-        ("no length", "refused", "format", whole(shared, levels, b"")),
-        ("a length with a leading zero", "refused", "format", whole(shared, levels, b"0%d" % len(shared))),
-        ("a length that is negative", "refused", "format", whole(shared, levels, b"-1")),
-        ("a length of eight digits", "refused", "format", whole(shared, levels, b"10000000")),
+        ("two digests of different pairs swapped", "unsound", "root", happy[:-64] + happy[-32:] + happy[-64:-32]),
+        ("another root", "unsound", "root", whole(shared_of(document, levels, root=first), levels)),
+        ("empty", "refused", "form", b""),
+        ("a single proof", "refused", "form", honest["happy"].encode()),
+        ("a newer format", "refused", "version", happy.replace(b"proofs/1", b"proofs/2", 1)),
+        ("no length", "refused", "form", whole(shared, levels, b"")),
+        ("a length with a leading zero", "refused", "encoding", whole(shared, levels, b"0%d" % len(shared))),
+        ("a length that is negative", "refused", "encoding", whole(shared, levels, b"-1")),
+        ("a length of eight digits", "refused", "limit", whole(shared, levels, b"10000000")),
         ("a length beyond the file", "refused", "length", whole(shared, levels, b"4000000")),
-        ("a length too short", "refused", "shared", whole(shared, levels, b"%d" % (len(shared) - 9))),
-        ("the shared proof damaged", "refused", "shared", happy.replace(b'"hints": {', b'"hints":  {"size": 1', 1)),
-        ("the shared proof of a batch that was not sealed", "refused", "position", whole(early, levels)),
+        ("a length too short", "refused", "form", whole(shared, levels, b"%d" % (len(shared) - 9))),
+        ("the shared proof damaged", "refused", "checksum", happy.replace(b'"hints": {', b'"hints":  {"size": 1', 1)),
+        ("the shared proof of a batch that was not sealed", "refused", "missing", whole(early, levels)),
         ("the shared proof of position 4", "refused", "position", whole(honest["happy"].encode(), levels)),
         ("a byte too few", "refused", "size", happy[:-1]),
         ("a digest too few", "refused", "size", happy[:-32]),
@@ -92,8 +92,8 @@ def make() -> dict[str, Any]:
         ("another size", "refused", "size", whole(shared_of(document, levels, size=8), levels)),
         ("a size of 2^48", "refused", "size", whole(shared_of(document, levels, size=2**48), levels)),
         ("no kept level", "refused", "size", large[: -4 * 32]),
-        ("padding that is not zero", "refused", "padding", whole(shared, levels, fill=b" ")),
-        ("another first digest", "refused", "first-digest", whole(shared, [[leaves[1], *leaves[1:]], *levels[1:]])),
+        ("padding that is not zero", "refused", "encoding", whole(shared, levels, fill=b" ")),
+        ("another first digest", "refused", "digest", whole(shared, [[leaves[1], *leaves[1:]], *levels[1:]])),
     ]
     assert whole(shared, levels, fill=b" ") != happy
     return {
@@ -102,8 +102,7 @@ def make() -> dict[str, Any]:
         "happy": base64.b64encode(happy).decode(),
         "proofs": [{"digest": leaf.hex(), "path": [node.hex() for node in path_of(levels, i)]} for i, leaf in enumerate(leaves)],
         "cases": [
-            {"name": name, "expect": expect, **({"reason": reason} if reason else {}), "bytes": base64.b64encode(content).decode()}
-            for name, expect, reason, content in cases
+            {"name": name, "expect": expect, "reason": reason, "bytes": base64.b64encode(content).decode()} for name, expect, reason, content in cases
         ],
     }
 
