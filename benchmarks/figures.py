@@ -135,9 +135,9 @@ FIGURES = (
     Figure(
         "look-up",
         "A proof by digest",
-        "In process. Warm: the ledger is open and its files are in the page cache. Cold: the ledger was just opened, and "
-        "none of its files is in the page cache (dropped by posix_fadvise; a virtual disk may still have them in its "
-        "host's). What it read from the disk is told with the figure.",
+        "In process, among digests that were all asked for before. Warm: the ledger is open and its files are in the page cache. Cold: none of them "
+        "is (dropped by posix_fadvise before each look-up; a virtual disk may still have them in its host's). First and cold: the ledger was opened "
+        "for it, so its database too is read anew. What was read from the disk is told with the figure.",
         growth.look_up,
         (
             Goal("cold, in the largest ledger, 99th percentile, ms", at_largest(growth.COLD, "p99_ms"), 5, is_ceiling=True, needs_full=True),

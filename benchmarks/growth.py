@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchmarks.ground import Ground
 
 SUBMIT = "seal on top of"
-WARM, COLD = "proof by digest, warm, among", "proof by digest, cold, among"
+WARM, COLD, FIRST = (f"proof by digest, {state}, among" for state in ("warm", "cold", "first and cold"))
 FSCK = "fsck of"
 
 
@@ -41,7 +41,7 @@ def look_up(ground: Ground) -> list[Side]:
     """Return, for each ledger, proofs by digest from a running process, with its files in the page cache and without; and pymerkle's."""
     sides = []
     for size in ground.sizes.steps:
-        for name, state, asked in ((WARM, "warm", ground.sizes.warm), (COLD, "cold", ground.sizes.cold)):
+        for name, state, asked in ((WARM, "warm", ground.sizes.warm), (COLD, "cold", ground.sizes.cold), (FIRST, "first", ground.sizes.cold)):
             sides.append(
                 Side(
                     f"{name} {size:,}",

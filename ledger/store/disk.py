@@ -61,7 +61,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
 
 
-def write_file(path: Path, content: bytes, mode: int = 0o644) -> None:
+def write_file(path: Path, content: bytes | bytearray, mode: int = 0o644) -> None:
     """Put `content` under the name `path`, durably and all at once. Raises what `replacing` raises."""
     with replacing(path, mode) as file:
         file.write(content)

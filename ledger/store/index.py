@@ -61,8 +61,8 @@ GUESSES = 4
 _NAME = re.compile(r"([0-9]{8,19})-([0-9]{8,19})\.index")
 
 
-def build_run(digests: Path, count: int) -> bytes:
-    """Return the run over the first `count` digests of a file. It needs some 50 bytes of memory an entry.
+def build_run(digests: Path, count: int) -> bytes | bytearray:
+    """Return the run over the first `count` digests of a file. It needs some 20 bytes of memory an entry, and maps the file.
 
     Raises Damaged if the file is missing or shorter.
     """
@@ -71,11 +71,18 @@ def build_run(digests: Path, count: int) -> bytes:
 
     try:
         with digests.open("rb") as file, mmap.mmap(file.fileno(), count * NODE, access=mmap.ACCESS_READ) as mapped:
-            run = np.frombuffer(bytearray(sort_run(mapped)), dtype=_record())
+            run = sort_run(mapped)
     except (OSError, ValueError) as error:
         raise Damaged(f"cannot read {count} digests from {digests}: {error}; run `witnesstree fsck`") from error
-    _sort_tied(run["key"], run["number"], lambda numbers: _words(digests, count, numbers))
-    return run.tobytes()
+    keys = np.frombuffer(run, dtype=_record())["key"]
+    if not (keys[1:] == keys[:-1]).any():
+        return run
+    # Digests that stand there twice. The run is changed in a copy, and the memory of the first is given back.
+    copy = bytearray(run)
+    del keys, run
+    records = np.frombuffer(copy, dtype=_record())
+    _sort_tied(records["key"], records["number"], lambda numbers: _words(digests, count, numbers))
+    return copy
 
 
 def write_run(path: Path, digests: Path, count: int) -> None:
