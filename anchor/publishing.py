@@ -14,7 +14,7 @@ them and goes on. A run reads and writes what is new, and what is still incomple
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ import rfc8785
 
 from witnesstree.anchor.http import Http, place
 from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, key_path, read_checkpoint, record_path
-from witnesstree.ledger.cosignature import is_cosignature
+from witnesstree.ledger.cosignature import append_cosignatures, is_cosignature
 from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.keys import judge_signer
 from witnesstree.ledger.log import log_root
@@ -162,9 +162,12 @@ def _write_record(ledger: Ledger, transaction: Transaction, path: Path, sequence
     if there and (len(there.tokens), len(there.anchors)) == witnesses:
         return False
     digest = opening_digest(ledger.batch(sequence).opening)
-    content = format_proof(ledger.proof_of(digest, Entry(sequence, 0, is_sealed=True)))
+    proof = ledger.proof_of(digest, Entry(sequence, 0, is_sealed=True))
+    assert proof.log
+    # Opening records name the SHA-256 of what the ledger signed: without cosignatures, which come later.
+    log = replace(proof.log, checkpoint=transaction.checkpoint(proof.log.index + 1))
     _make_folder(path.parent)
-    write_file(path, content)
+    write_file(path, format_proof(replace(proof, log=log)))
     return True
 
 
@@ -308,8 +311,8 @@ def keep_cosignatures(ledger: Ledger, note: str, folder: Path | None) -> str:
 
 
 def with_cosignatures(transaction: Transaction, note: str) -> str:
-    """Return the checkpoint that the ledger signed with the cosignatures that are kept for it."""
-    return note + "".join(transaction.cosignatures(parse_checkpoint(parse_note(note).text).size))
+    """Return the checkpoint that the ledger signed with the cosignatures that are kept for it, as many as a note has room for."""
+    return append_cosignatures(note, transaction.cosignatures(parse_checkpoint(parse_note(note).text).size))
 
 
 # Reading

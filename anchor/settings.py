@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from typing_extensions import override
 
@@ -49,10 +49,18 @@ def _require_address(text: str) -> str:
     return text
 
 
+def _require_date(value: object) -> object:
+    # A bare number would be taken as seconds since 1970, and so would its digits as a text.
+    if not isinstance(value, date) and not (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d", value)):
+        raise ValueError("expected a date and a time with a zone, such as 2035-01-01T00:00:00Z")
+    return value
+
+
 HttpUrl = Annotated[str, AfterValidator(_require_address)]
 Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]{0,30})){1,30}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Method = Literal["sha256", "sha384", "sha512", "rsa below 3072 bits"]
+Moment = Annotated[AwareDatetime, BeforeValidator(_require_date)]
 Secret = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
 
 
@@ -173,7 +181,7 @@ class Settings(BaseSettings):
     authorities: dict[str, AuthoritySettings] = Field(default={}, description="RFC 3161 authorities, by name. Without any, the embedded one is used.")
     chains: dict[str, ChainSettings] = Field(default={}, description="EVM chains, by name. Without any, the embedded one is used.")
     ipfs: IpfsSettings = Field(default=IpfsSettings(), description="The file store.")
-    ends: dict[Method, AwareDatetime] = Field(
+    ends: dict[Method, Moment] = Field(
         default={}, description="When methods stop being safe, by name, beyond what is known here: renewals come before."
     )
 

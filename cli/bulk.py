@@ -117,8 +117,8 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
     places = [_Place(Path(stretch.file.name).absolute(), stretch.offset) for stretch in (bundle.digests, bundle.tree)]
     digits = _digits(bundle.size)
     written = left = 0
+    make_folder(folder)
     with storage_errors(folder), progress("writing proofs", bundle.size) as advance:
-        folder.mkdir(exist_ok=True)
         for new, old, passed in on_all_cores(_start_splitting, (format_proof(bundle.shared), places, folder, digits), runs, part=1):
             written, left = written + new, left + old
             advance(new + old + passed)
@@ -130,6 +130,16 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
     say(f"Wrote {counted(written, 'proof')} into {folder}{f'; {left:,} were there already' if left else ''}.")
     if as_json:
         answer({"folder": str(folder), "written": written, "left": left, "complete": not bundle.shared.missing})
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder that proofs go into, unless it is there. Raises InvalidInput if something else is, StorageFailure if the disk refuses."""
+    from witnesstree.ledger.store.disk import storage_errors
+
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(f"{folder} is no folder: name one for the proofs, or a name that nothing has yet")
+    with storage_errors(folder):
+        folder.mkdir(exist_ok=True)
 
 
 def place_of(folder: Path, digest: bytes, digits: int = 0) -> Path:

@@ -20,7 +20,7 @@ DAMAGED = 10
 
 
 @click.command("fsck", short_help="Derive everything again, and name damage.")
-@click.option("--mend-index", is_flag=True, help="Write the digest indexes anew from the digests before checking.")
+@click.option("--mend-index", is_flag=True, help="Write indexes, and what is kept of trees, anew from the digests first.")
 @json_option
 @home_option
 @click.pass_context
@@ -34,10 +34,15 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
         witnesstree fsck --json
     """
     from witnesstree.anchor.wiring import open_ledger
+    from witnesstree.ledger.errors import Damaged
 
     with open_ledger(home) as ledger:
         if mend_index:
-            say(f"Wrote {counted(ledger.mend_indexes(), 'index', 'indexes')} anew.")
+            try:
+                say(f"Wrote {counted(ledger.mend_indexes(), 'index', 'indexes')} anew.")
+            except Damaged as error:
+                # All others are mended, and the check names this one.
+                say(f"Not all indexes can be made: {error}")
         with ledger.metadata.read() as transaction:
             batches, entries = transaction.batch_count(), transaction.entry_count()
         with progress("checking entries", entries + batches) as advance:
@@ -57,11 +62,8 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
 
 def _problems(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Problem]:
     from witnesstree.anchor.fsck import check_embedded
-    from witnesstree.anchor.truststore import read_trust, trust_folder
-    from witnesstree.anchor.tsa.local import trusted_root
+    from witnesstree.anchor.wiring import owner_trust
     from witnesstree.ledger.fsck import check_ledger
-    from witnesstree.ledger.trust import Trust
 
-    trust = Trust((trusted_root(ledger.home.authority),)) | read_trust(trust_folder())
-    yield from check_ledger(ledger, trust, advance)
+    yield from check_ledger(ledger, owner_trust(ledger.home), advance)
     yield from check_embedded(ledger)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from witnesstree.ledger.audit import Equivocation
     from witnesstree.ledger.cosignature import WitnessKey
     from witnesstree.ledger.keys import KeyChange
+    from witnesstree.ledger.note import VerifierKey
     from witnesstree.ledger.report import Check, Report
     from witnesstree.ledger.tiles import Fetch
 
@@ -69,7 +70,7 @@ def publish_command(folder: Path, home: Path, *, as_json: bool) -> None:
 
 @log_command.command("check")
 @click.argument("old")
-@click.argument("new")
+@click.argument("new", required=False)
 @click.option("--checkpoint-key", "checkpoint_keys", multiple=True, help="Expect this ledger key: the text, or a file that holds it.")
 @click.option(
     "--evidence",
@@ -79,11 +80,14 @@ def publish_command(folder: Path, home: Path, *, as_json: bool) -> None:
 )
 @json_option
 @click.pass_context
-def check_command(ctx: click.Context, old: str, new: str, checkpoint_keys: tuple[str, ...], evidence: Path | None, *, as_json: bool) -> None:
-    """Check that the log NEW begins with the log OLD.
+def check_command(ctx: click.Context, old: str, new: str | None, checkpoint_keys: tuple[str, ...], evidence: Path | None, *, as_json: bool) -> None:
+    """Check that the log NEW begins with the log OLD, or, without NEW, what evidence proves.
 
     Each is a checkpoint in a file, or the folder or address of a published log; where the sizes differ, the larger one has to be a folder or an
     address. Exits with 0 if it does, 3 if it does not, 4 if that cannot be decided.
+
+    Alone, OLD is a file of evidence that this command or `witnesstree audit` wrote. Exits with 0 if it proves that the owner of the key that is
+    given signed two histories, 3 if it does not, 4 without a key.
 
     \b
     Example:
@@ -95,9 +99,15 @@ def check_command(ctx: click.Context, old: str, new: str, checkpoint_keys: tuple
     from witnesstree.ledger.report import Report
 
     keys = [parse_key(text) for text in checkpoint_keys]
-    with opened(old) as (first, first_fetch), opened(new) as (second, second_fetch):
-        found, changes, contradiction = _judge_histories((first_fetch, second_fetch), parse_checkpoint(parse_note(second).text).origin)
-        checks = [judge_signature("old", first, keys, changes), judge_signature("new", second, keys, changes), *found]
+    if new is None:
+        ctx.exit(_check_evidence(Path(old), keys, as_json=as_json))
+    with opened(old) as (first, first_fetch, first_notes), opened(new) as (second, second_fetch, second_notes):
+        found, changes, contradiction = _judge_histories((first_notes, second_notes), parse_checkpoint(parse_note(second).text).origin, keys)
+        checks = [
+            judge_signature("old", first, keys, changes, is_alone=first_notes is None),
+            judge_signature("new", second, keys, changes, is_alone=second_notes is None),
+            *found,
+        ]
         sizes = [parse_checkpoint(parse_note(note).text).size for note in (first, second)]
         if sizes[0] <= sizes[1]:
             consistency, equivocation = judge_consistency(first, second, second_fetch)
@@ -116,19 +126,44 @@ def check_command(ctx: click.Context, old: str, new: str, checkpoint_keys: tuple
     ctx.exit(EXIT_CODES[report.verdict])
 
 
-def _judge_histories(fetches: tuple[Fetch | None, ...], origin: str) -> tuple[list[Check], tuple[KeyChange, ...], Equivocation | None]:
+def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> int:
+    """Print what the evidence in a file proves, and return the exit code."""
+    from witnesstree.cli.verify import EXIT_CODES, report_members
+    from witnesstree.ledger.audit import judge_equivocation, parse_equivocation
+    from witnesstree.ledger.proof import MAX_PROOF
+    from witnesstree.ledger.report import Report
+
+    try:
+        with path.open("rb") as file:
+            found = parse_equivocation(file.read(MAX_PROOF + 1))
+    except OSError as error:
+        raise InvalidInput(f"cannot read {str(path)[:200]}: {error.strerror}; give a file of evidence, or two logs") from error
+    except InvalidInput as error:
+        raise InvalidInput(f"{path} holds no evidence: {error}; two logs are compared if both are given") from error
+    report = Report((judge_equivocation(found, keys),))
+    if as_json:
+        members = report_members(report)
+        answer({name: members[name] for name in ("verdict", "checks")})
+    else:
+        print_checks(report)
+    return EXIT_CODES[report.verdict]
+
+
+def _judge_histories(
+    fetches: tuple[Fetch | None, ...], origin: str, keys: list[VerifierKey]
+) -> tuple[list[Check], tuple[KeyChange, ...], Equivocation | None]:
     """Judge the key notes that are published with either log, if there are any: the longer history has to begin with the shorter one."""
     from witnesstree.ledger.audit import judge_keys, read_key_notes
 
     shorter, longer = sorted((read_key_notes(fetch) if fetch else () for fetch in fetches), key=len)
     if not longer:
         return [], (), None
-    check, changes, equivocation = judge_keys(longer, shorter, origin)
+    check, changes, equivocation = judge_keys(longer, shorter, origin, keys)
     return [check], changes, equivocation
 
 
 @log_command.command("rotate")
-@click.option("--destroy-old", is_flag=True, help="Remove the old private key once the new one counts. It cannot be had back.")
+@click.option("--destroy-old", is_flag=True, help="Remove all older private keys once the new one counts. They cannot be had back.")
 @json_option
 @home_option
 def rotate_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
@@ -154,10 +189,13 @@ def rotate_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
 
 
 @log_command.command("keys")
+@click.option("--destroy-old", is_flag=True, help="Remove the private keys that have handed over. They cannot be had back.")
 @json_option
 @home_option
-def keys_command(home: Path, *, as_json: bool) -> None:
+def keys_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
     """List the keys that have signed this log's checkpoints, the first one first.
+
+    With --destroy-old, remove the private keys of all but the last one first: also those that an interrupted `log rotate --destroy-old` left.
 
     \b
     Example:
@@ -165,9 +203,14 @@ def keys_command(home: Path, *, as_json: bool) -> None:
     """
     from witnesstree.anchor.wiring import open_ledger
     from witnesstree.ledger.note import format_verifier_key
+    from witnesstree.ledger.rotation import destroy_old_keys
 
-    with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
-        notes, changes, first = transaction.key_notes(), ledger.key_changes(transaction), ledger.home.verifier_key()
+    with open_ledger(home) as ledger:
+        if destroy_old:
+            say(f"{counted(len(destroy_old_keys(ledger)), 'private key')} removed; make sure that no backup keeps them.")
+        with ledger.metadata.read() as transaction:
+            notes, changes = transaction.key_notes(), ledger.key_changes(transaction)
+        first = ledger.home.verifier_key()
     if as_json:
         rows = [{**_change_members(change), "note": note} for change, note in zip(changes, notes, strict=True)]
         answer({"first": format_verifier_key(first), "changes": rows})
@@ -293,10 +336,13 @@ def fetching(subject: str) -> Iterator[Fetch]:
 
 
 @contextmanager
-def opened(subject: str) -> Iterator[tuple[str, Fetch | None]]:
-    """Give the signed checkpoint in a file, or of the log in a folder or at an address, and what reads that log."""
+def opened(subject: str) -> Iterator[tuple[str, Fetch | None, Fetch | None]]:
+    """Give the signed checkpoint in a file, or of the log in a folder or at an address; what reads that log; and what reads its key notes.
+
+    A file alone has neither. One that lies in a published log has its key notes, and if it is that log's checkpoint it stands for the log.
+    """
     from witnesstree.anchor.publishing import fetching_from_folder
-    from witnesstree.ledger.audit import read_checkpoint
+    from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, read_checkpoint
 
     def read(fetch: Fetch, *name: str) -> str:
         try:
@@ -306,10 +352,12 @@ def opened(subject: str) -> Iterator[tuple[str, Fetch | None]]:
 
     path = Path(subject)
     if os.path.isfile(path):  # noqa: PTH113 - likewise
-        yield read(fetching_from_folder(path.parent), path.name), None
+        fetch = fetching_from_folder(path.parent)
+        notes = fetch if (path.parent / FIRST_CHECKPOINT).is_file() else None
+        yield read(fetch, path.name), notes if path.name == CHECKPOINT else None, notes
     else:
         with fetching(subject) as fetch:
-            yield read(fetch), fetch
+            yield read(fetch), fetch, fetch
 
 
 def print_checks(report: Report) -> None:

@@ -9,15 +9,16 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import chain, islice
-from multiprocessing import get_context, parent_process
-from threading import Event, Thread
+from multiprocessing import get_context
+from threading import Event, Thread, Timer
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from witnesstree.ledger.errors import Unreachable
+from witnesstree.ledger.errors import Unreachable, WitnesstreeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
+    from multiprocessing.connection import Connection
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,6 +29,8 @@ QUEUED = 4
 """Parts handed to each process in advance."""
 WORTH_PROCESSES = 8
 """Parts that take longer than it takes to start processes, some 0.3 s."""
+GRACE = 1.0
+"""Seconds that work which nobody waits for any more has to end by itself."""
 
 _WORK: list[Any] = []
 """In a process that was started here: the one function that does its work."""
@@ -39,7 +42,8 @@ def on_all_cores(start: Callable[..., Callable[[T], R]], arguments: tuple[Any, .
     `start(stop, *arguments)` is called once a process and returns the function that is then called with one thing after the other. Once `stop` (an
     Event) is set, nobody waits for answers any more. With few things all of it happens in this process. All that is handed over is pickled.
 
-    Raises what the work raises, for the first thing in order; Unreachable if a process is ended from outside.
+    Raises what `start` raises, where that is an error of this project; what the work raises, for the first thing in order; Unreachable if a process
+    is ended from outside.
     """
     rest = iter(things)
     first = list(islice(rest, WORTH_PROCESSES * part))
@@ -51,7 +55,10 @@ def on_all_cores(start: Callable[..., Callable[[T], R]], arguments: tuple[Any, .
     # Forking would copy a process that may have threads, those of its progress bar among them.
     context = get_context("spawn")
     stop = context.Event()
-    pool = ProcessPoolExecutor(processes, context, partial(_begin, start, stop, arguments))
+    # Nothing is ever written: what the processes read is that this end was closed, or has gone with this process.
+    alive, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(processes, context, partial(_begin, start, stop, alive, arguments))
+    late = Timer(GRACE, ours.close)
     pending: deque[Future[list[R]]] = deque()
     everything = chain(first, rest)
     try:
@@ -63,22 +70,37 @@ def on_all_cores(start: Callable[..., Callable[[T], R]], arguments: tuple[Any, .
             yield from pending.popleft().result()
     except BrokenProcessPool as error:
         raise Unreachable("a process that shared the work was ended from outside, perhaps for want of memory: run it again") from error
+    except BaseException:
+        # Nobody wants the answers any more. What heeds `stop` ends by itself, and leaves nothing half done; the rest may take minutes yet.
+        late.start()
+        raise
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+        late.cancel()
+        ours.close()
+        alive.close()
 
 
-def _begin(start: Callable[..., Callable[[Any], Any]], stop: object, arguments: tuple[Any, ...]) -> None:
+def _begin(start: Callable[..., Callable[[Any], Any]], stop: object, alive: Connection, arguments: tuple[Any, ...]) -> None:
     # A Ctrl-C reaches all processes of a terminal; the first one tells the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
-    _WORK.append(start(stop, *arguments))
+    Thread(target=_end_with, args=(alive,), daemon=True).start()
+    try:
+        _WORK.append(start(stop, *arguments))
+    except WitnesstreeError as error:
+        # Raised here, it would be printed, and the pool called broken.
+        _WORK.append(partial(_refuse, error))
 
 
-def _end_with(parent: Any) -> None:
-    """End this process once `parent` has: a killed one tells nobody."""
-    parent.join()
+def _end_with(alive: Connection) -> None:
+    """End this process once the one that started it is done with it, or has ended: a killed one tells nobody."""
+    alive.poll(None)
     os._exit(1)
+
+
+def _refuse(error: WitnesstreeError, _thing: object) -> None:
+    raise error
 
 
 def _work_on(part: list[Any]) -> list[Any]:

@@ -119,14 +119,12 @@ def _fetch_all(batch: int | None, source: Path | None, folder: Path | None, outp
 
 
 def _fetch_each(subjects: tuple[str, ...], batch: int | None, source: Path | None, folder: Path, home: Path, *, as_json: bool) -> None:
-    from witnesstree.cli.bulk import place_of
+    from witnesstree.cli.bulk import make_folder, place_of
     from witnesstree.cli.outputs import write_proof
-    from witnesstree.ledger.store.disk import storage_errors
 
     with _finding(batch, source, home) as find:
         proofs = [_told(find, subject) for subject in subjects]
-    with storage_errors(folder):
-        folder.mkdir(exist_ok=True)
+    make_folder(folder)
     for proof in proofs:
         write_proof(place_of(folder, proof.digest), proof)
     say(f"Wrote {counted(len(proofs), 'proof')} into {folder}.")

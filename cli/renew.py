@@ -61,7 +61,7 @@ def renew_command(
     it keeps the renewed record too: proofs that are fetched later carry it, and the worker goes on renewing it.
 
     With --due there is no RECORD: the records that the ledger keeps of its batches are renewed, all of one authority with one timestamp. Exits
-    with 12 if one could not be.
+    with 12 if one that is due could not be.
 
     \b
     Example:
@@ -81,25 +81,40 @@ def renew_command(
     from witnesstree.ledger.record import expires, parse_record
 
     older = parse_record(read_limited(record, "check the name"))
-    trust = given_trust(pem, (), ())
+    trust, ends = given_trust(pem, (), ()), _ends(home)
     if check:
-        _answer_check(older, expires(older, trust), as_json=as_json)
+        _answer_check(older, expires(older, trust, ends), as_json=as_json)
         return
     target = output or record
     require_room(target)
-    newer, asked = _renew(older, trust, home, files=files, algorithm=algorithm, name=name)
+    newer, asked = _renew(older, trust, ends, home, files=files, algorithm=algorithm, name=name)
     _write(target, newer.der)
-    is_kept = _keep(newer, home)
+    is_kept, end = _keep(newer, home), expires(newer, trust, ends)
     if as_json:
-        answer({"record": str(target), "authority": asked, "kept": is_kept} | _members(newer, expires(newer, trust)))
+        answer({"record": str(target), "authority": asked, "kept": is_kept} | _members(newer, end))
     else:
-        click.echo(f"Wrote {target}. {_sentence(expires(newer, trust))}")
+        click.echo(f"Wrote {target}. {_sentence(end)}")
         if is_kept:
             say("The ledger keeps it, too: proofs that are fetched from now on carry it.")
 
 
+def _ends(home: Path) -> Mapping[str, datetime]:
+    """Return when methods stop being safe, as far as it is known here or the settings of the home say. The home need not be there."""
+    from witnesstree.anchor.settings import read_settings
+    from witnesstree.ledger.record import ENDS
+
+    return {**ENDS, **{str(method): end for method, end in read_settings(home).ends.items()}}
+
+
 def _renew(
-    older: EvidenceRecord, trust: Trust, home: Path, *, files: tuple[Path, ...], algorithm: str | None, name: str | None
+    older: EvidenceRecord,
+    trust: Trust,
+    ends: Mapping[str, datetime],
+    home: Path,
+    *,
+    files: tuple[Path, ...],
+    algorithm: str | None,
+    name: str | None,
 ) -> tuple[EvidenceRecord, str]:
     """Return the renewed record, verified, and the name of the authority that was asked."""
     from witnesstree.cli.verify import file_digests, home_roots
@@ -112,13 +127,13 @@ def _renew(
         raise InvalidInput(f"a record that is hashed with {present} goes over to {future} by its files only: name them with --file")
     opened, trust = open_home(home), trust | home_roots(home)
     digests = [file_digests(file, {*older.algorithms, future}) for file in files]
-    _demand_sound("this record cannot be renewed", older, digests, trust)
+    _demand_sound("this record cannot be renewed", older, digests, trust, ends)
     with _authority(opened, name) as (asked, token_for):
         if future == present:
             newer = renew_timestamp(older, token_for)
         else:
             newer = renew_hash_tree(older, [each[future] for each in digests], future, token_for)
-    _demand_sound(f"the record with the answer of {asked} cannot be verified, and was not written", newer, digests, trust)
+    _demand_sound(f"the record with the answer of {asked} cannot be verified, and was not written", newer, digests, trust, ends)
     return newer, asked
 
 
@@ -128,10 +143,13 @@ def _keep(record: EvidenceRecord, home: Path) -> bool:
 
     try:
         with open_ledger(home) as ledger:
-            return open_renewals(ledger).adopt(record)
+            adopted = open_renewals(ledger).adopt(record)
     except WitnesstreeError as error:
         say(f"The ledger does not keep it: {error}")
         return False
+    if adopted.reason:
+        say(f"The ledger does not keep it: {adopted.reason}.")
+    return adopted.is_kept
 
 
 def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
@@ -146,20 +164,22 @@ def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
         with progress("renewing", due) as advance:
             done = open_renewals(ledger).work(days, advance)
     if as_json:
-        answer({"records": done.records, "timestamps": done.tokens, "problems": list(done.problems)})
+        answer({"records": done.records, "timestamps": done.tokens, "problems": list(done.problems), "early": list(done.early)})
     else:
         click.echo(f"Renewed {counted(done.records, 'evidence record')} with {counted(done.tokens, 'timestamp')}.")
         for problem in done.problems:
             click.echo(one_line(f"Not renewed: {problem}"))
+        for reason in done.early:
+            click.echo(one_line(f"Not renewed before it is due: {reason}"))
     if done.problems:
         click.get_current_context().exit(ALARM)
 
 
-def _demand_sound(failure: str, record: EvidenceRecord, digests: Sequence[Mapping[str, bytes]], trust: Trust) -> None:
+def _demand_sound(failure: str, record: EvidenceRecord, digests: Sequence[Mapping[str, bytes]], trust: Trust, ends: Mapping[str, datetime]) -> None:
     """Raise InvalidInput unless the record can be verified now, as far as that can be told of the files that were given."""
     from witnesstree.ledger.record import verify_record
 
-    for each in verify_record(record.der, digests, trust, datetime.now(UTC)).checks:
+    for each in verify_record(record.der, digests, trust, datetime.now(UTC), ends=ends).checks:
         if not _is_sound(each, has_files=bool(digests)):
             raise InvalidInput(f"{failure}: {each.name} {each.outcome.value}: {each.reason}")
 

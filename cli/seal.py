@@ -13,10 +13,14 @@ import click
 from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, publish_option, say
 from witnesstree.cli.outputs import is_manifest, manifest_name, media_type, proof_at, require_room, write_manifest, write_proof
 from witnesstree.cli.progress import progress
-from witnesstree.cli.sources import DIGEST, PROOF_ENDING, Source, count_digests, find_files, read_digests, readable_name
+from witnesstree.cli.sources import DIGEST, PROOF_ENDING, Source, find_files, opened_digests, readable_name
 from witnesstree.ledger.errors import InvalidInput, Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from witnesstree.cli.sources import DigestFile
+    from witnesstree.cli.submission import Submission
     from witnesstree.ledger.digest import FileDigest
     from witnesstree.ledger.sealing import Entry, Ledger, Receipt, Span
     from witnesstree.ledger.store.metadata import Job
@@ -63,7 +67,7 @@ class _Wishes:
     "--digests",
     type=PATH,
     metavar="FILE",
-    help="Seal the digests in this file: raw, hex lines, or sha256sum output. Given again, they are sealed again.",
+    help="Seal the digests in this file: raw, hex lines, or sha256sum output. Once the receipt is printed, the same file again is sealed again.",
 )
 @click.option("--proofs", type=PATH, metavar="FOLDER", help="Write the proofs into this folder.  [default: beside each file]")
 @click.option("--name", help="Make a manifest of this name that lists the files, and seal it with them.")
@@ -158,40 +162,48 @@ def _parse_meta(texts: tuple[str, ...]) -> dict[str, str]:
 
 
 def _seal_digests(ledger: Ledger, path: Path, wishes: _Wishes) -> None:
-    # The whole file is read first: a fault at its end must not leave half of it sealed.
-    count = count_digests(path)
-    receipts = []
-    with progress("submitting", count) as advance:
-        for part in read_digests(path):
-            receipts.append(ledger.submit(part))
-            advance(len(part) // DIGEST)
-    spans = _joined(receipts)
+    from witnesstree.cli.submission import Submission
+
+    with opened_digests(path) as digests:
+        # The whole file is read first: a fault at its end must not leave half of it sealed.
+        count = digests.count()
+        submission = Submission(ledger, digests.status)
+        _submit_rest(submission, digests, count)
+    receipt = submission.receipt
+    assert receipt
     waiting = None
     if not wishes.no_wait:
         waiting = _close_and_work(ledger, wishes)
         if wishes.proofs:
-            _write_digest_proofs(ledger, spans, wishes.proofs)
+            _write_digest_proofs(ledger, receipt.spans, wishes.proofs)
     if wishes.as_json:
-        answer({"count": count, "receipt": _receipt_members(receipts[0], spans), "sealed": not wishes.no_wait})
+        answer({"count": count, "receipt": _receipt_members(receipt, receipt.spans), "sealed": not wishes.no_wait})
     else:
-        where = "; ".join(f"batch {span.batch}, positions {span.first} to {span.first + span.count - 1}" for span in spans)
+        where = "; ".join(f"batch {span.batch}, positions {span.first} to {span.first + span.count - 1}" for span in receipt.spans)
         click.echo(f"{'Took' if wishes.no_wait else 'Sealed'} {counted(count, 'digest')}: {where}.")
+    # The receipt was given: from here on the same file is another submission.
+    submission.forget()
     if waiting:
         raise Unreachable(waiting)
 
 
-def _joined(receipts: list[Receipt]) -> list[Span]:
-    """Return the receipts' spans, those that follow on each other made one."""
-    spans: list[Span] = []
-    for span in (span for receipt in receipts for span in receipt.spans):
-        if spans and (spans[-1].batch, spans[-1].first + spans[-1].count) == (span.batch, span.first):
-            spans[-1] = replace(spans[-1], count=spans[-1].count + span.count)
-        else:
-            spans.append(span)
-    return spans
+def _submit_rest(submission: Submission, digests: DigestFile, count: int) -> None:
+    """Submit what an earlier run, which was cut off, has not submitted of the file yet."""
+    seen = 0
+    with progress("submitting", count) as advance:
+        for part in digests.parts():
+            if not seen:
+                submission.require_same(part[:DIGEST])
+                if submission.count:
+                    say(f"Going on after the first {counted(submission.count, 'digest')}, which an earlier run has submitted.")
+            rest = memoryview(part)[max(0, submission.count - seen) * DIGEST :]
+            if rest:
+                submission.submit(rest)
+            seen += len(part) // DIGEST
+            advance(len(part) // DIGEST)
 
 
-def _write_digest_proofs(ledger: Ledger, spans: list[Span], folder: Path) -> None:
+def _write_digest_proofs(ledger: Ledger, spans: Sequence[Span], folder: Path) -> None:
     from witnesstree.ledger.sealing import Entry
 
     with progress("writing proofs", sum(span.count for span in spans)) as advance:
@@ -202,7 +214,7 @@ def _write_digest_proofs(ledger: Ledger, spans: list[Span], folder: Path) -> Non
                 advance(1)
 
 
-def _receipt_members(receipt: Receipt, spans: list[Span]) -> dict[str, Any]:
+def _receipt_members(receipt: Receipt, spans: Sequence[Span]) -> dict[str, Any]:
     from witnesstree.ledger.clock import format_time
 
     members = [{"batch": span.batch, "first": span.first, "count": span.count} for span in spans]
@@ -371,7 +383,7 @@ def _print_items(items: list[_Item], receipt: Receipt | None, wishes: _Wishes) -
     if wishes.as_json:
         answer(
             {
-                "receipt": _receipt_members(receipt, list(receipt.spans)) if receipt else None,
+                "receipt": _receipt_members(receipt, receipt.spans) if receipt else None,
                 "files": [_item_members(item, wishes) for item in items],
             }
         )

@@ -50,6 +50,7 @@ def _members(proof: Proof) -> dict[str, Any]:
         "missing": list(proof.missing),
         "tokens": [_token_members(stamp) for stamp in proof.tokens],
         "anchors": [_anchor_members(anchor, proof) for anchor in proof.anchors],
+        "records": [_record_members(record) for record in proof.records],
     }
 
 
@@ -71,6 +72,28 @@ def _token_members(stamp: Stamp) -> dict[str, Any]:
         "signer": signer.name if signer else None,
         "policy": token.policy,
         "serial": f"{token.serial:x}",
+    }
+
+
+def _record_members(content: bytes) -> dict[str, Any]:
+    """Who gave the newest timestamp of an evidence record, and until when its certificates say that it can be verified."""
+    from witnesstree.ledger.errors import InvalidInput
+    from witnesstree.ledger.record import expires, parse_record
+    from witnesstree.ledger.trust import Trust
+
+    try:
+        record = parse_record(content)
+    except InvalidInput as error:
+        return {"error": str(error)}
+    newest, end = record.timestamps[-1], expires(record, Trust())
+    stamped = _token_members(record.stamp(newest))
+    return {
+        "timestamps": len(record.timestamps),
+        "algorithm": newest.algorithm,
+        "newest": stamped["time"],
+        "authority": stamped["authority"],
+        "signer": stamped["signer"],
+        "expires": format_time(end) if end else None,
     }
 
 
@@ -122,6 +145,8 @@ def _lines(proof: Proof) -> Iterator[str]:
         yield from ("", *_token_lines(stamp))
     for anchor in proof.anchors:
         yield from ("", *_anchor_lines(_anchor_members(anchor, proof)))
+    for record in proof.records:
+        yield from ("", _record_line(_record_members(record)))
     if proof.missing:
         yield ""
         yield f"Not there yet: {', '.join(proof.missing)}. Fetch the proof again later with `witnesstree proof`."
@@ -129,14 +154,26 @@ def _lines(proof: Proof) -> Iterator[str]:
     yield "Nothing here has been checked: `witnesstree verify` does that."
 
 
+def _name_words(token: dict[str, Any]) -> str:
+    # Most authorities leave their name to the certificate.
+    name = token["authority"] or token["signer"]
+    return f" of {name}" if name else ""
+
+
+def _record_line(record: dict[str, Any]) -> str:
+    if "error" in record:
+        return f"An evidence record that cannot be read: {record['error']}"
+    count = f"{record['timestamps']} timestamp{'' if record['timestamps'] == 1 else 's'}"
+    until = f"can be verified until {record['expires']}" if record["expires"] else "holds no certificate that says until when it can be verified"
+    return f"An evidence record (RFC 4998) with {count}, the newest{_name_words(record)}, made at {record['newest']}: it {until}."
+
+
 def _token_lines(stamp: Stamp) -> Iterator[str]:
     token = _token_members(stamp)
     if "error" in token:
         yield f"A timestamp token that cannot be read: {token['error']}"
     else:
-        # Most authorities leave their name to the certificate.
-        name = f" of {token['authority'] or token['signer']}" if token["authority"] or token["signer"] else ""
-        yield f"A timestamp token{name} says that the root was there at {token['time']} (serial number {token['serial']})."
+        yield f"A timestamp token{_name_words(token)} says that the root was there at {token['time']} (serial number {token['serial']})."
 
 
 def _chain_words(anchor: dict[str, Any]) -> str:

@@ -87,64 +87,97 @@ def _walk(folder: Path, home: Path) -> Iterator[Path]:
         yield from (Path(parent) / name for name in sorted(files))
 
 
-def count_digests(path: Path) -> int:
-    """Return how many digests a file holds. A text is read whole, so that nothing is sealed of one with a fault; of raw digests the length tells.
+@dataclass(frozen=True, slots=True)
+class DigestFile:
+    """A file of digests that is open: raw records of 32 bytes, or lines of 64 hex digits, alone or as `sha256sum` writes them.
 
-    Raises InvalidInput and names the first fault.
+    `status` is what it was when it was opened. It is read twice, and must not change meanwhile.
     """
-    with _opened(path) as (file, is_text):
-        count = sum(len(part) for part in _read_text(path, file)) // DIGEST if is_text else os.fstat(file.fileno()).st_size // DIGEST
-    if not count:
-        raise InvalidInput(f"{path} holds no digests")
-    return count
 
+    path: Path
+    file: BufferedReader
+    status: os.stat_result
+    is_text: bool
 
-def read_digests(path: Path) -> Iterator[bytes]:
-    """Yield the digests in a file, packed, at most PART at a time, in constant memory.
+    def count(self) -> int:
+        """Return how many digests it holds. A text is read whole, so that nothing is sealed of one with a fault; of raw digests the length tells.
 
-    Its content tells its form: raw records of 32 bytes, or lines of 64 hex digits, alone or as `sha256sum` writes them.
+        Raises InvalidInput and names the first fault.
+        """
+        count = sum(len(part) for part in self.parts()) // DIGEST if self.is_text else self.status.st_size // DIGEST
+        if not count:
+            raise InvalidInput(f"{self.path} holds no digests")
+        return count
 
-    Raises InvalidInput if it cannot be read, changes meanwhile, or holds anything else; the error names the line or the length.
-    """
-    with _opened(path) as (file, is_text):
-        yield from _read_text(path, file) if is_text else iter(lambda: file.read(PART * DIGEST), b"")
+    def parts(self) -> Iterator[bytes]:
+        """Yield its digests, packed, at most PART at a time, in constant memory.
+
+        Raises InvalidInput if it changes meanwhile, or holds anything else; the error names the line.
+        """
+        self.file.seek(0)
+        for part in self._texts() if self.is_text else iter(lambda: _read(self.path, self.file, PART * DIGEST), b""):
+            self._require_unchanged()
+            yield part
+        self._require_unchanged()
+
+    def _require_unchanged(self) -> None:
+        if not same_file(self.status, os.fstat(self.file.fileno())):
+            raise InvalidInput(f"{self.path} changed while it was read: close the program that writes it, then run the command again")
+
+    def _texts(self) -> Iterator[bytes]:
+        from witnesstree.ledger.bulk import parse_hex
+
+        rest, lines, is_last = b"", 0, False
+        while not is_last:
+            chunk = _read(self.path, self.file, CHUNK)
+            text, is_last = rest + chunk, not chunk
+            found = parse_hex(text, is_last=is_last)
+            lines += found.lines
+            if found.fault:
+                shown = ascii(text[found.used :][:80].splitlines()[0].decode(errors="replace"))
+                expected = "expected 64 hex digits, alone or before a name as sha256sum writes it"
+                raise InvalidInput(f"{self.path}, line {lines + 1}: {expected}, not {shown}: {found.fault}")
+            if found.digests:
+                yield found.digests
+            rest = text[found.used :]
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BufferedReader, bool]]:
-    """Yield the file, and whether it is text; it must not change until the block ends."""
+def opened_digests(path: Path) -> Iterator[DigestFile]:
+    """Open a file of digests; its content tells its form.
+
+    Raises InvalidInput if it cannot be read, is no regular file, or is neither text nor a whole number of raw digests.
+    """
     try:
-        with path.open("rb") as file:
-            before = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode):
-                raise InvalidInput(f"{path} is not a regular file: it is read twice, so write the digests into a file first")
-            # No 32 bytes of a digest are all printable: what starts so is text, and its first fault is named.
-            head = file.peek(DIGEST * 2)[: DIGEST * 2]
-            is_text = _TEXT.fullmatch(head) is not None
-            if not is_text and before.st_size % DIGEST:
-                raise InvalidInput(
-                    f"{path} is neither lines of 64 hex digits nor records of {DIGEST} bytes: its length is {before.st_size}, no multiple of {DIGEST}"
-                )
-            yield file, is_text
-            if not same_file(before, os.fstat(file.fileno())):
-                raise InvalidInput(f"{path} changed while it was read: close the program that writes it, then run the command again")
+        # A pipe would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise InvalidInput(f"{path} is not a regular file: it is read twice, so write the digests into a file first")
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
+        # No 32 bytes of a digest are all printable: what starts so is text, and its first fault is named.
+        head = _read(path, file, DIGEST * 2)
+        is_text = _TEXT.fullmatch(head) is not None
+        if _is_utf16(head):
+            raise InvalidInput(f"{path} looks like text in UTF-16: write it in UTF-8, or as raw digests")
+        if not is_text and status.st_size % DIGEST:
+            raise InvalidInput(
+                f"{path} is neither lines of 64 hex digits nor records of {DIGEST} bytes: its length is {status.st_size}, no multiple of {DIGEST}"
+            )
+        yield DigestFile(path, file, status, is_text)
+
+
+def _read(path: Path, file: BufferedReader, size: int) -> bytes:
+    try:
+        return file.read(size)
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
 
 
-def _read_text(path: Path, file: BufferedReader) -> Iterator[bytes]:
-    from witnesstree.ledger.bulk import parse_hex
-
-    rest, lines, is_last = b"", 0, False
-    while not is_last:
-        chunk = file.read(CHUNK)
-        text, is_last = rest + chunk, not chunk
-        found = parse_hex(text, is_last=is_last)
-        lines += found.lines
-        if found.fault:
-            shown = ascii(text[found.used :][:80].splitlines()[0].decode(errors="replace"))
-            expected = "expected 64 hex digits, alone or before a name as sha256sum writes it"
-            raise InvalidInput(f"{path}, line {lines + 1}: {expected}, not {shown}: {found.fault}")
-        if found.digests:
-            yield found.digests
-        rest = text[found.used :]
+def _is_utf16(head: bytes) -> bool:
+    """Tell whether every other byte is zero, as in ASCII text that Windows writes: in 64 bytes of digests that does not happen."""
+    body = head.removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")
+    return len(head) == DIGEST * 2 and any(body[::2]) is not any(body[1::2])

@@ -151,13 +151,23 @@ class Judge:
         self._plain = self._verifier(self._trust)
         self._informed = lru_cache(KEPT)(self._ask)
 
-    def judge(self, digest: bytes, content: bytes, file: Path) -> Report:
-        """Return what a proof file proves about `file`, which has this digest."""
+    def read(self, content: bytes, file: Path) -> tuple[Proof, dict[str, bytes]] | None:
+        """Return the proof in `content`, and the digests of `file` that records in it ask for; None if that is no proof.
+
+        Raises InvalidInput if a record asks for a digest, and `file` cannot be read.
+        """
         try:
             proof = self._plain.parse(content)
         except InvalidInput:
+            return None
+        return proof, _digests_for(proof, file)
+
+    def judge(self, digest: bytes, content: bytes, read: tuple[Proof, dict[str, bytes]] | None) -> Report:
+        """Return what a proof file proves about a file that has this digest; `read` is what `read` returned of both."""
+        if read is None:
             return self._plain.verify(digest, content)
-        return self._knowing(proof).verify_proof(digest, proof, digests=_digests_for(proof, file))
+        proof, digests = read
+        return self._knowing(proof).verify_proof(digest, proof, digests=digests)
 
     def judge_in(self, bundle: Bundle, digest: bytes, position: int | None) -> Report:
         """Return what a batch's proofs prove about a file with this digest, which stands at `position`, or nowhere."""
@@ -178,7 +188,8 @@ class Judge:
         from witnesstree.ledger.proof import Hints
 
         # All that a home and a node are asked about.
-        return self._informed(replace(proof, digest=b"", inclusion=proof.inclusion and replace(proof.inclusion, position=0, path=()), hints=Hints()))
+        at = proof.inclusion and replace(proof.inclusion, position=0, path=())
+        return self._informed(replace(proof, digest=b"", inclusion=at, hints=Hints(), records=()))
 
     def _ask(self, proof: Proof) -> Verifier:
         trust = self._trust
@@ -217,7 +228,9 @@ def _judge_proof(file: Path, size: int, content: bytes, proof_path: Path, asked:
                 _note_strangers(asked.block_hashes, bundle.shared if bundle else parse_proof(content))
         with progress("hashing", size if size > WORTH_WATCHING else 0, is_bytes=True) as advance:
             digest = digest_file(file, advance).digest
-        return judge.judge_in(bundle, digest, bundle.find([digest]).get(digest)) if bundle else judge.judge(digest, content, file)
+        if bundle:
+            return judge.judge_in(bundle, digest, bundle.find([digest]).get(digest))
+        return judge.judge(digest, content, judge.read(content, file))
 
 
 def holds_proofs(path: Path) -> bool:

@@ -27,7 +27,7 @@ import rfc8785
 from witnesstree.ledger.clock import format_time
 from witnesstree.ledger.cosignature import WitnessKey, check_cosignatures
 from witnesstree.ledger.errors import InvalidInput, NotFound
-from witnesstree.ledger.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_history, check_key_note, judge_signer
+from witnesstree.ledger.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_history, check_key_note, judge_signer, keys_of
 from witnesstree.ledger.log import (
     EMPTY_ROOT,
     HASH,
@@ -244,8 +244,11 @@ def read_checkpoint(fetch: Fetch, path: str = CHECKPOINT) -> str:
     return content.decode()
 
 
-def judge_signature(name: str, note: str, keys: Sequence[VerifierKey], changes: Sequence[KeyChange] = ()) -> Check:
-    """Judge whether one of `keys`, or the key that `changes` lead to from there, signed the checkpoint in `note`, which parses."""
+def judge_signature(name: str, note: str, keys: Sequence[VerifierKey], changes: Sequence[KeyChange] = (), *, is_alone: bool = False) -> Check:
+    """Judge whether one of `keys`, or the key that `changes` lead to from there, signed the checkpoint in `note`, which parses.
+
+    One that `is_alone`, without the log that it is of, may be later than `changes` tell: then who signed it is not known.
+    """
     checkpoint = _checkpoint_of(note)
     shown = f"The checkpoint of {checkpoint.size} entries of {checkpoint.origin}"
     if not keys:
@@ -253,7 +256,15 @@ def judge_signature(name: str, note: str, keys: Sequence[VerifierKey], changes: 
     signer = judge_signer(note, keys, changes)
     if signer.is_expected and not changes:
         return _passed(name, f"{shown} is signed by the expected key.")
+    if is_alone and not signer.is_expected and not signer.broken and _may_be_later(checkpoint, keys, changes):
+        return _unknown(name, f"{shown} {signer.reason}, but may be signed by a later one: name the folder or address, for its key notes.")
     return (_passed if signer.is_expected else _failed)(name, f"{shown} {signer.reason}.")
+
+
+def _may_be_later(checkpoint: Checkpoint, keys: Sequence[VerifierKey], changes: Sequence[KeyChange]) -> bool:
+    """Whether key notes that are not known may lead from one of `keys` to whoever signed this checkpoint."""
+    is_settled = bool(set(keys) & set(keys_of(changes))) and checkpoint.size <= changes[-1].size
+    return checkpoint.origin in {key.name for key in keys} and not is_settled
 
 
 # 1. The history of keys
@@ -280,40 +291,75 @@ def read_key_notes(fetch: Fetch) -> tuple[str, ...]:
     raise InvalidInput(f"there are more than {MAX_CHANGES} key notes")
 
 
-def judge_keys(notes: Sequence[str], before: Sequence[str], origin: str) -> tuple[Check, tuple[KeyChange, ...], Equivocation | None]:
+def judge_keys(  # noqa: PLR0911 - a case a line
+    notes: Sequence[str], before: Sequence[str], origin: str, keys: Sequence[VerifierKey]
+) -> tuple[Check, tuple[KeyChange, ...], Equivocation | None]:
     """Judge whether the key notes that are published lead on, and begin with those that were seen `before`, and return the changes.
 
-    Returns the evidence, too, where two of them contradict each other.
+    They count only if one of `keys` is among theirs: anyone can sign notes with keys of their own. Returns the evidence, too, where two of them
+    contradict each other and the owner of such a key signed both.
     """
     name = "keys"
-    number, evidence = next(((i, pair) for i, pair in enumerate(zip(before, notes, strict=False)) if pair[0] != pair[1]), (len(notes), None))
+    number = next((i for i, pair in enumerate(zip(before, notes, strict=False)) if pair[0] != pair[1]), len(notes))
+    differing = (before[number], notes[number]) if number < min(len(before), len(notes)) else ()
+    if any(_key_change_of(note) is None for note in differing):
+        return _failed(name, f"What stands there as key note {number + 1} is no key note that both its keys signed."), (), None
     try:
         changes = check_history(notes[:number])
     except InvalidInput as error:
         return _failed(name, f"The key notes do not lead on: {error}."), (), None
-    if evidence:
-        is_proven = all(_key_change_of(note) for note in evidence)
-        reason = f"There are two different key notes of number {number + 1}: the one that was seen before, and another."
-        return _failed(name, reason), changes, Equivocation(*evidence) if is_proven else None
+    if differing:
+        found = _convicting(Equivocation(*differing), (*keys, *_led_to(keys, before), *_led_to(keys, notes)))
+        said = "an owner of its key signed both" if found else "no expected key, nor one that leads from there, signed both"
+        return _failed(name, f"There are two different key notes of number {number + 1}, and {said}."), changes, found
     if len(notes) < len(before):
         return _failed(name, f"Key note {len(notes) + 1}, which was seen before, is not there any more."), changes, None
     if changes and (changes[0].number, changes[0].origin) != (1, origin):
         return _failed(name, f"The key notes are not those of {origin} from number 1 on."), (), None
+    if changes and not keys:
+        return _unknown(name, "The key notes may be anybody's: give the log's key with --checkpoint-key."), changes, None
+    if changes and not set(keys) & set(keys_of(changes)):
+        reason = "The key notes name none of the expected keys: whoever serves this log put them there, or another key is the log's."
+        return _failed(name, reason), (), None
     return _passed(name, f"{len(changes)} key notes lead from the first key to the newest."), changes, None
+
+
+def _led_to(keys: Sequence[VerifierKey], notes: Sequence[str]) -> tuple[VerifierKey, ...]:
+    """Return the keys of a history in which one of `keys` stands; where nobody is expected, those of any history."""
+    try:
+        found = keys_of(check_history(notes))
+    except InvalidInput:
+        return ()
+    return found if not keys or set(keys) & set(found) else ()
+
+
+def _convicting(found: Equivocation, keys: Sequence[VerifierKey]) -> Equivocation | None:
+    """Return the evidence if it proves something of one of `keys`, None if it is worth nothing."""
+    return found if any(check_equivocation(found, key) for key in keys) else None
+
+
+def judge_equivocation(found: Equivocation, keys: Sequence[VerifierKey]) -> Check:
+    """Judge whether the evidence proves that the owner of one of `keys` signed two histories."""
+    name = "evidence"
+    if not keys:
+        return _unknown(name, "The evidence is of nobody who is expected: give the key that it is about with --checkpoint-key.")
+    proven = [key for key in keys if check_equivocation(found, key)]
+    if not proven:
+        return _failed(name, "The two statements do not prove that an owner of a given key signed two histories.")
+    names = ", ".join(f"{key.name} (key {key.key_id.hex()})" for key in proven)
+    return _passed(name, f"The two statements prove that the owner of the key of {names} signed two histories.")
 
 
 def _contradiction(walk: _Walk) -> tuple[str, Equivocation | None] | None:
     """Return what contradicts the log that was derived: a key note with another root at its size, in words, with the evidence."""
     for change in walk.changes:
         # One of a larger log is ahead of what is published, and is judged once that is there.
-        if not change.size and change.root != EMPTY_ROOT:
-            return f"Key note {change.number} states a root of the empty log that it cannot have.", None
         if not 0 < change.size <= walk.new.size:
             continue
         root, path = _root_before(_stated(change), walk.new, walk.read())
         if root != change.root:
             reason = f"Key note {change.number} states another root at {change.size} entries than the log has."
-            return reason, Equivocation(walk.notes[change.number - 1], walk.note, root, path)
+            return reason, _convicting(Equivocation(walk.notes[change.number - 1], walk.note, root, path), keys_of(walk.changes))
     return None
 
 
@@ -401,7 +447,7 @@ def follow(fetch: Fetch, keys: Sequence[VerifierKey], seen: Seen | None, now: da
         notes = read_key_notes(fetch)
     except InvalidInput as error:
         return Followed((_failed("keys", f"The key notes cannot be read: {error}."),), note)
-    check, changes, equivocation = judge_keys(notes, seen.keys if seen else (), new.origin)
+    check, changes, equivocation = judge_keys(notes, seen.keys if seen else (), new.origin, keys)
     if check.outcome is Outcome.FAILED:
         return Followed((check,), note, equivocation=equivocation)
     checks = [judge_signature("checkpoint", note, keys, changes)] + ([check] if notes else [])
@@ -647,7 +693,8 @@ def _judge_witness(kind: str, require: Require, record: Record, proof: Proof, *,
         if now > due:
             return _failed(name, f"Batch {statement.sequence} is not {kind}, {_shown(deadline)} after it closed at {format_time(statement.closed)}.")
         return _unknown(name, f"Batch {statement.sequence} is not {kind} yet; it is due at {format_time(due)}.", required=False)
-    report = verify(proof.digest, format_proof(proof), trust, now, require)
+    # Step 6 has judged who signed, with all published key notes: the record may be older than some of them.
+    report = verify(proof.digest, format_proof(proof), replace(trust, checkpoint_keys=(), key_notes=()), now, require)
     if report.verdict is Verdict.FAILED:
         reason = next(check.reason for check in report.checks if check.outcome is Outcome.FAILED)
         return _failed(name, f"Batch {statement.sequence}: {reason}")

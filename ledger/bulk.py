@@ -26,7 +26,7 @@ MAX_LINE = 8192
 """Bytes in a line of a digest file, its end included: a digest and a path of at most 4,096 bytes, escaped."""
 
 # `sha256sum` writes the digest, a space, a space or an asterisk, and the name; a leading backslash says that the name is escaped.
-_LINE = re.compile(rb"\\?([0-9a-fA-F]{64})(?: [ *].+)?")
+_LINE = re.compile(rb"\\?([0-9a-fA-F]{64})(?: [ *][^\0]+)?")
 _DIGITS = re.compile(rb"\\?([0-9a-fA-F]*)")
 
 
@@ -108,6 +108,12 @@ def _fault(beginning: bytes) -> str:
     line, feed, _ = beginning.partition(b"\n")
     if len(line) + len(feed) > MAX_LINE:
         return f"it has more than {MAX_LINE} bytes"
+    if b"\0" in line:
+        return "it holds a zero byte, as `sha256sum -z` writes it: write it without -z"
+    if line.startswith(b"\xef\xbb\xbf"):
+        return "it begins with a byte order mark: write the file without one"
+    if b"\r" in line.rstrip(b"\r"):
+        return "lines end with LF or CR LF, not with CR alone"
     digits = _DIGITS.match(line)
     count = len(digits[1]) if digits else 0
     return f"it begins with {count} hex digits, not 64" if count != 2 * DIGEST else "after 64 hex digits comes no name as sha256sum writes it"

@@ -23,10 +23,21 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import rfc8785
 
 from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.proof import MAX_PATH, MAX_PROOF, Hints, Inclusion, Proof, format_proof, members_of_hints, parse_proof, read_hints
+from witnesstree.ledger.proof import (
+    MAX_KEPT_RECORD,
+    MAX_PATH,
+    MAX_PROOF,
+    Hints,
+    Inclusion,
+    Proof,
+    format_proof,
+    members_of_hints,
+    parse_proof,
+    read_hints,
+)
 from witnesstree.ledger.store.batches import PART, STEP, kept_above, kept_sizes
 from witnesstree.ledger.strictjson import load
-from witnesstree.ledger.tree import NODE, levels_above, siblings
+from witnesstree.ledger.tree import NODE, levels_above, root_from_path, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -35,6 +46,8 @@ FORMAT: Final = "witnesstree-proofs/1"
 MAGIC: Final = FORMAT.encode() + b"\n"
 """What the file starts with."""
 
+ROOM: Final = 16
+"""Bytes by which another proof of a batch may be longer than that of leaf 0, whose path is the longest: the digits of its position."""
 _LENGTH: Final = re.compile(rb"([1-9][0-9]{0,6})\n")
 """Seven digits are enough for MAX_PROOF."""
 
@@ -75,11 +88,14 @@ class Bundle:
     def proof(self, position: int) -> Proof:
         """Return the proof of the digest at `position`. That its path leads to the root is not checked here.
 
-        Raises InvalidInput if bytes are missing, or an evidence record of the batch cannot be made one of this digest.
+        Raises InvalidInput if bytes are missing, an evidence record of the batch cannot be made one of this digest, or a proof with it is too large.
         """
         digest, path = self.digest_at(position), self.path(position)
         inclusion = replace(_inclusion(self.shared), position=position, path=path)
-        return replace(self.shared, digest=digest, inclusion=inclusion, records=_derived(self.shared.records, digest, path))
+        proof = replace(self.shared, digest=digest, inclusion=inclusion, records=derived_records(self.shared.records, digest, path))
+        if proof.records and len(format_proof(proof)) > MAX_PROOF:
+            raise InvalidInput(f"with its evidence records the proof of position {position} would be larger than the {MAX_PROOF} bytes of any proof")
+        return proof
 
     def path(self, position: int) -> tuple[bytes, ...]:
         """Return the path of the leaf at `position` as it follows from what stands here, reading O(log size) bytes."""
@@ -106,9 +122,15 @@ class Bundle:
         return tuple(path)
 
     def repeated(self) -> list[int]:
-        """Return the positions, in order, whose digest stands at an earlier position too. It needs some 30 bytes of memory a digest."""
+        """Return the positions, in order, whose digest stands at an earlier position too. It needs some 30 bytes of memory a digest.
+
+        Raises InvalidInput if the tree is wrong.
+        """
         import numpy as np
 
+        # Asked first, in constant memory: a file full of holes claims any number of digests, but nobody has a tree over them that leads to its root.
+        if fault := self.fault():
+            raise InvalidInput(f"{self.digests.file.name} was damaged: {fault}; fetch it again")
         # The first 8 bytes of each digest tell nearly all apart; only the others are compared whole.
         keys = np.concatenate([np.frombuffer(part, dtype="u8")[:: NODE // 8] for _, part in self._parts()])
         order = np.argsort(keys, kind="stable")
@@ -147,6 +169,8 @@ class Bundle:
         Raises InvalidInput if bytes are missing.
         """
         sizes, root = kept_sizes(self.size), _inclusion(self.shared).root
+        if not _leads_up(self.shared):
+            return f"the path in its first proof does not lead to the batch's root {root.hex()}"
         for kept, size in enumerate(sizes):
             for first in range(0, size, PART):
                 count = min(PART, size - first)
@@ -182,13 +206,29 @@ def _aligned(part: bytes, digest: bytes) -> Iterator[int]:
         found = part.find(digest, found + 1)
 
 
-def _derived(records: tuple[bytes, ...], digest: bytes, path: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def _leads_up(proof: Proof) -> bool:
+    at = _inclusion(proof)
+    try:
+        return root_from_path(proof.digest, at.position, at.size, at.path) == at.root
+    except InvalidInput:
+        return False
+
+
+def derived_records(records: tuple[bytes, ...], digest: bytes, path: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return a batch's evidence records made those of `digest`, which `path` leads to its root.
+
+    Raises InvalidInput if one cannot be: it is not for the root that `path` leads to, or its hash tree was renewed, for one file alone; or it grows
+    beyond what a proof takes.
+    """
     if not records:
         return ()
     # Here, because few batches have been renewed.
     from witnesstree.ledger.record import derive_record, parse_record
 
-    return tuple(derive_record(parse_record(record), digest, path).der for record in records)
+    derived = tuple(derive_record(parse_record(record), digest, path).der for record in records)
+    if any(len(record) > MAX_KEPT_RECORD for record in derived):
+        raise InvalidInput(f"an evidence record of this digest would have more than the {MAX_KEPT_RECORD} bytes that one in a proof may have")
+    return derived
 
 
 def _read(file: BinaryIO, size: int, offset: int) -> bytes:
@@ -247,6 +287,8 @@ def open_bundle(file: BinaryIO) -> Bundle:
     shared = parse_proof(content)
     if shared.inclusion is None or shared.inclusion.position:
         raise InvalidInput(f"{file.name} is no file of proofs: expected the proof of a sealed batch's leaf 0 at its beginning")
+    if len(format_proof(shared)) + ROOM > MAX_PROOF:
+        raise InvalidInput(f"{file.name} is no file of proofs: its first proof leaves no room for a position within the {MAX_PROOF} bytes of a proof")
     size, offset = shared.inclusion.size, found.end() + length
     padding = -offset % NODE
     expected, actual = offset + padding + nodes_in(size) * NODE, os.fstat(file.fileno()).st_size

@@ -7,9 +7,11 @@ through them. docs/decisions/0006-timestamp-tokens.md says why path validation i
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asn1crypto import core
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 
 # Certificates between the signer and the root.
 MAX_INTERMEDIATES = 8
+# Signatures that are checked in one search for a chain, those of certificates that do not bear the issuer's name left out. A chain has 10 at most,
+# and of each certificate in it there are seldom more than a few of one name: renewed, or signed by several.
+MAX_SIGNATURES = 64
+# Certificates, and pairs of them, that are remembered: a record's certificates come again with each of its timestamps, and each record of a proof.
+_KEPT = 512
+_KEPT_PAIRS = 4096
 # What cryptography.x509.verification accounts for by itself.
 _JUDGED_EXTENSIONS = frozenset({"basic_constraints", "key_usage", "extended_key_usage", "subject_alt_name"})
 # What cryptography puts before the rule that was broken.
@@ -82,6 +90,7 @@ def spoken_name(name: Any) -> str:
     return shown(str(name.native.get("common_name") or name.human_friendly))
 
 
+@lru_cache(_KEPT)
 def read_certificate(der: bytes) -> Certificate | None:
     """Return the certificate with all that is needed of it read once, so that nothing is raised later; None if it cannot be.
 
@@ -131,6 +140,14 @@ def _native(extensions: Mapping[str, bytes], name: str, kind: Any, form: Callabl
 
 def is_issued_by(subject: Certificate, issuer: Certificate) -> bool:
     """Whether `subject` names `issuer` and its key signed it. Looks at no other rule."""
+    return subject.issuer == issuer.subject and _is_signed_by(subject.der, issuer.der)
+
+
+@lru_cache(_KEPT_PAIRS)
+def _is_signed_by(below: bytes, above: bytes) -> bool:
+    subject, issuer = read_certificate(below), read_certificate(above)
+    assert subject
+    assert issuer
     try:
         subject.x509.verify_directly_issued_by(issuer.x509)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
@@ -145,7 +162,8 @@ def find_chain(certificate: Certificate, time: datetime, candidates: Sequence[by
     """
     # Of one certificate given twice the lower assurance counts, of two certificates the higher.
     trusted = {root.certificate: root for root in sorted(trust.roots, key=lambda root: -root.assurance)}
-    vouching = _vouching(certificate, [*candidates, *trust.certificates, *trusted])
+    # The verifier's own come first: what a stranger adds must not use the search up.
+    vouching, _ = _vouching(certificate, [*trusted, *trust.certificates, *candidates])
     reached = [vouching[der] for der in trusted if der in vouching]
     between = [each for each in vouching.values() if each.der != certificate.der]
     refusal = ""
@@ -158,28 +176,37 @@ def find_chain(certificate: Certificate, time: datetime, candidates: Sequence[by
 
 def climb(certificate: Certificate, candidates: Sequence[bytes]) -> tuple[Certificate, ...]:
     """Return a way up from `certificate` through `candidates`, as far as signatures lead and whatever it is worth."""
-    found = list(_vouching(certificate, candidates).values())
+    found, above = _vouching(certificate, candidates)
     path = [certificate]
-    while above := [each for each in found if each not in path and is_issued_by(path[-1], each)]:
-        path.append(above[0])
+    while path[-1].der in above:
+        path.append(found[above[path[-1].der]])
     return tuple(path)
 
 
-def _vouching(certificate: Certificate, candidates: Iterable[bytes]) -> dict[bytes, Certificate]:
-    """Return `certificate` and all candidates from which signatures lead to it, by DER. Looks at signatures only, at no other rule.
+def _vouching(certificate: Certificate, candidates: Iterable[bytes]) -> tuple[dict[bytes, Certificate], dict[bytes, bytes]]:
+    """Return `certificate` and all candidates from which signatures lead to it, by DER, and the first that signed each. Looks at no other rule.
 
-    There may be hundreds of candidates. Only those that contain the name that a certificate gives its issuer are read at all.
+    There may be hundreds of candidates. Only those that contain the name that a certificate gives its issuer are read at all, and only as many
+    signatures are checked as MAX_SIGNATURES: what is beyond is not found.
     """
     rest = [der for der in dict.fromkeys(candidates) if der != certificate.der]
-    found, waiting, read = {certificate.der: certificate}, [certificate], dict[bytes, Certificate | None]()
+    found, above, checked = {certificate.der: certificate}, dict[bytes, bytes](), 0
+    # In the order in which they are found, so that the shortest ways are searched first.
+    waiting = deque([certificate])
     while waiting:
-        subject = waiting.pop()
+        subject = waiting.popleft()
         for der in [der for der in rest if der not in found and subject.issuer in der]:
-            issuer = read[der] = read[der] if der in read else read_certificate(der)
-            if issuer and is_issued_by(subject, issuer):
+            issuer = read_certificate(der)
+            if issuer is None or issuer.subject != subject.issuer:
+                continue
+            if checked == MAX_SIGNATURES:
+                return found, above
+            checked += 1
+            if is_issued_by(subject, issuer):
                 found[der] = issuer
+                above.setdefault(subject.der, der)
                 waiting.append(issuer)
-    return found
+    return found, above
 
 
 def _validate(certificate: Certificate, between: Sequence[Certificate], anchor: Certificate, time: datetime) -> tuple[tuple[Certificate, ...], str]:

@@ -10,7 +10,7 @@ The parsers are total: any text gives a value or InvalidInput.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -110,6 +110,23 @@ def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[WitnessKey]) 
         if is_wanted and signature not in own.signatures:
             note += format_signature(signature)
     parse_note(note)
+    return note
+
+
+def append_cosignatures(note: str, lines: Iterable[str]) -> str:
+    """Return `note` with those of `lines` that have the form of a cosignature, as many as a note has room for (note.py). It verifies none of them.
+
+    Raises InvalidInput if `note` is no signed note.
+    """
+    text = parse_note(note).text
+    for line in lines:
+        try:
+            both = parse_note(note + line)
+        except InvalidInput:
+            # Damaged, or one too many: the note must stay one.
+            continue
+        if both.text == text and is_cosignature(both.signatures[-1]):
+            note += line
     return note
 
 

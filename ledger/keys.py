@@ -20,7 +20,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.log import HASH, MAX_SIZE
+from witnesstree.ledger.log import EMPTY_ROOT, HASH, MAX_SIZE
 from witnesstree.ledger.note import (
     Checkpoint,
     VerifierKey,
@@ -71,6 +71,8 @@ class KeyChange:
             raise InvalidInput("a key hands over to another key of the same name")
         if not 0 <= self.size <= MAX_SIZE or len(self.root) != HASH:
             raise InvalidInput(f"a key hands over at a size from 0 to {MAX_SIZE} with a root of {HASH} bytes")
+        if not self.size and self.root != EMPTY_ROOT:
+            raise InvalidInput("a key hands over at size 0 with the root of the empty log: found another one")
 
     @property
     def origin(self) -> str:
@@ -151,15 +153,14 @@ def check_key_note(note: str) -> KeyChange | None:
 def check_history(notes: Sequence[str], first: VerifierKey | None = None) -> tuple[KeyChange, ...]:
     """Return the changes in `notes`, each of which leads on from the one before; the first is by `first`, where that is given, and has number 1.
 
-    Raises InvalidInput if a note is none, is not signed by both keys, or does not lead on; or if there are too many.
+    Raises InvalidInput if a note is none, is not signed by both keys, or does not lead on; if a key comes back; or if there are too many.
     """
     if len(notes) > MAX_CHANGES:
         raise InvalidInput(f"a log's key changes at most {MAX_CHANGES} times, not {len(notes)}")
     changes = [_checked(note) for note in notes]
     if first and changes and (changes[0].number, changes[0].old) != (1, first):
         raise InvalidInput(f"the first key note is not change 1 by the first key of {first.name}")
-    for before, after in pairwise(changes):
-        _require_leads_on(before, after)
+    _require_chain(changes)
     return tuple(changes)
 
 
@@ -168,6 +169,14 @@ def _checked(note: str) -> KeyChange:
     if change is None:
         raise InvalidInput("a key note is not signed by both keys that it names, and by them alone")
     return change
+
+
+def _require_chain(changes: Sequence[KeyChange]) -> None:
+    for before, after in pairwise(changes):
+        _require_leads_on(before, after)
+    # A key that handed over signs nothing above that size: one that came back would stand convicted by its own note.
+    if changes and len(set(keys_of(changes))) <= len(changes):
+        raise InvalidInput(f"the key notes of {changes[0].origin} hand over to a key that had handed over before")
 
 
 def _require_leads_on(before: KeyChange, after: KeyChange) -> None:
@@ -180,16 +189,20 @@ def _require_leads_on(before: KeyChange, after: KeyChange) -> None:
 def join_histories(one: Sequence[KeyChange], other: Sequence[KeyChange]) -> tuple[KeyChange, ...]:
     """Return the changes of both histories of one log.
 
-    Raises InvalidInput if they contradict each other, or there is a gap between them.
+    Raises InvalidInput if they contradict each other, if there is a gap between them, or a key comes back.
     """
     changes = {change.number: change for change in one}
     for change in other:
         if changes.setdefault(change.number, change) != change:
             raise InvalidInput(f"there are two different key notes of number {change.number} of {change.origin}: an owner of its key signed both")
     joined = tuple(changes[number] for number in sorted(changes))
-    for before, after in pairwise(joined):
-        _require_leads_on(before, after)
+    _require_chain(joined)
     return joined
+
+
+def keys_of(changes: Sequence[KeyChange]) -> tuple[VerifierKey, ...]:
+    """Return all keys that `changes` name, the oldest first. `changes` lead on from each other."""
+    return (*(change.old for change in changes), *(change.new for change in changes[-1:]))
 
 
 def key_in_force(first: VerifierKey, changes: Sequence[KeyChange], size: int) -> VerifierKey:
@@ -217,8 +230,8 @@ def judge_signer(note: str, expected: Sequence[VerifierKey], changes: Sequence[K
     Raises InvalidInput if `note` is no checkpoint.
     """
     checkpoint = parse_checkpoint(parse_note(note).text)
-    known = [change.old for change in changes] + [change.new for change in changes[-1:]]
-    known = known if changes and changes[0].origin == checkpoint.origin and any(key in known for key in expected) else []
+    known = keys_of(changes)
+    known = known if changes and changes[0].origin == checkpoint.origin and any(key in known for key in expected) else ()
     for key in expected:
         if key not in known and check_checkpoint(note, key):
             return Signer(f"is signed by the key of {key.name}", is_expected=True)

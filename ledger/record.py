@@ -14,7 +14,6 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +72,6 @@ ENDS: Mapping[str, datetime] = MappingProxyType({WEAK_RSA: datetime(2031, 1, 1, 
 """When methods stop being safe. NIST SP 800-57 Part 1 Rev. 5 (2020), table 4: 112 bits of security, which RSA with 2048 bits has, until the end of
 2030. It gives no end for 128 bits and more, so none of SHA-256, SHA-384 and SHA-512 is here: whoever knows better adds them, by name, such as
 "sha256"."""
-
-# One authority's certificates come again with each of its tokens.
-_known_certificate = lru_cache(64)(read_certificate)
 
 _TokenFor = Callable[[bytes, str], Stamp]
 
@@ -649,7 +645,7 @@ def expires(record: EvidenceRecord, trust: Trust, ends: Mapping[str, datetime] =
 
 def _end_of(timestamp: ArchiveTimestamp, record: EvidenceRecord, trust: Trust, ends: Mapping[str, datetime]) -> datetime | None:
     token = timestamp.token
-    chain = [read for der in chain_of(token, trust, record.certificates) if (read := _known_certificate(der))]
+    chain = [read for der in chain_of(token, trust, record.certificates) if (read := read_certificate(der))]
     if not chain:
         return None
     key = chain[0].key

@@ -17,7 +17,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from witnesstree.ledger.clock import format_time
 from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unreachable
@@ -56,7 +56,20 @@ MAX_GROUP = 1_000
 UNKNOWN_END = timedelta(days=365)
 """A token whose signer's certificate is not known is looked at so long after it was made: authorities' certificates last longer than a year."""
 RECHECK = timedelta(days=1)
-"""How long a record waits that cannot be renewed: what is in the way takes a person."""
+"""How long a record waits at most that cannot be renewed: what is in the way takes a person."""
+SHARE = 4
+"""It never waits longer than one of so many parts of the time that is left: what is mended late must not be seen too late."""
+
+_MEND = "that authority needs a newer certificate, or add another authority"
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """An authority that knows without being asked until when its tokens can be verified at most. It may be read at any time, and raises nothing."""
+
+    @property
+    def holds_until(self) -> datetime:
+        """The end of its certificates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +85,38 @@ class RenewalPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """What a pass did: so many records were renewed, with so many tokens. `problems` says in words what could not be renewed, and why."""
+    """What a pass did: so many records were renewed, with so many tokens. `problems` says in words what is due and could not be renewed, and why.
+
+    `early` says it of what is not due yet: nothing has to be done about that.
+    """
 
     records: int
     tokens: int
     problems: tuple[str, ...]
+    early: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """Whether a record was kept, and if not why; "" where it is not of this ledger."""
+
+    is_kept: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
     """A record that is due: the newest of its entry and authority, its number (0 if none was kept yet), and the digest that it is for.
 
-    `assurance` is what it is worth, where that could be told without the file.
+    `end` is when it cannot be verified any more, None if that is not known; `assurance` is what it is worth, where that could be told without the
+    file.
     """
 
     renewal: Renewal
     record: EvidenceRecord
     number: int
     digest: bytes
+    end: datetime | None = None
     assurance: Assurance | None = None
 
     @property
@@ -118,16 +145,23 @@ class Renewals:
         # Known to this process alone: a new one looks at all that is due.
         self._stuck: dict[_Key, tuple[str, datetime]] = {}
         self._waits: dict[str, tuple[int, datetime, str]] = {}
+        # Until when the certificates of an authority hold that has answered in this pass: it is not asked again for what holds as long.
+        self._reach: dict[str, datetime] = {}
 
     def work(
         self, within: timedelta = timedelta(0), advance: Callable[[int], None] = lambda _count: None, *, stop: Callable[[], bool] = lambda: False
     ) -> Renewed:
         """Renew what is due now, or `within` a time, and return what became of it. `advance` counts records; `stop` is asked between groups.
 
+        What is not due yet and cannot be renewed is no alarm.
+
         One process at a time does this: the others wait, then find nothing due. Raises Conflict if another one works for longer than the patience
         that was set.
         """
         with self._ledger.home.lock("renew", self._pace.patience):
+            self._reach.clear()
+            # What another process has renewed is no problem of this pass.
+            self._forget()
             with self._metadata.read() as transaction:
                 due = transaction.due_renewals(self._clock() + within, MAX_DUE)
             if not due:
@@ -145,8 +179,9 @@ class Renewals:
                 for made in self._serve(authority, ready, trust):
                     records, tokens = records + made, tokens + 1
                     advance(made)
-            self._settle_alarms()
-            return Renewed(records, tokens, tuple(sorted({text for text, _ in self._stuck.values()} | {text for _, _, text in self._waits.values()})))
+            early = self._settle_alarms()
+            problems = {text for text, _ in self._stuck.values()} | {text for _, _, text in self._waits.values()}
+            return Renewed(records, tokens, tuple(sorted(problems)), tuple(sorted(early - problems)))
 
     def find(self, record: EvidenceRecord) -> tuple[Entry, str] | None:
         """Return the entry that `record` is for, and the authority that gave its first token; None if it is not of this ledger."""
@@ -161,29 +196,47 @@ class Renewals:
                         return entry, authority
         return None
 
-    def adopt(self, record: EvidenceRecord) -> bool:
-        """Keep a record that was renewed by hand, and verified, if it is of one of the ledger's entries, and say whether it was kept.
+    def adopt(self, record: EvidenceRecord) -> Adopted:
+        """Keep a record that was renewed by hand if it is of one of the ledger's entries, and say whether it was kept.
 
-        It is not if the ledger has one that holds as long, or proofs have no room for it. From then on it is renewed like all others.
+        It is not if it cannot be verified by whom the ledger's owner trusts, if the ledger has one that holds as long, or if proofs have no room for
+        it. From then on it is renewed like all others.
 
-        Raises Conflict as `work` does.
+        Raises Conflict as `work` does, Damaged.
         """
         with self._ledger.home.lock("renew", self._pace.patience):
             found = self.find(record)
-            if found is None or len(record.der) > MAX_KEPT_RECORD:
-                return False
+            if found is None:
+                return Adopted(is_kept=False)
             entry, authority = found
-            if entry.position == 0 and len(record.chains) > 1:
-                # From the batch's own record, those of its entries could not be derived any more.
-                return False
             trust = self._trust_now()
             with self._metadata.read() as transaction:
-                newest = {kept.authority: kept for kept in transaction.newest_records(entry.batch, entry.position)}.get(authority)
-            if newest and self._rank(parse_record(newest.record), trust) >= self._rank(record, trust):
-                return False
+                # The batch's own record counts for the entry too, and one of the entry would stand in its place.
+                kept = {
+                    position: each
+                    for position in (0, entry.position)
+                    for each in transaction.newest_records(entry.batch, position)
+                    if each.authority == authority
+                }
+            if reason := self._refusal(record, entry, kept.values(), trust):
+                return Adopted(is_kept=False, reason=reason)
+            number = kept[entry.position].number if entry.position in kept else 0
             renewal = Renewal(self._due_at(record, trust), entry.batch, entry.position, authority)
-            self._keep([(_Due(renewal, record, newest.number if newest else 0, b""), record)], trust)
-            return True
+            self._keep([(_Due(renewal, record, number, b""), record)], trust)
+            return Adopted(is_kept=True)
+
+    def _refusal(self, record: EvidenceRecord, entry: Entry, kept: Iterable[KeptRecord], trust: Trust) -> str | None:
+        """Return why a record of an entry is not kept, beside those that are `kept`; or None."""
+        if len(record.der) > MAX_KEPT_RECORD:
+            return f"it has {len(record.der)} bytes, more than a proof has room for ({MAX_KEPT_RECORD})"
+        if entry.position == 0 and len(record.chains) > 1:
+            return "the record of a batch keeps its hash tree: from another one, those of its entries could not be made any more"
+        if fault := _fault(self._judge(record, self._ledger.files.digest_at(entry.batch, entry.position), trust)):
+            return f"judged by whom its owner trusts, {fault}; see `witnesstree trust --help`"
+        rank = self._rank(record, trust)
+        if any(self._rank(parse_record(each.record), trust) >= rank for each in kept):
+            return "it has one that holds as long"
+        return None
 
     def _rank(self, record: EvidenceRecord, trust: Trust) -> tuple[int, datetime]:
         return len(record.chains), expires(record, trust, self._policy.ends) or datetime.min.replace(tzinfo=UTC)
@@ -246,20 +299,20 @@ class Renewals:
             try:
                 due = self._load(renewal)
             except (Damaged, InvalidInput) as error:
-                self._note_stuck([renewal], str(error))
+                self._note_stuck(renewal, str(error), None)
                 continue
             report = self._judge(due.record, due.digest, trust)
-            if obstacle := self._obstacle(due, report, trust):
-                self._note_stuck([renewal], obstacle)
+            due = replace(due, end=expires(due.record, trust, self._policy.ends), assurance=report.assurance)
+            if obstacle := self._obstacle(due, report):
+                self._note_stuck(renewal, obstacle, due.end)
             else:
-                able.append(replace(due, assurance=report.assurance))
+                able.append(due)
         for _, group in groupby(sorted(able, key=lambda due: due.algorithm), lambda due: due.algorithm):
             yield from self._renew(authority, list(group), trust)
 
-    def _obstacle(self, due: _Due, report: Report, trust: Trust) -> str | None:
+    def _obstacle(self, due: _Due, report: Report) -> str | None:
         """Return why a record cannot be renewed, or None: then an authority may be asked."""
-        record, ends = due.record, self._policy.ends
-        end = expires(record, trust, ends)
+        record, end, ends = due.record, due.end, self._policy.ends
         if end is not None and end <= self._clock():
             return f"it could be verified until {format_time(end)}, and was not renewed in time: no timestamp mends that"
         if end is not None and ends.get(due.algorithm) == end:
@@ -276,29 +329,48 @@ class Renewals:
         """Ask one authority after the other for a token on all records of a group, until each is renewed; keep those that are."""
         for name in self._candidates(authority):
             try:
-                renewed = renew_timestamps([due.record for due in group], self._ledger.outbox.witnesses.authorities[name].stamp)
+                asked, left = self._parted(name, group)
+                renewed = renew_timestamps([due.record for due in asked], self._ledger.outbox.witnesses.authorities[name].stamp) if asked else []
             except (Unreachable, Conflict) as error:
                 self._note_wait(authority, f"{name}: {error}")
                 return
             except (BadAnswer, InvalidInput) as error:
-                self._note_stuck([due.renewal for due in group], f"{name}: {error}")
+                self._note_all(group, f"{name}: {error}")
+                continue
+            self._note_all(left, f"by {name} it would hold no longer than before: {_MEND}")
+            if not asked:
                 continue
             self._waits.pop(authority, None)
-            kept: list[tuple[_Due, EvidenceRecord]] = []
-            left: list[_Due] = []
-            for due, record in zip(group, renewed, strict=True):
-                if defect := self._defect(due, record, trust):
-                    left.append(due)
-                    self._note_stuck([due.renewal], f"with the answer of {name}, {defect}")
-                else:
-                    kept.append((due, record))
-            self._keep(kept, trust)
-            if kept:
-                _log.info("%d evidence record(s) renewed with one timestamp by %s", len(kept), name)
-            yield len(kept)
-            group = left
+            defective = self._keep_sound(name, asked, renewed, trust)
+            yield len(asked) - len(defective)
+            group = left + defective
             if not group:
                 return
+
+    def _keep_sound(self, name: str, asked: list[_Due], renewed: list[EvidenceRecord], trust: Trust) -> list[_Due]:
+        """Keep what one answer has renewed, and return those that it has not."""
+        # Of the certificates alone: methods differ from record to record.
+        if reach := expires(renewed[0], trust, {}):
+            self._reach[name] = reach
+        kept: list[tuple[_Due, EvidenceRecord]] = []
+        defective: list[_Due] = []
+        for due, record in zip(asked, renewed, strict=True):
+            if defect := self._defect(due, record, trust):
+                defective.append(due)
+                self._note_stuck(due.renewal, f"with the answer of {name}, {defect}", due.end)
+            else:
+                kept.append((due, record))
+        self._keep(kept, trust)
+        if kept:
+            _log.info("%d evidence record(s) renewed with one timestamp by %s", len(kept), name)
+        return defective
+
+    def _parted(self, name: str, group: list[_Due]) -> tuple[list[_Due], list[_Due]]:
+        """Return those that an authority may carry on, and those of which it is known before that it cannot."""
+        authority = self._ledger.outbox.witnesses.authorities[name]
+        reach = self._reach.get(name) or (authority.holds_until if isinstance(authority, Bounded) else datetime.max.replace(tzinfo=UTC))
+        able = [due for due in group if due.end is None or due.end < reach]
+        return able, [due for due in group if due.end is not None and due.end >= reach]
 
     def _candidates(self, authority: str) -> list[str]:
         """Return whom to ask: the authority that stamped, if it is configured still, then the others."""
@@ -312,9 +384,9 @@ class Renewals:
         report = self._judge(renewed, due.digest, trust)
         if fault := _fault(report):
             return fault
-        older, newer = expires(due.record, trust, self._policy.ends), expires(renewed, trust, self._policy.ends)
-        if older is not None and newer is not None and newer <= older:
-            return "it holds no longer than before: that authority needs a newer certificate, or add another authority"
+        newer = expires(renewed, trust, self._policy.ends)
+        if due.end is not None and newer is not None and newer <= due.end:
+            return f"it holds no longer than before: {_MEND}"
         if due.assurance and report.assurance and report.assurance < due.assurance:
             worth, before = report.assurance.name.lower(), due.assurance.name.lower()
             return f"it is worth less ({worth}) than before ({before}): add an authority like the first"
@@ -341,16 +413,35 @@ class Renewals:
         self._waits[authority] = (attempts + 1, self._clock() + wait, error)
         _log.warning("renewal of evidence records: %s", error)
 
-    def _note_stuck(self, renewals: Iterable[Renewal], text: str) -> None:
-        for renewal in renewals:
-            self._stuck[_key(renewal)] = (text, self._clock() + RECHECK)
+    def _note_all(self, dues: Iterable[_Due], text: str) -> None:
+        for due in dues:
+            self._note_stuck(due.renewal, text, due.end)
 
-    def _settle_alarms(self) -> None:
-        """Raise an alarm for each authority some of whose records cannot be renewed, and take back that of one of which nothing is due any more."""
+    def _note_stuck(self, renewal: Renewal, text: str, end: datetime | None) -> None:
+        """Let a record wait that can be verified until `end`. Once that is over, nothing is urgent any more."""
+        now, wait = self._clock(), RECHECK
+        if end is not None and end > now:
+            wait = min(RECHECK, max(self._pace.first_retry, (end - now) / SHARE))
+        self._stuck[_key(renewal)] = (text, now + wait)
+
+    def _forget(self) -> tuple[set[str], set[str]]:
+        """Forget what is in the way of that which is not due, or not any more; return what was, in words, and the authorities of what is due."""
+        with self._metadata.read() as transaction:
+            due = transaction.due_renewals(self._clock(), MAX_DUE)
+        keys, authorities = {_key(renewal) for renewal in due}, {renewal.authority for renewal in due}
+        texts = {self._stuck.pop(key)[0] for key in self._stuck.keys() - keys}
+        return texts | {self._waits.pop(name)[2] for name in self._waits.keys() - authorities}, authorities
+
+    def _settle_alarms(self) -> set[str]:
+        """Raise an alarm for each authority some of whose records cannot be renewed, and take back that of one of which nothing is due any more.
+
+        Returns what is in the way of that which is not due yet.
+        """
+        early, due = self._forget()
         with self._metadata.read() as transaction:
             raised = {alarm.subject: alarm for alarm in transaction.alarms() if alarm.kind is AlarmKind.RENEWAL}
         texts = {authority: self._text(authority) for authority in {authority for _, _, authority in self._stuck}}
-        over = [alarm for subject, alarm in raised.items() if subject not in texts and not self._is_due(subject)]
+        over = [alarm for subject, alarm in raised.items() if subject not in texts and subject not in due]
         new = [Alarm(AlarmKind.RENEWAL, subject, text, self._clock()) for subject, text in sorted(texts.items())]
         new = [alarm for alarm in new if alarm.subject not in raised or raised[alarm.subject].text != alarm.text]
         if over or new:
@@ -360,10 +451,7 @@ class Renewals:
                 for alarm in new:
                     _log.warning("%s: %s", alarm.subject, alarm.text)
                     transaction.raise_alarm(alarm)
-
-    def _is_due(self, authority: str) -> bool:
-        with self._metadata.read() as transaction:
-            return any(renewal.authority == authority for renewal in transaction.due_renewals(self._clock(), MAX_DUE))
+        return early
 
     def _text(self, authority: str) -> str:
         """Say once what is in the way of several."""

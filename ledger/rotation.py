@@ -5,7 +5,7 @@ Durable in this order, and a crash between any two steps is mended by what comes
     the new key's files       nobody was told of them; the next rotation replaces them
     one transaction           the note, signed by both keys: from here on the new key signs, in every process
     the note as a file        for those who verify without the database; written again by whoever signs next
-    the old key is removed    only where that is asked for
+    the old keys are removed  only where that is asked for; `destroy_old_keys` does what a crash left undone
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from witnesstree.ledger.note import VerifierKey
 
 if TYPE_CHECKING:
     from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.store.home import Home
 
 PATIENCE = 60.0
 """Seconds to wait for another process that changes the same key."""
@@ -28,7 +29,7 @@ def rotate(ledger: Ledger, *, destroys_old: bool = False) -> KeyChange:
     """Hand the log over to a new key, and return the change. On return it is durable.
 
     Checkpoints up to the log's present size stay under the old key. Witnesses, and readers who know only the old key, learn of it from the note. With
-    `destroys_old` the old private key is removed; what a disk or a backup keeps of it is not our doing.
+    `destroys_old` all older private keys are removed; what a disk or a backup keeps of them is not our doing.
 
     Raises Conflict if another process changed the key meanwhile, InvalidInput if it was changed too often, Damaged if the key in force is not here.
     """
@@ -56,5 +57,24 @@ def rotate(ledger: Ledger, *, destroys_old: bool = False) -> KeyChange:
         with ledger.metadata.read() as transaction:
             home.keep_key_notes(transaction.key_notes())
         if destroys_old:
-            home.destroy_key(number - 1)
+            _destroy_below(home, number)
     return change
+
+
+def destroy_old_keys(ledger: Ledger) -> list[int]:
+    """Remove the private keys that have handed over, and return the numbers of those that were there. Done again, it goes on where a crash ended it.
+
+    Raises Damaged, and removes nothing, if the key in force is not here.
+    """
+    home = ledger.home
+    with home.lock("rotate", PATIENCE):
+        with ledger.metadata.write() as transaction:
+            newest = len(transaction.key_notes())
+            ledger.signing_key(transaction)
+        # What signs may be in memory only.
+        home.private_key(newest)
+        return _destroy_below(home, newest)
+
+
+def _destroy_below(home: Home, newest: int) -> list[int]:
+    return [number for number in range(newest) if home.destroy_key(number)]

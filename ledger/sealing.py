@@ -19,6 +19,7 @@ from zlib import crc32
 
 from witnesstree.ledger.chainproof import parse_header
 from witnesstree.ledger.chains import explorer_links
+from witnesstree.ledger.cosignature import append_cosignatures
 from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure, Unreachable
 from witnesstree.ledger.keys import check_history, newest_key
 from witnesstree.ledger.log import added_nodes, leaf_hash, log_root, prove_inclusion
@@ -252,6 +253,7 @@ class Ledger:
         self._require_acknowledged(batch)
         # Tree and index are on disk before the transaction that makes them count. A crash here means that they are written again.
         root = self.files.seal(batch.sequence, batch.count)
+        self._index.discard(batch.sequence)
         write_run(self.files.index_path(batch.sequence), self.files.digests_path(batch.sequence), batch.count)
         closed = self._now()
         statement = format_statement(Statement(self.home.origin, batch.sequence, batch.count, root, batch.opened, closed))
@@ -306,11 +308,15 @@ class Ledger:
         return batch
 
     def mend_indexes(self) -> int:
-        """Write the digest indexes of all sealed batches anew from their digests, and return how many batches there are.
+        """Write indexes, and what is kept of trees, of all sealed batches anew from their digests, and return how many batches there are.
 
         Raises Conflict if another process merges indexes for longer than the patience.
         """
         with self.home.lock("index", self._limits.patience), self.metadata.read() as transaction:
+            for batch in transaction.batches():
+                # What digests that are not those that were sealed lead to is not written; a check names them.
+                with suppress(Damaged):
+                    self.files.write_nodes(batch.sequence, batch.count, batch.root)
             sealed = transaction.batch_sizes()
             self._index.rebuild(sealed)
         return len(sealed)
@@ -345,9 +351,12 @@ class Ledger:
                 except Conflict as error:
                     # Another process merged them after this state was read: the next state has what it sealed before.
                     attempts += 1
-                    if attempts == ATTEMPTS:
+                    if attempts < ATTEMPTS:
+                        continue
+                    try:
+                        view = self._index.view(self._sealed_sizes(transaction), with_gaps=True)
+                    except Conflict:
                         raise Damaged(str(error)) from error
-                    continue
                 return ask(transaction, view)
 
     def _sealed_sizes(self, transaction: Transaction) -> Sizes:
@@ -435,13 +444,15 @@ class Ledger:
         anchors = tuple(parse_anchor(anchor) for _, anchor in transaction.anchors(sequence))
         path = prove_inclusion(batch.log_index, batch.log_index + 1, transaction.log_node)
         keys = tuple(transaction.key_notes())
+        size = batch.log_index + 1
+        checkpoint = append_cosignatures(transaction.checkpoint(size), transaction.cosignatures(size))
         return Common(
             told=told,
             batch=batch,
             opening=OpeningProof(batch.opening, self._path(batch, 0, opening_digest(batch.opening)), batch.header),
             tokens=tuple(stamp for _, stamp in transaction.tokens(sequence)),
             anchors=anchors,
-            log=LogProof(batch.statement, batch.log_index, tuple(path), transaction.checkpoint(batch.log_index + 1), keys),
+            log=LogProof(batch.statement, batch.log_index, tuple(path), checkpoint, keys),
             hints=Hints(links=(*(link for anchor in anchors for link in explorer_links(anchor)), *lists)),
         )
 

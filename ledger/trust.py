@@ -75,5 +75,6 @@ class Trust:
             self.checkpoint_keys + other.checkpoint_keys,
             self.certificates + other.certificates,
             self.records + other.records,
-            self.key_notes + other.key_notes,
+            # Each once: the same home may be asked twice, and a history that has a note twice leads nowhere.
+            tuple(dict.fromkeys(self.key_notes + other.key_notes)),
         )

@@ -26,7 +26,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.bundle import FORMAT as BUNDLE
-from witnesstree.ledger.bundle import Template, shared_bytes
+from witnesstree.ledger.bundle import Template, derived_records, shared_bytes
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, parse_header, prove_slot
 from witnesstree.ledger.chains import known_chain
 from witnesstree.ledger.clock import format_time
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 KEPT = 64
 """Batches that a Verifier remembers: more than the files of one folder usually come from; at 4 MiB, the most that a proof has, 256 MiB each way."""
+MAX_TIMESTAMPS = 64
+"""Archive timestamps that are judged in all records of a proof: each may cost dozens of signatures. Three authorities renewed every three years need
+as many in sixty years."""
 SKEW = timedelta(minutes=10)
 """How far the clocks of witnesses, and the verifier's own, may differ before their times count as a contradiction."""
 
@@ -171,6 +174,12 @@ class Verifier:
         else:
             check = _passed("inclusion", f"All {size} digests lead to the batch's root {root.hex()}.")
         checks = [_passed("proof", f"It is a file of proofs of format {BUNDLE}."), check]
+        # A record witnesses every digest only if it can be made each one's own; as that of leaf 0, which it is taken for here, it need not.
+        try:
+            shared = replace(shared, records=derived_records(shared.records, shared.digest, shared.inclusion.path))
+        except InvalidInput as error:
+            checks.append(_failed("records", f"An evidence record in it is not for all of its digests: {error}."))
+            shared = replace(shared, records=())
         return self._report(checks, shared, {"sha256": shared.digest})
 
     def _report(self, checks: list[Check], proof: Proof, digests: Mapping[str, bytes]) -> Report:
@@ -179,7 +188,7 @@ class Verifier:
         require = self._require
         batch = self._judged(replace(proof, digest=b"", inclusion=replace(proof.inclusion, position=0, path=()), hints=_NO_HINTS, records=()))
         # 4. Each token, and each record, which is a token's witness like the token itself; 5. each anchor.
-        records = [_judge_kept(f"records[{i}]", record, digests, self._trust, self._now) for i, record in enumerate(proof.records)]
+        records = _judge_records(proof, digests, self._trust, self._now)
         tokens, anchors = [*batch.tokens, *records], batch.anchors
         checks += _weigh("tokens", "timestamp token", tokens, is_required=require is not Require.ANCHOR)
         checks += _weigh("anchors", "anchor", anchors, is_required=require is not Require.TOKEN)
@@ -243,12 +252,44 @@ def _judge_token(place: str, stamp: Stamp, root: bytes, trust: Trust) -> _Witnes
     return _Witness(checks, not_after, judgement.assurance)
 
 
-def _judge_kept(place: str, record: bytes, digests: Mapping[str, bytes], trust: Trust, now: datetime) -> _Witness:
+def _judge_records(proof: Proof, digests: Mapping[str, bytes], trust: Trust, now: datetime) -> list[_Witness]:
+    """Judge each evidence record, one that stands there again only once, and not more timestamps in all than MAX_TIMESTAMPS."""
+    assert proof.inclusion
+    known: dict[bytes, _Witness] = {}
+    left = MAX_TIMESTAMPS
+    for record in proof.records:
+        if record not in known:
+            count, check = _judge_place(record, proof.inclusion.root, left)
+            known[record] = _Witness([check]) if check.outcome is not Outcome.PASSED else _judge_kept(record, check, digests, trust, now)
+            left -= count
+    witnesses = ((f"records[{i}]", known[record]) for i, record in enumerate(proof.records))
+    return [replace(witness, checks=[replace(check, name=f"{place}.{check.name}") for check in witness.checks]) for place, witness in witnesses]
+
+
+def _judge_place(record: bytes, root: bytes, left: int) -> tuple[int, Check]:
+    """Judge whether a record may stand in a proof for `root` that has `left` timestamps left, and return how many of them it takes."""
     # Here, because most proofs hold no record.
+    from witnesstree.ledger.record import parse_record
+
+    try:
+        timestamps = parse_record(record).timestamps
+    except InvalidInput as error:
+        return 0, _failed("record", f"This is no evidence record that can be read: {error}.")
+    token = timestamps[0].token
+    if (token.imprint_algorithm, token.imprint) != ("sha256", root):
+        # It may be true of this digest, but is no witness of the batch.
+        return 0, _failed("root", f"Its first timestamp is for {token.imprint.hex()}, not for the batch's root {root.hex()}.")
+    if len(timestamps) > left:
+        reason = f"The records before it leave {left} of the {MAX_TIMESTAMPS} timestamps that are judged, and it has {len(timestamps)}."
+        return 0, _unknown("root", reason)
+    return len(timestamps), _passed("root", "Its first timestamp is for the batch's root.")
+
+
+def _judge_kept(record: bytes, check: Check, digests: Mapping[str, bytes], trust: Trust, now: datetime) -> _Witness:
     from witnesstree.ledger.record import verify_record
 
     report = verify_record(record, [digests], trust, now)
-    return _Witness([replace(check, name=f"{place}.{check.name}") for check in report.checks], report.not_after, report.assurance)
+    return _Witness([check, *report.checks], report.not_after, report.assurance)
 
 
 def _weigh(name: str, kind: str, witnesses: list[_Witness], *, is_required: bool) -> list[Check]:

@@ -1,7 +1,9 @@
 """Work for cli/parallel.py that other processes can import."""
 
 import os
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from witnesstree.ledger.errors import InvalidInput
 
@@ -17,3 +19,19 @@ def work(_stop: object, more: int) -> Callable[[int], int]:
         return 2 * number + more
 
     return double
+
+
+def refuse(_stop: object) -> Callable[[int], int]:
+    """Refuse to begin at all."""
+    raise InvalidInput("nothing can be doubled here")
+
+
+def stall(_stop: object, folder: Path) -> Callable[[int], int]:
+    """Return what says in `folder` that it began, and then heeds nothing for a minute."""
+
+    def begin(number: int) -> int:
+        (folder / f"{number}").touch()
+        time.sleep(60)
+        return number
+
+    return begin

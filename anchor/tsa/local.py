@@ -131,6 +131,11 @@ class LocalAuthority(Authority):
     def name(self) -> str:
         return "local"
 
+    @property
+    def holds_until(self) -> datetime:
+        """The end of its certificate: no token of it can be verified for longer."""
+        return self._certificate.not_valid_after_utc
+
     @override
     def stamp(self, root: bytes, algorithm: str = "sha256") -> Stamp:
         """Return a token for `root`, a digest under `algorithm`; its serial number is on disk before the token exists.

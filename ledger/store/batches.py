@@ -125,8 +125,17 @@ class BatchFiles:
                 with digests.open("r+b") as file:
                     file.truncate(count * NODE)
                     os.fsync(file.fileno())
+        return self.write_nodes(sequence, count)
+
+    def write_nodes(self, sequence: int, count: int, root: bytes | None = None) -> bytes:
+        """Write the kept levels of the tree over the first `count` digests, and return its root. On return they are on disk.
+
+        Raises StorageFailure if the disk refuses, Damaged if digests are missing or lead to another root than `root`: then nothing is written.
+        """
         lowest = b"".join(kept_above(part) for part in self.parts(sequence, count))
         levels = [lowest, *levels_above(lowest)]
+        if root not in {None, levels[-1]}:
+            raise Damaged(f"{self.digests_path(sequence)} does not lead to the root on record: restore it from a backup")
         write_file(self.nodes_path(sequence), b"".join(level for level in levels[::STEP] if len(level) > NODE))
         return levels[-1]
 

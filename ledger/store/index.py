@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from witnesstree.ledger.bulk import sort_run
 from witnesstree.ledger.errors import Conflict, Damaged
 from witnesstree.ledger.store.disk import replacing, storage_errors, sync_folder, write_file
@@ -174,6 +176,25 @@ class Run:
         return low + _search_block(self.read(low, high - low), key)
 
 
+class LostRun(Run):
+    """A run that is not there: entries of other runs are found all the same, and whoever asks this one is told."""
+
+    __slots__ = ()
+
+    def __init__(self, path: Path, base: int, count: int) -> None:
+        self.path, self.base, self.count = path, base, count
+
+    @override
+    def is_current(self) -> bool:
+        """Tell that it has to be looked for again."""
+        return False
+
+    @override
+    def read(self, first: int, count: int) -> bytes:
+        """Raise Damaged."""
+        raise Damaged(f"{self.path} is missing; run `witnesstree fsck --mend-index`")
+
+
 def _search_block(block: bytes, key: int) -> int:
     return bisect_left(range(len(block) // RECORD), key.to_bytes(KEY), key=lambda i: block[i * RECORD : i * RECORD + KEY])
 
@@ -246,27 +267,30 @@ class DigestIndex:
         self._files = files
         self._view: View | None = None
 
-    def view(self, sizes: Sizes) -> View:
+    def view(self, sizes: Sizes, *, with_gaps: bool = False) -> View:
         """Return the runs of `sizes`, open. What was merged or made anew since, by whatever process, is opened anew.
 
         Raises Conflict if the runs are not those of `sizes`: either more was sealed and merged meanwhile, and newer sizes find them, or a run is
-        missing. Raises Damaged if one has another length.
+        missing; `with_gaps` leaves it out. Raises Damaged if one has another length.
         """
         view = self._view
         # The same object, usually: then nothing is compared.
         if view is None or (view.sizes is not sizes and view.sizes != sizes) or not all(run.is_current() for run in view.runs):
             self._view = None
-            view = self._open(sizes)
+            view = self._open(sizes, with_gaps=with_gaps)
             self._view = view
         return view
 
-    def _open(self, sizes: Sizes) -> View:
+    def _open(self, sizes: Sizes, *, with_gaps: bool) -> View:
         starts = _starts(sizes)
         runs = []
         for span in self._spans(sizes):
             try:
                 runs.append(Run(span.path, starts[span.first], span.count))
             except FileNotFoundError as error:
+                if with_gaps:
+                    runs.append(LostRun(span.path, starts[span.first], span.count))
+                    continue
                 raise Conflict(f"{span.path} is missing; run `witnesstree fsck --mend-index`") from error
             except OSError as error:
                 raise Damaged(f"cannot read {span.path}: {error.strerror}; run `witnesstree fsck --mend-index`") from error
@@ -353,14 +377,35 @@ class DigestIndex:
 
     # Making anew, and checking
 
+    def discard(self, sequence: int) -> None:
+        """Remove merged runs that cover batch `sequence`, which is about to be sealed.
+
+        There are some only where the metadata was put back from a backup, and these batches are other ones than those that were merged.
+        """
+        folder = self._files.merged_folder
+        with storage_errors(folder):
+            for name in _names(folder):
+                found = _NAME.fullmatch(name)
+                if found and int(found[1]) <= sequence <= int(found[2]):
+                    (folder / name).unlink(missing_ok=True)
+
     def rebuild(self, sizes: Sizes) -> None:
-        """Write all runs anew from the digests alone, and remove what else is there. Raises StorageFailure, or Damaged if digests are missing."""
+        """Write all runs anew from the digests alone, and remove what else is there.
+
+        Raises StorageFailure, or Damaged if digests of a batch are missing: when all others are done.
+        """
+        faults = []
         for sequence, count in sizes:
-            write_run(self._files.index_path(sequence), self._files.digests_path(sequence), count)
+            try:
+                write_run(self._files.index_path(sequence), self._files.digests_path(sequence), count)
+            except Damaged as error:
+                faults.append(error)
         folder = self._files.merged_folder
         with storage_errors(folder):
             for name in _names(folder):
                 (folder / name).unlink()
+        if faults:
+            raise faults[0]
         self.merge(sizes)
 
     def check(self, sizes: Sizes) -> Iterator[tuple[str, str]]:

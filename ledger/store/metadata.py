@@ -26,9 +26,11 @@ from sqlalchemy import (
     TypeDecorator,
     bindparam,
     cast,
+    exists,
     func,
     insert,
     inspect,
+    literal,
     select,
     text,
     update,
@@ -225,6 +227,10 @@ _TOLD = select(
         for table in (_tokens, _anchors, _published, _records)
     ),
     select(func.count()).select_from(_keys).scalar_subquery(),
+    select(func.count())
+    .select_from(_cosignatures)
+    .where(_cosignatures.c.size == select(_batches.c.log_index + 1).where(_batches.c.sequence == bindparam("batch")).scalar_subquery())
+    .scalar_subquery(),
 )
 
 
@@ -344,13 +350,17 @@ class RenewalCounts:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Rows that there are about a sealed batch, and `key_notes` about all: a proof made before one came does not have it."""
+    """Rows that there are about a sealed batch, and `key_notes` about all: a proof made before one came does not have it.
+
+    `cosignatures` are those of the checkpoint that was signed when the batch was sealed.
+    """
 
     tokens: int
     anchors: int
     published: int
     records: int
     key_notes: int
+    cosignatures: int
 
 
 class AlarmKind(StrEnum):
@@ -661,6 +671,13 @@ class Transaction:
     def due_renewals(self, by: datetime, limit: int) -> list[Renewal]:
         """Return at most `limit` renewals that are due by a time, the most urgent first: what is UNSCHEDULED stands before all."""
         return self._renewals(select(_renewals).where(_renewals.c.due <= format_time(by)).limit(limit))
+
+    def schedule_missing(self) -> None:
+        """Schedule the renewal of each token that has no row for it, which only an older version leaves out: at once, to see when it is due."""
+        there = (_renewals.c.sequence == _tokens.c.sequence) & (_renewals.c.position == 0) & (_renewals.c.authority == _tokens.c.authority)
+        values = _tokens.c.sequence, literal(0), _tokens.c.authority, literal(format_time(UNSCHEDULED))
+        missing = select(*values).where(~exists().where(there))
+        self._connection.execute(insert(_renewals).from_select(["sequence", "position", "authority", "due"], missing))
 
     def renewed_sequences(self) -> set[int]:
         """Return the batches that records were kept of, or renewals are scheduled for."""

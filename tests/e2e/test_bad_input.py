@@ -66,7 +66,7 @@ def seal_of(*arguments: object) -> Callable[[Path], tuple[object, ...]]:
         (["file@", "--name", "n\udcff"], 5, "the manifest cannot be written as JSON"),
         (["file@", "--name", "n", "--meta", "k=\udcff"], 5, "the manifest cannot be written as JSON"),
         (["n.manifest.json@", "--name", "n"], 5, "there is nothing but"),
-        (["--digests", "folder@"], 5, "Is a directory"),
+        (["--digests", "folder@"], 5, "is not a regular file"),
         (["file@", "--proofs", "proven@"], 5, "no proof can be written into"),
         (["--name", "n"], 5, "need files"),
         (["--ipfs"], 5, "need files"),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from hashlib import sha256
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from witnesstree.anchor.wiring import open_ledger
 from witnesstree.cli import bulk, parallel
 from witnesstree.cli.folder import Found, Gap, _refusals
 from witnesstree.cli.verify import holds_proofs, opened_proofs
-from witnesstree.ledger.errors import InvalidInput, StorageFailure, Unreachable
+from witnesstree.ledger.errors import InvalidInput, Unreachable
 
 PROOF = ".proof.json"
 COUNT = 30
@@ -73,7 +74,10 @@ def test_a_process_that_is_ended_from_outside_is_told(monkeypatch: pytest.Monkey
 def test_a_process_ends_with_the_one_that_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
-    parallel._end_with(type("Parent", (), {"join": lambda _: None})())
+    alive, theirs = Pipe(duplex=False)
+    theirs.close()
+    parallel._end_with(alive)
+    alive.close()
     assert codes == [1]
 
 
@@ -208,12 +212,6 @@ def test_proofs_with_records_of_their_own_are_written_too(batch: Path, monkeypat
             assert len(list((batch / "split").rglob(f"*{PROOF}"))) == COUNT, left
 
 
-def test_a_file_where_the_folder_should_be(batch: Path) -> None:
-    (batch / "in-the-way").write_text("")
-    with opened_proofs(batch / "batch.proofs") as bundle, pytest.raises(StorageFailure):
-        bulk.split(batch / "in-the-way", bundle, {}, as_json=False)
-
-
 # Many files verified at once
 
 
@@ -312,6 +310,26 @@ def test_proofs_of_a_batch_without_witnesses_say_what_is_missing(batch: Path) ->
     ran = call("proof", "--all", "--batch", 1, "-o", batch / "later.proofs", "--home", batch / "home", "--json")
     assert (ran.code, ran.json["complete"]) == (0, False)
     assert ran.talk.startswith("The proof still lacks: token, anchor.")
+
+
+def test_a_file_is_no_folder_for_proofs(batch: Path) -> None:
+    for arguments in (["--all", "--from", batch / "batch.proofs"], [digest_of(batch / "files" / "00.txt"), "--from", batch / "batch.proofs"]):
+        ran = call("proof", *arguments, "--split", batch / "batch.proofs")
+        assert ran.code == 5
+        assert "batch.proofs is no folder: name one for the proofs" in ran.error()
+
+
+def test_a_batch_that_lost_its_digests_does_not_keep_the_others_from_being_mended(batch: Path) -> None:
+    with open_ledger(batch / "home") as ledger:
+        ledger.submit(sha256(b"later").digest())
+        assert ledger.close() == [1]
+        ledger.files.digests_path(1).unlink()
+        ledger.files.index_path(0).unlink(missing_ok=True)
+    ran = call("fsck", "--mend-index", "--home", batch / "home")
+    assert ran.code == 10
+    assert ran.talk.startswith("Not all indexes can be made: cannot read 2 digests from")
+    assert "00000001.digests: the file is missing" in ran.text
+    assert call("proof", digest_of(batch / "files" / "00.txt"), "--home", batch / "home").code == 0
 
 
 def test_several_proofs_go_into_a_folder(batch: Path) -> None:

@@ -12,7 +12,7 @@ from fakes import FakeWorld, Steps, When, digests
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.keys import key_in_force
 from witnesstree.ledger.note import check_checkpoint
-from witnesstree.ledger.rotation import rotate
+from witnesstree.ledger.rotation import destroy_old_keys, rotate
 from witnesstree.ledger.trust import Trust
 
 
@@ -70,6 +70,7 @@ def test_a_killed_rotation_has_happened_or_not(tmp_path: Path, when: When) -> No
 def test_the_old_key_is_destroyed_only_when_the_new_one_counts(tmp_path: Path, when: When) -> None:
     world, prepared = FakeWorld(tmp_path / "home", Clock(START)), tmp_path / "prepared"
     shutil.copytree(world.home.folder, prepared)
+    finished = 0
     for step in range(60):
         shutil.rmtree(world.home.folder)
         shutil.copytree(prepared, world.home.folder)
@@ -78,7 +79,17 @@ def test_the_old_key_is_destroyed_only_when_the_new_one_counts(tmp_path: Path, w
         if not old.exists():
             assert len(world.home.key_notes()) == 1
             assert world.home.private_key(1)
+        else:
+            # What it left is finished without another change.
+            with world.open() as ledger:
+                with ledger.metadata.read() as transaction:
+                    newest = len(transaction.key_notes())
+                assert destroy_old_keys(ledger) == [0][:newest]
+            assert old.exists() == (newest == 0)
+            finished += newest
+            assert world.home.private_key(newest)
         if status == 0:
             assert not old.exists()
+            assert finished
             return
     pytest.fail("it never ended")

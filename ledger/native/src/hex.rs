@@ -56,8 +56,8 @@ fn parse_line(line: &[u8]) -> Option<Option<[u8; NODE]>> {
         return Some(None);
     }
     let (digits, name) = line.strip_prefix(b"\\").unwrap_or(line).split_at_checked(DIGITS)?;
-    // A space, a space or an asterisk, and a name of at least one byte.
-    if !name.is_empty() && !matches!(name, [b' ', b' ' | b'*', _, ..]) {
+    // A space, a space or an asterisk, and a name of at least one byte, none of them zero.
+    if !name.is_empty() && (!matches!(name, [b' ', b' ' | b'*', _, ..]) || name.contains(&0)) {
         return None;
     }
     let mut digest = [0; NODE];

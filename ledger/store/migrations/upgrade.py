@@ -11,8 +11,8 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from witnesstree.ledger.errors import Damaged
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.index import write_run
 from witnesstree.ledger.store.metadata import VERSION, Metadata
 
 if TYPE_CHECKING:
@@ -47,9 +47,13 @@ def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
             stack.enter_context(home.lock(name, patience))
         before = metadata.version()
         if before == VERSION:
+            # A worker of an older version that was not stopped goes on sealing as it knows, and only what it left tells.
+            _write_derived(home, metadata, missing_only=True)
+            with metadata.write() as transaction:
+                transaction.schedule_missing()
             _remove_trees(home)
             return Upgrade(before, VERSION, None)
-        _write_nodes(home, metadata)
+        _write_derived(home, metadata, missing_only=False)
         # The transaction excludes writers, so the copy holds all that there is.
         with metadata.write() as transaction:
             backup = metadata.back_up(before)
@@ -59,13 +63,17 @@ def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
         return Upgrade(before, VERSION, backup)
 
 
-def _write_nodes(home: Home, metadata: Metadata) -> None:
-    """Write the kept levels of every sealed batch's tree, of which versions 1 and 2 kept all. Raises Damaged if its digests do not lead to its root."""
+def _write_derived(home: Home, metadata: Metadata, *, missing_only: bool) -> None:
+    """Write what this version derives from digests: of the tree every sixth level, where older ones kept all, and runs in the order of whole digests.
+
+    Raises Damaged if a batch's digests do not lead to its root.
+    """
     files = BatchFiles(home.batches)
     with metadata.read() as transaction:
         for batch in transaction.batches():
-            if files.seal(batch.sequence, batch.count) != batch.root:
-                raise Damaged(f"{files.digests_path(batch.sequence)} does not lead to the root on record: restore it from a backup")
+            if not (missing_only and files.nodes_path(batch.sequence).exists()):
+                files.write_nodes(batch.sequence, batch.count, batch.root)
+                write_run(files.index_path(batch.sequence), files.digests_path(batch.sequence), batch.count)
 
 
 def _remove_trees(home: Home) -> None:

@@ -24,14 +24,16 @@ from witnesstree.anchor.publishing import (
 from witnesstree.ledger import audit, tiles
 from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, follow, record_path
 from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, NotFound, StorageFailure, Unreachable
+from witnesstree.ledger.forms import format_tlog_proof
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.log import EMPTY_ROOT
-from witnesstree.ledger.note import Checkpoint, format_base64, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.note import MAX_SIGNATURES, Checkpoint, format_base64, parse_checkpoint, parse_note, sign_checkpoint
 from witnesstree.ledger.outbox import Witnesses
-from witnesstree.ledger.proof import parse_proof
+from witnesstree.ledger.proof import Proof, format_proof, parse_proof
 from witnesstree.ledger.report import Outcome
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.verify import verify
 
 
 @pytest.fixture
@@ -249,6 +251,11 @@ def cosignature(time: int, name: str = WITNESS) -> str:
     return f"— {name} {format_base64(b'1234' + time.to_bytes(8, 'big') + bytes(64))}\n"
 
 
+def checkpoint_in(proof: Proof) -> str:
+    assert proof.log
+    return proof.log.checkpoint
+
+
 def kept(ledger: Ledger, size: int) -> list[str]:
     with ledger.metadata.read() as transaction:
         return transaction.cosignatures(size)
@@ -285,6 +292,49 @@ def test_cosignatures_are_kept_and_published(world: FakeWorld, tmp_path: Path) -
             transaction.add_cosignature(2, "z", b"1234", "— z AAAAAAA=\n")
             transaction.add_cosignature(2, "y", b"1234", "y\n")
         assert [problem.fault for problem in check_ledger(ledger, Trust((world.authority.root,)))] == ["a cosignature of it is none"] * 2
+
+
+def test_proofs_carry_the_cosignatures_and_published_records_do_not(world: FakeWorld, tmp_path: Path) -> None:
+    folder = tmp_path / "published"
+    digest = digests("first", 1)[0]
+    with world.open() as ledger, world.open() as other:
+        seal(ledger, "first", work=False)
+        bare = checkpoint_in(ledger.proof(digest))
+        assert checkpoint_in(other.proof(digest)) == bare
+        # What another process kept is given out by one that has the proof's parts in memory.
+        signed = keep_cosignatures(other, bare + cosignature(7), None)
+        assert signed != bare
+        assert checkpoint_in(ledger.proof(digest)) == checkpoint_in(other.proof(digest)) == signed
+        more = keep_cosignatures(ledger, bare + cosignature(9, "witness.example/w2"), None)
+        assert checkpoint_in(other.proof(digest)) == more == signed + cosignature(9, "witness.example/w2")
+        seal(ledger, "second")
+        # Those of one checkpoint are in the proofs of one batch.
+        assert "witness.example" not in checkpoint_in(ledger.proof(digests("second", 1)[0]))
+        proof = ledger.proof(digest)
+        report = verify(digest, format_proof(proof), world.trust, world.clock())
+        assert [check.name for check in report.checks if check.outcome is Outcome.FAILED] == []
+        assert format_tlog_proof(proof).decode().endswith(more)
+        # The next opening record names the checkpoint as it was signed.
+        publish(ledger, folder)
+        assert checkpoint_in(parse_proof((folder / "batch" / "000.json").read_bytes())) == bare
+        assert audited(world, folder) == []
+
+
+def test_a_note_has_room_for_so_many_cosignatures(world: FakeWorld, tmp_path: Path) -> None:
+    with world.open() as ledger:
+        seal(ledger, "first")
+        with ledger.metadata.write() as transaction:
+            # Damage: neither is a line of a note, nor of the form of a cosignature.
+            for name, damaged in (("a", "y\n"), ("b", "— b AAAAAAA=\n"), ("c", "\n" + cosignature(1, "c"))):
+                transaction.add_cosignature(1, name, b"1234", damaged)
+            for number in range(MAX_SIGNATURES):
+                name = f"witness.example/{number:03}"
+                transaction.add_cosignature(1, name, b"1234", cosignature(7, name))
+        checkpoint = checkpoint_in(ledger.proof(digests("first", 1)[0]))
+        assert len(parse_note(checkpoint).signatures) == MAX_SIGNATURES
+        assert f"witness.example/{MAX_SIGNATURES - 2:03}" in checkpoint
+        publish(ledger, tmp_path / "published")
+        assert (tmp_path / "published" / CHECKPOINT).read_text(encoding="utf-8") == checkpoint
 
 
 def test_cosignatures_of_an_older_version_are_taken_over_once(world: FakeWorld, tmp_path: Path) -> None:

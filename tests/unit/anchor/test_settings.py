@@ -292,3 +292,9 @@ def test_ends_of_methods_are_times_with_a_zone(tmp_path: Path, toml: Path) -> No
     for text in ("sha256 = 2035-01-01T00:00:00", "md5 = 2035-01-01T00:00:00Z", 'sha256 = "never"'):
         toml.write_text(f"[ends]\n{text}\n")
         assert refused(tmp_path).startswith(f"setting ends.{text.split(maxsplit=1)[0]}")
+
+
+@pytest.mark.parametrize("value", ["2035", "2035.5", "true", '"2035"', '"2051222400"', "[2035]", "08:00:00"])
+def test_the_end_of_a_method_is_no_bare_number(tmp_path: Path, toml: Path, value: str) -> None:
+    toml.write_text(f"[ends]\nsha256 = {value}\n")
+    assert refused(tmp_path).startswith("setting ends.sha256: expected a date and a time with a zone, such as 2035-01-01T00:00:00Z")

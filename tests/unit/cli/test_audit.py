@@ -24,6 +24,7 @@ from witnesstree.ledger.cosignature import WitnessKey, format_witness_key
 from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.note import format_verifier_key
 from witnesstree.ledger.proof import Proof
+from witnesstree.ledger.rotation import rotate
 from witnesstree.ledger.store.home import open_home
 
 WITNESS = format_witness_key(WitnessKey("witness.example/w1", bytes(32)))
@@ -101,6 +102,20 @@ def test_a_stranger_decides_what_the_key_allows(place: Path) -> None:
     wrong = audit(place / "published", "--checkpoint-key", format_verifier_key(other.verifier_key()))
     assert wrong.exit_code == 3
     assert "is not signed by the expected key" in wrong.stdout
+
+
+def test_a_log_whose_key_changed_is_sound_for_every_key_and_for_its_home(place: Path) -> None:
+    home, folder = place / "home", place / "published"
+    with open_ledger(home) as ledger:
+        rotate(ledger)
+    seal(home, folder, "third")
+    owner = audit(folder, "--home", home)
+    assert owner.exit_code == 0, owner.stdout
+    for number in (0, 1):
+        key = format_verifier_key(open_home(home).verifier_key(number))
+        stranger = audit(folder, "--checkpoint-key", key, "--trust", place / "home" / "authority" / "root.pem", "--require", "token")
+        assert "FAILED" not in stranger.stdout
+        assert stranger.exit_code == 0, stranger.stdout
 
 
 def test_what_is_not_due_yet_is_looked_at_again(place: Path) -> None:

@@ -19,7 +19,7 @@ from witnesstree.ledger.audit import check_equivocation, parse_equivocation
 from witnesstree.ledger.cosignature import WitnessKey, check_cosignatures, cosigned_message, format_witness_key
 from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable, WitnesstreeError
 from witnesstree.ledger.log import EMPTY_ROOT
-from witnesstree.ledger.note import Checkpoint, format_base64, format_verifier_key, parse_note, sign_checkpoint
+from witnesstree.ledger.note import Checkpoint, format_base64, format_verifier_key, parse_checkpoint, parse_note, sign_checkpoint
 from witnesstree.ledger.store.home import open_home
 
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a witness").digest())
@@ -317,6 +317,80 @@ def test_check_over_a_change_of_the_key(home: Path, tmp_path: Path) -> None:
     assert done.exit_code == 3
     assert [check["name"] for check in json.loads(done.stdout)["checks"] if check["outcome"] == "failed"] == ["keys"]
     assert check_equivocation(parse_equivocation(evidence.read_bytes()), open_home(home).verifier_key(1))
+    # A note that is none accuses nobody.
+    (folders[1] / "keys" / "002").write_bytes(b"x")
+    done = log("check", *folders, "--checkpoint-key", keys[0], "--json")
+    assert done.exit_code == 3
+    said = json.loads(done.stdout)
+    assert "evidence" not in said
+    assert [check["reason"] for check in said["checks"] if check["name"] == "keys"] == [
+        "What stands there as key note 2 is no key note that both its keys signed."
+    ]
+
+
+def test_check_of_files_over_a_change_of_the_key(home: Path, tmp_path: Path) -> None:
+    first, folder, old, new = key_of(home), tmp_path / "published", tmp_path / "old", tmp_path / "new"
+    log("publish", folder, "--home", home)
+    shutil.copy(folder / "checkpoint", old)
+    log("rotate", "--home", home)
+    seal(home, "third")
+    log("publish", folder, "--home", home)
+    shutil.copy(folder / "checkpoint", new)
+    second = format_verifier_key(open_home(home).verifier_key(1))
+    # The file of a published log stands for the log.
+    for key in (first, second):
+        done = log("check", old, folder / "checkpoint", "--checkpoint-key", key)
+        assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "VERIFIED")
+    # Another file there has the log's key notes.
+    (folder / "copy").write_bytes(old.read_bytes())
+    done = log("check", folder / "copy", folder, "--checkpoint-key", second)
+    assert done.exit_code == 0
+    # A file alone may be signed by a key that its notes would lead to.
+    alone = log("check", old, new, "--checkpoint-key", first, "--json")
+    outcomes = {check["name"]: (check["outcome"], check["reason"]) for check in json.loads(alone.stdout)["checks"]}
+    assert alone.exit_code == 4
+    assert outcomes["old"][0] == "passed"
+    assert outcomes["new"][0] == "unknown"
+    assert "name the folder or address, for its key notes" in outcomes["new"][1]
+    # Where the notes beside the other one settle which key was in force, it is known.
+    forged = sign_checkpoint(parse_checkpoint(parse_note(old.read_text(encoding="utf-8")).text), open_home(home).private_key(1))
+    old.write_text(forged, encoding="utf-8")
+    done = log("check", old, folder, "--checkpoint-key", first)
+    assert done.exit_code == 3
+    assert "was in force at 2 entries" in done.stdout
+    # So it is where the log is another one.
+    make_home(tmp_path / "other", "ledger.test/other")
+    assert log("check", new, new, "--checkpoint-key", key_of(tmp_path / "other")).exit_code == 3
+
+
+def test_evidence_is_checked(fork: tuple[Path, Path], home: Path, tmp_path: Path) -> None:
+    evidence = tmp_path / "evidence.json"
+    log("check", *fork, "--evidence", evidence)
+    other = format_verifier_key(make_home(tmp_path / "other", "ledger.test/other").verifier_key())
+    for keys, code, verdict in (
+        ((key_of(home),), 0, "VERIFIED"),
+        ((other,), 3, "FAILED"),
+        ((), 4, "UNDECIDED"),
+        ((other, key_of(home)), 0, "VERIFIED"),
+    ):
+        options = [option for key in keys for option in ("--checkpoint-key", key)]
+        done = log("check", evidence, *options)
+        assert (done.exit_code, done.stdout.splitlines()[-1]) == (code, verdict)
+        said = json.loads(log("check", evidence, *options, "--json").stdout)
+        assert (said["verdict"], [check["name"] for check in said["checks"]]) == (verdict.lower(), ["evidence"])
+    for path, said in ((fork[0], "cannot read"), (fork[0] / "checkpoint", "holds no evidence"), ("x" * 5000, "cannot read")):
+        error = log("check", path).exception
+        assert isinstance(error, InvalidInput)
+        assert said in str(error)
+
+
+def test_old_keys_are_destroyed_by_a_command_of_their_own(home: Path) -> None:
+    log("rotate", "--home", home)
+    listed = log("keys", "--home", home).stdout
+    done = log("keys", "--destroy-old", "--home", home)
+    assert (done.exit_code, done.stdout) == (0, listed)
+    assert "1 private key removed" in done.stderr
+    assert [path.name for path in (home / "keys").glob("*.pem")] == ["ledger-001.pem"]
 
 
 def test_what_is_no_checkpoint_is_named(home: Path, tmp_path: Path) -> None:

@@ -86,6 +86,26 @@ def test_the_timestamp_is_renewed(record: Path, first: bytes, home: Home, renew:
     )
 
 
+def test_the_ends_in_the_home_hold(record: Path, home: Home, renew: Callable[..., Ran]) -> None:
+    settings = home.folder / "settings.toml"
+    sooner = (NOW + timedelta(days=1)).replace(microsecond=0)
+    try:
+        settings.write_text(f"[ends]\nsha256 = {sooner.isoformat()}\n")
+        assert parse_time(renew(record, "--check", "--json").json["expires"]) == sooner
+        assert parse_time(renew(record, "--json").json["expires"]) == sooner
+        settings.write_text(f"[ends]\nsha256 = {YESTERDAY.isoformat()}\n")
+        ran = renew(record)
+        assert ran.code == 5
+        assert "this record cannot be renewed: chains[0].timestamps[0].time" in ran.error()
+    finally:
+        settings.unlink()
+
+
+def test_to_check_no_home_is_needed(record: Path, tmp_path: Path) -> None:
+    ran = call("renew", record, "--check", "--home", tmp_path / "nowhere", "--json")
+    assert (ran.code, ran.json["timestamps"]) == (0, 1)
+
+
 def test_the_hash_tree_is_renewed(record: Path, first: bytes, file: Path, home: Home, renew: Callable[..., Ran]) -> None:
     out = record.parent / "renewed"
     ran = renew(record, "--algorithm", "sha512", "--file", file, "-o", out, "--json")

@@ -76,7 +76,7 @@ def timestamps(home: Path, file: Path) -> list[int]:
 def test_what_is_due_within_some_days(home: Path, file: Path) -> None:
     assert call("renew", "--due", "--home", home).text == "Renewed 0 evidence records with 0 timestamps.\n"
     ran = call("renew", "--due", "--within", 7300, "--home", home, "--json")
-    assert (ran.code, ran.json) == (0, {"records": 1, "timestamps": 1, "problems": []})
+    assert (ran.code, ran.json) == (0, {"records": 1, "timestamps": 1, "problems": [], "early": []})
     assert timestamps(home, file) == [2]
     path = proof_of(home, file)
     ran = call("verify", file, "--proof", path, "--home", home, "--json")
@@ -123,6 +123,26 @@ def test_an_end_in_the_settings_is_an_alarm(home: Path) -> None:
     assert call("status", "--check", "--home", home).code == 12
     (alarm,) = call("status", "--home", home, "--json").json["alarms"]
     assert (alarm["kind"], alarm["subject"]) == ("renewal", "local")
+
+
+def test_looking_ahead_is_no_alarm(home: Path, file: Path) -> None:
+    assert call("renew", "--due", "--within", 7300, "--home", home).code == 0
+    ran = call("renew", "--due", "--within", 36_500, "--home", home)
+    assert ran.code == 0
+    assert "Renewed 0 evidence records with 0 timestamps.\nNot renewed before it is due: by local it would hold no longer than before" in ran.text
+    ran = call("renew", "--due", "--within", 36_500, "--home", home, "--json")
+    assert (ran.code, ran.json["timestamps"], ran.json["problems"], len(ran.json["early"])) == (0, 0, [], 1)
+    assert call("status", "--check", "--home", home).code == 0
+
+
+def test_a_record_that_only_the_command_trusts_is_not_kept(made: Path, home: Path, file: Path) -> None:
+    record = home.parent / "oak.ers"
+    assert call("export", proof_of(home, file), "--format", "ers", "-o", record).code == 0
+    rmtree(home.parent / "trust")
+    ran = call("renew", record, "--trust", made.parent / "old.pem", "--home", home, "--json")
+    assert (ran.code, ran.json["kept"]) == (0, False)
+    assert "The ledger does not keep it: judged by whom its owner trusts, it cannot be verified: chains[0].timestamps[0].chain" in ran.talk
+    assert timestamps(home, file) == []
 
 
 def test_status_says_what_is_due_and_late(home: Path) -> None:

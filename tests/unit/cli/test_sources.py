@@ -1,6 +1,7 @@
 """What is handed in: paths, and files of digests."""
 
 import os
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,10 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.cli import sources
-from witnesstree.cli.sources import CHUNK, PART, Source, count_digests, find_files, read_digests, readable_name
+from witnesstree.cli.sources import CHUNK, PART, Source, find_files, opened_digests, readable_name
 from witnesstree.ledger.errors import InvalidInput
 
 DIGEST = sha256(b"").digest()
+
+
+def count_digests(path: Path) -> int:
+    with opened_digests(path) as digests:
+        return digests.count()
+
+
+def read_digests(path: Path) -> Iterator[bytes]:
+    with opened_digests(path) as digests:
+        yield from digests.parts()
 
 
 def test_files_come_once_each_in_the_order_of_names(tmp_path: Path) -> None:
@@ -122,3 +133,54 @@ def test_any_bytes_give_digests_or_one_error(content: bytes, tmp_path: Path) -> 
     except InvalidInput:
         return
     assert len(found) % 32 == 0
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xff\xfe"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_text_in_utf_16_is_no_file_of_raw_digests(tmp_path: Path, encoding: str, mark: bytes) -> None:
+    path = tmp_path / "digests"
+    for lines in range(1, 33):
+        path.write_bytes(mark + (DIGEST.hex() + "\n").encode(encoding) * lines)
+        with pytest.raises(InvalidInput, match=r"UTF-16|no multiple of 32"):
+            count_digests(path)
+    # A digest may begin as a byte order mark does, and be all zeros.
+    for digests in (b"\xff\xfe" + DIGEST[2:] + DIGEST, bytes(64), bytes(32)):
+        path.write_bytes(digests)
+        assert b"".join(read_digests(path)) == digests
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (DIGEST.hex().encode() + b"  a\0" + DIGEST.hex().encode() + b"  b\0", "line 1: .*: it holds a zero byte, as `sha256sum -z` writes it"),
+        (b"\xef\xbb\xbf" + DIGEST.hex().encode() + b"\n", "line 1: .*: it begins with a byte order mark"),
+        ((DIGEST.hex().encode() + b"\r") * 2, "line 1: .*: lines end with LF or CR LF, not with CR alone"),
+    ],
+)
+def test_lines_of_other_programs_are_refused_with_the_reason(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "digests").write_bytes(content)
+    with pytest.raises(InvalidInput, match=says):
+        count_digests(tmp_path / "digests")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidInput, match="is not a regular file"):
+        count_digests(tmp_path / "pipe")
+
+
+def test_a_digest_file_that_changes_between_its_two_readings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "digests"
+    path.write_bytes(DIGEST * 3)
+    with opened_digests(path) as digests:
+        assert digests.count() == 3
+        with path.open("ab") as file:
+            file.write(b"more")
+        with pytest.raises(InvalidInput, match="changed while it was read"):
+            next(digests.parts())
+
+
+def test_a_file_that_cannot_be_read_after_all_is_named() -> None:
+    # Nothing is mapped at address 0.
+    with pytest.raises(InvalidInput, match="cannot read /proc/self/mem: Input/output error"):
+        count_digests(Path("/proc/self/mem"))

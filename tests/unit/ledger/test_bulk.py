@@ -30,7 +30,7 @@ def lines_of(text: bytes) -> tuple[bytes, int, int, bool]:
     digests, used, lines = b"", 0, 0
     for line in text.split(b"\n")[:-1]:
         content = line.rstrip(b"\r")
-        found = re.fullmatch(rb"\\?([0-9a-fA-F]{64})( [ *][^\n]+)?", content)
+        found = re.fullmatch(rb"\\?([0-9a-fA-F]{64})( [ *][^\n\0]+)?", content)
         if len(line) >= MAX_LINE or (content and not found):
             return digests, used, lines, True
         digests += bytes.fromhex(found[1].decode()) if found else b""
@@ -48,7 +48,7 @@ def lines_of(text: bytes) -> tuple[bytes, int, int, bool]:
         HEX + b"  name",
         HEX + b" *name",
         HEX + b"  name with  spaces \r",
-        HEX + b"  \xff\x00\r.",
+        HEX + b"  \xff\x01\r.",
         b"\\" + HEX + b"  two\\nlines",
         b"\\" + HEX,
         LONGEST[:-1],
@@ -70,16 +70,17 @@ def test_a_digest_in_its_line(line: bytes) -> None:
         (b"\\", "it begins with 0 hex digits, not 64"),
         (b"\\\\" + HEX, "it begins with 0 hex digits, not 64"),
         (b" " + HEX, "it begins with 0 hex digits, not 64"),
-        (b"\xef\xbb\xbf" + HEX, "it begins with 0 hex digits, not 64"),
-        (b"\r" + HEX, "it begins with 0 hex digits, not 64"),
+        (b"\xef\xbb\xbf" + HEX, "it begins with a byte order mark: write the file without one"),
+        (b"\r" + HEX, "lines end with LF or CR LF, not with CR alone"),
         (b"SHA256 (name) = " + HEX, "it begins with 0 hex digits, not 64"),
-        (HEX[:30] + b"\x00" + HEX[31:], "it begins with 30 hex digits, not 64"),
+        (HEX[:30] + b"\x01" + HEX[31:], "it begins with 30 hex digits, not 64"),
+        (HEX + b"  a\0" + HEX + b"  b\0", "it holds a zero byte, as `sha256sum -z` writes it: write it without -z"),
         (HEX + b" ", "after 64 hex digits comes no name as sha256sum writes it"),
         (HEX + b"  ", "after 64 hex digits comes no name as sha256sum writes it"),
         (HEX + b"  \r", "after 64 hex digits comes no name as sha256sum writes it"),
         (HEX + b" name", "after 64 hex digits comes no name as sha256sum writes it"),
         (HEX + b"\tname", "after 64 hex digits comes no name as sha256sum writes it"),
-        (HEX + b"\r name", "after 64 hex digits comes no name as sha256sum writes it"),
+        (HEX + b"\r name", "lines end with LF or CR LF, not with CR alone"),
         (LONGEST, "it has more than 8192 bytes"),
         (b"\r" * (MAX_LINE + 1), "it has more than 8192 bytes"),
     ],

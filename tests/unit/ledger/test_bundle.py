@@ -5,20 +5,26 @@ import io
 import json
 import os
 from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vectors.bundle.make import FILE, HONEST, format_file, make
+from make_record import START, YEAR, make_proof, tokens_of, trusted
+from make_record import token as stamped
+from vectors.bundle.make import FILE, HONEST, MAGIC, format_file, levels_of, make, sealed_again, shared_of, whole
 
+from witnesstree.ledger import bundle as bundle_module
 from witnesstree.ledger import verify as verify_module
-from witnesstree.ledger.bundle import Bundle, Template, nodes_in, open_bundle, shared_bytes, write_bundle
+from witnesstree.ledger.bundle import Bundle, Template, format_head, nodes_in, open_bundle, shared_bytes, write_bundle
 from witnesstree.ledger.clock import parse_time
 from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.note import parse_verifier_key
-from witnesstree.ledger.proof import MAX_NAME, MAX_PROOF, Hints, Proof, format_proof, parse_proof
+from witnesstree.ledger.proof import MAX_NAME, MAX_PROOF, Hints, Inclusion, Proof, Stamp, format_proof, parse_proof
+from witnesstree.ledger.record import make_record, parse_record, renew_hash_tree, renew_timestamp
 from witnesstree.ledger.report import Outcome, Verdict
 from witnesstree.ledger.tree import root_from_path
 from witnesstree.ledger.trust import Assurance, Trust, TrustedBlock, TrustedRoot
@@ -129,7 +135,34 @@ def test_digests_are_found_at_their_first_position(tmp_path: Path) -> None:
     assert bundle.find({leaves[1], leaves[2], bytes(32)}) == {leaves[1]: 1, leaves[2]: 2}
     assert bundle.find([leaves[3][16:] + leaves[4][:16]]) == {leaves[3][16:] + leaves[4][:16]: 5}
     assert bundle.find([leaves[0][16:] + leaves[1][:16]]) == {}
-    assert bundle.repeated() == [6]
+    with pytest.raises(InvalidInput, match="the digests lead to"):
+        bundle.repeated()
+
+
+def test_repeated_digests_are_told_of_a_sound_batch_alone(tmp_path: Path, happy: Bundle) -> None:
+    leaves = [sha256(b"%d" % (i % 5)).digest() for i in range(7)]
+    levels = levels_of(leaves)
+    members = json.loads(PROOFS["happy"])
+    sound = whole(shared_of(members, levels), levels)
+    assert opened(tmp_path, sound).repeated() == [5, 6]
+
+
+def test_a_file_full_of_holes_takes_no_memory_for_what_it_claims(tmp_path: Path) -> None:
+    shared = happy_with(size=2**30, path=[], root=sha256(b"nobody's").hexdigest())
+    path = tmp_path / "holes.proofs"
+    with path.open("wb") as file:
+        head = MAGIC + b"%d\n" % len(shared) + shared
+        head += bytes(-len(head) % 32)
+        file.write(head + bytes.fromhex(VECTORS["proofs"][0]["digest"]))
+        file.truncate(len(head) + nodes_in(2**30) * 32)
+    bundle = open_bundle(path.open("rb", buffering=0))
+    with pytest.raises(InvalidInput, match="the path in its first proof does not lead to"):
+        bundle.repeated()
+
+
+def happy_with(**changes: Any) -> bytes:
+    happy = json.loads(HAPPY[HAPPY.index(b"{") : HAPPY.rindex(b"}") + 1])
+    return sealed_again({**happy, "inclusion": {**happy["inclusion"], **changes}})
 
 
 def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path, happy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,3 +292,101 @@ def test_a_proof_with_records_is_parsed_the_slow_way() -> None:
     verifier = Verifier(Trust(), NOW)
     assert [verifier.parse(format_proof(proof)) for _ in range(3)] == [proof] * 3
     assert MAX_NAME < MAX_PROOF
+
+
+# Evidence records in the shared proof
+
+
+def renewed(folder: Path) -> Bundle:
+    """The proofs of seven leaves whose token was renewed for all."""
+    shared = make_proof(7, 0)
+    record = renew_timestamp(parse_record(make_record(shared)), tokens_of(2))
+    proofs = [make_proof(7, i) for i in range(7)]
+    path = folder / "renewed.proofs"
+    with path.open("wb") as file:
+        file.write(format_head(replace(shared, records=(record.der,))) + b"".join(proof.digest for proof in proofs))
+    return open_bundle(path.open("rb", buffering=0))
+
+
+def with_records(bundle: Bundle, *records: bytes) -> Bundle:
+    return replace(bundle, shared=replace(bundle.shared, records=records))
+
+
+def named(verifier: Verifier, bundle: Bundle) -> dict[str, str]:
+    return {check.name: check.reason for check in verifier.verify_batch(bundle.shared, bundle.fault()).checks if check.outcome is Outcome.FAILED}
+
+
+THEN = START + 3 * YEAR
+
+
+def test_a_record_of_the_batch_witnesses_each_digest(tmp_path: Path) -> None:
+    bundle, verifier = renewed(tmp_path), Verifier(trusted(), THEN, Require.TOKEN)
+    # The root is stamped by nothing but the record.
+    bare = replace(bundle, shared=replace(bundle.shared, tokens=()))
+    checks = {check.name: check.outcome for check in verifier.verify_batch(bare.shared, bare.fault()).checks}
+    assert checks["records[0].root"] is checks["records[0].chains[0].timestamps[0].imprint"] is Outcome.PASSED
+    alone = {check.name: check.outcome for check in verifier.verify_in(bare, bare.digest_at(3), 3).checks}
+    assert (alone["records[0].root"], alone["records[0].chains[0].timestamps[0].data"]) == (Outcome.PASSED, Outcome.PASSED)
+    assert verifier.verify_batch(bare.shared, bare.fault()).not_after == START + timedelta(seconds=1.5)
+    assert not named(verifier, bare)
+
+
+def test_a_record_of_leaf_0_alone_is_no_witness_of_the_others(tmp_path: Path) -> None:
+    bundle, verifier = renewed(tmp_path), Verifier(trusted(), THEN, Require.TOKEN)
+    first = bundle.shared.digest
+    alone = make_record(Proof(first, Inclusion(0, 1, first, ()), tokens=(Stamp(stamped(first)),)))
+    other = parse_record(bundle.shared.records[0])
+    twice = renew_hash_tree(other, [bytes(64)], "sha512", tokens_of(2)).der
+    for record in (alone, twice, b"0"):
+        report = verifier.verify_batch(with_records(bundle, record).shared, None)
+        assert [check.name for check in report.checks if check.outcome is Outcome.FAILED] == ["records"]
+        assert not any(check.name.startswith("records[") for check in report.checks)
+    # A path that leads to the record's own first token, and not to the root, makes it no better.
+    cut = replace(with_records(bundle, alone), shared=replace(bundle.shared, records=(alone,), inclusion=Inclusion(0, 7, bundle_root(bundle), ())))
+    assert "the path in its first proof" in named(verifier, cut)["inclusion"]
+    report = verifier.verify_batch(cut.shared, None)
+    assert {check.name for check in report.checks if check.outcome is Outcome.FAILED} == {"records[0].root"}
+    other_root = replace(bundle.shared, inclusion=replace(bundle.shared.inclusion, root=bytes(32)))  # type: ignore[type-var]
+    assert "the path in its first proof" in str(replace(bundle, shared=other_root).fault())
+
+
+def bundle_root(bundle: Bundle) -> bytes:
+    assert bundle.shared.inclusion
+    return bundle.shared.inclusion.root
+
+
+def test_a_record_of_another_root_is_no_witness_of_a_single_proof(tmp_path: Path) -> None:
+    bundle = renewed(tmp_path)
+    proof = bundle.proof(4)
+    # An honest record, older than the batch, of this very digest.
+    older = make_record(Proof(proof.digest, Inclusion(0, 1, proof.digest, ()), tokens=(Stamp(stamped(proof.digest)),)))
+    report = Verifier(trusted(), THEN, Require.TOKEN).verify_proof(proof.digest, replace(proof, records=(older, b"0")))
+    failed = {check.name: check.reason for check in report.checks if check.outcome is Outcome.FAILED}
+    assert set(failed) == {"records[0].root", "records[1].record"}
+    assert "not for the batch's root" in failed["records[0].root"]
+
+
+def test_equal_records_are_judged_once_and_not_more_timestamps_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = renewed(tmp_path)
+    proof = bundle.proof(4)
+    (record,) = proof.records
+    longer = renew_timestamp(parse_record(record), tokens_of(2.5)).der
+    monkeypatch.setattr(verify_module, "MAX_TIMESTAMPS", 4)
+    report = Verifier(trusted(), THEN, Require.TOKEN).verify_proof(proof.digest, replace(proof, records=(record, record, longer)))
+    found = {check.name: check.outcome for check in report.checks if check.name.startswith("records")}
+    assert found["records[0].window"] is found["records[1].window"] is Outcome.PASSED
+    assert [(name, outcome) for name, outcome in found.items() if name.startswith("records[2]")] == [("records[2].root", Outcome.UNKNOWN)]
+    assert report.verdict is not Verdict.FAILED
+
+
+def test_what_no_proof_file_can_hold_does_not_come_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = renewed(tmp_path)
+    proof = bundle.proof(3)
+    monkeypatch.setattr(bundle_module, "MAX_PROOF", len(format_proof(proof)) - 1)
+    with pytest.raises(InvalidInput, match="the proof of position 3 would be larger"):
+        bundle.proof(3)
+    monkeypatch.setattr(bundle_module, "MAX_KEPT_RECORD", len(proof.records[0]) - 1)
+    with pytest.raises(InvalidInput, match="an evidence record of this digest would have more than"):
+        bundle.proof(3)
+    with pytest.raises(InvalidInput, match="leaves no room for a position"):
+        renewed(tmp_path)

@@ -164,6 +164,19 @@ def test_a_tree_over_other_digests_is_found(world: FakeWorld, folder: Path) -> N
     assert "agree with each other, but not with the root on record" in problem.fault
 
 
+def test_kept_levels_are_mended_from_the_digests_and_only_from_the_right_ones(world: FakeWorld, folder: Path) -> None:
+    nodes, digests_file = folder / "00000000.nodes", folder / "00000001.digests"
+    whole, others = nodes.read_bytes(), (folder / "00000001.nodes").read_bytes()
+    nodes.unlink()
+    digests_file.write_bytes(bytes(32) + digests_file.read_bytes()[32:])
+    with world.open() as ledger:
+        assert ledger.mend_indexes() == 3
+    assert nodes.read_bytes() == whole
+    assert (folder / "00000001.nodes").read_bytes() == others
+    assert {Path(problem.place.partition(",")[0]) for problem in problems(world)} >= {digests_file}
+    assert all("00000000" not in problem.place for problem in problems(world))
+
+
 @pytest.mark.parametrize("at", [0, 31, 32, 127])
 def test_a_flipped_byte_of_an_open_batch_is_named(world: FakeWorld, folder: Path, at: int) -> None:
     path = folder / "00000003.digests"

@@ -22,7 +22,8 @@ from witnesstree.ledger.keys import (
     parse_key_change,
     sign_key_change,
 )
-from witnesstree.ledger.note import Checkpoint, VerifierKey, sign_checkpoint, sign_note
+from witnesstree.ledger.log import EMPTY_ROOT
+from witnesstree.ledger.note import Checkpoint, VerifierKey, format_base64, sign_checkpoint, sign_note
 
 NAME = "ledger.example/keys"
 PRIVATE = [Ed25519PrivateKey.from_private_bytes(sha256(f"key {i}".encode()).digest()) for i in range(5)]
@@ -32,7 +33,7 @@ SIZES = [0, 3, 3, 7]
 
 
 def root(size: int) -> bytes:
-    return sha256(f"root {size}".encode()).digest()
+    return sha256(f"root {size}".encode()).digest() if size else EMPTY_ROOT
 
 
 def change(number: int, size: int | None = None) -> KeyChange:
@@ -111,6 +112,14 @@ def test_a_change_is_at_a_size_that_a_log_can_have(size: int) -> None:
         KeyChange(1, KEYS[0], KEYS[1], size, bytes(32))
 
 
+def test_the_empty_log_has_one_root() -> None:
+    lines = format_key_change(change(1)).split("\n")
+    assert parse_key_change("\n".join(lines)).root == EMPTY_ROOT
+    lines[6] = format_base64(bytes(32))
+    with pytest.raises(InvalidInput, match="the root of the empty log"):
+        parse_key_change("\n".join(lines))
+
+
 def test_who_signed_a_note() -> None:
     text = format_key_change(change(1))
     lines = [sign_note(text, NAME, key).removeprefix(f"{text}\n") for key in PRIVATE[:3]]
@@ -144,6 +153,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
         [*NOTES[:2], sign_key_change(KeyChange(3, KEYS[2], KEYS[3], 3, root(9)), PRIVATE[2], PRIVATE[3])],
         "or of another root",
     ),
+    "a key comes back": (
+        [*NOTES[:2], sign_key_change(KeyChange(3, KEYS[2], KEYS[0], 5, root(5)), PRIVATE[2], PRIVATE[0])],
+        "a key that had handed over before",
+    ),
     "not signed by both": ([sign_note(format_key_change(change(1)), NAME, PRIVATE[0])], "not signed by both keys"),
     "too many": (NOTES * 65, "at most 256 times"),
 }
@@ -163,6 +176,9 @@ def test_histories_are_joined() -> None:
         join_histories(CHANGES, check_history([note(4, 8)]))
     with pytest.raises(InvalidInput, match="does not lead on"):
         join_histories(CHANGES[:1], CHANGES[2:])
+    back = sign_key_change(KeyChange(3, KEYS[2], KEYS[0], 5, root(5)), PRIVATE[2], PRIVATE[0])
+    with pytest.raises(InvalidInput, match="a key that had handed over before"):
+        join_histories(CHANGES[:2], check_history([back]))
 
 
 def test_which_key_is_in_force() -> None:

@@ -19,7 +19,7 @@ from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.outbox import Pace, Witnesses
 from witnesstree.ledger.proof import MAX_KEPT_RECORD, format_proof, parse_proof
 from witnesstree.ledger.record import ENDS, EvidenceRecord, make_record, parse_record, renew_hash_tree, renew_timestamp, verify_record
-from witnesstree.ledger.renewal import RenewalPolicy, Renewals, Renewed
+from witnesstree.ledger.renewal import Adopted, RenewalPolicy, Renewals, Renewed
 from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.sealing import Ledger, _fitting
 from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, KeptRecord, Renewal
@@ -137,6 +137,12 @@ def test_a_token_whose_signer_is_not_known_is_looked_at_after_a_year(world: Worl
     monkeypatch.setattr(renewal, "expires", lambda *_: None)
     world.renewals(ledger).work()
     assert set(dues(ledger).values()) == {START + 365 * DAY}
+
+
+def test_where_no_end_is_known_each_answer_is_kept(world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renewal, "expires", lambda *_: None)
+    world.renewals(ledger).work()
+    assert world.renewals(ledger).work(366 * DAY) == Renewed(2, 1, ())
 
 
 def test_a_certificate_that_had_ended_before_is_due_at_its_end(world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +290,7 @@ def test_what_a_person_has_to_mend_is_an_alarm_until_it_is_done(world: World, le
     assert renewals.work().problems == (f"tsa: {error}",)
     text = f"the evidence record of batch 0 and 1 more cannot be renewed: tsa: {error}"
     assert alarms(ledger) == {"tsa": text}
-    # It is asked once a day.
+    # It is asked once a day, while there is time.
     assert renewals.work() == Renewed(0, 0, (f"tsa: {error}",))
     assert alarms(ledger) == {"tsa": text}
     world.ticking.tick(86_400)
@@ -418,6 +424,137 @@ def test_while_another_process_renews_nothing_is_done(world: World, ledger: Ledg
         world.renewals(ledger).work()
 
 
+def test_what_is_mended_late_is_seen_in_time(world: World, ledger: Ledger) -> None:
+    world.renewals(ledger).work()
+    end = START + LIFE
+    world.goes_to(end - timedelta(minutes=4))
+    renewals = world.renewals(ledger)
+    assert renewals.work().records == 0, "with the same certificate as before"
+    asked = len(world.all[0].stamped)
+    world.gets()
+    world.ticking.tick(59)
+    assert renewals.work().records == 0
+    assert (len(world.all[0].stamped), world.all[1].stamped) == (asked, [])
+    world.ticking.tick(1)
+    assert renewals.work() == Renewed(2, 1, ())
+    assert alarms(ledger) == {}
+
+
+def test_short_of_the_end_it_waits_the_first_retry_and_afterwards_a_day(world: World, ledger: Ledger) -> None:
+    world.renewals(ledger).work()
+    world.goes_to(START + LIFE - timedelta(seconds=12))
+    renewals = world.renewals(ledger)
+    count = []
+    for seconds in (0, 4, 1, 4, 1, 2, 5, 3600):
+        world.ticking.tick(seconds)
+        renewals.work()
+        count.append(len(world.all[0].stamped) - 2)
+    assert count == [1, 1, 2, 2, 3, 3, 3, 3]
+    assert "was not renewed in time" in alarms(ledger)["tsa"]
+
+
+def test_what_another_process_renewed_is_no_alarm_any_more(world: World, ledger: Ledger) -> None:
+    world.renewals(ledger).work()
+    world.goes_to(DUE)
+    stuck = world.renewals(ledger)
+    assert stuck.work().records == 0
+    assert list(alarms(ledger)) == ["tsa"]
+    world.gets()
+    assert world.renewals(ledger).work().records == 2
+    assert alarms(ledger) == {}
+    assert stuck.work() == Renewed(0, 0, ())
+    assert alarms(ledger) == {}
+    # Not even where another batch of that authority is due by then.
+    world.goes_to(min(dues(ledger).values()))
+    world.gets()
+    assert stuck.work() == Renewed(2, 1, ())
+
+
+def test_a_wait_is_forgotten_when_another_process_has_renewed(world: World, ledger: Ledger) -> None:
+    newer = due_now(world, ledger)
+    newer.switches.fail("stamp")
+    waiting = world.renewals(ledger)
+    assert waiting.work().problems == ("tsa: stamp got no answer",)
+    assert world.renewals(ledger).work().records == 2
+    assert waiting.work() == Renewed(0, 0, ())
+
+
+# Looking ahead
+
+
+def test_what_cannot_be_renewed_before_it_is_due_is_no_alarm(world: World, ledger: Ledger) -> None:
+    renewals = world.renewals(ledger)
+    renewals.work()
+    done = renewals.work(LIFE)
+    assert (done.records, done.tokens, done.problems) == (0, 1, ())
+    assert done.early == (
+        "with the answer of tsa, it holds no longer than before: that authority needs a newer certificate, or add another authority",
+    )
+    assert alarms(ledger) == {}
+    world.all[0].switches.fail("stamp")
+    assert renewals.work(LIFE) == Renewed(0, 0, (), ("tsa: stamp got no answer",))
+
+
+def test_looking_ahead_what_is_due_is_an_alarm_still(world: World, ledger: Ledger) -> None:
+    world.goes_to(START + 10 * DAY)
+    world.gets("later")
+    seal(ledger, digests("later", 1)[0])
+    del world.authorities["later"]
+    renewals = world.renewals(ledger)
+    renewals.work()
+    world.goes_to(DUE)
+    done = renewals.work(30 * DAY)
+    why = "it holds no longer than before: that authority needs a newer certificate, or add another authority"
+    assert done.problems == (f"by tsa {why.replace('holds', 'would hold')}",)
+    assert done.early == (f"with the answer of tsa, {why}",)
+    assert list(alarms(ledger)) == ["tsa"]
+    assert "batch 0 and 2 more" in alarms(ledger)["tsa"]
+
+
+def test_one_answer_tells_for_all_that_hold_as_long(world: World, ledger: Ledger) -> None:
+    first = world.gets("first")
+    seal(ledger, digests("both", 1)[0])
+    del world.authorities["tsa"]
+    renewals = world.renewals(ledger)
+    renewals.work()
+    stamped_before = len(first.stamped)
+    done = renewals.work(LIFE)
+    # The rows of "tsa" were to be carried on by the other one too, which had been asked by then.
+    assert (done.records, done.tokens, len(first.stamped) - stamped_before) == (0, 1, 1)
+    assert any(text.startswith("by first it would hold no longer than before") for text in done.early)
+    assert renewals.work(LIFE).tokens == 1, "the next pass asks again: there may be a newer certificate by then"
+
+
+class Embedded(FakeAuthority):
+    """It says itself until when its certificate lasts."""
+
+    holds_until = START + LIFE
+
+
+def test_an_authority_that_knows_its_end_is_not_asked_in_vain(world: World, ledger: Ledger) -> None:
+    embedded = Embedded("tsa", world.clock)
+    world.authorities["tsa"] = embedded
+    world.all.append(embedded)
+    world.renewals(ledger).work()
+    done = world.renewals(ledger).work(LIFE)
+    assert done == Renewed(
+        0, 0, (), ("by tsa it would hold no longer than before: that authority needs a newer certificate, or add another authority",)
+    )
+    assert embedded.stamped == []
+    # The next one is asked, and with a newer certificate it is asked itself.
+    world.ticking.tick(86_400)
+    other = world.gets("other")
+    assert world.renewals(ledger).work(LIFE) == Renewed(2, 1, ())
+    assert (len(other.stamped), embedded.stamped) == (1, [])
+    world.goes_to(START + 2 * DAY)
+    embedded = Embedded("tsa", world.clock)
+    embedded.holds_until = START + LIFE + 2 * DAY
+    world.authorities["tsa"] = embedded
+    world.all.append(embedded)
+    assert world.renewals(ledger).work(LIFE).records == 2
+    assert len(embedded.stamped) == 1
+
+
 # Crashes
 
 
@@ -474,11 +611,11 @@ def test_a_record_that_was_renewed_by_hand_is_kept_and_the_worker_goes_on(world:
     due_now(world, ledger)
     renewals = world.renewals(ledger)
     record = stamped(world, of(ledger, A))
-    assert renewals.adopt(record)
+    assert renewals.adopt(record).is_kept
     assert kept(ledger) == [(1, "tsa", 1, 2)]
     assert ledger.proof(A).records == (record.der,)
     assert ledger.proof(B).records == ()
-    assert not renewals.adopt(record), "it holds no longer than the one that is kept"
+    assert renewals.adopt(record) == Adopted(is_kept=False, reason="it has one that holds as long")
     assert renewals.work().records == 2, "the batches' own"
     assert ledger.proof(A).records == (record.der,), "an entry's own comes before that of its batch"
     world.goes_to(min(dues(ledger).values()))
@@ -494,7 +631,7 @@ def test_a_hash_tree_that_was_renewed_by_hand_is_renewed_by_the_worker_without_t
     newer = due_now(world, ledger)
     renewals = world.renewals(ledger)
     hashed = renew_hash_tree(stamped(world, of(ledger, digest)), [sha512(FILE).digest()], "sha512", newer.stamp)
-    assert renewals.adopt(hashed)
+    assert renewals.adopt(hashed).is_kept
     renewals.work()
     world.goes_to(dues(ledger)[2, 1, "tsa"])
     world.gets()
@@ -519,8 +656,8 @@ def test_the_record_of_a_whole_batch_keeps_one_chain(world: World, ledger: Ledge
     leaf = ledger.files.digest_at(0, 0)
     record = stamped(world, of(ledger, leaf))
     hashed = renew_hash_tree(record, [bytes(64)], "sha512", newer.stamp)
-    assert not world.renewals(ledger).adopt(hashed)
-    assert world.renewals(ledger).adopt(record)
+    assert world.renewals(ledger).adopt(hashed).reason.startswith("the record of a batch keeps its hash tree")
+    assert world.renewals(ledger).adopt(record).is_kept
     require_carried(world, ledger, A, B)
 
 
@@ -528,14 +665,45 @@ def test_what_is_not_of_this_ledger_is_not_kept(world: World, ledger: Ledger, mo
     renewals = world.renewals(ledger)
     foreign = parse_record(make_record(make_proof(3, 1)))
     alone = parse_record(make_record(make_proof(1, 0)))
-    assert [renewals.adopt(each) for each in (foreign, alone, renew_timestamp(foreign, tokens_of(3)), group_record())] == [False] * 4
+    assert [renewals.adopt(each) for each in (foreign, alone, renew_timestamp(foreign, tokens_of(3)), group_record())] == [Adopted(is_kept=False)] * 4
     # The same file in another ledger.
     at = ledger.proof(A).inclusion
     assert at
     elsewhere = FakeAuthority("tsa", world.clock).stamp(at.root)
-    assert not renewals.adopt(parse_record(make_record(replace(ledger.proof(A), tokens=(elsewhere,)))))
+    assert renewals.adopt(parse_record(make_record(replace(ledger.proof(A), tokens=(elsewhere,))))) == Adopted(is_kept=False)
     monkeypatch.setattr(renewal, "MAX_KEPT_RECORD", 10)
-    assert not renewals.adopt(stamped(world, of(ledger, A)))
+    assert renewals.adopt(stamped(world, of(ledger, A))).reason.endswith("bytes, more than a proof has room for (10)")
+    assert kept(ledger) == []
+
+
+def test_a_record_is_not_kept_where_that_of_its_batch_holds_as_long(world: World, ledger: Ledger) -> None:
+    due_now(world, ledger)
+    renewals = world.renewals(ledger)
+    digest = sha256(FILE).digest()
+    seal(ledger, digest)
+    records = [stamped(world, of(ledger, each)) for each in (A, digest)]
+    world.ticking.tick(60)
+    newer = world.gets()
+    renewals.work(LIFE)
+    better = ledger.proof(A).records
+    assert renewals.adopt(records[0]) == Adopted(is_kept=False, reason="it has one that holds as long")
+    assert ledger.proof(A).records == better
+    # With a chain of its own it has more than that of its batch.
+    assert renewals.adopt(renew_hash_tree(records[1], [sha512(FILE).digest()], "sha512", newer.stamp)).is_kept
+    # And one that holds for longer than both is kept.
+    world.ticking.tick(60)
+    world.gets()
+    later = stamped(world, of(ledger, A))
+    assert renewals.adopt(later).is_kept
+    assert ledger.proof(A).records == (later.der,)
+
+
+def test_a_record_that_the_owner_cannot_verify_is_not_kept(world: World, ledger: Ledger) -> None:
+    due_now(world, ledger)
+    renewals = world.renewals(ledger, Trust((world.all[0].root,)))
+    adopted = renewals.adopt(stamped(world, of(ledger, A)))
+    assert not adopted.is_kept
+    assert adopted.reason.startswith("judged by whom its owner trusts, it cannot be verified: chains[0].timestamps[1].chain unknown: ")
     assert kept(ledger) == []
 
 

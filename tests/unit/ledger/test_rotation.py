@@ -21,6 +21,8 @@ from witnesstree.ledger.audit import (
     check_equivocation,
     format_equivocation,
     format_seen,
+    judge_equivocation,
+    judge_keys,
     key_path,
     parse_equivocation,
     parse_seen,
@@ -33,9 +35,9 @@ from witnesstree.ledger.log import EMPTY_ROOT
 from witnesstree.ledger.note import VerifierKey, check_checkpoint, parse_checkpoint, parse_note, sign_checkpoint
 from witnesstree.ledger.proof import format_proof, parse_proof
 from witnesstree.ledger.report import Outcome
-from witnesstree.ledger.rotation import rotate
+from witnesstree.ledger.rotation import destroy_old_keys, rotate
 from witnesstree.ledger.sealing import Ledger
-from witnesstree.ledger.store.home import open_home
+from witnesstree.ledger.store.home import Home, open_home
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import Require, verify
 
@@ -115,8 +117,37 @@ def test_the_old_key_can_be_destroyed(tmp_path: Path) -> None:
     with open_ledger(home.folder) as ledger:
         rotate(ledger, destroys_old=True)
         rotate(ledger)
-    assert [path.name for path in sorted((home.folder / "keys").glob("*.pem"))] == ["ledger-001.pem", "ledger-002.pem"]
+    assert private_keys(home) == ["ledger-001.pem", "ledger-002.pem"]
     with open_ledger(home.folder) as ledger:
+        seal(ledger, "a")
+        assert signers(ledger) == [0, 2]
+        # All that handed over, not the last one only.
+        rotate(ledger)
+        rotate(ledger, destroys_old=True)
+        assert private_keys(home) == ["ledger-004.pem"]
+
+
+def private_keys(home: Home) -> list[str]:
+    return [path.name for path in sorted((home.folder / "keys").glob("*.pem"))]
+
+
+def test_old_keys_are_destroyed_without_another_change(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "ledger.test/destroyed")
+    with open_ledger(home.folder) as ledger:
+        assert destroy_old_keys(ledger) == []
+        rotate(ledger)
+        rotate(ledger)
+        newest = home.folder / "keys" / "ledger-002.pem"
+        kept = newest.read_bytes()
+        newest.unlink()
+        # Also where this process has the key in force in memory.
+        with pytest.raises(Damaged, match="restore it from a backup"):
+            destroy_old_keys(ledger)
+        assert private_keys(home) == ["ledger-001.pem", "ledger.pem"]
+        newest.write_bytes(kept)
+        assert destroy_old_keys(ledger) == [0, 1]
+        assert destroy_old_keys(ledger) == []
+        assert private_keys(home) == ["ledger-002.pem"]
         seal(ledger, "a")
         assert signers(ledger) == [0, 2]
 
@@ -291,8 +322,10 @@ def test_the_home_is_trusted_after_a_change(tmp_path: Path) -> None:
             trust = home_trust(home, proof)
             assert trust
             assert len(trust.key_notes) == 1
-            report = verify(proof.digest, format_proof(proof), trust, ledger.batch(0).closed)
-            assert report.is_verified
+            # Said twice it is the same: `audit` asks the home for its keys, and then for its blocks.
+            for said in (trust, trust | trust):
+                report = verify(proof.digest, format_proof(proof), said, ledger.batch(0).closed)
+                assert report.is_verified
 
 
 # The auditor
@@ -334,8 +367,8 @@ def test_an_auditor_follows_from_any_key(published: tuple[list[Files], list[Veri
     second = follow(stages[1], keys[0], first)
     assert second.seen
     assert len(second.seen.keys) == 2
-    assert failures(follow(stages[1], VerifierKey(keys[0].name, bytes(32)))) == ["checkpoint"]
-    assert [check.outcome for check in follow(stages[1], None).checks][:2] == [Outcome.UNKNOWN, Outcome.PASSED]
+    assert failures(follow(stages[1], VerifierKey(keys[0].name, bytes(32)))) == ["keys"]
+    assert [check.outcome for check in follow(stages[1], None).checks][:2] == [Outcome.UNKNOWN, Outcome.UNKNOWN]
 
 
 def test_a_note_that_is_ahead_of_what_is_published_is_judged_later(world: FakeWorld, ledger: Ledger, tmp_path: Path) -> None:
@@ -385,9 +418,64 @@ def test_a_note_that_states_another_root_is_an_equivocation(world: FakeWorld, pu
     assert parse_equivocation(format_equivocation(followed.equivocation)) == followed.equivocation
     assert check_equivocation(followed.equivocation, keys[1])
     assert not check_equivocation(followed.equivocation, keys[2])
-    followed = follow(resigned(world, stages[0], 1, size=0), None)
+
+
+def junk(origin: str, size: int, root: bytes) -> bytes:
+    """Return a note by two keys that somebody made up, who has none of the ledger's."""
+    made_up = [Ed25519PrivateKey.generate() for _ in range(2)]
+    old, new = (VerifierKey(origin, key.public_key().public_bytes_raw()) for key in made_up)
+    return sign_key_change(KeyChange(1, old, new, size, root), *made_up).encode()
+
+
+def test_a_host_without_the_key_makes_nobody_accuse_the_ledger(
+    world: FakeWorld, ledger: Ledger, published: tuple[list[Files], list[VerifierKey]], tmp_path: Path
+) -> None:
+    stages, keys = published
+    true = follow(stages[0], keys[0]).seen
+    assert true
+    before = Files({path: content for path, content in stages[0].items() if not path.startswith("keys/")})
+    before[CHECKPOINT] = before["checkpoint-0"]
+    for size, root in ((1000, bytes(32)), (1, bytes(32))):
+        made_up = Files({**before, key_path(1): junk(world.home.origin, size, root)})
+        # Where the log has not changed its key, the checkpoint is sound: the note beside it is not.
+        followed = follow(made_up, keys[0])
+        assert failures(followed) == ["keys"]
+        assert "name none of the expected keys" in followed.checks[0].reason
+        assert followed.seen is followed.equivocation is None
+        # So it never gets into what is kept. One that got there all the same accuses nobody.
+        poisoned = Seen(true.checkpoint, true.named, true.digests, (), (made_up[key_path(1)].decode(),))
+        for notes, seen in ((stages[1], poisoned), (Files({**stages[1], key_path(1): made_up[key_path(1)]}), true)):
+            followed = follow(notes, keys[0], seen)
+            assert failures(followed) == ["keys"]
+            assert "no expected key, nor one that leads from there, signed both" in followed.checks[0].reason
+            assert followed.seen is followed.equivocation is None
+    # Where nobody is expected, such a note still is no evidence against anybody.
+    forged = Files({**stages[1], key_path(1): junk(world.home.origin, 1, bytes(32))})
+    del forged[key_path(2)]
+    followed = follow(forged, None)
     assert failures(followed) == ["keys"]
     assert followed.equivocation is None
+
+
+def test_evidence_is_judged_for_the_keys_that_are_given(world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]) -> None:
+    stages, keys = published
+    found = Equivocation(stages[0][key_path(1)].decode(), resigned(world, stages[0], 1, size=1)[key_path(1)].decode())
+    assert judge_equivocation(found, keys).outcome is Outcome.PASSED
+    assert keys[1].key_id.hex() in judge_equivocation(found, keys[1:]).reason
+    assert judge_equivocation(found, keys[2:]).outcome is Outcome.FAILED
+    assert judge_equivocation(found, []).outcome is Outcome.UNKNOWN
+
+
+def test_two_histories_of_which_one_does_not_lead_on(world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]) -> None:
+    stages, keys = published
+    notes = [stages[1][key_path(number)].decode() for number in (1, 2)]
+    other = resigned(world, stages[1], 1, size=1)[key_path(1)].decode()
+    # What comes after the difference convicts or saves nobody.
+    check, changes, found = judge_keys([other, other], notes, world.home.origin, [keys[2]])
+    assert (check.outcome, changes) == (Outcome.FAILED, ())
+    assert found
+    assert check_equivocation(found, keys[0])
+    assert judge_keys([other, other], [notes[0], "x"], world.home.origin, [keys[2]])[2] is None
 
 
 def test_the_old_key_signs_after_it_handed_over(world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]) -> None:
@@ -403,7 +491,7 @@ def test_the_old_key_signs_after_it_handed_over(world: FakeWorld, published: tup
 WRONG_NOTES: dict[str, tuple[dict[str, bytes | None], str]] = {
     "gone": ({key_path(1): None, key_path(2): None}, "Key note 1, which was seen before, is not there any more."),
     "no text": ({key_path(1): b"\xff"}, "is no text"),
-    "another text": ({key_path(1): b"x"}, "two different key notes of number 1"),
+    "another text": ({key_path(1): b"x"}, "What stands there as key note 1 is no key note"),
     "one that does not lead on": ({key_path(2): b"x"}, "do not lead on"),
 }
 

@@ -59,6 +59,7 @@ def make() -> dict[str, Any]:
     large = whole(shared_of(bare, many), many)
     early = sealed_again({name: document[name] for name in ("format", "digest", "hints")} | {"tokens": [], "anchors": []})
     first = leaves[0].hex()
+    last = [node.hex() for node in path_of(levels, 6)]
     flip = bytes([happy[-1] ^ 1])
     cases = [
         ("happy path", "sound", "ok", happy),
@@ -74,6 +75,9 @@ def make() -> dict[str, Any]:
         ),
         ("two digests of different pairs swapped", "unsound", "root", happy[:-64] + happy[-32:] + happy[-64:-32]),
         ("another root", "unsound", "root", whole(shared_of(document, levels, root=first), levels)),
+        ("the first proof without its path", "unsound", "path-length", whole(shared_of(document, levels, path=[]), levels)),
+        ("the first proof with the path of position 6", "unsound", "path-length", whole(shared_of(document, levels, path=last), levels)),
+        ("the first proof with another path", "unsound", "path", whole(shared_of(document, levels, path=[first] * 3), levels)),
         ("empty", "refused", "form", b""),
         ("a single proof", "refused", "form", honest["happy"].encode()),
         ("a newer format", "refused", "version", happy.replace(b"proofs/1", b"proofs/2", 1)),

@@ -584,6 +584,10 @@ def read_everything(metadata: Metadata) -> None:
         transaction.published(0)
         transaction.transactions("chain")
         transaction.alarms()
+        transaction.records(0)
+        transaction.renewals(0)
+        transaction.cosignatures(1)
+        transaction.key_notes()
         transaction.log_node(0, 0)
         transaction.checkpoint()
         transaction.entry_count()
@@ -602,6 +606,10 @@ WRONG: dict[str, dict[str, object]] = {
     "transactions": {"raw": "text", "hash": "text", "sender": "text", "nonce": "many", "signed": "today"},
     "alarms": {"kind": "fire", "since": "today", "text": b"\x00"},
     "ledger": {"origin": b"\x00"},
+    "records": {"number": "one", "renewed": "today", "record": "text"},
+    "renewals": {"due": "soon"},
+    "cosignatures": {"line": b"\x00"},
+    "keys": {"note": b"\x00"},
 }
 
 
@@ -625,6 +633,8 @@ MISREAD = [
     ("tokens", "vouchers", "no JSON"),
     ("transactions", "signed", "today"),
     ("alarms", "kind", "fire"),
+    ("records", "renewed", "today"),
+    ("renewals", "due", "soon"),
 ]
 
 

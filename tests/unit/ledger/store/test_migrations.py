@@ -304,6 +304,29 @@ def test_trees_are_kept_in_the_new_form(home: Home) -> None:
     assert not trees[0].exists()
 
 
+def test_runs_are_written_anew_in_the_order_of_whole_digests(home: Home) -> None:
+    """The first versions sorted equal beginnings by position; digests that begin alike can be chosen."""
+    index = home.batches / "00000" / "00000001.index"
+    index.write_bytes(b"".join(sorted(index.read_bytes()[i : i + 12] for i in range(0, index.stat().st_size, 12)))[::-1])
+    migrated(home)
+    with open_ledger(home.folder) as ledger:
+        assert list(check_ledger(ledger, Trust((trusted_root(home.authority),)))) == []
+
+
+def test_what_an_older_worker_sealed_after_the_migration_is_mended_by_the_next_one(home: Home) -> None:
+    migrated(home)
+    (home.batches / "00000" / "00000001.nodes").unlink()
+    with closing(sqlite3.connect(home.database)) as database:
+        database.execute("DELETE FROM renewals WHERE sequence = 1")
+        database.commit()
+    with open_ledger(home.folder) as ledger:
+        trust = Trust((trusted_root(home.authority),))
+        assert len(list(check_ledger(ledger, trust))) == 2
+    migrated(home)
+    with open_ledger(home.folder) as ledger:
+        assert list(check_ledger(ledger, trust)) == []
+
+
 def test_a_batch_that_does_not_lead_to_its_root_is_not_migrated(home: Home) -> None:
     path = home.batches / "00000" / "00000001.digests"
     path.write_bytes(bytes(32) + path.read_bytes()[32:])

@@ -1,0 +1,101 @@
+"""How much of a digest file was submitted, kept in the home until all of it is sealed: a run that was cut off goes on where it was.
+
+It is written after the ledger's own receipt. A process that is killed just between the two submits one part again; no digest is ever left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import rfc8785
+
+from witnesstree.ledger.clock import format_time, parse_time
+from witnesstree.ledger.errors import Damaged, InvalidInput
+from witnesstree.ledger.sealing import Receipt, Span
+from witnesstree.ledger.store.disk import storage_errors, write_file
+from witnesstree.ledger.strictjson import load
+
+if TYPE_CHECKING:
+    import os
+
+    from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.strictjson import Reader
+
+FORMAT = "witnesstree-submission/1"
+FOLDER = "submitting"
+MAX_CONTENT = 2**20
+MAX_SPANS = 10_000
+
+
+class Submission:
+    """What was submitted to `ledger` of the file that `status` describes: size, inode and times tell that it is the same file, unchanged."""
+
+    def __init__(self, ledger: Ledger, status: os.stat_result) -> None:
+        identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        self._ledger = ledger
+        self._path = ledger.home.folder / FOLDER / f"{sha256(repr(identity).encode()).hexdigest()[:32]}.json"
+        self.receipt: Receipt | None = self._read()
+
+    @property
+    def count(self) -> int:
+        """How many digests of the file were submitted, from its first one on."""
+        return sum(span.count for span in self.receipt.spans) if self.receipt else 0
+
+    def require_same(self, first: bytes) -> None:
+        """Begin anew unless `first`, the file's first digest, is what the ledger holds there: it may have been put back from a backup."""
+        if self.receipt:
+            span = self.receipt.spans[0]
+            try:
+                is_same = self._ledger.files.digest_at(span.batch, span.first) == first
+            except Damaged:
+                is_same = False
+            if not is_same:
+                self.receipt = None
+
+    def submit(self, part: bytes | memoryview) -> None:
+        """Submit the next digests, and keep that they were. Raises as `Ledger.submit` does."""
+        new = self._ledger.submit(part)
+        self.receipt = replace(self.receipt, spans=_joined((*self.receipt.spans, *new.spans))) if self.receipt else new
+        members: dict[str, Any] = {
+            "format": FORMAT,
+            "received": format_time(self.receipt.received),
+            "spans": [{"batch": span.batch, "first": span.first, "count": span.count} for span in self.receipt.spans],
+        }
+        with storage_errors(self._path):
+            self._path.parent.mkdir(exist_ok=True)
+        write_file(self._path, rfc8785.dumps(members) + b"\n")
+
+    def forget(self) -> None:
+        """Forget it: the same file, given again, is submitted again."""
+        with storage_errors(self._path):
+            self._path.unlink(missing_ok=True)
+
+    def _read(self) -> Receipt | None:
+        """Return what an earlier run kept; nothing, where nothing can be read."""
+        try:
+            value = load(str(self._path), self._path.read_bytes()[:MAX_CONTENT])
+            value.members("format received spans")
+            if value.member("format") != FORMAT:
+                return None
+            spans = value["spans"].list(_span, MAX_SPANS)
+            return Receipt(self._ledger.home.origin, parse_time(value["received"].text(40)), spans) if spans else None
+        except (OSError, InvalidInput):
+            return None
+
+
+def _span(value: Reader) -> Span:
+    value.members("batch first count")
+    return Span(value["batch"].integer(), value["first"].integer(), value["count"].integer())
+
+
+def _joined(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Return the spans, those that follow on each other made one."""
+    joined: list[Span] = []
+    for span in spans:
+        if joined and (joined[-1].batch, joined[-1].first + joined[-1].count) == (span.batch, span.first):
+            joined[-1] = replace(joined[-1], count=joined[-1].count + span.count)
+        else:
+            joined.append(span)
+    return tuple(joined)

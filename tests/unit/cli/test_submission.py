@@ -1,0 +1,107 @@
+"""A run of `seal --digests` that was cut off is gone on with: nothing is sealed twice, nothing is left out."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import call
+
+from witnesstree.anchor.wiring import open_ledger
+from witnesstree.cli import sources
+from witnesstree.cli.submission import FOLDER
+from witnesstree.ledger.errors import StorageFailure
+from witnesstree.ledger.sealing import Ledger, Receipt
+
+COUNT = 25
+ALL = [sha256(b"%d" % i).digest() for i in range(COUNT)]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    assert call("init", "--home", tmp_path / "home").code == 0
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sources, "PART", 4)
+    (tmp_path / "digests").write_bytes(b"".join(ALL))
+    return tmp_path / "digests"
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException) -> pytest.MonkeyPatch:
+    """Have submission number `at` fail before it took hold."""
+    real, asked = Ledger.submit, []
+
+    def submit(self: Ledger, packed: Any) -> Receipt:
+        asked.append(1)
+        if len(asked) > at:
+            raise error
+        return real(self, packed)
+
+    monkeypatch.setattr(Ledger, "submit", submit)
+    return monkeypatch
+
+
+def entries(home: Path) -> list[bytes]:
+    """Return all entries that the ledger has taken, opening records left out, in their order."""
+    with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
+        sizes = [*transaction.batch_sizes(), *((waiting.sequence, waiting.count) for waiting in transaction.open_batches())]
+        return [ledger.files.digest_at(sequence, position) for sequence, count in sizes for position in range(1, count)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), StorageFailure("no room")])
+@pytest.mark.parametrize("at", [0, 1, 3, 6])
+def test_what_was_cut_off_is_gone_on_with(home: Path, digests: Path, error: BaseException, at: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        failing(patch, at, error)
+        assert call("seal", "--digests", digests, "--home", home).code in {11, 130}
+    assert entries(home) == ALL[: 4 * at]
+    ran = call("seal", "--digests", digests, "--home", home, "--json")
+    assert (ran.code, ran.json["count"]) == (0, COUNT)
+    assert sum(span["count"] for span in ran.json["receipt"]["spans"]) == COUNT
+    assert ("Going on after the first" in ran.talk) is (at > 0)
+    assert entries(home) == ALL
+    # The receipt was given: the same file again is another submission.
+    assert list((home / FOLDER).iterdir()) == []
+    assert call("seal", "--digests", digests, "--home", home).code == 0
+    assert entries(home) == ALL * 2
+
+
+def test_a_file_that_was_changed_is_another_one(home: Path, digests: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        failing(patch, 2, KeyboardInterrupt())
+        assert call("seal", "--digests", digests, "--home", home).code == 130
+    digests.write_bytes(b"".join(reversed(ALL)))
+    assert call("seal", "--digests", digests, "--home", home).code == 0
+    assert entries(home) == ALL[:8] + ALL[::-1]
+
+
+@pytest.mark.parametrize("harm", ["no JSON", "another format", "no spans", "other entries", "no entries"])
+def test_what_is_kept_is_not_believed(home: Path, digests: Path, harm: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        failing(patch, 2, KeyboardInterrupt())
+        assert call("seal", "--digests", digests, "--home", home).code == 130
+    (kept,) = (home / FOLDER).iterdir()
+    content = kept.read_text()
+    change = {
+        "no JSON": content[:-5],
+        "another format": content.replace("submission/1", "submission/2"),
+        "no spans": content.replace(content[content.index("[") : content.index("]") + 1], "[]"),
+        "other entries": content.replace('"first":1', '"first":2'),
+        "no entries": content.replace('"batch":0', '"batch":9'),
+    }
+    assert change[harm] != content
+    kept.write_text(change[harm])
+    assert call("seal", "--digests", digests, "--home", home).code == 0
+    assert entries(home) == ALL[:8] + ALL
+
+
+def test_batches_that_were_closed_meanwhile_are_all_in_the_receipt(home: Path, digests: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        failing(patch, 2, KeyboardInterrupt())
+        assert call("seal", "--digests", digests, "--home", home).code == 130
+    assert call("seal", "--home", home).code == 0
+    spans = call("seal", "--digests", digests, "--home", home, "--json").json["receipt"]["spans"]
+    assert spans == [{"batch": 0, "first": 1, "count": 8}, {"batch": 1, "first": 1, "count": COUNT - 8}]

@@ -1,0 +1,65 @@
+"""ledger/certificate.py: how many signatures a search for a chain may cost. tests/unit/ledger/test_token.py has the chains themselves."""
+
+from datetime import timedelta
+
+from make_record import START, YEAR, make_proof, tokens_of
+from make_token import CA, STAMPS, Issued, issue, key
+from make_token import trust as roots_of
+
+from witnesstree.ledger import certificate as module
+from witnesstree.ledger.certificate import MAX_SIGNATURES, Certificate, climb, find_chain, read_certificate
+from witnesstree.ledger.proof import Stamp
+from witnesstree.ledger.record import make_record, parse_record, renew_timestamp, verify_record
+from witnesstree.ledger.trust import Trust
+
+LIFE = {"start": START - YEAR, "end": START + 40 * YEAR}
+
+
+def chained(count: int, kind: str = "p256") -> list[Issued]:
+    """So many certificates of one name, each signed by the one before it."""
+    chain = [issue("A", None, key(kind, 200), CA, **LIFE)]
+    for i in range(1, count):
+        chain.append(issue("A", chain[-1], key(kind, 200 + i), CA, **LIFE))
+    return chain
+
+
+def checked() -> int:
+    return module._is_signed_by.cache_info().misses
+
+
+def read(issued: Issued) -> Certificate:
+    found = read_certificate(issued.der)
+    assert found
+    return found
+
+
+def test_a_search_checks_so_many_signatures_and_no_more() -> None:
+    chain = chained(30)
+    signer = issue("T", chain[-1], key("p256", 190), STAMPS, **LIFE)
+    module._is_signed_by.cache_clear()
+    way = climb(read(signer), [each.der for each in chain])
+    assert checked() <= MAX_SIGNATURES
+    assert [each.der for each in way] == [signer.der, *(each.der for each in reversed(chain[-len(way) + 1 :]))]
+    assert 2 <= len(way) < len(chain)
+
+
+def test_a_short_chain_is_found_whatever_a_stranger_adds() -> None:
+    root = issue("A", None, key("p256", 180), CA, **LIFE)
+    signer = issue("T", root, key("p256", 190), STAMPS, **LIFE)
+    trust = Trust(tuple(roots_of(root)))
+    found = find_chain(read(signer), START, [each.der for each in chained(70)], trust)
+    assert [each.der for each in found.path] == [signer.der, root.der]
+
+
+def test_no_signature_is_checked_twice_in_a_record() -> None:
+    chain = chained(8)
+    signer = issue("T", chain[-1], key("rsa", 91), STAMPS, **LIFE)
+    root = make_proof(1, 0)
+    assert root.inclusion
+    first = tokens_of(0, signer)(root.inclusion.root, "sha256")
+    record = parse_record(make_record(type(root)(root.digest, root.inclusion, tokens=(Stamp(first.token, tuple(each.der for each in chain)),))))
+    for i in range(1, 6):
+        record = renew_timestamp(record, tokens_of(i / 4, signer))
+    module._is_signed_by.cache_clear()
+    verify_record(record.der, [{"sha256": root.digest}], Trust(), START + timedelta(days=800))
+    assert 0 < checked() <= MAX_SIGNATURES
