@@ -98,7 +98,7 @@ def _meanings() -> Iterator[tuple[int, str]]:
     yield verify.EXIT_CODES[Verdict.UNDECIDED], "`verify`: nothing failed, but something could not be decided."
     for error, code in EXIT_CODES.items():
         yield code, f"{error.__name__}: {(error.__doc__ or '').splitlines()[0]}"
-    yield status.ALARM, "`status --check`: there is an alarm, or something past its deadline; `renew --due`: a record that is due could not be renewed."
+    yield status.ALARM, "`status --check`: an alarm, or something past its deadline; `renew --due`: a record that is due could not be renewed."
     yield INTERRUPTED, "Interrupted. Everything acknowledged is kept; the same command finishes the work."
 
 
