@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -149,7 +149,7 @@ class _Files:
     judge: Judge | None
 
     def __call__(self, found: Found) -> Row:
-        from witnesstree.cli.verify import read_limited
+        from witnesstree.cli.verify import read_limited, require_regular
         from witnesstree.ledger.digest import digest_file
 
         path, proof = found.path, Path(f"{found.path}{PROOF_ENDING}")
@@ -161,19 +161,12 @@ class _Files:
             digest = digest_file(path, stop=self.stop).digest
             if not self.judge:
                 return Row(path, digest)
-            _require_regular(proof)
+            require_regular(proof)
             content = read_limited(proof, "make it readable")
             read = self.judge.read(content, path)
         except InvalidInput as error:
             return Row(path, gap=Gap.UNREADABLE, reason=str(error))
         return _row(path, digest, self.judge.judge(digest, content, read))
-
-
-def _require_regular(proof: Path) -> None:
-    """Raise InvalidInput if a proof is there and no regular file: reading a pipe waits for whoever writes to it."""
-    with suppress(OSError):
-        if not stat.S_ISREG(proof.stat().st_mode):
-            raise InvalidInput(f"its proof {proof.name} is not a regular file: put the proof itself there")
 
 
 def _without_proof(path: Path, proof: Path) -> Row:

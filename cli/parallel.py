@@ -7,6 +7,7 @@ import signal
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from multiprocessing import get_context
@@ -63,7 +64,8 @@ def on_all_cores(start: Callable[..., Callable[[T], R]], arguments: tuple[Any, .
     everything = chain(first, rest)
     try:
         while some := list(islice(everything, part)):
-            pending.append(pool.submit(_work_on, some))
+            with _interrupts_later():
+                pending.append(pool.submit(_work_on, some))
             if len(pending) >= processes * QUEUED:
                 yield from pending.popleft().result()
         while pending:
@@ -82,9 +84,17 @@ def on_all_cores(start: Callable[..., Callable[[T], R]], arguments: tuple[Any, .
         alive.close()
 
 
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold a Ctrl-C back. Processes started meanwhile never hear of one: it reaches all of a terminal, and the first one tells the others."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _begin(start: Callable[..., Callable[[Any], Any]], stop: object, alive: Connection, arguments: tuple[Any, ...]) -> None:
-    # A Ctrl-C reaches all processes of a terminal; the first one tells the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with, args=(alive,), daemon=True).start()
     try:
         _WORK.append(start(stop, *arguments))

@@ -113,6 +113,8 @@ def verify_command(
     own = Path(f"{file}.proof.json")
     if proof_path is None and not os.path.lexists(own) and holds_proofs(file):
         ctx.exit(_show_batch(file, asked, as_json=as_json))
+    if proof_path is None:
+        require_regular(own)
     content = read_limited(proof_path or own)
     if content.startswith(DER):
         trust = given_trust(pem, block_hashes, checkpoint_keys)
@@ -328,6 +330,13 @@ def _size(file: Path) -> int:
         return file.stat().st_size
     except OSError as error:
         raise InvalidInput(f"cannot read {file}: {error.strerror}; check the name") from error
+
+
+def require_regular(proof: Path) -> None:
+    """Raise InvalidInput if a proof that nobody named is no regular file: reading a pipe waits for whoever writes to it."""
+    with suppress(OSError):
+        if not stat.S_ISREG(proof.stat().st_mode):
+            raise InvalidInput(f"the proof {proof.name} is not a regular file: put the proof itself there, or name it with --proof")
 
 
 def read_limited(path: Path, advice: str = "name it with --proof") -> bytes:

@@ -92,6 +92,8 @@ def test_a_proof_that_is_no_file_holds_nothing_up(kind: str, tmp_path: Path) -> 
     (file, *_) = call("verify", tmp_path, "--json").json["files"]
     assert (file["gap"], f"a.jpg{PROOF}" in file["reason"]) == ("unreadable", True)
     assert ("is not a regular file" in file["reason"]) is (kind != "gone")
+    ran = call("verify", tmp_path / "a.jpg")
+    assert (ran.code, f"a.jpg{PROOF}" in ran.error()) == (5, True)
 
 
 def test_a_file_that_vanishes_while_it_is_judged_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
