@@ -422,29 +422,6 @@ def test_an_entry_of_a_batch_that_vanished_is_damage(ledger: Ledger) -> None:
         ledger.proof_of(bytes(32), Entry(7, 1, is_sealed=True))
 
 
-def test_merged_runs_of_batches_that_are_no_more_find_nothing_of_theirs(world: FakeWorld) -> None:
-    """The metadata was put back from a backup: batches are sealed again under the same numbers, with other digests."""
-    database = world.home.database
-    with world.open() as ledger:
-        for number in range(4):
-            seal(ledger, *digests(f"before {number}", 3))
-    kept = database.read_bytes()
-    with world.open() as ledger:
-        for number in range(4):
-            seal(ledger, *digests(f"lost {number}", 3))
-        assert any(int(path.stem.partition("-")[2]) >= 4 for path in ledger.files.merged_folder.iterdir())
-    for path in database.parent.glob("ledger.db*"):
-        path.unlink()
-    database.write_bytes(kept)
-    with world.open() as ledger:
-        new = [digests(f"new {number}", 3) for number in range(4)]
-        for each in new:
-            seal(ledger, *each)
-        assert all(ledger.proof(digest).digest == digest for each in new for digest in each)
-        with pytest.raises(NotFound):
-            ledger.proof(digests("lost 0", 1)[0])
-
-
 def test_a_lost_index_hides_its_own_entries_alone(ledger: Ledger) -> None:
     for entry in (A, B, C):
         seal(ledger, entry)

@@ -8,9 +8,10 @@ from random import Random
 
 import numpy as np
 import pytest
-from fakes import digests
+from conftest import Clock
+from fakes import FakeWorld, digests
 
-from witnesstree.ledger.errors import Conflict, Damaged, StorageFailure
+from witnesstree.ledger.errors import Conflict, Damaged, NotFound, StorageFailure
 from witnesstree.ledger.store import index
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.index import BLOCK, DigestIndex, Run, _Digests, build_run, write_run
@@ -341,3 +342,36 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     # That digests are missing is said elsewhere.
     ground.files.digests_path(2).unlink()
     assert [place for place, _ in ground.index.check(ground.sizes)] == [str(ground.files.index_path(i)) for i in (0, 1)]
+
+
+@pytest.mark.parametrize("count", [1, 4], ids=["in one run with lost ones", "beside runs of lost ones"])
+def test_merged_runs_of_batches_that_are_no_more_find_nothing_of_theirs(count: int, tmp_path: Path, clock: Clock) -> None:
+    """The metadata was put back from a backup: batches are sealed again under the same numbers, with other digests."""
+    world = FakeWorld(tmp_path / "home", clock)
+    database = world.home.database
+
+    def seal(name: str, batches: int) -> list[bytes]:
+        sealed = digests(name, 3 * batches)
+        with world.open() as ledger:
+            for at in range(0, len(sealed), 3):
+                ledger.submit(b"".join(sealed[at : at + 3]))
+                ledger.close()
+        return sealed
+
+    before = seal("before", count)
+    kept = database.read_bytes()
+    lost = seal("lost", 4)
+    assert any(int(path.stem.partition("-")[2]) >= count for path in BatchFiles(world.home.batches).merged_folder.iterdir())
+    for path in database.parent.glob("ledger.db*"):
+        path.unlink()
+    database.write_bytes(kept)
+    if count == 1:
+        with world.open() as ledger, pytest.raises(Damaged, match="reaches beyond what is sealed; run `witnesstree fsck --mend-index`"):
+            ledger.proof(before[0])
+    new = seal("new", 4)
+    with world.open() as ledger:
+        if count == 1:
+            ledger.mend_indexes()
+        assert all(ledger.proof(digest).digest == digest for digest in before + new)
+        with pytest.raises(NotFound):
+            ledger.proof(lost[0])
