@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from operator import attrgetter
 from threading import Event, local
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from witnesstree.ledger.errors import InvalidInput
 
@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 CHUNK = 2**20
 """Bytes read at a time: large enough that hashing, not reading, takes the time."""
 
+PART = 32
+"""Files handed to a thread at a time, as long as they are small: to hand one over takes a fifth of the time in which 256 KiB are hashed."""
+PART_BYTES = 2**23
+"""Bytes in the files of a part, unless it is one alone: no small one waits for a large one then, and no thread for another one's last part."""
 QUEUED = 4
-"""Files handed to each thread in advance, so that a list of a million files does not become a million tasks at once."""
+"""Parts handed to each thread in advance, so that a list of a million files does not become a million tasks at once."""
 
+
+_Part: TypeAlias = "tuple[list[FileDigest], InvalidInput | None]"
 
 _own = local()
 _identity = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
@@ -100,15 +106,51 @@ def digest_files(paths: Iterable[Path], advance: Callable[[int], None] | None = 
     """
     threads = threads or os.cpu_count() or 1
     stop = Event()
-    pending: deque[Future[FileDigest]] = deque()
+    pending: deque[Future[_Part]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="digest") as pool:
         try:
-            for path in paths:
-                pending.append(pool.submit(digest_file, path, advance, stop))
+            for part in _parts(paths):
+                pending.append(pool.submit(_digest_part, part, advance, stop))
                 if len(pending) >= threads * QUEUED:
-                    yield pending.popleft().result()
+                    yield from _digests(pending.popleft().result())
             while pending:
-                yield pending.popleft().result()
+                yield from _digests(pending.popleft().result())
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _parts(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    part: list[Path] = []
+    size = 0
+    for path in paths:
+        try:
+            length = path.stat().st_size
+        except OSError:
+            # It is told of when its turn comes.
+            length = 0
+        if part and (len(part) == PART or size + length > PART_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(path)
+        size += length
+    if part:
+        yield part
+
+
+def _digest_part(part: list[Path], advance: Callable[[int], None] | None, stop: Event) -> _Part:
+    """Return the digests of these files, up to the first that has none, and why it has none."""
+    digests = []
+    try:
+        for path in part:
+            digests.append(digest_file(path, advance, stop))  # noqa: PERF401 - those before a fault count
+    except InvalidInput as fault:
+        return digests, fault
+    return digests, None
+
+
+def _digests(part: _Part) -> Iterator[FileDigest]:
+    digests, fault = part
+    yield from digests
+    if fault:
+        raise fault

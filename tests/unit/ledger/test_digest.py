@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from witnesstree.ledger.digest import CHUNK, FileDigest, digest_file, digest_files, same_file
+from witnesstree.ledger.digest import CHUNK, PART, QUEUED, FileDigest, digest_file, digest_files, same_file
 from witnesstree.ledger.errors import InvalidInput
 
 SIZE = 3 * CHUNK + 17
@@ -221,13 +221,13 @@ def test_a_long_list_is_not_taken_all_at_once(many: list[Path]) -> None:
 
     def paths() -> Iterator[Path]:
         nonlocal taken
-        for path in many:
+        for path in many * 20:
             taken += 1
             yield path
 
     digests = digest_files(paths(), threads=2)
     next(digests)
-    assert taken <= 8 + 1
+    assert taken <= 2 * QUEUED * PART + 1 < len(many) * 20
     digests.close()  # type: ignore[attr-defined]
 
 
@@ -237,6 +237,7 @@ def test_the_first_bad_file_in_order_is_the_one_named(many: list[Path]) -> None:
     found: list[FileDigest] = []
     with pytest.raises(InvalidInput, match="missing"):
         found.extend(digest_files(paths, threads=4))
+    assert [each.path for each in found] == many[:10]
     with pytest.raises(InvalidInput, match="missing"):
         list(digest_files(paths, threads=4))
 
