@@ -115,7 +115,7 @@ class DigestFile:
         Raises InvalidInput if it changes meanwhile, or holds anything else; the error names the line.
         """
         self.file.seek(0)
-        for part in self._texts() if self.is_text else iter(lambda: _read(self.path, self.file, PART * DIGEST), b""):
+        for part in _joined(self._texts()) if self.is_text else self._records():
             self._require_unchanged()
             yield part
         self._require_unchanged()
@@ -124,22 +124,48 @@ class DigestFile:
         if not same_file(self.status, os.fstat(self.file.fileno())):
             raise InvalidInput(f"{self.path} changed while it was read: close the program that writes it, then run the command again")
 
-    def _texts(self) -> Iterator[bytes]:
-        from witnesstree.ledger.bulk import parse_hex
+    def _records(self) -> Iterator[bytes]:
+        while True:
+            with _reading(self.path):
+                part = self.file.read(PART * DIGEST)
+            if not part:
+                return
+            yield part
 
-        rest, lines, is_last = b"", 0, False
+    def _texts(self) -> Iterator[bytes]:
+        from witnesstree.ledger.bulk import MAX_LINE, parse_hex
+
+        # At its beginning stands the line that the last piece of text broke off in.
+        room = memoryview(bytearray(MAX_LINE + CHUNK))
+        kept, lines, is_last = 0, 0, False
         while not is_last:
-            chunk = _read(self.path, self.file, CHUNK)
-            text, is_last = rest + chunk, not chunk
+            with _reading(self.path):
+                count = self.file.readinto(room[kept : kept + CHUNK])
+            text, is_last = room[: kept + count], not count
             found = parse_hex(text, is_last=is_last)
             lines += found.lines
             if found.fault:
-                shown = ascii(text[found.used :][:80].splitlines()[0].decode(errors="replace"))
+                shown = ascii(bytes(text[found.used :][:80]).splitlines()[0].decode(errors="replace"))
                 expected = "expected 64 hex digits, alone or before a name as sha256sum writes it"
                 raise InvalidInput(f"{self.path}, line {lines + 1}: {expected}, not {shown}: {found.fault}")
             if found.digests:
                 yield found.digests
-            rest = text[found.used :]
+            kept = len(text) - found.used
+            room[:kept] = text[found.used :]
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces, as many at a time as make no more than PART digests."""
+    part: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        if size + len(piece) > PART * DIGEST:
+            yield b"".join(part)
+            part, size = [], 0
+        part.append(piece)
+        size += len(piece)
+    if part:
+        yield b"".join(part)
 
 
 @contextmanager
@@ -159,7 +185,8 @@ def opened_digests(path: Path) -> Iterator[DigestFile]:
         raise InvalidInput(f"{path} is not a regular file: it is read twice, so write the digests into a file first")
     with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
         # No 32 bytes of a digest are all printable: what starts so is text, and its first fault is named.
-        head = _read(path, file, DIGEST * 2)
+        with _reading(path):
+            head = file.read(DIGEST * 2)
         is_text = _TEXT.fullmatch(head) is not None
         if _is_utf16(head):
             raise InvalidInput(f"{path} looks like text in UTF-16: write it in UTF-8, or as raw digests")
@@ -170,9 +197,10 @@ def opened_digests(path: Path) -> Iterator[DigestFile]:
         yield DigestFile(path, file, status, is_text)
 
 
-def _read(path: Path, file: BufferedReader, size: int) -> bytes:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        return file.read(size)
+        yield
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
 

@@ -36,7 +36,7 @@ class Native(Protocol):
         """Return what bulk.sort_run does."""
         ...
 
-    def parse_hex(self, text: Buffer, is_last: bool, longest: int) -> tuple[bytes, int, int, bool]:  # noqa: FBT001 - Rust's own signature
+    def parse_hex(self, text: Buffer, is_last: bool, longest: int, threads: int = 0) -> tuple[bytes, int, int, bool]:  # noqa: FBT001 - Rust's own signature
         """Return the packed digests of whole lines, the bytes and lines they took, and whether the line after them is wrong."""
         ...
 

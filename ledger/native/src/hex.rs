@@ -1,12 +1,18 @@
 //! Lines of 64 hex digits, alone or before a name as `sha256sum` writes them.
 
 use std::collections::TryReserveError;
+use std::io::BufRead;
 
 use crate::sha256::NODE;
+use crate::share::share;
 
 const DIGITS: usize = 2 * NODE;
 
+/// Bytes of text from which on it pays to use another thread.
+const PER_THREAD: usize = 1 << 18;
+
 /// What the beginning of a text holds: packed digests, the bytes and lines that were used, and whether the line after them is wrong.
+#[derive(Default)]
 pub struct Lines {
     pub digests: Vec<u8>,
     pub used: usize,
@@ -15,29 +21,56 @@ pub struct Lines {
 }
 
 /// Read whole lines; what stands after the last line feed is one too if `is_last`. A line of more than `longest` bytes, its end included, is wrong.
-pub fn parse(text: &[u8], is_last: bool, longest: usize) -> Result<Lines, TryReserveError> {
-    let mut found = Lines { digests: Vec::new(), used: 0, lines: 0, is_wrong: false };
+///
+/// What is found comes in parts, in the order of the text, each of lines that one thread has read; only in the last one a line may be wrong.
+pub fn parse(threads: usize, text: &[u8], is_last: bool, longest: usize) -> Result<Vec<Lines>, TryReserveError> {
+    let threads = threads.min(text.len() / PER_THREAD + 1);
+    let mut rest = text;
+    let mut parts = Vec::new();
+    for left in (1..=threads).rev() {
+        // Up to the end of the line that stands where this part should end.
+        let (most, mut ahead) = rest.split_at(rest.len() / left);
+        let length = if left == 1 { rest.len() } else { most.len() + past_feed(&mut ahead) };
+        parts.push((&rest[..length], is_last && length == rest.len(), Ok(Lines::default())));
+        rest = &rest[length..];
+    }
+    share(threads, parts.iter_mut(), || (), |(), (part, is_last, found)| *found = parse_part(part, *is_last, longest));
+    let mut all = Vec::new();
+    for (_, _, found) in parts {
+        let found = found?;
+        let is_wrong = found.is_wrong;
+        all.push(found);
+        if is_wrong {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// How many bytes there are up to the first line feed, itself included; all of them if there is none.
+fn past_feed(text: &mut &[u8]) -> usize {
+    text.skip_until(b'\n').expect("bytes in memory can be read")
+}
+
+fn parse_part(text: &[u8], is_last: bool, longest: usize) -> Result<Lines, TryReserveError> {
+    let mut found = Lines::default();
     // The last line may have no line feed.
     found.digests.try_reserve_exact((text.len() + 1) / (DIGITS + 1) * NODE)?;
     while found.used < text.len() {
         let rest = &text[found.used..];
-        // Most lines end after the digits; only the others are searched for their end.
-        let length = if rest.get(DIGITS) == Some(&b'\n') && !rest[..DIGITS].contains(&b'\n') {
-            DIGITS + 1
-        } else {
-            match rest.iter().take(longest).position(|&byte| byte == b'\n') {
-                Some(end) => end + 1,
-                None if rest.len() > longest => {
-                    found.is_wrong = true;
-                    return Ok(found);
-                }
-                None if is_last => rest.len(),
-                None => return Ok(found),
+        let length = past_feed(&mut &rest[..longest.min(rest.len())]);
+        if rest[length - 1] != b'\n' {
+            if rest.len() > longest {
+                found.is_wrong = true;
+                break;
             }
-        };
+            if !is_last {
+                break;
+            }
+        }
         let Some(digest) = parse_line(&rest[..length]) else {
             found.is_wrong = true;
-            return Ok(found);
+            break;
         };
         if let Some(digest) = digest {
             found.digests.extend_from_slice(&digest);

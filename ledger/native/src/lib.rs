@@ -77,12 +77,18 @@ fn sort_run<'py>(digests: &Bound<'py, PyAny>, threads: usize) -> PyResult<Bound<
 
 /// Return the digests in whole lines, packed, how many bytes and lines they took, and whether the line after them is wrong.
 #[pyfunction]
-fn parse_hex<'py>(text: &Bound<'py, PyAny>, is_last: bool, longest: usize) -> PyResult<(Bound<'py, PyBytes>, usize, usize, bool)> {
-    let py = text.py();
+#[pyo3(signature = (text, is_last, longest, threads=0))]
+fn parse_hex<'py>(text: &Bound<'py, PyAny>, is_last: bool, longest: usize, threads: usize) -> PyResult<(Bound<'py, PyBytes>, usize, usize, bool)> {
+    let (py, threads) = (text.py(), share::count(threads));
     let input = Input::of(text)?;
     let text = input.bytes();
-    let found = py.detach(|| hex::parse(text, is_last, longest)).map_err(|_| PyMemoryError::new_err("no memory for the digests"))?;
-    Ok((PyBytes::new(py, &found.digests), found.used, found.lines, found.is_wrong))
+    let parts = py.detach(|| hex::parse(threads, text, is_last, longest)).map_err(|_| PyMemoryError::new_err("no memory for the digests"))?;
+    let (bytes, mut digests) = room(py, parts.iter().map(|part| part.digests.len()).sum())?;
+    for part in &parts {
+        digests.split_off_mut(..part.digests.len()).expect("there is room for all").copy_from_slice(&part.digests);
+    }
+    let (used, lines) = parts.iter().fold((0, 0), |(used, lines), part| (used + part.used, lines + part.lines));
+    Ok((bytes, used, lines, parts.last().is_some_and(|part| part.is_wrong)))
 }
 
 fn chosen(name: Option<&str>) -> PyResult<Kernel> {

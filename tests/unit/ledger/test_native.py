@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger import core
-from witnesstree.ledger.bulk import sort_run
+from witnesstree.ledger.bulk import MAX_LINE, _parse_hex, sort_run
 from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.tree import NODE, level_above, levels_above
 
 pytestmark = pytest.mark.real("cargo")
 
+HEX_63 = b"0" * 63
 KERNELS = ("avx-512", "sha-ni", "portable")
 SIZES = sorted({*range(131), *(2**k + d for k in range(8, 18) for d in (-1, 0, 1, 31))})
 """Every small one, and those about where sixteen lanes, a part of 2**13 leaves and a thread's share end."""
@@ -64,6 +65,24 @@ def test_threads_change_nothing(native: core.Native, threads: int) -> None:
     assert native.levels(nodes, threads) == native.levels(nodes, 1)
     assert native.above(nodes, 48, threads) == native.levels(nodes, 1)[-1]
     assert native.sort_run(nodes, threads) == native.sort_run(nodes, 1)
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_threads_read_the_same_lines(native: core.Native, *, is_last: bool) -> None:
+    random = Random(7)
+    ends = (b"\n", b"\r\n", b"  a name\n", b" *" + b"n" * 2000 + b"\n", b"\n\n\r\n")
+    lines = [random.randbytes(NODE).hex().encode() + random.choice(ends) for _ in range(4000)]
+    faults = (HEX_63 + b"\n", b"x" * MAX_LINE + b"\n", b"y" * (MAX_LINE + 1))
+    for place in (None, 0, 1700, 2222, 3999):
+        for fault in faults if place is not None else (b"",):
+            text = b"".join(lines if place is None else (*lines[:place], fault, *lines[place:])) + HEX_63 + b"0"
+            assert len(text) > 1_500_000
+            expected = _parse_hex(text, is_last=is_last)
+            for threads in range(6):
+                assert native.parse_hex(text, is_last, MAX_LINE, threads) == expected, (place, threads)
+    # One line, longer than what a thread gets, leaves the others nothing.
+    for text in (b"z" * 2**20, b"z" * 2**20 + b"\n", b"\n" * 2**20):
+        assert all(native.parse_hex(text, is_last, MAX_LINE, threads) == _parse_hex(text, is_last=is_last) for threads in (1, 2, 5))
 
 
 @given(st.data())
