@@ -119,7 +119,7 @@ FIGURES = (
     ),
     Figure(
         "seal-sizes",
-        "The same at every size",
+        "Sealing a file of each size",
         "One file into a new ledger, the whole process again. "
         "Of a small file's cost, most is Python's start, the token and the anchor, which are a batch's.",
         sealing.cost_by_size,

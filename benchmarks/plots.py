@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.document import Kept, has_plot, read_results
 from benchmarks.figures import FIGURES
 
 if TYPE_CHECKING:
     from benchmarks.measure import Outcome
+
+DECADE = 10
 
 mpl.use("svg")
 # Names inside the file are taken from this salt, and text stays text: neither the day nor the machine's fonts are in it.
@@ -44,10 +46,14 @@ def _plot(title: str, kept: Kept, folder: Path) -> Path:
         above = [max(each) - middle for middle, each in zip(middles, costs, strict=True)]
         axes.errorbar(sizes, middles, yerr=[below, above], marker="o", capsize=3, label=name)
     axes.set(xscale="log", yscale="log", title=title, xlabel="entries", ylabel="microseconds for each, median and range")
+    # At least a power of ten, so that what is nearly the same everywhere looks so.
+    low, high = axes.get_ylim()
+    room = max(1, (DECADE / (high / low)) ** 0.5)
+    axes.set_ylim(low / room, high * room)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:,.10g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_minor_formatter("{x:,.10g}")
+        axis.set_minor_formatter(NullFormatter())
     axes.legend()
     path = folder / f"{kept.name}.svg"
     figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import select
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -88,7 +89,7 @@ def _have_changed(settings: Settings, home: Home) -> bool:
         return False
 
 
-def _pass(ledger: Ledger, stop: Event) -> bool:
+def _pass(ledger: Ledger, stop: _Stop) -> bool:
     """Do what is due, and return whether anything still waits. A database or another process that keeps us waiting ends the pass, not the worker."""
     try:
         for sequence in ledger.close(due_only=True):
@@ -102,7 +103,7 @@ def _pass(ledger: Ledger, stop: Event) -> bool:
         return True
 
 
-def _renew(renewals: Renewals, stop: Event) -> None:
+def _renew(renewals: Renewals, stop: _Stop) -> None:
     """Renew the evidence records that are due. What holds that up is tried again, and sealing goes on."""
     try:
         renewals.work(stop=stop.is_set)
@@ -126,22 +127,49 @@ def _write_metrics(ledger: Ledger, path: Path) -> None:
         _log.warning("no metrics this time: %s", error)
 
 
+class _Stop:
+    """The wish that the worker ends, which a signal's handler may express at any moment.
+
+    It is a byte in a pipe. A threading.Event holds a lock for a moment in each of its methods: a handler that runs just then waits for ever.
+    """
+
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe()
+
+    def set(self) -> None:
+        """Express it."""
+        os.write(self._writing, b".")
+
+    def is_set(self) -> bool:
+        """Whether it was expressed."""
+        return self.wait(0)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is expressed, so long at most, and return whether it was."""
+        return bool(select.select([self._reading], [], [], seconds)[0])
+
+    def close(self) -> None:
+        """Let go of the pipe."""
+        os.close(self._reading)
+        os.close(self._writing)
+
+
 @contextmanager
-def _stopping() -> Iterator[Event]:
-    """Let SIGTERM and SIGINT set an event. The second one interrupts at once, which loses nothing either."""
-    stop = Event()
+def _stopping() -> Iterator[_Stop]:
+    """Let SIGTERM and SIGINT express the wish to stop. The second one interrupts at once, which loses nothing either."""
+    with closing(_Stop()) as stop:
 
-    def note(_number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
+        def note(_number: int, _frame: object) -> None:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            stop.set()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield stop
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 # The log

@@ -8,17 +8,11 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from eth_utils.address import to_checksum_address
-from web3.exceptions import Web3Exception
-
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, AnchoredRecord, keccak256
+from witnesstree.ledger.chainproof import AnchoredRecord, keccak256
 from witnesstree.ledger.errors import BadAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from web3 import Web3
-    from web3.types import BlockIdentifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +55,18 @@ ANCHORED = keccak256(b"Anchored(bytes32,address)")
 """The first topic of the event that says a root was recorded now; the second is the root, the third the caller."""
 
 
-@cache
-def _codec() -> EvidenceAnchor:
-    from web3 import Web3
-    from web3.providers.base import BaseProvider
-
-    return EvidenceAnchor(Web3(BaseProvider()))
-
-
 def anchoring_calldata(roots: Sequence[bytes]) -> bytes:
-    """Return the calldata that anchors `roots` (32 bytes each), one or several."""
-    return _codec().anchor_calldata(roots[0]) if len(roots) == 1 else _codec().anchor_all_calldata(roots)
+    """Return the calldata that anchors `roots` (32 bytes each), one or several: the block's gas limits how many."""
+    from eth_abi.abi import encode
+
+    if len(roots) == 1:
+        return _selector("anchor(bytes32)") + encode(["bytes32"], roots)
+    return _selector("anchorAll(bytes32[])") + encode(["bytes32[]"], [roots])
 
 
 def anchored_at_calldata(root: bytes) -> bytes:
-    """Return the calldata that asks for the record of `root`; `parse_record` reads the answer."""
-    return _codec().anchored_at_calldata(root)
+    """Return the calldata that asks for the record of `root` (32 bytes); `parse_record` reads the answer."""
+    return _selector("anchoredAt(bytes32)") + root
 
 
 def parse_record(answer: bytes) -> AnchoredRecord | None:
@@ -92,44 +82,5 @@ def _bytes(text: str) -> bytes:
     return bytes.fromhex(text.removeprefix("0x"))
 
 
-class EvidenceAnchor:
-    """The contract at `address` on the chain that `web3` talks to.
-
-    Answers are the node's word alone. Reading raises BadAnswer if the contract is not there or answers in another form; what the
-    connection itself raises is left to the caller, who knows what kind of connection it is.
-    """
-
-    def __init__(self, web3: Web3, address: bytes = CONTRACT_ADDRESS) -> None:
-        self._address = to_checksum_address(address)
-        self._contract = web3.eth.contract(address=self._address, abi=artefact().abi)
-
-    def anchor_calldata(self, root: bytes) -> bytes:
-        """Return the calldata that anchors `root` (32 bytes)."""
-        return _bytes(self._contract.encode_abi("anchor", [root]))
-
-    def anchor_all_calldata(self, roots: Sequence[bytes]) -> bytes:
-        """Return the calldata that anchors all `roots`; the block's gas limits how many."""
-        return _bytes(self._contract.encode_abi("anchorAll", [list(roots)]))
-
-    def anchored_at_calldata(self, root: bytes) -> bytes:
-        """Return the calldata that asks for the record of `root`."""
-        return _bytes(self._contract.encode_abi("anchoredAt", [root]))
-
-    def anchored_at(self, root: bytes, block: BlockIdentifier = "latest") -> AnchoredRecord | None:
-        """Return the contract's record of `root` as of `block`, or None while it has none."""
-        time, number, submitter = self._read("anchoredAt", root, block=block)
-        return AnchoredRecord(time, number, _bytes(submitter)) if time else None
-
-    def verify(self, root: bytes, digest: bytes, path: Sequence[bytes], block: BlockIdentifier = "latest") -> tuple[bool, int]:
-        """Return whether `path` leads from `digest` to `root` and `root` is anchored, and since when (0 if it never was).
-
-        The contract cannot know how long the path should be: see its source.
-        """
-        included, time = self._read("verify", root, digest, list(path), block=block)
-        return included, time
-
-    def _read(self, function: str, *values: object, block: BlockIdentifier) -> Any:
-        try:
-            return self._contract.functions[function](*values).call(block_identifier=block)
-        except Web3Exception as error:
-            raise BadAnswer(f"at {self._address} stands no EvidenceAnchor that answers {function}: {error}") from error
+def _selector(signature: str) -> bytes:
+    return keccak256(signature.encode())[:4]

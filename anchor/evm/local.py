@@ -1,7 +1,6 @@
 """The embedded chain: a real EVM chain of one account, kept in a folder. It shows the mechanics and proves nothing to a third party.
 
-Reading needs the file and tries alone. What makes blocks (mining.py) and signs is imported when it is needed, because it takes more than a
-second.
+Reading needs the file and tries alone. What makes blocks and signs (mining.py) is imported when it is needed, because it takes half a second.
 """
 
 from __future__ import annotations
@@ -132,11 +131,10 @@ class LocalChain(Chain):
         """Return a signed EIP-1559 transaction that anchors `roots`. None in place of another: sending makes a block, so none ever waits."""
         if replaced:
             return None
-        from witnesstree.anchor.evm.contract import EvidenceAnchor
+        from witnesstree.anchor.evm.contract import anchoring_calldata
 
-        contract = EvidenceAnchor(self._miner().web3)
-        calldata = contract.anchor_calldata(roots[0]) if len(roots) == 1 else contract.anchor_all_calldata(roots)
-        return _signed(self._file, _read_key(self._folder), CONTRACT_ADDRESS, calldata, ANCHOR_GAS + FURTHER_GAS * (len(roots) - 1))
+        gas = ANCHOR_GAS + FURTHER_GAS * (len(roots) - 1)
+        return _signed(self._file, _read_key(self._folder), CONTRACT_ADDRESS, anchoring_calldata(roots), gas)
 
     @override
     def send(self, transaction: SignedTransaction) -> None:
@@ -181,7 +179,7 @@ class LocalChain(Chain):
         if self._lazy_miner is None:
             from witnesstree.anchor.evm.mining import Miner
 
-            self._lazy_miner = Miner(self._file, _address(_read_key(self._folder)), self._clock)
+            self._lazy_miner = Miner(self._file, self._clock)
         return self._lazy_miner
 
 
@@ -201,7 +199,7 @@ def _found(file: ChainFile, key: bytes, now: datetime) -> None:
     make_genesis(file, _address(key), int(now.timestamp()) - 2)
     contract = artefact()
     deployment = _signed(file, key, contract.deployer, contract.salt + contract.init_code, DEPLOY_GAS)
-    Miner(file, _address(key), lambda: now - timedelta(seconds=1)).mine(deployment.raw)
+    Miner(file, lambda: now - timedelta(seconds=1)).mine(deployment.raw)
     state = _trie(file, _newest_header(file).state_root)
     account = state.get(keccak256(CONTRACT_ADDRESS))
     if not account or rlp.decode(account)[3] != CONTRACT_CODE_HASH:
@@ -219,22 +217,11 @@ def _make_key(folder: Path) -> None:
 
 
 def _signed(file: ChainFile, key: bytes, to: bytes, calldata: bytes, gas: int) -> SignedTransaction:
-    from eth_account import Account
+    from witnesstree.anchor.evm.mining import sign
 
     sender = _address(key)
     nonce = _nonce(file, _newest_header(file), sender)
-    transaction = {
-        "type": 2,
-        "chainId": LOCAL_CHAIN_ID,
-        "nonce": nonce,
-        "to": to,
-        "value": 0,
-        "data": calldata,
-        "gas": gas,
-        "maxFeePerGas": MAX_FEE,
-        "maxPriorityFeePerGas": 0,
-    }
-    raw = bytes(Account.sign_transaction(transaction, key).raw_transaction)
+    raw = sign(key, nonce=nonce, to=to, calldata=calldata, gas=gas, max_fee=MAX_FEE)
     return SignedTransaction(raw, keccak256(raw), sender, nonce)
 
 

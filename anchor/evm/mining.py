@@ -1,6 +1,6 @@
-"""Makes the embedded chain's blocks: py-evm's virtual machine behind eth-tester and web3, on the pairs of `chain.db`.
+"""Makes the embedded chain's blocks, and the transactions for them: py-evm's virtual machine, on the pairs of `chain.db`.
 
-Importing this module takes more than a second; local.py does so only when there is a block to make. No other module imports py-evm.
+Importing this module takes half a second; local.py does so only when there is a block to make. No other module imports py-evm.
 """
 
 from __future__ import annotations
@@ -14,15 +14,12 @@ from eth.db.atomic import AtomicDB
 from eth.db.backends.base import BaseDB
 from eth.exceptions import PyEVMError
 from eth.vm.forks.prague import PragueVM
+from eth.vm.forks.prague.transactions import PragueTransactionBuilder
+from eth_keys.datatypes import PrivateKey
 from eth_keys.exceptions import BadSignature
-from eth_tester import EthereumTester
-from eth_tester.backends.pyevm.main import PyEVMBackend
-from eth_tester.exceptions import TransactionFailed
-from eth_tester.exceptions import ValidationError as TesterValidationError
 from eth_typing import Address, BlockNumber
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
-from web3 import EthereumTesterProvider, Web3
 
 from witnesstree.anchor.evm.blocks import FILE
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from eth.abc import BlockHeaderAPI, SignedTransactionAPI, TransactionBuilderAPI
+    from eth.abc import BlockHeaderAPI, SignedTransactionAPI
     from eth.typing import AccountState, HeaderParams
 
     from witnesstree.anchor.evm.blocks import ChainFile
@@ -75,23 +72,31 @@ def make_genesis(file: ChainFile, account: bytes, time: int) -> None:
     pairs.commit(after=None)
 
 
-class Miner:
-    """Puts transactions into blocks, one each. Who asks the contract through `web3` does so as `account` (20-byte address)."""
+def sign(key: bytes, *, nonce: int, to: bytes, calldata: bytes, gas: int, max_fee: int) -> bytes:
+    """Return a signed EIP-1559 transaction of the account with this secret key; it offers `max_fee` wei for one gas at most, and no tip."""
+    unsigned = PragueTransactionBuilder.new_unsigned_dynamic_fee_transaction(
+        chain_id=LOCAL_CHAIN_ID,
+        nonce=nonce,
+        max_priority_fee_per_gas=0,
+        max_fee_per_gas=max_fee,
+        gas=gas,
+        to=Address(to),
+        value=0,
+        data=calldata,
+        access_list=[],
+    )
+    return unsigned.as_signed_transaction(PrivateKey(key)).encode()
 
-    def __init__(self, file: ChainFile, account: bytes, clock: Callable[[], datetime]) -> None:
+
+class Miner:
+    """Puts transactions into blocks, one each."""
+
+    def __init__(self, file: ChainFile, clock: Callable[[], datetime]) -> None:
         self._file = file
         self._clock = clock
         self._pairs = _Pairs(file)
         with _translated_errors():
             self._chain = _Chain(AtomicDB(self._pairs))
-        self._web3 = Web3(EthereumTesterProvider(EthereumTester(_Backend(self._chain, account))))
-
-    @property
-    def web3(self) -> Web3:
-        """A web3 that reads this chain at its newest block. Sending through it writes nothing: see `mine`."""
-        with _translated_errors():
-            self._chain.start_block(self._clock())
-        return self._web3
 
     def mine(self, transaction: bytes) -> None:
         """Make a block of this one signed transaction. On return it is durable; otherwise the chain is what it was before.
@@ -104,27 +109,31 @@ class Miner:
         after = self._file.head()
         try:
             with _translated_errors():
-                self._require_legal(transaction)
-                self.web3.eth.send_raw_transaction(transaction)
+                signed = self._legal(transaction)
+                self._chain.start_block(self._clock())
+                self._chain.apply_transaction(signed)
+                # Nothing in a block is left to chance: the same transactions at the same times give the same blocks.
+                self._chain.mine_block(coinbase=Address(bytes(20)))
             self._pairs.commit(after)
         finally:
             # What is not in the file by now was never mined: the next block must not stand on it.
             self._pairs.forget()
 
-    def _require_legal(self, transaction: bytes) -> None:
+    def _legal(self, transaction: bytes) -> SignedTransactionAPI:
         signed = _decode(transaction)
         if signed.chain_id != LOCAL_CHAIN_ID:
             raise InvalidInput(f"the transaction is for chain {signed.chain_id}, not for this one, {LOCAL_CHAIN_ID}")
         state = self._chain.get_vm(self._chain.get_canonical_head()).state
         if signed.nonce != (expected := state.get_nonce(signed.sender)):
             raise Conflict(f"the transaction has nonce {signed.nonce}, the account is at {expected}: sign it again")
+        return signed
 
 
 @contextmanager
 def _translated_errors() -> Iterator[None]:
     try:
         yield
-    except (ValidationError, TesterValidationError, TransactionFailed) as error:
+    except ValidationError as error:
         raise InvalidInput(f"the chain does not take this transaction: {error}") from error
     except (PyEVMError, RLPException, KeyError) as error:
         raise Damaged(f"{FILE} lacks what a block stands on ({error}): run `witnesstree fsck`") from error
@@ -134,7 +143,7 @@ def _decode(transaction: bytes) -> SignedTransactionAPI:
     if transaction[:1] != b"\x02":
         raise InvalidInput("this is no EIP-1559 transaction: it does not begin with 0x02")
     try:
-        signed = _Chain.get_vm_class_for_block_number(GENESIS).get_transaction_builder().decode(transaction)
+        signed = PragueTransactionBuilder.decode(transaction)
         signed.validate()
         signed.check_signature_validity()
     except (ValidationError, RLPException, BadSignature, PyEVMError, IndexError, ValueError, TypeError) as error:
@@ -151,30 +160,11 @@ class _Chain(MiningChain):
     def create_header_from_parent(self, parent_header: BlockHeaderAPI, **fields: Any) -> BlockHeaderAPI:
         return super().create_header_from_parent(parent_header, **{"gas_limit": parent_header.gas_limit, **fields})
 
-    def get_transaction_builder(self) -> type[TransactionBuilderAPI]:
-        return self.get_vm().get_transaction_builder()
-
     def start_block(self, time: datetime) -> None:
         """Begin an empty block on the newest one."""
         parent = self.get_canonical_head()
         seconds = max(int(time.timestamp()), parent.timestamp + 1)
         self.header = self.create_header_from_parent(parent, timestamp=seconds)
-
-
-class _Backend(PyEVMBackend):  # type: ignore[misc]  # eth-tester has no types
-    """eth-tester's backend on a chain that is kept: its own __init__ would make a new one in memory."""
-
-    def __init__(self, chain: _Chain, account: bytes) -> None:
-        self.chain = chain
-        self._account = account
-
-    def get_accounts(self) -> tuple[bytes, ...]:
-        """Return the one account: eth-tester lets nobody ask who could not pay."""
-        return (self._account,)
-
-    def mine_blocks(self, num_blocks: int = 1, coinbase: bytes = bytes(20)) -> tuple[bytes, ...]:
-        """Mine without eth-tester's random numbers, so that the same transactions at the same times give the same blocks."""
-        return tuple(self.chain.mine_block(coinbase=coinbase).hash for _ in range(num_blocks))
 
 
 class _Pairs(BaseDB):

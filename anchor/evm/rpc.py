@@ -5,7 +5,7 @@
     └── Refusal       the node understood, and refuses: its own code and words say why
         └── Missing   the node does not have this method at all
 
-An endpoint is a provider of web3's, but nothing of what web3 does around one (retries, caches, formatters) stands between us and the answer.
+Nothing here knows what is asked: client.py does.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from __future__ import annotations
 import json
 import re
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
-
-from typing_extensions import override
-from web3.providers.base import JSONBaseProvider
 
 from witnesstree.anchor.http import Http, place
 from witnesstree.ledger.errors import BadAnswer, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
@@ -25,8 +23,6 @@ from witnesstree.ledger.strictjson import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from web3.types import RPCEndpoint, RPCResponse
 
     from witnesstree.anchor.http import Answer
 
@@ -94,50 +90,29 @@ def shown(value: object) -> str:
 # One node
 
 
-class Endpoint(JSONBaseProvider):
+class Endpoint:
     """The node at `url`. With `chain_id`, it is asked for its own before anything else, and again after each time it could not be reached.
 
     `timeout` bounds each exchange as a whole, in seconds.
     """
 
-    # A contract could otherwise name an address that web3 then asks (EIP-3668).
-    global_ccip_read_enabled = False
-
     def __init__(self, url: str, *, timeout: float, chain_id: int | None = None) -> None:
-        super().__init__()
         self.place = place(url)
         self._url = url
         self._chain_id = chain_id
         self._is_known = chain_id is None
+        self._numbers = count()
         self._http = Http(timeout=timeout)
         # Providers put API keys into the path or the query, and some repeat them in their errors.
         parts = urlsplit(url)
         self._secrets = [part for part in re.split(r"[/?&=:@]", f"{parts.path}?{parts.query}?{parts.netloc.rpartition('@')[0]}") if len(part) > 3]
 
-    @override
     def __repr__(self) -> str:
         return f"Endpoint({self.place})"
 
     def close(self) -> None:
         """Close its connections."""
         self._http.close()
-
-    @override
-    def is_connected(self, show_traceback: bool = False) -> bool:
-        """Return whether the node answers, and is one of the chain."""
-        try:
-            self.ask("eth_chainId")
-        except (Unreachable, BadAnswer):
-            return False
-        return True
-
-    @override
-    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        """Answer web3, which reads the contract so. What errors mean is raised here, and no answer of another form gets there."""
-        answer = self.ask(method, *params)
-        if method == "eth_call":
-            octets(answer, f"the answer of {self.place} to {method}")
-        return {"jsonrpc": "2.0", "id": 0, "result": answer}
 
     def ask(self, method: str, *params: object) -> Any:
         """Return the node's answer to `method`: any JSON value, null too. Raises Unreachable, BadAnswer, Refusal or Missing."""
@@ -152,7 +127,7 @@ class Endpoint(JSONBaseProvider):
         self._is_known = True
 
     def _exchange(self, method: str, params: Sequence[object]) -> Any:
-        number = next(self.request_counter)
+        number = next(self._numbers)
         question = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}).encode()
         try:
             answer = self._http.post(self._url, question, content_type="application/json", limit=MAX_ANSWER, accept="application/json")

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import call, run, start
+from commandline import call, environment, run, start
 from prometheus_client.parser import text_string_to_metric_families
 from servers.anvil import CHAIN_ID, KEYS, Node, anvil
 
@@ -124,6 +125,38 @@ def test_two_on_one_home(home: Path, tmp_path: Path) -> None:
     talks = [worker.communicate(timeout=PATIENCE)[1] for worker in pair]
     assert [worker.returncode for worker in pair] == [0, 0], talks
     prove(home, files)
+
+
+INTERRUPTED_ANYWHERE = """
+import signal, sys
+from witnesstree.cli.worker import _stopping
+
+def at(step):
+    def trace(frame, event, _argument):
+        nonlocal step
+        step -= 1
+        if step == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return trace
+    return trace
+
+for step in range(1, 60):
+    with _stopping() as stop:
+        sys.settrace(at(step))
+        stop.wait(0)
+        stop.is_set()
+        sys.settrace(None)
+        if not stop.is_set():
+            break
+        assert stop.wait(60)
+print(step)
+"""
+
+
+def test_a_signal_is_heard_at_every_moment() -> None:
+    # The handler runs wherever the worker just is: nothing that it needs may be held there.
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_ANYWHERE], capture_output=True, timeout=30, check=True, env=environment(measured=False))
+    assert 3 < int(done.stdout) < 59
 
 
 # `seal` and what waits

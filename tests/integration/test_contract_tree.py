@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import web3reader
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
-from witnesstree.anchor.evm.contract import EvidenceAnchor
+from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.anchor.evm.local import KEY_FILE, LocalChain, _signed
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS
 from witnesstree.ledger.errors import InvalidInput
@@ -40,7 +41,7 @@ class Contract:
 
     def __init__(self, chain: LocalChain) -> None:
         miner = chain._miner()
-        self.through_web3 = EvidenceAnchor(miner.web3)
+        self.through_web3 = web3reader.Contract(web3reader.web3_on(chain))
         self._vm = miner._chain.get_vm(miner._chain.get_canonical_head())
         self._code = self._vm.state.get_code(CONTRACT_ADDRESS)  # type: ignore[arg-type]
 
@@ -73,7 +74,7 @@ def contract(trees: list[Tree], tmp_path_factory: pytest.TempPathFactory) -> Ite
     chain = LocalChain.create(folder, lambda: datetime.fromtimestamp(TIME, UTC))
     key = bytes.fromhex((folder / KEY_FILE).read_text())
     for start in range(0, TREES, BATCH):
-        calldata = EvidenceAnchor(chain._miner().web3).anchor_all_calldata([tree.root for tree in trees[start : start + BATCH]])
+        calldata = anchoring_calldata([tree.root for tree in trees[start : start + BATCH]])
         chain.send(_signed(chain._file, key, CONTRACT_ADDRESS, calldata, 29_000_000))
     yield Contract(chain)
     chain.close()

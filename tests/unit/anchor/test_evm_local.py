@@ -18,15 +18,15 @@ from eth.db.schema import SchemaV1
 from eth_account import Account
 from eth_typing import BlockNumber, Hash32
 from eth_utils.address import to_checksum_address
-from web3 import EthereumTesterProvider, Web3
+from web3reader import Contract, web3_on
 
 from witnesstree.anchor.evm import blocks, local, mining
 from witnesstree.anchor.evm.blocks import FILE, HEAD, ChainFile, canonical_hash
-from witnesstree.anchor.evm.contract import EvidenceAnchor, artefact
+from witnesstree.anchor.evm.contract import anchoring_calldata, artefact
 from witnesstree.anchor.evm.local import KEY_FILE, LocalChain
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.ports import SignedTransaction, Standing
 from witnesstree.ledger.proof import Anchor
 
@@ -78,8 +78,8 @@ def require_honest(anchored: Anchor | None, root: bytes) -> int:
     return slot.record.block_number
 
 
-def contract_of(chain: LocalChain) -> EvidenceAnchor:
-    return EvidenceAnchor(chain._miner().web3)
+def contract_of(chain: LocalChain) -> Contract:
+    return Contract(web3_on(chain))
 
 
 def change(folder: Path, statement: str, *values: object) -> None:
@@ -98,7 +98,7 @@ def test_it_is_a_chain_of_its_own(chain: LocalChain) -> None:
 
 
 def test_the_contract_stands_where_it_stands_on_public_chains(chain: LocalChain) -> None:
-    code = chain._miner().web3.eth.get_code(Web3.to_checksum_address(CONTRACT_ADDRESS))
+    code = web3_on(chain).eth.get_code(to_checksum_address(CONTRACT_ADDRESS))
     assert keccak256(code) == CONTRACT_CODE_HASH == artefact().code_hash
 
 
@@ -650,7 +650,7 @@ def test_any_flipped_byte_of_the_file_gives_the_right_hash_none_or_damage(chain:
 def test_canonical_hashes_are_those_of_the_chain(chain: LocalChain, folder: Path) -> None:
     anchor(chain, ROOT)
     content = (folder / FILE).read_bytes()
-    web3 = chain._miner().web3
+    web3 = web3_on(chain)
     for number in range(3):
         assert canonical_hash(folder, number) == bytes(web3.eth.get_block(number)["hash"])
     assert canonical_hash(folder, 3) is None
@@ -696,10 +696,19 @@ def test_reading_loads_nothing_heavy(chain: LocalChain, folder: Path) -> None:
 # The contract
 
 
+def test_it_signs_as_eth_account_does(chain: LocalChain, folder: Path) -> None:
+    signed = chain.sign([ROOT, OTHER])
+    members = {"type": 2, "chainId": LOCAL_CHAIN_ID, "nonce": signed.nonce, "to": CONTRACT_ADDRESS, "value": 0}
+    fees = {"gas": local.ANCHOR_GAS + local.FURTHER_GAS, "maxFeePerGas": local.MAX_FEE, "maxPriorityFeePerGas": 0}
+    transaction = {**members, **fees, "data": anchoring_calldata([ROOT, OTHER])}
+    assert signed.raw == bytes(Account.sign_transaction(transaction, (folder / KEY_FILE).read_text()).raw_transaction)
+    assert signed.sender == bytes.fromhex(Account.recover_transaction(signed.raw)[2:])
+
+
 def test_many_roots_in_one_transaction(chain: LocalChain, folder: Path) -> None:
     roots = [sha256(b"%d" % i).digest() for i in range(10)]
     anchor(chain, roots[3])
-    calldata = contract_of(chain).anchor_all_calldata([*roots, roots[0]])
+    calldata = anchoring_calldata([*roots, roots[0]])
     key = (folder / KEY_FILE).read_text()
     with ChainFile.open(folder) as file:
         chain.send(local._signed(file, bytes.fromhex(key), CONTRACT_ADDRESS, calldata, 1_000_000))
@@ -717,9 +726,3 @@ def test_the_contract_can_be_asked_as_of_an_earlier_block(chain: LocalChain) -> 
     assert contract.verify(OTHER, OTHER, []) == (True, int(START.timestamp()) + 1)
     assert contract.verify(OTHER, OTHER, [], 2) == (False, 0)
     assert contract.verify(OTHER, ROOT, []) == (False, int(START.timestamp()) + 1)
-
-
-def test_a_chain_without_the_contract_is_not_believed() -> None:
-    contract = EvidenceAnchor(Web3(EthereumTesterProvider()))
-    with pytest.raises(BadAnswer, match="no EvidenceAnchor"):
-        contract.anchored_at(ROOT)

@@ -1,4 +1,4 @@
-"""All proofs of a batch, killed with SIGKILL while they are written: what stands there under its name is whole, and the same command finishes."""
+"""Bulk work killed with SIGKILL: what was acknowledged is there, what stands under its name is whole, and the same command finishes."""
 
 import contextlib
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from commandline import call, start
 
+from witnesstree.cli.sources import PART
 from witnesstree.ledger.proof import parse_proof
 
 COUNT = 200_000
@@ -26,10 +27,51 @@ def sealed(folder: Path, count: int) -> Path:
     return home
 
 
+def test_digests_that_were_taken_are_sealed_by_the_next_run(tmp_path: Path) -> None:
+    home, digests = tmp_path / "home", tmp_path / "digests"
+    count = 3 * PART + 5
+    content = b"".join(sha256(b"%d" % i).digest() for i in range(1000)) + os.urandom((count - 1000) * 32)
+    digests.write_bytes(content)
+    assert call("init", "--home", home, "--origin", "ledger.test/killed-bulk").code == 0
+    command = ("seal", "--digests", digests, "--home", home)
+    taken = []
+    moments = {"submitting/*.json": 0.0, "submitting/*": 0.01, "*.nodes*": 0.02, ".*.index.*": 0.03, "*.index": 0.04, "chain.db*": 0.0}
+    for pattern, delay in moments.items():
+        assert kill_when(home, pattern, delay, *command) == -signal.SIGKILL
+        taken.append(entries_of(home))
+        assert call("fsck", "--home", home).code == 0
+    assert taken == sorted(taken)
+    assert PART <= taken[0] < count
+    done = call(*command, "--json").json
+    assert (done["count"], done["sealed"]) == (count, True)
+    # A part whose note was lost is submitted again, and nothing else is.
+    assert (entries_of(home) - count) % PART in {0, 5}
+    assert entries_of(home) - count <= PART * len(taken)
+    for place in (0, 1, PART, 2 * PART + 7, count - 1):
+        found = call("proof", content[32 * place :][:32].hex(), "-o", tmp_path / "proof", "--home", home, "--json")
+        assert found.json["complete"]
+    assert call("fsck", "--home", home).code == 0
+
+
+def entries_of(home: Path) -> int:
+    status = call("status", "--home", home, "--json").json
+    return int(status["entries"] + sum(batch["entries"] for batch in status["unsealed"]))
+
+
+def files(folder: Path, pattern: str) -> dict[Path, int]:
+    """Return when each file of this name was changed."""
+    found = {}
+    for path in folder.rglob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            found[path] = path.stat().st_mtime_ns
+    return found
+
+
 def kill_when(folder: Path, pattern: str, delay: float, *arguments: object) -> int:
-    """Run a command, kill it and all that it started some time after such a file is in `folder`, and return its exit code."""
+    """Run a command, kill it and all that it started some time after it made or changed such a file in `folder`, and return its exit code."""
+    before = files(folder, pattern)
     process = start(*arguments, start_new_session=True)
-    while process.poll() is None and not any(folder.rglob(pattern)):
+    while process.poll() is None and files(folder, pattern) == before:
         time.sleep(0.001)
     time.sleep(delay)
     with contextlib.suppress(ProcessLookupError):
