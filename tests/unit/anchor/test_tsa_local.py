@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from asn1crypto import core, tsp
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from witnesstree.anchor.tsa import local
@@ -255,6 +256,28 @@ def test_damaged_files(folder: Path, tmp_path: Path, name: str, content: str) ->
     (tmp_path / name).write_bytes({"": b"", "garbage": b"\xff" * 99, "other": swapped[name]}[content])
     with pytest.raises(Damaged):
         LocalAuthority.open(tmp_path, lambda: NOW)
+
+
+@pytest.mark.parametrize("members", [("p", "d"), ("q", "d"), ("dmp1", "d")])
+def test_a_key_whose_secret_half_is_damaged_signs_nothing(folder: Path, tmp_path: Path, members: tuple[str, ...]) -> None:
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    key = serialization.load_pem_private_key((tmp_path / "tsa.key").read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    der = key.private_bytes(serialization.Encoding.DER, *form)
+    for member in members:
+        number = getattr(key.private_numbers(), member)
+        octets = number.to_bytes((number.bit_length() + 7) // 8)
+        assert octets in der
+        der = der.replace(octets, octets[:50] + bytes([octets[50] ^ 1]) + octets[51:])
+    (tmp_path / "tsa.key").write_text(pem_armor("PRIVATE KEY", der))
+    with pytest.raises(Damaged, match="does not sign"):
+        LocalAuthority.open(tmp_path, lambda: NOW).stamp(ROOT)
+
+
+def pem_armor(name: str, der: bytes) -> str:
+    return f"-----BEGIN {name}-----\n{b64encode(der).decode()}\n-----END {name}-----\n"
 
 
 # Serial numbers -----------------------------------------------------------------------------------------------------------------------------------
