@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.measure import PEER, Side, find_program
+from benchmarks.measure import LIMITS, PEER, Side, find_program
 
 if TYPE_CHECKING:
     from benchmarks.ground import Ground
 
 ONE, MANY = "one large file", "many files"
+MEMORY = "hashlib alone, as many bytes in memory"
 OPENSSL_ONE, OPENSSL_MANY = "openssl dgst -sha256, one large file", "openssl dgst -sha256, many files"
 
 
@@ -27,4 +28,12 @@ def hashing(ground: Ground) -> list[Side]:
         Side(OPENSSL_ONE, [*argv, ground.large], megabytes, "MB", PEER, note, tells=False, absent=absent),
         Side(MANY, ground.timed("digest_many", ground.many), many, "MB"),
         Side(OPENSSL_MANY, [*argv, *files], many, "MB", PEER, note, tells=False, absent=absent),
+        Side(
+            MEMORY,
+            ground.timed("hash_memory", sizes.many, sizes.many_size),
+            many,
+            "MB",
+            LIMITS,
+            "bytes in a core's own cache, a thread a processor: the files have to be opened, read and looked at twice besides",
+        ),
     ]

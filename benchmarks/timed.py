@@ -225,6 +225,23 @@ def digest_many(folder: str) -> dict[str, float]:
     return {"seconds": perf_counter() - start}
 
 
+def hash_memory(count: str, size: str) -> dict[str, float]:
+    """Hash the same random bytes so many times, on a thread for each processor: no file is opened, read, or looked at."""
+    from concurrent.futures import ThreadPoolExecutor
+    from hashlib import sha256
+
+    content, threads = os.urandom(int(size)), len(os.sched_getaffinity(0))
+
+    def hash_share(share: range) -> None:
+        for _ in share:
+            sha256(content)
+
+    with ThreadPoolExecutor(threads) as pool:
+        start = perf_counter()
+        list(pool.map(hash_share, [range(first, int(count), threads) for first in range(threads)]))
+        return {"seconds": perf_counter() - start}
+
+
 def immudb(program: str, folder: str, transactions: str, committers: str, *flags: str) -> dict[str, float]:
     """Run the stress tool of immudb's embedded store, and read from its talk how long the commits took."""
     entries = 1000
@@ -282,6 +299,7 @@ MEASUREMENTS = {
         verify,
         digest_one,
         digest_many,
+        hash_memory,
         immudb,
     )
 }

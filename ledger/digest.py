@@ -24,7 +24,7 @@ CHUNK = 2**17
 
 PART = 32
 """Files handed to a thread at a time, as long as they are small: to hand one over takes a fifth of the time in which 256 KiB are hashed."""
-PART_BYTES = 2**23
+PART_BYTES = 2**22
 """Bytes in the files of a part, unless it is one alone: no small one waits for a large one then, and no thread for another one's last part."""
 QUEUED = 4
 """Parts handed to each thread in advance, so that a list of a million files does not become a million tasks at once."""
