@@ -56,12 +56,13 @@ ANCHORED = keccak256(b"Anchored(bytes32,address)")
 
 
 def anchoring_calldata(roots: Sequence[bytes]) -> bytes:
-    """Return the calldata that anchors `roots` (32 bytes each), one or several: the block's gas limits how many."""
-    from eth_abi.abi import encode
+    """Return the calldata that anchors `roots` (32 bytes each), one or several: the block's gas limits how many.
 
+    It is encoded as Solidity's Contract ABI Specification says: of an array, where it begins, how long it is, and its words.
+    """
     if len(roots) == 1:
-        return _selector("anchor(bytes32)") + encode(["bytes32"], roots)
-    return _selector("anchorAll(bytes32[])") + encode(["bytes32[]"], [roots])
+        return _selector("anchor(bytes32)") + roots[0]
+    return _selector("anchorAll(bytes32[])") + (32).to_bytes(32) + len(roots).to_bytes(32) + b"".join(roots)
 
 
 def anchored_at_calldata(root: bytes) -> bytes:

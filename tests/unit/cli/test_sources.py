@@ -64,7 +64,7 @@ def test_names_become_text() -> None:
 def test_digests_are_handed_over_in_parts(tmp_path: Path) -> None:
     path = tmp_path / "digests"
     # Of text, as many pieces as make no more than a part.
-    lines = 4 * CHUNK // 65
+    lines = PART // (CHUNK // 65) * CHUNK // 65
     for content, parts in ((DIGEST * (PART + 2), [PART, 2]), ((DIGEST.hex().encode() + b"\n") * (PART + 2), [lines, PART + 2 - lines])):
         path.write_bytes(content)
         assert [len(part) // 32 for part in read_digests(path)] == parts
