@@ -21,7 +21,7 @@ PROOF_ENDING = ".proof.json"
 
 DIGEST = 32
 PART = 10**6
-"""Digests handed over at a time, at most: each part is waited for until it is on disk. Of more than 32 MiB malloc would never use the memory again."""
+"""Digests handed over at a time, at most: each part is waited for until it is on disk. Beyond 32 MiB malloc would never use the memory again."""
 
 CHUNK = 2**24
 """Bytes of text read at a time (16 MiB), some 250,000 lines."""
