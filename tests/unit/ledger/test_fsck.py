@@ -448,7 +448,7 @@ def test_flipped_bytes_of_a_kept_record_are_found(world: FakeWorld, clock: Clock
     record = record_of(world, EIGHT[2])
     token = record.timestamps[1].token
     at = record.der.index(token.imprint)
-    found = kept(world, KeptRecord(0, 3, "fake-authority", 1, clock(), record.der[:at] + bytes(1) + record.der[at + 1 :]))
+    found = kept(world, KeptRecord(0, 3, "fake-authority", 1, clock(), record.der[:at] + bytes([record.der[at] ^ 1]) + record.der[at + 1 :]))
     assert {problem.fault.split(":")[0] for problem in found} == {f"chains[0].timestamps[1].{name}" for name in ("previous", "imprint", "signature")}
     assert all(problem.is_damage for problem in found)
 
