@@ -56,7 +56,7 @@ docs: $(VENV)/.installed  ## Write docs/cli.md and docs/settings.md anew from th
 	$(BIN)/python docs/reference.py
 
 # What cannot be installed or built here is said in the document, and the rest is measured.
-bench: $(VENV)/.bench  ## Measure this machine against its peers, and write docs/benchmarks.md: more than an hour
+bench: $(VENV)/.bench  ## Measure this machine against its peers, and write docs/benchmarks.md: some twenty minutes
 	-benchmarks/peers/immudb.sh
 	-benchmarks/peers/tessera.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks

@@ -28,7 +28,7 @@ its own, and the sides take turns round by round, so that what else the machine 
 lowest and the highest round. A ratio is how many times as fast the figure's first side is, taken round by round. Memory is the peak of the largest
 process.
 
-`make bench` takes more than an hour and some 10 GB of disk. `python -m benchmarks --only NAME` measures one figure again and leaves the others as
+`make bench` takes some twenty minutes and 10 GB of disk. `python -m benchmarks --only NAME` measures one figure again and leaves the others as
 they are; `--full` adds a ledger of 100 million entries, for which it needs 30 GB. A side that a machine cannot run says why, and the rest goes on.
 """
 

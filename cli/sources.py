@@ -104,7 +104,7 @@ class DigestFile:
 
         Raises InvalidInput and names the first fault.
         """
-        count = sum(len(part) for part in self.parts()) // DIGEST if self.is_text else self.status.st_size // DIGEST
+        count = sum(map(len, self._pieces())) // DIGEST if self.is_text else self.status.st_size // DIGEST
         if not count:
             raise InvalidInput(f"{self.path} holds no digests")
         return count
@@ -114,10 +114,14 @@ class DigestFile:
 
         Raises InvalidInput if it changes meanwhile, or holds anything else; the error names the line.
         """
+        return _joined(self._pieces()) if self.is_text else self._pieces()
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Yield its digests as they come, none after the file was seen to change."""
         self.file.seek(0)
-        for part in _joined(self._texts()) if self.is_text else self._records():
+        for piece in self._texts() if self.is_text else self._records():
             self._require_unchanged()
-            yield part
+            yield piece
         self._require_unchanged()
 
     def _require_unchanged(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 
 from witnesstree.ledger.clock import format_time, parse_time
+from witnesstree.ledger.digest import identity
 from witnesstree.ledger.errors import Damaged, InvalidInput
 from witnesstree.ledger.sealing import Receipt, Span
 from witnesstree.ledger.store.disk import storage_errors, write_file
@@ -33,9 +34,8 @@ class Submission:
     """What was submitted to `ledger` of the file that `status` describes: size, inode and times tell that it is the same file, unchanged."""
 
     def __init__(self, ledger: Ledger, status: os.stat_result) -> None:
-        identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
         self._ledger = ledger
-        self._path = ledger.home.folder / FOLDER / f"{sha256(repr(identity).encode()).hexdigest()[:32]}.json"
+        self._path = ledger.home.folder / FOLDER / f"{sha256(repr(identity(status)).encode()).hexdigest()[:32]}.json"
         self.receipt: Receipt | None = self._read()
 
     @property

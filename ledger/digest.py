@@ -33,7 +33,8 @@ QUEUED = 4
 _Part: TypeAlias = "tuple[list[FileDigest], InvalidInput | None]"
 
 _own = local()
-_identity = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+identity = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+"""Of a file's status: what tells that it is the same file, unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _changed(path: Path) -> InvalidInput:
 
 def same_file(before: os.stat_result, after: os.stat_result) -> bool:
     """Tell whether two looks at a file saw the same inode with the same size and times."""
-    return bool(_identity(before) == _identity(after))
+    return bool(identity(before) == identity(after))
 
 
 def _buffer() -> memoryview:
