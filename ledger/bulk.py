@@ -50,7 +50,7 @@ def sort_run(digests: Buffer) -> bytes:
 
     Raises InvalidInput if they are no whole digests in contiguous memory, or more than 2**32.
     """
-    view = _plain(digests)
+    view = core.plain(digests)
     if len(view) % DIGEST or len(view) // DIGEST > MAX_RUN:
         raise InvalidInput(f"a run is made of at most {MAX_RUN} digests of {DIGEST} bytes, not of {len(view)} bytes")
     if native := core.native():
@@ -76,7 +76,7 @@ def parse_hex(text: Buffer, *, is_last: bool) -> HexLines:
 
     Raises InvalidInput if the text does not stand in contiguous memory.
     """
-    view = _plain(text)
+    view = core.plain(text)
     if native := core.native():
         digests, used, lines, is_wrong = native.parse_hex(view, is_last, MAX_LINE)
     else:
@@ -117,13 +117,3 @@ def _fault(beginning: bytes) -> str:
     digits = _DIGITS.match(line)
     count = len(digits[1]) if digits else 0
     return f"it begins with {count} hex digits, not 64" if count != 2 * DIGEST else "after 64 hex digits comes no name as sha256sum writes it"
-
-
-def _plain(buffer: Buffer) -> memoryview:
-    view = memoryview(buffer)
-    if not view.nbytes:
-        return memoryview(b"")
-    try:
-        return view.cast("B")
-    except TypeError as error:
-        raise InvalidInput(f"hand in contiguous memory, as plain bytes or numbers have it: {error}") from error

@@ -75,3 +75,14 @@ def choose(core: str) -> None:
 def name() -> str:
     """Return which core is in use, for people: `native (sha-ni)`, or `python`."""
     return f"native ({_used.kernels()[0]})" if _used else "python"
+
+
+def plain(buffer: Buffer) -> memoryview:
+    """Return the bytes of any buffer, as both cores read them. Raises InvalidInput if they do not stand in contiguous memory."""
+    view = memoryview(buffer)
+    if not view.nbytes:
+        return memoryview(b"")
+    try:
+        return view.cast("B")
+    except TypeError as error:
+        raise InvalidInput(f"hand in contiguous memory, as plain bytes or numbers have it: {error}") from error

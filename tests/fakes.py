@@ -418,6 +418,33 @@ class FakeWorld:
         return Trust((self.authority.root,), self.chain.trusted_blocks(), (self.home.verifier_key(),))
 
 
+def in_child(work: Callable[[], object]) -> int:
+    """Run `work` in a child process, which never returns to pytest; return its exit status: minus the signal, if one ended it."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class Files(dict[str, bytes]):
+    """A published log in memory."""
+
+    def fetch(self, path: str, limit: int) -> bytes:
+        if path not in self:
+            raise NotFound(f"{path} is not there")
+        assert len(self[path]) <= limit
+        return self[path]
+
+    @classmethod
+    def of(cls, folder: Path) -> "Files":
+        return cls({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+
+
 def digests(label: str, count: int) -> list[bytes]:
     """Return `count` digests that no other label gives."""
     return [sha256(f"{label} {i}".encode()).digest() for i in range(count)]

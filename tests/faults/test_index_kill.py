@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Clock
-from fakes import FakeWorld, Steps, When, digests
+from fakes import FakeWorld, Steps, When, digests, in_child
 
 from witnesstree.ledger.errors import Damaged
 from witnesstree.ledger.fsck import check_ledger
@@ -21,19 +21,6 @@ from witnesstree.ledger.trust import Trust
 BATCHES = [digests(f"batch {number}", 2) for number in range(4)]
 EVERYTHING = [digest for entries in BATCHES for digest in entries]
 SMALL = Limits(entries=2, age=timedelta(hours=1), patience=5)
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Run `work` in a child process and return its exit status: minus the signal, if one ended it."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def seal(ledger: Ledger, entries: list[bytes]) -> None:

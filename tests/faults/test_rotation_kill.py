@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import START, Clock
-from fakes import FakeWorld, Steps, When, digests
+from fakes import FakeWorld, Steps, When, digests, in_child
 
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.keys import key_in_force
@@ -18,16 +18,12 @@ from witnesstree.ledger.trust import Trust
 
 def rotate_in_child(world: FakeWorld, step: int, when: When, *, destroys_old: bool) -> int:
     """Rotate in a child process that is killed at a step; return its exit status: minus the signal, if one ended it."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            with Steps(lambda: os.kill(os.getpid(), signal.SIGKILL), step, when).counted(), world.open() as ledger:
-                rotate(ledger, destroys_old=destroys_old)
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def work() -> None:
+        with Steps(lambda: os.kill(os.getpid(), signal.SIGKILL), step, when).counted(), world.open() as ledger:
+            rotate(ledger, destroys_old=destroys_old)
+
+    return in_child(work)
 
 
 @pytest.mark.parametrize("when", When)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import START, Clock
-from fakes import FakeWorld, Steps, When, digests
+from fakes import FakeWorld, Steps, When, digests, in_child
 
 from witnesstree.anchor import publishing
 from witnesstree.anchor.http import Answer, Http
@@ -186,19 +186,6 @@ def test_two_publishers_take_turns(world: FakeWorld, tmp_path: Path, monkeypatch
 
 
 # Killed
-
-
-def in_child(work: Callable[[], None]) -> int:
-    """Run `work` in a child process, and return its exit status: minus the signal, if one ended it."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.parametrize("when", When)

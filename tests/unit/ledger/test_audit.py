@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import START, Clock
-from fakes import ORIGIN, FakeWorld, digests
+from fakes import ORIGIN, FakeWorld, Files, digests
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,22 +50,9 @@ DAY = timedelta(days=1)
 SIZE = 5
 
 
-class Files(dict[str, bytes]):
-    """A published log in memory."""
-
-    def fetch(self, path: str, limit: int) -> bytes:
-        if path not in self:
-            raise NotFound(f"{path} is not there")
-        assert len(self[path]) <= limit
-        return self[path]
-
-    @classmethod
-    def of(cls, folder: Path) -> "Files":
-        return cls({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
-
-    def entries(self) -> list[bytes]:
-        size = parse_checkpoint(parse_note(self[CHECKPOINT]).text).size
-        return parse_bundle(self[f"tile/entries/000.p/{size}"])
+def entries_in(files: Files) -> list[bytes]:
+    size = parse_checkpoint(parse_note(files[CHECKPOINT]).text).size
+    return parse_bundle(files[f"tile/entries/000.p/{size}"])
 
 
 @dataclass(frozen=True)
@@ -195,7 +182,7 @@ def test_without_a_key_nothing_is_decided(honest: Published) -> None:
 def test_a_fork_is_caught_and_both_checkpoints_prove_it(honest: Published, size: int) -> None:
     seen = honest.follow(honest.stages[2]).seen
     assert seen
-    entries = honest.files.entries()[:size]
+    entries = entries_in(honest.files)[:size]
     statement = parse_statement(entries[1])
     entries[1] = format_statement(replace(statement, root=bytes(32))).encode()
 
@@ -225,7 +212,7 @@ def test_a_rewound_log_is_caught(honest: Published) -> None:
 
 @pytest.mark.parametrize("dropped", range(SIZE - 1))
 def test_a_dropped_batch_is_caught(honest: Published, dropped: int) -> None:
-    entries = honest.files.entries()
+    entries = entries_in(honest.files)
     del entries[dropped]
     followed = honest.follow(honest.forged(entries))
     assert failed(followed.checks) == ["statements"]
@@ -317,7 +304,7 @@ def other_opening(honest: Published, **members: object) -> Files:
     assert proof.opening
     record = format_opening(replace(parse_opening(proof.opening.record), **members))  # type: ignore[arg-type]
     digest = opening_digest(record)
-    entries = honest.files.entries()[:3]
+    entries = entries_in(honest.files)[:3]
     entries[2] = format_statement(replace(parse_statement(entries[2]), count=1, root=digest)).encode()
     files = honest.forged(entries)
 
@@ -338,7 +325,7 @@ def other_opening(honest: Published, **members: object) -> Files:
 
 def test_the_forger_of_these_tests_can_forge(honest: Published) -> None:
     assert failed(honest.follow(other_opening(honest)).checks) == []
-    forged = honest.forged(honest.files.entries())
+    forged = honest.forged(entries_in(honest.files))
     assert forged.items() <= honest.files.items()
     assert forged[CHECKPOINT] == honest.files[CHECKPOINT]
 
@@ -432,12 +419,12 @@ PUBLISHED: dict[str, tuple[Callable[[Published], dict[str, bytes]], str, str]] =
         "not signed by the expected key",
     ),
     "the entries are others": (
-        lambda honest: {"tile/entries/000.p/5": format_bundle(honest.files.entries()[::-1])},
+        lambda honest: {"tile/entries/000.p/5": format_bundle(entries_in(honest.files)[::-1])},
         "entries",
         "is not the one in the checkpoint",
     ),
     "the entries are cut": (
-        lambda honest: {"tile/entries/000.p/5": format_bundle(honest.files.entries()[:4])},
+        lambda honest: {"tile/entries/000.p/5": format_bundle(entries_in(honest.files)[:4])},
         "entries",
         "expected 5 entries, not 4",
     ),
@@ -496,7 +483,7 @@ STATEMENTS: dict[str, tuple[Callable[[Statement], bytes], str]] = {
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_an_entry_that_is_wrong_is_caught(honest: Published, name: str) -> None:
     change, said = STATEMENTS[name]
-    entries = honest.files.entries()
+    entries = entries_in(honest.files)
     entries[2] = change(parse_statement(entries[2]))
     followed = honest.follow(honest.forged(entries))
     assert failed(followed.checks) == ["statements"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import START, Clock
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fakes import FakeWorld, digests
+from fakes import FakeWorld, Files, digests
 
 from witnesstree.anchor.publishing import publish
 from witnesstree.anchor.trust import home_trust
@@ -28,7 +28,7 @@ from witnesstree.ledger.audit import (
     parse_seen,
 )
 from witnesstree.ledger.audit import follow as follow_log
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound
+from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_key_note, sign_key_change
 from witnesstree.ledger.log import EMPTY_ROOT
@@ -40,20 +40,6 @@ from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.home import Home, open_home
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import Require, verify
-
-
-class Files(dict[str, bytes]):
-    """A published log in memory."""
-
-    def fetch(self, path: str, limit: int) -> bytes:
-        if path not in self:
-            raise NotFound(f"{path} is not there")
-        assert len(self[path]) <= limit
-        return self[path]
-
-    @classmethod
-    def of(cls, folder: Path) -> "Files":
-        return cls({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
 
 
 @pytest.fixture

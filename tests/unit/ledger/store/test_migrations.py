@@ -23,7 +23,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from click.testing import CliRunner
-from fakes import Steps, When
+from fakes import Steps, When, in_child
 from servers.postgresql import PostgreSQL
 from sqlalchemy import Engine, event
 
@@ -411,19 +411,6 @@ def test_a_missing_database_is_not_made(home: Home) -> None:
 
 
 # SIGKILL
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Run `work` in a child process, and return its exit status: minus the signal, if one ended it."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def kill_me() -> None:
