@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Final
 
 from witnesstree.ledger.clock import format_time, parse_time
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound
-from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
+from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.trust import Trust, TrustedRoot
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -18,11 +18,11 @@ from witnesstree.ledger.report import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from witnesstree.ledger.proof import Stamp
     from witnesstree.ledger.record import EvidenceRecord
     from witnesstree.ledger.report import Check
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.trust import Trust
+    from witnesstree.ledger.witness import Stamp
 
 ALGORITHMS = ("sha256", "sha384", "sha512")
 

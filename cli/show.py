@@ -13,7 +13,8 @@ from witnesstree.ledger.clock import format_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from witnesstree.ledger.proof import Anchor, Proof, Stamp
+    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.witness import Anchor, Stamp
 
 
 @click.command("show", short_help="Say in plain words what a proof claims.")

@@ -54,7 +54,7 @@ def _add(file: Path, source: str | None, *, public: bool, intermediate: bool, as
         witnesstree trust add cacert.pem --public --source https://freetsa.org/files/cacert.pem
     """
     from witnesstree.anchor.truststore import Kind, Stored, add_certificate, read_stored, trust_certifi, trust_folder
-    from witnesstree.ledger.trust import Assurance
+    from witnesstree.ledger.report import Assurance
 
     if str(file) == CERTIFI:
         if public or intermediate or source:

@@ -378,7 +378,8 @@ def _read_roots(path: Path) -> list[TrustedRoot]:
     from cryptography.x509 import load_pem_x509_certificates
 
     from witnesstree.anchor.tsa.local import is_stand_in
-    from witnesstree.ledger.trust import Assurance, TrustedRoot
+    from witnesstree.ledger.report import Assurance
+    from witnesstree.ledger.trust import TrustedRoot
 
     try:
         with path.open("rb") as file:

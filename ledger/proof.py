@@ -20,6 +20,7 @@ from witnesstree.ledger.revocation import MAX_CRL, MAX_OCSP
 from witnesstree.ledger.strictjson import Reader, load
 from witnesstree.ledger.token import MAX_TOKEN
 from witnesstree.ledger.tree import MAX_SIZE
+from witnesstree.ledger.witness import Anchor, Stamp, StateProof
 
 FORMAT = "witnesstree-proof/1"
 
@@ -64,45 +65,6 @@ class OpeningProof:
     record: str
     path: tuple[bytes, ...]
     header: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A timestamp token (DER), and what was at hand about its certificates when it was made, all DER and all to be judged like the token itself.
-
-    `certificates` are those that lead from its signer to a root and that the token does not carry; `crls` and `ocsps` say whether they were
-    revoked (RFC 5280, 5; RFC 6960, 4.2).
-    """
-
-    token: bytes
-    certificates: tuple[bytes, ...] = ()
-    crls: tuple[bytes, ...] = ()
-    ocsps: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StateProof:
-    """What leads from a block header (RLP) to the contract's account and on to one storage slot: the answer of `eth_getProof` (EIP-1186)."""
-
-    header: bytes
-    account: tuple[bytes, ...]
-    storage: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """A root in a contract: `contract` has 20 bytes, `transaction` and `block_hash` 32.
-
-    `block_number` and `block_hash` name the final block whose state the proof opens. `transaction` is None where somebody else anchored the
-    root before us; `state` is None where the node gave no state proof.
-    """
-
-    chain_id: int
-    contract: bytes
-    transaction: bytes | None
-    block_number: int
-    block_hash: bytes
-    state: StateProof | None
 
 
 @dataclass(frozen=True, slots=True)

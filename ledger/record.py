@@ -24,7 +24,6 @@ from witnesstree.ledger.certificate import read_certificate
 from witnesstree.ledger.clock import format_time
 from witnesstree.ledger.der import demand_der, reading, shown
 from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.proof import Stamp
 from witnesstree.ledger.record_asn1 import (
     CERTIFICATE_VALUES,
     REVOCATION_VALUES,
@@ -40,10 +39,12 @@ from witnesstree.ledger.report import Check, Outcome, Report
 from witnesstree.ledger.signature import HASHES
 from witnesstree.ledger.token import Token, chain_of, judge_token, parse_token
 from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.witness import Stamp
 
 if TYPE_CHECKING:
     from witnesstree.ledger.proof import Proof
-    from witnesstree.ledger.trust import Assurance, Trust
+    from witnesstree.ledger.report import Assurance
+    from witnesstree.ledger.trust import Trust
 
 MAX_RECORD = 4 * 2**20
 """Bytes in a record, as many as in a proof: it holds the same tokens, certificates, CRLs and OCSP answers."""

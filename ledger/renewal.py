@@ -41,9 +41,9 @@ from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, Kep
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from witnesstree.ledger.report import Check, Report
+    from witnesstree.ledger.report import Assurance, Check, Report
     from witnesstree.ledger.sealing import Entry, Ledger
-    from witnesstree.ledger.trust import Assurance, Trust
+    from witnesstree.ledger.trust import Trust
 
     _Key = tuple[int, int, str]
 

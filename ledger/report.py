@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from witnesstree.ledger.trust import Assurance
 
 
 class Outcome(Enum):
@@ -28,6 +26,14 @@ class Check:
     outcome: Outcome
     reason: str
     required: bool = True
+
+
+class Assurance(IntEnum):
+    """What a passed verification is worth to a third party; the weakest witness that counted decides."""
+
+    LOCAL = 1
+    PRIVATE = 2
+    PUBLIC = 3
 
 
 class Verdict(Enum):

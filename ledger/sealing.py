@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from witnesstree.ledger.keys import KeyChange
     from witnesstree.ledger.outbox import Witnesses
     from witnesstree.ledger.ports import Block
-    from witnesstree.ledger.proof import Anchor, Stamp
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.index import Sizes, View
     from witnesstree.ledger.store.metadata import KeptRecord, Metadata, Transaction
+    from witnesstree.ledger.witness import Anchor, Stamp
 
 
 ROOM_FOR_RECORDS = 2 * MAX_KEPT_RECORD

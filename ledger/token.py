@@ -25,8 +25,9 @@ from witnesstree.ledger.revocation import REVOCATION, judge_revocation
 from witnesstree.ledger.signature import HASHES, Method, is_signed, read_method
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.proof import Stamp
-    from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
+    from witnesstree.ledger.report import Assurance
+    from witnesstree.ledger.trust import Trust, TrustedRoot
+    from witnesstree.ledger.witness import Stamp
 
 # Bytes. A token with its chain takes 2 to 8 KiB; some carry revocation lists. What is larger is not a token that we could have asked for.
 MAX_TOKEN = 64 * 1024

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from witnesstree.ledger.note import VerifierKey
-
-
-class Assurance(IntEnum):
-    """What a passed verification is worth to a third party; the weakest witness that counted decides."""
-
-    LOCAL = 1
-    PRIVATE = 2
-    PUBLIC = 3
+    from witnesstree.ledger.report import Assurance
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,19 +36,19 @@ from witnesstree.ledger.log import check_inclusion, leaf_hash
 from witnesstree.ledger.note import parse_checkpoint, parse_note
 from witnesstree.ledger.opening import Opening, opening_digest, parse_opening
 from witnesstree.ledger.proof import FORMAT, Hints, Proof, parse_proof
-from witnesstree.ledger.report import Check, Outcome, Report
+from witnesstree.ledger.report import Assurance, Check, Outcome, Report
 from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.token import judge_token
 from witnesstree.ledger.tree import root_from_path
-from witnesstree.ledger.trust import Assurance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from witnesstree.ledger.bundle import Bundle
     from witnesstree.ledger.chainproof import Header
-    from witnesstree.ledger.proof import Anchor, LogProof, OpeningProof, Stamp
+    from witnesstree.ledger.proof import LogProof, OpeningProof
     from witnesstree.ledger.trust import Trust, TrustedBlock
+    from witnesstree.ledger.witness import Anchor, Stamp
 
 KEPT = 64
 """Batches that a Verifier remembers: more than the files of one folder usually come from; at 4 MiB, the most that a proof has, 256 MiB each way."""

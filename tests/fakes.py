@@ -30,12 +30,13 @@ from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, 
 from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable, WitnesstreeError
 from witnesstree.ledger.outbox import Pace, Witnesses
 from witnesstree.ledger.ports import Authority, Block, Chain, FileStore, SignedTransaction, Standing
-from witnesstree.ledger.proof import Anchor, Stamp, StateProof
+from witnesstree.ledger.report import Assurance
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
-from witnesstree.ledger.trust import Assurance, Trust, TrustedBlock, TrustedRoot
+from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
+from witnesstree.ledger.witness import Anchor, Stamp, StateProof
 
 ORIGIN = "ledger.test/fake"
 CHAIN_ID = 31_337_000_001

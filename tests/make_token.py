@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from witnesstree.ledger.trust import Assurance, TrustedRoot
+from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.trust import TrustedRoot
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 IMPRINT_BYTES = hashlib.sha256(b"a root").digest()

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from witnesstree.anchor.evm.client import NodeBlock
-    from witnesstree.ledger.proof import Anchor, Proof
+    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.witness import Anchor
 
 TIMEOUT: Final = 15.0
 """Seconds for one exchange with a node. A proof with one anchor takes four or five."""

@@ -24,8 +24,8 @@ from witnesstree.ledger.chainproof import (
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.ports import Block, Chain, SignedTransaction, Standing
-from witnesstree.ledger.proof import Anchor, StateProof
 from witnesstree.ledger.store.disk import sync_folder, write_file
+from witnesstree.ledger.witness import Anchor, StateProof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

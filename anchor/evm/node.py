@@ -19,7 +19,7 @@ from witnesstree.anchor.evm.rpc import Endpoint, Endpoints, Refusal, joined
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, MAX_HEADER, keccak256, parse_header, prove_slot
 from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
 from witnesstree.ledger.ports import Block, Chain, SignedTransaction, Standing
-from witnesstree.ledger.proof import Anchor, StateProof
+from witnesstree.ledger.witness import Anchor, StateProof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,11 +22,12 @@ from witnesstree.anchor.settings import read_secret
 from witnesstree.ledger.certificate import read_certificate
 from witnesstree.ledger.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
 from witnesstree.ledger.ports import Authority
-from witnesstree.ledger.proof import MAX_CERTIFICATE, MAX_VOUCHERS, Stamp
+from witnesstree.ledger.proof import MAX_CERTIFICATE, MAX_VOUCHERS
 from witnesstree.ledger.report import Outcome
 from witnesstree.ledger.revocation import MAX_OCSP, RevocationSource, check_crl, check_ocsp, format_ocsp_request, issuer_urls, revocation_sources
 from witnesstree.ledger.signature import HASHES
 from witnesstree.ledger.token import MAX_RESPONSE, TokenJudgement, chain_of, check_response, format_request, judge_token
+from witnesstree.ledger.witness import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -28,10 +28,11 @@ from typing_extensions import override
 from witnesstree.ledger.der import demand_der, reading
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.ports import Authority
-from witnesstree.ledger.proof import Stamp
+from witnesstree.ledger.report import Assurance
 from witnesstree.ledger.store.disk import write_file
 from witnesstree.ledger.token import TimeStampResp, check_response, format_request
-from witnesstree.ledger.trust import Assurance, TrustedRoot
+from witnesstree.ledger.trust import TrustedRoot
+from witnesstree.ledger.witness import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

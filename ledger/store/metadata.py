@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Dialect, Select
 
-    from witnesstree.ledger.proof import Stamp
     from witnesstree.ledger.store.postgresql import PostgreSQL
+    from witnesstree.ledger.witness import Stamp
 
 VERSION = 3
 """Of the schema, as migrations/versions counts. A newer one is refused, never guessed at; an older one has to be migrated first."""

@@ -13,7 +13,8 @@ from commandline import Ran, Sealed, call, run
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.errors import Unreachable
 from witnesstree.ledger.manifest import parse_manifest
-from witnesstree.ledger.proof import Hints, Stamp, format_proof, parse_proof
+from witnesstree.ledger.proof import Hints, format_proof, parse_proof
+from witnesstree.ledger.witness import Stamp
 
 PROOF = ".proof.json"
 

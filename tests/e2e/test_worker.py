@@ -20,7 +20,8 @@ from witnesstree.anchor.evm.local import LocalChain
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.errors import Unreachable
 from witnesstree.ledger.outbox import Pace
-from witnesstree.ledger.proof import Anchor, Stamp, parse_proof
+from witnesstree.ledger.proof import parse_proof
+from witnesstree.ledger.witness import Anchor, Stamp
 
 PROOF = ".proof.json"
 PATIENCE = 60.0

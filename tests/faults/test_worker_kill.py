@@ -25,8 +25,8 @@ from typing_extensions import override
 from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.cli.worker import _pass
 from witnesstree.ledger.ports import Block, Chain, SignedTransaction, Standing
-from witnesstree.ledger.proof import Anchor
 from witnesstree.ledger.store.metadata import Metadata, Transaction
+from witnesstree.ledger.witness import Anchor
 
 STEPS = ("sign", "store", "send", "see mined", "see final", "collect", "keep")
 TIMES_EACH = 10

@@ -34,10 +34,10 @@ from witnesstree.anchor.tsa import client
 from witnesstree.anchor.tsa.client import MAX_FETCHES, HttpAuthority
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.errors import BadAnswer, Unreachable
-from witnesstree.ledger.proof import Stamp
-from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.report import Assurance, Outcome
 from witnesstree.ledger.token import TimeStampResp, judge_token, parse_token
-from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
+from witnesstree.ledger.trust import Trust, TrustedRoot
+from witnesstree.ledger.witness import Stamp
 
 pytestmark = pytest.mark.enable_socket
 

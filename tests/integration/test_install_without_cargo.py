@@ -13,7 +13,9 @@ from witnesstree.ledger.tree import root_of
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("pyproject.toml", "setup.cfg", "MANIFEST.in", "README.md", "LICENSE", "ledger", "anchor", "api", "cli", "examples")
-ROOT_IN_PYTHON = "from witnesstree.ledger import core, tree; print(core.__file__, core.name(), tree.root_of(bytes(range(96))).hex())"
+ROOT_IN_PYTHON = (
+    "import witnesstree.ledger.core as core, witnesstree.ledger.tree as tree; print(core.__file__, core.name(), tree.root_of(bytes(range(96))).hex())"
+)
 BROKEN_CARGO = "#!/bin/sh\necho 'error: this cargo builds nothing' >&2\nexit 101\n"
 
 

@@ -21,7 +21,8 @@ from witnesstree.anchor.settings import ChainSettings
 from witnesstree.ledger.chainproof import parse_header, prove_slot
 from witnesstree.ledger.errors import BadAnswer, Unaffordable, Unreachable
 from witnesstree.ledger.ports import SignedTransaction, Standing
-from witnesstree.ledger.proof import Anchor, Inclusion, Proof
+from witnesstree.ledger.proof import Inclusion, Proof
+from witnesstree.ledger.witness import Anchor
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.real("anvil")]
 

@@ -14,7 +14,7 @@ from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.settings import ChainSettings
 from witnesstree.ledger.chainproof import parse_header, prove_slot
 from witnesstree.ledger.ports import SignedTransaction, Standing
-from witnesstree.ledger.proof import Anchor
+from witnesstree.ledger.witness import Anchor
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.real("anvil")]
 

@@ -18,7 +18,7 @@ from real import CACHE, ROOT, require_real, unavailable
 
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.proof import Inclusion, Proof, Stamp
+from witnesstree.ledger.proof import Inclusion, Proof
 from witnesstree.ledger.record import (
     EvidenceRecord,
     derive_record,
@@ -32,6 +32,7 @@ from witnesstree.ledger.record import (
 from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.token import check_response, format_request
 from witnesstree.ledger.tree import parent
+from witnesstree.ledger.witness import Stamp
 
 PROGRAMS = Path(__file__).parent / "evidence_record"
 DEBIAN = [Path(f"/usr/share/java/{name}.jar") for name in ("bcprov", "bcutil", "bcpkix")]

@@ -18,7 +18,8 @@ from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, 
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.errors import Conflict, InvalidInput, Unreachable
 from witnesstree.ledger.ports import Chain, SignedTransaction, Standing
-from witnesstree.ledger.proof import Anchor, format_anchor, parse_anchor
+from witnesstree.ledger.proof import format_anchor, parse_anchor
+from witnesstree.ledger.witness import Anchor
 
 ROOT, OTHER, THIRD = digests("root", 3)
 

@@ -13,9 +13,9 @@ from make_record import GROUP, START, YEAR, authority, digests, document, group_
 from make_revocation import make_crl, make_ocsp, wrap
 
 from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.proof import Stamp
 from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, renew_timestamp, verify_record
 from witnesstree.ledger.report import Verdict
+from witnesstree.ledger.witness import Stamp
 
 CHUNKS, CHUNK = 20, 500
 # Seconds of this process's own time for one record.

@@ -30,11 +30,11 @@ from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
 from witnesstree.ledger.certificate import read_certificate
 from witnesstree.ledger.der import demand_der
 from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.proof import Stamp
-from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.report import Assurance, Outcome
 from witnesstree.ledger.revocation import RevocationSource, check_crl, check_ocsp, judge_revocation, revocation_sources
 from witnesstree.ledger.token import TimeStampResp, Token, chain_of, check_response, judge_token, parse_token
-from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
+from witnesstree.ledger.trust import Trust, TrustedRoot
+from witnesstree.ledger.witness import Stamp
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 ROOT = hashlib.sha256(b"a root").digest()

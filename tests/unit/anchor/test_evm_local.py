@@ -28,7 +28,7 @@ from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, 
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.ports import SignedTransaction, Standing
-from witnesstree.ledger.proof import Anchor
+from witnesstree.ledger.witness import Anchor
 
 START = datetime(2026, 11, 23, 3, 48, 55, tzinfo=UTC)
 ROOT, OTHER = (sha256(name).digest() for name in (b"root", b"other"))

@@ -24,8 +24,9 @@ from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, 
 from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
 from witnesstree.ledger.opening import BlockName, Opening, format_opening
 from witnesstree.ledger.ports import SignedTransaction, Standing
-from witnesstree.ledger.proof import Anchor, Inclusion, OpeningProof, Proof
+from witnesstree.ledger.proof import Inclusion, OpeningProof, Proof
 from witnesstree.ledger.trust import TrustedRecord
+from witnesstree.ledger.witness import Anchor
 
 ROOT, OTHER, THIRD = (bytes([i]) * 32 for i in (1, 2, 3))
 

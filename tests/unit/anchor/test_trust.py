@@ -14,9 +14,9 @@ from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.errors import Damaged, NotFound
 from witnesstree.ledger.opening import format_opening, parse_opening
 from witnesstree.ledger.proof import Proof, format_proof
-from witnesstree.ledger.report import Verdict
+from witnesstree.ledger.report import Assurance, Verdict
 from witnesstree.ledger.store.home import Home
-from witnesstree.ledger.trust import Assurance, Trust
+from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import verify
 
 (A,) = digests("trust", 1)

@@ -31,7 +31,8 @@ from witnesstree.anchor.truststore import (
 )
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure, WitnesstreeError
-from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
+from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.trust import Trust, TrustedRoot
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 ROOT = Issuer.root("A root, “quoted”\n")

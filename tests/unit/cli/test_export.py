@@ -20,10 +20,11 @@ from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.forms import Content, write_container
 from witnesstree.ledger.log import check_inclusion, leaf_hash
 from witnesstree.ledger.note import parse_checkpoint, parse_note
-from witnesstree.ledger.proof import LogProof, Proof, Stamp, format_proof
+from witnesstree.ledger.proof import LogProof, Proof, format_proof
 from witnesstree.ledger.record import make_record, parse_record, verify_record
 from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.tree import parent
+from witnesstree.ledger.witness import Stamp
 
 CONTENT = b"batch 3, position 4"
 """What the honest proof is for."""

@@ -16,12 +16,13 @@ from servers.tsa import replying, talking
 
 from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
 from witnesstree.ledger.clock import parse_time
-from witnesstree.ledger.proof import Inclusion, Proof, Stamp
+from witnesstree.ledger.proof import Inclusion, Proof
 from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, verify_record
 from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.tree import parent
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.witness import Stamp
 
 CONTENT = b"The boundary runs to the old oak."
 NOW = datetime.now(UTC)

@@ -23,12 +23,13 @@ from witnesstree.ledger.bundle import Bundle, Template, format_head, nodes_in, o
 from witnesstree.ledger.clock import parse_time
 from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.note import parse_verifier_key
-from witnesstree.ledger.proof import MAX_NAME, MAX_PROOF, Hints, Inclusion, Proof, Stamp, format_proof, parse_proof
+from witnesstree.ledger.proof import MAX_NAME, MAX_PROOF, Hints, Inclusion, Proof, format_proof, parse_proof
 from witnesstree.ledger.record import make_record, parse_record, renew_hash_tree, renew_timestamp
-from witnesstree.ledger.report import Outcome, Verdict
+from witnesstree.ledger.report import Assurance, Outcome, Verdict
 from witnesstree.ledger.tree import root_from_path
-from witnesstree.ledger.trust import Assurance, Trust, TrustedBlock, TrustedRoot
+from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 from witnesstree.ledger.verify import Require, Verifier, verify
+from witnesstree.ledger.witness import Stamp
 
 VECTORS: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
 PROOFS: dict[str, Any] = json.loads(HONEST.read_text(encoding="utf-8"))

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from witnesstree.ledger.chains import KNOWN_CHAINS, LOCAL_CHAIN_ID, contract_pages, explorer_links, known_chain, publishing_pages
-from witnesstree.ledger.proof import Anchor
-from witnesstree.ledger.trust import Assurance
+from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.witness import Anchor
 
 ANCHOR = Anchor(1, bytes([0x11]) * 20, bytes([0x22]) * 32, 17, bytes([0x33]) * 32, None)
 

@@ -13,9 +13,10 @@ from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.outbox import Outbox, Pace, Witnesses
 from witnesstree.ledger.ports import Standing
-from witnesstree.ledger.proof import Stamp, parse_anchor
+from witnesstree.ledger.proof import parse_anchor
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.metadata import AlarmKind, Job, JobKind, JobState
+from witnesstree.ledger.witness import Stamp
 
 A, B, C, D = digests("outbox", 4)
 

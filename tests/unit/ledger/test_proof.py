@@ -21,14 +21,11 @@ from witnesstree.ledger.proof import (
     MAX_PATH,
     MAX_PROOF,
     MAX_WITNESSES,
-    Anchor,
     Hints,
     Inclusion,
     LogProof,
     OpeningProof,
     Proof,
-    Stamp,
-    StateProof,
     format_anchor,
     format_proof,
     format_vouchers,
@@ -36,9 +33,10 @@ from witnesstree.ledger.proof import (
     parse_proof,
     parse_vouchers,
 )
-from witnesstree.ledger.report import Outcome
-from witnesstree.ledger.trust import Assurance, Trust, TrustedBlock, TrustedRoot
+from witnesstree.ledger.report import Assurance, Outcome
+from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 from witnesstree.ledger.verify import Require, verify
+from witnesstree.ledger.witness import Anchor, Stamp, StateProof
 
 STORED = json.loads((Path(__file__).parents[2] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8"))
 

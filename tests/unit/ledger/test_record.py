@@ -41,7 +41,7 @@ from make_token import CA, STAMPS, Forge, issue, key, stamped, trust
 
 from witnesstree.ledger.clock import parse_time
 from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.proof import Proof, Stamp
+from witnesstree.ledger.proof import Proof
 from witnesstree.ledger.record import (
     ENDS,
     MAX_ALGORITHMS,
@@ -65,8 +65,9 @@ from witnesstree.ledger.record import (
     renew_timestamps,
     verify_record,
 )
-from witnesstree.ledger.report import Outcome, Report, Verdict
-from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
+from witnesstree.ledger.report import Assurance, Outcome, Report, Verdict
+from witnesstree.ledger.trust import Trust, TrustedRoot
+from witnesstree.ledger.witness import Stamp
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record"
 CASES = json.loads((VECTORS / "records.json").read_text(encoding="utf-8"))["cases"]

@@ -20,10 +20,10 @@ from witnesstree.ledger.outbox import Pace, Witnesses
 from witnesstree.ledger.proof import MAX_KEPT_RECORD, format_proof, parse_proof
 from witnesstree.ledger.record import ENDS, EvidenceRecord, make_record, parse_record, renew_hash_tree, renew_timestamp, verify_record
 from witnesstree.ledger.renewal import Adopted, RenewalPolicy, Renewals, Renewed
-from witnesstree.ledger.report import Verdict
+from witnesstree.ledger.report import Assurance, Verdict
 from witnesstree.ledger.sealing import Ledger, _fitting
 from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, KeptRecord, Renewal
-from witnesstree.ledger.trust import Assurance, Trust
+from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import Require, verify
 
 DAY = timedelta(days=1)

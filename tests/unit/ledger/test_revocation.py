@@ -37,7 +37,6 @@ from make_token import CA, IMPRINT_BYTES, NOW, STAMPS, Forge, Issued, issue, key
 
 from witnesstree.ledger.der import reading
 from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.proof import Stamp
 from witnesstree.ledger.report import Check, Outcome
 from witnesstree.ledger.revocation import (
     MAX_CRL,
@@ -55,6 +54,7 @@ from witnesstree.ledger.revocation import (
 )
 from witnesstree.ledger.token import CHAIN, REVOCATION, TokenJudgement, judge_token
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.witness import Stamp
 
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
 LATER = NOW + HOUR

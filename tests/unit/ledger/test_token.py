@@ -49,8 +49,7 @@ from make_token import (
 from witnesstree.ledger import certificate
 from witnesstree.ledger.der import MAX_DEPTH, MAX_SHOWN, demand_der, shown
 from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.proof import Stamp
-from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.report import Assurance, Outcome
 from witnesstree.ledger.signature import HASHES
 from witnesstree.ledger.token import (
     CHAIN,
@@ -70,7 +69,8 @@ from witnesstree.ledger.token import (
     judge_token,
     parse_token,
 )
-from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
+from witnesstree.ledger.trust import Trust, TrustedRoot
+from witnesstree.ledger.witness import Stamp
 
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
 STRANGE = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")

@@ -14,8 +14,8 @@ from witnesstree.ledger.audit import Followed, Seen, check_equivocation, follow,
 from witnesstree.ledger.clock import parse_time
 from witnesstree.ledger.errors import NotFound
 from witnesstree.ledger.note import parse_verifier_key
-from witnesstree.ledger.report import Check, Outcome, Report, Verdict
-from witnesstree.ledger.trust import Assurance, Trust, TrustedRoot
+from witnesstree.ledger.report import Assurance, Check, Outcome, Report, Verdict
+from witnesstree.ledger.trust import Trust, TrustedRoot
 from witnesstree.ledger.verify import Require
 
 FILE = Path(__file__).parents[2] / "vectors" / "audit" / "audit.json"

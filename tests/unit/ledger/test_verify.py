@@ -19,11 +19,12 @@ from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, 
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.log import leaf_hash
 from witnesstree.ledger.note import Checkpoint, sign_checkpoint
-from witnesstree.ledger.proof import Anchor, LogProof, Proof, Stamp, StateProof, format_proof
-from witnesstree.ledger.report import Check, Outcome, Report, Verdict
+from witnesstree.ledger.proof import LogProof, Proof, format_proof
+from witnesstree.ledger.report import Assurance, Check, Outcome, Report, Verdict
 from witnesstree.ledger.statement import format_statement, parse_statement
-from witnesstree.ledger.trust import Assurance, Trust, TrustedBlock
+from witnesstree.ledger.trust import Trust, TrustedBlock
 from witnesstree.ledger.verify import SKEW, Require, verify
+from witnesstree.ledger.witness import Anchor, Stamp, StateProof
 
 TOKEN, ANCHOR, BOTH = Require.TOKEN, Require.ANCHOR, Require.BOTH
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN

@@ -18,7 +18,6 @@ from servers.postgresql import PostgreSQL
 
 from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, StorageFailure, WitnesstreeError
 from witnesstree.ledger.ports import SignedTransaction
-from witnesstree.ledger.proof import Stamp
 from witnesstree.ledger.store.metadata import (
     APPEND_ONLY,
     UNSCHEDULED,
@@ -37,6 +36,7 @@ from witnesstree.ledger.store.metadata import (
     SealedBatch,
     SentTransaction,
 )
+from witnesstree.ledger.witness import Stamp
 
 ROOT, NODE_HASH, HASH = digests("metadata", 3)
 ORIGIN = "ledger.test/metadata"
