@@ -31,7 +31,7 @@ import httpcore2
 import httpx2
 from typing_extensions import override
 
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

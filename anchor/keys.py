@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from witnesstree.anchor.settings import read_secret
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.chainproof import keccak256
-from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.strictjson import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eth_account.signers.local import LocalAccount
 
-    from witnesstree.ledger.strictjson import Reader
+    from witnesstree.ledger.base.strictjson import Reader
 
 _log = logging.getLogger(__name__)
 

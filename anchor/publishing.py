@@ -22,8 +22,9 @@ import rfc8785
 
 from witnesstree.anchor.http import Http, place
 from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, key_path, read_checkpoint, record_path
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.cosignature import append_cosignatures, is_cosignature
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.keys import judge_signer
 from witnesstree.ledger.log import log_root
 from witnesstree.ledger.note import MAX_NOTE, format_signature, parse_checkpoint, parse_note
@@ -31,7 +32,6 @@ from witnesstree.ledger.opening import opening_digest
 from witnesstree.ledger.proof import MAX_PROOF, Proof, format_proof, parse_proof
 from witnesstree.ledger.sealing import Entry
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
-from witnesstree.ledger.strictjson import load
 from witnesstree.ledger.tiles import ENTRIES, WIDTH, Fetch, Tile, added_tiles, format_bundle, format_tile_path, tile_hashes
 
 if TYPE_CHECKING:

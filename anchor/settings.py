@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from witnesstree.anchor.truststore import TRUST
-from witnesstree.ledger.errors import Conflict, InvalidInput, NotFound
+from witnesstree.ledger.base.errors import Conflict, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

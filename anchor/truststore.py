@@ -21,9 +21,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from witnesstree.ledger.clock import format_time, parse_time
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound
-from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.base.clock import format_time, parse_time
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound
+from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from witnesstree.anchor.keys import Signer
-    from witnesstree.ledger.ports import Authority, Chain, FileStore
+    from witnesstree.ledger.base.ports import Authority, Chain, FileStore
     from witnesstree.ledger.renewal import Renewals
     from witnesstree.ledger.trust import Trust
 

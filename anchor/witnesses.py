@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from witnesstree.anchor.http import Answer, Http, place
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.cosignature import WitnessKey, add_cosignatures, check_cosignatures
-from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.log import prove_consistency
 from witnesstree.ledger.note import MAX_NOTE, format_base64, parse_checkpoint, parse_decimal, parse_note
 

@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from typing_extensions import override
 
+from witnesstree.ledger.base.errors import Conflict
 from witnesstree.ledger.bulk import sort_run
-from witnesstree.ledger.errors import Conflict
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.index import DigestIndex, write_run
 

@@ -193,8 +193,8 @@ def verify(home: str, digest_file: str, proof_file: str, count: str) -> dict[str
     """Judge one proof again and again, from its bytes to the report, as a server does that knows whom it trusts."""
     from witnesstree.anchor.trust import home_trust
     from witnesstree.anchor.wiring import clock
+    from witnesstree.ledger.base.report import Verdict
     from witnesstree.ledger.proof import parse_proof
-    from witnesstree.ledger.report import Verdict
     from witnesstree.ledger.store.home import open_home
     from witnesstree.ledger.verify import verify as judge
 
@@ -207,7 +207,7 @@ def verify(home: str, digest_file: str, proof_file: str, count: str) -> dict[str
 
 def digest_one(file: str) -> dict[str, float]:
     """Hash one file."""
-    from witnesstree.ledger.digest import digest_file
+    from witnesstree.ledger.base.digest import digest_file
 
     start = perf_counter()
     digest_file(Path(file))
@@ -216,7 +216,7 @@ def digest_one(file: str) -> dict[str, float]:
 
 def digest_many(folder: str) -> dict[str, float]:
     """Hash every file of a folder."""
-    from witnesstree.ledger.digest import digest_files
+    from witnesstree.ledger.base.digest import digest_files
 
     files = sorted(Path(folder).iterdir())
     start = perf_counter()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say
-from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.report import Report
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from witnesstree.cli.options import PATH, answer, home_option, json_option, laid_out, one_line, say
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, NotFound, WitnesstreeError
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, NotFound, WitnesstreeError
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -208,7 +208,7 @@ def _look(name: str, settings: AuthoritySettings, trust: Trust, bound: timedelta
 
 
 def _state(inspection: Inspection, bound: timedelta) -> str:
-    from witnesstree.ledger.report import Outcome
+    from witnesstree.ledger.base.report import Outcome
 
     judgement = inspection.judgement
     allowed = bound + (judgement.accuracy or bound * 0) + inspection.round_trip / 2

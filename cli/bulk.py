@@ -14,7 +14,7 @@ from witnesstree.cli.outputs import write_proof
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
 from witnesstree.cli.sources import PROOF_ENDING
-from witnesstree.ledger.errors import Damaged, InvalidInput, NotFound
+from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

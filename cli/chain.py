@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from witnesstree.cli.options import answer, counted, home_option, json_option, laid_out, one_line, say
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, NotFound, Unaffordable, WitnesstreeError
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, NotFound, Unaffordable, WitnesstreeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from witnesstree.cli.options import PATH, answer, home_option, json_option, laid_out, one_line, require_room, say
-from witnesstree.ledger.errors import InvalidInput, NotFound
+from witnesstree.ledger.base.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from witnesstree.anchor.evm.deploy import Deployment

@@ -17,7 +17,7 @@ import click
 from witnesstree.cli.options import say
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.report import Report
+    from witnesstree.ledger.base.report import Report
 
 EXAMPLES = ("photo.jpg", "contract.pdf", "chat.json", "page.html")
 RATE = 48_000
@@ -38,7 +38,7 @@ def demo_command(ctx: click.Context) -> None:
         witnesstree demo
     """
     from witnesstree.cli.seal import seal_command
-    from witnesstree.ledger.report import Verdict
+    from witnesstree.ledger.base.report import Verdict
 
     with TemporaryDirectory(prefix="witnesstree-demo-") as temporary:
         home, folder = Path(temporary) / "home", Path(temporary) / "evidence"
@@ -100,7 +100,7 @@ def _altered(file: Path) -> Path:
 def _verify(file: Path, sealed: Path, home: Path) -> Report:
     from witnesstree.anchor.trust import home_trust
     from witnesstree.anchor.wiring import clock
-    from witnesstree.ledger.digest import digest_file
+    from witnesstree.ledger.base.digest import digest_file
     from witnesstree.ledger.proof import parse_proof
     from witnesstree.ledger.store.home import open_home
     from witnesstree.ledger.trust import Trust

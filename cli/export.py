@@ -12,7 +12,7 @@ import click
 
 from witnesstree.cli.options import PATH, answer, json_option, require_room, say
 from witnesstree.cli.progress import progress
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from witnesstree.ledger.proof import Proof

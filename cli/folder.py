@@ -18,9 +18,9 @@ from witnesstree.cli.options import answer, counted, laid_out
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
 from witnesstree.cli.sources import PROOF_ENDING
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.report import Check, Outcome, Report, Verdict
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Check, Outcome, Report, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from threading import Event
 
     from witnesstree.cli.verify import Asked, Judge
+    from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.bundle import Bundle
-    from witnesstree.ledger.report import Assurance
 
 _ASIDE = re.compile(r"(.+)\.[0-9]+")
 """What `seal` calls an older proof that it keeps: photo.jpg.1.proof.json."""
@@ -150,7 +150,7 @@ class _Files:
 
     def __call__(self, found: Found) -> Row:
         from witnesstree.cli.verify import read_limited, require_regular
-        from witnesstree.ledger.digest import digest_file
+        from witnesstree.ledger.base.digest import digest_file
 
         path, proof = found.path, Path(f"{found.path}{PROOF_ENDING}")
         if found.gap:

@@ -34,7 +34,7 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
         witnesstree fsck --json
     """
     from witnesstree.anchor.wiring import open_ledger
-    from witnesstree.ledger.errors import Damaged
+    from witnesstree.ledger.base.errors import Damaged
 
     with open_ledger(home) as ledger:
         if mend_index:

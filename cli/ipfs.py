@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, require_room, say
-from witnesstree.ledger.errors import Damaged, InvalidInput
+from witnesstree.ledger.base.errors import Damaged, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def get_command(cid: str, output: Path, identity: Path | None, home: Path, *, is
     from witnesstree.anchor.ipfs.encryption import decrypt, read_identities
     from witnesstree.anchor.ipfs.evidence import scratch
     from witnesstree.anchor.ipfs.stores import evidence_folder, identity_path
-    from witnesstree.ledger.digest import digest_file
+    from witnesstree.ledger.base.digest import digest_file
 
     if identity and not is_encrypted:
         raise InvalidInput("--identity is there to decrypt with: add --decrypt, or leave it out")

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import click
 
 from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, laid_out, one_line, say
-from witnesstree.ledger.errors import InvalidInput, WitnesstreeError
+from witnesstree.ledger.base.errors import InvalidInput, WitnesstreeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from witnesstree.anchor.witnesses import Witness
     from witnesstree.ledger.audit import Equivocation
+    from witnesstree.ledger.base.report import Check, Report
     from witnesstree.ledger.cosignature import WitnessKey
     from witnesstree.ledger.keys import KeyChange
     from witnesstree.ledger.note import VerifierKey
-    from witnesstree.ledger.report import Check, Report
     from witnesstree.ledger.tiles import Fetch
 
 UNDECIDED = 4
@@ -95,8 +95,8 @@ def check_command(ctx: click.Context, old: str, new: str | None, checkpoint_keys
     """
     from witnesstree.cli.verify import EXIT_CODES, parse_key, report_members
     from witnesstree.ledger.audit import judge_consistency, judge_signature
+    from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.note import parse_checkpoint, parse_note
-    from witnesstree.ledger.report import Report
 
     keys = [parse_key(text) for text in checkpoint_keys]
     if new is None:
@@ -130,8 +130,8 @@ def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> in
     """Print what the evidence in a file proves, and return the exit code."""
     from witnesstree.cli.verify import EXIT_CODES, report_members
     from witnesstree.ledger.audit import judge_equivocation, parse_equivocation
+    from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.proof import MAX_PROOF
-    from witnesstree.ledger.report import Report
 
     try:
         with path.open("rb") as file:

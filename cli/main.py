@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from witnesstree.cli.options import CORE_ENVVAR, one_line
-from witnesstree.ledger.errors import (
+from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
     Damaged,

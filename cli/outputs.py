@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from witnesstree.cli.options import say
 from witnesstree.cli.sources import PROOF_ENDING
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from pathlib import Path

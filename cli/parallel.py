@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from threading import Event, Thread, Timer
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from witnesstree.ledger.errors import Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import Unreachable, WitnesstreeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,7 +13,7 @@ import click
 
 from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, require_room, say
 from witnesstree.cli.sources import readable_name
-from witnesstree.ledger.errors import InvalidInput, NotFound
+from witnesstree.ledger.base.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -193,7 +193,7 @@ def _list_entries(subject: str, batch: int | None, home: Path, *, as_json: bool)
 
 
 def _digest_of(subject: str) -> tuple[bytes, Hints]:
-    from witnesstree.ledger.digest import digest_file
+    from witnesstree.ledger.base.digest import digest_file
     from witnesstree.ledger.proof import Hints
 
     path = Path(subject)

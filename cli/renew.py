@@ -11,18 +11,18 @@ import click
 
 from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, require_room, say
 from witnesstree.cli.progress import progress
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import InvalidInput, NotFound, WitnesstreeError
-from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.errors import InvalidInput, NotFound, WitnesstreeError
+from witnesstree.ledger.base.report import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from witnesstree.ledger.base.report import Check
+    from witnesstree.ledger.base.witness import Stamp
     from witnesstree.ledger.record import EvidenceRecord
-    from witnesstree.ledger.report import Check
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.trust import Trust
-    from witnesstree.ledger.witness import Stamp
 
 ALGORITHMS = ("sha256", "sha384", "sha512")
 

@@ -14,14 +14,14 @@ from witnesstree.cli.options import PATH, answer, counted, home_option, json_opt
 from witnesstree.cli.outputs import is_manifest, manifest_name, media_type, proof_at, require_room, write_manifest, write_proof
 from witnesstree.cli.progress import progress
 from witnesstree.cli.sources import DIGEST, PROOF_ENDING, Source, find_files, opened_digests, readable_name
-from witnesstree.ledger.errors import InvalidInput, Unreachable
+from witnesstree.ledger.base.errors import InvalidInput, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from witnesstree.cli.sources import DigestFile
     from witnesstree.cli.submission import Submission
-    from witnesstree.ledger.digest import FileDigest
+    from witnesstree.ledger.base.digest import FileDigest
     from witnesstree.ledger.sealing import Entry, Ledger, Receipt, Span
     from witnesstree.ledger.store.metadata import Job
 
@@ -215,7 +215,7 @@ def _write_digest_proofs(ledger: Ledger, spans: Sequence[Span], folder: Path) ->
 
 
 def _receipt_members(receipt: Receipt, spans: Sequence[Span]) -> dict[str, Any]:
-    from witnesstree.ledger.clock import format_time
+    from witnesstree.ledger.base.clock import format_time
 
     members = [{"batch": span.batch, "first": span.first, "count": span.count} for span in spans]
     return {"origin": receipt.origin, "received": format_time(receipt.received), "spans": members}
@@ -256,7 +256,7 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
 
 
 def _hash(sources: list[Source]) -> list[_Item]:
-    from witnesstree.ledger.digest import digest_files
+    from witnesstree.ledger.base.digest import digest_files
 
     with progress("hashing", sum(_size(source.path) for source in sources), is_bytes=True) as advance:
         found = list(digest_files([source.path for source in sources], advance))

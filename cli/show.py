@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from witnesstree.cli.options import PATH, answer, json_option, one_line
-from witnesstree.ledger.clock import format_time
+from witnesstree.ledger.base.clock import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from witnesstree.ledger.base.witness import Anchor, Stamp
     from witnesstree.ledger.proof import Proof
-    from witnesstree.ledger.witness import Anchor, Stamp
 
 
 @click.command("show", short_help="Say in plain words what a proof claims.")
@@ -56,8 +56,8 @@ def _members(proof: Proof) -> dict[str, Any]:
 
 
 def _token_members(stamp: Stamp) -> dict[str, Any]:
+    from witnesstree.ledger.base.errors import InvalidInput
     from witnesstree.ledger.certificate import read_certificate
-    from witnesstree.ledger.errors import InvalidInput
     from witnesstree.ledger.token import chain_of, parse_token
     from witnesstree.ledger.trust import Trust
 
@@ -78,7 +78,7 @@ def _token_members(stamp: Stamp) -> dict[str, Any]:
 
 def _record_members(content: bytes) -> dict[str, Any]:
     """Who gave the newest timestamp of an evidence record, and until when its certificates say that it can be verified."""
-    from witnesstree.ledger.errors import InvalidInput
+    from witnesstree.ledger.base.errors import InvalidInput
     from witnesstree.ledger.record import expires, parse_record
     from witnesstree.ledger.trust import Trust
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.digest import same_file
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.digest import same_file
+from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from witnesstree.cli.options import answer, counted, home_option, json_option, say
-from witnesstree.ledger.clock import format_time, parse_time
+from witnesstree.ledger.base.clock import format_time, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

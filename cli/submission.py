@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import rfc8785
 
-from witnesstree.ledger.clock import format_time, parse_time
-from witnesstree.ledger.digest import identity
-from witnesstree.ledger.errors import Damaged, InvalidInput
+from witnesstree.ledger.base.clock import format_time, parse_time
+from witnesstree.ledger.base.digest import identity
+from witnesstree.ledger.base.errors import Damaged, InvalidInput
+from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.sealing import Receipt, Span
 from witnesstree.ledger.store.disk import storage_errors, write_file
-from witnesstree.ledger.strictjson import load
 
 if TYPE_CHECKING:
     import os
 
+    from witnesstree.ledger.base.strictjson import Reader
     from witnesstree.ledger.sealing import Ledger
-    from witnesstree.ledger.strictjson import Reader
 
 FORMAT = "witnesstree-submission/1"
 FOLDER = "submitting"

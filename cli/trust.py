@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from witnesstree.cli.options import PATH, answer, counted, json_option, one_line, say
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -54,7 +54,7 @@ def _add(file: Path, source: str | None, *, public: bool, intermediate: bool, as
         witnesstree trust add cacert.pem --public --source https://freetsa.org/files/cacert.pem
     """
     from witnesstree.anchor.truststore import Kind, Stored, add_certificate, read_stored, trust_certifi, trust_folder
-    from witnesstree.ledger.report import Assurance
+    from witnesstree.ledger.base.report import Assurance
 
     if str(file) == CERTIFI:
         if public or intermediate or source:

@@ -21,9 +21,9 @@ from click.core import ParameterSource
 
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, laid_out, say
 from witnesstree.cli.progress import progress
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.report import Outcome, Report, Verdict
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Outcome, Report, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -218,8 +218,8 @@ def _digests_for(proof: Proof, file: Path) -> dict[str, bytes]:
 
 
 def _judge_proof(file: Path, size: int, content: bytes, proof_path: Path, asked: Asked) -> Report:
+    from witnesstree.ledger.base.digest import digest_file
     from witnesstree.ledger.bundle import MAGIC
-    from witnesstree.ledger.digest import digest_file
     from witnesstree.ledger.proof import parse_proof
 
     judge = Judge(asked)
@@ -302,7 +302,7 @@ def file_digests(file: Path, algorithms: Iterable[str]) -> dict[str, bytes]:
 
     Raises InvalidInput if it is no regular file, cannot be read, or changes meanwhile.
     """
-    from witnesstree.ledger.digest import CHUNK, same_file
+    from witnesstree.ledger.base.digest import CHUNK, same_file
     from witnesstree.ledger.signature import HASHES
 
     hashes = {name: hashlib.new(name) for name in algorithms if name in HASHES}
@@ -378,7 +378,7 @@ def _read_roots(path: Path) -> list[TrustedRoot]:
     from cryptography.x509 import load_pem_x509_certificates
 
     from witnesstree.anchor.tsa.local import is_stand_in
-    from witnesstree.ledger.report import Assurance
+    from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.trust import TrustedRoot
 
     try:

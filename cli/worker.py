@@ -17,8 +17,8 @@ import click
 from typing_extensions import override
 
 from witnesstree.cli.options import PATH, home_option, json_option, one_line, publish_option, require_file
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import Conflict, InvalidInput, StorageFailure, Unreachable
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.errors import Conflict, InvalidInput, StorageFailure, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from witnesstree.anchor.truststore import TRUST
 from witnesstree.cli import status, verify
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
 from witnesstree.cli.options import CORE_ENVVAR, HOME_ENVVAR
-from witnesstree.ledger.report import Verdict
+from witnesstree.ledger.base.report import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import rfc8785
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.proof import (
     MAX_KEPT_RECORD,
     MAX_PATH,
@@ -36,7 +37,6 @@ from witnesstree.ledger.proof import (
     read_hints,
 )
 from witnesstree.ledger.store.batches import PART, STEP, kept_above, kept_sizes
-from witnesstree.ledger.strictjson import load
 from witnesstree.ledger.tree import NODE, levels_above, root_from_path, siblings
 
 if TYPE_CHECKING:

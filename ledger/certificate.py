@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from witnesstree.ledger.der import demand_der, read_extension, read_extensions, reading, shown
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.der import demand_der, read_extension, read_extensions, reading, shown
+from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from witnesstree.ledger.trust import Trust, TrustedRoot

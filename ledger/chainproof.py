@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from Crypto.Hash import keccak
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.base.report import Assurance
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.witness import Anchor
+    from witnesstree.ledger.base.witness import Anchor
 
 LOCAL_CHAIN_ID = 0x5749544E
 """The embedded chain's id, "WITN" in ASCII: no public chain uses it, and it is the same in every home."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.note import MAX_NOTE, Signature, format_base64, format_signature, id_of_key, parse_note, parse_text, require_key, split_key
 
 COSIGNATURE = b"\x04"

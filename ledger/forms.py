@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile, ZipInfo
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log import check_inclusion, leaf_hash
 from witnesstree.ledger.note import format_base64, parse_checkpoint, parse_note
 from witnesstree.ledger.record import make_record, parse_record

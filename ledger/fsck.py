@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.base.errors import Damaged, InvalidInput, WitnesstreeError
+from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.chainproof import keccak256, parse_header, prove_slot
 from witnesstree.ledger.cosignature import is_cosignature
-from witnesstree.ledger.errors import Damaged, InvalidInput, WitnesstreeError
 from witnesstree.ledger.keys import key_in_force, newest_key
 from witnesstree.ledger.log import EMPTY_ROOT, added_nodes, leaf_hash, log_root
 from witnesstree.ledger.note import Checkpoint, check_checkpoint, parse_note
 from witnesstree.ledger.opening import parse_opening
 from witnesstree.ledger.proof import parse_anchor
-from witnesstree.ledger.report import Outcome
 from witnesstree.ledger.sealing import opening_fault
 from witnesstree.ledger.statement import Statement, format_statement
 from witnesstree.ledger.store import batches

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log import EMPTY_ROOT, HASH, MAX_SIZE
 from witnesstree.ledger.note import (
     Checkpoint,

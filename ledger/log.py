@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
-from witnesstree.ledger.errors import Damaged, InvalidInput
+from witnesstree.ledger.base.errors import Damaged, InvalidInput
 
 HASH = 32
 """Bytes in a hash."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import rfc8785
 
-from witnesstree.ledger.clock import format_time, parse_time
-from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.strictjson import Reader, load
+from witnesstree.ledger.base.clock import format_time, parse_time
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.strictjson import Reader, load
 
 if TYPE_CHECKING:
     from datetime import datetime

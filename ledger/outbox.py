@@ -22,8 +22,8 @@ from itertools import groupby
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
-from witnesstree.ledger.ports import Standing
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.proof import format_anchor
 from witnesstree.ledger.store.metadata import Alarm, AlarmKind, JobKind
 from witnesstree.ledger.token import parse_token
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from witnesstree.ledger.ports import Authority, Chain, FileStore
+    from witnesstree.ledger.base.ports import Authority, Chain, FileStore
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Job, Metadata, SentTransaction
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import rfc8785
 
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.strictjson import Reader, load
+from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chainproof import MAX_HEADER, MAX_NODES
-from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.keys import MAX_CHANGES, MAX_KEY_NOTE
 from witnesstree.ledger.revocation import MAX_CRL, MAX_OCSP
-from witnesstree.ledger.strictjson import Reader, load
 from witnesstree.ledger.token import MAX_TOKEN
 from witnesstree.ledger.tree import MAX_SIZE
-from witnesstree.ledger.witness import Anchor, Stamp, StateProof
 
 FORMAT = "witnesstree-proof/1"
 

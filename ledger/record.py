@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 from asn1crypto import algos, core, ocsp
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.der import demand_der, reading, shown
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.report import Check, Outcome, Report
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.certificate import read_certificate
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.der import demand_der, reading, shown
-from witnesstree.ledger.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.record_asn1 import (
     CERTIFICATE_VALUES,
     REVOCATION_VALUES,
@@ -35,15 +37,13 @@ from witnesstree.ledger.record_asn1 import (
     RevocationValues,
 )
 from witnesstree.ledger.record_asn1 import EvidenceRecord as EvidenceRecordForm
-from witnesstree.ledger.report import Check, Outcome, Report
 from witnesstree.ledger.signature import HASHES
 from witnesstree.ledger.token import Token, chain_of, judge_token, parse_token
 from witnesstree.ledger.tree import root_from_path
-from witnesstree.ledger.witness import Stamp
 
 if TYPE_CHECKING:
+    from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.proof import Proof
-    from witnesstree.ledger.report import Assurance
     from witnesstree.ledger.trust import Trust
 
 MAX_RECORD = 4 * 2**20

@@ -19,8 +19,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unreachable
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unreachable
+from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.outbox import Pace
 from witnesstree.ledger.proof import MAX_KEPT_RECORD, Inclusion, Proof
 from witnesstree.ledger.proof import MAX_VOUCHERS as MAX_VOUCHERS_OF_STAMP
@@ -35,13 +36,12 @@ from witnesstree.ledger.record import (
     renew_timestamps,
     verify_record,
 )
-from witnesstree.ledger.report import Outcome
 from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, KeptRecord, Renewal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from witnesstree.ledger.report import Assurance, Check, Report
+    from witnesstree.ledger.base.report import Assurance, Check, Report
     from witnesstree.ledger.sealing import Entry, Ledger
     from witnesstree.ledger.trust import Trust
 

@@ -17,11 +17,11 @@ from asn1crypto import core, crl, ocsp
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.der import demand_der, read_extension, read_extensions, read_time, reading, shown
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.report import Check, Outcome
 from witnesstree.ledger.certificate import Certificate, is_issued_by, read_certificate
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.der import demand_der, read_extension, read_extensions, read_time, reading, shown
-from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.report import Check, Outcome
 from witnesstree.ledger.signature import HASHES, Method, is_signed, read_method
 
 REVOCATION = "token.revocation"

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from zlib import crc32
 
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure, Unreachable
 from witnesstree.ledger.chainproof import parse_header
 from witnesstree.ledger.chains import explorer_links
 from witnesstree.ledger.cosignature import append_cosignatures
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure, Unreachable
 from witnesstree.ledger.keys import check_history, newest_key
 from witnesstree.ledger.log import added_nodes, leaf_hash, log_root, prove_inclusion
 from witnesstree.ledger.note import Checkpoint, sign_checkpoint
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from typing_extensions import Buffer
 
+    from witnesstree.ledger.base.ports import Block
+    from witnesstree.ledger.base.witness import Anchor, Stamp
     from witnesstree.ledger.keys import KeyChange
     from witnesstree.ledger.outbox import Witnesses
-    from witnesstree.ledger.ports import Block
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.index import Sizes, View
     from witnesstree.ledger.store.metadata import KeptRecord, Metadata, Transaction
-    from witnesstree.ledger.witness import Anchor, Stamp
 
 
 ROOM_FOR_RECORDS = 2 * MAX_KEPT_RECORD

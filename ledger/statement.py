@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from witnesstree.ledger.clock import format_time, parse_time
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.clock import format_time, parse_time
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log import HASH, MAX_SIZE
 from witnesstree.ledger.note import format_base64, parse_base64, parse_decimal, parse_text, require_name
 

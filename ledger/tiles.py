@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from witnesstree.ledger.errors import InvalidInput, NotFound
+from witnesstree.ledger.base.errors import InvalidInput, NotFound
 from witnesstree.ledger.log import HASH, MAX_SIZE, Read, node_hash
 from witnesstree.ledger.statement import MAX_STATEMENT
 

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from asn1crypto import cms, core, tsp
 
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.der import demand_der, read_time, reading, shown
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.report import Check, Outcome
 from witnesstree.ledger.certificate import Certificate, Chain, climb, find_chain, read_certificate, spoken_name
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.der import demand_der, read_time, reading, shown
-from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.report import Check, Outcome
 from witnesstree.ledger.revocation import REVOCATION, judge_revocation
 from witnesstree.ledger.signature import HASHES, Method, is_signed, read_method
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.report import Assurance
+    from witnesstree.ledger.base.report import Assurance
+    from witnesstree.ledger.base.witness import Stamp
     from witnesstree.ledger.trust import Trust, TrustedRoot
-    from witnesstree.ledger.witness import Stamp
 
 # Bytes. A token with its chain takes 2 to 8 KiB; some carry revocation lists. What is larger is not a token that we could have asked for.
 MAX_TOKEN = 64 * 1024

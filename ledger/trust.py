@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.note import VerifierKey
-    from witnesstree.ledger.report import Assurance
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,18 +25,18 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report
 from witnesstree.ledger.bundle import FORMAT as BUNDLE
 from witnesstree.ledger.bundle import Template, derived_records, shared_bytes
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, parse_header, prove_slot
 from witnesstree.ledger.chains import known_chain
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.keys import check_history, join_histories, judge_signer, parse_key_change
 from witnesstree.ledger.log import check_inclusion, leaf_hash
 from witnesstree.ledger.note import parse_checkpoint, parse_note
 from witnesstree.ledger.opening import Opening, opening_digest, parse_opening
 from witnesstree.ledger.proof import FORMAT, Hints, Proof, parse_proof
-from witnesstree.ledger.report import Assurance, Check, Outcome, Report
 from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.token import judge_token
 from witnesstree.ledger.tree import root_from_path
@@ -44,11 +44,11 @@ from witnesstree.ledger.tree import root_from_path
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from witnesstree.ledger.base.witness import Anchor, Stamp
     from witnesstree.ledger.bundle import Bundle
     from witnesstree.ledger.chainproof import Header
     from witnesstree.ledger.proof import LogProof, OpeningProof
     from witnesstree.ledger.trust import Trust, TrustedBlock
-    from witnesstree.ledger.witness import Anchor, Stamp
 
 KEPT = 64
 """Batches that a Verifier remembers: more than the files of one folder usually come from; at 4 MiB, the most that a proof has, 256 MiB each way."""

@@ -26,17 +26,17 @@ from typing_extensions import override
 
 from witnesstree.anchor.ipfs.cid import RAW, Cid, parse_cid
 from witnesstree.anchor.ipfs.unixfs import CHUNK, store_chunks, walk
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.ports import Authority, Block, Chain, FileStore, SignedTransaction, Standing
+from witnesstree.ledger.base.report import Assurance
+from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable, WitnesstreeError
 from witnesstree.ledger.outbox import Pace, Witnesses
-from witnesstree.ledger.ports import Authority, Block, Chain, FileStore, SignedTransaction, Standing
-from witnesstree.ledger.report import Assurance
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
-from witnesstree.ledger.witness import Anchor, Stamp, StateProof
 
 ORIGIN = "ledger.test/fake"
 CHAIN_ID = 31_337_000_001

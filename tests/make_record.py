@@ -12,11 +12,11 @@ from asn1crypto import tsp
 from make_revocation import wrap
 from make_token import CA, STAMPS, Forge, Issued, issue, key, sign_ec, stamped, trust
 
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof import Inclusion, Proof
 from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, renew_hash_tree, renew_timestamp
 from witnesstree.ledger.tree import NODE, next_level, siblings
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.witness import Stamp
 
 YEAR = timedelta(days=365)
 START = datetime(2020, 1, 1, tzinfo=UTC)

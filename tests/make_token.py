@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.trust import TrustedRoot
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)

@@ -10,8 +10,8 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure, WitnesstreeError
 from witnesstree.ledger.chainproof import keccak256, parse_header
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, StorageFailure, WitnesstreeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

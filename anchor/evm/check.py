@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from witnesstree.anchor.evm.client import Client
 from witnesstree.anchor.evm.rpc import Endpoint, joined
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 from witnesstree.ledger.chains import known_chain
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
 from witnesstree.ledger.opening import parse_opening
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRecord
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from witnesstree.anchor.evm.client import NodeBlock
+    from witnesstree.ledger.base.witness import Anchor
     from witnesstree.ledger.proof import Proof
-    from witnesstree.ledger.witness import Anchor
 
 TIMEOUT: Final = 15.0
 """Seconds for one exchange with a node. A proof with one anchor takes four or five."""

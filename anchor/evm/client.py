@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from witnesstree.anchor.evm.contract import anchored_at_calldata, parse_record
 from witnesstree.anchor.evm.header import rebuild_header
 from witnesstree.anchor.evm.rpc import Missing, Refusal, octets, quantity, shown
+from witnesstree.ledger.base.errors import BadAnswer
 from witnesstree.ledger.chainproof import MAX_HEADER, MAX_NODE, MAX_NODES, keccak256, record_slot
-from witnesstree.ledger.errors import BadAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

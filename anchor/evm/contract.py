@@ -8,8 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from witnesstree.ledger.base.errors import BadAnswer
 from witnesstree.ledger.chainproof import AnchoredRecord, keccak256
-from witnesstree.ledger.errors import BadAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import rlp
 
-from witnesstree.ledger.errors import InvalidInput, Unaffordable
+from witnesstree.ledger.base.errors import InvalidInput, Unaffordable
 
 GWEI: Final = 10**9
 

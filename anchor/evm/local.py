@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from witnesstree.anchor.evm.blocks import FILE, ChainFile
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
+from witnesstree.ledger.base.witness import Anchor, StateProof
 from witnesstree.ledger.chainproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
@@ -22,10 +25,7 @@ from witnesstree.ledger.chainproof import (
     record_slot,
 )
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
-from witnesstree.ledger.ports import Block, Chain, SignedTransaction, Standing
 from witnesstree.ledger.store.disk import sync_folder, write_file
-from witnesstree.ledger.witness import Anchor, StateProof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

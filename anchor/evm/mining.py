@@ -22,8 +22,8 @@ from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 
 from witnesstree.anchor.evm.blocks import FILE
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

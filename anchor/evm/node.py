@@ -16,10 +16,10 @@ from witnesstree.anchor.evm.client import Client
 from witnesstree.anchor.evm.contract import ANCHORED, anchoring_calldata
 from witnesstree.anchor.evm.fees import MAX_TIP, Market, offer, read_offer, replacement, wei
 from witnesstree.anchor.evm.rpc import Endpoint, Endpoints, Refusal, joined
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
+from witnesstree.ledger.base.witness import Anchor, StateProof
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, MAX_HEADER, keccak256, parse_header, prove_slot
-from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
-from witnesstree.ledger.ports import Block, Chain, SignedTransaction, Standing
-from witnesstree.ledger.witness import Anchor, StateProof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from witnesstree.anchor.http import Http, place
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
-from witnesstree.ledger.strictjson import load
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.strictjson import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

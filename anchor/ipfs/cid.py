@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 RAW = 0x55
 """Codec of a block that is nothing but bytes of a file."""

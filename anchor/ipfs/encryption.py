@@ -18,7 +18,7 @@ import pyrage
 from pyrage import ssh, x25519
 
 from witnesstree.anchor.ipfs.local import chunks_of, opened, written
-from witnesstree.ledger.errors import Damaged, InvalidInput, StorageFailure, WitnesstreeError
+from witnesstree.ledger.base.errors import Damaged, InvalidInput, StorageFailure, WitnesstreeError
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
 
 if TYPE_CHECKING:

@@ -20,16 +20,16 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from witnesstree.anchor.ipfs.encryption import Content, encrypt
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.store.disk import storage_errors, write_file
-from witnesstree.ledger.strictjson import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from witnesstree.anchor.ipfs.stores import EvidenceStore
-    from witnesstree.ledger.ports import FileStore
+    from witnesstree.ledger.base.ports import FileStore
 
 FORMAT = "witnesstree-ciphertext/1"
 

@@ -24,9 +24,9 @@ from witnesstree.anchor.ipfs.car import format_block, format_header
 from witnesstree.anchor.ipfs.cid import RAW, Cid, cid_of, parse_cid
 from witnesstree.anchor.ipfs.local import chunks_of, opened, written
 from witnesstree.anchor.ipfs.unixfs import CHUNK, MAX_BLOCK, NODE_LINKS, store_chunks, walk
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, NotFound, Unreachable, WitnesstreeError
-from witnesstree.ledger.ports import FileStore
-from witnesstree.ledger.strictjson import Reader, load
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, NotFound, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.ports import FileStore
+from witnesstree.ledger.base.strictjson import Reader, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -22,8 +22,8 @@ from typing_extensions import override
 from witnesstree.anchor.ipfs.car import format_block, format_header
 from witnesstree.anchor.ipfs.cid import DAG_PB, RAW, Cid, cid_of, parse_cid
 from witnesstree.anchor.ipfs.unixfs import CHUNK, MAX_BLOCK, parse_node, store_chunks, walk
-from witnesstree.ledger.errors import Damaged, InvalidInput, NotFound, StorageFailure
-from witnesstree.ledger.ports import FileStore
+from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.ports import FileStore
 from witnesstree.ledger.store.disk import sync_folder
 
 if TYPE_CHECKING:

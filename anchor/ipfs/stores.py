@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from witnesstree.anchor.ipfs.encryption import own_recipient, require_recipients
 from witnesstree.anchor.ipfs.kubo import KuboStore
 from witnesstree.anchor.ipfs.local import BlockStore
-from witnesstree.ledger.ports import FileStore
+from witnesstree.ledger.base.ports import FileStore
 
 if TYPE_CHECKING:
     from pathlib import Path

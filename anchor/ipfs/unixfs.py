@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from witnesstree.anchor.ipfs.cid import DAG_PB, RAW, Cid, cid_from_bytes, cid_of, format_varint, parse_varint
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -19,15 +19,15 @@ from typing_extensions import override
 
 from witnesstree.anchor.http import Http, place
 from witnesstree.anchor.settings import read_secret
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.ports import Authority
+from witnesstree.ledger.base.report import Outcome
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.certificate import read_certificate
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
-from witnesstree.ledger.ports import Authority
 from witnesstree.ledger.proof import MAX_CERTIFICATE, MAX_VOUCHERS
-from witnesstree.ledger.report import Outcome
 from witnesstree.ledger.revocation import MAX_OCSP, RevocationSource, check_crl, check_ocsp, format_ocsp_request, issuer_urls, revocation_sources
 from witnesstree.ledger.signature import HASHES
 from witnesstree.ledger.token import MAX_RESPONSE, TokenJudgement, chain_of, check_response, format_request, judge_token
-from witnesstree.ledger.witness import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,14 +25,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from typing_extensions import override
 
-from witnesstree.ledger.der import demand_der, reading
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
-from witnesstree.ledger.ports import Authority
-from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.base.der import demand_der, reading
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.ports import Authority
+from witnesstree.ledger.base.report import Assurance
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.store.disk import write_file
 from witnesstree.ledger.token import TimeStampResp, check_response, format_request
 from witnesstree.ledger.trust import TrustedRoot
-from witnesstree.ledger.witness import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
-from witnesstree.ledger.errors import Damaged
+from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
 from witnesstree.ledger.tree import NODE, level_above, level_sizes, levels_above, siblings
 

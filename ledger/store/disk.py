@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from witnesstree.ledger.errors import InvalidInput, StorageFailure
+from witnesstree.ledger.base.errors import InvalidInput, StorageFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.keys import MAX_KEY_NOTE, check_history
 from witnesstree.ledger.log import EMPTY_ROOT
 from witnesstree.ledger.note import Checkpoint, VerifierKey, format_verifier_key, parse_verifier_key, require_name, sign_checkpoint
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
-from witnesstree.ledger.strictjson import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

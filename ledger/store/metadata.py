@@ -38,9 +38,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
-from witnesstree.ledger.clock import format_time, parse_time
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput
-from witnesstree.ledger.ports import SignedTransaction
+from witnesstree.ledger.base.clock import format_time, parse_time
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
+from witnesstree.ledger.base.ports import SignedTransaction
 from witnesstree.ledger.proof import format_vouchers, parse_vouchers
 from witnesstree.ledger.store.sqlite import SQLite
 
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Dialect, Select
 
+    from witnesstree.ledger.base.witness import Stamp
     from witnesstree.ledger.store.postgresql import PostgreSQL
-    from witnesstree.ledger.witness import Stamp
 
 VERSION = 3
 """Of the schema, as migrations/versions counts. A newer one is refused, never guessed at; an older one has to be migrated first."""

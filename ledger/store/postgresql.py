@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
 
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, StorageFailure, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure, Unreachable, WitnesstreeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event, text
 
-from witnesstree.ledger.errors import Conflict, Damaged, StorageFailure, WitnesstreeError
+from witnesstree.ledger.base.errors import Conflict, Damaged, StorageFailure, WitnesstreeError
 from witnesstree.ledger.store.disk import storage_errors, sync_folder
 
 if TYPE_CHECKING:

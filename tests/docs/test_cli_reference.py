@@ -11,7 +11,7 @@ from commandline import call
 from witnesstree.anchor.settings import AuthoritySettings, ChainSettings, IpfsSettings, Settings
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, cli
 from witnesstree.cli.status import ALARM
-from witnesstree.ledger import errors
+from witnesstree.ledger.base import errors
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = runpy.run_path(str(DOCS / "reference.py"))

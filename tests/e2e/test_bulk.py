@@ -18,7 +18,7 @@ from witnesstree.anchor.wiring import open_ledger
 from witnesstree.cli import bulk, parallel
 from witnesstree.cli.folder import Found, Gap, _refusals
 from witnesstree.cli.verify import holds_proofs, opened_proofs
-from witnesstree.ledger.errors import InvalidInput, Unreachable
+from witnesstree.ledger.base.errors import InvalidInput, Unreachable
 
 PROOF = ".proof.json"
 COUNT = 30

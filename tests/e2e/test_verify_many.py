@@ -14,7 +14,7 @@ from doubling import refuse
 
 from witnesstree.cli import parallel
 from witnesstree.cli.verify import Judge
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 PROOF = ".proof.json"
 SCRIPT = """

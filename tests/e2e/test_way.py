@@ -11,10 +11,10 @@ import pytest
 from commandline import Ran, Sealed, call, run
 
 from witnesstree.anchor.tsa.local import LocalAuthority
-from witnesstree.ledger.errors import Unreachable
+from witnesstree.ledger.base.errors import Unreachable
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.manifest import parse_manifest
 from witnesstree.ledger.proof import Hints, format_proof, parse_proof
-from witnesstree.ledger.witness import Stamp
 
 PROOF = ".proof.json"
 

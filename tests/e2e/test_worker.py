@@ -18,10 +18,10 @@ from servers.anvil import CHAIN_ID, KEYS, Node, anvil
 
 from witnesstree.anchor.evm.local import LocalChain
 from witnesstree.anchor.tsa.local import LocalAuthority
-from witnesstree.ledger.errors import Unreachable
+from witnesstree.ledger.base.errors import Unreachable
+from witnesstree.ledger.base.witness import Anchor, Stamp
 from witnesstree.ledger.outbox import Pace
 from witnesstree.ledger.proof import parse_proof
-from witnesstree.ledger.witness import Anchor, Stamp
 
 PROOF = ".proof.json"
 PATIENCE = 60.0

@@ -15,7 +15,7 @@ from conftest import Clock
 from fakes import FakeWorld, digests
 from real import unavailable
 
-from witnesstree.ledger.errors import NotFound, StorageFailure
+from witnesstree.ledger.base.errors import NotFound, StorageFailure
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.home import create_home

@@ -12,7 +12,7 @@ import pytest
 from conftest import Clock
 from fakes import FakeWorld, Steps, When, digests, in_child
 
-from witnesstree.ledger.errors import Damaged
+from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.index import DigestIndex

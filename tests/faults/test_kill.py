@@ -22,9 +22,9 @@ from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.tsa import local as tsa_local
 from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
 from witnesstree.anchor.wiring import make_home, open_ledger
-from witnesstree.ledger.errors import NotFound
+from witnesstree.ledger.base.errors import NotFound
+from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.ports import Standing
 from witnesstree.ledger.proof import format_proof
 from witnesstree.ledger.store.disk import write_file
 from witnesstree.ledger.store.home import create_home, open_home

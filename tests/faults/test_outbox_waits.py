@@ -8,7 +8,7 @@ import rlp
 from conftest import Clock
 from fakes import FakeWorld, digests
 
-from witnesstree.ledger.errors import Unaffordable, Unreachable
+from witnesstree.ledger.base.errors import Unaffordable, Unreachable
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.metadata import JobKind
 

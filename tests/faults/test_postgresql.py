@@ -13,7 +13,7 @@ import pytest
 from fakes import FakeAuthority, When, digests
 from servers.postgresql import PostgreSQL, postgresql
 
-from witnesstree.ledger.errors import Unreachable
+from witnesstree.ledger.base.errors import Unreachable
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.sealing import Ledger, Limits, Span

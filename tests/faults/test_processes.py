@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeAuthority, FakeChain, digests
 
-from witnesstree.ledger.errors import NotFound
+from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.sealing import Ledger, Limits

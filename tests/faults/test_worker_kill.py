@@ -24,9 +24,9 @@ from typing_extensions import override
 
 from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.cli.worker import _pass
-from witnesstree.ledger.ports import Block, Chain, SignedTransaction, Standing
+from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
+from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.store.metadata import Metadata, Transaction
-from witnesstree.ledger.witness import Anchor
 
 STEPS = ("sign", "store", "send", "see mined", "see final", "collect", "keep")
 TIMES_EACH = 10

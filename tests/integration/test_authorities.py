@@ -33,11 +33,11 @@ from witnesstree.anchor.settings import AuthoritySettings
 from witnesstree.anchor.tsa import client
 from witnesstree.anchor.tsa.client import MAX_FETCHES, HttpAuthority
 from witnesstree.anchor.tsa.local import LocalAuthority
-from witnesstree.ledger.errors import BadAnswer, Unreachable
-from witnesstree.ledger.report import Assurance, Outcome
+from witnesstree.ledger.base.errors import BadAnswer, Unreachable
+from witnesstree.ledger.base.report import Assurance, Outcome
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.token import TimeStampResp, judge_token, parse_token
 from witnesstree.ledger.trust import Trust, TrustedRoot
-from witnesstree.ledger.witness import Stamp
 
 pytestmark = pytest.mark.enable_socket
 

@@ -22,8 +22,8 @@ from witnesstree.anchor.evm.deploy import DEPLOYER_CODE_HASH, KEYLESS_PAYER, KEY
 from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.keys import checksummed
 from witnesstree.anchor.settings import ChainSettings, read_settings
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unaffordable, Unreachable
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
-from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unaffordable, Unreachable
 
 ADDRESS = checksummed(CONTRACT_ADDRESS)
 CREATE2 = "0x" + artefact().deployer.hex()

@@ -16,8 +16,8 @@ from servers.geth import geth
 
 from witnesstree.anchor.evm.contract import anchoring_calldata, deployment_calldata
 from witnesstree.anchor.keys import checksummed, open_signer
+from witnesstree.ledger.base.errors import BadAnswer, Unreachable
 from witnesstree.ledger.chainproof import keccak256
-from witnesstree.ledger.errors import BadAnswer, Unreachable
 
 pytestmark = pytest.mark.enable_socket
 

@@ -12,7 +12,7 @@ import pytest
 from servers.tsa import Script, make_tls, read_request, saying, talking
 
 from witnesstree.anchor.http import MAX_ADDRESSES, MAX_REFUSAL, Answer, Http, Refused
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, Unreachable
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable
 
 pytestmark = pytest.mark.enable_socket
 

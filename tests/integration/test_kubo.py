@@ -24,7 +24,7 @@ from witnesstree.anchor.ipfs.cid import RAW, cid_of, parse_cid
 from witnesstree.anchor.ipfs.kubo import KuboStore, RemotePin
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.ipfs.unixfs import CHUNK, store_chunks
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, NotFound, Unreachable
 
 pytestmark = [pytest.mark.real("ipfs"), pytest.mark.enable_socket]
 

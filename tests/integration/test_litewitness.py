@@ -19,8 +19,8 @@ from witnesstree.anchor.publishing import publish, with_cosignatures
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.anchor.witnesses import Witness, ask_witness
 from witnesstree.cli.log import log_command
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, NotFound
 from witnesstree.ledger.cosignature import add_cosignatures, check_cosignatures, format_witness_key
-from witnesstree.ledger.errors import BadAnswer, Conflict, NotFound
 from witnesstree.ledger.note import check_checkpoint
 from witnesstree.ledger.rotation import rotate
 from witnesstree.ledger.sealing import Ledger

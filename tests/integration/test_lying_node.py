@@ -18,11 +18,11 @@ from witnesstree.anchor.evm.check import ask_nodes
 from witnesstree.anchor.evm.fees import GWEI, read_offer
 from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.settings import ChainSettings
+from witnesstree.ledger.base.errors import BadAnswer, Unaffordable, Unreachable
+from witnesstree.ledger.base.ports import SignedTransaction, Standing
+from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chainproof import parse_header, prove_slot
-from witnesstree.ledger.errors import BadAnswer, Unaffordable, Unreachable
-from witnesstree.ledger.ports import SignedTransaction, Standing
 from witnesstree.ledger.proof import Inclusion, Proof
-from witnesstree.ledger.witness import Anchor
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.real("anvil")]
 

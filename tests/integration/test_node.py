@@ -23,14 +23,14 @@ from witnesstree.anchor.evm.fees import GWEI, Market, Offer, read_offer, replace
 from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.evm.rpc import Endpoint
 from witnesstree.anchor.settings import ChainSettings
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, Unaffordable, Unreachable
+from witnesstree.ledger.base.ports import SignedTransaction, Standing
+from witnesstree.ledger.base.report import Outcome, Verdict
+from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot, record_slot
-from witnesstree.ledger.errors import BadAnswer, Conflict, Unaffordable, Unreachable
-from witnesstree.ledger.ports import SignedTransaction, Standing
 from witnesstree.ledger.proof import Proof, format_proof
-from witnesstree.ledger.report import Outcome, Verdict
 from witnesstree.ledger.trust import Trust, TrustedBlock
 from witnesstree.ledger.verify import verify
-from witnesstree.ledger.witness import Anchor
 
 pytestmark = pytest.mark.enable_socket
 

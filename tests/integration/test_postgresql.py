@@ -13,7 +13,7 @@ from fakes import FakeWorld, digests
 from servers.postgresql import PASSWORD, PostgreSQL, postgresql
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
 
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, StorageFailure, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure, Unreachable, WitnesstreeError
 from witnesstree.ledger.store import postgresql as adapter
 from witnesstree.ledger.store.home import create_home
 from witnesstree.ledger.store.metadata import BatchState, Metadata, OpenBatch

@@ -12,9 +12,9 @@ from servers.anvil import CHAIN_ID, KeySigner, Node, anvil
 
 from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.settings import ChainSettings
+from witnesstree.ledger.base.ports import SignedTransaction, Standing
+from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chainproof import parse_header, prove_slot
-from witnesstree.ledger.ports import SignedTransaction, Standing
-from witnesstree.ledger.witness import Anchor
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.real("anvil")]
 

@@ -17,7 +17,9 @@ from make_record import token as make_token
 from real import CACHE, ROOT, require_real, unavailable
 
 from witnesstree.anchor.tsa.local import LocalAuthority
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Verdict
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof import Inclusion, Proof
 from witnesstree.ledger.record import (
     EvidenceRecord,
@@ -29,10 +31,8 @@ from witnesstree.ledger.record import (
     renew_timestamps,
     verify_record,
 )
-from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.token import check_response, format_request
 from witnesstree.ledger.tree import parent
-from witnesstree.ledger.witness import Stamp
 
 PROGRAMS = Path(__file__).parent / "evidence_record"
 DEBIAN = [Path(f"/usr/share/java/{name}.jar") for name in ("bcprov", "bcutil", "bcpkix")]

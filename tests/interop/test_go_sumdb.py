@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from real import require_real, unavailable
 
 from witnesstree.ledger import log, note
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 pytestmark = pytest.mark.real("go")
 

@@ -15,11 +15,11 @@ from make_revocation import ANSWERS, SIGNS_ALL
 from make_token import STAMPS, Issued, issue, key, trust
 from real import require_real
 
-from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.base.report import Outcome
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.revocation import check_crl, check_ocsp, format_ocsp_request, revocation_sources
 from witnesstree.ledger.token import IMPRINT, REVOCATION, SIGNER, chain_of, check_response, format_request, judge_token, parse_token
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.witness import Stamp
 
 pytestmark = pytest.mark.real("openssl")
 

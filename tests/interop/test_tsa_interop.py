@@ -23,11 +23,11 @@ from servers.tsa import OpenSslAuthority, SigstoreAuthority, openssl_authority, 
 from witnesstree.anchor.settings import AuthoritySettings
 from witnesstree.anchor.tsa.client import HttpAuthority
 from witnesstree.anchor.tsa.local import POLICY, LocalAuthority, trusted_root
-from witnesstree.ledger.report import Assurance, Outcome
+from witnesstree.ledger.base.report import Assurance, Outcome
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.revocation import REVOCATION
 from witnesstree.ledger.token import CHAIN, FORM, IMPRINT, SIGNATURE, SIGNER, TimeStampResp, TokenJudgement, judge_token, parse_token
 from witnesstree.ledger.trust import Trust, TrustedRoot
-from witnesstree.ledger.witness import Stamp
 
 DOCUMENT = b"The boundary runs to the old oak."
 DIGEST = hashlib.sha256(DOCUMENT).digest()

@@ -12,9 +12,9 @@ from servers.tsa import replying, talking
 from witnesstree.anchor.settings import AuthoritySettings
 from witnesstree.anchor.tsa.client import HttpAuthority
 from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
-from witnesstree.ledger.errors import InvalidInput, Unreachable
-from witnesstree.ledger.ports import Authority
-from witnesstree.ledger.report import Outcome
+from witnesstree.ledger.base.errors import InvalidInput, Unreachable
+from witnesstree.ledger.base.ports import Authority
+from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.token import judge_token, parse_token
 from witnesstree.ledger.trust import Trust, TrustedRoot
 

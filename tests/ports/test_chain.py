@@ -14,12 +14,12 @@ from servers import anvil
 from witnesstree.anchor.evm.local import LocalChain
 from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.settings import ChainSettings
+from witnesstree.ledger.base.errors import Conflict, InvalidInput, Unreachable
+from witnesstree.ledger.base.ports import Chain, SignedTransaction, Standing
+from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
-from witnesstree.ledger.errors import Conflict, InvalidInput, Unreachable
-from witnesstree.ledger.ports import Chain, SignedTransaction, Standing
 from witnesstree.ledger.proof import format_anchor, parse_anchor
-from witnesstree.ledger.witness import Anchor
 
 ROOT, OTHER, THIRD = digests("root", 3)
 

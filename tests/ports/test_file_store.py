@@ -13,8 +13,8 @@ from witnesstree.anchor.ipfs.kubo import KuboStore
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.ipfs.stores import EvidenceStore
 from witnesstree.anchor.ipfs.unixfs import CHUNK
-from witnesstree.ledger.errors import BadAnswer, Damaged, InvalidInput, NotFound, Unreachable
-from witnesstree.ledger.ports import FileStore
+from witnesstree.ledger.base.errors import BadAnswer, Damaged, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.base.ports import FileStore
 
 EMPTY = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 """The CID of no bytes: known to everybody."""

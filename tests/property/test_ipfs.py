@@ -12,7 +12,7 @@ from witnesstree.anchor.ipfs import local
 from witnesstree.anchor.ipfs.cid import DAG_PB, RAW, Cid, cid_from_bytes, cid_of, format_varint, parse_cid, parse_varint
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.ipfs.unixfs import Link, format_node, parse_node, store_chunks, walk
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 cids = st.builds(Cid, st.sampled_from([RAW, DAG_PB]), st.binary(min_size=32, max_size=32))
 sizes = st.integers(1, 2**40)

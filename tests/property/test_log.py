@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger import log, note, statement
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 LARGEST = 130
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

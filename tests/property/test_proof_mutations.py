@@ -18,14 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_proof import Honest, honest, stranger
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Outcome, Report, Verdict
+from witnesstree.ledger.base.witness import Anchor, Stamp
 from witnesstree.ledger.proof import LogProof, Proof, format_proof, parse_proof
-from witnesstree.ledger.report import Outcome, Report, Verdict
 from witnesstree.ledger.token import judge_token, parse_token
 from witnesstree.ledger.tree import siblings
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import verify
-from witnesstree.ledger.witness import Anchor, Stamp
 
 Path = tuple[str | int, ...]
 

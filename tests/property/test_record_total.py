@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from make_record import GROUP, START, YEAR, authority, digests, document, group_record, make_proof, token, tokens_of, top, trusted, way
 from make_revocation import make_crl, make_ocsp, wrap
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Verdict
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, renew_timestamp, verify_record
-from witnesstree.ledger.report import Verdict
-from witnesstree.ledger.witness import Stamp
 
 CHUNKS, CHUNK = 20, 500
 # Seconds of this process's own time for one record.

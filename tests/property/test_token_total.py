@@ -27,14 +27,14 @@ from make_revocation import ANSWERS, make_crl, make_ocsp, middle, signer, top, w
 from make_token import IMPRINT_BYTES, Forge, Issued, issue, key, trust
 
 from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
+from witnesstree.ledger.base.der import demand_der
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.report import Assurance, Outcome
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.certificate import read_certificate
-from witnesstree.ledger.der import demand_der
-from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.report import Assurance, Outcome
 from witnesstree.ledger.revocation import RevocationSource, check_crl, check_ocsp, judge_revocation, revocation_sources
 from witnesstree.ledger.token import TimeStampResp, Token, chain_of, check_response, judge_token, parse_token
 from witnesstree.ledger.trust import Trust, TrustedRoot
-from witnesstree.ledger.witness import Stamp
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 ROOT = hashlib.sha256(b"a root").digest()

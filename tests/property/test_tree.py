@@ -8,7 +8,7 @@ from cores import CORES, using
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.tree import MAX_SIZE, NODE, level_sizes, next_level, prove, root_from_path, root_of, siblings
 
 DIGEST = st.binary(min_size=NODE, max_size=NODE)

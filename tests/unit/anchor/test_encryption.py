@@ -33,7 +33,7 @@ from witnesstree.anchor.ipfs.encryption import (
     read_identities,
     require_recipients,
 )
-from witnesstree.ledger.errors import Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound, StorageFailure
 
 IDENTITY = x25519.Identity.generate()
 RECIPIENT = str(IDENTITY.to_public())

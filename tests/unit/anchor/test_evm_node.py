@@ -20,13 +20,13 @@ from witnesstree.anchor.evm.fees import GWEI, Market, Offer, bumped, offer, read
 from witnesstree.anchor.evm.node import MAX_GAS, MAX_STEPS, PROOF_PATIENCE, NodeChain
 from witnesstree.anchor.evm.rpc import Endpoint
 from witnesstree.anchor.settings import ChainSettings
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.ports import SignedTransaction, Standing
+from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, MAX_HEADER, keccak256, parse_header, prove_slot
-from witnesstree.ledger.errors import BadAnswer, Conflict, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
 from witnesstree.ledger.opening import BlockName, Opening, format_opening
-from witnesstree.ledger.ports import SignedTransaction, Standing
 from witnesstree.ledger.proof import Inclusion, OpeningProof, Proof
 from witnesstree.ledger.trust import TrustedRecord
-from witnesstree.ledger.witness import Anchor
 
 ROOT, OTHER, THIRD = (bytes([i]) * 32 for i in (1, 2, 3))
 

@@ -7,7 +7,7 @@ import httpcore2
 import pytest
 
 from witnesstree.anchor.http import ERRORS, MAX_URL, Answer, Http, _Exchange, _is_public, _Stream, place
-from witnesstree.ledger.errors import InvalidInput, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import InvalidInput, Unreachable, WitnesstreeError
 
 
 def every_error() -> list[type[Exception]]:

@@ -18,7 +18,7 @@ from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.ipfs.stores import evidence_folder, identity_path, open_file_store, recipients_of
 from witnesstree.anchor.ipfs.unixfs import CHUNK
 from witnesstree.anchor.settings import IpfsSettings
-from witnesstree.ledger.errors import Damaged, InvalidInput, NotFound, StorageFailure, Unreachable
+from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound, StorageFailure, Unreachable
 from witnesstree.ledger.store.home import Home
 
 IDENTITY = x25519.Identity.generate()

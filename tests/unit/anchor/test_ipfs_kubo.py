@@ -20,7 +20,7 @@ from witnesstree.anchor.ipfs.cid import DAG_PB, RAW, Cid, cid_of
 from witnesstree.anchor.ipfs.kubo import KuboHealth, KuboStore, RemotePin
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.ipfs.unixfs import CHUNK, MAX_BLOCK, Link, format_node
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, NotFound, StorageFailure, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, NotFound, StorageFailure, Unreachable, WitnesstreeError
 
 pytestmark = pytest.mark.enable_socket
 

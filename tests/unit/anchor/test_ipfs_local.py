@@ -17,8 +17,8 @@ from witnesstree.anchor.ipfs.car import format_block, format_header
 from witnesstree.anchor.ipfs.cid import DAG_PB, RAW, Cid, cid_from_bytes, cid_of, parse_cid, parse_varint
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.ipfs.unixfs import CHUNK, MAX_BLOCK, MAX_DEPTH, MAX_LINKS, Link, format_node, parse_node, store_chunks, walk
-from witnesstree.ledger.errors import BadAnswer, Damaged, InvalidInput, NotFound, StorageFailure
-from witnesstree.ledger.ports import FileStore
+from witnesstree.ledger.base.errors import BadAnswer, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.ports import FileStore
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "ipfs"
 FILES = json.loads((VECTORS / "cids.json").read_text())["files"]

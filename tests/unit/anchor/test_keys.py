@@ -19,8 +19,8 @@ from witnesstree.anchor import keys
 from witnesstree.anchor.evm import rpc
 from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.anchor.keys import checksummed, exposure, open_signer
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, WitnesstreeError
 from witnesstree.ledger.chainproof import keccak256
-from witnesstree.ledger.errors import BadAnswer, InvalidInput, WitnesstreeError
 
 # Foundry's documentation gives this key for its second account: public, and worthless on any real chain.
 KEY = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"

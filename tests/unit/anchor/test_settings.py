@@ -18,7 +18,7 @@ from witnesstree.anchor.settings import (
     set_member,
     write_setting,
 )
-from witnesstree.ledger.errors import Conflict, InvalidInput, NotFound
+from witnesstree.ledger.base.errors import Conflict, InvalidInput, NotFound
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "settings.toml"
 CHAIN = {"chain_id": 31337, "urls": ("http://127.0.0.1:8545",)}

@@ -30,8 +30,8 @@ from witnesstree.anchor.truststore import (
     trusts_certifi,
 )
 from witnesstree.anchor.tsa.local import LocalAuthority
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure, WitnesstreeError
-from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure, WitnesstreeError
+from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)

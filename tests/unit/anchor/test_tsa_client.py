@@ -10,7 +10,7 @@ from witnesstree.anchor.http import place
 from witnesstree.anchor.settings import AuthoritySettings, add_table, read_settings
 from witnesstree.anchor.tsa.client import FETCH_TIMEOUT, MAX_BESIDE, MAX_FETCHES, HttpAuthority
 from witnesstree.anchor.tsa.presets import KNOWN, PRESETS
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.proof import MAX_PROOF, MAX_WITNESSES
 from witnesstree.ledger.token import MAX_TOKEN
 from witnesstree.ledger.trust import Trust

@@ -23,8 +23,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from witnesstree.anchor.tsa import local
 from witnesstree.anchor.tsa.local import LIFETIME, MAX_REQUEST, POLICY, LocalAuthority, trusted_root
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure
-from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.token import TimeStampResp, Token, judge_token, parse_token
 from witnesstree.ledger.trust import Trust
 

@@ -20,8 +20,8 @@ from witnesstree.anchor.wiring import clock, make_home, open_ledger
 from witnesstree.cli.audit import audit_command
 from witnesstree.ledger import audit as ledger_audit
 from witnesstree.ledger.audit import check_equivocation, parse_equivocation, parse_seen
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.cosignature import WitnessKey, format_witness_key
-from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.note import format_verifier_key
 from witnesstree.ledger.proof import Proof
 from witnesstree.ledger.rotation import rotate

@@ -16,15 +16,15 @@ import pytest
 from commandline import Ran, call
 from make_proof import honest
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Verdict
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.forms import Content, write_container
 from witnesstree.ledger.log import check_inclusion, leaf_hash
 from witnesstree.ledger.note import parse_checkpoint, parse_note
 from witnesstree.ledger.proof import LogProof, Proof, format_proof
 from witnesstree.ledger.record import make_record, parse_record, verify_record
-from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.tree import parent
-from witnesstree.ledger.witness import Stamp
 
 CONTENT = b"batch 3, position 4"
 """What the honest proof is for."""

@@ -18,7 +18,7 @@ from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.ipfs.stores import evidence_folder, recipients_of
 from witnesstree.anchor.settings import IpfsSettings
 from witnesstree.cli.ipfs import ipfs_command
-from witnesstree.ledger.errors import BadAnswer, Damaged, InvalidInput, NotFound
+from witnesstree.ledger.base.errors import BadAnswer, Damaged, InvalidInput, NotFound
 from witnesstree.ledger.store.home import Home, open_home
 
 CONTENT = b"evidence" * 100_000

@@ -15,14 +15,14 @@ from make_token import stamped as token_content
 from servers.tsa import replying, talking
 
 from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
-from witnesstree.ledger.clock import parse_time
+from witnesstree.ledger.base.clock import parse_time
+from witnesstree.ledger.base.report import Verdict
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof import Inclusion, Proof
 from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, verify_record
-from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.tree import parent
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.witness import Stamp
 
 CONTENT = b"The boundary runs to the old oak."
 NOW = datetime.now(UTC)
@@ -284,7 +284,7 @@ def test_verify_trusts_the_home(record: Path, file: Path, home: Home) -> None:
 def test_what_is_stamped_must_be_a_digest(home: Home) -> None:
     from witnesstree.anchor.settings import AuthoritySettings
     from witnesstree.anchor.tsa.client import HttpAuthority
-    from witnesstree.ledger.errors import InvalidInput
+    from witnesstree.ledger.base.errors import InvalidInput
 
     http = HttpAuthority("court", AuthoritySettings(url="http://127.0.0.1:1/"), Trust())
     for authority in (LocalAuthority.open(home.authority, lambda: NOW), http):

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.anchor.wiring import make_home, open_ledger
-from witnesstree.ledger.clock import parse_time
-from witnesstree.ledger.errors import Conflict
+from witnesstree.ledger.base.clock import parse_time
+from witnesstree.ledger.base.errors import Conflict
 from witnesstree.ledger.proof import parse_proof
 from witnesstree.ledger.record import parse_record
 from witnesstree.ledger.renewal import Renewals, Renewed

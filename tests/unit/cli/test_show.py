@@ -10,10 +10,10 @@ from make_proof import honest
 from make_record import START, YEAR, authority, make_proof, tokens_of
 from make_token import Forge, named_v2, stamped, stamper
 
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.proof import format_proof
 from witnesstree.ledger.record import make_record, parse_record, renew_timestamp
-from witnesstree.ledger.witness import Stamp
 
 
 def show(tmp_path: Path, *options: str, tokens: tuple[Stamp, ...] = (), chain_id: int = LOCAL_CHAIN_ID) -> Ran:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from witnesstree.cli import sources
 from witnesstree.cli.sources import CHUNK, PART, Source, find_files, opened_digests, readable_name
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 DIGEST = sha256(b"").digest()
 

@@ -10,7 +10,7 @@ from commandline import call
 from witnesstree.anchor.wiring import open_ledger
 from witnesstree.cli import sources
 from witnesstree.cli.submission import FOLDER
-from witnesstree.ledger.errors import StorageFailure
+from witnesstree.ledger.base.errors import StorageFailure
 from witnesstree.ledger.sealing import Ledger, Receipt
 
 COUNT = 25

@@ -11,7 +11,7 @@ from servers.tsa import Issuer, der, pem
 
 from witnesstree.anchor.truststore import Kind, read_stored, trusts_certifi
 from witnesstree.anchor.tsa.local import LocalAuthority
-from witnesstree.ledger.report import Assurance
+from witnesstree.ledger.base.report import Assurance
 
 ROOT = Issuer.root("Court root")
 BETWEEN = ROOT.issue("Court intermediate", ca=True)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger import bulk
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.bulk import MAX_LINE, HexLines, parse_hex, sort_run
-from witnesstree.ledger.errors import InvalidInput
 
 DIGEST = bytes(range(0xE0, 0x100))
 HEX = DIGEST.hex().encode()

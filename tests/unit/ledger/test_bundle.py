@@ -19,17 +19,17 @@ from vectors.bundle.make import FILE, HONEST, MAGIC, format_file, levels_of, mak
 
 from witnesstree.ledger import bundle as bundle_module
 from witnesstree.ledger import verify as verify_module
+from witnesstree.ledger.base.clock import parse_time
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Assurance, Outcome, Verdict
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.bundle import Bundle, Template, format_head, nodes_in, open_bundle, shared_bytes, write_bundle
-from witnesstree.ledger.clock import parse_time
-from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.note import parse_verifier_key
 from witnesstree.ledger.proof import MAX_NAME, MAX_PROOF, Hints, Inclusion, Proof, format_proof, parse_proof
 from witnesstree.ledger.record import make_record, parse_record, renew_hash_tree, renew_timestamp
-from witnesstree.ledger.report import Assurance, Outcome, Verdict
 from witnesstree.ledger.tree import root_from_path
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 from witnesstree.ledger.verify import Require, Verifier, verify
-from witnesstree.ledger.witness import Stamp
 
 VECTORS: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
 PROOFS: dict[str, Any] = json.loads(HONEST.read_text(encoding="utf-8"))

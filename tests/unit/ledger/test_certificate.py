@@ -7,10 +7,10 @@ from make_token import CA, STAMPS, Issued, issue, key
 from make_token import trust as roots_of
 
 from witnesstree.ledger import certificate as module
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.certificate import MAX_SIGNATURES, Certificate, climb, find_chain, read_certificate
 from witnesstree.ledger.record import make_record, parse_record, renew_timestamp, verify_record
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.witness import Stamp
 
 LIFE = {"start": START - YEAR, "end": START + 40 * YEAR}
 

@@ -10,6 +10,7 @@ import pytest
 from vectors.chain.make import format_file, make
 
 from witnesstree.anchor.evm.contract import artefact
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.chainproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
@@ -20,7 +21,6 @@ from witnesstree.ledger.chainproof import (
     prove_slot,
     record_slot,
 )
-from witnesstree.ledger.errors import InvalidInput
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "chain"
 

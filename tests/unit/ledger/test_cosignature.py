@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger import note
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.cosignature import (
     MAX_TIME,
     Cosignature,
@@ -19,7 +20,6 @@ from witnesstree.ledger.cosignature import (
     format_witness_key,
     parse_witness_key,
 )
-from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.log import EMPTY_ROOT
 
 ORIGIN = "ledger.example/court"

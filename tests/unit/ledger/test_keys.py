@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger import keys
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.keys import (
     KeyChange,
     check_history,

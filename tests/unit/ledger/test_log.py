@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from witnesstree.ledger import log
-from witnesstree.ledger.errors import Damaged, InvalidInput
+from witnesstree.ledger.base.errors import Damaged, InvalidInput
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 

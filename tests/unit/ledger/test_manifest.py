@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger import manifest as module
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.manifest import MAX_FILES, MAX_MANIFEST, MAX_TEXT, Manifest, ManifestFile, format_manifest, parse_manifest
 
 MANIFEST = Manifest(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger import core
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.bulk import MAX_LINE, _parse_hex, sort_run
-from witnesstree.ledger.errors import InvalidInput
 from witnesstree.ledger.tree import NODE, level_above, levels_above
 
 pytestmark = pytest.mark.real("cargo")

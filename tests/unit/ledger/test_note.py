@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from witnesstree.ledger import note
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "checkpoint"
 NAME = "ledger.example/court"

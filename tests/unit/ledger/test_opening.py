@@ -9,7 +9,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.opening import MAX_ORIGIN, BlockName, Opening, format_opening, opening_digest, parse_opening
 
 OPENING = Opening(

@@ -8,15 +8,15 @@ import pytest
 from conftest import START, Clock
 from fakes import FakeAuthority, FakeChain, FakeFileStore, FakeWorld, When, digests
 
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unaffordable, Unreachable
+from witnesstree.ledger.base.ports import Standing
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chainproof import keccak256
-from witnesstree.ledger.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unaffordable, Unreachable
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.outbox import Outbox, Pace, Witnesses
-from witnesstree.ledger.ports import Standing
 from witnesstree.ledger.proof import parse_anchor
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.metadata import AlarmKind, Job, JobKind, JobState
-from witnesstree.ledger.witness import Stamp
 
 A, B, C, D = digests("outbox", 4)
 

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from make_proof import honest
 from vectors.proof.make import format_file, make, sealed_again
 
-from witnesstree.ledger.clock import parse_time
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.clock import parse_time
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Assurance, Outcome
+from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.note import parse_verifier_key
 from witnesstree.ledger.proof import (
     MAX_NAME,
@@ -33,10 +35,8 @@ from witnesstree.ledger.proof import (
     parse_proof,
     parse_vouchers,
 )
-from witnesstree.ledger.report import Assurance, Outcome
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 from witnesstree.ledger.verify import Require, verify
-from witnesstree.ledger.witness import Anchor, Stamp, StateProof
 
 STORED = json.loads((Path(__file__).parents[2] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8"))
 

@@ -39,8 +39,10 @@ from make_record import (
 from make_revocation import make_crl, make_ocsp, wrap
 from make_token import CA, STAMPS, Forge, issue, key, stamped, trust
 
-from witnesstree.ledger.clock import parse_time
-from witnesstree.ledger.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.clock import parse_time
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof import Proof
 from witnesstree.ledger.record import (
     ENDS,
@@ -65,9 +67,7 @@ from witnesstree.ledger.record import (
     renew_timestamps,
     verify_record,
 )
-from witnesstree.ledger.report import Assurance, Outcome, Report, Verdict
 from witnesstree.ledger.trust import Trust, TrustedRoot
-from witnesstree.ledger.witness import Stamp
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record"
 CASES = json.loads((VECTORS / "records.json").read_text(encoding="utf-8"))["cases"]

@@ -35,9 +35,10 @@ from make_revocation import (
 )
 from make_token import CA, IMPRINT_BYTES, NOW, STAMPS, Forge, Issued, issue, key, root, stamper, trust, usage
 
-from witnesstree.ledger.der import reading
-from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.report import Check, Outcome
+from witnesstree.ledger.base.der import reading
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.report import Check, Outcome
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.revocation import (
     MAX_CRL,
     MAX_OCSP,
@@ -54,7 +55,6 @@ from witnesstree.ledger.revocation import (
 )
 from witnesstree.ledger.token import CHAIN, REVOCATION, TokenJudgement, judge_token
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.witness import Stamp
 
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
 LATER = NOW + HOUR

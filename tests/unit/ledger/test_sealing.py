@@ -9,15 +9,15 @@ import pytest
 from conftest import Clock
 from fakes import CHAIN_ID, ORIGIN, FakeAuthority, FakeChain, FakeWorld, When, digests
 
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.errors import BadAnswer, Damaged, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.chainproof import keccak256, parse_header
-from witnesstree.ledger.clock import format_time
-from witnesstree.ledger.errors import BadAnswer, Damaged, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.note import check_checkpoint
 from witnesstree.ledger.opening import opening_digest, parse_opening
 from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.proof import Proof, format_proof
-from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.sealing import Entry, Ledger, Limits, Span
 from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.store import batches

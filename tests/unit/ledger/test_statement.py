@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.statement import MAX_STATEMENT, Statement, format_statement, parse_statement
 
 VECTOR = json.loads((Path(__file__).parents[2] / "vectors" / "log" / "statement.json").read_text(encoding="utf-8"))

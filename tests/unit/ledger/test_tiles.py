@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger import log
-from witnesstree.ledger.errors import InvalidInput, NotFound
+from witnesstree.ledger.base.errors import InvalidInput, NotFound
 from witnesstree.ledger.statement import MAX_STATEMENT
 from witnesstree.ledger.tiles import (
     ENTRIES,

@@ -47,9 +47,10 @@ from make_token import (
 )
 
 from witnesstree.ledger import certificate
-from witnesstree.ledger.der import MAX_DEPTH, MAX_SHOWN, demand_der, shown
-from witnesstree.ledger.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.report import Assurance, Outcome
+from witnesstree.ledger.base.der import MAX_DEPTH, MAX_SHOWN, demand_der, shown
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.report import Assurance, Outcome
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.signature import HASHES
 from witnesstree.ledger.token import (
     CHAIN,
@@ -70,7 +71,6 @@ from witnesstree.ledger.token import (
     parse_token,
 )
 from witnesstree.ledger.trust import Trust, TrustedRoot
-from witnesstree.ledger.witness import Stamp
 
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
 STRANGE = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")

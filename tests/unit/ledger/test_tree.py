@@ -14,7 +14,7 @@ import pytest
 from cores import CORES, using
 from vectors.tree.make import format_file, make
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.tree import (
     MAX_HEIGHT,
     MAX_SIZE,

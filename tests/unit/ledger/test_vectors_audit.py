@@ -11,10 +11,10 @@ import pytest
 from vectors.audit.make import format_file, make
 
 from witnesstree.ledger.audit import Followed, Seen, check_equivocation, follow, judge_witnesses, parse_seen
-from witnesstree.ledger.clock import parse_time
-from witnesstree.ledger.errors import NotFound
+from witnesstree.ledger.base.clock import parse_time
+from witnesstree.ledger.base.errors import NotFound
+from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
 from witnesstree.ledger.note import parse_verifier_key
-from witnesstree.ledger.report import Assurance, Check, Outcome, Report, Verdict
 from witnesstree.ledger.trust import Trust, TrustedRoot
 from witnesstree.ledger.verify import Require
 

@@ -10,9 +10,9 @@ import pytest
 from vectors.cosignature.make import format_file, make
 
 from witnesstree.ledger.audit import judge_cosignatures
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.cosignature import check_cosignatures, format_witness_key, parse_witness_key
-from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.report import Outcome
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "cosignature"
 

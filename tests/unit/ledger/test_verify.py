@@ -15,16 +15,16 @@ from make_revocation import make_crl, middle, signer, top
 from make_token import Forge, stamped, trust
 from trie.hexary import HexaryTrie
 
+from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
+from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, record_slot
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.log import leaf_hash
 from witnesstree.ledger.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.proof import LogProof, Proof, format_proof
-from witnesstree.ledger.report import Assurance, Check, Outcome, Report, Verdict
 from witnesstree.ledger.statement import format_statement, parse_statement
 from witnesstree.ledger.trust import Trust, TrustedBlock
 from witnesstree.ledger.verify import SKEW, Require, verify
-from witnesstree.ledger.witness import Anchor, Stamp, StateProof
 
 TOKEN, ANCHOR, BOTH = Require.TOKEN, Require.ANCHOR, Require.BOTH
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN

@@ -11,8 +11,8 @@ from typing import Any
 import rlp
 
 from witnesstree.anchor.evm.local import KEY_FILE, LocalChain
+from witnesstree.ledger.base.witness import Anchor, StateProof
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
-from witnesstree.ledger.witness import Anchor, StateProof
 
 HERE = Path(__file__).parent
 ROOTS = [sha256(b"root %d" % i).digest() for i in range(20)]

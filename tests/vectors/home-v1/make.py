@@ -8,7 +8,7 @@ from pathlib import Path
 from witnesstree.anchor.evm.local import LocalChain
 from witnesstree.anchor.tsa import local as tsa_local
 from witnesstree.anchor.wiring import make_home, open_ledger
-from witnesstree.ledger.errors import Unreachable
+from witnesstree.ledger.base.errors import Unreachable
 from witnesstree.ledger.store import metadata
 
 HOME = Path("home")

@@ -266,7 +266,7 @@ def _anew() -> dict[str, Any]:
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from make_proof import honest
 
-    from witnesstree.ledger.clock import format_time
+    from witnesstree.ledger.base.clock import format_time
     from witnesstree.ledger.note import format_verifier_key
 
     known = honest()

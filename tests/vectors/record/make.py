@@ -31,7 +31,7 @@ from make_record import (
 )
 from make_revocation import wrap
 
-from witnesstree.ledger.clock import format_time
+from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.record import EvidenceRecord, renew_hash_tree
 
 PASSED, FAILED, UNKNOWN = "verified", "failed", "undecided"

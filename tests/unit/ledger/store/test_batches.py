@@ -9,7 +9,7 @@ from zlib import crc32
 import pytest
 from fakes import digests
 
-from witnesstree.ledger.errors import Damaged, StorageFailure
+from witnesstree.ledger.base.errors import Damaged, StorageFailure
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.batches import PART, BatchFiles
 from witnesstree.ledger.tree import NODE, prove, root_from_path, root_of

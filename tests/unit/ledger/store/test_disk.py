@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from witnesstree.ledger.errors import InvalidInput, StorageFailure
+from witnesstree.ledger.base.errors import InvalidInput, StorageFailure
 from witnesstree.ledger.store.disk import replacing, storage_errors, write_file
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure, WitnesstreeError
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure, WitnesstreeError
 from witnesstree.ledger.store.home import FORMAT, Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import Clock
 from fakes import FakeWorld, digests
 
-from witnesstree.ledger.errors import Conflict, Damaged, NotFound, StorageFailure
+from witnesstree.ledger.base.errors import Conflict, Damaged, NotFound, StorageFailure
 from witnesstree.ledger.store import index
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.index import BLOCK, DigestIndex, Run, _Digests, build_run, write_run

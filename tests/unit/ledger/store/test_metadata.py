@@ -16,8 +16,9 @@ from conftest import START
 from fakes import digests
 from servers.postgresql import PostgreSQL
 
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, StorageFailure, WitnesstreeError
-from witnesstree.ledger.ports import SignedTransaction
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure, WitnesstreeError
+from witnesstree.ledger.base.ports import SignedTransaction
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.store.metadata import (
     APPEND_ONLY,
     UNSCHEDULED,
@@ -36,7 +37,6 @@ from witnesstree.ledger.store.metadata import (
     SealedBatch,
     SentTransaction,
 )
-from witnesstree.ledger.witness import Stamp
 
 ROOT, NODE_HASH, HASH = digests("metadata", 3)
 ORIGIN = "ledger.test/metadata"

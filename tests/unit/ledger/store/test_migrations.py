@@ -31,11 +31,11 @@ from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.tsa.local import trusted_root
 from witnesstree.anchor.wiring import open_ledger, open_renewals
 from witnesstree.cli.migrate import migrate_command
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure
+from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.chainproof import keccak256
-from witnesstree.ledger.errors import Conflict, Damaged, InvalidInput, StorageFailure
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.proof import format_proof, parse_anchor
-from witnesstree.ledger.report import Verdict
 from witnesstree.ledger.store import metadata as store
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import UNSCHEDULED, VERSION, JobKind, JobState, Metadata, Renewal

@@ -1,4 +1,4 @@
-"""ledger/strictjson.py: any bytes give a Reader or InvalidInput, and so does every question."""
+"""ledger/base/strictjson.py: any bytes give a Reader or InvalidInput, and so does every question."""
 
 import json
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger.errors import InvalidInput
-from witnesstree.ledger.strictjson import MAX_DEPTH, MAX_INTEGER, Reader, load
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.strictjson import MAX_DEPTH, MAX_INTEGER, Reader, load
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=9),
@@ -121,8 +121,8 @@ def test_depth_never_ends_the_process_however_high_the_recursion_limit_is() -> N
     """py-evm raises it to 100,000: there, Python's own reader overflows the C stack before it raises RecursionError."""
     program = (
         "import sys; sys.setrecursionlimit(10**6)\n"
-        "from witnesstree.ledger.errors import InvalidInput\n"
-        "from witnesstree.ledger.strictjson import load\n"
+        "from witnesstree.ledger.base.errors import InvalidInput\n"
+        "from witnesstree.ledger.base.strictjson import load\n"
         "try: load('it', b'{\"a\":' + b'[' * 1_000_000)\n"
         "except InvalidInput as error: print(error)\n"
     )

@@ -12,7 +12,7 @@ from asn1crypto import core
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 # Values in values: a token with its certificates needs about 15.
 MAX_DEPTH = 40

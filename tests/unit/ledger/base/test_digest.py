@@ -1,4 +1,4 @@
-"""ledger/digest.py: files of every kind, and files that change under the reader's eyes."""
+"""ledger/base/digest.py: files of every kind, and files that change under the reader's eyes."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from witnesstree.ledger.digest import CHUNK, PART, QUEUED, FileDigest, digest_file, digest_files, same_file
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.digest import CHUNK, PART, QUEUED, FileDigest, digest_file, digest_files, same_file
+from witnesstree.ledger.base.errors import InvalidInput
 
 SIZE = 3 * CHUNK + 17
 
@@ -290,7 +290,7 @@ def test_a_huge_file_takes_constant_memory(tmp_path: Path, size: int) -> None:
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from witnesstree.ledger.digest import digest_file\n"
+        "from witnesstree.ledger.base.digest import digest_file\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "found = digest_file(Path(sys.argv[1]))\n"
         "print(found.size, found.digest.hex(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger.clock import format_time, parse_time
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.clock import format_time, parse_time
+from witnesstree.ledger.base.errors import InvalidInput
 
 TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda time: time.replace(microsecond=0))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.witness import Anchor, Stamp
+    from witnesstree.ledger.base.witness import Anchor, Stamp
 
 
 @dataclass(frozen=True, slots=True)

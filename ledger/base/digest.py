@@ -12,7 +12,7 @@ from operator import attrgetter
 from threading import Event, local
 from typing import TYPE_CHECKING, TypeAlias
 
-from witnesstree.ledger.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
