@@ -8,7 +8,7 @@ NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-audit --no-fund --loglevel=error
 ROOMS := ledger anchor api cli
 SOURCES := $(ROOMS) tests benchmarks docs
 # Built with the rest where cargo and a linker are there; otherwise the same is done in Python.
-NATIVE := ledger/native/Cargo.toml $(wildcard ledger/native/src/*.rs)
+NATIVE := ledger/tree/native/Cargo.toml $(wildcard ledger/tree/native/src/*.rs)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-contract servers lint format docs bench bench-quick clean lock
@@ -70,7 +70,7 @@ lock: $(VENV)/.installed  ## Renew constraints.txt and the contract's package-lo
 	cd hardhat-config && $(NPM) update
 
 clean:  ## Remove what was installed and built
-	rm -rf $(VENV) build dist *.egg-info ledger/*.so ledger/native/target ledger/native/Cargo.lock hardhat-config/node_modules hardhat-config/artifacts hardhat-config/cache
+	rm -rf $(VENV) build dist *.egg-info ledger/tree/*.so ledger/tree/native/target ledger/tree/native/Cargo.lock hardhat-config/node_modules hardhat-config/artifacts hardhat-config/cache
 
 $(VENV)/.installed: pyproject.toml setup.cfg constraints.txt $(NATIVE)
 	@test -n "$(PYTHON)" || { echo "Error: Python 3.11 or newer is needed: install it, or name it with PYTHON=…" >&2; exit 1; }

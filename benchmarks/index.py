@@ -33,9 +33,9 @@ import numpy as np
 from typing_extensions import override
 
 from witnesstree.ledger.base.errors import Conflict
-from witnesstree.ledger.bulk import sort_run
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.index import DigestIndex, write_run
+from witnesstree.ledger.tree.bulk import sort_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

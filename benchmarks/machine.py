@@ -32,7 +32,7 @@ def describe(folder: Path) -> dict[str, str]:
         "sqlite": sqlite3.sqlite_version,
         "openssl": _said(["openssl", "version"]),
         "node": _said(["node", "--version"]),
-        "core": _said([sys.executable, "-c", "from witnesstree.ledger import core; print(core.name())"], " \n"),
+        "core": _said([sys.executable, "-c", "from witnesstree.ledger.tree import core; print(core.name())"], " \n"),
         "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
     }
 

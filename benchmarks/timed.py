@@ -48,8 +48,8 @@ def hashlib_loop(count: str) -> dict[str, float]:
 
 def tree(which: str, count: str) -> dict[str, float]:
     """Hash every level of a tree with one of the ledger's own cores."""
-    from witnesstree.ledger import core
-    from witnesstree.ledger.tree import levels_above
+    from witnesstree.ledger.tree import core
+    from witnesstree.ledger.tree.tree import levels_above
 
     core.choose("native" if which == "native" else "python")
     leaves = os.urandom(int(count) * NODE)

@@ -177,7 +177,7 @@ class _Splitter:
 
     def _write_run(self, bundle: Bundle, run: _Run) -> tuple[int, int, int]:
         from witnesstree.ledger.proof import format_proof
-        from witnesstree.ledger.tree import root_from_path
+        from witnesstree.ledger.tree.tree import root_from_path
 
         shared = self.shared
         assert shared.inclusion
@@ -242,7 +242,7 @@ def proof_from(bundle: Bundle, digest: bytes) -> Proof:
 
     Raises NotFound if it is not there, InvalidInput if its path leads elsewhere.
     """
-    from witnesstree.ledger.tree import root_from_path
+    from witnesstree.ledger.tree.tree import root_from_path
 
     position = bundle.find([digest]).get(digest)
     if position is None:

@@ -111,7 +111,7 @@ def main() -> None:
 def _run() -> int:
     try:
         if chosen := os.environ.get(CORE_ENVVAR):
-            from witnesstree.ledger.core import choose
+            from witnesstree.ledger.tree.core import choose
 
             choose(chosen)
         code: int = cli.main(standalone_mode=False)

@@ -137,7 +137,7 @@ class DigestFile:
             yield part
 
     def _texts(self) -> Iterator[bytes]:
-        from witnesstree.ledger.bulk import MAX_LINE, parse_hex
+        from witnesstree.ledger.tree.bulk import MAX_LINE, parse_hex
 
         # At its beginning stands the line that the last piece of text broke off in.
         room = memoryview(bytearray(MAX_LINE + CHUNK))

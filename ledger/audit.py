@@ -45,7 +45,7 @@ from witnesstree.ledger.opening import opening_digest, parse_opening
 from witnesstree.ledger.proof import MAX_PATH, MAX_PROOF, MAX_TEXT, Hints, Proof, format_proof, parse_proof
 from witnesstree.ledger.statement import Statement, format_statement, parse_statement
 from witnesstree.ledger.tiles import ENTRIES, HEIGHT, WIDTH, Fetch, added_tiles, fetch_entries, fetch_hashes, format_number, tile_reader
-from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.verify import SKEW, Require, verify
 
 if TYPE_CHECKING:

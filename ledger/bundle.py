@@ -37,7 +37,7 @@ from witnesstree.ledger.proof import (
     read_hints,
 )
 from witnesstree.ledger.store.batches import PART, STEP, kept_above, kept_sizes
-from witnesstree.ledger.tree import NODE, levels_above, root_from_path, siblings
+from witnesstree.ledger.tree.tree import NODE, levels_above, root_from_path, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

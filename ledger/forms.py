@@ -20,7 +20,7 @@ from witnesstree.ledger.note import format_base64, parse_checkpoint, parse_note
 from witnesstree.ledger.record import make_record, parse_record
 from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.token import parse_token
-from witnesstree.ledger.tree import parent, root_from_path
+from witnesstree.ledger.tree.tree import parent, root_from_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from witnesstree.ledger.chainproof import MAX_HEADER, MAX_NODES
 from witnesstree.ledger.keys import MAX_CHANGES, MAX_KEY_NOTE
 from witnesstree.ledger.revocation import MAX_CRL, MAX_OCSP
 from witnesstree.ledger.token import MAX_TOKEN
-from witnesstree.ledger.tree import MAX_SIZE
+from witnesstree.ledger.tree.tree import MAX_SIZE
 
 FORMAT = "witnesstree-proof/1"
 

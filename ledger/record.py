@@ -3,7 +3,7 @@
     EvidenceRecord = version, digest algorithms, cryptoInfos, encryptionInfo, sequence of chains of archive timestamps
     ArchiveTimeStamp = digest algorithm, attributes, reduced hash tree (lists of hashes), timestamp token
 
-A path of ledger/tree.py is such a tree as it stands: the first list holds the digest alone, then each sibling is a list (RFC 4998, 4.2). What is
+A path of ledger/tree/tree.py is such a tree as it stands: the first list holds the digest alone, then each sibling is a list (RFC 4998, 4.2). What is
 hashed to renew a record are bytes as they stand in it, so bytes are kept and never encoded anew. docs/decisions/0017-evidence-records.md says what
 was decided where the standard leaves a choice.
 """
@@ -39,7 +39,7 @@ from witnesstree.ledger.record_asn1 import (
 from witnesstree.ledger.record_asn1 import EvidenceRecord as EvidenceRecordForm
 from witnesstree.ledger.signature import HASHES
 from witnesstree.ledger.token import Token, chain_of, judge_token, parse_token
-from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.tree.tree import root_from_path
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.report import Assurance

@@ -30,7 +30,7 @@ from witnesstree.ledger.proof import MAX_KEPT_RECORD, MAX_WITNESSES, Hints, Incl
 from witnesstree.ledger.statement import Statement, format_statement
 from witnesstree.ledger.store.index import DigestIndex, write_run
 from witnesstree.ledger.store.metadata import BatchState, OpenBatch, SealedBatch, Told
-from witnesstree.ledger.tree import NODE, root_from_path
+from witnesstree.ledger.tree.tree import NODE, root_from_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

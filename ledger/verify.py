@@ -39,7 +39,7 @@ from witnesstree.ledger.opening import Opening, opening_digest, parse_opening
 from witnesstree.ledger.proof import FORMAT, Hints, Proof, parse_proof
 from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.token import judge_token
-from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.tree.tree import root_from_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

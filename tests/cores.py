@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from real import unavailable
 
-from witnesstree.ledger import core
+from witnesstree.ledger.tree import core
 
 CORES = [pytest.param("native", marks=pytest.mark.real("cargo")), "python"]
 

@@ -19,7 +19,7 @@ from zlib import crc32
 
 from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
-from witnesstree.ledger.tree import NODE, level_above, level_sizes, levels_above, siblings
+from witnesstree.ledger.tree.tree import NODE, level_above, level_sizes, levels_above, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from witnesstree.ledger.base.errors import Conflict, Damaged
-from witnesstree.ledger.bulk import sort_run
 from witnesstree.ledger.store.disk import replacing, storage_errors, sync_folder, write_file
-from witnesstree.ledger.tree import NODE
+from witnesstree.ledger.tree.bulk import sort_run
+from witnesstree.ledger.tree.tree import NODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

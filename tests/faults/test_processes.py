@@ -19,7 +19,7 @@ from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.store.metadata import Metadata
-from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust
 
 FORKS = multiprocessing.get_context("fork")

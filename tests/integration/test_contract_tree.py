@@ -1,4 +1,4 @@
-"""The contract's `verify` on the embedded chain and ledger/tree.py's `root_from_path` say the same of the same trees."""
+"""The contract's `verify` on the embedded chain and ledger/tree/tree.py's `root_from_path` say the same of the same trees."""
 
 import random
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.anchor.evm.local import KEY_FILE, LocalChain, _signed
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS
-from witnesstree.ledger.tree import parent, prove, root_from_path, root_of
+from witnesstree.ledger.tree.tree import parent, prove, root_from_path, root_of
 
 TREES = 1000
 BATCH = 500

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from witnesstree.ledger.tree import root_of
+from witnesstree.ledger.tree.tree import root_of
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("pyproject.toml", "setup.cfg", "MANIFEST.in", "README.md", "LICENSE", "ledger", "anchor", "api", "cli", "examples")
-ROOT_IN_PYTHON = (
-    "import witnesstree.ledger.core as core, witnesstree.ledger.tree as tree; print(core.__file__, core.name(), tree.root_of(bytes(range(96))).hex())"
-)
+ROOT_IN_PYTHON = "import witnesstree.ledger.tree.core as core, witnesstree.ledger.tree.tree as tree; print(core.__file__, core.name(), tree.root_of(bytes(range(96))).hex())"
 BROKEN_CARGO = "#!/bin/sh\necho 'error: this cargo builds nothing' >&2\nexit 101\n"
 
 
@@ -42,7 +40,7 @@ def test_a_wheel_is_made_without_the_native_core(tmp_path: Path, cargo: str | No
     with zipfile.ZipFile(wheel) as content:
         names = content.namelist()
         content.extractall(installed)
-    assert "witnesstree/ledger/core.py" in names
+    assert "witnesstree/ledger/tree/core.py" in names
     assert "witnesstree/anchor/evm/EvidenceAnchor.json" in names
     assert [name for name in names if "native" in name] == []
 
@@ -50,4 +48,4 @@ def test_a_wheel_is_made_without_the_native_core(tmp_path: Path, cargo: str | No
     command = [sys.executable, "-S", "-c", ROOT_IN_PYTHON]
     environment["PYTHONPATH"] = str(installed)
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=True)
-    assert ran.stdout.split() == [str(installed / "witnesstree/ledger/core.py"), "python", root_of(bytes(range(96))).hex()]
+    assert ran.stdout.split() == [str(installed / "witnesstree/ledger/tree/core.py"), "python", root_of(bytes(range(96))).hex()]

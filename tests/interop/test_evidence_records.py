@@ -32,7 +32,7 @@ from witnesstree.ledger.record import (
     verify_record,
 )
 from witnesstree.ledger.token import check_response, format_request
-from witnesstree.ledger.tree import parent
+from witnesstree.ledger.tree.tree import parent
 
 PROGRAMS = Path(__file__).parent / "evidence_record"
 DEBIAN = [Path(f"/usr/share/java/{name}.jar") for name in ("bcprov", "bcutil", "bcpkix")]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from real import unavailable
 
-from witnesstree.ledger.tree import NODE, parent, prove, root_of
+from witnesstree.ledger.tree.tree import NODE, parent, prove, root_of
 
 
 @pytest.fixture(scope="module")

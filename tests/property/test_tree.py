@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.tree import MAX_SIZE, NODE, level_sizes, next_level, prove, root_from_path, root_of, siblings
+from witnesstree.ledger.tree.tree import MAX_SIZE, NODE, level_sizes, next_level, prove, root_from_path, root_of, siblings
 
 DIGEST = st.binary(min_size=NODE, max_size=NODE)
 LEAVES = st.lists(DIGEST, min_size=1, max_size=200)

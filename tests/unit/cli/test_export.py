@@ -24,7 +24,7 @@ from witnesstree.ledger.log import check_inclusion, leaf_hash
 from witnesstree.ledger.note import parse_checkpoint, parse_note
 from witnesstree.ledger.proof import LogProof, Proof, format_proof
 from witnesstree.ledger.record import make_record, parse_record, verify_record
-from witnesstree.ledger.tree import parent
+from witnesstree.ledger.tree.tree import parent
 
 CONTENT = b"batch 3, position 4"
 """What the honest proof is for."""

@@ -21,7 +21,7 @@ from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof import Inclusion, Proof
 from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, verify_record
 from witnesstree.ledger.store.home import Home, create_home
-from witnesstree.ledger.tree import parent
+from witnesstree.ledger.tree.tree import parent
 from witnesstree.ledger.trust import Trust
 
 CONTENT = b"The boundary runs to the old oak."

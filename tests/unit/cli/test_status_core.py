@@ -6,7 +6,7 @@ import pytest
 from commandline import call
 from cores import CORES, using
 
-from witnesstree.ledger import core
+from witnesstree.ledger.tree import core
 
 
 @pytest.mark.parametrize("name", CORES)

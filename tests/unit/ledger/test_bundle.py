@@ -27,7 +27,7 @@ from witnesstree.ledger.bundle import Bundle, Template, format_head, nodes_in, o
 from witnesstree.ledger.note import parse_verifier_key
 from witnesstree.ledger.proof import MAX_NAME, MAX_PROOF, Hints, Inclusion, Proof, format_proof, parse_proof
 from witnesstree.ledger.record import make_record, parse_record, renew_hash_tree, renew_timestamp
-from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 from witnesstree.ledger.verify import Require, Verifier, verify
 

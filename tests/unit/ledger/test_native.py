@@ -8,10 +8,10 @@ from cores import require_native, using
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger import core
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.bulk import MAX_LINE, _parse_hex, sort_run
-from witnesstree.ledger.tree import NODE, level_above, levels_above
+from witnesstree.ledger.tree import core
+from witnesstree.ledger.tree.bulk import MAX_LINE, _parse_hex, sort_run
+from witnesstree.ledger.tree.tree import NODE, level_above, levels_above
 
 pytestmark = pytest.mark.real("cargo")
 

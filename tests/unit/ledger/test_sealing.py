@@ -23,7 +23,7 @@ from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.store.metadata import BatchState, JobKind
-from witnesstree.ledger.tree import root_from_path
+from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import verify
 

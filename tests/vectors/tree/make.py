@@ -1,6 +1,6 @@
 """Makes tree.json and path.json: `python tests/vectors/tree/make.py`. A test compares what this makes with what is stored.
 
-It computes trees by itself, from a level as a list, so that the vectors are not merely what ledger/tree.py says.
+It computes trees by itself, from a level as a list, so that the vectors are not merely what ledger/tree/tree.py says.
 """
 
 import json

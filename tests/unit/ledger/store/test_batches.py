@@ -12,7 +12,7 @@ from fakes import digests
 from witnesstree.ledger.base.errors import Damaged, StorageFailure
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.batches import PART, BatchFiles
-from witnesstree.ledger.tree import NODE, prove, root_from_path, root_of
+from witnesstree.ledger.tree.tree import NODE, prove, root_from_path, root_of
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-//! Witnesstree's native core: what ledger/tree.py and ledger/bulk.py say in Python, byte for byte, faster.
+//! Witnesstree's native core: what ledger/tree/tree.py and ledger/tree/bulk.py say in Python, byte for byte, faster.
 //!
 //! This file alone knows of Python. Each function takes any contiguous buffer and copies nothing of it, checks its length, then lets go of the
 //! interpreter's lock and works on all cores. The caller does not write to the buffer meanwhile, as with Python's own hashlib.

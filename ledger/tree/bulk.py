@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger import core
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.tree import core
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -1,6 +1,6 @@
 """Which core does the bulk work: the native one where it was built, or Python. No other module imports `_native`.
 
-Both give the same bytes. The native one (ledger/native/) uses all of the machine's cores, and its AVX-512 or SHA instructions where it has them.
+Both give the same bytes. The native one (ledger/tree/native/) uses all of the machine's cores, and its AVX-512 or SHA instructions where it has them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Native(Protocol):
-    """What ledger/native/src/lib.rs offers. `threads` of 0 are as many as the machine has cores; a `kernel` is one of `kernels`.
+    """What ledger/tree/native/src/lib.rs offers. `threads` of 0 are as many as the machine has cores; a `kernel` is one of `kernels`.
 
     Raises ValueError or BufferError where a buffer is not contiguous, or no whole number of nodes.
     """
@@ -41,7 +41,7 @@ class Native(Protocol):
         ...
 
 
-def load(module: str = "witnesstree.ledger._native") -> Native | None:
+def load(module: str = "witnesstree.ledger.tree.tree._native") -> Native | None:
     """Return the native core, or None if it was not built here."""
     try:
         native: Native = import_module(module)

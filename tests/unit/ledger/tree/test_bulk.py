@@ -1,4 +1,4 @@
-"""ledger/bulk.py on both cores: lines of hex digits as the rule says, whatever the bytes, and runs."""
+"""ledger/tree/bulk.py on both cores: lines of hex digits as the rule says, whatever the bytes, and runs."""
 
 import re
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from cores import CORES, using
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger import bulk
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.bulk import MAX_LINE, HexLines, parse_hex, sort_run
+from witnesstree.ledger.tree import bulk
+from witnesstree.ledger.tree.bulk import MAX_LINE, HexLines, parse_hex, sort_run
 
 DIGEST = bytes(range(0xE0, 0x100))
 HEX = DIGEST.hex().encode()

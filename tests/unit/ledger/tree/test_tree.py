@@ -1,4 +1,4 @@
-"""ledger/tree.py against tests/vectors/tree/, and what it refuses; all of it on both cores."""
+"""ledger/tree/tree.py against tests/vectors/tree/, and what it refuses; all of it on both cores."""
 
 import json
 import mmap
@@ -15,7 +15,7 @@ from cores import CORES, using
 from vectors.tree.make import format_file, make
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.tree import (
+from witnesstree.ledger.tree.tree import (
     MAX_HEIGHT,
     MAX_SIZE,
     NODE,
@@ -31,7 +31,7 @@ from witnesstree.ledger.tree import (
     siblings,
 )
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "tree"
+VECTORS = Path(__file__).parents[3] / "vectors" / "tree"
 
 
 @pytest.fixture(params=CORES, autouse=True)

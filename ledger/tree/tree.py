@@ -12,8 +12,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger import core
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.tree import core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
