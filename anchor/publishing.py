@@ -1,9 +1,9 @@
 """Publishes the ledger log as a folder that any static file server can serve (C2SP tlog-tiles), and reads such a folder, or its address.
 
     checkpoint-0             the signed checkpoint of the empty log, written first: it says whose folder this is
-    tile/…                   tiles of hashes and bundles of entries (ledger/tiles.py); none is ever written over
+    tile/…                   tiles of hashes and bundles of entries (ledger/log/tiles.py); none is ever written over
     batch/<N>.json           the record of each batch: the proof of its opening record; written again when it has more witnesses
-    keys/<N>                 the note of each change of the log's key (ledger/keys.py); none is ever written over
+    keys/<N>                 the note of each change of the log's key (ledger/log/keys.py); none is ever written over
     published.json           for the next run: which records it has to look at again
     checkpoint               the newest signed checkpoint, written last: all that it promises is there, durably
 
@@ -24,15 +24,15 @@ from witnesstree.anchor.http import Http, place
 from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, key_path, read_checkpoint, record_path
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.base.strictjson import load
-from witnesstree.ledger.cosignature import append_cosignatures, is_cosignature
-from witnesstree.ledger.keys import judge_signer
-from witnesstree.ledger.log import log_root
-from witnesstree.ledger.note import MAX_NOTE, format_signature, parse_checkpoint, parse_note
-from witnesstree.ledger.opening import opening_digest
+from witnesstree.ledger.log.cosignature import append_cosignatures, is_cosignature
+from witnesstree.ledger.log.keys import judge_signer
+from witnesstree.ledger.log.log import log_root
+from witnesstree.ledger.log.note import MAX_NOTE, format_signature, parse_checkpoint, parse_note
+from witnesstree.ledger.log.opening import opening_digest
+from witnesstree.ledger.log.tiles import ENTRIES, WIDTH, Fetch, Tile, added_tiles, format_bundle, format_tile_path, tile_hashes
 from witnesstree.ledger.proof import MAX_PROOF, Proof, format_proof, parse_proof
 from witnesstree.ledger.sealing import Entry
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
-from witnesstree.ledger.tiles import ENTRIES, WIDTH, Fetch, Tile, added_tiles, format_bundle, format_tile_path, tile_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

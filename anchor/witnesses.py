@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from witnesstree.anchor.http import Answer, Http, place
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable
-from witnesstree.ledger.cosignature import WitnessKey, add_cosignatures, check_cosignatures
-from witnesstree.ledger.log import prove_consistency
-from witnesstree.ledger.note import MAX_NOTE, format_base64, parse_checkpoint, parse_decimal, parse_note
+from witnesstree.ledger.log.cosignature import WitnessKey, add_cosignatures, check_cosignatures
+from witnesstree.ledger.log.log import prove_consistency
+from witnesstree.ledger.log.note import MAX_NOTE, format_base64, parse_checkpoint, parse_decimal, parse_note
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.log import Read
+    from witnesstree.ledger.log.log import Read
 
 TIMEOUT = 15.0
 """Seconds for one exchange with a witness; one that was asked before takes two exchanges."""

@@ -34,7 +34,7 @@ RUN = 256
 def batch_of(ledger: Ledger, sequence: int) -> Iterator[Bundle]:
     """Open the proofs of a sealed batch as they stand now. Raises NotFound if there is none, Damaged if its files are not whole."""
     from witnesstree.ledger.bundle import Bundle, Stretch
-    from witnesstree.ledger.opening import opening_digest
+    from witnesstree.ledger.log.opening import opening_digest
     from witnesstree.ledger.sealing import Entry
 
     batch = ledger.batch(sequence)

@@ -24,7 +24,7 @@ def init_command(home: Path, origin: str | None, database: str | None, *, as_jso
         witnesstree init --home ~/evidence
     """
     from witnesstree.anchor.wiring import LOCAL_NOTICE, make_home, new_origin
-    from witnesstree.ledger.note import format_verifier_key
+    from witnesstree.ledger.log.note import format_verifier_key
 
     made = make_home(home, new_origin() if origin is None else origin, database)
     say(LOCAL_NOTICE)

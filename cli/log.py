@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from witnesstree.anchor.witnesses import Witness
     from witnesstree.ledger.audit import Equivocation
     from witnesstree.ledger.base.report import Check, Report
-    from witnesstree.ledger.cosignature import WitnessKey
-    from witnesstree.ledger.keys import KeyChange
-    from witnesstree.ledger.note import VerifierKey
-    from witnesstree.ledger.tiles import Fetch
+    from witnesstree.ledger.log.cosignature import WitnessKey
+    from witnesstree.ledger.log.keys import KeyChange
+    from witnesstree.ledger.log.note import VerifierKey
+    from witnesstree.ledger.log.tiles import Fetch
 
 UNDECIDED = 4
 """Exit code where too few witnesses cosigned, as for a verdict (verify.py)."""
@@ -96,7 +96,7 @@ def check_command(ctx: click.Context, old: str, new: str | None, checkpoint_keys
     from witnesstree.cli.verify import EXIT_CODES, parse_key, report_members
     from witnesstree.ledger.audit import judge_consistency, judge_signature
     from witnesstree.ledger.base.report import Report
-    from witnesstree.ledger.note import parse_checkpoint, parse_note
+    from witnesstree.ledger.log.note import parse_checkpoint, parse_note
 
     keys = [parse_key(text) for text in checkpoint_keys]
     if new is None:
@@ -202,7 +202,7 @@ def keys_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
         witnesstree log keys --json
     """
     from witnesstree.anchor.wiring import open_ledger
-    from witnesstree.ledger.note import format_verifier_key
+    from witnesstree.ledger.log.note import format_verifier_key
     from witnesstree.ledger.rotation import destroy_old_keys
 
     with open_ledger(home) as ledger:
@@ -221,14 +221,14 @@ def keys_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
 
 
 def _change_members(change: KeyChange) -> dict[str, object]:
-    from witnesstree.ledger.note import format_verifier_key
+    from witnesstree.ledger.log.note import format_verifier_key
 
     keys = {"old": format_verifier_key(change.old), "new": format_verifier_key(change.new)}
     return {"number": change.number, **keys, "size": change.size, "root": change.root.hex()}
 
 
 def _change_line(change: KeyChange) -> str:
-    from witnesstree.ledger.note import format_verifier_key
+    from witnesstree.ledger.log.note import format_verifier_key
 
     return f"Key {change.number} for logs of more than {counted(change.size, 'batch', 'batches')}: {format_verifier_key(change.new)}"
 
@@ -256,7 +256,7 @@ def cosign_command(
     from witnesstree.anchor.publishing import keep_cosignatures, take_over_cosignatures
     from witnesstree.anchor.wiring import open_ledger
     from witnesstree.anchor.witnesses import TIMEOUT, ask_witness
-    from witnesstree.ledger.cosignature import add_cosignatures, check_cosignatures
+    from witnesstree.ledger.log.cosignature import add_cosignatures, check_cosignatures
 
     witnesses = _witnesses(urls, keys)
     all_keys = [witness.key for witness in witnesses]
@@ -304,7 +304,7 @@ def _witnesses(urls: tuple[str, ...], keys: tuple[str, ...]) -> list[Witness]:
 def parse_witness_keys(texts: tuple[str, ...]) -> list[WitnessKey]:
     """Return the keys that --witness-key names, as texts or files. Raises InvalidInput if one is none, or stands there twice."""
     from witnesstree.cli.verify import text_or_file
-    from witnesstree.ledger.cosignature import parse_witness_key
+    from witnesstree.ledger.log.cosignature import parse_witness_key
 
     try:
         keys = [parse_witness_key(text_or_file(text)) for text in texts]

@@ -57,8 +57,8 @@ def status_command(ctx: click.Context, home: Path, *, check: bool, metrics: bool
 
 def _members(ledger: Ledger) -> dict[str, Any]:
     from witnesstree.anchor.settings import read_settings
-    from witnesstree.ledger.keys import newest_key
-    from witnesstree.ledger.note import format_verifier_key
+    from witnesstree.ledger.log.keys import newest_key
+    from witnesstree.ledger.log.note import format_verifier_key
     from witnesstree.ledger.tree import core
 
     settings, now = read_settings(ledger.home.folder), datetime.now(UTC)

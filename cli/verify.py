@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from witnesstree.ledger.bundle import Bundle
-    from witnesstree.ledger.note import VerifierKey
+    from witnesstree.ledger.log.note import VerifierKey
     from witnesstree.ledger.proof import Proof
     from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
     from witnesstree.ledger.verify import Verifier
@@ -405,7 +405,7 @@ def _parse_block(text: str) -> TrustedBlock:
 
 def _note_strangers(block_hashes: tuple[str, ...], proof: Proof) -> None:
     """Tell which of the given blocks the proof does not name: mistyped, or of a proof whose block is not the chain's."""
-    from witnesstree.ledger.opening import parse_opening
+    from witnesstree.ledger.log.opening import parse_opening
 
     try:
         opening = parse_opening(proof.opening.record) if proof.opening else None
@@ -423,7 +423,7 @@ def _note_strangers(block_hashes: tuple[str, ...], proof: Proof) -> None:
 
 def parse_key(text: str) -> VerifierKey:
     """Return the ledger key that `text` is, or that the file of this name holds. Raises InvalidInput if it is neither."""
-    from witnesstree.ledger.note import parse_verifier_key
+    from witnesstree.ledger.log.note import parse_verifier_key
 
     try:
         return parse_verifier_key(text_or_file(text))

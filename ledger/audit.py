@@ -28,9 +28,9 @@ from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
 from witnesstree.ledger.base.report import Check, Outcome, Verdict
 from witnesstree.ledger.base.strictjson import Reader, load
-from witnesstree.ledger.cosignature import WitnessKey, check_cosignatures
-from witnesstree.ledger.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_history, check_key_note, judge_signer, keys_of
-from witnesstree.ledger.log import (
+from witnesstree.ledger.log.cosignature import WitnessKey, check_cosignatures
+from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_history, check_key_note, judge_signer, keys_of
+from witnesstree.ledger.log.log import (
     EMPTY_ROOT,
     HASH,
     Read,
@@ -40,11 +40,11 @@ from witnesstree.ledger.log import (
     log_root,
     prove_consistency,
 )
-from witnesstree.ledger.note import MAX_NOTE, Checkpoint, VerifierKey, check_checkpoint, parse_checkpoint, parse_note
-from witnesstree.ledger.opening import opening_digest, parse_opening
+from witnesstree.ledger.log.note import MAX_NOTE, Checkpoint, VerifierKey, check_checkpoint, parse_checkpoint, parse_note
+from witnesstree.ledger.log.opening import opening_digest, parse_opening
+from witnesstree.ledger.log.statement import Statement, format_statement, parse_statement
+from witnesstree.ledger.log.tiles import ENTRIES, HEIGHT, WIDTH, Fetch, added_tiles, fetch_entries, fetch_hashes, format_number, tile_reader
 from witnesstree.ledger.proof import MAX_PATH, MAX_PROOF, MAX_TEXT, Hints, Proof, format_proof, parse_proof
-from witnesstree.ledger.statement import Statement, format_statement, parse_statement
-from witnesstree.ledger.tiles import ENTRIES, HEIGHT, WIDTH, Fetch, added_tiles, fetch_entries, fetch_hashes, format_number, tile_reader
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.verify import SKEW, Require, verify
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile, ZipInfo
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.log import check_inclusion, leaf_hash
-from witnesstree.ledger.note import format_base64, parse_checkpoint, parse_note
+from witnesstree.ledger.log.log import check_inclusion, leaf_hash
+from witnesstree.ledger.log.note import format_base64, parse_checkpoint, parse_note
+from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.record import make_record, parse_record
-from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.token import parse_token
 from witnesstree.ledger.tree.tree import parent, root_from_path
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from witnesstree.ledger.base.errors import Damaged, InvalidInput, WitnesstreeError
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.chainproof import keccak256, parse_header, prove_slot
-from witnesstree.ledger.cosignature import is_cosignature
-from witnesstree.ledger.keys import key_in_force, newest_key
-from witnesstree.ledger.log import EMPTY_ROOT, added_nodes, leaf_hash, log_root
-from witnesstree.ledger.note import Checkpoint, check_checkpoint, parse_note
-from witnesstree.ledger.opening import parse_opening
+from witnesstree.ledger.log.cosignature import is_cosignature
+from witnesstree.ledger.log.keys import key_in_force, newest_key
+from witnesstree.ledger.log.log import EMPTY_ROOT, added_nodes, leaf_hash, log_root
+from witnesstree.ledger.log.note import Checkpoint, check_checkpoint, parse_note
+from witnesstree.ledger.log.opening import parse_opening
+from witnesstree.ledger.log.statement import Statement, format_statement
 from witnesstree.ledger.proof import parse_anchor
 from witnesstree.ledger.sealing import opening_fault
-from witnesstree.ledger.statement import Statement, format_statement
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.batches import kept_above, kept_sizes
 from witnesstree.ledger.store.metadata import JobKind, JobState
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from witnesstree.ledger.keys import KeyChange
-    from witnesstree.ledger.note import VerifierKey
+    from witnesstree.ledger.log.keys import KeyChange
+    from witnesstree.ledger.log.note import VerifierKey
     from witnesstree.ledger.sealing import Ledger
     from witnesstree.ledger.store.metadata import Job, KeptRecord, OpenBatch, SealedBatch
     from witnesstree.ledger.trust import Trust

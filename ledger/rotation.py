@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import Conflict, InvalidInput
-from witnesstree.ledger.keys import MAX_CHANGES, KeyChange, newest_key, sign_key_change
-from witnesstree.ledger.log import log_root
-from witnesstree.ledger.note import VerifierKey
+from witnesstree.ledger.log.keys import MAX_CHANGES, KeyChange, newest_key, sign_key_change
+from witnesstree.ledger.log.log import log_root
+from witnesstree.ledger.log.note import VerifierKey
 
 if TYPE_CHECKING:
     from witnesstree.ledger.sealing import Ledger

@@ -20,14 +20,14 @@ from zlib import crc32
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure, Unreachable
 from witnesstree.ledger.chainproof import parse_header
 from witnesstree.ledger.chains import explorer_links
-from witnesstree.ledger.cosignature import append_cosignatures
-from witnesstree.ledger.keys import check_history, newest_key
-from witnesstree.ledger.log import added_nodes, leaf_hash, log_root, prove_inclusion
-from witnesstree.ledger.note import Checkpoint, sign_checkpoint
-from witnesstree.ledger.opening import BlockName, Opening, format_opening, opening_digest, parse_opening
+from witnesstree.ledger.log.cosignature import append_cosignatures
+from witnesstree.ledger.log.keys import check_history, newest_key
+from witnesstree.ledger.log.log import added_nodes, leaf_hash, log_root, prove_inclusion
+from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
+from witnesstree.ledger.log.opening import BlockName, Opening, format_opening, opening_digest, parse_opening
+from witnesstree.ledger.log.statement import Statement, format_statement
 from witnesstree.ledger.outbox import Outbox, Pace
 from witnesstree.ledger.proof import MAX_KEPT_RECORD, MAX_WITNESSES, Hints, Inclusion, LogProof, OpeningProof, Proof, parse_anchor
-from witnesstree.ledger.statement import Statement, format_statement
 from witnesstree.ledger.store.index import DigestIndex, write_run
 from witnesstree.ledger.store.metadata import BatchState, OpenBatch, SealedBatch, Told
 from witnesstree.ledger.tree.tree import NODE, root_from_path
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from witnesstree.ledger.base.ports import Block
     from witnesstree.ledger.base.witness import Anchor, Stamp
-    from witnesstree.ledger.keys import KeyChange
+    from witnesstree.ledger.log.keys import KeyChange
     from witnesstree.ledger.outbox import Witnesses
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.home import Home

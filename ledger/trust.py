@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.report import Assurance
-    from witnesstree.ledger.note import VerifierKey
+    from witnesstree.ledger.log.note import VerifierKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,12 @@ from witnesstree.ledger.bundle import FORMAT as BUNDLE
 from witnesstree.ledger.bundle import Template, derived_records, shared_bytes
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, parse_header, prove_slot
 from witnesstree.ledger.chains import known_chain
-from witnesstree.ledger.keys import check_history, join_histories, judge_signer, parse_key_change
-from witnesstree.ledger.log import check_inclusion, leaf_hash
-from witnesstree.ledger.note import parse_checkpoint, parse_note
-from witnesstree.ledger.opening import Opening, opening_digest, parse_opening
+from witnesstree.ledger.log.keys import check_history, join_histories, judge_signer, parse_key_change
+from witnesstree.ledger.log.log import check_inclusion, leaf_hash
+from witnesstree.ledger.log.note import parse_checkpoint, parse_note
+from witnesstree.ledger.log.opening import Opening, opening_digest, parse_opening
+from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.proof import FORMAT, Hints, Proof, parse_proof
-from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.token import judge_token
 from witnesstree.ledger.tree.tree import root_from_path
 

@@ -15,7 +15,7 @@ from witnesstree.anchor.evm.rpc import Endpoint, joined
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 from witnesstree.ledger.chains import known_chain
-from witnesstree.ledger.opening import parse_opening
+from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRecord
 
 if TYPE_CHECKING:

@@ -29,9 +29,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.strictjson import load
-from witnesstree.ledger.keys import MAX_KEY_NOTE, check_history
-from witnesstree.ledger.log import EMPTY_ROOT
-from witnesstree.ledger.note import Checkpoint, VerifierKey, format_verifier_key, parse_verifier_key, require_name, sign_checkpoint
+from witnesstree.ledger.log.keys import MAX_KEY_NOTE, check_history
+from witnesstree.ledger.log.log import EMPTY_ROOT
+from witnesstree.ledger.log.note import Checkpoint, VerifierKey, format_verifier_key, parse_verifier_key, require_name, sign_checkpoint
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
 
 if TYPE_CHECKING:

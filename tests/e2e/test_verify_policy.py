@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from witnesstree.anchor.evm import check
-from witnesstree.ledger.note import parse_verifier_key
+from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.trust import Trust
 
 

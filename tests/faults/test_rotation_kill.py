@@ -10,8 +10,8 @@ from conftest import START, Clock
 from fakes import FakeWorld, Steps, When, digests, in_child
 
 from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.keys import key_in_force
-from witnesstree.ledger.note import check_checkpoint
+from witnesstree.ledger.log.keys import key_in_force
+from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.rotation import destroy_old_keys, rotate
 from witnesstree.ledger.trust import Trust
 

@@ -20,8 +20,8 @@ from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.anchor.witnesses import Witness, ask_witness
 from witnesstree.cli.log import log_command
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, NotFound
-from witnesstree.ledger.cosignature import add_cosignatures, check_cosignatures, format_witness_key
-from witnesstree.ledger.note import check_checkpoint
+from witnesstree.ledger.log.cosignature import add_cosignatures, check_cosignatures, format_witness_key
+from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.rotation import rotate
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.home import open_home

@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from real import require_real, unavailable
 
-from witnesstree.ledger import log, note
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.log import log, note
 
 pytestmark = pytest.mark.real("go")
 

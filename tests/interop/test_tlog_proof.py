@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from real import require_real, unavailable
 from vectors.cosignature.make import NOW, ORIGIN, W1, private
 
-from witnesstree.ledger.cosignature import WitnessKey, cosigned_message, format_witness_key
-from witnesstree.ledger.note import VerifierKey, format_base64, format_verifier_key, parse_note
+from witnesstree.ledger.log.cosignature import WitnessKey, cosigned_message, format_witness_key
+from witnesstree.ledger.log.note import VerifierKey, format_base64, format_verifier_key, parse_note
+from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.proof import parse_proof
-from witnesstree.ledger.statement import parse_statement
 
 pytestmark = pytest.mark.real("go")
 

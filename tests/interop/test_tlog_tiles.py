@@ -16,7 +16,7 @@ from fakes import FakeWorld, digests
 from real import require_real, unavailable
 
 from witnesstree.anchor.publishing import publish
-from witnesstree.ledger.note import format_verifier_key, parse_checkpoint, parse_note
+from witnesstree.ledger.log.note import format_verifier_key, parse_checkpoint, parse_note
 
 pytestmark = pytest.mark.real("go")
 

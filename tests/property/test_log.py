@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger import log, note, statement
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.log import log, note, statement
 
 LARGEST = 130
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

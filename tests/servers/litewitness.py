@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from real import require_real
 from servers.anvil import stop
 
-from witnesstree.ledger.cosignature import WitnessKey
-from witnesstree.ledger.note import VerifierKey, format_base64, format_verifier_key
+from witnesstree.ledger.log.cosignature import WitnessKey
+from witnesstree.ledger.log.note import VerifierKey, format_base64, format_verifier_key
 
 NAME = "witness.test/lite"
 # RFC 9162, 2.1.1: the root of no entries, which every log has before it is seen.

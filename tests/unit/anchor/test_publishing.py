@@ -27,8 +27,8 @@ from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, No
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.forms import format_tlog_proof
 from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.log import EMPTY_ROOT
-from witnesstree.ledger.note import MAX_SIGNATURES, Checkpoint, format_base64, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.log.log import EMPTY_ROOT
+from witnesstree.ledger.log.note import MAX_SIGNATURES, Checkpoint, format_base64, parse_checkpoint, parse_note, sign_checkpoint
 from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.proof import Proof, format_proof, parse_proof
 from witnesstree.ledger.sealing import Ledger

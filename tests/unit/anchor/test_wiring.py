@@ -12,7 +12,7 @@ from witnesstree.anchor.tsa.local import trusted_root
 from witnesstree.anchor.wiring import LOCAL_NOTICE, PARTLY_LOCAL_NOTICE, clock, make_home, new_origin, notice, open_ledger
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound
 from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.note import require_name
+from witnesstree.ledger.log.note import require_name
 from witnesstree.ledger.sealing import Span
 from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.store.metadata import JobKind

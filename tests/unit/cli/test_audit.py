@@ -21,8 +21,8 @@ from witnesstree.cli.audit import audit_command
 from witnesstree.ledger import audit as ledger_audit
 from witnesstree.ledger.audit import check_equivocation, parse_equivocation, parse_seen
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.cosignature import WitnessKey, format_witness_key
-from witnesstree.ledger.note import format_verifier_key
+from witnesstree.ledger.log.cosignature import WitnessKey, format_witness_key
+from witnesstree.ledger.log.note import format_verifier_key
 from witnesstree.ledger.proof import Proof
 from witnesstree.ledger.rotation import rotate
 from witnesstree.ledger.store.home import open_home

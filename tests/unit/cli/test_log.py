@@ -17,9 +17,9 @@ from witnesstree.anchor.witnesses import Witness, ask_witness
 from witnesstree.cli.log import log_command
 from witnesstree.ledger.audit import check_equivocation, parse_equivocation
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable, WitnesstreeError
-from witnesstree.ledger.cosignature import WitnessKey, check_cosignatures, cosigned_message, format_witness_key
-from witnesstree.ledger.log import EMPTY_ROOT
-from witnesstree.ledger.note import Checkpoint, format_base64, format_verifier_key, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.log.cosignature import WitnessKey, check_cosignatures, cosigned_message, format_witness_key
+from witnesstree.ledger.log.log import EMPTY_ROOT
+from witnesstree.ledger.log.note import Checkpoint, format_base64, format_verifier_key, parse_checkpoint, parse_note, sign_checkpoint
 from witnesstree.ledger.store.home import open_home
 
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a witness").digest())

@@ -37,12 +37,12 @@ from witnesstree.ledger.audit import (
 )
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
 from witnesstree.ledger.base.report import Check, Outcome
-from witnesstree.ledger.cosignature import WitnessKey, cosigned_message
-from witnesstree.ledger.note import Checkpoint, VerifierKey, format_base64, parse_checkpoint, parse_note, sign_checkpoint
-from witnesstree.ledger.opening import format_opening, opening_digest, parse_opening
+from witnesstree.ledger.log.cosignature import WitnessKey, cosigned_message
+from witnesstree.ledger.log.note import Checkpoint, VerifierKey, format_base64, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.log.opening import format_opening, opening_digest, parse_opening
+from witnesstree.ledger.log.statement import Statement, format_statement, parse_statement
+from witnesstree.ledger.log.tiles import ENTRIES, WIDTH, added_tiles, format_bundle, format_tile_path, parse_bundle, tile_hashes
 from witnesstree.ledger.proof import Proof, format_proof, parse_proof
-from witnesstree.ledger.statement import Statement, format_statement, parse_statement
-from witnesstree.ledger.tiles import ENTRIES, WIDTH, added_tiles, format_bundle, format_tile_path, parse_bundle, tile_hashes
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import Require
 

@@ -24,7 +24,7 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome, Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.bundle import Bundle, Template, format_head, nodes_in, open_bundle, shared_bytes, write_bundle
-from witnesstree.ledger.note import parse_verifier_key
+from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.proof import MAX_NAME, MAX_PROOF, Hints, Inclusion, Proof, format_proof, parse_proof
 from witnesstree.ledger.record import make_record, parse_record, renew_hash_tree, renew_timestamp
 from witnesstree.ledger.tree.tree import root_from_path

@@ -17,7 +17,7 @@ from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
-from witnesstree.ledger.note import parse_verifier_key
+from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.proof import (
     MAX_NAME,
     MAX_PATH,

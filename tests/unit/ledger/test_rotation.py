@@ -31,9 +31,9 @@ from witnesstree.ledger.audit import follow as follow_log
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_key_note, sign_key_change
-from witnesstree.ledger.log import EMPTY_ROOT
-from witnesstree.ledger.note import VerifierKey, check_checkpoint, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_key_note, sign_key_change
+from witnesstree.ledger.log.log import EMPTY_ROOT
+from witnesstree.ledger.log.note import VerifierKey, check_checkpoint, parse_checkpoint, parse_note, sign_checkpoint
 from witnesstree.ledger.proof import format_proof, parse_proof
 from witnesstree.ledger.rotation import destroy_old_keys, rotate
 from witnesstree.ledger.sealing import Ledger

@@ -14,12 +14,12 @@ from witnesstree.ledger.base.errors import BadAnswer, Damaged, InvalidInput, Not
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.chainproof import keccak256, parse_header
 from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.note import check_checkpoint
-from witnesstree.ledger.opening import opening_digest, parse_opening
+from witnesstree.ledger.log.note import check_checkpoint
+from witnesstree.ledger.log.opening import opening_digest, parse_opening
+from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.proof import Proof, format_proof
 from witnesstree.ledger.sealing import Entry, Ledger, Limits, Span
-from witnesstree.ledger.statement import parse_statement
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.store.metadata import BatchState, JobKind

@@ -14,7 +14,7 @@ from witnesstree.ledger.audit import Followed, Seen, check_equivocation, follow,
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
-from witnesstree.ledger.note import parse_verifier_key
+from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.trust import Trust, TrustedRoot
 from witnesstree.ledger.verify import Require
 

@@ -1,4 +1,4 @@
-"""ledger/cosignature.py against tests/vectors/cosignature/."""
+"""ledger/log/cosignature.py against tests/vectors/cosignature/."""
 
 import json
 from base64 import b64decode
@@ -12,7 +12,7 @@ from vectors.cosignature.make import format_file, make
 from witnesstree.ledger.audit import judge_cosignatures
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Outcome
-from witnesstree.ledger.cosignature import check_cosignatures, format_witness_key, parse_witness_key
+from witnesstree.ledger.log.cosignature import check_cosignatures, format_witness_key, parse_witness_key
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "cosignature"
 

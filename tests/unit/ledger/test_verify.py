@@ -19,10 +19,10 @@ from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Ve
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, record_slot
 from witnesstree.ledger.chains import LOCAL_CHAIN_ID
-from witnesstree.ledger.log import leaf_hash
-from witnesstree.ledger.note import Checkpoint, sign_checkpoint
+from witnesstree.ledger.log.log import leaf_hash
+from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
+from witnesstree.ledger.log.statement import format_statement, parse_statement
 from witnesstree.ledger.proof import LogProof, Proof, format_proof
-from witnesstree.ledger.statement import format_statement, parse_statement
 from witnesstree.ledger.trust import Trust, TrustedBlock
 from witnesstree.ledger.verify import SKEW, Require, verify
 

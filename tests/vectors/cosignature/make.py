@@ -1,6 +1,6 @@
 """Makes cosignature.json and key.json: `python tests/vectors/cosignature/make.py`. A test compares what this makes with what is stored.
 
-It signs by itself, with the cryptography package alone, so that the vectors are not merely what ledger/cosignature.py says.
+It signs by itself, with the cryptography package alone, so that the vectors are not merely what ledger/log/cosignature.py says.
 """
 
 import json

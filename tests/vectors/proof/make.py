@@ -267,7 +267,7 @@ def _anew() -> dict[str, Any]:
     from make_proof import honest
 
     from witnesstree.ledger.base.clock import format_time
-    from witnesstree.ledger.note import format_verifier_key
+    from witnesstree.ledger.log.note import format_verifier_key
 
     known = honest()
     return {

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger import keys
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.keys import (
+from witnesstree.ledger.log import keys
+from witnesstree.ledger.log.keys import (
     KeyChange,
     check_history,
     check_key_note,
@@ -22,8 +22,8 @@ from witnesstree.ledger.keys import (
     parse_key_change,
     sign_key_change,
 )
-from witnesstree.ledger.log import EMPTY_ROOT
-from witnesstree.ledger.note import Checkpoint, VerifierKey, format_base64, sign_checkpoint, sign_note
+from witnesstree.ledger.log.log import EMPTY_ROOT
+from witnesstree.ledger.log.note import Checkpoint, VerifierKey, format_base64, sign_checkpoint, sign_note
 
 NAME = "ledger.example/keys"
 PRIVATE = [Ed25519PrivateKey.from_private_bytes(sha256(f"key {i}".encode()).digest()) for i in range(5)]

@@ -17,7 +17,17 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.note import MAX_NOTE, Signature, format_base64, format_signature, id_of_key, parse_note, parse_text, require_key, split_key
+from witnesstree.ledger.log.note import (
+    MAX_NOTE,
+    Signature,
+    format_base64,
+    format_signature,
+    id_of_key,
+    parse_note,
+    parse_text,
+    require_key,
+    split_key,
+)
 
 COSIGNATURE = b"\x04"
 """The signature type of a timestamped Ed25519 cosignature (C2SP tlog-cosignature, "Format")."""

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
-from witnesstree.ledger.log import HASH, MAX_SIZE, Read, node_hash
-from witnesstree.ledger.statement import MAX_STATEMENT
+from witnesstree.ledger.log.log import HASH, MAX_SIZE, Read, node_hash
+from witnesstree.ledger.log.statement import MAX_STATEMENT
 
 WIDTH = 256
 """Hashes or entries in a full tile."""

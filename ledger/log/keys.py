@@ -20,8 +20,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.log import EMPTY_ROOT, HASH, MAX_SIZE
-from witnesstree.ledger.note import (
+from witnesstree.ledger.log.log import EMPTY_ROOT, HASH, MAX_SIZE
+from witnesstree.ledger.log.note import (
     Checkpoint,
     VerifierKey,
     check_checkpoint,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.opening import MAX_ORIGIN, BlockName, Opening, format_opening, opening_digest, parse_opening
+from witnesstree.ledger.log.opening import MAX_ORIGIN, BlockName, Opening, format_opening, opening_digest, parse_opening
 
 OPENING = Opening(
     origin="ledger.example/court",

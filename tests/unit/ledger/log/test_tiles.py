@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger import log
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
-from witnesstree.ledger.statement import MAX_STATEMENT
-from witnesstree.ledger.tiles import (
+from witnesstree.ledger.log import log
+from witnesstree.ledger.log.statement import MAX_STATEMENT
+from witnesstree.ledger.log.tiles import (
     ENTRIES,
     MAX_BUNDLE,
     WIDTH,
@@ -27,7 +27,7 @@ from witnesstree.ledger.tiles import (
     tile_reader,
 )
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "tiles" / "tiles.json").read_text(encoding="utf-8"))
+VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "tiles" / "tiles.json").read_text(encoding="utf-8"))
 SIZE = 600
 
 

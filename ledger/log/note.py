@@ -24,7 +24,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.log import HASH, MAX_SIZE
+from witnesstree.ledger.log.log import HASH, MAX_SIZE
 
 MAX_NOTE = 128 * 1024
 """Bytes in a note: C2SP asks that 16 signatures of up to 5 kB be taken; that many, in base64 and with the longest names, just fit."""

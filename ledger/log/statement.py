@@ -18,8 +18,8 @@ from datetime import datetime, timedelta
 
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.log import HASH, MAX_SIZE
-from witnesstree.ledger.note import format_base64, parse_base64, parse_decimal, parse_text, require_name
+from witnesstree.ledger.log.log import HASH, MAX_SIZE
+from witnesstree.ledger.log.note import format_base64, parse_base64, parse_decimal, parse_text, require_name
 
 FORMAT = "witnesstree-batch/1"
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from witnesstree.ledger import note
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.log import note
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "checkpoint"
+VECTORS = Path(__file__).parents[3] / "vectors" / "checkpoint"
 NAME = "ledger.example/court"
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 KEY = note.VerifierKey(NAME, PRIVATE_KEY.public_key().public_bytes_raw())

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger import note
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.cosignature import (
+from witnesstree.ledger.log import note
+from witnesstree.ledger.log.cosignature import (
     MAX_TIME,
     Cosignature,
     WitnessKey,
@@ -20,7 +20,7 @@ from witnesstree.ledger.cosignature import (
     format_witness_key,
     parse_witness_key,
 )
-from witnesstree.ledger.log import EMPTY_ROOT
+from witnesstree.ledger.log.log import EMPTY_ROOT
 
 ORIGIN = "ledger.example/court"
 LOG_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"the log").digest())

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.statement import MAX_STATEMENT, Statement, format_statement, parse_statement
+from witnesstree.ledger.log.statement import MAX_STATEMENT, Statement, format_statement, parse_statement
 
-VECTOR = json.loads((Path(__file__).parents[2] / "vectors" / "log" / "statement.json").read_text(encoding="utf-8"))
+VECTOR = json.loads((Path(__file__).parents[3] / "vectors" / "log" / "statement.json").read_text(encoding="utf-8"))
 OPENED = datetime(2026, 11, 23, 3, 48, 55, tzinfo=UTC)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from witnesstree.ledger import log
 from witnesstree.ledger.base.errors import Damaged, InvalidInput
+from witnesstree.ledger.log import log
 
-VECTORS = Path(__file__).parents[2] / "vectors"
+VECTORS = Path(__file__).parents[3] / "vectors"
 
 
 def vectors(name: str) -> Any:
