@@ -57,8 +57,8 @@ def _members(proof: Proof) -> dict[str, Any]:
 
 def _token_members(stamp: Stamp) -> dict[str, Any]:
     from witnesstree.ledger.base.errors import InvalidInput
-    from witnesstree.ledger.certificate import read_certificate
-    from witnesstree.ledger.token import chain_of, parse_token
+    from witnesstree.ledger.tokens.token import chain_of, parse_token
+    from witnesstree.ledger.tokens.x509 import read_certificate
     from witnesstree.ledger.trust import Trust
 
     try:

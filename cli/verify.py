@@ -303,7 +303,7 @@ def file_digests(file: Path, algorithms: Iterable[str]) -> dict[str, bytes]:
     Raises InvalidInput if it is no regular file, cannot be read, or changes meanwhile.
     """
     from witnesstree.ledger.base.digest import CHUNK, same_file
-    from witnesstree.ledger.signature import HASHES
+    from witnesstree.ledger.tokens.signature import HASHES
 
     hashes = {name: hashlib.new(name) for name in algorithms if name in HASHES}
     try:

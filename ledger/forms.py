@@ -19,7 +19,7 @@ from witnesstree.ledger.log.log import check_inclusion, leaf_hash
 from witnesstree.ledger.log.note import format_base64, parse_checkpoint, parse_note
 from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.record import make_record, parse_record
-from witnesstree.ledger.token import parse_token
+from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.tree.tree import parent, root_from_path
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from witnesstree.ledger.sealing import opening_fault
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.batches import kept_above, kept_sizes
 from witnesstree.ledger.store.metadata import JobKind, JobState
-from witnesstree.ledger.token import CHAIN, judge_token
+from witnesstree.ledger.tokens.token import CHAIN, judge_token
 from witnesstree.ledger.tree.tree import NODE, root_of
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, Invalid
 from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.proof import format_anchor
 from witnesstree.ledger.store.metadata import Alarm, AlarmKind, JobKind
-from witnesstree.ledger.token import parse_token
+from witnesstree.ledger.tokens.token import parse_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -25,7 +25,6 @@ from witnesstree.ledger.base.der import demand_der, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome, Report
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.certificate import read_certificate
 from witnesstree.ledger.record_asn1 import (
     CERTIFICATE_VALUES,
     REVOCATION_VALUES,
@@ -37,8 +36,9 @@ from witnesstree.ledger.record_asn1 import (
     RevocationValues,
 )
 from witnesstree.ledger.record_asn1 import EvidenceRecord as EvidenceRecordForm
-from witnesstree.ledger.signature import HASHES
-from witnesstree.ledger.token import Token, chain_of, judge_token, parse_token
+from witnesstree.ledger.tokens.signature import HASHES
+from witnesstree.ledger.tokens.token import Token, chain_of, judge_token, parse_token
+from witnesstree.ledger.tokens.x509 import read_certificate
 from witnesstree.ledger.tree.tree import root_from_path
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from witnesstree.ledger.log.note import parse_checkpoint, parse_note
 from witnesstree.ledger.log.opening import Opening, opening_digest, parse_opening
 from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.proof import FORMAT, Hints, Proof, parse_proof
-from witnesstree.ledger.token import judge_token
+from witnesstree.ledger.tokens.token import judge_token
 from witnesstree.ledger.tree.tree import root_from_path
 
 if TYPE_CHECKING:

@@ -23,18 +23,26 @@ from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable,
 from witnesstree.ledger.base.ports import Authority
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.certificate import read_certificate
 from witnesstree.ledger.proof import MAX_CERTIFICATE, MAX_VOUCHERS
-from witnesstree.ledger.revocation import MAX_OCSP, RevocationSource, check_crl, check_ocsp, format_ocsp_request, issuer_urls, revocation_sources
-from witnesstree.ledger.signature import HASHES
-from witnesstree.ledger.token import MAX_RESPONSE, TokenJudgement, chain_of, check_response, format_request, judge_token
+from witnesstree.ledger.tokens.revocation import (
+    MAX_OCSP,
+    RevocationSource,
+    check_crl,
+    check_ocsp,
+    format_ocsp_request,
+    issuer_urls,
+    revocation_sources,
+)
+from witnesstree.ledger.tokens.signature import HASHES
+from witnesstree.ledger.tokens.token import MAX_RESPONSE, TokenJudgement, chain_of, check_response, format_request, judge_token
+from witnesstree.ledger.tokens.x509 import read_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from witnesstree.anchor.http import Answer
     from witnesstree.anchor.settings import AuthoritySettings
-    from witnesstree.ledger.token import Token
+    from witnesstree.ledger.tokens.token import Token
     from witnesstree.ledger.trust import Trust
 
 QUERY: Final = "application/timestamp-query"

@@ -31,7 +31,7 @@ from witnesstree.ledger.base.ports import Authority
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.store.disk import write_file
-from witnesstree.ledger.token import TimeStampResp, check_response, format_request
+from witnesstree.ledger.tokens.token import TimeStampResp, check_response, format_request
 from witnesstree.ledger.trust import TrustedRoot
 
 if TYPE_CHECKING:

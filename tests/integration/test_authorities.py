@@ -36,7 +36,7 @@ from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.base.errors import BadAnswer, Unreachable
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.token import TimeStampResp, judge_token, parse_token
+from witnesstree.ledger.tokens.token import TimeStampResp, judge_token, parse_token
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 pytestmark = pytest.mark.enable_socket

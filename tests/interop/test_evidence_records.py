@@ -31,7 +31,7 @@ from witnesstree.ledger.record import (
     renew_timestamps,
     verify_record,
 )
-from witnesstree.ledger.token import check_response, format_request
+from witnesstree.ledger.tokens.token import check_response, format_request
 from witnesstree.ledger.tree.tree import parent
 
 PROGRAMS = Path(__file__).parent / "evidence_record"

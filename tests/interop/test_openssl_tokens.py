@@ -17,8 +17,8 @@ from real import require_real
 
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.revocation import check_crl, check_ocsp, format_ocsp_request, revocation_sources
-from witnesstree.ledger.token import IMPRINT, REVOCATION, SIGNER, chain_of, check_response, format_request, judge_token, parse_token
+from witnesstree.ledger.tokens.revocation import check_crl, check_ocsp, format_ocsp_request, revocation_sources
+from witnesstree.ledger.tokens.token import IMPRINT, REVOCATION, SIGNER, chain_of, check_response, format_request, judge_token, parse_token
 from witnesstree.ledger.trust import Trust
 
 pytestmark = pytest.mark.real("openssl")

@@ -25,8 +25,8 @@ from witnesstree.anchor.tsa.client import HttpAuthority
 from witnesstree.anchor.tsa.local import POLICY, LocalAuthority, trusted_root
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.revocation import REVOCATION
-from witnesstree.ledger.token import CHAIN, FORM, IMPRINT, SIGNATURE, SIGNER, TimeStampResp, TokenJudgement, judge_token, parse_token
+from witnesstree.ledger.tokens.revocation import REVOCATION
+from witnesstree.ledger.tokens.token import CHAIN, FORM, IMPRINT, SIGNATURE, SIGNER, TimeStampResp, TokenJudgement, judge_token, parse_token
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 DOCUMENT = b"The boundary runs to the old oak."

@@ -15,7 +15,7 @@ from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
 from witnesstree.ledger.base.errors import InvalidInput, Unreachable
 from witnesstree.ledger.base.ports import Authority
 from witnesstree.ledger.base.report import Outcome
-from witnesstree.ledger.token import judge_token, parse_token
+from witnesstree.ledger.tokens.token import judge_token, parse_token
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 ROOT, OTHER = digests("root", 2)

@@ -22,7 +22,7 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Anchor, Stamp
 from witnesstree.ledger.proof import LogProof, Proof, format_proof, parse_proof
-from witnesstree.ledger.token import judge_token, parse_token
+from witnesstree.ledger.tokens.token import judge_token, parse_token
 from witnesstree.ledger.tree.tree import siblings
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import verify

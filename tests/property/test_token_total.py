@@ -31,9 +31,9 @@ from witnesstree.ledger.base.der import demand_der
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.certificate import read_certificate
-from witnesstree.ledger.revocation import RevocationSource, check_crl, check_ocsp, judge_revocation, revocation_sources
-from witnesstree.ledger.token import TimeStampResp, Token, chain_of, check_response, judge_token, parse_token
+from witnesstree.ledger.tokens.revocation import RevocationSource, check_crl, check_ocsp, judge_revocation, revocation_sources
+from witnesstree.ledger.tokens.token import TimeStampResp, Token, chain_of, check_response, judge_token, parse_token
+from witnesstree.ledger.tokens.x509 import read_certificate
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)

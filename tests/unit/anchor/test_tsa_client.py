@@ -12,7 +12,7 @@ from witnesstree.anchor.tsa.client import FETCH_TIMEOUT, MAX_BESIDE, MAX_FETCHES
 from witnesstree.anchor.tsa.presets import KNOWN, PRESETS
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.proof import MAX_PROOF, MAX_WITNESSES
-from witnesstree.ledger.token import MAX_TOKEN
+from witnesstree.ledger.tokens.token import MAX_TOKEN
 from witnesstree.ledger.trust import Trust
 
 

@@ -25,7 +25,7 @@ from witnesstree.anchor.tsa import local
 from witnesstree.anchor.tsa.local import LIFETIME, MAX_REQUEST, POLICY, LocalAuthority, trusted_root
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.report import Assurance
-from witnesstree.ledger.token import TimeStampResp, Token, judge_token, parse_token
+from witnesstree.ledger.tokens.token import TimeStampResp, Token, judge_token, parse_token
 from witnesstree.ledger.trust import Trust
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)

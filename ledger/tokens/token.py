@@ -20,9 +20,9 @@ from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.der import demand_der, read_time, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome
-from witnesstree.ledger.certificate import Certificate, Chain, climb, find_chain, read_certificate, spoken_name
-from witnesstree.ledger.revocation import REVOCATION, judge_revocation
-from witnesstree.ledger.signature import HASHES, Method, is_signed, read_method
+from witnesstree.ledger.tokens.revocation import REVOCATION, judge_revocation
+from witnesstree.ledger.tokens.signature import HASHES, Method, is_signed, read_method
+from witnesstree.ledger.tokens.x509 import Certificate, Chain, climb, find_chain, read_certificate, spoken_name
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.report import Assurance

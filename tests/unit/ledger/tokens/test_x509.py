@@ -1,4 +1,4 @@
-"""ledger/certificate.py: how many signatures a search for a chain may cost. tests/unit/ledger/test_token.py has the chains themselves."""
+"""ledger/tokens/x509.py: how many signatures a search for a chain may cost. tests/unit/ledger/test_token.py has the chains themselves."""
 
 from datetime import timedelta
 
@@ -6,10 +6,10 @@ from make_record import START, YEAR, make_proof, tokens_of
 from make_token import CA, STAMPS, Issued, issue, key
 from make_token import trust as roots_of
 
-from witnesstree.ledger import certificate as module
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.certificate import MAX_SIGNATURES, Certificate, climb, find_chain, read_certificate
 from witnesstree.ledger.record import make_record, parse_record, renew_timestamp, verify_record
+from witnesstree.ledger.tokens import x509 as module
+from witnesstree.ledger.tokens.x509 import MAX_SIGNATURES, Certificate, climb, find_chain, read_certificate
 from witnesstree.ledger.trust import Trust
 
 LIFE = {"start": START - YEAR, "end": START + 40 * YEAR}

@@ -1,4 +1,4 @@
-"""ledger/revocation.py: which answers count, and what they do to a token."""
+"""ledger/tokens/revocation.py: which answers count, and what they do to a token."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from witnesstree.ledger.base.der import reading
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.revocation import (
+from witnesstree.ledger.tokens.revocation import (
     MAX_CRL,
     MAX_OCSP,
     MAX_RESPONDERS,
@@ -53,7 +53,7 @@ from witnesstree.ledger.revocation import (
     issuer_urls,
     revocation_sources,
 )
-from witnesstree.ledger.token import CHAIN, REVOCATION, TokenJudgement, judge_token
+from witnesstree.ledger.tokens.token import CHAIN, REVOCATION, TokenJudgement, judge_token
 from witnesstree.ledger.trust import Trust
 
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN

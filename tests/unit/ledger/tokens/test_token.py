@@ -46,13 +46,13 @@ from make_token import (
     usage,
 )
 
-from witnesstree.ledger import certificate
 from witnesstree.ledger.base.der import MAX_DEPTH, MAX_SHOWN, demand_der, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.signature import HASHES
-from witnesstree.ledger.token import (
+from witnesstree.ledger.tokens import x509
+from witnesstree.ledger.tokens.signature import HASHES
+from witnesstree.ledger.tokens.token import (
     CHAIN,
     FORM,
     IMPRINT,
@@ -258,7 +258,7 @@ def test_every_root_of_a_big_store_can_be_read_and_makes_no_noise() -> None:
 
 # Tokens of public authorities -----------------------------------------------------------------------------------------------------------------------
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "token" / "tokens.json").read_text(encoding="utf-8"))
+VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "token" / "tokens.json").read_text(encoding="utf-8"))
 
 
 def public(name: str) -> bytes:

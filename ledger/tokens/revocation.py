@@ -21,8 +21,8 @@ from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.der import demand_der, read_extension, read_extensions, read_time, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome
-from witnesstree.ledger.certificate import Certificate, is_issued_by, read_certificate
-from witnesstree.ledger.signature import HASHES, Method, is_signed, read_method
+from witnesstree.ledger.tokens.signature import HASHES, Method, is_signed, read_method
+from witnesstree.ledger.tokens.x509 import Certificate, is_issued_by, read_certificate
 
 REVOCATION = "token.revocation"
 
