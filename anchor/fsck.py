@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from witnesstree.anchor.evm.blocks import canonical_hash
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.ledger.base.errors import WitnesstreeError
-from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.fsck import Problem
 from witnesstree.ledger.proof import parse_anchor
 

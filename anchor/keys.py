@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from witnesstree.anchor.settings import read_secret
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.strictjson import load
-from witnesstree.ledger.chainproof import keccak256
+from witnesstree.ledger.chain.stateproof import keccak256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

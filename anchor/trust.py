@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from witnesstree.anchor.evm.blocks import canonical_hash
 from witnesstree.anchor.tsa.local import trusted_root
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.trust import Trust, TrustedBlock
 

@@ -67,7 +67,7 @@ def _add(name: str, preset: str | None, home: Path, *, as_json: bool, **options:
     """
     from witnesstree.anchor.keys import exposure, settled
     from witnesstree.anchor.settings import add_table
-    from witnesstree.ledger.chains import known_chain
+    from witnesstree.ledger.chain.known import known_chain
     from witnesstree.ledger.store.home import open_home
 
     opened, known = open_home(home), _preset(name, preset)
@@ -127,7 +127,7 @@ def _list(home: Path, *, presets: bool, as_json: bool) -> None:
         return
     from witnesstree.anchor.http import place
     from witnesstree.anchor.keys import described
-    from witnesstree.ledger.chains import known_chain
+    from witnesstree.ledger.chain.known import known_chain
 
     listed: list[dict[str, Any]] = [
         {
@@ -161,7 +161,7 @@ def _finality(setting: str | int) -> str:
 
 def _list_presets(*, as_json: bool) -> None:
     from witnesstree.anchor.evm.presets import KNOWN, PRESETS
-    from witnesstree.ledger.chains import known_chain
+    from witnesstree.ledger.chain.known import known_chain
 
     listed: list[dict[str, Any]] = [
         {
@@ -227,7 +227,7 @@ def _look(name: str, settings: ChainSettings) -> dict[str, Any]:
     from witnesstree.anchor.evm.presets import preset_of
     from witnesstree.anchor.evm.rpc import Endpoint
     from witnesstree.anchor.keys import described
-    from witnesstree.ledger.chains import known_chain
+    from witnesstree.ledger.chain.known import known_chain
 
     endpoints: list[dict[str, Any]] = []
     account: dict[str, Any] | None = None
@@ -259,7 +259,7 @@ def _guarded(start: dict[str, Any], look: Callable[[], dict[str, Any]]) -> dict[
 
 
 def _seen(client: Client, settings: ChainSettings) -> dict[str, Any]:
-    from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
+    from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
 
     newest = client.newest()
     final = _final(client, newest, settings)

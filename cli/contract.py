@@ -75,7 +75,7 @@ def _keep_address(folder: Path, chain: str, address: bytes) -> None:
 
 def _answer(chain: str, settings: ChainSettings, deployment: Deployment, *, as_json: bool) -> None:
     from witnesstree.anchor.keys import checksummed
-    from witnesstree.ledger.chains import contract_pages
+    from witnesstree.ledger.chain.known import contract_pages
 
     address = checksummed(deployment.address)
     transaction = f"0x{deployment.transaction.hex()}" if deployment.transaction else None
@@ -113,7 +113,7 @@ def _source(form: str, chain: str | None, output: Path | None, home: Path, *, as
         witnesstree contract source --chain sepolia -o EvidenceAnchor.json
     """
     from witnesstree.anchor.evm.source import CONTRACT, compiler, settings
-    from witnesstree.ledger.chains import publishing_pages
+    from witnesstree.ledger.chain.known import publishing_pages
     from witnesstree.ledger.store.disk import write_file
 
     if output:
@@ -148,7 +148,7 @@ def _place(chain: str, home: Path) -> tuple[int, bytes]:
     """Return the chain's id and where the contract stands there: of the home's settings, where there is a home, or of what is well known."""
     from witnesstree.anchor.evm.presets import PRESETS
     from witnesstree.anchor.settings import read_settings
-    from witnesstree.ledger.chainproof import CONTRACT_ADDRESS
+    from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
 
     if chain.isascii() and chain.isdigit():
         return int(chain), CONTRACT_ADDRESS

@@ -99,7 +99,7 @@ def _record_members(content: bytes) -> dict[str, Any]:
 
 
 def _anchor_members(anchor: Anchor, proof: Proof) -> dict[str, Any]:
-    from witnesstree.ledger.chains import explorer_links, known_chain
+    from witnesstree.ledger.chain.known import explorer_links, known_chain
 
     assert proof.inclusion
     return {
@@ -123,7 +123,7 @@ def _anchor_members(anchor: Anchor, proof: Proof) -> dict[str, Any]:
 
 def checksum_address(address: bytes) -> str:
     """Return an address as explorers write it, with mixed case as its checksum (ERC-55)."""
-    from witnesstree.ledger.chainproof import keccak256
+    from witnesstree.ledger.chain.stateproof import keccak256
 
     digits = address.hex()
     marks = keccak256(digits.encode()).hex()

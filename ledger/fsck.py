@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import Damaged, InvalidInput, WitnesstreeError
 from witnesstree.ledger.base.report import Outcome
-from witnesstree.ledger.chainproof import keccak256, parse_header, prove_slot
+from witnesstree.ledger.chain.stateproof import keccak256, parse_header, prove_slot
 from witnesstree.ledger.log.cosignature import is_cosignature
 from witnesstree.ledger.log.keys import key_in_force, newest_key
 from witnesstree.ledger.log.log import EMPTY_ROOT, added_nodes, leaf_hash, log_root

@@ -16,7 +16,7 @@ import rfc8785
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.strictjson import Reader, load
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
-from witnesstree.ledger.chainproof import MAX_HEADER, MAX_NODES
+from witnesstree.ledger.chain.stateproof import MAX_HEADER, MAX_NODES
 from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE
 from witnesstree.ledger.tokens.revocation import MAX_CRL, MAX_OCSP
 from witnesstree.ledger.tokens.token import MAX_TOKEN

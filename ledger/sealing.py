@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, TypeVar
 from zlib import crc32
 
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure, Unreachable
-from witnesstree.ledger.chainproof import parse_header
-from witnesstree.ledger.chains import explorer_links
+from witnesstree.ledger.chain.known import explorer_links
+from witnesstree.ledger.chain.stateproof import parse_header
 from witnesstree.ledger.log.cosignature import append_cosignatures
 from witnesstree.ledger.log.keys import check_history, newest_key
 from witnesstree.ledger.log.log import added_nodes, leaf_hash, log_root, prove_inclusion

@@ -30,8 +30,8 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report
 from witnesstree.ledger.bundle import FORMAT as BUNDLE
 from witnesstree.ledger.bundle import Template, derived_records, shared_bytes
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, parse_header, prove_slot
-from witnesstree.ledger.chains import known_chain
+from witnesstree.ledger.chain.known import known_chain
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, parse_header, prove_slot
 from witnesstree.ledger.log.keys import check_history, join_histories, judge_signer, parse_key_change
 from witnesstree.ledger.log.log import check_inclusion, leaf_hash
 from witnesstree.ledger.log.note import parse_checkpoint, parse_note
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from witnesstree.ledger.base.witness import Anchor, Stamp
     from witnesstree.ledger.bundle import Bundle
-    from witnesstree.ledger.chainproof import Header
+    from witnesstree.ledger.chain.stateproof import Header
     from witnesstree.ledger.proof import LogProof, OpeningProof
     from witnesstree.ledger.trust import Trust, TrustedBlock
 

@@ -18,7 +18,7 @@ from witnesstree.anchor.evm.contract import ANCHORED, anchoring_calldata
 from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.settings import ChainSettings
 from witnesstree.ledger.base.ports import Chain
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.outbox import Pace, Witnesses
 from witnesstree.ledger.proof import format_proof

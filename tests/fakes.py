@@ -30,7 +30,7 @@ from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, Invalid
 from witnesstree.ledger.base.ports import Authority, Block, Chain, FileStore, SignedTransaction, Standing
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
 from witnesstree.ledger.outbox import Pace, Witnesses
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles

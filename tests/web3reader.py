@@ -12,7 +12,7 @@ from web3.providers.base import BaseProvider
 from witnesstree.anchor.evm import local
 from witnesstree.anchor.evm.contract import artefact
 from witnesstree.anchor.evm.local import LocalChain
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, AnchoredRecord
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, AnchoredRecord
 
 
 class _Backend(PyEVMBackend):  # type: ignore[misc]  # eth-tester has no types

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure, WitnesstreeError
-from witnesstree.ledger.chainproof import keccak256, parse_header
+from witnesstree.ledger.chain.stateproof import keccak256, parse_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from witnesstree.anchor.evm.client import Client
 from witnesstree.anchor.evm.rpc import Endpoint, joined
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
-from witnesstree.ledger.chains import known_chain
+from witnesstree.ledger.chain.known import known_chain
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRecord
 

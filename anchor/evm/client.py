@@ -12,13 +12,13 @@ from witnesstree.anchor.evm.contract import anchored_at_calldata, parse_record
 from witnesstree.anchor.evm.header import rebuild_header
 from witnesstree.anchor.evm.rpc import Missing, Refusal, octets, quantity, shown
 from witnesstree.ledger.base.errors import BadAnswer
-from witnesstree.ledger.chainproof import MAX_HEADER, MAX_NODE, MAX_NODES, keccak256, record_slot
+from witnesstree.ledger.chain.stateproof import MAX_HEADER, MAX_NODE, MAX_NODES, keccak256, record_slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from witnesstree.anchor.evm.rpc import Endpoint
-    from witnesstree.ledger.chainproof import AnchoredRecord
+    from witnesstree.ledger.chain.stateproof import AnchoredRecord
 
     Tag = Literal["latest", "pending"]
 

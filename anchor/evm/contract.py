@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from witnesstree.ledger.base.errors import BadAnswer
-from witnesstree.ledger.chainproof import AnchoredRecord, keccak256
+from witnesstree.ledger.chain.stateproof import AnchoredRecord, keccak256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

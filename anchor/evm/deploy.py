@@ -19,7 +19,7 @@ from witnesstree.anchor.evm.contract import artefact, deployment_calldata
 from witnesstree.anchor.evm.fees import Market, offer, wei
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unaffordable, Unreachable
 from witnesstree.ledger.base.ports import SignedTransaction
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
 
 if TYPE_CHECKING:
     from collections.abc import Callable

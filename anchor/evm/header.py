@@ -1,6 +1,6 @@
 """Block headers rebuilt from what a node says of a block: the RLP (Yellow Paper, 4.4) whose keccak-256 is the block's hash.
 
-The state proof in a proof file begins at these bytes (ledger/chainproof.py). Chains that are not built like Ethereum hash something else: their
+The state proof in a proof file begins at these bytes (ledger/chain/stateproof.py). Chains that are not built like Ethereum hash something else: their
 blocks have no such header.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import rlp
 
 from witnesstree.anchor.evm.rpc import octets, quantity
-from witnesstree.ledger.chainproof import MAX_HEADER
+from witnesstree.ledger.chain.stateproof import MAX_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,8 @@ from witnesstree.anchor.evm.blocks import FILE, ChainFile
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor, StateProof
-from witnesstree.ledger.chainproof import (
+from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
     Header,
@@ -24,7 +25,6 @@ from witnesstree.ledger.chainproof import (
     prove_slot,
     record_slot,
 )
-from witnesstree.ledger.chains import LOCAL_CHAIN_ID
 from witnesstree.ledger.store.disk import sync_folder, write_file
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from rlp.exceptions import RLPException
 
 from witnesstree.anchor.evm.blocks import FILE
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
-from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

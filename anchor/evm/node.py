@@ -19,7 +19,7 @@ from witnesstree.anchor.evm.rpc import Endpoint, Endpoints, Refusal, joined
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
 from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor, StateProof
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, MAX_HEADER, keccak256, parse_header, prove_slot
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, MAX_HEADER, keccak256, parse_header, prove_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

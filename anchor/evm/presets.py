@@ -1,4 +1,4 @@
-"""Settings of well-known chains, so that `chain add ethereum` needs no more than a key. Names, explorers and what a chain is worth: ledger/chains.py.
+"""Settings of well-known chains, so that `chain add ethereum` needs no more than a key. Names, explorers and what a chain is worth: ledger/chain/known.py.
 
 Nothing here is trusted: the id is compared with what each node says, and whoever knows better writes other values into the settings.
 """

@@ -13,7 +13,7 @@ import pytest
 from Crypto.Hash import keccak
 from real import require_real, unavailable
 
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 
 REPOSITORY = Path(__file__).parents[2]
 HARDHAT = REPOSITORY / "hardhat-config"

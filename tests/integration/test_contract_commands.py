@@ -23,7 +23,7 @@ from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.keys import checksummed
 from witnesstree.anchor.settings import ChainSettings, read_settings
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unaffordable, Unreachable
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
 
 ADDRESS = checksummed(CONTRACT_ADDRESS)
 CREATE2 = "0x" + artefact().deployer.hex()

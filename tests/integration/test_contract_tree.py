@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.anchor.evm.local import KEY_FILE, LocalChain, _signed
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
 from witnesstree.ledger.tree.tree import parent, prove, root_from_path, root_of
 
 TREES = 1000

@@ -14,7 +14,7 @@ from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.settings import ChainSettings
 from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
-from witnesstree.ledger.chainproof import parse_header, prove_slot
+from witnesstree.ledger.chain.stateproof import parse_header, prove_slot
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.real("anvil")]
 

@@ -27,7 +27,7 @@ from typing_extensions import override
 from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.cli.worker import _pass
 from witnesstree.ledger.base.errors import BadAnswer, Unreachable
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
 from witnesstree.ledger.outbox import Pace
 from witnesstree.ledger.sealing import Ledger
 

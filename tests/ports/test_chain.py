@@ -17,8 +17,8 @@ from witnesstree.anchor.settings import ChainSettings
 from witnesstree.ledger.base.errors import Conflict, InvalidInput, Unreachable
 from witnesstree.ledger.base.ports import Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot
-from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot
 from witnesstree.ledger.proof import format_anchor, parse_anchor
 
 ROOT, OTHER, THIRD = digests("root", 3)

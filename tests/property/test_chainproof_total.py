@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trie.hexary import HexaryTrie
 
-from witnesstree.ledger import chainproof
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.chainproof import Header, keccak256, parse_header, prove_slot
+from witnesstree.ledger.chain import stateproof
+from witnesstree.ledger.chain.stateproof import Header, keccak256, parse_header, prove_slot
 
 _CASES = json.loads((Path(__file__).parents[1] / "vectors" / "chain" / "slot.json").read_text())["cases"]
 HAPPY: dict[str, Any] = {

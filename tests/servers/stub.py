@@ -15,7 +15,7 @@ from witnesstree.anchor.evm import rpc
 from witnesstree.anchor.evm.contract import ANCHORED
 from witnesstree.anchor.evm.header import rebuild_header
 from witnesstree.anchor.http import Answer
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, keccak256, record_slot
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, keccak256, record_slot
 
 CHAIN_ID = 31_337
 PAYER = bytes.fromhex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266")

@@ -27,8 +27,8 @@ from witnesstree.anchor.evm.local import KEY_FILE, LocalChain
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot
-from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot
 
 START = datetime(2026, 11, 23, 3, 48, 55, tzinfo=UTC)
 ROOT, OTHER = (sha256(name).digest() for name in (b"root", b"other"))

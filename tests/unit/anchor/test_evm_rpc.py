@@ -15,7 +15,7 @@ from witnesstree.anchor.evm.contract import artefact, deployment_calldata, parse
 from witnesstree.anchor.evm.rpc import Endpoint, Endpoints, Missing, Refusal, octets, quantity, shown
 from witnesstree.anchor.http import Answer
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Unaffordable, Unreachable, WitnesstreeError
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, keccak256
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, keccak256
 
 SECRET = "5ecre7key0f0ur5"
 URL = f"https://user:{SECRET}@node.test:8545/v3/{SECRET}?token={SECRET}"

@@ -20,7 +20,7 @@ from witnesstree.anchor.evm import rpc
 from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.anchor.keys import checksummed, exposure, open_signer
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, WitnesstreeError
-from witnesstree.ledger.chainproof import keccak256
+from witnesstree.ledger.chain.stateproof import keccak256
 
 # Foundry's documentation gives this key for its second account: public, and worthless on any real chain.
 KEY = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"

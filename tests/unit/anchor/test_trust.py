@@ -12,7 +12,7 @@ from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.base.errors import Damaged, NotFound
 from witnesstree.ledger.base.report import Assurance, Verdict
-from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.log.opening import format_opening, parse_opening
 from witnesstree.ledger.proof import Proof, format_proof
 from witnesstree.ledger.store.home import Home

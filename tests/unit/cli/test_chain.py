@@ -8,7 +8,7 @@ from commandline import Ran, call
 
 from witnesstree.anchor.evm.presets import PRESETS, preset_of
 from witnesstree.anchor.settings import FILE, ChainSettings, read_settings
-from witnesstree.ledger.chains import KNOWN_CHAINS, LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.known import KNOWN_CHAINS, LOCAL_CHAIN_ID
 
 ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 RPC = "http://127.0.0.1:8545"

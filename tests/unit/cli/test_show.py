@@ -11,7 +11,7 @@ from make_record import START, YEAR, authority, make_proof, tokens_of
 from make_token import Forge, named_v2, stamped, stamper
 
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.proof import format_proof
 from witnesstree.ledger.record import make_record, parse_record, renew_timestamp
 

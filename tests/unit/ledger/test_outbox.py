@@ -11,7 +11,7 @@ from fakes import FakeAuthority, FakeChain, FakeFileStore, FakeWorld, When, dige
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unaffordable, Unreachable
 from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.chainproof import keccak256
+from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.outbox import Outbox, Pace, Witnesses
 from witnesstree.ledger.proof import parse_anchor

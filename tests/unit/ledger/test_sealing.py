@@ -12,7 +12,7 @@ from fakes import CHAIN_ID, ORIGIN, FakeAuthority, FakeChain, FakeWorld, When, d
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import BadAnswer, Damaged, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.base.report import Verdict
-from witnesstree.ledger.chainproof import keccak256, parse_header
+from witnesstree.ledger.chain.stateproof import keccak256, parse_header
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.log.opening import opening_digest, parse_opening

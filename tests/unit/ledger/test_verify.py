@@ -17,8 +17,8 @@ from trie.hexary import HexaryTrie
 
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, record_slot
-from witnesstree.ledger.chains import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, record_slot
 from witnesstree.ledger.log.log import leaf_hash
 from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.log.statement import format_statement, parse_statement

@@ -12,7 +12,7 @@ import rlp
 
 from witnesstree.anchor.evm.local import KEY_FILE, LocalChain
 from witnesstree.ledger.base.witness import Anchor, StateProof
-from witnesstree.ledger.chainproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
 
 HERE = Path(__file__).parent
 ROOTS = [sha256(b"root %d" % i).digest() for i in range(20)]

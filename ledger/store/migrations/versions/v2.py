@@ -14,7 +14,7 @@ from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
 from sqlalchemy import text
 
-from witnesstree.ledger.chainproof import keccak256
+from witnesstree.ledger.chain.stateproof import keccak256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,7 +33,7 @@ from witnesstree.anchor.wiring import open_ledger, open_renewals
 from witnesstree.cli.migrate import migrate_command
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure
 from witnesstree.ledger.base.report import Verdict
-from witnesstree.ledger.chainproof import keccak256
+from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.proof import format_proof, parse_anchor
 from witnesstree.ledger.store import metadata as store

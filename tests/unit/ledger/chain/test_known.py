@@ -4,7 +4,7 @@ import pytest
 
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.base.witness import Anchor
-from witnesstree.ledger.chains import KNOWN_CHAINS, LOCAL_CHAIN_ID, contract_pages, explorer_links, known_chain, publishing_pages
+from witnesstree.ledger.chain.known import KNOWN_CHAINS, LOCAL_CHAIN_ID, contract_pages, explorer_links, known_chain, publishing_pages
 
 ANCHOR = Anchor(1, bytes([0x11]) * 20, bytes([0x22]) * 32, 17, bytes([0x33]) * 32, None)
 

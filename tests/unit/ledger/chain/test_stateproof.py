@@ -1,4 +1,4 @@
-"""ledger/chainproof.py against tests/vectors/chain/ and against the artefact."""
+"""ledger/chain/stateproof.py against tests/vectors/chain/ and against the artefact."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from vectors.chain.make import format_file, make
 
 from witnesstree.anchor.evm.contract import artefact
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.chainproof import (
+from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
     AnchoredRecord,
@@ -22,7 +22,7 @@ from witnesstree.ledger.chainproof import (
     record_slot,
 )
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "chain"
+VECTORS = Path(__file__).parents[3] / "vectors" / "chain"
 
 
 def cases(name: str) -> list[Any]:
@@ -105,6 +105,6 @@ def test_the_slot_is_that_of_the_mapping_at_slot_0() -> None:
 
 
 def test_importing_it_loads_no_ethereum_library() -> None:
-    program = "import sys, witnesstree.ledger.chainproof; print(*sys.modules)"
+    program = "import sys, witnesstree.ledger.chain.stateproof; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert not {"web3", "eth", "eth_utils", "rlp", "trie"} & set(modules)

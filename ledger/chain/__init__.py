@@ -1,0 +1,1 @@
+"""Prove a contract's slot from a block header, and facts about known chains."""
