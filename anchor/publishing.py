@@ -30,7 +30,7 @@ from witnesstree.ledger.log.log import log_root
 from witnesstree.ledger.log.note import MAX_NOTE, format_signature, parse_checkpoint, parse_note
 from witnesstree.ledger.log.opening import opening_digest
 from witnesstree.ledger.log.tiles import ENTRIES, WIDTH, Fetch, Tile, added_tiles, format_bundle, format_tile_path, tile_hashes
-from witnesstree.ledger.proof import MAX_PROOF, Proof, format_proof, parse_proof
+from witnesstree.ledger.proof.proof import MAX_PROOF, Proof, format_proof, parse_proof
 from witnesstree.ledger.sealing import Entry
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
 

@@ -12,7 +12,7 @@ from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.trust import Trust, TrustedBlock
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.store.home import Home
 
 

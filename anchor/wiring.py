@@ -109,7 +109,7 @@ def open_ledger(folder: Path, now: Callable[[], datetime] = clock, *, publishes:
 
 def open_renewals(ledger: Ledger, now: Callable[[], datetime] = clock) -> Renewals:
     """Return the renewals of an open ledger, as its settings want them; judged by whom this account trusts, and by the home's own authority."""
-    from witnesstree.ledger.record import ENDS
+    from witnesstree.ledger.proof.record import ENDS
     from witnesstree.ledger.renewal import RenewalPolicy, Renewals
 
     settings = read_settings(ledger.home.folder)

@@ -194,7 +194,7 @@ def verify(home: str, digest_file: str, proof_file: str, count: str) -> dict[str
     from witnesstree.anchor.trust import home_trust
     from witnesstree.anchor.wiring import clock
     from witnesstree.ledger.base.report import Verdict
-    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.proof.proof import parse_proof
     from witnesstree.ledger.store.home import open_home
     from witnesstree.ledger.verify import verify as judge
 

@@ -137,7 +137,7 @@ def _keys_of_home(home: Path | None) -> Trust:
 def _trust_of_blocks(records: Sequence[Record], home: Path | None, nodes: tuple[str, ...]) -> Trust:
     """Return what the home and the nodes say of the blocks that all records together name."""
     from witnesstree.anchor.trust import home_trust
-    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.store.home import open_home
     from witnesstree.ledger.trust import Trust
 

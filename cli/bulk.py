@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from threading import Event
 
-    from witnesstree.ledger.bundle import Bundle, Template
-    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.proof.bundle import Bundle, Template
+    from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.sealing import Ledger
 
 PER_FOLDER = 10_000
@@ -33,8 +33,8 @@ RUN = 256
 @contextmanager
 def batch_of(ledger: Ledger, sequence: int) -> Iterator[Bundle]:
     """Open the proofs of a sealed batch as they stand now. Raises NotFound if there is none, Damaged if its files are not whole."""
-    from witnesstree.ledger.bundle import Bundle, Stretch
     from witnesstree.ledger.log.opening import opening_digest
+    from witnesstree.ledger.proof.bundle import Bundle, Stretch
     from witnesstree.ledger.sealing import Entry
 
     batch = ledger.batch(sequence)
@@ -61,7 +61,7 @@ def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> 
 
     Raises Damaged if the batch's files do not lead to its root: then nothing is written.
     """
-    from witnesstree.ledger.bundle import nodes_in, open_bundle, write_bundle
+    from witnesstree.ledger.proof.bundle import nodes_in, open_bundle, write_bundle
     from witnesstree.ledger.store.disk import replacing
 
     require_room(output)
@@ -108,7 +108,7 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
 
     Raises InvalidInput if a path in the batch does not lead to its root, StorageFailure if the disk refuses.
     """
-    from witnesstree.ledger.proof import format_proof
+    from witnesstree.ledger.proof.proof import format_proof
     from witnesstree.ledger.store.disk import storage_errors
 
     left_out = sorted({0, *own, *bundle.repeated()})
@@ -169,14 +169,14 @@ class _Splitter:
     digits: int
 
     def __call__(self, run: _Run) -> tuple[int, int, int]:
-        from witnesstree.ledger.bundle import Bundle, Stretch
+        from witnesstree.ledger.proof.bundle import Bundle, Stretch
 
         with ExitStack() as opened:
             digests, tree = (Stretch(opened.enter_context(place.path.open("rb", buffering=0)), place.offset) for place in self.places)
             return self._write_run(Bundle(self.shared, digests, tree), run)
 
     def _write_run(self, bundle: Bundle, run: _Run) -> tuple[int, int, int]:
-        from witnesstree.ledger.proof import format_proof
+        from witnesstree.ledger.proof.proof import format_proof
         from witnesstree.ledger.tree.tree import root_from_path
 
         shared = self.shared
@@ -194,8 +194,8 @@ class _Splitter:
 
 
 def _start_splitting(stop: Event, shared: bytes, places: list[_Place], folder: Path, digits: int) -> _Splitter:
-    from witnesstree.ledger.bundle import Template
-    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.proof.bundle import Template
+    from witnesstree.ledger.proof.proof import parse_proof
 
     proof = parse_proof(shared)
     return _Splitter(stop, proof, places, None if proof.records else Template(proof), folder, digits)
@@ -203,7 +203,7 @@ def _start_splitting(stop: Event, shared: bytes, places: list[_Place], folder: P
 
 def _write(path: Path, content: bytes) -> bool:
     """Put a proof at `path`, and say whether it was new there; what stood there and says something else is treated as `write_proof` does."""
-    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.proof.proof import parse_proof
     from witnesstree.ledger.store.disk import storage_errors
 
     with storage_errors(path):

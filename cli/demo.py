@@ -101,7 +101,7 @@ def _verify(file: Path, sealed: Path, home: Path) -> Report:
     from witnesstree.anchor.trust import home_trust
     from witnesstree.anchor.wiring import clock
     from witnesstree.ledger.base.digest import digest_file
-    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.proof.proof import parse_proof
     from witnesstree.ledger.store.home import open_home
     from witnesstree.ledger.trust import Trust
     from witnesstree.ledger.verify import verify

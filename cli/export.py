@@ -15,7 +15,7 @@ from witnesstree.cli.progress import progress
 from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.proof.proof import Proof
 
 FORMS = ("ers", "tst", "merkletools", "asice", "tlog-proof", "sol")
 WITH_TOKEN = ("ers", "tst", "asice")
@@ -47,7 +47,7 @@ def export_command(proof: Path, form: str, output: Path | None, file: Path | Non
         witnesstree export photo.jpg.proof.json --format ers -o photo.jpg.ers
     """
     from witnesstree.cli.verify import read_limited
-    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.proof.proof import parse_proof
     from witnesstree.ledger.store.disk import write_file
 
     _require_fitting(form, output, file, token, as_json=as_json)
@@ -87,7 +87,7 @@ def _require_apart(output: Path, *read: Path | None) -> None:
 
 
 def _content(form: str, proof: Proof, token: int, *, as_json: bool) -> bytes:
-    from witnesstree.ledger.forms import contract_arguments, format_merkletools, format_record, format_sol, format_tlog_proof, format_token
+    from witnesstree.ledger.proof.forms import contract_arguments, format_merkletools, format_record, format_sol, format_tlog_proof, format_token
 
     if form == "sol":
         return (json.dumps(contract_arguments(proof), indent=1) + "\n").encode() if as_json else format_sol(proof)
@@ -97,7 +97,7 @@ def _content(form: str, proof: Proof, token: int, *, as_json: bool) -> bytes:
 
 
 def _write_container(output: Path, file: Path, proof: Proof, token: int) -> None:
-    from witnesstree.ledger.forms import Content, write_container
+    from witnesstree.ledger.proof.forms import Content, write_container
     from witnesstree.ledger.store.disk import replacing
 
     # The table that comes with Python: each system has another one, and the container's bytes should not depend on it.

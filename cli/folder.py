@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from witnesstree.cli.verify import Asked, Judge
     from witnesstree.ledger.base.report import Assurance
-    from witnesstree.ledger.bundle import Bundle
+    from witnesstree.ledger.proof.bundle import Bundle
 
 _ASIDE = re.compile(r"(.+)\.[0-9]+")
 """What `seal` calls an older proof that it keeps: photo.jpg.1.proof.json."""

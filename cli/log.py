@@ -131,7 +131,7 @@ def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> in
     from witnesstree.cli.verify import EXIT_CODES, report_members
     from witnesstree.ledger.audit import judge_equivocation, parse_equivocation
     from witnesstree.ledger.base.report import Report
-    from witnesstree.ledger.proof import MAX_PROOF
+    from witnesstree.ledger.proof.proof import MAX_PROOF
 
     try:
         with path.open("rb") as file:

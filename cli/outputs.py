@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from witnesstree.cli.sources import Source
-    from witnesstree.ledger.manifest import ManifestFile
-    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.proof.manifest import ManifestFile
+    from witnesstree.ledger.proof.proof import Proof
 
 MANIFEST_ENDING = ".manifest.json"
 
@@ -42,7 +42,7 @@ def require_room(source: Source) -> None:
 def proof_at(path: Path) -> Proof | None:
     """Return the proof in a file, None where there is none that can be read."""
     from witnesstree.cli.verify import read_limited
-    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.proof.proof import parse_proof
 
     try:
         return parse_proof(read_limited(path))
@@ -52,7 +52,7 @@ def proof_at(path: Path) -> Proof | None:
 
 def write_proof(path: Path, proof: Proof) -> None:
     """Write a proof to `path`, in place of an unfinished one of the same digest; any other file there is kept aside."""
-    from witnesstree.ledger.proof import format_proof
+    from witnesstree.ledger.proof.proof import format_proof
     from witnesstree.ledger.store.disk import storage_errors, write_file
 
     with storage_errors(path):
@@ -95,7 +95,7 @@ def write_manifest(path: Path, name: str, files: tuple[ManifestFile, ...], meta:
     """Return the manifest of these files, which stands at `path` afterwards. One that says the same already is left as it is, unless `again`."""
     from datetime import UTC, datetime
 
-    from witnesstree.ledger.manifest import Manifest, format_manifest
+    from witnesstree.ledger.proof.manifest import Manifest, format_manifest
     from witnesstree.ledger.store.disk import storage_errors, write_file
 
     content = None if again else _same_manifest(path, name, files, meta)
@@ -110,7 +110,7 @@ def write_manifest(path: Path, name: str, files: tuple[ManifestFile, ...], meta:
 
 def _same_manifest(path: Path, name: str, files: tuple[ManifestFile, ...], meta: dict[str, str]) -> bytes | None:
     """Return the manifest at `path` if it says what a new one would, its time left aside."""
-    from witnesstree.ledger.manifest import parse_manifest
+    from witnesstree.ledger.proof.manifest import parse_manifest
 
     try:
         content = path.read_bytes()

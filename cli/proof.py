@@ -18,7 +18,7 @@ from witnesstree.ledger.base.errors import InvalidInput, NotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from witnesstree.ledger.proof import Hints, Proof
+    from witnesstree.ledger.proof.proof import Hints, Proof
 
 MAX_BATCH = 2**63 - 1
 """The metadata store counts in 64 bits."""
@@ -133,7 +133,7 @@ def _fetch_each(subjects: tuple[str, ...], batch: int | None, source: Path | Non
 
 
 def _fetch_one(subject: str, batch: int | None, source: Path | None, output: Path | None, home: Path, *, as_json: bool) -> None:
-    from witnesstree.ledger.proof import format_proof
+    from witnesstree.ledger.proof.proof import format_proof
     from witnesstree.ledger.store.disk import write_file
 
     with _finding(batch, source, home) as find:
@@ -194,7 +194,7 @@ def _list_entries(subject: str, batch: int | None, home: Path, *, as_json: bool)
 
 def _digest_of(subject: str) -> tuple[bytes, Hints]:
     from witnesstree.ledger.base.digest import digest_file
-    from witnesstree.ledger.proof import Hints
+    from witnesstree.ledger.proof.proof import Hints
 
     path = Path(subject)
     if os.path.lexists(path):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from witnesstree.ledger.base.report import Check
     from witnesstree.ledger.base.witness import Stamp
-    from witnesstree.ledger.record import EvidenceRecord
+    from witnesstree.ledger.proof.record import EvidenceRecord
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.trust import Trust
 
@@ -78,7 +78,7 @@ def renew_command(
     if record is None or within is not None:
         raise click.UsageError("name the RECORD to renew; or renew what the ledger keeps, with --due")
     from witnesstree.cli.verify import given_trust, read_limited
-    from witnesstree.ledger.record import expires, parse_record
+    from witnesstree.ledger.proof.record import expires, parse_record
 
     older = parse_record(read_limited(record, "check the name"))
     trust, ends = given_trust(pem, (), ()), _ends(home)
@@ -101,7 +101,7 @@ def renew_command(
 def _ends(home: Path) -> Mapping[str, datetime]:
     """Return when methods stop being safe, as far as it is known here or the settings of the home say. The home need not be there."""
     from witnesstree.anchor.settings import read_settings
-    from witnesstree.ledger.record import ENDS
+    from witnesstree.ledger.proof.record import ENDS
 
     return {**ENDS, **{str(method): end for method, end in read_settings(home).ends.items()}}
 
@@ -118,7 +118,7 @@ def _renew(
 ) -> tuple[EvidenceRecord, str]:
     """Return the renewed record, verified, and the name of the authority that was asked."""
     from witnesstree.cli.verify import file_digests, home_roots
-    from witnesstree.ledger.record import renew_hash_tree, renew_timestamp
+    from witnesstree.ledger.proof.record import renew_hash_tree, renew_timestamp
     from witnesstree.ledger.store.home import open_home
 
     present = older.chains[-1][0].algorithm
@@ -177,7 +177,7 @@ def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
 
 def _demand_sound(failure: str, record: EvidenceRecord, digests: Sequence[Mapping[str, bytes]], trust: Trust, ends: Mapping[str, datetime]) -> None:
     """Raise InvalidInput unless the record can be verified now, as far as that can be told of the files that were given."""
-    from witnesstree.ledger.record import verify_record
+    from witnesstree.ledger.proof.record import verify_record
 
     for each in verify_record(record.der, digests, trust, datetime.now(UTC), ends=ends).checks:
         if not _is_sound(each, has_files=bool(digests)):

@@ -300,7 +300,7 @@ def _manifest_item(items: list[_Item], wishes: _Wishes, name: str, path: Path) -
     """Write the manifest to `path`, and return it as one more file to seal."""
     from hashlib import sha256
 
-    from witnesstree.ledger.manifest import ManifestFile
+    from witnesstree.ledger.proof.manifest import ManifestFile
 
     files = tuple(
         ManifestFile(readable_name(item.source.path), item.size, item.digest, media_type(item.source.path), item.cid, item.ciphertext_digest)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from witnesstree.ledger.base.witness import Anchor, Stamp
-    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.proof.proof import Proof
 
 
 @click.command("show", short_help="Say in plain words what a proof claims.")
@@ -30,7 +30,7 @@ def show_command(proof: Path, *, as_json: bool) -> None:
         witnesstree show photo.jpg.proof.json
     """
     from witnesstree.cli.verify import read_limited
-    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.proof.proof import parse_proof
 
     parsed = parse_proof(read_limited(proof))
     if as_json:
@@ -79,7 +79,7 @@ def _token_members(stamp: Stamp) -> dict[str, Any]:
 def _record_members(content: bytes) -> dict[str, Any]:
     """Who gave the newest timestamp of an evidence record, and until when its certificates say that it can be verified."""
     from witnesstree.ledger.base.errors import InvalidInput
-    from witnesstree.ledger.record import expires, parse_record
+    from witnesstree.ledger.proof.record import expires, parse_record
     from witnesstree.ledger.trust import Trust
 
     try:

@@ -28,9 +28,9 @@ from witnesstree.ledger.base.report import Outcome, Report, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from witnesstree.ledger.bundle import Bundle
     from witnesstree.ledger.log.note import VerifierKey
-    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.proof.bundle import Bundle
+    from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
     from witnesstree.ledger.verify import Verifier
 
@@ -187,7 +187,7 @@ class Judge:
     def _knowing(self, proof: Proof) -> Verifier:
         if not (self._asked.home or self._asked.nodes):
             return self._plain
-        from witnesstree.ledger.proof import Hints
+        from witnesstree.ledger.proof.proof import Hints
 
         # All that a home and a node are asked about.
         at = proof.inclusion and replace(proof.inclusion, position=0, path=())
@@ -206,7 +206,7 @@ def _digests_for(proof: Proof, file: Path) -> dict[str, bytes]:
     """Return the file's digests under the other hash algorithms that evidence records in its proof ask for."""
     if not proof.records:
         return {}
-    from witnesstree.ledger.record import parse_record
+    from witnesstree.ledger.proof.record import parse_record
 
     asked: set[str] = set()
     for record in proof.records:
@@ -219,8 +219,8 @@ def _digests_for(proof: Proof, file: Path) -> dict[str, bytes]:
 
 def _judge_proof(file: Path, size: int, content: bytes, proof_path: Path, asked: Asked) -> Report:
     from witnesstree.ledger.base.digest import digest_file
-    from witnesstree.ledger.bundle import MAGIC
-    from witnesstree.ledger.proof import parse_proof
+    from witnesstree.ledger.proof.bundle import MAGIC
+    from witnesstree.ledger.proof.proof import parse_proof
 
     judge = Judge(asked)
     with ExitStack() as opened:
@@ -237,7 +237,7 @@ def _judge_proof(file: Path, size: int, content: bytes, proof_path: Path, asked:
 
 def holds_proofs(path: Path) -> bool:
     """Whether a file begins as all proofs of a batch do."""
-    from witnesstree.ledger.bundle import MAGIC
+    from witnesstree.ledger.proof.bundle import MAGIC
 
     try:
         # Asked first: opening a pipe waits for whoever writes to it.
@@ -252,7 +252,7 @@ def holds_proofs(path: Path) -> bool:
 @contextmanager
 def opened_proofs(path: Path) -> Iterator[Bundle]:
     """Open all proofs of a batch. Raises InvalidInput if they cannot be read."""
-    from witnesstree.ledger.bundle import open_bundle
+    from witnesstree.ledger.proof.bundle import open_bundle
 
     try:
         file = path.open("rb", buffering=0)
@@ -263,7 +263,7 @@ def opened_proofs(path: Path) -> Iterator[Bundle]:
 
 
 def _show_batch(path: Path, asked: Asked, *, as_json: bool) -> int:
-    from witnesstree.ledger.bundle import nodes_in
+    from witnesstree.ledger.proof.bundle import nodes_in
 
     with opened_proofs(path) as bundle:
         if asked.block_hashes:
@@ -287,7 +287,7 @@ def _require_token_only(require: str, *, is_given: bool) -> None:
 
 
 def _judge_record(file: Path, content: bytes, trust: Trust) -> Report:
-    from witnesstree.ledger.record import parse_record, verify_record
+    from witnesstree.ledger.proof.record import parse_record, verify_record
 
     try:
         algorithms = parse_record(content).algorithms
@@ -341,7 +341,7 @@ def require_regular(proof: Path) -> None:
 
 def read_limited(path: Path, advice: str = "name it with --proof") -> bytes:
     """Return the bytes of a proof or an evidence record, and not much more than either may have. Raises InvalidInput if it cannot be read."""
-    from witnesstree.ledger.proof import MAX_PROOF
+    from witnesstree.ledger.proof.proof import MAX_PROOF
 
     try:
         with path.open("rb") as file:

@@ -44,7 +44,7 @@ from witnesstree.ledger.log.note import MAX_NOTE, Checkpoint, VerifierKey, check
 from witnesstree.ledger.log.opening import opening_digest, parse_opening
 from witnesstree.ledger.log.statement import Statement, format_statement, parse_statement
 from witnesstree.ledger.log.tiles import ENTRIES, HEIGHT, WIDTH, Fetch, added_tiles, fetch_entries, fetch_hashes, format_number, tile_reader
-from witnesstree.ledger.proof import MAX_PATH, MAX_PROOF, MAX_TEXT, Hints, Proof, format_proof, parse_proof
+from witnesstree.ledger.proof.proof import MAX_PATH, MAX_PROOF, MAX_TEXT, Hints, Proof, format_proof, parse_proof
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.verify import SKEW, Require, verify
 

@@ -18,7 +18,7 @@ from witnesstree.ledger.log.log import EMPTY_ROOT, added_nodes, leaf_hash, log_r
 from witnesstree.ledger.log.note import Checkpoint, check_checkpoint, parse_note
 from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.log.statement import Statement, format_statement
-from witnesstree.ledger.proof import parse_anchor
+from witnesstree.ledger.proof.proof import parse_anchor
 from witnesstree.ledger.sealing import opening_fault
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.batches import kept_above, kept_sizes
@@ -354,7 +354,7 @@ def _check_renewals(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterato
 def _check_kept(ledger: Ledger, where: str, kept: KeptRecord, token: bytes | None, trust: Trust) -> Iterator[Problem]:
     """Judge a record as of its newest timestamp: that it was renewed too late, or is to be renewed, is no damage."""
     # Here, because few ledgers have renewed anything.
-    from witnesstree.ledger.record import parse_record, verify_record
+    from witnesstree.ledger.proof.record import parse_record, verify_record
 
     record = parse_record(kept.record)
     if record.timestamps[0].token.der != token:

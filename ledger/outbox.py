@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
 from witnesstree.ledger.base.ports import Standing
-from witnesstree.ledger.proof import format_anchor
+from witnesstree.ledger.proof.proof import format_anchor
 from witnesstree.ledger.store.metadata import Alarm, AlarmKind, JobKind
 from witnesstree.ledger.tokens.token import parse_token
 

@@ -23,9 +23,9 @@ from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unreachable
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.outbox import Pace
-from witnesstree.ledger.proof import MAX_KEPT_RECORD, Inclusion, Proof
-from witnesstree.ledger.proof import MAX_VOUCHERS as MAX_VOUCHERS_OF_STAMP
-from witnesstree.ledger.record import (
+from witnesstree.ledger.proof.proof import MAX_KEPT_RECORD, Inclusion, Proof
+from witnesstree.ledger.proof.proof import MAX_VOUCHERS as MAX_VOUCHERS_OF_STAMP
+from witnesstree.ledger.proof.record import (
     ENDS,
     MAX_TIMESTAMPS,
     MAX_VOUCHERS,

@@ -27,7 +27,7 @@ from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.log.opening import BlockName, Opening, format_opening, opening_digest, parse_opening
 from witnesstree.ledger.log.statement import Statement, format_statement
 from witnesstree.ledger.outbox import Outbox, Pace
-from witnesstree.ledger.proof import MAX_KEPT_RECORD, MAX_WITNESSES, Hints, Inclusion, LogProof, OpeningProof, Proof, parse_anchor
+from witnesstree.ledger.proof.proof import MAX_KEPT_RECORD, MAX_WITNESSES, Hints, Inclusion, LogProof, OpeningProof, Proof, parse_anchor
 from witnesstree.ledger.store.index import DigestIndex, write_run
 from witnesstree.ledger.store.metadata import BatchState, OpenBatch, SealedBatch, Told
 from witnesstree.ledger.tree.tree import NODE, root_from_path
@@ -466,7 +466,7 @@ class Ledger:
 def _records_of(digest: bytes, path: tuple[bytes, ...], own: list[KeptRecord], of_batch: list[KeptRecord]) -> tuple[bytes, ...]:
     """Return an entry's evidence records, one an authority: its own where it has one, else that of its batch made into its own."""
     # Here, because few ledgers have renewed anything.
-    from witnesstree.ledger.record import derive_record, parse_record
+    from witnesstree.ledger.proof.record import derive_record, parse_record
 
     found = {kept.authority: kept.record for kept in own}
     for kept in of_batch:

@@ -28,8 +28,6 @@ from typing import TYPE_CHECKING
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report
-from witnesstree.ledger.bundle import FORMAT as BUNDLE
-from witnesstree.ledger.bundle import Template, derived_records, shared_bytes
 from witnesstree.ledger.chain.known import known_chain
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, parse_header, prove_slot
 from witnesstree.ledger.log.keys import check_history, join_histories, judge_signer, parse_key_change
@@ -37,7 +35,9 @@ from witnesstree.ledger.log.log import check_inclusion, leaf_hash
 from witnesstree.ledger.log.note import parse_checkpoint, parse_note
 from witnesstree.ledger.log.opening import Opening, opening_digest, parse_opening
 from witnesstree.ledger.log.statement import parse_statement
-from witnesstree.ledger.proof import FORMAT, Hints, Proof, parse_proof
+from witnesstree.ledger.proof.bundle import FORMAT as BUNDLE
+from witnesstree.ledger.proof.bundle import Template, derived_records, shared_bytes
+from witnesstree.ledger.proof.proof import FORMAT, Hints, Proof, parse_proof
 from witnesstree.ledger.tokens.token import judge_token
 from witnesstree.ledger.tree.tree import root_from_path
 
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from witnesstree.ledger.base.witness import Anchor, Stamp
-    from witnesstree.ledger.bundle import Bundle
     from witnesstree.ledger.chain.stateproof import Header
-    from witnesstree.ledger.proof import LogProof, OpeningProof
+    from witnesstree.ledger.proof.bundle import Bundle
+    from witnesstree.ledger.proof.proof import LogProof, OpeningProof
     from witnesstree.ledger.trust import Trust, TrustedBlock
 
 KEPT = 64
@@ -269,7 +269,7 @@ def _judge_records(proof: Proof, digests: Mapping[str, bytes], trust: Trust, now
 def _judge_place(record: bytes, root: bytes, left: int) -> tuple[int, Check]:
     """Judge whether a record may stand in a proof for `root` that has `left` timestamps left, and return how many of them it takes."""
     # Here, because most proofs hold no record.
-    from witnesstree.ledger.record import parse_record
+    from witnesstree.ledger.proof.record import parse_record
 
     try:
         timestamps = parse_record(record).timestamps
@@ -286,7 +286,7 @@ def _judge_place(record: bytes, root: bytes, left: int) -> tuple[int, Check]:
 
 
 def _judge_kept(record: bytes, check: Check, digests: Mapping[str, bytes], trust: Trust, now: datetime) -> _Witness:
-    from witnesstree.ledger.record import verify_record
+    from witnesstree.ledger.proof.record import verify_record
 
     report = verify_record(record, [digests], trust, now)
     return _Witness([check, *report.checks], report.not_after, report.assurance)

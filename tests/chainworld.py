@@ -21,7 +21,7 @@ from witnesstree.ledger.base.ports import Chain
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.outbox import Pace, Witnesses
-from witnesstree.ledger.proof import format_proof
+from witnesstree.ledger.proof.proof import format_proof
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home, open_home

@@ -17,7 +17,7 @@ from conftest import START, Clock
 
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import make_home, open_ledger
-from witnesstree.ledger.proof import Proof, format_proof
+from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.trust import Trust
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from witnesstree.anchor.evm.client import NodeBlock
     from witnesstree.ledger.base.witness import Anchor
-    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.proof.proof import Proof
 
 TIMEOUT: Final = 15.0
 """Seconds for one exchange with a node. A proof with one anchor takes four or five."""

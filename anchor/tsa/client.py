@@ -23,7 +23,7 @@ from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable,
 from witnesstree.ledger.base.ports import Authority
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.proof import MAX_CERTIFICATE, MAX_VOUCHERS
+from witnesstree.ledger.proof.proof import MAX_CERTIFICATE, MAX_VOUCHERS
 from witnesstree.ledger.tokens.revocation import (
     MAX_OCSP,
     RevocationSource,

@@ -41,7 +41,7 @@ from typing_extensions import override
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.base.ports import SignedTransaction
-from witnesstree.ledger.proof import format_vouchers, parse_vouchers
+from witnesstree.ledger.proof.proof import format_vouchers, parse_vouchers
 from witnesstree.ledger.store.sqlite import SQLite
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from pathlib import Path
 from make_proof import honest
 
 from witnesstree.anchor.evm.contract import artefact
-from witnesstree.ledger import proof as proof_module
 from witnesstree.ledger.base.report import Outcome, Verdict
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 from witnesstree.ledger.log.note import parse_verifier_key
-from witnesstree.ledger.proof import Hints, format_proof, parse_proof
+from witnesstree.ledger.proof import proof as proof_module
+from witnesstree.ledger.proof.proof import Hints, format_proof, parse_proof
 from witnesstree.ledger.tree.tree import parent, prove, root_of
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import SKEW, verify

@@ -14,7 +14,7 @@ from commandline import Ran, Sealed, call, start
 from servers.tsa import Issuer, der, read_request, talking
 
 from witnesstree.cli.verify import _note_strangers
-from witnesstree.ledger.proof import OpeningProof, Proof
+from witnesstree.ledger.proof.proof import OpeningProof, Proof
 
 KEY = "1234" * 16
 CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"

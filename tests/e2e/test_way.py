@@ -13,8 +13,8 @@ from commandline import Ran, Sealed, call, run
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.base.errors import Unreachable
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.manifest import parse_manifest
-from witnesstree.ledger.proof import Hints, format_proof, parse_proof
+from witnesstree.ledger.proof.manifest import parse_manifest
+from witnesstree.ledger.proof.proof import Hints, format_proof, parse_proof
 
 PROOF = ".proof.json"
 

@@ -21,7 +21,7 @@ from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.base.errors import Unreachable
 from witnesstree.ledger.base.witness import Anchor, Stamp
 from witnesstree.ledger.outbox import Pace
-from witnesstree.ledger.proof import parse_proof
+from witnesstree.ledger.proof.proof import parse_proof
 
 PROOF = ".proof.json"
 PATIENCE = 60.0

@@ -11,7 +11,7 @@ import pytest
 from commandline import call, start
 
 from witnesstree.cli.sources import PART
-from witnesstree.ledger.proof import parse_proof
+from witnesstree.ledger.proof.proof import parse_proof
 
 COUNT = 200_000
 SPLIT = 3_000

@@ -19,7 +19,7 @@ from witnesstree.ledger import sealing
 from witnesstree.ledger.base.errors import BadAnswer, Damaged, NotFound, StorageFailure, Unreachable, WitnesstreeError
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.proof import format_proof
+from witnesstree.ledger.proof.proof import format_proof
 from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.metadata import Metadata, Transaction

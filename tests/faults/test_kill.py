@@ -25,7 +25,7 @@ from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.proof import format_proof
+from witnesstree.ledger.proof.proof import format_proof
 from witnesstree.ledger.store.disk import write_file
 from witnesstree.ledger.store.home import create_home, open_home
 from witnesstree.ledger.trust import Trust

@@ -22,7 +22,7 @@ from witnesstree.ledger.base.errors import BadAnswer, Unaffordable, Unreachable
 from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chain.stateproof import parse_header, prove_slot
-from witnesstree.ledger.proof import Inclusion, Proof
+from witnesstree.ledger.proof.proof import Inclusion, Proof
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.real("anvil")]
 

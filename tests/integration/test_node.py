@@ -28,7 +28,7 @@ from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.report import Outcome, Verdict
 from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot, record_slot
-from witnesstree.ledger.proof import Proof, format_proof
+from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
 from witnesstree.ledger.verify import verify
 

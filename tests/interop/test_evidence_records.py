@@ -20,8 +20,8 @@ from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.proof import Inclusion, Proof
-from witnesstree.ledger.record import (
+from witnesstree.ledger.proof.proof import Inclusion, Proof
+from witnesstree.ledger.proof.record import (
     EvidenceRecord,
     derive_record,
     make_record,

@@ -13,7 +13,7 @@ from commandline import Sealed, call
 from interop import test_evidence_records
 from real import require_real, unavailable
 
-from witnesstree.ledger.proof import Proof, parse_proof
+from witnesstree.ledger.proof.proof import Proof, parse_proof
 
 dss = test_evidence_records.dss
 """EU DSS, started and asked as there."""

@@ -20,7 +20,7 @@ from vectors.cosignature.make import NOW, ORIGIN, W1, private
 from witnesstree.ledger.log.cosignature import WitnessKey, cosigned_message, format_witness_key
 from witnesstree.ledger.log.note import VerifierKey, format_base64, format_verifier_key, parse_note
 from witnesstree.ledger.log.statement import parse_statement
-from witnesstree.ledger.proof import parse_proof
+from witnesstree.ledger.proof.proof import parse_proof
 
 pytestmark = pytest.mark.real("go")
 

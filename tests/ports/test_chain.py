@@ -19,7 +19,7 @@ from witnesstree.ledger.base.ports import Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot
-from witnesstree.ledger.proof import format_anchor, parse_anchor
+from witnesstree.ledger.proof.proof import format_anchor, parse_anchor
 
 ROOT, OTHER, THIRD = digests("root", 3)
 

@@ -21,7 +21,7 @@ from make_proof import Honest, honest, stranger
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Anchor, Stamp
-from witnesstree.ledger.proof import LogProof, Proof, format_proof, parse_proof
+from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof, parse_proof
 from witnesstree.ledger.tokens.token import judge_token, parse_token
 from witnesstree.ledger.tree.tree import siblings
 from witnesstree.ledger.trust import Trust

@@ -15,7 +15,7 @@ from make_revocation import make_crl, make_ocsp, wrap
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, renew_timestamp, verify_record
+from witnesstree.ledger.proof.record import EvidenceRecord, make_record, parse_record, renew_timestamp, verify_record
 
 CHUNKS, CHUNK = 20, 500
 # Seconds of this process's own time for one record.

@@ -25,7 +25,7 @@ from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, MAX_HEADER, keccak256, parse_header, prove_slot
 from witnesstree.ledger.log.opening import BlockName, Opening, format_opening
-from witnesstree.ledger.proof import Inclusion, OpeningProof, Proof
+from witnesstree.ledger.proof.proof import Inclusion, OpeningProof, Proof
 from witnesstree.ledger.trust import TrustedRecord
 
 ROOT, OTHER, THIRD = (bytes([i]) * 32 for i in (1, 2, 3))

@@ -25,12 +25,12 @@ from witnesstree.ledger import audit, tiles
 from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, follow, record_path
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, StorageFailure, Unreachable
 from witnesstree.ledger.base.report import Outcome
-from witnesstree.ledger.forms import format_tlog_proof
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.log.log import EMPTY_ROOT
 from witnesstree.ledger.log.note import MAX_SIGNATURES, Checkpoint, format_base64, parse_checkpoint, parse_note, sign_checkpoint
 from witnesstree.ledger.outbox import Witnesses
-from witnesstree.ledger.proof import Proof, format_proof, parse_proof
+from witnesstree.ledger.proof.forms import format_tlog_proof
+from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import verify

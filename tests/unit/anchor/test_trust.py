@@ -14,7 +14,7 @@ from witnesstree.ledger.base.errors import Damaged, NotFound
 from witnesstree.ledger.base.report import Assurance, Verdict
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.log.opening import format_opening, parse_opening
-from witnesstree.ledger.proof import Proof, format_proof
+from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import verify

@@ -11,7 +11,7 @@ from witnesstree.anchor.settings import AuthoritySettings, add_table, read_setti
 from witnesstree.anchor.tsa.client import FETCH_TIMEOUT, MAX_BESIDE, MAX_FETCHES, HttpAuthority
 from witnesstree.anchor.tsa.presets import KNOWN, PRESETS
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.proof import MAX_PROOF, MAX_WITNESSES
+from witnesstree.ledger.proof.proof import MAX_PROOF, MAX_WITNESSES
 from witnesstree.ledger.tokens.token import MAX_TOKEN
 from witnesstree.ledger.trust import Trust
 

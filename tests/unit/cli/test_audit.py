@@ -23,7 +23,7 @@ from witnesstree.ledger.audit import check_equivocation, parse_equivocation, par
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.cosignature import WitnessKey, format_witness_key
 from witnesstree.ledger.log.note import format_verifier_key
-from witnesstree.ledger.proof import Proof
+from witnesstree.ledger.proof.proof import Proof
 from witnesstree.ledger.rotation import rotate
 from witnesstree.ledger.store.home import open_home
 

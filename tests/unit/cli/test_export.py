@@ -19,11 +19,11 @@ from make_proof import honest
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.forms import Content, write_container
 from witnesstree.ledger.log.log import check_inclusion, leaf_hash
 from witnesstree.ledger.log.note import parse_checkpoint, parse_note
-from witnesstree.ledger.proof import LogProof, Proof, format_proof
-from witnesstree.ledger.record import make_record, parse_record, verify_record
+from witnesstree.ledger.proof.forms import Content, write_container
+from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof
+from witnesstree.ledger.proof.record import make_record, parse_record, verify_record
 from witnesstree.ledger.tree.tree import parent
 
 CONTENT = b"batch 3, position 4"

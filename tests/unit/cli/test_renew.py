@@ -18,8 +18,8 @@ from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.proof import Inclusion, Proof
-from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, verify_record
+from witnesstree.ledger.proof.proof import Inclusion, Proof
+from witnesstree.ledger.proof.record import EvidenceRecord, make_record, parse_record, verify_record
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.tree.tree import parent
 from witnesstree.ledger.trust import Trust

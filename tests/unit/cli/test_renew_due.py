@@ -15,8 +15,8 @@ from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import Conflict
-from witnesstree.ledger.proof import parse_proof
-from witnesstree.ledger.record import parse_record
+from witnesstree.ledger.proof.proof import parse_proof
+from witnesstree.ledger.proof.record import parse_record
 from witnesstree.ledger.renewal import Renewals, Renewed
 from witnesstree.ledger.store.home import open_home
 

@@ -12,8 +12,8 @@ from make_token import Forge, named_v2, stamped, stamper
 
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
-from witnesstree.ledger.proof import format_proof
-from witnesstree.ledger.record import make_record, parse_record, renew_timestamp
+from witnesstree.ledger.proof.proof import format_proof
+from witnesstree.ledger.proof.record import make_record, parse_record, renew_timestamp
 
 
 def show(tmp_path: Path, *options: str, tokens: tuple[Stamp, ...] = (), chain_id: int = LOCAL_CHAIN_ID) -> Ran:

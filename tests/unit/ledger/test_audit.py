@@ -42,7 +42,7 @@ from witnesstree.ledger.log.note import Checkpoint, VerifierKey, format_base64, 
 from witnesstree.ledger.log.opening import format_opening, opening_digest, parse_opening
 from witnesstree.ledger.log.statement import Statement, format_statement, parse_statement
 from witnesstree.ledger.log.tiles import ENTRIES, WIDTH, added_tiles, format_bundle, format_tile_path, parse_bundle, tile_hashes
-from witnesstree.ledger.proof import Proof, format_proof, parse_proof
+from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify import Require
 

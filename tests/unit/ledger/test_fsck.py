@@ -18,7 +18,7 @@ from fakes import FakeFileStore, FakeWorld, digests
 from witnesstree.ledger import fsck
 from witnesstree.ledger.fsck import Problem, check_ledger
 from witnesstree.ledger.outbox import Witnesses
-from witnesstree.ledger.record import EvidenceRecord, make_record, parse_record, renew_timestamp
+from witnesstree.ledger.proof.record import EvidenceRecord, make_record, parse_record, renew_timestamp
 from witnesstree.ledger.sealing import Limits
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.metadata import KeptRecord, Renewal

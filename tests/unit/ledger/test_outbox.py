@@ -14,7 +14,7 @@ from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.outbox import Outbox, Pace, Witnesses
-from witnesstree.ledger.proof import parse_anchor
+from witnesstree.ledger.proof.proof import parse_anchor
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.metadata import AlarmKind, Job, JobKind, JobState
 

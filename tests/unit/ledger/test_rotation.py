@@ -34,7 +34,7 @@ from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_key_note, sign_key_change
 from witnesstree.ledger.log.log import EMPTY_ROOT
 from witnesstree.ledger.log.note import VerifierKey, check_checkpoint, parse_checkpoint, parse_note, sign_checkpoint
-from witnesstree.ledger.proof import format_proof, parse_proof
+from witnesstree.ledger.proof.proof import format_proof, parse_proof
 from witnesstree.ledger.rotation import destroy_old_keys, rotate
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.home import Home, open_home

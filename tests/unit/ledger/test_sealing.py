@@ -18,7 +18,7 @@ from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.log.opening import opening_digest, parse_opening
 from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.outbox import Witnesses
-from witnesstree.ledger.proof import Proof, format_proof
+from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.sealing import Entry, Ledger, Limits, Span
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.home import Home

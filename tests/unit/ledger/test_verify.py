@@ -22,7 +22,7 @@ from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_
 from witnesstree.ledger.log.log import leaf_hash
 from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.log.statement import format_statement, parse_statement
-from witnesstree.ledger.proof import LogProof, Proof, format_proof
+from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
 from witnesstree.ledger.verify import SKEW, Require, verify
 

@@ -32,7 +32,7 @@ from make_record import (
 from make_revocation import wrap
 
 from witnesstree.ledger.base.clock import format_time
-from witnesstree.ledger.record import EvidenceRecord, renew_hash_tree
+from witnesstree.ledger.proof.record import EvidenceRecord, renew_hash_tree
 
 PASSED, FAILED, UNKNOWN = "verified", "failed", "undecided"
 FIRST, SECOND, THIRD = "chains[0].timestamps[0]", "chains[0].timestamps[1]", "chains[1].timestamps[0]"

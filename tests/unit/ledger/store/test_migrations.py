@@ -35,7 +35,7 @@ from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, Stor
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.proof import format_proof, parse_anchor
+from witnesstree.ledger.proof.proof import format_proof, parse_anchor
 from witnesstree.ledger.store import metadata as store
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import UNSCHEDULED, VERSION, JobKind, JobState, Metadata, Renewal

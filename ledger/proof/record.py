@@ -25,7 +25,7 @@ from witnesstree.ledger.base.der import demand_der, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome, Report
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.record_asn1 import (
+from witnesstree.ledger.proof.record_asn1 import (
     CERTIFICATE_VALUES,
     REVOCATION_VALUES,
     AnyValues,
@@ -35,7 +35,7 @@ from witnesstree.ledger.record_asn1 import (
     ReducedHashtree,
     RevocationValues,
 )
-from witnesstree.ledger.record_asn1 import EvidenceRecord as EvidenceRecordForm
+from witnesstree.ledger.proof.record_asn1 import EvidenceRecord as EvidenceRecordForm
 from witnesstree.ledger.tokens.signature import HASHES
 from witnesstree.ledger.tokens.token import Token, chain_of, judge_token, parse_token
 from witnesstree.ledger.tokens.x509 import read_certificate
@@ -43,7 +43,7 @@ from witnesstree.ledger.tree.tree import root_from_path
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.report import Assurance
-    from witnesstree.ledger.proof import Proof
+    from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.trust import Trust
 
 MAX_RECORD = 4 * 2**20

@@ -24,7 +24,7 @@ import rfc8785
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.strictjson import load
-from witnesstree.ledger.proof import (
+from witnesstree.ledger.proof.proof import (
     MAX_KEPT_RECORD,
     MAX_PATH,
     MAX_PROOF,
@@ -223,7 +223,7 @@ def derived_records(records: tuple[bytes, ...], digest: bytes, path: tuple[bytes
     if not records:
         return ()
     # Here, because few batches have been renewed.
-    from witnesstree.ledger.record import derive_record, parse_record
+    from witnesstree.ledger.proof.record import derive_record, parse_record
 
     derived = tuple(derive_record(parse_record(record), digest, path).der for record in records)
     if any(len(record) > MAX_KEPT_RECORD for record in derived):

@@ -1,4 +1,4 @@
-"""ledger/proof.py and ledger/verify.py against tests/vectors/proof/, and what the writer and the reader of proofs promise each other."""
+"""ledger/proof/proof.py and ledger/verify.py against tests/vectors/proof/, and what the writer and the reader of proofs promise each other."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.log.note import parse_verifier_key
-from witnesstree.ledger.proof import (
+from witnesstree.ledger.proof.proof import (
     MAX_NAME,
     MAX_PATH,
     MAX_PROOF,
@@ -38,7 +38,7 @@ from witnesstree.ledger.proof import (
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 from witnesstree.ledger.verify import Require, verify
 
-STORED = json.loads((Path(__file__).parents[2] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8"))
+STORED = json.loads((Path(__file__).parents[3] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8"))
 
 
 # Vectors
@@ -66,7 +66,7 @@ def test_proof_vector(case: dict[str, Any]) -> None:
 
 
 def test_the_vectors_are_what_their_generator_makes_of_the_honest_proofs() -> None:
-    text = (Path(__file__).parents[2] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8")
     assert format_file(make(STORED)) == text
     names = [case["name"] for case in STORED["cases"]]
     assert len(names) == len(set(names)) > 60

@@ -1,4 +1,4 @@
-"""ledger/bundle.py against tests/vectors/bundle/; its quick writer and reader against the slow ones; a Verifier against verify()."""
+"""ledger/proof/bundle.py against tests/vectors/bundle/; its quick writer and reader against the slow ones; a Verifier against verify()."""
 
 import base64
 import io
@@ -17,16 +17,16 @@ from make_record import START, YEAR, make_proof, tokens_of, trusted
 from make_record import token as stamped
 from vectors.bundle.make import FILE, HONEST, MAGIC, format_file, levels_of, make, sealed_again, shared_of, whole
 
-from witnesstree.ledger import bundle as bundle_module
 from witnesstree.ledger import verify as verify_module
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome, Verdict
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.bundle import Bundle, Template, format_head, nodes_in, open_bundle, shared_bytes, write_bundle
 from witnesstree.ledger.log.note import parse_verifier_key
-from witnesstree.ledger.proof import MAX_NAME, MAX_PROOF, Hints, Inclusion, Proof, format_proof, parse_proof
-from witnesstree.ledger.record import make_record, parse_record, renew_hash_tree, renew_timestamp
+from witnesstree.ledger.proof import bundle as bundle_module
+from witnesstree.ledger.proof.bundle import Bundle, Template, format_head, nodes_in, open_bundle, shared_bytes, write_bundle
+from witnesstree.ledger.proof.proof import MAX_NAME, MAX_PROOF, Hints, Inclusion, Proof, format_proof, parse_proof
+from witnesstree.ledger.proof.record import make_record, parse_record, renew_hash_tree, renew_timestamp
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 from witnesstree.ledger.verify import Require, Verifier, verify

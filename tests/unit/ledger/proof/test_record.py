@@ -43,8 +43,8 @@ from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.proof import Proof
-from witnesstree.ledger.record import (
+from witnesstree.ledger.proof.proof import Proof
+from witnesstree.ledger.proof.record import (
     ENDS,
     MAX_ALGORITHMS,
     MAX_ATTRIBUTES,
@@ -69,7 +69,7 @@ from witnesstree.ledger.record import (
 )
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "record"
+VECTORS = Path(__file__).parents[3] / "vectors" / "record"
 CASES = json.loads((VECTORS / "records.json").read_text(encoding="utf-8"))["cases"]
 PUBLIC = json.loads((VECTORS / "public.json").read_text(encoding="utf-8"))
 FIRST = "chains[0].timestamps[0]"

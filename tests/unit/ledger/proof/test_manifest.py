@@ -9,9 +9,9 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnesstree.ledger import manifest as module
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.manifest import MAX_FILES, MAX_MANIFEST, MAX_TEXT, Manifest, ManifestFile, format_manifest, parse_manifest
+from witnesstree.ledger.proof import manifest as module
+from witnesstree.ledger.proof.manifest import MAX_FILES, MAX_MANIFEST, MAX_TEXT, Manifest, ManifestFile, format_manifest, parse_manifest
 
 MANIFEST = Manifest(
     name="张三_合同_20261123",
