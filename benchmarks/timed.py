@@ -196,7 +196,7 @@ def verify(home: str, digest_file: str, proof_file: str, count: str) -> dict[str
     from witnesstree.ledger.base.report import Verdict
     from witnesstree.ledger.proof.proof import parse_proof
     from witnesstree.ledger.store.home import open_home
-    from witnesstree.ledger.verify import verify as judge
+    from witnesstree.ledger.verify.verify import verify as judge
 
     content, digest = Path(proof_file).read_bytes(), sha256(Path(digest_file).read_bytes()).digest()
     trust, now = home_trust(open_home(Path(home)), parse_proof(content)), clock()

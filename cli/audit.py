@@ -79,7 +79,7 @@ def audit_command(
     from witnesstree.cli.verify import EXIT_CODES, given_trust, report_members
     from witnesstree.ledger.audit import MAX_WAITING, follow, format_seen, judge_cosignatures, judge_witnesses
     from witnesstree.ledger.store.disk import write_file
-    from witnesstree.ledger.verify import Require
+    from witnesstree.ledger.verify.verify import Require
 
     now = datetime.now(UTC)
     trust = given_trust(pem, block_hashes, checkpoint_keys) | _keys_of_home(home)

@@ -104,7 +104,7 @@ def _verify(file: Path, sealed: Path, home: Path) -> Report:
     from witnesstree.ledger.proof.proof import parse_proof
     from witnesstree.ledger.store.home import open_home
     from witnesstree.ledger.trust import Trust
-    from witnesstree.ledger.verify import verify
+    from witnesstree.ledger.verify.verify import verify
 
     content = sealed.with_name(sealed.name + ".proof.json").read_bytes()
     trust = home_trust(open_home(home), parse_proof(content)) or Trust()

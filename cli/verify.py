@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from witnesstree.ledger.proof.bundle import Bundle
     from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
-    from witnesstree.ledger.verify import Verifier
+    from witnesstree.ledger.verify.verify import Verifier
 
 # 1 and 2 are taken: Python and click exit with them when the question was never put.
 EXIT_CODES = {Verdict.VERIFIED: 0, Verdict.FAILED: 3, Verdict.UNDECIDED: 4}
@@ -146,7 +146,7 @@ class Judge:
     """Judges the proofs of one run. What the home and nodes say is asked once a batch."""
 
     def __init__(self, asked: Asked) -> None:
-        from witnesstree.ledger.verify import KEPT
+        from witnesstree.ledger.verify.verify import KEPT
 
         self._asked = asked
         self._trust = given_trust(asked.pem, asked.block_hashes, asked.checkpoint_keys)
@@ -180,7 +180,7 @@ class Judge:
         return self._knowing(bundle.shared).verify_batch(bundle.shared, bundle.fault(advance))
 
     def _verifier(self, trust: Trust) -> Verifier:
-        from witnesstree.ledger.verify import Require, Verifier
+        from witnesstree.ledger.verify.verify import Require, Verifier
 
         return Verifier(trust, self._asked.now, Require(self._asked.require))
 

@@ -46,7 +46,7 @@ from witnesstree.ledger.log.statement import Statement, format_statement, parse_
 from witnesstree.ledger.log.tiles import ENTRIES, HEIGHT, WIDTH, Fetch, added_tiles, fetch_entries, fetch_hashes, format_number, tile_reader
 from witnesstree.ledger.proof.proof import MAX_PATH, MAX_PROOF, MAX_TEXT, Hints, Proof, format_proof, parse_proof
 from witnesstree.ledger.tree.tree import root_from_path
-from witnesstree.ledger.verify import SKEW, Require, verify
+from witnesstree.ledger.verify.verify import SKEW, Require, verify
 
 if TYPE_CHECKING:
     from witnesstree.ledger.trust import Trust

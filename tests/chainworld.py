@@ -27,7 +27,7 @@ from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Alarm, Job, JobKind, Metadata
 from witnesstree.ledger.trust import Trust, TrustedBlock
-from witnesstree.ledger.verify import verify
+from witnesstree.ledger.verify.verify import verify
 
 ANVIL = "anvil"
 ROOT = 32

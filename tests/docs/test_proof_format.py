@@ -18,7 +18,7 @@ from witnesstree.ledger.proof import proof as proof_module
 from witnesstree.ledger.proof.proof import Hints, format_proof, parse_proof
 from witnesstree.ledger.tree.tree import parent, prove, root_of
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify import SKEW, verify
+from witnesstree.ledger.verify.verify import SKEW, verify
 
 TEXT = (Path(__file__).parents[2] / "docs" / "proof-format.md").read_text(encoding="utf-8")
 LIMITS = re.findall(r"^\| [^|]+ \| (\d+) \| `(\w+)\.(\w+)` \|$", TEXT, re.MULTILINE)

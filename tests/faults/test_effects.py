@@ -24,7 +24,7 @@ from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.metadata import Metadata, Transaction
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify import verify
+from witnesstree.ledger.verify.verify import verify
 
 SMALL = Limits(entries=2, age=timedelta(hours=1), patience=5)
 SUBMISSIONS = [digests("first", 2), digests("second", 1)]

@@ -30,7 +30,7 @@ from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot, record_slot
 from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
-from witnesstree.ledger.verify import verify
+from witnesstree.ledger.verify.verify import verify
 
 pytestmark = pytest.mark.enable_socket
 

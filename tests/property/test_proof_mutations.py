@@ -25,7 +25,7 @@ from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof, parse_
 from witnesstree.ledger.tokens.token import judge_token, parse_token
 from witnesstree.ledger.tree.tree import siblings
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify import verify
+from witnesstree.ledger.verify.verify import verify
 
 Path = tuple[str | int, ...]
 

@@ -33,7 +33,7 @@ from witnesstree.ledger.proof.forms import format_tlog_proof
 from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify import verify
+from witnesstree.ledger.verify.verify import verify
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from witnesstree.ledger.log.opening import format_opening, parse_opening
 from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify import verify
+from witnesstree.ledger.verify.verify import verify
 
 (A,) = digests("trust", 1)
 ORIGIN = "ledger.test/trust"

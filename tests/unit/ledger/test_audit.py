@@ -44,7 +44,7 @@ from witnesstree.ledger.log.statement import Statement, format_statement, parse_
 from witnesstree.ledger.log.tiles import ENTRIES, WIDTH, added_tiles, format_bundle, format_tile_path, parse_bundle, tile_hashes
 from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify import Require
+from witnesstree.ledger.verify.verify import Require
 
 DAY = timedelta(days=1)
 SIZE = 5

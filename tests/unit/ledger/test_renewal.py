@@ -24,7 +24,7 @@ from witnesstree.ledger.renewal import Adopted, RenewalPolicy, Renewals, Renewed
 from witnesstree.ledger.sealing import Ledger, _fitting
 from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, KeptRecord, Renewal
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify import Require, verify
+from witnesstree.ledger.verify.verify import Require, verify
 
 DAY = timedelta(days=1)
 LIFE = 3649 * DAY

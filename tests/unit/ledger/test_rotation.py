@@ -39,7 +39,7 @@ from witnesstree.ledger.rotation import destroy_old_keys, rotate
 from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.home import Home, open_home
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify import Require, verify
+from witnesstree.ledger.verify.verify import Require, verify
 
 
 @pytest.fixture

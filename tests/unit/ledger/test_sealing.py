@@ -25,7 +25,7 @@ from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.store.metadata import BatchState, JobKind
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify import verify
+from witnesstree.ledger.verify.verify import verify
 
 SMALL = Limits(entries=3, age=timedelta(minutes=10), patience=5)
 A, B, C, D, E, F, G = digests("entry", 7)

@@ -16,7 +16,7 @@ from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
 from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.trust import Trust, TrustedRoot
-from witnesstree.ledger.verify import Require
+from witnesstree.ledger.verify.verify import Require
 
 FILE = Path(__file__).parents[2] / "vectors" / "audit" / "audit.json"
 VECTOR = json.loads(FILE.read_text(encoding="utf-8"))

@@ -17,7 +17,6 @@ from make_record import START, YEAR, make_proof, tokens_of, trusted
 from make_record import token as stamped
 from vectors.bundle.make import FILE, HONEST, MAGIC, format_file, levels_of, make, sealed_again, shared_of, whole
 
-from witnesstree.ledger import verify as verify_module
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome, Verdict
@@ -29,7 +28,8 @@ from witnesstree.ledger.proof.proof import MAX_NAME, MAX_PROOF, Hints, Inclusion
 from witnesstree.ledger.proof.record import make_record, parse_record, renew_hash_tree, renew_timestamp
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
-from witnesstree.ledger.verify import Require, Verifier, verify
+from witnesstree.ledger.verify import verify as verify_module
+from witnesstree.ledger.verify.verify import Require, Verifier, verify
 
 VECTORS: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
 PROOFS: dict[str, Any] = json.loads(HONEST.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""ledger/proof/proof.py and ledger/verify.py against tests/vectors/proof/, and what the writer and the reader of proofs promise each other."""
+"""ledger/proof/proof.py and ledger/verify/verify.py against tests/vectors/proof/, and what the writer and the reader of proofs promise each other."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ from witnesstree.ledger.proof.proof import (
     parse_vouchers,
 )
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
-from witnesstree.ledger.verify import Require, verify
+from witnesstree.ledger.verify.verify import Require, verify
 
 STORED = json.loads((Path(__file__).parents[3] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8"))
 

@@ -41,7 +41,7 @@ from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import UNSCHEDULED, VERSION, JobKind, JobState, Metadata, Renewal
 from witnesstree.ledger.store.migrations.upgrade import MIGRATIONS, Upgrade, upgrade
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify import verify
+from witnesstree.ledger.verify.verify import verify
 
 OLD = Path(__file__).parents[3] / "vectors" / "home-v1" / "home.tar.gz"
 SEALED = [f"batch {batch}, entry {i}" for batch in range(2) for i in range(3)]

@@ -1,4 +1,4 @@
-"""ledger/verify.py: what makes a report VERIFIED, FAILED or UNDECIDED, besides changes of the proof (property/test_proof_mutations.py)."""
+"""ledger/verify/verify.py: what makes a report VERIFIED, FAILED or UNDECIDED, besides changes of the proof (property/test_proof_mutations.py)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.log.statement import format_statement, parse_statement
 from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
-from witnesstree.ledger.verify import SKEW, Require, verify
+from witnesstree.ledger.verify.verify import SKEW, Require, verify
 
 TOKEN, ANCHOR, BOTH = Require.TOKEN, Require.ANCHOR, Require.BOTH
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
