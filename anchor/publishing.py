@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 
 from witnesstree.anchor.http import Http, place
-from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, key_path, read_checkpoint, record_path
+from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, key_path, read_checkpoint, record_path
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
 from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.log.cosignature import append_cosignatures, is_cosignature

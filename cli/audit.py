@@ -16,7 +16,7 @@ from witnesstree.ledger.base.report import Report
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from witnesstree.ledger.audit import Record, Seen
+    from witnesstree.ledger.audit.audit import Record, Seen
     from witnesstree.ledger.trust import Trust
 
 
@@ -77,7 +77,7 @@ def audit_command(
     """
     from witnesstree.cli.log import fetching, parse_witness_keys, print_checks, write_evidence
     from witnesstree.cli.verify import EXIT_CODES, given_trust, report_members
-    from witnesstree.ledger.audit import MAX_WAITING, follow, format_seen, judge_cosignatures, judge_witnesses
+    from witnesstree.ledger.audit.audit import MAX_WAITING, follow, format_seen, judge_cosignatures, judge_witnesses
     from witnesstree.ledger.store.disk import write_file
     from witnesstree.ledger.verify.verify import Require
 
@@ -111,7 +111,7 @@ def audit_command(
 
 
 def _read_state(path: Path | None) -> Seen | None:
-    from witnesstree.ledger.audit import MAX_SEEN, parse_seen
+    from witnesstree.ledger.audit.audit import MAX_SEEN, parse_seen
 
     if path is None:
         return None

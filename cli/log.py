@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from witnesstree.anchor.witnesses import Witness
-    from witnesstree.ledger.audit import Equivocation
+    from witnesstree.ledger.audit.audit import Equivocation
     from witnesstree.ledger.base.report import Check, Report
     from witnesstree.ledger.log.cosignature import WitnessKey
     from witnesstree.ledger.log.keys import KeyChange
@@ -94,7 +94,7 @@ def check_command(ctx: click.Context, old: str, new: str | None, checkpoint_keys
         witnesstree log check old.checkpoint https://ledger.example/court --checkpoint-key l.vkey
     """
     from witnesstree.cli.verify import EXIT_CODES, parse_key, report_members
-    from witnesstree.ledger.audit import judge_consistency, judge_signature
+    from witnesstree.ledger.audit.audit import judge_consistency, judge_signature
     from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.log.note import parse_checkpoint, parse_note
 
@@ -129,7 +129,7 @@ def check_command(ctx: click.Context, old: str, new: str | None, checkpoint_keys
 def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> int:
     """Print what the evidence in a file proves, and return the exit code."""
     from witnesstree.cli.verify import EXIT_CODES, report_members
-    from witnesstree.ledger.audit import judge_equivocation, parse_equivocation
+    from witnesstree.ledger.audit.audit import judge_equivocation, parse_equivocation
     from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.proof.proof import MAX_PROOF
 
@@ -153,7 +153,7 @@ def _judge_histories(
     fetches: tuple[Fetch | None, ...], origin: str, keys: list[VerifierKey]
 ) -> tuple[list[Check], tuple[KeyChange, ...], Equivocation | None]:
     """Judge the key notes that are published with either log, if there are any: the longer history has to begin with the shorter one."""
-    from witnesstree.ledger.audit import judge_keys, read_key_notes
+    from witnesstree.ledger.audit.audit import judge_keys, read_key_notes
 
     shorter, longer = sorted((read_key_notes(fetch) if fetch else () for fetch in fetches), key=len)
     if not longer:
@@ -342,7 +342,7 @@ def opened(subject: str) -> Iterator[tuple[str, Fetch | None, Fetch | None]]:
     A file alone has neither. One that lies in a published log has its key notes, and if it is that log's checkpoint it stands for the log.
     """
     from witnesstree.anchor.publishing import fetching_from_folder
-    from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, read_checkpoint
+    from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, read_checkpoint
 
     def read(fetch: Fetch, *name: str) -> str:
         try:
@@ -373,7 +373,7 @@ def print_checks(report: Report) -> None:
 
 def write_evidence(found: Equivocation, path: Path | None) -> Path:
     """Write two checkpoints that contradict each other to `path`, or under a name of their own here, and return where."""
-    from witnesstree.ledger.audit import format_equivocation
+    from witnesstree.ledger.audit.audit import format_equivocation
     from witnesstree.ledger.store.disk import write_file
 
     content = format_equivocation(found)

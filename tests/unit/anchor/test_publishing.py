@@ -21,8 +21,8 @@ from witnesstree.anchor.publishing import (
     keep_cosignatures,
     publish,
 )
-from witnesstree.ledger import audit, tiles
-from witnesstree.ledger.audit import CHECKPOINT, FIRST_CHECKPOINT, follow, record_path
+from witnesstree.ledger.audit import audit, tiles
+from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, follow, record_path
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, StorageFailure, Unreachable
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.fsck import check_ledger

@@ -18,8 +18,8 @@ from witnesstree.anchor.publishing import publish
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import clock, make_home, open_ledger
 from witnesstree.cli.audit import audit_command
-from witnesstree.ledger import audit as ledger_audit
-from witnesstree.ledger.audit import check_equivocation, parse_equivocation, parse_seen
+from witnesstree.ledger.audit import audit as ledger_audit
+from witnesstree.ledger.audit.audit import check_equivocation, parse_equivocation, parse_seen
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.cosignature import WitnessKey, format_witness_key
 from witnesstree.ledger.log.note import format_verifier_key

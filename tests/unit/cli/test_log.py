@@ -15,7 +15,7 @@ from witnesstree.anchor.http import Answer, Http
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.anchor.witnesses import Witness, ask_witness
 from witnesstree.cli.log import log_command
-from witnesstree.ledger.audit import check_equivocation, parse_equivocation
+from witnesstree.ledger.audit.audit import check_equivocation, parse_equivocation
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable, WitnesstreeError
 from witnesstree.ledger.log.cosignature import WitnessKey, check_cosignatures, cosigned_message, format_witness_key
 from witnesstree.ledger.log.log import EMPTY_ROOT

@@ -13,7 +13,7 @@ from witnesstree.anchor.publishing import publish
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger import rotation
-from witnesstree.ledger.audit import (
+from witnesstree.ledger.audit.audit import (
     CHECKPOINT,
     Equivocation,
     Followed,
@@ -27,7 +27,7 @@ from witnesstree.ledger.audit import (
     parse_equivocation,
     parse_seen,
 )
-from witnesstree.ledger.audit import follow as follow_log
+from witnesstree.ledger.audit.audit import follow as follow_log
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.fsck import check_ledger
@@ -502,7 +502,7 @@ def test_notes_of_another_log_and_too_many_are_caught(
     moved[key_path(1)] = stages[1][key_path(2)]
     followed = follow(moved, keys[1])
     assert [check.reason for check in followed.checks] == [f"The key notes are not those of {world.home.origin} from number 1 on."]
-    monkeypatch.setattr("witnesstree.ledger.audit.MAX_CHANGES", 1)
+    monkeypatch.setattr("witnesstree.ledger.audit.audit.MAX_CHANGES", 1)
     assert "there are more than 1 key notes" in follow(stages[1], keys[0]).checks[0].reason
 
 
@@ -514,7 +514,7 @@ def test_a_tile_that_is_missing_for_a_note_is_said(
     def refuse(*_: object) -> None:
         raise InvalidInput("a tile is missing")
 
-    monkeypatch.setattr("witnesstree.ledger.audit._root_before", refuse)
+    monkeypatch.setattr("witnesstree.ledger.audit.audit._root_before", refuse)
     followed = follow(stages[0], keys[0])
     assert failures(followed) == ["keys"]
     assert "What the key notes state cannot be compared with the log: a tile is missing." in [check.reason for check in followed.checks]

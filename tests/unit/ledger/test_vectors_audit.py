@@ -1,4 +1,4 @@
-"""ledger/audit.py against tests/vectors/audit/."""
+"""ledger/audit/audit.py against tests/vectors/audit/."""
 
 import json
 from base64 import b64decode
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from vectors.audit.make import format_file, make
 
-from witnesstree.ledger.audit import Followed, Seen, check_equivocation, follow, judge_witnesses, parse_seen
+from witnesstree.ledger.audit.audit import Followed, Seen, check_equivocation, follow, judge_witnesses, parse_seen
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict

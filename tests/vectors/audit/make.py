@@ -1,6 +1,6 @@
 """Makes audit.json: `python tests/vectors/audit/make.py`. A test compares what this makes with what is stored.
 
-It hashes, signs and writes the published logs by itself, so that the vectors are not merely what ledger/audit.py says. All keys are derived from
+It hashes, signs and writes the published logs by itself, so that the vectors are not merely what ledger/audit/audit.py says. All keys are derived from
 names, and sign alike each time, so the file always comes out the same.
 """
 

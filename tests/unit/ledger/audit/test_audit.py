@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.anchor.publishing import STATE, publish
-from witnesstree.ledger import audit, log
-from witnesstree.ledger.audit import (
+from witnesstree.ledger.audit import audit, log
+from witnesstree.ledger.audit.audit import (
     CHECKPOINT,
     FIRST_CHECKPOINT,
     Equivocation,

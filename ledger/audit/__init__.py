@@ -1,0 +1,1 @@
+"""Follow a published log from outside, and judge what it shows."""
