@@ -8,13 +8,13 @@ from witnesstree.anchor.evm.blocks import canonical_hash
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.ledger.base.errors import WitnesstreeError
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
-from witnesstree.ledger.fsck import Problem
 from witnesstree.ledger.proof.proof import parse_anchor
+from witnesstree.ledger.work.fsck import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.work.sealing import Ledger
 
 
 def check_embedded(ledger: Ledger) -> Iterator[Problem]:

@@ -31,14 +31,14 @@ from witnesstree.ledger.log.note import MAX_NOTE, format_signature, parse_checkp
 from witnesstree.ledger.log.opening import opening_digest
 from witnesstree.ledger.log.tiles import ENTRIES, WIDTH, Fetch, Tile, added_tiles, format_bundle, format_tile_path, tile_hashes
 from witnesstree.ledger.proof.proof import MAX_PROOF, Proof, format_proof, parse_proof
-from witnesstree.ledger.sealing import Entry
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
+from witnesstree.ledger.work.sealing import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from witnesstree.ledger.sealing import Ledger
     from witnesstree.ledger.store.metadata import Transaction
+    from witnesstree.ledger.work.sealing import Ledger
 
 TIMEOUT = 30.0
 """Seconds for one exchange with a server of static files."""

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from typing_extensions import override
 
 from witnesstree.anchor.settings import EMBEDDED, Settings, read_settings, write_setting
-from witnesstree.ledger.outbox import Pace, Witnesses
-from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
+from witnesstree.ledger.work.outbox import Pace, Witnesses
+from witnesstree.ledger.work.sealing import Ledger, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from witnesstree.anchor.keys import Signer
     from witnesstree.ledger.base.ports import Authority, Chain, FileStore
-    from witnesstree.ledger.renewal import Renewals
     from witnesstree.ledger.trust import Trust
+    from witnesstree.ledger.work.renewal import Renewals
 
 _Part = TypeVar("_Part")
 
@@ -110,7 +110,7 @@ def open_ledger(folder: Path, now: Callable[[], datetime] = clock, *, publishes:
 def open_renewals(ledger: Ledger, now: Callable[[], datetime] = clock) -> Renewals:
     """Return the renewals of an open ledger, as its settings want them; judged by whom this account trusts, and by the home's own authority."""
     from witnesstree.ledger.proof.record import ENDS
-    from witnesstree.ledger.renewal import RenewalPolicy, Renewals
+    from witnesstree.ledger.work.renewal import RenewalPolicy, Renewals
 
     settings = read_settings(ledger.home.folder)
     policy = RenewalPolicy(settings.renew_before, {**ENDS, **{str(method): end for method, end in settings.ends.items()}})

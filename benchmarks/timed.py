@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.work.sealing import Ledger
 
 NODE = 32
 PART = 2**20

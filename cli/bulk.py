@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from witnesstree.ledger.proof.bundle import Bundle, Template
     from witnesstree.ledger.proof.proof import Proof
-    from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.work.sealing import Ledger
 
 PER_FOLDER = 10_000
 """Proofs in a folder, on average at most: more make many tools slow."""
@@ -35,7 +35,7 @@ def batch_of(ledger: Ledger, sequence: int) -> Iterator[Bundle]:
     """Open the proofs of a sealed batch as they stand now. Raises NotFound if there is none, Damaged if its files are not whole."""
     from witnesstree.ledger.log.opening import opening_digest
     from witnesstree.ledger.proof.bundle import Bundle, Stretch
-    from witnesstree.ledger.sealing import Entry
+    from witnesstree.ledger.work.sealing import Entry
 
     batch = ledger.batch(sequence)
     shared = ledger.proof_of(opening_digest(batch.opening), Entry(sequence, 0, is_sealed=True))
@@ -48,7 +48,7 @@ def batch_of(ledger: Ledger, sequence: int) -> Iterator[Bundle]:
 
 def own_proofs(ledger: Ledger, sequence: int) -> dict[int, Proof]:
     """Return by position the proofs of those entries that have an evidence record of their own: they cannot be made from what the batch shares."""
-    from witnesstree.ledger.sealing import Entry
+    from witnesstree.ledger.work.sealing import Entry
 
     with ledger.metadata.read() as transaction:
         positions = sorted({kept.position for kept in transaction.records(sequence) if kept.position})

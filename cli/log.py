@@ -177,7 +177,7 @@ def rotate_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
         witnesstree log rotate
     """
     from witnesstree.anchor.wiring import open_ledger
-    from witnesstree.ledger.rotation import rotate
+    from witnesstree.ledger.work.rotation import rotate
 
     with open_ledger(home) as ledger:
         change = rotate(ledger, destroys_old=destroy_old)
@@ -203,7 +203,7 @@ def keys_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
     """
     from witnesstree.anchor.wiring import open_ledger
     from witnesstree.ledger.log.note import format_verifier_key
-    from witnesstree.ledger.rotation import destroy_old_keys
+    from witnesstree.ledger.work.rotation import destroy_old_keys
 
     with open_ledger(home) as ledger:
         if destroy_old:

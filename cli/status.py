@@ -14,7 +14,7 @@ from witnesstree.ledger.base.clock import format_time, parse_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.work.sealing import Ledger
 
 
 ALARM = 12

@@ -15,14 +15,14 @@ from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.digest import identity
 from witnesstree.ledger.base.errors import Damaged, InvalidInput
 from witnesstree.ledger.base.strictjson import load
-from witnesstree.ledger.sealing import Receipt, Span
 from witnesstree.ledger.store.disk import storage_errors, write_file
+from witnesstree.ledger.work.sealing import Receipt, Span
 
 if TYPE_CHECKING:
     import os
 
     from witnesstree.ledger.base.strictjson import Reader
-    from witnesstree.ledger.sealing import Ledger
+    from witnesstree.ledger.work.sealing import Ledger
 
 FORMAT = "witnesstree-submission/1"
 FOLDER = "submitting"

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from witnesstree.anchor.settings import Settings
-    from witnesstree.ledger.renewal import Renewals
-    from witnesstree.ledger.sealing import Ledger
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Job
+    from witnesstree.ledger.work.renewal import Renewals
+    from witnesstree.ledger.work.sealing import Ledger
 
 _log = logging.getLogger("witnesstree.worker")
 

@@ -31,12 +31,12 @@ from witnesstree.ledger.base.ports import Authority, Block, Chain, FileStore, Si
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
-from witnesstree.ledger.outbox import Pace, Witnesses
-from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
+from witnesstree.ledger.work.outbox import Pace, Witnesses
+from witnesstree.ledger.work.sealing import Ledger, Limits
 
 ORIGIN = "ledger.test/fake"
 CHAIN_ID = 31_337_000_001

@@ -20,8 +20,8 @@ from witnesstree.anchor.evm.local import LocalChain
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.ledger.base.errors import Unreachable
 from witnesstree.ledger.base.witness import Anchor, Stamp
-from witnesstree.ledger.outbox import Pace
 from witnesstree.ledger.proof.proof import parse_proof
+from witnesstree.ledger.work.outbox import Pace
 
 PROOF = ".proof.json"
 PATIENCE = 60.0

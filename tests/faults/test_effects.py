@@ -15,16 +15,16 @@ import pytest
 from conftest import Clock
 from fakes import Crash, FakeWorld, Steps, When, digests
 
-from witnesstree.ledger import sealing
 from witnesstree.ledger.base.errors import BadAnswer, Damaged, NotFound, StorageFailure, Unreachable, WitnesstreeError
 from witnesstree.ledger.base.report import Verdict
-from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.proof.proof import format_proof
-from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.metadata import Metadata, Transaction
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
+from witnesstree.ledger.work import sealing
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.sealing import Ledger, Limits
 
 SMALL = Limits(entries=2, age=timedelta(hours=1), patience=5)
 SUBMISSIONS = [digests("first", 2), digests("second", 1)]

@@ -16,10 +16,10 @@ from fakes import FakeWorld, digests
 from real import unavailable
 
 from witnesstree.ledger.base.errors import NotFound, StorageFailure
-from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.home import create_home
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.sealing import Ledger, Limits
 
 LARGE = Limits(entries=10**6, age=timedelta(hours=1), patience=5)
 KEPT, MORE = digests("kept", 3), digests("more", 40_000)

@@ -13,10 +13,10 @@ from conftest import Clock
 from fakes import FakeWorld, Steps, When, digests, in_child
 
 from witnesstree.ledger.base.errors import Damaged
-from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.index import DigestIndex
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.sealing import Ledger, Limits
 
 BATCHES = [digests(f"batch {number}", 2) for number in range(4)]
 EVERYTHING = [digest for entries in BATCHES for digest in entries]
@@ -130,7 +130,7 @@ def test_what_another_process_adds_is_in_the_next_answer(tmp_path: Path, clock: 
 
 
 def test_what_proofs_have_in_common_is_kept_of_some_batches_only(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnesstree.ledger.sealing.MAX_COMMONS", 2)
+    monkeypatch.setattr("witnesstree.ledger.work.sealing.MAX_COMMONS", 2)
     world = sealed(tmp_path / "home", clock)
     with world.open() as ledger:
         proofs = [ledger.proof(entries[0]) for entries in BATCHES]

@@ -24,12 +24,12 @@ from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.base.ports import Standing
-from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.proof.proof import format_proof
 from witnesstree.ledger.store.disk import write_file
 from witnesstree.ledger.store.home import create_home, open_home
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
+from witnesstree.ledger.work.fsck import check_ledger
 
 ORIGIN = "ledger.test/killed"
 SUBMISSIONS = [digests("first", 2), digests("second", 1)]

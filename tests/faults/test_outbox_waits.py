@@ -9,8 +9,8 @@ from conftest import Clock
 from fakes import FakeWorld, digests
 
 from witnesstree.ledger.base.errors import Unaffordable, Unreachable
-from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.metadata import JobKind
+from witnesstree.ledger.work.sealing import Ledger
 
 A, B, C = digests("outbox", 3)
 TOO_LITTLE = Unaffordable("the pool takes nothing so cheap")

@@ -14,13 +14,13 @@ from fakes import FakeAuthority, When, digests
 from servers.postgresql import PostgreSQL, postgresql
 
 from witnesstree.ledger.base.errors import Unreachable
-from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.outbox import Witnesses
-from witnesstree.ledger.sealing import Ledger, Limits, Span
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.store.metadata import Metadata, Transaction
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.outbox import Witnesses
+from witnesstree.ledger.work.sealing import Ledger, Limits, Span
 
 pytestmark = pytest.mark.real("postgres")
 

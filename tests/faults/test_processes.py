@@ -13,14 +13,14 @@ import pytest
 from fakes import FakeAuthority, FakeChain, digests
 
 from witnesstree.ledger.base.errors import NotFound
-from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.outbox import Witnesses
-from witnesstree.ledger.sealing import Ledger, Limits
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.outbox import Witnesses
+from witnesstree.ledger.work.sealing import Ledger, Limits
 
 FORKS = multiprocessing.get_context("fork")
 WRITERS, EACH, SIZE = 4, 50, 3

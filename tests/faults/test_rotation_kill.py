@@ -9,11 +9,11 @@ import pytest
 from conftest import START, Clock
 from fakes import FakeWorld, Steps, When, digests, in_child
 
-from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.log.keys import key_in_force
 from witnesstree.ledger.log.note import check_checkpoint
-from witnesstree.ledger.rotation import destroy_old_keys, rotate
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.rotation import destroy_old_keys, rotate
 
 
 def rotate_in_child(world: FakeWorld, step: int, when: When, *, destroys_old: bool) -> int:

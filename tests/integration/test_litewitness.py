@@ -22,9 +22,9 @@ from witnesstree.cli.log import log_command
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, NotFound
 from witnesstree.ledger.log.cosignature import add_cosignatures, check_cosignatures, format_witness_key
 from witnesstree.ledger.log.note import check_checkpoint
-from witnesstree.ledger.rotation import rotate
-from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.home import open_home
+from witnesstree.ledger.work.rotation import rotate
+from witnesstree.ledger.work.sealing import Ledger
 
 pytestmark = [pytest.mark.real("litewitness"), pytest.mark.enable_socket]
 

@@ -28,8 +28,8 @@ from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.cli.worker import _pass
 from witnesstree.ledger.base.errors import BadAnswer, Unreachable
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
-from witnesstree.ledger.outbox import Pace
-from witnesstree.ledger.sealing import Ledger
+from witnesstree.ledger.work.outbox import Pace
+from witnesstree.ledger.work.sealing import Ledger
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.real("anvil")]
 

@@ -25,15 +25,15 @@ from witnesstree.ledger.audit import audit, tiles
 from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, follow, record_path
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, StorageFailure, Unreachable
 from witnesstree.ledger.base.report import Outcome
-from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.log.log import EMPTY_ROOT
 from witnesstree.ledger.log.note import MAX_SIGNATURES, Checkpoint, format_base64, parse_checkpoint, parse_note, sign_checkpoint
-from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.proof.forms import format_tlog_proof
 from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof
-from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.outbox import Witnesses
+from witnesstree.ledger.work.sealing import Ledger
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from witnesstree.anchor.settings import read_settings
 from witnesstree.anchor.tsa.local import trusted_root
 from witnesstree.anchor.wiring import LOCAL_NOTICE, PARTLY_LOCAL_NOTICE, clock, make_home, new_origin, notice, open_ledger
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound
-from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.log.note import require_name
-from witnesstree.ledger.sealing import Span
 from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.store.metadata import JobKind
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.sealing import Span
 
 A, B, C = digests("wiring", 3)
 

@@ -24,8 +24,8 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.cosignature import WitnessKey, format_witness_key
 from witnesstree.ledger.log.note import format_verifier_key
 from witnesstree.ledger.proof.proof import Proof
-from witnesstree.ledger.rotation import rotate
 from witnesstree.ledger.store.home import open_home
+from witnesstree.ledger.work.rotation import rotate
 
 WITNESS = format_witness_key(WitnessKey("witness.example/w1", bytes(32)))
 

@@ -17,8 +17,8 @@ from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import Conflict
 from witnesstree.ledger.proof.proof import parse_proof
 from witnesstree.ledger.proof.record import parse_record
-from witnesstree.ledger.renewal import Renewals, Renewed
 from witnesstree.ledger.store.home import open_home
+from witnesstree.ledger.work.renewal import Renewals, Renewed
 
 NOW = datetime.now(UTC)
 CONTENT = b"The boundary runs to the old oak."

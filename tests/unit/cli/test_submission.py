@@ -11,7 +11,7 @@ from witnesstree.anchor.wiring import open_ledger
 from witnesstree.cli import sources
 from witnesstree.cli.submission import FOLDER
 from witnesstree.ledger.base.errors import StorageFailure
-from witnesstree.ledger.sealing import Ledger, Receipt
+from witnesstree.ledger.work.sealing import Ledger, Receipt
 
 COUNT = 25
 ALL = [sha256(b"%d" % i).digest() for i in range(COUNT)]

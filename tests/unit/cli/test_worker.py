@@ -19,9 +19,9 @@ from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.anchor.wiring import make_home
 from witnesstree.ledger.base.errors import Damaged, StorageFailure, Unreachable, WitnesstreeError
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.outbox import Outbox
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.store.metadata import Metadata, Transaction
+from witnesstree.ledger.work.outbox import Outbox
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (INFO   |WARNING) \S.*")
 

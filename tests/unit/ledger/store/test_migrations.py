@@ -34,7 +34,6 @@ from witnesstree.cli.migrate import migrate_command
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.chain.stateproof import keccak256
-from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.proof.proof import format_proof, parse_anchor
 from witnesstree.ledger.store import metadata as store
 from witnesstree.ledger.store.home import Home, create_home, open_home
@@ -42,6 +41,7 @@ from witnesstree.ledger.store.metadata import UNSCHEDULED, VERSION, JobKind, Job
 from witnesstree.ledger.store.migrations.upgrade import MIGRATIONS, Upgrade, upgrade
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
+from witnesstree.ledger.work.fsck import check_ledger
 
 OLD = Path(__file__).parents[3] / "vectors" / "home-v1" / "home.tar.gz"
 SEALED = [f"batch {batch}, entry {i}" for batch in range(2) for i in range(3)]

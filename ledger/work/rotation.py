@@ -18,8 +18,8 @@ from witnesstree.ledger.log.log import log_root
 from witnesstree.ledger.log.note import VerifierKey
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.sealing import Ledger
     from witnesstree.ledger.store.home import Home
+    from witnesstree.ledger.work.sealing import Ledger
 
 PATIENCE = 60.0
 """Seconds to wait for another process that changes the same key."""

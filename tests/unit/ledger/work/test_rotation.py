@@ -12,7 +12,6 @@ from fakes import FakeWorld, Files, digests
 from witnesstree.anchor.publishing import publish
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import make_home, open_ledger
-from witnesstree.ledger import rotation
 from witnesstree.ledger.audit.audit import (
     CHECKPOINT,
     Equivocation,
@@ -30,16 +29,17 @@ from witnesstree.ledger.audit.audit import (
 from witnesstree.ledger.audit.audit import follow as follow_log
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.base.report import Outcome
-from witnesstree.ledger.fsck import check_ledger
 from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_key_note, sign_key_change
 from witnesstree.ledger.log.log import EMPTY_ROOT
 from witnesstree.ledger.log.note import VerifierKey, check_checkpoint, parse_checkpoint, parse_note, sign_checkpoint
 from witnesstree.ledger.proof.proof import format_proof, parse_proof
-from witnesstree.ledger.rotation import destroy_old_keys, rotate
-from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.home import Home, open_home
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require, verify
+from witnesstree.ledger.work import rotation
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.rotation import destroy_old_keys, rotate
+from witnesstree.ledger.work.sealing import Ledger
 
 
 @pytest.fixture

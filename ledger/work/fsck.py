@@ -19,12 +19,12 @@ from witnesstree.ledger.log.note import Checkpoint, check_checkpoint, parse_note
 from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.log.statement import Statement, format_statement
 from witnesstree.ledger.proof.proof import parse_anchor
-from witnesstree.ledger.sealing import opening_fault
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.batches import kept_above, kept_sizes
 from witnesstree.ledger.store.metadata import JobKind, JobState
 from witnesstree.ledger.tokens.token import CHAIN, judge_token
 from witnesstree.ledger.tree.tree import NODE, root_of
+from witnesstree.ledger.work.sealing import opening_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from witnesstree.ledger.log.keys import KeyChange
     from witnesstree.ledger.log.note import VerifierKey
-    from witnesstree.ledger.sealing import Ledger
     from witnesstree.ledger.store.metadata import Job, KeptRecord, OpenBatch, SealedBatch
     from witnesstree.ledger.trust import Trust
+    from witnesstree.ledger.work.sealing import Ledger
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,11 @@ from witnesstree.ledger.log.log import added_nodes, leaf_hash, log_root, prove_i
 from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.log.opening import BlockName, Opening, format_opening, opening_digest, parse_opening
 from witnesstree.ledger.log.statement import Statement, format_statement
-from witnesstree.ledger.outbox import Outbox, Pace
 from witnesstree.ledger.proof.proof import MAX_KEPT_RECORD, MAX_WITNESSES, Hints, Inclusion, LogProof, OpeningProof, Proof, parse_anchor
 from witnesstree.ledger.store.index import DigestIndex, write_run
 from witnesstree.ledger.store.metadata import BatchState, OpenBatch, SealedBatch, Told
 from witnesstree.ledger.tree.tree import NODE, root_from_path
+from witnesstree.ledger.work.outbox import Outbox, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.ports import Block
     from witnesstree.ledger.base.witness import Anchor, Stamp
     from witnesstree.ledger.log.keys import KeyChange
-    from witnesstree.ledger.outbox import Witnesses
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.index import Sizes, View
     from witnesstree.ledger.store.metadata import KeptRecord, Metadata, Transaction
+    from witnesstree.ledger.work.outbox import Witnesses
 
 
 ROOM_FOR_RECORDS = 2 * MAX_KEPT_RECORD

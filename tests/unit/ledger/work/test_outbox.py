@@ -12,11 +12,11 @@ from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, Invalid
 from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chain.stateproof import keccak256
-from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.outbox import Outbox, Pace, Witnesses
 from witnesstree.ledger.proof.proof import parse_anchor
-from witnesstree.ledger.sealing import Ledger
 from witnesstree.ledger.store.metadata import AlarmKind, Job, JobKind, JobState
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.outbox import Outbox, Pace, Witnesses
+from witnesstree.ledger.work.sealing import Ledger
 
 A, B, C, D = digests("outbox", 4)
 
@@ -198,7 +198,7 @@ def test_roots_that_wait_together_go_into_one_transaction(world: FakeWorld, ledg
 
 
 def test_a_transaction_carries_a_bounded_number_of_roots(world: FakeWorld, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnesstree.ledger.outbox.MAX_ROOTS", 2)
+    monkeypatch.setattr("witnesstree.ledger.work.outbox.MAX_ROOTS", 2)
     roots = seal(ledger, A, B, C)
     assert [job.sequence for job in ledger.outbox.work()] == [2]
     assert ledger.outbox.work() == []

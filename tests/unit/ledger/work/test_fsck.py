@@ -15,14 +15,14 @@ import pytest
 from conftest import Clock
 from fakes import FakeFileStore, FakeWorld, digests
 
-from witnesstree.ledger import fsck
-from witnesstree.ledger.fsck import Problem, check_ledger
-from witnesstree.ledger.outbox import Witnesses
 from witnesstree.ledger.proof.record import EvidenceRecord, make_record, parse_record, renew_timestamp
-from witnesstree.ledger.sealing import Limits
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.metadata import KeptRecord, Renewal
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.work import fsck
+from witnesstree.ledger.work.fsck import Problem, check_ledger
+from witnesstree.ledger.work.outbox import Witnesses
+from witnesstree.ledger.work.sealing import Limits
 
 EIGHT = digests("eight", 8)
 

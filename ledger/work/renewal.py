@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unreachable
 from witnesstree.ledger.base.report import Outcome
-from witnesstree.ledger.outbox import Pace
 from witnesstree.ledger.proof.proof import MAX_KEPT_RECORD, Inclusion, Proof
 from witnesstree.ledger.proof.proof import MAX_VOUCHERS as MAX_VOUCHERS_OF_STAMP
 from witnesstree.ledger.proof.record import (
@@ -37,13 +36,14 @@ from witnesstree.ledger.proof.record import (
     verify_record,
 )
 from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, KeptRecord, Renewal
+from witnesstree.ledger.work.outbox import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from witnesstree.ledger.base.report import Assurance, Check, Report
-    from witnesstree.ledger.sealing import Entry, Ledger
     from witnesstree.ledger.trust import Trust
+    from witnesstree.ledger.work.sealing import Entry, Ledger
 
     _Key = tuple[int, int, str]
 

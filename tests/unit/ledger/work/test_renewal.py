@@ -12,19 +12,19 @@ from conftest import START, Clock
 from fakes import Crash, FakeAuthority, FakeWorld, Steps, When, digests
 from make_record import group_record, make_proof, tokens_of
 
-from witnesstree.ledger import renewal
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Verdict
-from witnesstree.ledger.fsck import check_ledger
-from witnesstree.ledger.outbox import Pace, Witnesses
 from witnesstree.ledger.proof.forms import format_record
 from witnesstree.ledger.proof.proof import MAX_KEPT_RECORD, format_proof, parse_proof
 from witnesstree.ledger.proof.record import ENDS, EvidenceRecord, make_record, parse_record, renew_hash_tree, renew_timestamp, verify_record
-from witnesstree.ledger.renewal import Adopted, RenewalPolicy, Renewals, Renewed
-from witnesstree.ledger.sealing import Ledger, _fitting
 from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, KeptRecord, Renewal
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require, verify
+from witnesstree.ledger.work import renewal
+from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.outbox import Pace, Witnesses
+from witnesstree.ledger.work.renewal import Adopted, RenewalPolicy, Renewals, Renewed
+from witnesstree.ledger.work.sealing import Ledger, _fitting
 
 DAY = timedelta(days=1)
 LIFE = 3649 * DAY
