@@ -213,7 +213,7 @@ def missing_package(name: str) -> str:
 
 def native_core() -> str:
     """Return why the native core cannot be measured: "" where it is installed."""
-    return "" if importlib.util.find_spec("witnesstree.ledger.tree.tree._native") else "the native core is not built in this installation"
+    return "" if importlib.util.find_spec("witnesstree.ledger.tree._native") else "the native core is not built in this installation"
 
 
 def _lines(piece: bytes, first: int, form: str) -> Iterator[bytes]:

@@ -36,7 +36,7 @@ from witnesstree.ledger.proof.proof import (
     parse_proof,
     read_hints,
 )
-from witnesstree.ledger.store.batches import PART, STEP, kept_above, kept_sizes
+from witnesstree.ledger.tree.levels import PART, STEP, kept_above, kept_sizes
 from witnesstree.ledger.tree.tree import NODE, levels_above, root_from_path, siblings
 
 if TYPE_CHECKING:

@@ -19,17 +19,12 @@ from zlib import crc32
 
 from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
-from witnesstree.ledger.tree.tree import NODE, level_above, level_sizes, levels_above, siblings
+from witnesstree.ledger.tree.levels import PART, STEP, kept_above, kept_sizes
+from witnesstree.ledger.tree.tree import NODE, levels_above, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-STEP = 6
-"""Levels from one that is kept to the next."""
-
-PART = 2**18
-"""Nodes hashed or copied at a time (8 MiB); a multiple of 2**STEP, so that a level may be cut there."""
 
 PER_FOLDER = 1000
 """Batches in a folder, so that no folder grows without bound."""
@@ -189,17 +184,6 @@ class BatchFiles:
 
     def _path(self, sequence: int, ending: str) -> Path:
         return self._folder / f"{sequence // PER_FOLDER:05}" / f"{sequence:08}.{ending}"
-
-
-def kept_sizes(count: int) -> list[int]:
-    """Return the number of digests, and of nodes in each level of the tree above them that is kept, the lowest first."""
-    digests, *kept = list(level_sizes(count))[::STEP]
-    return [digests, *(size for size in kept if size > 1)]
-
-
-def kept_above(nodes: bytes) -> bytes:
-    """Return what the next kept level has above an aligned part of the digests, or of a kept level."""
-    return level_above(nodes, STEP)
 
 
 def _read_parts(file: BinaryIO, offset: int, count: int, path: Path) -> Iterator[bytes]:

@@ -41,7 +41,7 @@ class Native(Protocol):
         ...
 
 
-def load(module: str = "witnesstree.ledger.tree.tree._native") -> Native | None:
+def load(module: str = "witnesstree.ledger.tree._native") -> Native | None:
     """Return the native core, or None if it was not built here."""
     try:
         native: Native = import_module(module)

@@ -19,10 +19,10 @@ from witnesstree.ledger.log.note import Checkpoint, check_checkpoint, parse_note
 from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.log.statement import Statement, format_statement
 from witnesstree.ledger.proof.proof import parse_anchor
-from witnesstree.ledger.store import batches
-from witnesstree.ledger.store.batches import kept_above, kept_sizes
+from witnesstree.ledger.tree import levels
 from witnesstree.ledger.store.metadata import JobKind, JobState
 from witnesstree.ledger.tokens.token import CHAIN, judge_token
+from witnesstree.ledger.tree.levels import kept_above, kept_sizes
 from witnesstree.ledger.tree.tree import NODE, root_of
 from witnesstree.ledger.work.sealing import opening_fault
 
@@ -138,7 +138,7 @@ def _check_tree(digests: Path, nodes: Path, kept: list[int], root: bytes) -> Ite
     A node that agrees neither with those below nor with the one above is itself damaged. Where it agrees with the one above, one below is: if
     those are leaves, nothing tells which of them. Where all below agree with their own, several are damaged: then all are named.
     """
-    below = 2**batches.STEP
+    below = 2**levels.STEP
     starts = [0, *(sum(kept[1:level]) * NODE for level in range(1, len(kept)))]
     top = len(kept) - 1
     disagreeing: list[set[int]] = [set(), *(_disagreeing(digests, nodes, starts, kept, level) for level in range(1, len(kept)))]
@@ -169,9 +169,9 @@ def _disagreeing(digests: Path, nodes: Path, starts: list[int], kept: list[int],
     """Return the nodes of a kept level that do not follow from the kept level below, which for the first is that of the digests."""
     wrong: set[int] = set()
     path, below = (nodes, kept[level - 1]) if level > 1 else (digests, kept[0])
-    for first in range(0, below, batches.PART):
-        derived = kept_above(_read(path, starts[level - 1] + first * NODE, min(batches.PART, below - first)))
-        above = first >> batches.STEP
+    for first in range(0, below, levels.PART):
+        derived = kept_above(_read(path, starts[level - 1] + first * NODE, min(levels.PART, below - first)))
+        above = first >> levels.STEP
         stored = _read(nodes, starts[level] + above * NODE, len(derived) // NODE)
         if derived != stored:
             wrong |= {above + i // NODE for i in range(0, len(derived), NODE) if derived[i : i + NODE] != stored[i : i + NODE]}

@@ -1,4 +1,4 @@
-"""chainproof.py reads any bytes to a value or InvalidInput, agrees with rlp and trie, and every byte of a proof counts."""
+"""stateproof.py reads any bytes to a value or InvalidInput, agrees with rlp and trie, and every byte of a proof counts."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_any_proof_is_refused_or_read(account: list[bytes], storage: list[bytes]
 def test_a_node_of_any_shape_is_refused_or_read(node: Any, path: bytes) -> None:
     """A node that hashes right and has any form: what a walk through it gives is a link, a value, or InvalidInput."""
     try:
-        rest, end = chainproof._descend(rlp.encode(node), path.hex(), "the node")
+        rest, end = stateproof._descend(rlp.encode(node), path.hex(), "the node")
     except InvalidInput:
         return
     assert path.hex().endswith(rest)
@@ -57,7 +57,7 @@ def test_a_node_of_any_shape_is_refused_or_read(node: Any, path: bytes) -> None:
 @given(rlp_values)
 def test_rlp_is_read_as_the_library_reads_it(value: Any) -> None:
     encoded = rlp.encode(value)
-    item = chainproof._whole(encoded, "the value")
+    item = stateproof._whole(encoded, "the value")
     assert item.encoded == encoded
     assert _value_of(item) == value
 
@@ -71,9 +71,9 @@ def test_what_the_library_refuses_is_refused(content: bytes) -> None:
         expected = rlp.decode(content, strict=True)
     except rlp.DecodingError:
         with pytest.raises(InvalidInput):
-            _value_of(chainproof._whole(content, "the value"))
+            _value_of(stateproof._whole(content, "the value"))
     else:
-        assert _value_of(chainproof._whole(content, "the value")) == expected
+        assert _value_of(stateproof._whole(content, "the value")) == expected
 
 
 @given(st.dictionaries(st.binary(min_size=1, max_size=4), st.binary(min_size=1, max_size=40), min_size=1, max_size=60), st.data())
@@ -86,10 +86,10 @@ def test_a_trie_is_read_as_the_library_reads_it(values: dict[bytes, bytes], data
     nodes = [rlp.encode(node) for node in trie.get_proof(keccak256(key))]  # type: ignore[no-untyped-call]
     proof = [node for depth, node in enumerate(nodes) if depth == 0 or len(node) >= 32]
     if key in values:
-        assert chainproof._value(trie.root_hash, key, proof, "test") == values[key]
+        assert stateproof._value(trie.root_hash, key, proof, "test") == values[key]
     else:
         with pytest.raises(InvalidInput, match="absent"):
-            chainproof._value(trie.root_hash, key, proof, "test")
+            stateproof._value(trie.root_hash, key, proof, "test")
 
 
 @given(st.integers(1, 2**256 - 1))
@@ -97,9 +97,9 @@ def test_a_record_is_what_solidity_packs(word: int) -> None:
     value = rlp.encode(word.to_bytes((word.bit_length() + 7) // 8))
     if word % 2**48 == 0:
         with pytest.raises(InvalidInput, match="without a time"):
-            chainproof._record(value)
+            stateproof._record(value)
     else:
-        record = chainproof._record(value)
+        record = stateproof._record(value)
         assert int.from_bytes(record.submitter) << 96 | record.block_number << 48 | record.time == word
 
 
@@ -143,4 +143,4 @@ def _flipped(content: bytes, at: int, mask: int) -> bytes:
 def _value_of(item: Any) -> Any:
     if not item.is_list:
         return item.content
-    return [_value_of(member) for member in chainproof._items(item.encoded, "a list")]
+    return [_value_of(member) for member in stateproof._items(item.encoded, "a list")]

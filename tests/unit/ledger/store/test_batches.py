@@ -10,8 +10,9 @@ import pytest
 from fakes import digests
 
 from witnesstree.ledger.base.errors import Damaged, StorageFailure
-from witnesstree.ledger.store import batches
-from witnesstree.ledger.store.batches import PART, BatchFiles
+from witnesstree.ledger.tree import levels
+from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.tree.levels import PART
 from witnesstree.ledger.tree.tree import NODE, prove, root_from_path, root_of
 
 
@@ -56,7 +57,7 @@ def test_paths_over_several_kept_levels(files: BatchFiles, count: int) -> None:
 
 def test_the_usual_part_is_one_of_whole_blocks() -> None:
     # A level that is cut elsewhere would be paired differently.
-    assert PART % 2**batches.STEP == 0
+    assert PART % 2**levels.STEP == 0
 
 
 def test_sealing_again_gives_the_same_bytes(files: BatchFiles) -> None:

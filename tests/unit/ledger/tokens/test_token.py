@@ -50,7 +50,7 @@ from witnesstree.ledger.base.der import MAX_DEPTH, MAX_SHOWN, demand_der, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.tokens import x509
+from witnesstree.ledger.tokens import x509 as our_x509
 from witnesstree.ledger.tokens.signature import HASHES
 from witnesstree.ledger.tokens.token import (
     CHAIN,
@@ -232,8 +232,8 @@ def certifis_roots() -> list[TrustedRoot]:
 
 def test_a_big_trust_store_changes_no_verdict_and_is_hardly_read(monkeypatch: pytest.MonkeyPatch) -> None:
     big, read = certifis_roots(), []
-    reader = certificate.read_certificate
-    monkeypatch.setattr(certificate, "read_certificate", lambda der: read.append(der) or reader(der))
+    reader = our_x509.read_certificate
+    monkeypatch.setattr(our_x509, "read_certificate", lambda der: read.append(der) or reader(der))
     foreign = [root.certificate for root in big[:3]]
     for forge, own in (
         (Forge(), trust(root())),
@@ -253,7 +253,7 @@ def test_a_big_trust_store_changes_no_verdict_and_is_hardly_read(monkeypatch: py
 def test_every_root_of_a_big_store_can_be_read_and_makes_no_noise() -> None:
     """Some have the serial number 0, of which cryptography warns."""
     for each in certifis_roots():
-        assert certificate.read_certificate(each.certificate) is not None
+        assert our_x509.read_certificate(each.certificate) is not None
 
 
 # Tokens of public authorities -----------------------------------------------------------------------------------------------------------------------
