@@ -21,14 +21,25 @@ def check_embedded(ledger: Ledger) -> Iterator[Problem]:
     """Yield what is wrong with the embedded chain and the embedded block store."""
     chain = ledger.home.chain
     with ledger.metadata.read() as transaction:
-        found = [(batch.sequence, *anchor) for batch in transaction.batches() for anchor in transaction.anchors(batch.sequence)]
+        found = [
+            (batch.sequence, *anchor)
+            for batch in transaction.batches()
+            for anchor in transaction.anchors(batch.sequence)
+        ]
     for sequence, name, text in found:
         try:
             anchor = parse_anchor(text)
             if name != "local":
                 continue
-            if anchor.chain_id != LOCAL_CHAIN_ID or canonical_hash(chain, anchor.block_number) != anchor.block_hash:
-                yield Problem(str(chain), f"does not have block {anchor.block_number} as the anchor of batch {sequence} names it")
+            if (
+                anchor.chain_id != LOCAL_CHAIN_ID
+                or canonical_hash(chain, anchor.block_number) != anchor.block_hash
+            ):
+                yield Problem(
+                    str(chain),
+                    f"does not have block {anchor.block_number} as the anchor of batch {sequence}"
+                    " names it",
+                )
         except WitnesstreeError as error:
             yield Problem(str(chain), f"batch {sequence}: {error}")
     for block in BlockStore(ledger.home.ipfs).check():

@@ -1,15 +1,20 @@
-"""The HTTP client: the only module that opens connections. Everything that comes back is bounded in size and time.
+"""The HTTP client: the only module that opens connections.
 
-Built on httpcore2, the layer beneath httpx2, because the layer above follows redirects, keeps cookies, reads proxies from the environment and
-unpacks what servers compressed; here none of that happens. docs/decisions/0012-http.md says more.
+Everything that comes back is bounded in size and time.
 
-    Unreachable   no address, no connection, no TLS, no answer in time, or an answer that was cut off
-    BadAnswer     something answered, but not HTTP, or more than was asked for, or in an encoding that was not asked for
+Built on httpcore2, the layer beneath httpx2, because the layer above follows redirects, keeps
+cookies, reads proxies from the environment and unpacks what servers compressed; here none of that
+happens. docs/decisions/0012-http.md says more.
+
+    Unreachable   no address, no connection, no TLS, no answer in time, or an answer that was cut
+                  off
+    BadAnswer     something answered, but not HTTP, or more than was asked for, or in an encoding
+                  that was not asked for
     └── Refused   a stream was asked for, and the server gave an answer with another status
     InvalidInput  the address is none, or a file for TLS cannot be used
 
-A status other than 2xx is no error, a redirect neither: the caller judges them. Errors name a server by `place` alone, because the rest of a URL
-may hold a password or an API key.
+A status other than 2xx is no error, a redirect neither: the caller judges them. Errors name a
+server by `place` alone, because the rest of a URL may hold a password or an API key.
 """
 
 from __future__ import annotations
@@ -52,7 +57,8 @@ KEEP_ALIVE = 5.0
 """Seconds that an unused connection stays open: most servers close theirs after 5 to 75."""
 
 _PIECE = 64 * 1024
-# The lengths of the other side's lines are bounded by httpcore2: 100 KiB for all headers together, and as much for the trailers.
+# The lengths of the other side's lines are bounded by httpcore2: 100 KiB for all headers together,
+# and as much for the trailers.
 _AGENT = b"witnesstree"
 # RFC 6052, 2.1: an IPv4 address behind a translator.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -62,7 +68,9 @@ _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered: `content_type` in small letters and without parameters, "" where there is none; `body` as it came."""
+    """What a server answered: `content_type` in small letters and without parameters, "" where
+    there is none; `body` as it came.
+    """
 
     status: int
     content_type: str
@@ -83,7 +91,10 @@ class Refused(BadAnswer):
 
 
 def place(url: str) -> str:
-    """Return scheme://host[:port] of any text, for messages; where it is no URL, words that say so. Never user, password, path or query."""
+    """Return scheme://host[:port] of any text, for messages; where it is no URL, words that say so.
+
+    Never user, password, path or query.
+    """
     try:
         read = _read_url(url)
     except InvalidInput:
@@ -95,9 +106,11 @@ def place(url: str) -> str:
 class Http:
     """A client with its own connections. Several threads may use one.
 
-    `timeout` is in seconds. `auth` (user, password) goes with every request, else what the URL holds as user:password@ (RFC 7617), over http:
-    readable by all between. `client_key` defaults to a key in `client_certificate`; `tls_ca` replaces the usual roots. With `public_only`, names
-    that lead to any address that is not global are refused, and the connection goes to the very address that was judged.
+    `timeout` is in seconds. `auth` (user, password) goes with every request, else what the URL
+    holds as user:password@ (RFC 7617), over http: readable by all between. `client_key` defaults to
+    a key in `client_certificate`; `tls_ca` replaces the usual roots. With `public_only`, names that
+    lead to any address that is not global are refused, and the connection goes to the very address
+    that was judged.
 
     Raises InvalidInput if a file for TLS cannot be used.
     """
@@ -130,7 +143,12 @@ class Http:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -138,22 +156,31 @@ class Http:
         self._pool.close()
 
     def get(self, url: str, *, limit: int, accept: str = "*/*") -> Answer:
-        """Return the answer to GET; its body has at most `limit` bytes, and all of it came within `timeout`.
+        """Return the answer to GET; its body has at most `limit` bytes, and all of it came within
+        `timeout`.
 
         Raises Unreachable, BadAnswer, InvalidInput.
         """
         return self._whole("GET", url, [(b"Accept", accept.encode())], None, limit)
 
-    def post(self, url: str, content: bytes, *, content_type: str, limit: int, accept: str = "*/*") -> Answer:
-        """Return the answer to POST of `content`; its body has at most `limit` bytes, and all of it came within `timeout`.
+    def post(
+        self, url: str, content: bytes, *, content_type: str, limit: int, accept: str = "*/*"
+    ) -> Answer:
+        """Return the answer to POST of `content`; its body has at most `limit` bytes, and all of it
+        came within `timeout`.
 
         Raises Unreachable, BadAnswer, InvalidInput.
         """
-        headers = [(b"Accept", accept.encode()), (b"Content-Type", content_type.encode()), (b"Content-Length", str(len(content)).encode())]
+        headers = [
+            (b"Accept", accept.encode()),
+            (b"Content-Type", content_type.encode()),
+            (b"Content-Length", str(len(content)).encode()),
+        ]
         return self._whole("POST", url, headers, content, limit)
 
     def upload(self, url: str, parts: Iterable[bytes], *, content_type: str, limit: int) -> Answer:
-        """Return the answer to POST of all `parts`, sent one after the other; here `timeout` is the longest silence.
+        """Return the answer to POST of all `parts`, sent one after the other; here `timeout` is the
+        longest silence.
 
         Raises Unreachable, BadAnswer, InvalidInput, and whatever `parts` raises.
         """
@@ -163,16 +190,22 @@ class Http:
             return _read_answer(response, limit, place(url))
 
     @contextmanager
-    def stream(self, method: str, url: str, *, params: Mapping[str, str] | None = None) -> Iterator[Iterator[bytes]]:
-        """Give the body in parts as they come, with no limit of size; here `timeout` is the longest silence.
+    def stream(
+        self, method: str, url: str, *, params: Mapping[str, str] | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Give the body in parts as they come, with no limit of size; here `timeout` is the longest
+        silence.
 
-        Raises Refused for any status but 2xx, Unreachable, BadAnswer, InvalidInput; the iterator raises the same where the body is cut off.
+        Raises Refused for any status but 2xx, Unreachable, BadAnswer, InvalidInput; the iterator
+        raises the same where the body is cut off.
         """
         target = str(_read_url(url).copy_merge_params(dict(params))) if params else url
         headers = [(b"Content-Length", b"0")] if method == "POST" else []
         with self._answered(method, target, headers, None) as response:
             if not 200 <= response.status < 300:
-                answer = Answer(response.status, _content_type(response), _read_body(response, MAX_REFUSAL))
+                answer = Answer(
+                    response.status, _content_type(response), _read_body(response, MAX_REFUSAL)
+                )
                 raise Refused(f"{place(url)} answered with status {response.status}", answer)
             yield self._parts(response, place(url))
 
@@ -180,19 +213,39 @@ class Http:
         with self._translated(where):
             yield from response.iter_stream()
 
-    def _whole(self, method: str, url: str, headers: Headers, content: bytes | None, limit: int) -> Answer:
-        with self._exchange.within(self._timeout), self._answered(method, url, headers, content) as response:
+    def _whole(
+        self, method: str, url: str, headers: Headers, content: bytes | None, limit: int
+    ) -> Answer:
+        with (
+            self._exchange.within(self._timeout),
+            self._answered(method, url, headers, content) as response,
+        ):
             return _read_answer(response, limit, place(url))
 
     @contextmanager
-    def _answered(self, method: str, url: str, headers: Headers, content: bytes | Iterable[bytes] | None) -> Iterator[httpcore2.Response]:
+    def _answered(
+        self, method: str, url: str, headers: Headers, content: bytes | Iterable[bytes] | None
+    ) -> Iterator[httpcore2.Response]:
         read = _read_url(url)
         silence = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout)
-        target = httpcore2.URL(scheme=read.raw_scheme, host=read.raw_host, port=read.port, target=read.raw_path)
-        usual = [(b"Host", read.netloc), (b"User-Agent", _AGENT), (b"Accept-Encoding", b"identity"), *self._credentials(read)]
+        target = httpcore2.URL(
+            scheme=read.raw_scheme, host=read.raw_host, port=read.port, target=read.raw_path
+        )
+        usual = [
+            (b"Host", read.netloc),
+            (b"User-Agent", _AGENT),
+            (b"Accept-Encoding", b"identity"),
+            *self._credentials(read),
+        ]
         with self._translated(place(url)):
             response = self._pool.handle_request(
-                httpcore2.Request(method, target, headers=usual + headers, content=content, extensions={"timeout": silence})
+                httpcore2.Request(
+                    method,
+                    target,
+                    headers=usual + headers,
+                    content=content,
+                    extensions={"timeout": silence},
+                )
             )
             try:
                 _demand_identity(response, place(url))
@@ -204,7 +257,12 @@ class Http:
         user, password = self._auth or (url.username, url.password)
         if not user and not password:
             return []
-        return [(b"Authorization", b"Basic " + base64.b64encode(f"{user}:{password}".encode(errors="surrogateescape")))]
+        return [
+            (
+                b"Authorization",
+                b"Basic " + base64.b64encode(f"{user}:{password}".encode(errors="surrogateescape")),
+            )
+        ]
 
     @contextmanager
     def _translated(self, where: str) -> Iterator[None]:
@@ -216,10 +274,15 @@ class Http:
     def _translate(self, error: Exception, where: str) -> WitnesstreeError:
         kind = next(ours for theirs, ours in ERRORS.items() if isinstance(error, theirs))
         if isinstance(error, httpcore2.TimeoutException):
-            return kind(f"{where} did not answer within {self._timeout:g} seconds: try again later, or allow more time")
+            return kind(
+                f"{where} did not answer within {self._timeout:g} seconds: try again later, or"
+                " allow more time"
+            )
         if isinstance(error, httpcore2.RemoteProtocolError):
             if self._exchange.is_cut_off:
-                return Unreachable(f"{where} closed the connection before its answer was complete: try again later")
+                return Unreachable(
+                    f"{where} closed the connection before its answer was complete: try again later"
+                )
             return kind(f"{where} does not speak HTTP as it should: {_shown(error)}")
         if kind is InvalidInput:
             return kind(f"the request to {where} cannot be sent")
@@ -235,44 +298,75 @@ ERRORS: dict[type[Exception], type[WitnesstreeError]] = {
     httpcore2.LocalProtocolError: InvalidInput,
     httpcore2.UnsupportedProtocol: InvalidInput,
 }
-"""What each of httpcore2's errors means to a caller; a test compares this with all that there are."""
+"""What each of httpcore2's errors means to a caller; a test compares this with all that there
+are."""
 
 
 def _shown(error: Exception) -> str:
-    return "".join(character if character.isprintable() else "?" for character in str(error)[:200]) or "no reason given"
+    return (
+        "".join(character if character.isprintable() else "?" for character in str(error)[:200])
+        or "no reason given"
+    )
 
 
-# Requests -----------------------------------------------------------------------------------------------------------------------------------------
+# Requests
+# --------------------------------------------------------------------------------------------------
 
 
 def _read_url(text: str) -> httpx2.URL:
-    """Return a http or https URL with a host. Raises InvalidInput, whose text repeats nothing of it."""
+    """Return a http or https URL with a host.
+
+    Raises InvalidInput, whose text repeats nothing of it.
+    """
     try:
         url = httpx2.URL(text[: MAX_URL + 1])
         # RFC 1035, 2.3.4. Python's own functions trip over other names.
-        is_named = len(url.raw_host) <= 253 and all(0 < len(label) <= 63 for label in url.raw_host.removesuffix(b".").split(b"."))
-        is_usable = len(text) <= MAX_URL and url.scheme in {"http", "https"} and is_named and (url.port or 1) < 2**16
+        is_named = len(url.raw_host) <= 253 and all(
+            0 < len(label) <= 63 for label in url.raw_host.removesuffix(b".").split(b".")
+        )
+        is_usable = (
+            len(text) <= MAX_URL
+            and url.scheme in {"http", "https"}
+            and is_named
+            and (url.port or 1) < 2**16
+        )
     except (httpx2.InvalidURL, UnicodeError):
         # The cause would repeat parts of the URL, which may be secret.
-        raise InvalidInput("this is no address: expected http://… or https://… with a host") from None
+        raise InvalidInput(
+            "this is no address: expected http://… or https://… with a host"
+        ) from None
     if not is_usable:
-        raise InvalidInput(f"this is no address: expected http://… or https://… with a host, at most {MAX_URL} characters")
+        raise InvalidInput(
+            f"this is no address: expected http://… or https://… with a host, at most {MAX_URL}"
+            " characters"
+        )
     return url
 
 
-def _context(client_certificate: Path | None, client_key: Path | None, tls_ca: Path | None) -> ssl.SSLContext:
+def _context(
+    client_certificate: Path | None, client_key: Path | None, tls_ca: Path | None
+) -> ssl.SSLContext:
     if client_certificate is None and tls_ca is None:
         return _usual_context()
     try:
-        context = ssl.create_default_context(cafile=str(tls_ca.expanduser() if tls_ca else certifi.where()))
+        context = ssl.create_default_context(
+            cafile=str(tls_ca.expanduser() if tls_ca else certifi.where())
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise InvalidInput(f"{tls_ca} holds no certificates in PEM that TLS could use") from error
     if client_certificate:
         try:
             # Without a password, OpenSSL would ask for one at the terminal.
-            context.load_cert_chain(client_certificate.expanduser(), client_key.expanduser() if client_key else None, password=b"")
+            context.load_cert_chain(
+                client_certificate.expanduser(),
+                client_key.expanduser() if client_key else None,
+                password=b"",
+            )
         except (OSError, ValueError, RuntimeError) as error:
-            raise InvalidInput(f"{client_certificate} and its key are no pair in PEM that TLS could use (the key without a password)") from error
+            raise InvalidInput(
+                f"{client_certificate} and its key are no pair in PEM that TLS could use (the key"
+                " without a password)"
+            ) from error
     return context
 
 
@@ -281,20 +375,33 @@ def _usual_context() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-# Answers ------------------------------------------------------------------------------------------------------------------------------------------
+# Answers
+# --------------------------------------------------------------------------------------------------
 
 
 def _headers(response: httpcore2.Response, name: bytes) -> list[str]:
-    return [value.decode("latin-1").strip().lower() for key, value in response.headers if key.lower() == name]
+    return [
+        value.decode("latin-1").strip().lower()
+        for key, value in response.headers
+        if key.lower() == name
+    ]
 
 
 def _demand_identity(response: httpcore2.Response, where: str) -> None:
-    if encodings := [value for value in _headers(response, b"content-encoding") if value not in {"", "identity"}]:
-        raise BadAnswer(f"{where} answered in the encoding {encodings[0][:20]!r}, though none was allowed")
+    if encodings := [
+        value for value in _headers(response, b"content-encoding") if value not in {"", "identity"}
+    ]:
+        raise BadAnswer(
+            f"{where} answered in the encoding {encodings[0][:20]!r}, though none was allowed"
+        )
 
 
 def _content_type(response: httpcore2.Response) -> str:
-    return (_headers(response, b"content-type") or [""])[0].partition(";")[0].strip()[:MAX_CONTENT_TYPE]
+    return (
+        (_headers(response, b"content-type") or [""])[0]
+        .partition(";")[0]
+        .strip()[:MAX_CONTENT_TYPE]
+    )
 
 
 def _read_answer(response: httpcore2.Response, limit: int, where: str) -> Answer:
@@ -317,11 +424,14 @@ def _read_body(response: httpcore2.Response, limit: int) -> bytes:
     return bytes(body[:limit])
 
 
-# The network --------------------------------------------------------------------------------------------------------------------------------------
+# The network
+# --------------------------------------------------------------------------------------------------
 
 
 class _Exchange(threading.local):
-    """What this thread's exchange knows of the clock and of the connection: httpcore2 hands on neither."""
+    """What this thread's exchange knows of the clock and of the connection: httpcore2 hands on
+    neither.
+    """
 
     deadline: float | None = None
     is_cut_off = False
@@ -345,7 +455,9 @@ class _Exchange(threading.local):
 
 
 class _Network(httpcore2.NetworkBackend):
-    """Opens connections: each to an address that was judged before, all within the exchange's time."""
+    """Opens connections: each to an address that was judged before, all within the exchange's
+    time.
+    """
 
     def __init__(self, exchange: _Exchange, *, public_only: bool) -> None:
         self._exchange = exchange
@@ -362,14 +474,18 @@ class _Network(httpcore2.NetworkBackend):
     ) -> httpcore2.NetworkStream:
         self._exchange.is_cut_off = False
         addresses = _addresses(host, port, self._exchange.left(timeout, httpcore2.ConnectTimeout))
-        if self._public_only and (private := next((each for each in addresses if not _is_public(each)), None)):
+        if self._public_only and (
+            private := next((each for each in addresses if not _is_public(each)), None)
+        ):
             raise httpcore2.ConnectError(f"its address {private} is not a public one")
         error: Exception = httpcore2.ConnectError("it has no address")
         for tried, address in enumerate(addresses):
             left = self._exchange.left(timeout, httpcore2.ConnectTimeout)
             try:
                 # One address that swallows everything must not take the time of the others.
-                stream = httpcore2.SyncBackend().connect_tcp(str(address), port, left / (len(addresses) - tried))
+                stream = httpcore2.SyncBackend().connect_tcp(
+                    str(address), port, left / (len(addresses) - tried)
+                )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as failed:
                 error = failed
             else:
@@ -393,7 +509,8 @@ class _Stream(httpcore2.NetworkStream):
 
     @override
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # Not through the stream's own `write`: it would start the clock anew for each part that goes out.
+        # Not through the stream's own `write`: it would start the clock anew for each part that
+        # goes out.
         connection, rest = self._stream.get_extra_info("socket"), memoryview(buffer)
         while rest:
             connection.settimeout(self._exchange.left(timeout, httpcore2.WriteTimeout))
@@ -409,7 +526,12 @@ class _Stream(httpcore2.NetworkStream):
         self._stream.close()
 
     @override
-    def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None) -> httpcore2.NetworkStream:
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.NetworkStream:
         left = self._exchange.left(timeout, httpcore2.ConnectTimeout)
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._exchange)
 
@@ -439,7 +561,9 @@ def _addresses(host: str, port: int, timeout: float) -> list[Address]:
 def _ask_resolver(host: str, port: int) -> list[Address] | Exception:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(ipaddress.ip_address(each[4][0]) for each in found))[:MAX_ADDRESSES]
+        return list(dict.fromkeys(ipaddress.ip_address(each[4][0]) for each in found))[
+            :MAX_ADDRESSES
+        ]
     except (OSError, ValueError) as error:
         return httpcore2.ConnectError(f"its name has no address ({error})")
 
@@ -448,7 +572,11 @@ def _is_public(address: Address) -> bool:
     """Whether an address, and what is wrapped in it, belongs to the public internet."""
     if isinstance(address, ipaddress.IPv4Address):
         return address.is_global and not address.is_multicast
-    wrapped = address.ipv4_mapped or address.sixtofour or (ipaddress.IPv4Address(int(address) % 2**32) if address in _NAT64 else None)
+    wrapped = (
+        address.ipv4_mapped
+        or address.sixtofour
+        or (ipaddress.IPv4Address(int(address) % 2**32) if address in _NAT64 else None)
+    )
     if wrapped is not None:
         return _is_public(wrapped)
     return address in _GLOBAL_UNICAST and address.is_global

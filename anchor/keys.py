@@ -1,8 +1,12 @@
-"""Keys that pay for transactions: opened from a reference, used to sign, never shown. Only this module sees one.
+"""Keys that pay for transactions: opened from a reference, used to sign, never shown.
 
-    keystore:FILE                      encrypted keystore (Web3 secret storage, version 3), as geth, clef and Foundry's cast write it
+Only this module sees one.
+
+    keystore:FILE                      encrypted keystore (Web3 secret storage, version 3), as geth,
+                                       clef and Foundry's cast write it
     env:NAME                           64 hex digits in an environment variable
-    web3signer+http://HOST#0xADDRESS   an external signer that answers eth_signTransaction: web3signer, or a node that holds the key
+    web3signer+http://HOST#0xADDRESS   an external signer that answers eth_signTransaction:
+                                       web3signer, or a node that holds the key
     clef+http://HOST#0xADDRESS         an external signer that answers account_signTransaction: clef
 
 No error, log line or repr of this module holds a key, a password, or more of a URL than its host.
@@ -33,7 +37,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-FORMS = "keystore:FILE, env:NAME, web3signer+http://HOST:PORT#0xADDRESS or clef+http://HOST:PORT#0xADDRESS"
+FORMS = (
+    "keystore:FILE, env:NAME, web3signer+http://HOST:PORT#0xADDRESS or"
+    " clef+http://HOST:PORT#0xADDRESS"
+)
 MAX_KEYSTORE = 16 * 1024
 """Bytes in a keystore: half a thousand are usual."""
 MAX_MEMORY = 512 * 2**20
@@ -51,8 +58,11 @@ _EXTERNAL = re.compile(r"(web3signer|clef)\+(https?://[^\s#]{1,2000})#(0x[0-9a-f
 _KEY = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """The order of secp256k1 (SEC 2, 2.4.1)."""
-# clef warns of calls that it cannot name, and refuses what it warns of, so it is told which method a call is of.
-_METHODS = {keccak256(method.encode())[:4]: method for method in ("anchor(bytes32)", "anchorAll(bytes32[])")}
+# clef warns of calls that it cannot name, and refuses what it warns of, so it is told which method
+# a call is of.
+_METHODS = {
+    keccak256(method.encode())[:4]: method for method in ("anchor(bytes32)", "anchorAll(bytes32[])")
+}
 
 
 class Signer(Protocol):
@@ -64,21 +74,28 @@ class Signer(Protocol):
         ...
 
     def sign(self, transaction: Mapping[str, Any]) -> bytes:
-        """Return the signed transaction as it is sent (EIP-2718), with exactly the members that were asked for.
+        """Return the signed transaction as it is sent (EIP-2718), with exactly the members that
+        were asked for.
 
-        These are chainId, nonce, gas, value and data; `to` (20 bytes), unless it creates a contract; and gasPrice (a legacy transaction, EIP-155) or
-        maxFeePerGas and maxPriorityFeePerGas (EIP-1559). Raises Unreachable or BadAnswer where somebody else holds the key.
+        These are chainId, nonce, gas, value and data; `to` (20 bytes), unless it creates a
+        contract; and gasPrice (a legacy transaction, EIP-155) or maxFeePerGas and
+        maxPriorityFeePerGas (EIP-1559). Raises Unreachable or BadAnswer where somebody else holds
+        the key.
         """
         ...
 
 
-def open_signer(reference: str, password: str | None = None, *, timeout: float = EXTERNAL_TIMEOUT) -> Signer:
+def open_signer(
+    reference: str, password: str | None = None, *, timeout: float = EXTERNAL_TIMEOUT
+) -> Signer:
     """Return who signs with the key that `reference` names; FORMS lists its forms.
 
-    `password` is where a keystore's password is, env:NAME or file:PATH; without it, it is asked for at the terminal, where there is one. An external
-    signer is not asked for anything before it has to sign; `timeout` is in seconds, for one signature.
+    `password` is where a keystore's password is, env:NAME or file:PATH; without it, it is asked for
+    at the terminal, where there is one. An external signer is not asked for anything before it has
+    to sign; `timeout` is in seconds, for one signature.
 
-    Raises InvalidInput if the reference has another form, or the key is not there, or the password is wrong.
+    Raises InvalidInput if the reference has another form, or the key is not there, or the password
+    is wrong.
     """
     kind, _, place = reference.partition(":")
     if kind == "keystore" and place:
@@ -92,7 +109,8 @@ def open_signer(reference: str, password: str | None = None, *, timeout: float =
 
 
 def settled(reference: str) -> str:
-    """Return the reference as settings hold it: a keystore by its absolute path, because settings are used from any folder. No key is opened.
+    """Return the reference as settings hold it: a keystore by its absolute path, because settings
+    are used from any folder. No key is opened.
 
     Raises InvalidInput if it has none of the FORMS, or a keystore is not there.
     """
@@ -114,14 +132,20 @@ def described(reference: str) -> str:
 
         return f"{external[1]} at {place(external[2])}, account {external[3]}"
     kind, _, where = reference.partition(":")
-    return {"keystore": f"keystore {where}", "env": f"environment variable {where}"}.get(kind, "a reference that cannot be read")
+    return {"keystore": f"keystore {where}", "env": f"environment variable {where}"}.get(
+        kind, "a reference that cannot be read"
+    )
 
 
 def exposure(reference: str) -> str | None:
     """Return what to say of a keystore that others can read, None where nothing is to be said."""
     kind, _, place = reference.partition(":")
     path = Path(place).expanduser()
-    if kind != "keystore" or not path.exists() or not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+    if (
+        kind != "keystore"
+        or not path.exists()
+        or not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+    ):
         return None
     return f"{path} can be read by others, who may then try passwords on it: run `chmod 600` on it"
 
@@ -189,12 +213,18 @@ def _read_keystore(path: Path, password: str | None) -> LocalAccount:
 
 def _ask_password(path: Path) -> str:
     if not sys.stdin.isatty():
-        raise InvalidInput(f"the keystore {path} needs a password, and nobody can be asked: say where it is, with env:NAME or file:PATH")
+        raise InvalidInput(
+            f"the keystore {path} needs a password, and nobody can be asked: say where it is, with"
+            " env:NAME or file:PATH"
+        )
     return getpass.getpass(f"Password of {path}: ")
 
 
 def _parse_keystore(content: bytes, path: Path) -> dict[str, Any]:
-    """Return the members of a keystore that opening it needs. Raises InvalidInput if it is none, or one that takes too much to open."""
+    """Return the members of a keystore that opening it needs.
+
+    Raises InvalidInput if it is none, or one that takes too much to open.
+    """
     try:
         if len(content) > MAX_KEYSTORE:
             raise InvalidInput("too long")
@@ -204,7 +234,9 @@ def _parse_keystore(content: bytes, path: Path) -> dict[str, Any]:
         crypto = document["crypto" if "crypto" in document.value else "Crypto"]
         if crypto.member("cipher") != "aes-128-ctr":
             crypto["cipher"].wrong("aes-128-ctr")
-        read = {"pbkdf2": _read_pbkdf2, "scrypt": _read_scrypt}.get(crypto["kdf"].text(20)) or crypto["kdf"].wrong("scrypt or pbkdf2")
+        read = {"pbkdf2": _read_pbkdf2, "scrypt": _read_scrypt}.get(
+            crypto["kdf"].text(20)
+        ) or crypto["kdf"].wrong("scrypt or pbkdf2")
         members = {
             "cipher": "aes-128-ctr",
             "cipherparams": {"iv": crypto["cipherparams"]["iv"].hex(16).hex()},
@@ -214,8 +246,12 @@ def _parse_keystore(content: bytes, path: Path) -> dict[str, Any]:
             "mac": crypto["mac"].hex(32).hex(),
         }
     except InvalidInput:
-        # Its reason may repeat what stands in the file, and that may be a key that is not encrypted.
-        raise InvalidInput(f"{path} is no keystore that can be opened here: expected Web3 secret storage, version 3, with usual parameters") from None
+        # Its reason may repeat what stands in the file, and that may be a key that is not
+        # encrypted.
+        raise InvalidInput(
+            f"{path} is no keystore that can be opened here: expected Web3 secret storage, version"
+            " 3, with usual parameters"
+        ) from None
     return {"version": 3, "crypto": members}
 
 
@@ -223,22 +259,38 @@ def _read_pbkdf2(value: Reader) -> dict[str, Any]:
     if value.member("prf") != "hmac-sha256":
         value["prf"].wrong("hmac-sha256")
     rounds = value["c"].integer(1, MAX_ROUNDS)
-    return {"c": rounds, "dklen": value["dklen"].integer(32, 32), "prf": "hmac-sha256", "salt": value["salt"].hex(most=64).hex()}
+    return {
+        "c": rounds,
+        "dklen": value["dklen"].integer(32, 32),
+        "prf": "hmac-sha256",
+        "salt": value["salt"].hex(most=64).hex(),
+    }
 
 
 def _read_scrypt(value: Reader) -> dict[str, Any]:
     n, r, p = value["n"].integer(2), value["r"].integer(1), value["p"].integer(1, MAX_LANES)
-    # RFC 7914, 2: n is a power of two below 2**(16 * r), and 128 * n * r bytes of memory are needed.
+    # RFC 7914, 2: n is a power of two below 2**(16 * r), and 128 * n * r bytes of memory are
+    # needed.
     if n & (n - 1) or 128 * n * r > MAX_MEMORY or n.bit_length() > 16 * r:
         value.wrong("parameters that take no more memory than usual")
-    return {"n": n, "r": r, "p": p, "dklen": value["dklen"].integer(32, 32), "salt": value["salt"].hex(most=64).hex()}
+    return {
+        "n": n,
+        "r": r,
+        "p": p,
+        "dklen": value["dklen"].integer(32, 32),
+        "salt": value["salt"].hex(most=64).hex(),
+    }
 
 
 # Keys that others hold
 
 
 class _ExternalSigner:
-    """A signer that is asked over JSON-RPC. What it returns is compared with what was asked, so it need not be trusted with more than the key."""
+    """A signer that is asked over JSON-RPC.
+
+    What it returns is compared with what was asked, so it need not be trusted with more than the
+    key.
+    """
 
     __slots__ = ("_kind", "_timeout", "_url", "address")
 
@@ -257,29 +309,55 @@ class _ExternalSigner:
         question = _question(transaction, self.address)
         with closing(Endpoint(self._url, timeout=self._timeout)) as endpoint:
             if self._kind == "clef":
-                answer = endpoint.ask("account_signTransaction", question, _METHODS.get(transaction["data"][:4]))
+                answer = endpoint.ask(
+                    "account_signTransaction", question, _METHODS.get(transaction["data"][:4])
+                )
             else:
                 answer = endpoint.ask("eth_signTransaction", question)
-            raw = octets(answer.get("raw") if isinstance(answer, dict) else answer, f"what {endpoint.place} signed", most=MAX_SIGNED)
+            raw = octets(
+                answer.get("raw") if isinstance(answer, dict) else answer,
+                f"what {endpoint.place} signed",
+                most=MAX_SIGNED,
+            )
             _require_as_asked(raw, transaction, self.address, endpoint.place)
         return raw
 
 
 def _question(transaction: Mapping[str, Any], sender: bytes) -> dict[str, Any]:
-    """Return the transaction as JSON-RPC writes it (execution-apis, GenericTransaction), without `type`: the fee's members say it."""
-    numbers = {name: hex(value) for name, value in transaction.items() if isinstance(value, int) and name != "type"}
+    """Return the transaction as JSON-RPC writes it (execution-apis, GenericTransaction), without
+    `type`: the fee's members say it.
+    """
+    numbers = {
+        name: hex(value)
+        for name, value in transaction.items()
+        if isinstance(value, int) and name != "type"
+    }
     # clef warns of addresses without ERC-55's capitals, and refuses what it warns of.
     to = {"to": checksummed(transaction["to"])} if "to" in transaction else {}
     return {"from": checksummed(sender), **to, **numbers, "data": "0x" + transaction["data"].hex()}
 
 
 _LEGACY = ("nonce", "gasPrice", "gas", "to", "value", "data")
-_EIP1559 = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "to", "value", "data", "accessList")
+_EIP1559 = (
+    "chainId",
+    "nonce",
+    "maxPriorityFeePerGas",
+    "maxFeePerGas",
+    "gas",
+    "to",
+    "value",
+    "data",
+    "accessList",
+)
 """The members in the order in which they are signed (EIP-155, EIP-1559)."""
 
 
-def _require_as_asked(raw: bytes, transaction: Mapping[str, Any], sender: bytes, place: str) -> None:
-    """Refuse, with BadAnswer, anything but the transaction that was asked for with a signature of `sender`."""
+def _require_as_asked(
+    raw: bytes, transaction: Mapping[str, Any], sender: bytes, place: str
+) -> None:
+    """Refuse, with BadAnswer, anything but the transaction that was asked for with a signature of
+    `sender`.
+    """
     import rlp
 
     is_legacy = "gasPrice" in transaction
@@ -287,25 +365,39 @@ def _require_as_asked(raw: bytes, transaction: Mapping[str, Any], sender: bytes,
     members = {"to": b"", "accessList": [], **transaction}
     values = [members[name] for name in names]
     if not raw.startswith(prefix) or raw[len(prefix) : len(prefix) + 1] < b"\xc0":
-        raise BadAnswer(f"{place} signed a transaction of another type than was asked for: nothing is sent")
+        raise BadAnswer(
+            f"{place} signed a transaction of another type than was asked for: nothing is sent"
+        )
     # A list's first byte says how many bytes of length follow (Yellow Paper, appendix B).
     at = len(prefix) + 1 + max(0, raw[len(prefix)] - 0xF7)
     for name, value in zip(names, values, strict=True):
         encoded = rlp.encode(value)
         if not raw.startswith(encoded, at):
-            raise BadAnswer(f"{place} signed another {name} than was asked for: nothing is sent; do not trust this signer")
+            raise BadAnswer(
+                f"{place} signed another {name} than was asked for: nothing is sent; do not trust"
+                " this signer"
+            )
         at += len(encoded)
     v, r, s = _signature(raw[at:], place)
     if raw != prefix + rlp.encode([*values, v, r, s]):
         raise BadAnswer(f"{place} signed something in a form that no chain takes: nothing is sent")
     if is_legacy:
-        parity, unsigned = v - 35 - 2 * transaction["chainId"], rlp.encode([*values, transaction["chainId"], 0, 0])
+        parity, unsigned = (
+            v - 35 - 2 * transaction["chainId"],
+            rlp.encode([*values, transaction["chainId"], 0, 0]),
+        )
     else:
         parity, unsigned = v, prefix + rlp.encode(values)
     if parity not in {0, 1}:
-        raise BadAnswer(f"{place} signed for another chain than was asked for: nothing is sent; start it with chain id {transaction['chainId']}")
+        raise BadAnswer(
+            f"{place} signed for another chain than was asked for: nothing is sent; start it with"
+            f" chain id {transaction['chainId']}"
+        )
     if _signer_of(unsigned, parity, r, s) != sender:
-        raise BadAnswer(f"{place} signed with another key than that of {checksummed(sender)}: nothing is sent; correct the address, or the signer")
+        raise BadAnswer(
+            f"{place} signed with another key than that of {checksummed(sender)}: nothing is sent;"
+            " correct the address, or the signer"
+        )
 
 
 def _signature(tail: bytes, place: str) -> tuple[int, int, int]:
@@ -325,7 +417,9 @@ def _signature(tail: bytes, place: str) -> tuple[int, int, int]:
 
 
 def _signer_of(unsigned: bytes, parity: int, r: int, s: int) -> bytes | None:
-    """Return whose signature this is, None where it is nobody's, or one that chains refuse (EIP-2: s is in the lower half)."""
+    """Return whose signature this is, None where it is nobody's, or one that chains refuse (EIP-2:
+    s is in the lower half).
+    """
     from eth_keys.datatypes import Signature
     from eth_keys.exceptions import BadSignature
     from eth_utils.exceptions import ValidationError
@@ -333,6 +427,10 @@ def _signer_of(unsigned: bytes, parity: int, r: int, s: int) -> bytes | None:
     if s > _ORDER // 2:
         return None
     try:
-        return Signature(vrs=(parity, r, s)).recover_public_key_from_msg_hash(keccak256(unsigned)).to_canonical_address()
+        return (
+            Signature(vrs=(parity, r, s))
+            .recover_public_key_from_msg_hash(keccak256(unsigned))
+            .to_canonical_address()
+        )
     except (BadSignature, ValidationError):
         return None

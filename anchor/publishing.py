@@ -1,14 +1,21 @@
-"""Publishes the ledger log as a folder that any static file server can serve (C2SP tlog-tiles), and reads such a folder, or its address.
+"""Publishes the ledger log as a folder that any static file server can serve (C2SP tlog-tiles), and
+reads such a folder, or its address.
 
-    checkpoint-0             the signed checkpoint of the empty log, written first: it says whose folder this is
-    tile/…                   tiles of hashes and bundles of entries (ledger/log/tiles.py); none is ever written over
-    batch/<N>.json           the record of each batch: the proof of its opening record; written again when it has more witnesses
-    keys/<N>                 the note of each change of the log's key (ledger/log/keys.py); none is ever written over
+    checkpoint-0             the signed checkpoint of the empty log, written first: it says whose
+                             folder this is
+    tile/…                   tiles of hashes and bundles of entries (ledger/log/tiles.py); none is
+                             ever written over
+    batch/<N>.json           the record of each batch: the proof of its opening record; written
+                             again when it has more witnesses
+    keys/<N>                 the note of each change of the log's key (ledger/log/keys.py); none is
+                             ever written over
     published.json           for the next run: which records it has to look at again
-    checkpoint               the newest signed checkpoint, written last: all that it promises is there, durably
+    checkpoint               the newest signed checkpoint, written last: all that it promises is
+                             there, durably
 
-Every file gets its name durably and at once. A crash before the checkpoint leaves files that nobody was told of; the next run finds
-them and goes on. A run reads and writes what is new, and what is still incomplete: not the whole folder.
+Every file gets its name durably and at once. A crash before the checkpoint leaves files that nobody
+was told of; the next run finds them and goes on. A run reads and writes what is new, and what is
+still incomplete: not the whole folder.
 """
 
 from __future__ import annotations
@@ -21,15 +28,37 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 
 from witnesstree.anchor.http import Http, place
-from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, key_path, read_checkpoint, record_path
-from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.audit.audit import (
+    CHECKPOINT,
+    FIRST_CHECKPOINT,
+    key_path,
+    read_checkpoint,
+    record_path,
+)
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Conflict,
+    Damaged,
+    InvalidInput,
+    NotFound,
+    Unreachable,
+)
 from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.log.cosignature import append_cosignatures, is_cosignature
 from witnesstree.ledger.log.keys import judge_signer
 from witnesstree.ledger.log.log import log_root
 from witnesstree.ledger.log.note import MAX_NOTE, format_signature, parse_checkpoint, parse_note
 from witnesstree.ledger.log.opening import opening_digest
-from witnesstree.ledger.log.tiles import ENTRIES, WIDTH, Fetch, Tile, added_tiles, format_bundle, format_tile_path, tile_hashes
+from witnesstree.ledger.log.tiles import (
+    ENTRIES,
+    WIDTH,
+    Fetch,
+    Tile,
+    added_tiles,
+    format_bundle,
+    format_tile_path,
+    tile_hashes,
+)
 from witnesstree.ledger.proof.proof import MAX_PROOF, Proof, format_proof, parse_proof
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
 from witnesstree.ledger.work.sealing import Entry
@@ -53,12 +82,15 @@ MAX_STATE = 16 * 2**20
 """Bytes in it: 1.5 million batches that wait for witnesses."""
 
 MAX_FETCHED = 2**30
-"""Bytes that are fetched from one published log in one run: 30,000 batches with a token and an anchor each."""
+"""Bytes that are fetched from one published log in one run: 30,000 batches with a token and an
+anchor each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a run did: the log's size before and after, and how many files it wrote, the checkpoint left out."""
+    """What a run did: the log's size before and after, and how many files it wrote, the checkpoint
+    left out.
+    """
 
     old: int
     new: int
@@ -69,11 +101,15 @@ class Published:
 # Writing
 
 
-def publish(ledger: Ledger, folder: Path, advance: Callable[[int], None] = lambda _step: None) -> Published:
-    """Bring `folder` up to the ledger's newest checkpoint. On return all of it is durable. `advance` is called with 1 for each batch.
+def publish(
+    ledger: Ledger, folder: Path, advance: Callable[[int], None] = lambda _step: None
+) -> Published:
+    """Bring `folder` up to the ledger's newest checkpoint.
 
-    Raises InvalidInput if the folder holds something else, Conflict if it holds a longer or another history of this log, or another process
-    publishes; StorageFailure if the disk refuses.
+    On return all of it is durable. `advance` is called with 1 for each batch.
+
+    Raises InvalidInput if the folder holds something else, Conflict if it holds a longer or another
+    history of this log, or another process publishes; StorageFailure if the disk refuses.
     """
     with ledger.home.lock("publish", PATIENCE):
         take_over_cosignatures(ledger)
@@ -81,7 +117,9 @@ def publish(ledger: Ledger, folder: Path, advance: Callable[[int], None] = lambd
             return _publish(ledger, transaction, folder, advance)
 
 
-def _publish(ledger: Ledger, transaction: Transaction, folder: Path, advance: Callable[[int], None]) -> Published:
+def _publish(
+    ledger: Ledger, transaction: Transaction, folder: Path, advance: Callable[[int], None]
+) -> Published:
     note = transaction.checkpoint()
     new = parse_checkpoint(parse_note(note).text).size
     old = _published_size(ledger, transaction, folder)
@@ -90,8 +128,14 @@ def _publish(ledger: Ledger, transaction: Transaction, folder: Path, advance: Ca
     for tile in (tile for tile in added_tiles(min(before.swept, old), old) if tile.width == WIDTH):
         _remove_partial(folder / f"{format_tile_path(tile)}.p")
     _write_new(folder / FIRST_CHECKPOINT, transaction.checkpoint(0).encode())
-    tiles = sum([_write_new(folder / format_tile_path(tile), content) for tile, content in _contents(transaction, old, new)])
-    # What an earlier run wrote beyond its checkpoint may be another history's, where the ledger was restored from a backup.
+    tiles = sum(
+        [
+            _write_new(folder / format_tile_path(tile), content)
+            for tile, content in _contents(transaction, old, new)
+        ]
+    )
+    # What an earlier run wrote beyond its checkpoint may be another history's, where the ledger was
+    # restored from a backup.
     seen = min(before.size, old)
     looked_at = [*(sequence for sequence in before.waiting if sequence < seen), *range(seen, new)]
     advance(new - len(looked_at))
@@ -104,43 +148,65 @@ def _publish(ledger: Ledger, transaction: Transaction, folder: Path, advance: Ca
         _write_new(folder / key_path(number), change.encode())
     # Written before the checkpoint: it speaks of records only, and these are on disk.
     _write_if_other(folder / STATE, _format_state(_State(new, old - old % WIDTH, tuple(waiting))))
-    # From here on the folder is the log of the new size. Everything that this checkpoint promises is on disk.
+    # From here on the folder is the log of the new size. Everything that this checkpoint promises
+    # is on disk.
     _write_if_other(folder / CHECKPOINT, with_cosignatures(transaction, note).encode())
     return Published(old, new, tiles, records)
 
 
 def _published_size(ledger: Ledger, transaction: Transaction, folder: Path) -> int:
-    """Return the size of the log in `folder`, which is 0 where none was published yet. Raises as `publish` does."""
+    """Return the size of the log in `folder`, which is 0 where none was published yet.
+
+    Raises as `publish` does.
+    """
     folder = folder.absolute()
     _make_folder(folder)
     with storage_errors(folder):
         names = {path.name for path in folder.iterdir()}
-    key, changes, fetch = ledger.home.verifier_key(), ledger.key_changes(transaction), fetching_from_folder(folder)
-    elsewhere = "publish into an empty folder, or into the one that this ledger published into before"
+    key, changes, fetch = (
+        ledger.home.verifier_key(),
+        ledger.key_changes(transaction),
+        fetching_from_folder(folder),
+    )
+    elsewhere = (
+        "publish into an empty folder, or into the one that this ledger published into before"
+    )
     if CHECKPOINT not in names:
-        if FIRST_CHECKPOINT in names and fetch(FIRST_CHECKPOINT, MAX_NOTE) == transaction.checkpoint(0).encode():
+        if (
+            FIRST_CHECKPOINT in names
+            and fetch(FIRST_CHECKPOINT, MAX_NOTE) == transaction.checkpoint(0).encode()
+        ):
             return 0
         # What a crash left of the very first file has a name that begins with a dot.
         if not all(name.startswith(f".{FIRST_CHECKPOINT}.") for name in names):
-            raise InvalidInput(f"{folder} is not empty and holds no log of this ledger: {elsewhere}")
+            raise InvalidInput(
+                f"{folder} is not empty and holds no log of this ledger: {elsewhere}"
+            )
         return 0
     try:
         note = read_checkpoint(fetch)
         signer = judge_signer(note, [key], changes)
     except (InvalidInput, BadAnswer) as error:
-        raise InvalidInput(f"{folder / CHECKPOINT} is no checkpoint ({error}): {elsewhere}") from error
+        raise InvalidInput(
+            f"{folder / CHECKPOINT} is no checkpoint ({error}): {elsewhere}"
+        ) from error
     found = parse_checkpoint(parse_note(note).text)
     if not signer.is_expected:
-        raise InvalidInput(f"{folder} holds the log of another ledger, or this one's under another key (its checkpoint {signer.reason}): {elsewhere}")
+        raise InvalidInput(
+            f"{folder} holds the log of another ledger, or this one's under another key (its"
+            f" checkpoint {signer.reason}): {elsewhere}"
+        )
     size = transaction.batch_count()
     if found.size > size:
         raise Conflict(
-            f"{folder} holds a log of {found.size} batches, and this ledger has {size}: it was restored from an older copy, or is not the only one; "
-            f"find the newest copy of the ledger, and publish nothing from this one"
+            f"{folder} holds a log of {found.size} batches, and this ledger has {size}: it was"
+            " restored from an older copy, or is not the only one; find the newest copy of the"
+            " ledger, and publish nothing from this one"
         )
     if found.root != log_root(found.size, transaction.log_node):
         raise Conflict(
-            f"{folder} holds another history of this log at {found.size} batches: two copies of the ledger signed; publish nothing, keep both"
+            f"{folder} holds another history of this log at {found.size} batches: two copies of the"
+            " ledger signed; publish nothing, keep both"
         )
     return found.size
 
@@ -156,7 +222,10 @@ def _contents(transaction: Transaction, old: int, new: int) -> Iterator[tuple[Ti
 
 
 def _write_record(ledger: Ledger, transaction: Transaction, path: Path, sequence: int) -> bool:
-    """Publish the record of a batch, unless one with as many witnesses is there. Return whether it was written."""
+    """Publish the record of a batch, unless one with as many witnesses is there.
+
+    Return whether it was written.
+    """
     witnesses = len(transaction.tokens(sequence)), len(transaction.anchors(sequence))
     there = _record_at(path)
     if there and (len(there.tokens), len(there.anchors)) == witnesses:
@@ -164,7 +233,8 @@ def _write_record(ledger: Ledger, transaction: Transaction, path: Path, sequence
     digest = opening_digest(ledger.batch(sequence).opening)
     proof = ledger.proof_of(digest, Entry(sequence, 0, is_sealed=True))
     assert proof.log
-    # Opening records name the SHA-256 of what the ledger signed: without cosignatures, which come later.
+    # Opening records name the SHA-256 of what the ledger signed: without cosignatures, which come
+    # later.
     log = replace(proof.log, checkpoint=transaction.checkpoint(proof.log.index + 1))
     _make_folder(path.parent)
     write_file(path, format_proof(replace(proof, log=log)))
@@ -180,18 +250,27 @@ def _record_at(path: Path) -> Proof | None:
 
 
 def _write_new(path: Path, content: bytes) -> bool:
-    """Write a file that never changes, unless it is there, and return whether it was written. Raises Conflict if it has other bytes."""
+    """Write a file that never changes, unless it is there, and return whether it was written.
+
+    Raises Conflict if it has other bytes.
+    """
     if _holds(path, content):
         return False
     if path.exists():
-        raise Conflict(f"{path} was published with other bytes: it was altered, or is another log's; publish into an empty folder, and keep this one")
+        raise Conflict(
+            f"{path} was published with other bytes: it was altered, or is another log's; publish"
+            " into an empty folder, and keep this one"
+        )
     _make_folder(path.parent)
     write_file(path, content)
     return True
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder with those above it, durably. Raises InvalidInput if one of them is a file, StorageFailure if the disk refuses."""
+    """Make a folder with those above it, durably.
+
+    Raises InvalidInput if one of them is a file, StorageFailure if the disk refuses.
+    """
     if folder.is_dir():
         return
     if os.path.lexists(folder):
@@ -215,7 +294,10 @@ def _write_if_other(path: Path, content: bytes) -> None:
 
 
 def _remove_partial(folder: Path) -> None:
-    """Remove the partial tiles in whose place a full one stands (C2SP tlog-tiles, "Partial Tiles"). A crash leaves some, which the next run finds."""
+    """Remove the partial tiles in whose place a full one stands (C2SP tlog-tiles, "Partial Tiles").
+
+    A crash leaves some, which the next run finds.
+    """
     if not folder.is_dir():
         return
     with storage_errors(folder):
@@ -229,7 +311,9 @@ def _remove_partial(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """The records of all batches below `size` are complete, but for those of `waiting`; no partial tiles are left of tiles full at `swept`."""
+    """The records of all batches below `size` are complete, but for those of `waiting`; no partial
+    tiles are left of tiles full at `swept`.
+    """
 
     size: int = 0
     swept: int = 0
@@ -237,12 +321,19 @@ class _State:
 
 
 def _format_state(state: _State) -> bytes:
-    members: dict[str, Any] = {"format": STATE_FORMAT, "size": state.size, "swept": state.swept, "waiting": list(state.waiting)}
+    members: dict[str, Any] = {
+        "format": STATE_FORMAT,
+        "size": state.size,
+        "swept": state.swept,
+        "waiting": list(state.waiting),
+    }
     return rfc8785.dumps(members) + b"\n"
 
 
 def _read_state(folder: Path) -> _State:
-    """Return what the last run told; where it told nothing that can be read, everything is looked at."""
+    """Return what the last run told; where it told nothing that can be read, everything is looked
+    at.
+    """
     try:
         value = load(STATE, fetching_from_folder(folder)(STATE, MAX_STATE))
         value.members("format size swept waiting")
@@ -258,9 +349,11 @@ def _read_state(folder: Path) -> _State:
 
 
 def take_over_cosignatures(ledger: Ledger) -> None:
-    """Take the cosignatures that older versions kept as files, home/log/checkpoint-<size>, into the metadata, once; the files stay.
+    """Take the cosignatures that older versions kept as files, home/log/checkpoint-<size>, into the
+    metadata, once; the files stay.
 
-    A file that is no checkpoint of this log counts for nothing. Whether the witnesses' signatures verify is for those to find who know their keys.
+    A file that is no checkpoint of this log counts for nothing. Whether the witnesses' signatures
+    verify is for those to find who know their keys.
     """
     folder = ledger.home.folder / "log"
     with ledger.metadata.read() as transaction:
@@ -278,18 +371,24 @@ def take_over_cosignatures(ledger: Ledger) -> None:
 
 
 def _add_cosignatures(transaction: Transaction, note: str) -> None:
-    """Record what has the form of a cosignature under the checkpoint in `note`. Raises InvalidInput if it is none of this log, Damaged likewise."""
+    """Record what has the form of a cosignature under the checkpoint in `note`.
+
+    Raises InvalidInput if it is none of this log, Damaged likewise.
+    """
     size = parse_checkpoint(parse_note(note).text).size
     own, both = parse_note(transaction.checkpoint(size)), parse_note(note)
     if own.text != both.text:
         raise InvalidInput("this is another checkpoint than the ledger signed")
     for signature in both.signatures:
         if signature not in own.signatures and is_cosignature(signature):
-            transaction.add_cosignature(size, signature.name, signature.key_id, format_signature(signature))
+            transaction.add_cosignature(
+                size, signature.name, signature.key_id, format_signature(signature)
+            )
 
 
 def keep_cosignatures(ledger: Ledger, note: str, folder: Path | None) -> str:
-    """Keep the cosignatures of a checkpoint, put it in place of the same one in a published `folder`, if there is one, and return it as it is kept.
+    """Keep the cosignatures of a checkpoint, put it in place of the same one in a published
+    `folder`, if there is one, and return it as it is kept.
 
     Who signed, the caller has seen to. Of two cosignatures by one key, the first is kept.
 
@@ -298,28 +397,38 @@ def keep_cosignatures(ledger: Ledger, note: str, folder: Path | None) -> str:
     with ledger.metadata.write() as transaction:
         _add_cosignatures(transaction, note)
     with ledger.metadata.read() as transaction:
-        kept = with_cosignatures(transaction, transaction.checkpoint(parse_checkpoint(parse_note(note).text).size))
+        kept = with_cosignatures(
+            transaction, transaction.checkpoint(parse_checkpoint(parse_note(note).text).size)
+        )
     if folder is None:
         return kept
     published = fetching_from_folder(folder)(CHECKPOINT, MAX_NOTE)
     if parse_note(published).text != parse_note(kept).text:
         raise Conflict(
-            f"{folder} holds another checkpoint than the newest one: run `witnesstree log publish {folder}`, which takes the cosignatures along"
+            f"{folder} holds another checkpoint than the newest one: run `witnesstree log publish"
+            f" {folder}`, which takes the cosignatures along"
         )
     write_file(folder / CHECKPOINT, kept.encode())
     return kept
 
 
 def with_cosignatures(transaction: Transaction, note: str) -> str:
-    """Return the checkpoint that the ledger signed with the cosignatures that are kept for it, as many as a note has room for."""
-    return append_cosignatures(note, transaction.cosignatures(parse_checkpoint(parse_note(note).text).size))
+    """Return the checkpoint that the ledger signed with the cosignatures that are kept for it, as
+    many as a note has room for.
+    """
+    return append_cosignatures(
+        note, transaction.cosignatures(parse_checkpoint(parse_note(note).text).size)
+    )
 
 
 # Reading
 
 
 def fetching_from_folder(folder: Path) -> Fetch:
-    """Return what reads a published log in a folder. It raises NotFound for what is not there, BadAnswer for what is too large or unreadable."""
+    """Return what reads a published log in a folder.
+
+    It raises NotFound for what is not there, BadAnswer for what is too large or unreadable.
+    """
 
     def fetch(path: str, limit: int) -> bytes:
         try:
@@ -339,7 +448,8 @@ def fetching_from_folder(folder: Path) -> Fetch:
 def fetching_from_address(http: Http, url: str) -> Fetch:
     """Return what reads a published log at an address: MAX_FETCHED bytes in all.
 
-    It raises NotFound for what is not there, BadAnswer for what is too large or no answer, Unreachable where there is none.
+    It raises NotFound for what is not there, BadAnswer for what is too large or no answer,
+    Unreachable where there is none.
     """
     fetched = 0
 
@@ -351,10 +461,16 @@ def fetching_from_address(http: Http, url: str) -> Fetch:
         if answer.status in {408, 429} or answer.status >= 500:
             raise Unreachable(f"{place(url)} answered with status {answer.status}: try again later")
         if answer.status != 200:
-            raise BadAnswer(f"{place(url)} answered with status {answer.status} where {path} was expected: check the address")
+            raise BadAnswer(
+                f"{place(url)} answered with status {answer.status} where {path} was expected:"
+                " check the address"
+            )
         fetched += len(answer.body)
         if fetched > MAX_FETCHED:
-            raise BadAnswer(f"{place(url)} has sent more than {MAX_FETCHED} bytes: audit a copy of the log in a folder instead")
+            raise BadAnswer(
+                f"{place(url)} has sent more than {MAX_FETCHED} bytes: audit a copy of the log in a"
+                " folder instead"
+            )
         return answer.body
 
     return fetch

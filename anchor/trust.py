@@ -1,4 +1,7 @@
-"""What a home lets its owner trust: its own authority, chain and key. It opens files only, and neither web3 nor the metadata store."""
+"""What a home lets its owner trust: its own authority, chain and key.
+
+It opens files only, and neither web3 nor the metadata store.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def home_trust(home: Home, proof: Proof) -> Trust | None:
-    """Return what `home` says of the authority, blocks and key that `proof` names, or None where the proof is another ledger's.
+    """Return what `home` says of the authority, blocks and key that `proof` names, or None where
+    the proof is another ledger's.
 
     Raises Damaged if the home's files contradict themselves.
     """
@@ -36,4 +40,9 @@ def home_trust(home: Home, proof: Proof) -> Trust | None:
         for number in sorted(numbers)
         if (block_hash := canonical_hash(home.chain, number)) is not None
     ]
-    return Trust((trusted_root(home.authority),), tuple(blocks), (home.verifier_key(),), key_notes=home.key_notes())
+    return Trust(
+        (trusted_root(home.authority),),
+        tuple(blocks),
+        (home.verifier_key(),),
+        key_notes=home.key_notes(),
+    )

@@ -1,10 +1,14 @@
-"""The user's trust store: whose certificates may vouch for time-stamping authorities. No other module reads or writes its folder.
+"""The user's trust store: whose certificates may vouch for time-stamping authorities.
+
+No other module reads or writes its folder.
 
     <folder>/<SHA-256 of the certificate>.pem     one certificate, below what is known of it
-    <folder>/without-certifi                      there if the roots of Mozilla's programme are not to be trusted
+    <folder>/without-certifi                      there if the roots of Mozilla's programme are not
+                                                  to be trusted
 
-It starts empty but for those roots, which come with the package certifi, not with this folder. Loading does not parse them: `verify` starts with it.
-Whoever can write into the folder decides whom its owner trusts.
+It starts empty but for those roots, which come with the package certifi, not with this folder.
+Loading does not parse them: `verify` starts with it. Whoever can write into the folder decides whom
+its owner trusts.
 """
 
 from __future__ import annotations
@@ -46,12 +50,15 @@ _PREFIX: Final = re.compile(r"[0-9a-f]{8,64}")
 _PEM: Final = re.compile("-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\\s]+)-----END CERTIFICATE-----")
 # RFC 7468, 5.2: what stands before a certificate is for people, and programs skip it.
 _FORM: Final = re.compile(
-    "Kind: (?P<kind>[a-z]+)\nAssurance: (?P<assurance>[a-z]+)\nAdded: (?P<added>[^\n]*)\nSource: (?P<source>[^\n]*)\n" + _PEM.pattern + "\n"
+    "Kind: (?P<kind>[a-z]+)\nAssurance: (?P<assurance>[a-z]+)\nAdded: (?P<added>[^\n]*)\nSource:"
+    " (?P<source>[^\n]*)\n" + _PEM.pattern + "\n"
 )
 
 
 class Kind(Enum):
-    """What a certificate is trusted for: to vouch for others, or only to build a chain to one that does."""
+    """What a certificate is trusted for: to vouch for others, or only to build a chain to one that
+    does.
+    """
 
     ROOT = "root"
     INTERMEDIATE = "intermediate"
@@ -60,7 +67,10 @@ class Kind(Enum):
 # Without slots, so that `x509` is read once.
 @dataclass(frozen=True)
 class Stored:
-    """One certificate (DER) of the store. `assurance` is PUBLIC or PRIVATE as its owner said; an embedded authority's is LOCAL whatever was said.
+    """One certificate (DER) of the store.
+
+    `assurance` is PUBLIC or PRIVATE as its owner said; an embedded authority's is LOCAL whatever
+    was said.
 
     `added` is None for one that is not in the store.
     """
@@ -84,7 +94,8 @@ class Stored:
 
         try:
             with warnings.catch_warnings():
-                # Some old roots have the serial number 0. Their owner was told nothing else that would be of use.
+                # Some old roots have the serial number 0. Their owner was told nothing else that
+                # would be of use.
                 warnings.simplefilter("ignore", CryptographyDeprecationWarning)
                 return load_der_x509_certificate(self.certificate)
         except (ValueError, InvalidVersion) as error:
@@ -92,7 +103,9 @@ class Stored:
 
 
 def trust_folder() -> Path:
-    """Return the user's trust store: WITNESSTREE_TRUST, or witnesstree-trust in the user's configuration."""
+    """Return the user's trust store: WITNESSTREE_TRUST, or witnesstree-trust in the user's
+    configuration.
+    """
     from platformdirs import user_config_path
 
     named = os.environ.get(TRUST)
@@ -100,14 +113,23 @@ def trust_folder() -> Path:
 
 
 def read_trust(folder: Path) -> Trust:
-    """Return what the user trusts: the stored certificates and, unless switched off, certifi's. A folder that does not exist is an empty store.
+    """Return what the user trusts: the stored certificates and, unless switched off, certifi's.
+
+    A folder that does not exist is an empty store.
 
     Raises Damaged if a file in it is, InvalidInput if it cannot be read.
     """
     stored = read_stored(folder)
-    roots = [TrustedRoot(each.certificate, each.source, each.assurance) for each in stored if each.kind is Kind.ROOT]
+    roots = [
+        TrustedRoot(each.certificate, each.source, each.assurance)
+        for each in stored
+        if each.kind is Kind.ROOT
+    ]
     public = certifi_roots() if trusts_certifi(folder) else ()
-    return Trust(roots=(*roots, *public), certificates=tuple(each.certificate for each in stored if each.kind is Kind.INTERMEDIATE))
+    return Trust(
+        roots=(*roots, *public),
+        certificates=tuple(each.certificate for each in stored if each.kind is Kind.INTERMEDIATE),
+    )
 
 
 def read_stored(folder: Path) -> tuple[Stored, ...]:
@@ -122,14 +144,18 @@ def read_stored(folder: Path) -> tuple[Stored, ...]:
     except OSError as error:
         raise InvalidInput(f"the trust store {folder} cannot be read: {error.strerror}") from error
     if len(names) > MAX_CERTIFICATES:
-        raise InvalidInput(f"the trust store {folder} holds {len(names)} certificates, and the limit is {MAX_CERTIFICATES}")
+        raise InvalidInput(
+            f"the trust store {folder} holds {len(names)} certificates, and the limit is"
+            f" {MAX_CERTIFICATES}"
+        )
     return tuple(_read(folder / name) for name in names)
 
 
 def add_certificate(folder: Path, stored: Stored) -> None:
     """Put a certificate into the store, durably.
 
-    Raises Conflict if it is there already, InvalidInput if it is none or its source too long, StorageFailure.
+    Raises Conflict if it is there already, InvalidInput if it is none or its source too long,
+    StorageFailure.
     """
     from witnesstree.ledger.store.disk import storage_errors, write_file
 
@@ -137,32 +163,50 @@ def add_certificate(folder: Path, stored: Stored) -> None:
     if len(stored.source) > MAX_SOURCE or not stored.source.isprintable():
         raise InvalidInput(f"the source is one line of at most {MAX_SOURCE} characters")
     if len(_format(stored)) > MAX_FILE:
-        raise InvalidInput(f"the certificate has {len(stored.certificate)} bytes, which is too much for one")
+        raise InvalidInput(
+            f"the certificate has {len(stored.certificate)} bytes, which is too much for one"
+        )
     file = folder / f"{stored.fingerprint}.pem"
     if file.exists():
-        raise Conflict(f"{file} is in the trust store already: remove it first to change what is said of it")
+        raise Conflict(
+            f"{file} is in the trust store already: remove it first to change what is said of it"
+        )
     if len(read_stored(folder)) >= MAX_CERTIFICATES:
-        raise InvalidInput(f"the trust store {folder} holds {MAX_CERTIFICATES} certificates, which is the limit: remove some")
+        raise InvalidInput(
+            f"the trust store {folder} holds {MAX_CERTIFICATES} certificates, which is the limit:"
+            " remove some"
+        )
     with storage_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_file(file, _format(stored))
 
 
 def remove_certificate(folder: Path, prefix: str) -> Stored:
-    """Take the one certificate whose fingerprint begins with `prefix`, at least 8 hex digits, out of the store, and return it.
+    """Take the one certificate whose fingerprint begins with `prefix`, at least 8 hex digits, out
+    of the store, and return it.
 
-    Raises InvalidInput if the prefix is none, NotFound, Conflict if several begin with it, Damaged, StorageFailure.
+    Raises InvalidInput if the prefix is none, NotFound, Conflict if several begin with it, Damaged,
+    StorageFailure.
     """
     from witnesstree.ledger.store.disk import storage_errors, sync_folder
 
     wanted = prefix.replace(":", "").lower()
     if not _PREFIX.fullmatch(wanted):
-        raise InvalidInput(f"expected {CERTIFI!r}, or 8 to 64 hex digits of a certificate's fingerprint, not {prefix[:80]!r}")
+        raise InvalidInput(
+            f"expected {CERTIFI!r}, or 8 to 64 hex digits of a certificate's fingerprint, not"
+            f" {prefix[:80]!r}"
+        )
     found = [each for each in read_stored(folder) if each.fingerprint.startswith(wanted)]
     if not found:
-        raise NotFound(f"no certificate in {folder} has a fingerprint that begins with {wanted}: see `witnesstree trust list`")
+        raise NotFound(
+            f"no certificate in {folder} has a fingerprint that begins with {wanted}: see"
+            " `witnesstree trust list`"
+        )
     if len(found) > 1:
-        raise Conflict(f"{len(found)} certificates have a fingerprint that begins with {wanted}: give more of it")
+        raise Conflict(
+            f"{len(found)} certificates have a fingerprint that begins with {wanted}: give more"
+            " of it"
+        )
     with storage_errors(folder):
         (folder / f"{found[0].fingerprint}.pem").unlink()
         sync_folder(folder)
@@ -184,24 +228,34 @@ def trust_certifi(folder: Path, *, trusted: bool) -> None:
             (folder / _OFF).unlink(missing_ok=True)
             sync_folder(folder)
         else:
-            write_file(folder / _OFF, b"While this file is here, the roots of Mozilla's programme are not trusted.\n")
+            write_file(
+                folder / _OFF,
+                b"While this file is here, the roots of Mozilla's programme are not trusted.\n",
+            )
 
 
 def certifi_roots() -> tuple[TrustedRoot, ...]:
     """Return the roots of Mozilla's programme as the installed certifi has them, unread.
 
-    They were chosen for web servers. That each of them may also vouch for time-stamping is our default, which the user can switch off.
+    They were chosen for web servers. That each of them may also vouch for time-stamping is our
+    default, which the user can switch off.
     """
     import certifi
 
     source = f"Mozilla's root programme, certifi {certifi.__version__}"
-    return tuple(TrustedRoot(base64.b64decode(found), source, Assurance.PUBLIC) for found in _PEM.findall(certifi.contents()))
+    return tuple(
+        TrustedRoot(base64.b64decode(found), source, Assurance.PUBLIC)
+        for found in _PEM.findall(certifi.contents())
+    )
 
 
 def _format(stored: Stored) -> bytes:
     assert stored.added is not None
     body = base64.encodebytes(stored.certificate).decode()
-    head = f"Kind: {stored.kind.value}\nAssurance: {stored.assurance.name.lower()}\nAdded: {format_time(stored.added)}\nSource: {stored.source}\n"
+    head = (
+        f"Kind: {stored.kind.value}\nAssurance: {stored.assurance.name.lower()}\nAdded:"
+        f" {format_time(stored.added)}\nSource: {stored.source}\n"
+    )
     return f"{head}-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n".encode()
 
 
@@ -224,7 +278,16 @@ def _read(file: Path) -> Stored:
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, InvalidInput) as error:
-        raise Damaged(f"{file} in the trust store is damaged: remove the file, and add the certificate anew") from error
+        raise Damaged(
+            f"{file} in the trust store is damaged: remove the file, and add the certificate anew"
+        ) from error
     if f"{stored.fingerprint}.pem" != file.name:
-        raise Damaged(f"{file} in the trust store holds another certificate than its name says: remove the file, and add the certificate anew")
-    return stored if not is_local else Stored(stored.certificate, stored.kind, Assurance.LOCAL, stored.source, stored.added)
+        raise Damaged(
+            f"{file} in the trust store holds another certificate than its name says: remove the"
+            " file, and add the certificate anew"
+        )
+    return (
+        stored
+        if not is_local
+        else Stored(stored.certificate, stored.kind, Assurance.LOCAL, stored.source, stored.added)
+    )

@@ -1,4 +1,6 @@
-"""Wiring: from a home and its settings to a ledger with its authorities, its chains and its file store."""
+"""Wiring: from a home and its settings to a ledger with its authorities, its chains and its file
+store.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
 
 _Part = TypeVar("_Part")
 
-LOCAL_NOTICE = "This ledger uses the embedded authority and chain: its proofs show the mechanics, and prove nothing to a third party."
-PARTLY_LOCAL_NOTICE = "This ledger still uses the embedded {}: that part of its proofs proves nothing to a third party."
+LOCAL_NOTICE = (
+    "This ledger uses the embedded authority and chain: its proofs show the mechanics, and prove"
+    " nothing to a third party."
+)
+PARTLY_LOCAL_NOTICE = (
+    "This ledger still uses the embedded {}: that part of its proofs proves nothing to a third"
+    " party."
+)
 
 
 def clock() -> datetime:
@@ -45,9 +53,11 @@ def new_origin() -> str:
 
 
 def make_home(folder: Path, origin: str, database: str | None = None) -> Home:
-    """Make a home with its key, its embedded authority and chain, and an empty ledger, whose metadata may be kept at the URL `database`.
+    """Make a home with its key, its embedded authority and chain, and an empty ledger, whose
+    metadata may be kept at the URL `database`.
 
-    Raises as `create_home` does, and InvalidInput if the URL holds a password: it goes into the settings.
+    Raises as `create_home` does, and InvalidInput if the URL holds a password: it goes into the
+    settings.
     """
     if database is not None:
         from witnesstree.ledger.store.postgresql import require_no_secret
@@ -70,31 +80,45 @@ def make_home(folder: Path, origin: str, database: str | None = None) -> Home:
 
 def notice(settings: Settings) -> str | None:
     """Return what must be said of a ledger that uses stand-ins, None where it uses none."""
-    stand_ins = [part for part, real in (("authority", settings.authorities), ("chain", settings.chains)) if not real]
+    stand_ins = [
+        part
+        for part, real in (("authority", settings.authorities), ("chain", settings.chains))
+        if not real
+    ]
     if len(stand_ins) == 1:
         return PARTLY_LOCAL_NOTICE.format(stand_ins[0])
     return LOCAL_NOTICE if stand_ins else None
 
 
 @contextmanager
-def open_ledger(folder: Path, now: Callable[[], datetime] = clock, *, publishes: bool = False) -> Iterator[Ledger]:
+def open_ledger(
+    folder: Path, now: Callable[[], datetime] = clock, *, publishes: bool = False
+) -> Iterator[Ledger]:
     """Open the ledger in a home, and let go of its files and connections when the block ends.
 
-    With `publishes`, batches that are sealed meanwhile have their lists of digests published, whatever the settings say. Raises as `open_home` does.
+    With `publishes`, batches that are sealed meanwhile have their lists of digests published,
+    whatever the settings say. Raises as `open_home` does.
     """
     # What a library logs is for the worker's log; a command says what it has to say itself.
     logging.getLogger("witnesstree").addHandler(logging.NullHandler())
     home = open_home(folder)
     settings = read_settings(home.folder)
     with ExitStack() as stack:
-        metadata = stack.enter_context(closing(Metadata.open(settings.database or home.database, settings.patience, home.origin)))
+        metadata = stack.enter_context(
+            closing(
+                Metadata.open(settings.database or home.database, settings.patience, home.origin)
+            )
+        )
         yield Ledger(
             home,
-            # The newest that is known without the database; where it is not the one in force, sealing finds out.
+            # The newest that is known without the database; where it is not the one in force,
+            # sealing finds out.
             key=home.private_key(len(home.key_notes())),
             metadata=metadata,
             files=BatchFiles(home.batches),
-            witnesses=_witnesses(home, settings, now, stack, publishes=publishes or settings.publish_batches),
+            witnesses=_witnesses(
+                home, settings, now, stack, publishes=publishes or settings.publish_batches
+            ),
             clock=now,
             limits=Limits(settings.batch_entries, settings.batch_age, settings.patience),
             pace=Pace(
@@ -108,17 +132,30 @@ def open_ledger(folder: Path, now: Callable[[], datetime] = clock, *, publishes:
 
 
 def open_renewals(ledger: Ledger, now: Callable[[], datetime] = clock) -> Renewals:
-    """Return the renewals of an open ledger, as its settings want them; judged by whom this account trusts, and by the home's own authority."""
+    """Return the renewals of an open ledger, as its settings want them; judged by whom this account
+    trusts, and by the home's own authority.
+    """
     from witnesstree.ledger.proof.record import ENDS
     from witnesstree.ledger.work.renewal import RenewalPolicy, Renewals
 
     settings = read_settings(ledger.home.folder)
-    policy = RenewalPolicy(settings.renew_before, {**ENDS, **{str(method): end for method, end in settings.ends.items()}})
-    return Renewals(ledger, lambda: owner_trust(ledger.home), clock=now, pace=Pace(settings.patience), policy=policy)
+    policy = RenewalPolicy(
+        settings.renew_before,
+        {**ENDS, **{str(method): end for method, end in settings.ends.items()}},
+    )
+    return Renewals(
+        ledger,
+        lambda: owner_trust(ledger.home),
+        clock=now,
+        pace=Pace(settings.patience),
+        policy=policy,
+    )
 
 
 def owner_trust(home: Home) -> Trust:
-    """Return whom the owner of a home trusts to vouch for authorities: the trust store, and the home's own authority."""
+    """Return whom the owner of a home trusts to vouch for authorities: the trust store, and the
+    home's own authority.
+    """
     from witnesstree.anchor.truststore import read_trust, trust_folder
     from witnesstree.anchor.tsa.local import trusted_root
     from witnesstree.ledger.trust import Trust
@@ -127,9 +164,13 @@ def owner_trust(home: Home) -> Trust:
 
 
 class _OnDemand(Mapping[str, _Part]):
-    """Parts by name, each made when it is first asked for: most commands ask none, and some take a secret, or an import of a tenth of a second."""
+    """Parts by name, each made when it is first asked for: most commands ask none, and some take a
+    secret, or an import of a tenth of a second.
+    """
 
-    def __init__(self, names: Iterable[str], make: Callable[[str], _Part], stack: ExitStack) -> None:
+    def __init__(
+        self, names: Iterable[str], make: Callable[[str], _Part], stack: ExitStack
+    ) -> None:
         self._names, self._make, self._stack = tuple(names), make, stack
         self._made: dict[str, _Part] = {}
 
@@ -151,7 +192,14 @@ class _OnDemand(Mapping[str, _Part]):
         return len(self._names)
 
 
-def _witnesses(home: Home, settings: Settings, now: Callable[[], datetime], stack: ExitStack, *, publishes: bool) -> Witnesses:
+def _witnesses(
+    home: Home,
+    settings: Settings,
+    now: Callable[[], datetime],
+    stack: ExitStack,
+    *,
+    publishes: bool,
+) -> Witnesses:
     """Return whom the settings name, and the embedded stand-in where they name nobody."""
 
     def authority(name: str) -> Authority:

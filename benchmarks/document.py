@@ -1,4 +1,7 @@
-"""Results as they are kept, and docs/benchmarks.md as it is written from them. Nothing here measures."""
+"""Results as they are kept, and docs/benchmarks.md as it is written from them.
+
+Nothing here measures.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ process.
 
 `make bench` takes some twenty minutes and 10 GB of disk. `python -m benchmarks --only NAME` measures one figure again and leaves the others as
 they are; `--full` adds a ledger of 100 million entries, for which it needs 30 GB. A side that a machine cannot run says why, and the rest goes on.
-"""
+"""  # noqa: E501 - a paragraph of Markdown a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,10 @@ class Kept:
 
 
 def read_results(path: Path) -> dict[str, Kept]:
-    """Return the figures in a results file, none where there is no file. The file is our own: what it lacks is an error of whoever edited it."""
+    """Return the figures in a results file, none where there is no file.
+
+    The file is our own: what it lacks is an error of whoever edited it.
+    """
     if not path.is_file():
         return {}
     members = json.loads(path.read_text(encoding="utf-8"))
@@ -60,14 +66,27 @@ def read_results(path: Path) -> dict[str, Kept]:
 
 
 def _kept(name: str, members: dict[str, Any]) -> Kept:
-    outcomes = tuple(Outcome(**{**outcome, "samples": tuple(outcome["samples"])}) for outcome in members["outcomes"])
-    return Kept(name, members["date"], members["command"], members["machine"], members["scale"], members["rounds"], outcomes)
+    outcomes = tuple(
+        Outcome(**{**outcome, "samples": tuple(outcome["samples"])})
+        for outcome in members["outcomes"]
+    )
+    return Kept(
+        name,
+        members["date"],
+        members["command"],
+        members["machine"],
+        members["scale"],
+        members["rounds"],
+        outcomes,
+    )
 
 
 def write_results(path: Path, results: dict[str, Kept]) -> None:
     """Write the figures, in the order of the document."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    members = {figure.name: _members(results[figure.name]) for figure in FIGURES if figure.name in results}
+    members = {
+        figure.name: _members(results[figure.name]) for figure in FIGURES if figure.name in results
+    }
     path.write_text(json.dumps(members, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -75,7 +94,9 @@ def _members(kept: Kept) -> dict[str, Any]:
     members = asdict(kept)
     del members["name"]
     for outcome in members["outcomes"]:
-        outcome["samples"] = [{name: _short(value) for name, value in sample.items()} for sample in outcome["samples"]]
+        outcome["samples"] = [
+            {name: _short(value) for name, value in sample.items()} for sample in outcome["samples"]
+        ]
     return members
 
 
@@ -99,7 +120,10 @@ def _goals(results: dict[str, Kept]) -> Iterator[str]:
             kept = results.get(figure.name)
             values = goal.measure(kept.by_name()) if kept else []
             place = f"[{figure.name}](#{anchor(figure.title)})"
-            yield f"| {place} | {goal.text} | {_bound(goal)} | {spread(values)} | {_verdict(goal, kept, values)} |"
+            yield (
+                f"| {place} | {goal.text} | {_bound(goal)} | {spread(values)} |"
+                f" {_verdict(goal, kept, values)} |"
+            )
     yield ""
 
 
@@ -113,7 +137,11 @@ def _verdict(goal: Goal, kept: Kept | None, values: Sequence[float]) -> str:
     if kept.scale == "quick":
         return "cannot be said: measured at small sizes"
     met = "**met**" if goal.is_met(statistics.median(values)) else "**not met**"
-    return f"{met} so far: the goal is about 100 million, which `--full` measures" if goal.needs_full and kept.scale != "full" else met
+    return (
+        f"{met} so far: the goal is about 100 million, which `--full` measures"
+        if goal.needs_full and kept.scale != "full"
+        else met
+    )
 
 
 def anchor(title: str) -> str:
@@ -139,7 +167,11 @@ def _section(figure: Figure, kept: Kept | None) -> Iterator[str]:
     if kept is None:
         yield "Not measured yet.\n"
         return
-    few = f" Fewer than {FEWEST_ROUNDS} rounds: take it for an indication." if kept.rounds < FEWEST_ROUNDS else ""
+    few = (
+        f" Fewer than {FEWEST_ROUNDS} rounds: take it for an indication."
+        if kept.rounds < FEWEST_ROUNDS
+        else ""
+    )
     yield f"Measured on {kept.date} by `{kept.command}`, {kept.rounds} rounds.{few}\n"
     yield from _table(figure, kept)
     if has_plot(kept):
@@ -166,18 +198,41 @@ def _table(figure: Figure, kept: Kept) -> Iterator[str]:
     for outcome in kept.outcomes:
         name = f"**{outcome.name}**" if outcome.role == OURS else outcome.name
         if not outcome.samples:
-            reason = f"failed: {outcome.failure}" if outcome.failure else f"not measured: {outcome.absent}"
+            reason = (
+                f"failed: {outcome.failure}"
+                if outcome.failure
+                else f"not measured: {outcome.absent}"
+            )
             yield "| " + " | ".join([name, *[""] * (len(heads) - 2), _cell(reason)]) + " |"
             continue
-        cells = [name, f"{statistics.median(outcome.values('count')):,.0f}", f"{spread(outcome.values('rate'))} {outcome.unit}"]
+        cells = [
+            name,
+            f"{statistics.median(outcome.values('count')):,.0f}",
+            f"{spread(outcome.values('rate'))} {outcome.unit}",
+        ]
         if base and base.samples:
             pairs = zip(base.values("rate"), outcome.values("rate"), strict=False)
-            cells.append("" if outcome is base else spread([ours / theirs for ours, theirs in pairs]))
-        cells += [spread(outcome.values(metric)) for metric in ("p50_ms", "p99_ms")] if has_latency else []
+            cells.append(
+                "" if outcome is base else spread([ours / theirs for ours, theirs in pairs])
+            )
+        cells += (
+            [spread(outcome.values(metric)) for metric in ("p50_ms", "p99_ms")]
+            if has_latency
+            else []
+        )
         cells += [spread(outcome.values("peak_mib"))] if has_peak else []
         reads = outcome.values("read_kib")
         note = "; ".join(
-            part for part in (outcome.note, f"{number(statistics.median(reads))} KiB read from the disk for each" if reads else "") if part
+            part
+            for part in (
+                outcome.note,
+                (
+                    f"{number(statistics.median(reads))} KiB read from the disk for each"
+                    if reads
+                    else ""
+                ),
+            )
+            if part
         )
         yield "| " + " | ".join([*cells, _cell(note)]) + " |"
     yield ""
@@ -189,7 +244,9 @@ def _cell(text: str) -> str:
 
 def has_plot(kept: Kept) -> bool:
     """Tell whether a figure was measured at several sizes."""
-    return len({outcome.size for outcome in kept.outcomes if outcome.series and outcome.samples}) > 1
+    return (
+        len({outcome.size for outcome in kept.outcomes if outcome.series and outcome.samples}) > 1
+    )
 
 
 def spread(values: Sequence[float]) -> str:
@@ -197,7 +254,9 @@ def spread(values: Sequence[float]) -> str:
     if not values:
         return ""
     middle = number(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({number(min(values))} to {number(max(values))})"
+    return (
+        middle if len(values) == 1 else f"{middle} ({number(min(values))} to {number(max(values))})"
+    )
 
 
 def number(value: float) -> str:
@@ -215,4 +274,7 @@ def verdicts(figure: Figure, kept: Kept) -> Iterator[str]:
     """Yield a line a goal, for whoever watches the measurement."""
     for goal in figure.goals:
         values = goal.measure(kept.by_name())
-        yield f"  goal: {goal.text} {_bound(goal)}: {spread(values) or 'no figure'}; {_verdict(goal, kept, values).replace('**', '')}"
+        yield (
+            f"  goal: {goal.text} {_bound(goal)}: {spread(values) or 'no figure'};"
+            f" {_verdict(goal, kept, values).replace('**', '')}"
+        )

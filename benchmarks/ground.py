@@ -1,4 +1,5 @@
-"""The ground that figures stand on: how large they are, and the files and ledgers that several of them share, each made when first asked for."""
+"""The ground that figures stand on: how large they are, and the files and ledgers that several of
+them share, each made when first asked for."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ NODE = 32
 PIECE = 2**15
 """Digests written at a time: what a peak of memory is compared with must stay small."""
 ENTRY_BYTES = 32 + 32 + 1 + 12
-"""A digest on disk: in the file that is handed in, in the batch, its share of the tree, and of the index."""
+"""A digest on disk: in the file that is handed in, in the batch, its share of the tree, and of the
+index."""
 ROOM = 1.3
 """Times what a ledger takes, so that some of the disk is left."""
 
@@ -103,7 +105,8 @@ QUICK = Sizes(
     verified=10,
 )
 FULL_STEP = 100_000_000
-"""Entries in the ledger that only --full builds: some 8 GB, and as much again while batches are sealed on top of it."""
+"""Entries in the ledger that only --full builds: some 8 GB, and as much again while batches are
+sealed on top of it."""
 
 
 class Ground:
@@ -114,13 +117,21 @@ class Ground:
         self.sizes = sizes
 
     def timed(self, *words: str | Path | int, cores: int | None = None) -> list[str | Path]:
-        """Return the command of a measurement of benchmarks/timed.py, held to the first `cores` processors."""
+        """Return the command of a measurement of benchmarks/timed.py, held to the first `cores`
+        processors."""
         held = ["--cores", str(cores)] if cores else []
-        return [PYTHON, "-m", "benchmarks.timed", *held, *(word if isinstance(word, Path) else str(word) for word in words)]
+        return [
+            PYTHON,
+            "-m",
+            "benchmarks.timed",
+            *held,
+            *(word if isinstance(word, Path) else str(word) for word in words),
+        ]
 
     @cache  # noqa: B019 - there is one, and it lives as long as the program
     def digests(self, count: int, form: str = "raw") -> Path:
-        """Return a file of random digests: raw, hex (a line each) or sha256sum (a line with a name each)."""
+        """Return a file of random digests: raw, hex (a line each) or sha256sum (a line with a name
+        each)."""
         path = self.digests_path(count, form)
         with path.open("wb") as out:
             for first in range(0, count, PIECE):
@@ -143,13 +154,19 @@ class Ground:
         """Return a fresh copy of the empty home."""
         return _copied(self.empty_home, self.folder / name)
 
-    @cache  # noqa: B019 - as above
+    @cache  # noqa: B019 - there is one, and it lives as long as the program
     def ledger(self, count: int) -> Path:
-        """Return a home whose ledger holds so many entries, each batch with its token and its anchor; `sample` names some of them."""
+        """Return a home whose ledger holds so many entries, each batch with its token and its
+        anchor; `sample` names some of them."""
         home = self.folder / f"ledger-{count}"
         # A try that failed may have left half of one.
         discard(home)
-        require(self.timed("fill", home, count, self.sample(count), max(self.sizes.warm, self.sizes.cold)), self.folder)
+        require(
+            self.timed(
+                "fill", home, count, self.sample(count), max(self.sizes.warm, self.sizes.cold)
+            ),
+            self.folder,
+        )
         return home
 
     def sample(self, count: int) -> Path:
@@ -157,7 +174,8 @@ class Ground:
         return self.folder / f"sample-{count}"
 
     def copy(self, home: Path, name: str) -> Path:
-        """Return a home with the same batches, which are linked and not copied: what is sealed in it, the other one does not see."""
+        """Return a home with the same batches, which are linked and not copied: what is sealed in
+        it, the other one does not see."""
         return _copied(home, self.folder / name)
 
     def no_room(self, entries: int) -> str:
@@ -196,9 +214,16 @@ def discard(home: Path) -> None:
 
 
 def takes(command: str, words: str) -> str:
-    """Return why a command of ours cannot be measured yet: "" where its help has the words, which are a regular expression."""
-    said = subprocess.run([WITNESSTREE, command, "--help"], capture_output=True, text=True, check=False)
-    return "" if re.search(words, said.stdout) else f"this version of `witnesstree {command}` cannot do it"
+    """Return why a command of ours cannot be measured yet: "" where its help has the words, which
+    are a regular expression."""
+    said = subprocess.run(
+        [WITNESSTREE, command, "--help"], capture_output=True, text=True, check=False
+    )
+    return (
+        ""
+        if re.search(words, said.stdout)
+        else f"this version of `witnesstree {command}` cannot do it"
+    )
 
 
 def missing(program: str, script: str) -> str:
@@ -208,12 +233,20 @@ def missing(program: str, script: str) -> str:
 
 def missing_package(name: str) -> str:
     """Return why a peer in Python cannot run here: "" where it is installed."""
-    return "" if importlib.util.find_spec(name) else f"{name} is not installed: benchmarks/requirements.txt names it"
+    return (
+        ""
+        if importlib.util.find_spec(name)
+        else f"{name} is not installed: benchmarks/requirements.txt names it"
+    )
 
 
 def native_core() -> str:
     """Return why the native core cannot be measured: "" where it is installed."""
-    return "" if importlib.util.find_spec("witnesstree.ledger.tree._native") else "the native core is not built in this installation"
+    return (
+        ""
+        if importlib.util.find_spec("witnesstree.ledger.tree._native")
+        else "the native core is not built in this installation"
+    )
 
 
 def _lines(piece: bytes, first: int, form: str) -> Iterator[bytes]:

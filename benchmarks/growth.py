@@ -1,4 +1,5 @@
-"""What a digest costs in a ledger that holds more and more: sealing on top of it, finding a proof in it, and checking all of it."""
+"""What a digest costs in a ledger that holds more and more: sealing on top of it, finding a proof
+in it, and checking all of it."""
 
 from __future__ import annotations
 
@@ -12,12 +13,15 @@ if TYPE_CHECKING:
     from benchmarks.ground import Ground
 
 SUBMIT = "seal on top of"
-WARM, COLD, FIRST = (f"proof by digest, {state}, among" for state in ("warm", "cold", "first and cold"))
+WARM, COLD, FIRST = (
+    f"proof by digest, {state}, among" for state in ("warm", "cold", "first and cold")
+)
 FSCK = "fsck of"
 
 
 def growth(ground: Ground) -> list[Side]:
-    """Return a side a ledger: submit a million digests and close, without token and anchor, whose cost is a batch's and not a digest's."""
+    """Return a side a ledger: submit a million digests and close, without token and anchor, whose
+    cost is a batch's and not a digest's."""
     sides = []
     for size in ground.sizes.steps:
         copy = ground.folder / f"copy-{size}"
@@ -38,14 +42,25 @@ def growth(ground: Ground) -> list[Side]:
 
 
 def look_up(ground: Ground) -> list[Side]:
-    """Return, for each ledger, proofs by digest from a running process, with its files in the page cache and without; and pymerkle's."""
+    """Return, for each ledger, proofs by digest from a running process, with its files in the page
+    cache and without; and pymerkle's."""
     sides = []
     for size in ground.sizes.steps:
-        for name, state, asked in ((WARM, "warm", ground.sizes.warm), (COLD, "cold", ground.sizes.cold), (FIRST, "first", ground.sizes.cold)):
+        for name, state, asked in (
+            (WARM, "warm", ground.sizes.warm),
+            (COLD, "cold", ground.sizes.cold),
+            (FIRST, "first", ground.sizes.cold),
+        ):
             sides.append(
                 Side(
                     f"{name} {size:,}",
-                    ground.timed("look_up", ground.folder / f"ledger-{size}", ground.sample(size), asked, state),
+                    ground.timed(
+                        "look_up",
+                        ground.folder / f"ledger-{size}",
+                        ground.sample(size),
+                        asked,
+                        state,
+                    ),
                     asked,
                     "proofs",
                     before=partial(ground.ledger, size),
@@ -93,7 +108,8 @@ def _pymerkle(ground: Ground, state: str) -> Side:
         asked,
         "proofs",
         PEER,
-        "by position, a path alone; its own cache of subtrees is " + ("empty" if state == "cold" else "kept from proof to proof"),
+        "by position, a path alone; its own cache of subtrees is "
+        + ("empty" if state == "cold" else "kept from proof to proof"),
         before=partial(folder.mkdir, exist_ok=True),
         absent=missing_package("pymerkle"),
         series=f"pymerkle, {state}",

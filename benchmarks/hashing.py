@@ -1,4 +1,5 @@
-"""Hashing files: one large file and many middling ones, all in the page cache, beside `openssl dgst`."""
+"""Hashing files: one large file and many middling ones, all in the page cache, beside `openssl
+dgst`."""
 
 from __future__ import annotations
 
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
 
 ONE, MANY = "one large file", "many files"
 MEMORY = "hashlib alone, as many bytes in memory"
-OPENSSL_ONE, OPENSSL_MANY = "openssl dgst -sha256, one large file", "openssl dgst -sha256, many files"
+OPENSSL_ONE, OPENSSL_MANY = (
+    "openssl dgst -sha256, one large file",
+    "openssl dgst -sha256, many files",
+)
 
 
 def hashing(ground: Ground) -> list[Side]:
@@ -25,7 +29,16 @@ def hashing(ground: Ground) -> list[Side]:
     note = "its start is counted, a few milliseconds"
     return [
         Side(ONE, ground.timed("digest_one", ground.large), megabytes, "MB"),
-        Side(OPENSSL_ONE, [*argv, ground.large], megabytes, "MB", PEER, note, tells=False, absent=absent),
+        Side(
+            OPENSSL_ONE,
+            [*argv, ground.large],
+            megabytes,
+            "MB",
+            PEER,
+            note,
+            tells=False,
+            absent=absent,
+        ),
         Side(MANY, ground.timed("digest_many", ground.many), many, "MB"),
         Side(OPENSSL_MANY, [*argv, *files], many, "MB", PEER, note, tells=False, absent=absent),
         Side(
@@ -34,6 +47,7 @@ def hashing(ground: Ground) -> list[Side]:
             many,
             "MB",
             LIMITS,
-            "bytes in a core's own cache, a thread a processor: the files have to be opened, read and looked at twice besides",
+            "bytes in a core's own cache, a thread a processor: the files have to be opened, read"
+            " and looked at twice besides",
         ),
     ]

@@ -1,11 +1,15 @@
-"""Measures what could hold the digest index: SQLite, RocksDB, LMDB, and sorted runs with merges (ledger/store/index.py).
+"""Measures what could hold the digest index: SQLite, RocksDB, LMDB, and sorted runs with merges
+(ledger/store/index.py).
 
-    python benchmarks/index.py [--sizes 1000000 10000000] [--stores sqlite rocksdb lmdb runs] [--batch 1048576] [--minutes 6] [--folder DIR]
+    python benchmarks/index.py [--sizes 1000000 10000000] [--stores sqlite rocksdb lmdb runs]
+                               [--batch 1048576] [--minutes 6] [--folder DIR]
 
-Each store takes the same random digests in the same batches, durable after each, and answers the same questions. The databases map the first 8
-bytes of a digest, with batch and position behind them so that no two keys are alike, to nothing; the runs hold the same. Cold is a look-up right
-after the store was opened anew and all of its files were dropped from the page cache; the disk below may cache what it likes. Each store runs in a
-process of its own, which is killed when its minutes are over; that is printed, too. It prints a table; decision 22 quotes one.
+Each store takes the same random digests in the same batches, durable after each, and answers the
+same questions. The databases map the first 8 bytes of a digest, with batch and position behind them
+so that no two keys are alike, to nothing; the runs hold the same. Cold is a look-up right after the
+store was opened anew and all of its files were dropped from the page cache; the disk below may
+cache what it likes. Each store runs in a process of its own, which is killed when its minutes are
+over; that is printed, too. It prints a table; decision 22 quotes one.
 
 It needs lmdb and rocksdict (benchmarks/requirements.txt).
 """
@@ -52,7 +56,10 @@ def batch_of(number: int, count: int) -> bytes:
 
 
 def keys_of(number: int, packed: bytes) -> Iterator[bytes]:
-    """Yield the keys of a batch in order: 8 bytes of digest, 4 of batch, 4 of position. Sorted, because every store likes that best."""
+    """Yield the keys of a batch in order: 8 bytes of digest, 4 of batch, 4 of position.
+
+    Sorted, because every store likes that best.
+    """
     run = np.frombuffer(sort_run(packed), dtype=[("key", ">u8"), ("position", ">u4")])
     keys = np.empty(len(run), dtype=[("key", ">u8"), ("batch", ">u4"), ("position", ">u4")])
     keys["key"], keys["batch"], keys["position"] = run["key"], number, run["position"]
@@ -61,7 +68,11 @@ def keys_of(number: int, packed: bytes) -> Iterator[bytes]:
 
 
 class Store(Protocol):
-    """One candidate, open. `add` is durable when it returns; `find` gives (batch, position) of the first key that begins as the digest does."""
+    """One candidate, open.
+
+    `add` is durable when it returns; `find` gives (batch, position) of the first key that begins as
+    the digest does.
+    """
 
     def add(self, number: int, packed: bytes) -> None: ...
     def find(self, digest: bytes) -> tuple[int, int] | None: ...
@@ -73,23 +84,32 @@ def _place(key: bytes) -> tuple[int, int]:
 
 
 class SQLiteStore(Store):
-    """A table without row ids: one B-tree with nothing but keys. Durable as the ledger's own database is."""
+    """A table without row ids: one B-tree with nothing but keys.
+
+    Durable as the ledger's own database is.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._connection = sqlite3.connect(folder / "index.db", isolation_level=None)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-262144"):
             self._connection.execute(f"PRAGMA {pragma}")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY) WITHOUT ROWID"
+        )
 
     @override
     def add(self, number: int, packed: bytes) -> None:
         self._connection.execute("BEGIN")
-        self._connection.executemany("INSERT INTO entries VALUES (?)", ((key,) for key in keys_of(number, packed)))
+        self._connection.executemany(
+            "INSERT INTO entries VALUES (?)", ((key,) for key in keys_of(number, packed))
+        )
         self._connection.execute("COMMIT")
 
     @override
     def find(self, digest: bytes) -> tuple[int, int] | None:
-        row = self._connection.execute("SELECT key FROM entries WHERE key >= ? LIMIT 1", (digest[:8],)).fetchone()
+        row = self._connection.execute(
+            "SELECT key FROM entries WHERE key >= ? LIMIT 1", (digest[:8],)
+        ).fetchone()
         return _place(row[0]) if row and row[0][:8] == digest[:8] else None
 
     @override
@@ -98,7 +118,8 @@ class SQLiteStore(Store):
 
 
 class RocksDBStore(Store):
-    """Write batches of 2**16 keys into the log and the memtables, synced once a batch; bloom filters would not help: keys are found, not missed."""
+    """Write batches of 2**16 keys into the log and the memtables, synced once a batch; bloom
+    filters would not help: keys are found, not missed."""
 
     def __init__(self, folder: Path) -> None:
         from rocksdict import Options, Rdict
@@ -151,7 +172,11 @@ class LMDBStore(Store):
     @override
     def find(self, digest: bytes) -> tuple[int, int] | None:
         with self._environment.begin() as transaction, transaction.cursor() as cursor:
-            return _place(cursor.key()) if cursor.set_range(digest[:8]) and cursor.key()[:8] == digest[:8] else None
+            return (
+                _place(cursor.key())
+                if cursor.set_range(digest[:8]) and cursor.key()[:8] == digest[:8]
+                else None
+            )
 
     @override
     def close(self) -> None:
@@ -164,7 +189,10 @@ class RunsStore(Store):
     def __init__(self, folder: Path) -> None:
         self._files = BatchFiles(folder / "batches")
         self._index = DigestIndex(self._files)
-        self._sizes = [(number, path.stat().st_size // NODE) for number, path in enumerate(sorted((folder / "batches").glob("*/*.digests")))]
+        self._sizes = [
+            (number, path.stat().st_size // NODE)
+            for number, path in enumerate(sorted((folder / "batches").glob("*/*.digests")))
+        ]
         while True:
             # The ledger's metadata would say how many batches are sealed: those with an index.
             try:
@@ -192,14 +220,22 @@ class RunsStore(Store):
         pass
 
 
-STORES: dict[str, Callable[[Path], Store]] = {"sqlite": SQLiteStore, "rocksdb": RocksDBStore, "lmdb": LMDBStore, "runs": RunsStore}
+STORES: dict[str, Callable[[Path], Store]] = {
+    "sqlite": SQLiteStore,
+    "rocksdb": RocksDBStore,
+    "lmdb": LMDBStore,
+    "runs": RunsStore,
+}
 
 
 # In the child process
 
 
 def build(name: str, folder: Path, size: int, batch: int) -> dict[str, float]:
-    """Fill a store, and return the entries a second it took and its bytes an entry. Making the digests is not counted."""
+    """Fill a store, and return the entries a second it took and its bytes an entry.
+
+    Making the digests is not counted.
+    """
     store, seconds = STORES[name](folder), 0.0
     for number, first in enumerate(range(0, size, batch)):
         packed = batch_of(number, min(batch, size - first))
@@ -209,18 +245,32 @@ def build(name: str, folder: Path, size: int, batch: int) -> dict[str, float]:
         begun = time.perf_counter()
         store.add(number, packed)
         seconds += time.perf_counter() - begun
-        print(json.dumps({"done": number, "entries": first + len(packed) // NODE, "seconds": seconds}), flush=True)
+        print(
+            json.dumps(
+                {"done": number, "entries": first + len(packed) // NODE, "seconds": seconds}
+            ),
+            flush=True,
+        )
     begun = time.perf_counter()
     store.close()
     seconds += time.perf_counter() - begun
-    return {"rate": size / seconds, "bytes": sum(file.stat().st_size for file in _files(folder)) / size}
+    return {
+        "rate": size / seconds,
+        "bytes": sum(file.stat().st_size for file in _files(folder)) / size,
+    }
 
 
 def ask(name: str, folder: Path, size: int, batch: int) -> dict[str, float]:
-    """Return the median and the 99th percentile of look-ups in seconds, cold and warm. Each answer is compared."""
+    """Return the median and the 99th percentile of look-ups in seconds, cold and warm.
+
+    Each answer is compared.
+    """
     random = np.random.default_rng(99)
     numbers = range((size + batch - 1) // batch)
-    chosen = [(number, batch_of(number, min(batch, size - number * batch))) for number in random.choice(numbers, min(8, len(numbers)), replace=False)]
+    chosen = [
+        (number, batch_of(number, min(batch, size - number * batch)))
+        for number in random.choice(numbers, min(8, len(numbers)), replace=False)
+    ]
     asked = []
     for _ in range(COLD + WARM):
         number, packed = chosen[random.integers(len(chosen))]
@@ -237,7 +287,11 @@ def ask(name: str, folder: Path, size: int, batch: int) -> dict[str, float]:
         _timed(store, digest, expected)
     warm = [_timed(store, digest, expected) for digest, expected in asked[COLD:]]
     store.close()
-    return {f"{state} {part}": at for state, times in (("cold", cold), ("warm", warm)) for part, at in _percentiles(times).items()}
+    return {
+        f"{state} {part}": at
+        for state, times in (("cold", cold), ("warm", warm))
+        for part, at in _percentiles(times).items()
+    }
 
 
 def _timed(store: Store, digest: bytes, expected: tuple[int, int]) -> float:
@@ -263,18 +317,23 @@ def _drop(folder: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files of a store; the digests count only where they are dropped, and the ledger has them anyway."""
+    """Return the files of a store; the digests count only where they are dropped, and the ledger
+    has them anyway."""
     return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".digests"]
 
 
 def survey(name: str, folder: Path, batch: int) -> dict[str, list[float]]:
-    """Return how much of each batch a killed build has left, as parts of a thousand entries that were looked for."""
+    """Return how much of each batch a killed build has left, as parts of a thousand entries that
+    were looked for."""
     store = STORES[name](folder)
     found = []
     for number in range(KILL_AFTER + 1):
         packed = batch_of(number, batch)
         asked = range(0, batch, batch // 1000)
-        found.append(sum(store.find(packed[at * NODE : (at + 1) * NODE]) == (number, at) for at in asked) / len(asked))
+        found.append(
+            sum(store.find(packed[at * NODE : (at + 1) * NODE]) == (number, at) for at in asked)
+            / len(asked)
+        )
     store.close()
     return {"found": found}
 
@@ -282,8 +341,11 @@ def survey(name: str, folder: Path, batch: int) -> dict[str, list[float]]:
 # In the parent
 
 
-def child(*arguments: object, minutes: float, stop_after: int | None = None) -> tuple[dict[str, float], str | None]:
-    """Run one step in a process of its own; return what it said last, and why it was ended, if it was."""
+def child(
+    *arguments: object, minutes: float, stop_after: int | None = None
+) -> tuple[dict[str, float], str | None]:
+    """Run one step in a process of its own; return what it said last, and why it was ended, if it
+    was."""
     command = [sys.executable, __file__, "--step", *map(str, arguments)]
     said: dict[str, float] = {}
     deadline = time.monotonic() + minutes * 60
@@ -316,11 +378,22 @@ def measure(name: str, size: int, batch: int, minutes: float, parent: Path) -> N
         built, why = child("build", name, folder, size, batch, minutes=minutes)
         if why:
             entries, seconds = built.get("entries", 0), built.get("seconds", 0) or 1
-            print(f"| {size:.0e} | {name} | {why}, {entries:,} entries durable, {entries / seconds / 1e6:.2f} M/s | | | | | |", flush=True)
+            print(
+                f"| {size:.0e} | {name} | {why}, {entries:,} entries durable,"
+                f" {entries / seconds / 1e6:.2f} M/s | | | | | |",
+                flush=True,
+            )
             return
         asked, why = child("ask", name, folder, size, batch, minutes=minutes)
-        times = [f"{asked[part] * 1e6:,.0f}" if part in asked else why or "?" for part in ("cold p50", "cold p99", "warm p50", "warm p99")]
-        print(f"| {size:.0e} | {name} | {built['rate'] / 1e6:.2f} | {built['bytes']:.1f} | {' | '.join(times)} |", flush=True)
+        times = [
+            f"{asked[part] * 1e6:,.0f}" if part in asked else why or "?"
+            for part in ("cold p50", "cold p99", "warm p50", "warm p99")
+        ]
+        print(
+            f"| {size:.0e} | {name} | {built['rate'] / 1e6:.2f} | {built['bytes']:.1f} |"
+            f" {' | '.join(times)} |",
+            flush=True,
+        )
     finally:
         shutil.rmtree(folder)
 
@@ -329,10 +402,22 @@ def measure_crash(name: str, batch: int, minutes: float, parent: Path) -> None:
     """Print what is left of a build that was killed in the middle of a batch."""
     folder = Path(mkdtemp(dir=parent, prefix=f"{name}-killed-"))
     try:
-        _, why = child("build", name, folder, (KILL_AFTER + 20) * batch, batch, minutes=minutes, stop_after=KILL_AFTER - 1)
+        _, why = child(
+            "build",
+            name,
+            folder,
+            (KILL_AFTER + 20) * batch,
+            batch,
+            minutes=minutes,
+            stop_after=KILL_AFTER - 1,
+        )
         found, fault = child("survey", name, folder, batch, minutes=minutes)
         parts = ", ".join(f"{part:.1%}" for part in found.get("found", []))  # type: ignore[attr-defined]
-        print(f"{name}: {why} in batch {KILL_AFTER + 1}; found of each batch afterwards: {fault or parts}", flush=True)
+        print(
+            f"{name}: {why} in batch {KILL_AFTER + 1}; found of each batch afterwards:"
+            f" {fault or parts}",
+            flush=True,
+        )
     finally:
         shutil.rmtree(folder)
 
@@ -344,19 +429,27 @@ def main() -> None:
         work: Callable[..., object] = {"build": build, "ask": ask, "survey": survey}[step]
         print(json.dumps(work(name, Path(folder), *map(int, numbers))), flush=True)
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[10**6, 10**7])
     parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
     parser.add_argument("--batch", type=int, default=2**20)
     parser.add_argument("--minutes", type=float, default=6)
-    parser.add_argument("--folder", type=Path, help="Where the stores are put.  [default: a temporary folder]")
+    parser.add_argument(
+        "--folder", type=Path, help="Where the stores are put.  [default: a temporary folder]"
+    )
     parser.add_argument("--no-crash", action="store_true")
     chosen = parser.parse_args()
     parent = Path(mkdtemp(dir=chosen.folder))
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,"
+        f" {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    )
     print(f"python {' '.join(chain(['benchmarks/index.py'], sys.argv[1:]))}\n")
     print(
-        "| entries | store | build, M entries/s | bytes an entry | cold p50, µs | cold p99 | warm p50 | warm p99 |\n|---|---|---|---|---|---|---|---|"
+        "| entries | store | build, M entries/s | bytes an entry | cold p50, µs | cold p99 | warm"
+        " p50 | warm p99 |\n|---|---|---|---|---|---|---|---|"
     )
     try:
         for size in chosen.sizes:

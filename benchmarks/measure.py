@@ -1,6 +1,9 @@
-"""One side of a figure is one process. This module alone starts them, takes their time and their memory, and turns about between them.
+"""One side of a figure is one process.
 
-Nothing is measured in this process, which stays small: Linux counts the memory of whoever starts a program to that program, until it is larger.
+This module alone starts them, takes their time and their memory, and turns about between them.
+
+Nothing is measured in this process, which stays small: Linux counts the memory of whoever starts a
+program to that program, until it is larger.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 LIMIT = 3600.0
-"""Seconds that one process may take: ten million entries into the slowest peer take some minutes."""
+"""Seconds that one process may take: ten million entries into the slowest peer take some
+minutes."""
 
 MAX_TOLD = 2**16
 """Bytes read of what a process told: its last line is what counts."""
@@ -40,9 +44,10 @@ class Failed(Exception):
 class Side:
     """What one process does in a round: `count` things of which one is a `unit`.
 
-    Where it `tells`, its last line of output is a JSON object with the seconds that count, and perhaps more: it has prepared itself before. Where
-    it does not, the whole process counts. `before` and `after` are not timed; each may raise Failed. `absent` says why this side cannot run here.
-    `series` and `size` give it a place in a plot of cost against size.
+    Where it `tells`, its last line of output is a JSON object with the seconds that count, and
+    perhaps more: it has prepared itself before. Where it does not, the whole process counts.
+    `before` and `after` are not timed; each may raise Failed. `absent` says why this side cannot
+    run here. `series` and `size` give it a place in a plot of cost against size.
     """
 
     name: str
@@ -62,7 +67,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a side: a sample a round, each with seconds, count, rate, peak_mib and whatever the side told; or why there is none."""
+    """What came of a side: a sample a round, each with seconds, count, rate, peak_mib and whatever
+    the side told; or why there is none."""
 
     name: str
     role: str
@@ -82,18 +88,28 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A process that has ended: its exit code, what it said on both outputs, and the two measurements."""
+    """A process that has ended: its exit code, what it said on both outputs, and the two
+    measurements."""
 
     code: int
     out: str
     err: str
     seconds: float
     peak: int
-    """Bytes of memory of the largest process in its tree; 0 where this process is larger, and hides it."""
+    """Bytes of memory of the largest process in its tree; 0 where this process is larger, and hides
+    it."""
 
 
-def run(argv: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None, limit: float = LIMIT) -> Ended:
-    """Run a program in `folder` to its end. Raises Failed if it cannot be started or takes longer than `limit` seconds."""
+def run(
+    argv: Sequence[str | Path],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    limit: float = LIMIT,
+) -> Ended:
+    """Run a program in `folder` to its end.
+
+    Raises Failed if it cannot be started or takes longer than `limit` seconds.
+    """
     with TemporaryFile() as out, TemporaryFile() as err:
         start = time.perf_counter()
         try:
@@ -124,12 +140,20 @@ def run(argv: Sequence[str | Path], folder: Path, environment: Mapping[str, str]
         if process.returncode == -signal.SIGKILL and seconds >= limit:
             raise Failed(f"it did not end within {limit:.0f} s")
         hidden = usage.ru_maxrss <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return Ended(process.returncode, _tail(out), _tail(err), seconds, 0 if hidden else usage.ru_maxrss * 1024)
+        return Ended(
+            process.returncode,
+            _tail(out),
+            _tail(err),
+            seconds,
+            0 if hidden else usage.ru_maxrss * 1024,
+        )
 
 
 def _surroundings() -> dict[str, str]:
     """Return this process's environment, without what would turn the ledger's own settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WITNESSTREE_")}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("WITNESSTREE_")
+    }
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -139,7 +163,9 @@ def _tail(file: Any) -> str:
     return str(file.read().decode(errors="replace"))
 
 
-def require(argv: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> str:
+def require(
+    argv: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None
+) -> str:
     """Run a program and return its output. Raises Failed if it does not end with 0."""
     ended = run(argv, folder, environment)
     if ended.code:
@@ -149,7 +175,10 @@ def require(argv: Sequence[str | Path], folder: Path, environment: Mapping[str, 
 
 
 def sample(side: Side, folder: Path) -> dict[str, float]:
-    """Run a side once. Raises Failed if its process, or what has to be done before or after it, fails."""
+    """Run a side once.
+
+    Raises Failed if its process, or what has to be done before or after it, fails.
+    """
     if side.before:
         side.before()
     try:
@@ -174,11 +203,16 @@ def _told(out: str) -> dict[str, float]:
         told = json.loads(lines[-1])
         return {name: float(value) for name, value in told.items()}
     except (ValueError, AttributeError, TypeError) as error:
-        raise Failed(f"expected a JSON object of numbers in its last line, not {lines[-1][:100]!r}") from error
+        raise Failed(
+            f"expected a JSON object of numbers in its last line, not {lines[-1][:100]!r}"
+        ) from error
 
 
-def contest(sides: Sequence[Side], rounds: int, folder: Path, say: Callable[[str], None]) -> list[Outcome]:
-    """Run every side `rounds` times, one round after the other, so that what else the machine does hits all alike.
+def contest(
+    sides: Sequence[Side], rounds: int, folder: Path, say: Callable[[str], None]
+) -> list[Outcome]:
+    """Run every side `rounds` times, one round after the other, so that what else the machine does
+    hits all alike.
 
     A side that fails in one round is left out of the next ones, keeps no samples, and says why.
     """
@@ -190,7 +224,10 @@ def contest(sides: Sequence[Side], rounds: int, folder: Path, say: Callable[[str
                 continue
             try:
                 samples[side.name].append(sample(side, folder))
-                say(f"  {number + 1}/{rounds} {side.name}: {samples[side.name][-1]['rate']:,.1f} {side.unit}/s")
+                say(
+                    f"  {number + 1}/{rounds} {side.name}: {samples[side.name][-1]['rate']:,.1f}"
+                    f" {side.unit}/s"
+                )
             except Failed as error:
                 failures[side.name] = str(error).replace(str(folder), "…")
                 say(f"  {side.name} failed: {error}")
@@ -212,7 +249,8 @@ def contest(sides: Sequence[Side], rounds: int, folder: Path, say: Callable[[str
 
 
 def shown(side: Side, folder: Path) -> str:
-    """Return a side's command as people may read it: no path of this machine, and many files as the first one."""
+    """Return a side's command as people may read it: no path of this machine, and many files as the
+    first one."""
     words = [f"{name}={value}" for name, value in side.environment.items()]
     for argument in [str(argument) for argument in side.argv]:
         word = argument.replace(str(folder) + "/", "").replace(str(ROOT) + "/", "")
@@ -225,7 +263,12 @@ def shown(side: Side, folder: Path) -> str:
 
 def find_program(name: str) -> Path | None:
     """Return a program of the user's cache, where benchmarks/peers/*.sh put it, or of the PATH."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "witnesstree" / "bin" / name
+    cache = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "witnesstree"
+        / "bin"
+        / name
+    )
     if cache.is_file():
         return cache
     found = shutil.which(name)

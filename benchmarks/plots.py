@@ -1,4 +1,5 @@
-"""Cost against size, as SVG: drawn from results alone, so that the same results give the same file. No other module imports matplotlib."""
+"""Cost against size, as SVG: drawn from results alone, so that the same results give the same file.
+No other module imports matplotlib."""
 
 from __future__ import annotations
 
@@ -19,14 +20,27 @@ if TYPE_CHECKING:
 DECADE = 10
 
 mpl.use("svg")
-# Names inside the file are taken from this salt, and text stays text: neither the day nor the machine's fonts are in it.
-mpl.rcParams.update({"svg.hashsalt": "witnesstree", "svg.fonttype": "none", "font.family": "sans-serif", "axes.grid": True, "grid.alpha": 0.3})
+# Names inside the file are taken from this salt, and text stays text: neither the day nor the
+# machine's fonts are in it.
+mpl.rcParams.update(
+    {
+        "svg.hashsalt": "witnesstree",
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+        "axes.grid": True,
+        "grid.alpha": 0.3,
+    }
+)
 
 
 def draw(results: dict[str, Kept], folder: Path) -> list[Path]:
     """Write a plot for each figure that was measured at several sizes, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [_plot(figure.title, results[figure.name], folder) for figure in FIGURES if figure.name in results and has_plot(results[figure.name])]
+    return [
+        _plot(figure.title, results[figure.name], folder)
+        for figure in FIGURES
+        if figure.name in results and has_plot(results[figure.name])
+    ]
 
 
 def _plot(title: str, kept: Kept, folder: Path) -> Path:
@@ -45,7 +59,13 @@ def _plot(title: str, kept: Kept, folder: Path) -> Path:
         below = [middle - min(each) for middle, each in zip(middles, costs, strict=True)]
         above = [max(each) - middle for middle, each in zip(middles, costs, strict=True)]
         axes.errorbar(sizes, middles, yerr=[below, above], marker="o", capsize=3, label=name)
-    axes.set(xscale="log", yscale="log", title=title, xlabel="entries", ylabel="microseconds for each, median and range")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        title=title,
+        xlabel="entries",
+        ylabel="microseconds for each, median and range",
+    )
     # At least a power of ten, so that what is nearly the same everywhere looks so.
     low, high = axes.get_ylim()
     room = max(1, (DECADE / (high / low)) ** 0.5)
@@ -58,7 +78,10 @@ def _plot(title: str, kept: Kept, folder: Path) -> Path:
     path = folder / f"{kept.name}.svg"
     figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
     # matplotlib leaves blanks at the ends of lines, which every editor would take away.
-    path.write_text("\n".join(line.rstrip() for line in path.read_text(encoding="utf-8").splitlines()) + "\n", encoding="utf-8")
+    path.write_text(
+        "\n".join(line.rstrip() for line in path.read_text(encoding="utf-8").splitlines()) + "\n",
+        encoding="utf-8",
+    )
     return path
 
 

@@ -1,4 +1,5 @@
-"""Sealing in bulk: from a file of digests to root, token, anchor and proofs that can be fetched, everything on disk, as one whole process."""
+"""Sealing in bulk: from a file of digests to root, token, anchor and proofs that can be fetched,
+everything on disk, as one whole process."""
 
 from __future__ import annotations
 
@@ -20,34 +21,57 @@ IMMUDB_SAME = "immudb's embedded store, sync, its own keys"
 
 IMMUDB_PROGRAM, TESSERA_PROGRAM = "immudb-stress-1.10.0", "tessera-fill-1.0.4"
 COMMITTERS = 10
-"""Goroutines that commit to immudb side by side: the tool's own default, and on two processors about as fast as 4 or 50."""
+"""Goroutines that commit to immudb side by side: the tool's own default, and on two processors
+about as fast as 4 or 50."""
 TRANSACTION = 1000
 """Entries in a transaction: the tool's own default, and nearly the most that immudb takes."""
 
 
 def seal(ground: Ground) -> list[Side]:
-    """Return the sides of the figure at its full size, in each form that a digest file may have, and the peers."""
+    """Return the sides of the figure at its full size, in each form that a digest file may have,
+    and the peers."""
     size = ground.sizes.seal
     return [
         sealing(ground, RAW, size, "raw"),
         sealing(ground, "witnesstree seal --digests, hex", size, "hex"),
         sealing(ground, "witnesstree seal --digests, as sha256sum writes", size, "sha256sum"),
         _immudb(ground, IMMUDB, "-synced=true", "-rndKeys=true"),
-        _immudb(ground, IMMUDB_SAME, "-synced=true", "-rndKeys=false", note="the same 1,000 keys again and again, so its index hardly grows"),
         _immudb(
-            ground, "immudb's embedded store, no sync", "-synced=false", "-rndKeys=true", note="after a power cut, what it acknowledged may be gone"
+            ground,
+            IMMUDB_SAME,
+            "-synced=true",
+            "-rndKeys=false",
+            note="the same 1,000 keys again and again, so its index hardly grows",
+        ),
+        _immudb(
+            ground,
+            "immudb's embedded store, no sync",
+            "-synced=false",
+            "-rndKeys=true",
+            note="after a power cut, what it acknowledged may be gone",
         ),
         _tessera(ground),
     ]
 
 
 def cost_by_size(ground: Ground) -> list[Side]:
-    """Return the same command at every size: the smaller the file, the more of the time goes to start, token and anchor."""
-    return [sealing(ground, f"seal {size:,}", size, "raw", series="witnesstree seal --digests, whole process") for size in ground.sizes.steps]
+    """Return the same command at every size: the smaller the file, the more of the time goes to
+    start, token and anchor."""
+    return [
+        sealing(
+            ground,
+            f"seal {size:,}",
+            size,
+            "raw",
+            series="witnesstree seal --digests, whole process",
+        )
+        for size in ground.sizes.steps
+    ]
 
 
 def sealing(ground: Ground, name: str, size: int, form: str, series: str = "") -> Side:
-    """Return a side that seals one digest file in a new home, and fetches a proof from it before the home is deleted."""
+    """Return a side that seals one digest file in a new home, and fetches a proof from it before
+    the home is deleted."""
     home, digests = ground.folder / "home", ground.digests_path(size, form)
     return Side(
         name,
@@ -77,7 +101,9 @@ def _fetch_and_discard(ground: Ground, home: Path, digests: Path, size: int, for
             digest = file.read(NODE).hex() if form == "raw" else file.read(NODE * 2).decode()
         proof = json.loads(require([WITNESSTREE, "proof", digest, "--home", home], ground.folder))
         if not (proof.get("tokens") and proof.get("anchors") and proof.get("log")):
-            raise Failed("what was sealed has no whole proof: a token, an anchor or the log is missing")
+            raise Failed(
+                "what was sealed has no whole proof: a token, an anchor or the log is missing"
+            )
     finally:
         discard(home)
 
@@ -90,10 +116,20 @@ def _immudb(ground: Ground, name: str, *flags: str, note: str = "") -> Side:
         discard(folder)
         folder.mkdir()
 
-    differs = "random digests as values, which it reads from memory, looked up by key; it signs, stamps and anchors nothing"
+    differs = (
+        "random digests as values, which it reads from memory, looked up by key; it signs, stamps"
+        " and anchors nothing"
+    )
     return Side(
         name,
-        ground.timed("immudb", find_program(IMMUDB_PROGRAM) or IMMUDB_PROGRAM, folder, transactions, COMMITTERS, *flags),
+        ground.timed(
+            "immudb",
+            find_program(IMMUDB_PROGRAM) or IMMUDB_PROGRAM,
+            folder,
+            transactions,
+            COMMITTERS,
+            *flags,
+        ),
         transactions * COMMITTERS * TRANSACTION,
         "digests",
         PEER,
@@ -108,11 +144,18 @@ def _tessera(ground: Ground) -> Side:
     folder, size = ground.folder / "tessera", ground.sizes.tessera
     return Side(
         "Tessera's POSIX log",
-        [find_program(TESSERA_PROGRAM) or TESSERA_PROGRAM, "-folder", folder, "-digests", ground.digests(size)],
+        [
+            find_program(TESSERA_PROGRAM) or TESSERA_PROGRAM,
+            "-folder",
+            folder,
+            "-digests",
+            ground.digests(size),
+        ],
         size,
         "digests",
         PEER,
-        "C2SP tiles and a signed checkpoint over the last entry; no look-up by digest, nothing stamped or anchored",
+        "C2SP tiles and a signed checkpoint over the last entry; no look-up by digest, nothing"
+        " stamped or anchored",
         before=partial(discard, folder),
         after=partial(discard, folder),
         absent=missing(TESSERA_PROGRAM, "benchmarks/peers/tessera.sh"),

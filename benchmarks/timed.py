@@ -1,7 +1,8 @@
-"""What is measured inside a process: `python -m benchmarks.timed [--cores N] NAME ARGUMENT…` prepares, does it once, and prints one JSON object.
+"""What is measured inside a process: `python -m benchmarks.timed [--cores N] NAME ARGUMENT…`
+prepares, does it once, and prints one JSON object.
 
-Each function here is one measurement. It is handed words of the command line and returns seconds and whatever else it counted; only what stands
-between the two looks at the clock counts.
+Each function here is one measurement. It is handed words of the command line and returns seconds
+and whatever else it counted; only what stands between the two looks at the clock counts.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def hashlib_loop(count: str) -> dict[str, float]:
     level = [leaves[i : i + NODE] for i in range(0, len(leaves), NODE)]
     while len(level) > 1:
         pairs = zip(level[::2], level[1::2], strict=False)
-        level = [sha256(a + b if a < b else b + a).digest() for a, b in pairs] + level[len(level) & ~1 :]
+        level = [sha256(a + b if a < b else b + a).digest() for a, b in pairs] + level[
+            len(level) & ~1 :
+        ]
     return {"seconds": perf_counter() - start}
 
 
@@ -59,8 +62,20 @@ def tree(which: str, count: str) -> dict[str, float]:
 
 
 def openssl_speed(processes: str) -> dict[str, float]:
-    """Say how many nodes as many processes of openssl could hash in a second, if hashing were all there is to a tree."""
-    argv = ["openssl", "speed", "-seconds", str(SPEED_SECONDS), "-evp", "sha256", "-bytes", "16384", "-multi", processes]
+    """Say how many nodes as many processes of openssl could hash in a second, if hashing were all
+    there is to a tree."""
+    argv = [
+        "openssl",
+        "speed",
+        "-seconds",
+        str(SPEED_SECONDS),
+        "-evp",
+        "sha256",
+        "-bytes",
+        "16384",
+        "-multi",
+        processes,
+    ]
     said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     found = re.search(r"^sha256\s+([0-9.]+)k\s*$", said, re.MULTILINE | re.IGNORECASE)
     if not found:
@@ -91,7 +106,8 @@ def opentimestamps_tree(count: str) -> dict[str, float]:
 
 
 def pymerkle_proofs(count: str, asked: str, state: str, file: str) -> dict[str, float]:
-    """Fetch inclusion proofs from pymerkle's tree in a SQLite file, which is made where it is missing."""
+    """Fetch inclusion proofs from pymerkle's tree in a SQLite file, which is made where it is
+    missing."""
     from pymerkle import SqliteTree
 
     with SqliteTree(file) as built:
@@ -115,7 +131,8 @@ def _cold_pymerkle(file: str, position: int) -> float:
 
 
 def submit(home: str, digests: str) -> dict[str, float]:
-    """Submit the digests in a file and close the batch: entries, tree, index and signed checkpoint on disk, no token and no anchor."""
+    """Submit the digests in a file and close the batch: entries, tree, index and signed checkpoint
+    on disk, no token and no anchor."""
     from witnesstree.anchor.wiring import open_ledger
 
     with open_ledger(Path(home)) as ledger, Path(digests).open("rb") as file:
@@ -127,7 +144,8 @@ def submit(home: str, digests: str) -> dict[str, float]:
 
 
 def fill(home: str, count: str, sample: str, kept: str) -> dict[str, float]:
-    """Seal so many random digests in a new ledger, and keep some of them, taken evenly, in the file `sample`."""
+    """Seal so many random digests in a new ledger, and keep some of them, taken evenly, in the file
+    `sample`."""
     from witnesstree.anchor.wiring import make_home, new_origin, open_ledger
 
     make_home(Path(home), new_origin())
@@ -137,18 +155,24 @@ def fill(home: str, count: str, sample: str, kept: str) -> dict[str, float]:
         for first in range(0, total, PART):
             part = os.urandom(min(PART, total - first) * NODE)
             ledger.submit(part)
-            out.writelines(part[(i - first) * NODE : (i - first + 1) * NODE] for i in range(-first % step + first, first + len(part) // NODE, step))
+            out.writelines(
+                part[(i - first) * NODE : (i - first + 1) * NODE]
+                for i in range(-first % step + first, first + len(part) // NODE, step)
+            )
         ledger.close()
         ledger.outbox.work()
     return {"seconds": perf_counter() - start}
 
 
 def look_up(home: str, sample: str, asked: str, state: str) -> dict[str, float]:
-    """Fetch proofs by digest: warm, with all files in the page cache; cold, with none; first, from a ledger that was opened for it, and cold."""
+    """Fetch proofs by digest: warm, with all files in the page cache; cold, with none; first, from
+    a ledger that was opened for it, and cold."""
     from witnesstree.anchor.wiring import open_ledger
 
     content = Path(sample).read_bytes()
-    digests = random.Random(SEED).choices([content[i : i + NODE] for i in range(0, len(content), NODE)], k=int(asked))
+    digests = random.Random(SEED).choices(
+        [content[i : i + NODE] for i in range(0, len(content), NODE)], k=int(asked)
+    )
     if state == "first":
         # The very first one pays for Python's own modules: it is thrown away.
         found = []
@@ -173,11 +197,15 @@ def _cold_proof(ledger: Ledger, home: Path, digest: bytes) -> tuple[float, int]:
 
 
 def _cold_latencies(found: list[tuple[float, int]]) -> dict[str, float]:
-    return {**_latencies([seconds for seconds, _ in found]), "read_kib": sum(read for _, read in found) / len(found) / 2}
+    return {
+        **_latencies([seconds for seconds, _ in found]),
+        "read_kib": sum(read for _, read in found) / len(found) / 2,
+    }
 
 
 def forget(folder: Path) -> None:
-    """Have the kernel drop what it holds of the files below `folder`: of those that are not mapped and not waiting to be written."""
+    """Have the kernel drop what it holds of the files below `folder`: of those that are not mapped
+    and not waiting to be written."""
     for path in folder.rglob("*"):
         # A file may come and go while we look.
         with suppress(FileNotFoundError):
@@ -190,7 +218,8 @@ def forget(folder: Path) -> None:
 
 
 def verify(home: str, digest_file: str, proof_file: str, count: str) -> dict[str, float]:
-    """Judge one proof again and again, from its bytes to the report, as a server does that knows whom it trusts."""
+    """Judge one proof again and again, from its bytes to the report, as a server does that knows
+    whom it trusts."""
     from witnesstree.anchor.trust import home_trust
     from witnesstree.anchor.wiring import clock
     from witnesstree.ledger.base.report import Verdict
@@ -226,7 +255,8 @@ def digest_many(folder: str) -> dict[str, float]:
 
 
 def hash_memory(count: str, size: str) -> dict[str, float]:
-    """Hash the same random bytes so many times, on a thread for each processor: no file is opened, read, or looked at."""
+    """Hash the same random bytes so many times, on a thread for each processor: no file is opened,
+    read, or looked at."""
     from concurrent.futures import ThreadPoolExecutor
     from hashlib import sha256
 
@@ -242,22 +272,38 @@ def hash_memory(count: str, size: str) -> dict[str, float]:
         return {"seconds": perf_counter() - start}
 
 
-def immudb(program: str, folder: str, transactions: str, committers: str, *flags: str) -> dict[str, float]:
-    """Run the stress tool of immudb's embedded store, and read from its talk how long the commits took."""
+def immudb(
+    program: str, folder: str, transactions: str, committers: str, *flags: str
+) -> dict[str, float]:
+    """Run the stress tool of immudb's embedded store, and read from its talk how long the commits
+    took."""
     entries = 1000
-    argv = [program, "-mode=auto", f"-dataDir={folder}/store", f"-committers={committers}", f"-txCount={transactions}", f"-kvCount={entries}"]
+    argv = [
+        program,
+        "-mode=auto",
+        f"-dataDir={folder}/store",
+        f"-committers={committers}",
+        f"-txCount={transactions}",
+        f"-kvCount={entries}",
+    ]
     argv += ["-txDelay=0", "-printAfter=0", "-txLinking=false", "-waitForIndexing=0", *flags]
     ended = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
-    found = re.search(r"completed their work within ((?:\d+h)?(?:\d+m)?[\d.]+(?:ms|s))!", ended.stdout)
+    found = re.search(
+        r"completed their work within ((?:\d+h)?(?:\d+m)?[\d.]+(?:ms|s))!", ended.stdout
+    )
     if ended.returncode or not found:
-        raise SystemExit(f"it ended with {ended.returncode}: {(ended.stdout + ended.stderr)[-200:]!r}")
+        raise SystemExit(
+            f"it ended with {ended.returncode}: {(ended.stdout + ended.stderr)[-200:]!r}"
+        )
     return {"seconds": go_seconds(found[1]), "count": int(transactions) * int(committers) * entries}
 
 
 def go_seconds(text: str) -> float:
     """Return a time as Go writes it, in seconds: 1m2.5s, 310.2ms."""
     units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)(ms|h|m|s)", text))
+    return sum(
+        float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)(ms|h|m|s)", text)
+    )
 
 
 def _each(work: Callable[..., object], things: Iterable[object]) -> dict[str, float]:

@@ -1,4 +1,5 @@
-"""The tree in memory: our core, a loop around hashlib, what openssl says the machine can hash, and other people's trees."""
+"""The tree in memory: our core, a loop around hashlib, what openssl says the machine can hash, and
+other people's trees."""
 
 from __future__ import annotations
 
@@ -18,13 +19,38 @@ OPENZEPPELIN = ROOT / "benchmarks/peers/openzeppelin"
 
 
 def tree(ground: Ground) -> list[Side]:
-    """Return the sides of the figure: every level above the leaves, hashed from memory to memory."""
+    """Return the sides of the figure: every level above the leaves, hashed from memory to
+    memory."""
     sizes = ground.sizes
     return [
-        Side(NATIVE, ground.timed("tree", "native", sizes.tree), sizes.tree, "leaves", absent=native_core()),
-        Side(NATIVE_ONE, ground.timed("tree", "native", sizes.tree, cores=1), sizes.tree, "leaves", absent=native_core()),
-        Side("our Python core", ground.timed("tree", "python", sizes.python_tree), sizes.python_tree, "leaves"),
-        Side(LOOP, ground.timed("hashlib_loop", sizes.tree), sizes.tree, "leaves", PEER, "a few lines of Python, the same tree"),
+        Side(
+            NATIVE,
+            ground.timed("tree", "native", sizes.tree),
+            sizes.tree,
+            "leaves",
+            absent=native_core(),
+        ),
+        Side(
+            NATIVE_ONE,
+            ground.timed("tree", "native", sizes.tree, cores=1),
+            sizes.tree,
+            "leaves",
+            absent=native_core(),
+        ),
+        Side(
+            "our Python core",
+            ground.timed("tree", "python", sizes.python_tree),
+            sizes.python_tree,
+            "leaves",
+        ),
+        Side(
+            LOOP,
+            ground.timed("hashlib_loop", sizes.tree),
+            sizes.tree,
+            "leaves",
+            PEER,
+            "a few lines of Python, the same tree",
+        ),
         _speed(ground, SPEED, 2),
         _speed(ground, SPEED_ONE, 1),
         Side(
@@ -58,14 +84,27 @@ def tree(ground: Ground) -> list[Side]:
 
 
 def _speed(ground: Ground, name: str, processes: int) -> Side:
-    # The second block of a node is always the same, and nodes can be hashed many at a time: openssl does neither.
-    note = "16 KiB at a time: no tree, only the hash, a node counted as two blocks; a core that is made for nodes can do better"
+    # The second block of a node is always the same, and nodes can be hashed many at a time: openssl
+    # does neither.
+    note = (
+        "16 KiB at a time: no tree, only the hash, a node counted as two blocks; a core that is"
+        " made for nodes can do better"
+    )
     absent = "" if find_program("openssl") else "openssl is not installed"
-    return Side(name, ground.timed("openssl_speed", processes), 1, "leaves", LIMITS, note, absent=absent)
+    return Side(
+        name, ground.timed("openssl_speed", processes), 1, "leaves", LIMITS, note, absent=absent
+    )
 
 
 def _openzeppelin() -> str:
     if not find_program("node"):
         return "Node.js is not installed"
     is_there = (OPENZEPPELIN / "node_modules").is_dir()
-    return "" if is_there else "@openzeppelin/merkle-tree is not installed: run `npm ci` in benchmarks/peers/openzeppelin"
+    return (
+        ""
+        if is_there
+        else (
+            "@openzeppelin/merkle-tree is not installed: run `npm ci` in"
+            " benchmarks/peers/openzeppelin"
+        )
+    )

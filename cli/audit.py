@@ -22,14 +22,57 @@ if TYPE_CHECKING:
 
 @click.command("audit", short_help="Follow a published log from outside.")
 @click.argument("subject", metavar="URL|DIR")
-@click.option("--state", type=PATH, metavar="FILE", help="What was seen last is kept here; without it, the whole log is read.")
-@click.option("--checkpoint-key", "checkpoint_keys", multiple=True, help="Expect this ledger key: the text, or a file that holds it.")
-@click.option("--witness-key", "witness_keys", multiple=True, help="Expect cosignatures by this witness: its key, or a file that holds it.")
-@click.option("--quorum", type=click.IntRange(min=1), metavar="K", help="So many of them have to be there.  [default: all]")
-@click.option("--trust", "pem", multiple=True, type=PATH, help="Trust the certificates in this PEM file to vouch for authorities.")
-@click.option("--block-hash", "block_hashes", multiple=True, metavar="[CHAIN_ID:]HASH", help="Trust this block, looked up on an explorer.")
-@click.option("--rpc", "nodes", multiple=True, metavar="URL", help="Ask this node of the chain which blocks are part of it.")
-@click.option("--home", type=PATH, envvar=HOME_ENVVAR, help="Trust what this ledger's own folder says.  [env: WITNESSTREE_HOME]")
+@click.option(
+    "--state",
+    type=PATH,
+    metavar="FILE",
+    help="What was seen last is kept here; without it, the whole log is read.",
+)
+@click.option(
+    "--checkpoint-key",
+    "checkpoint_keys",
+    multiple=True,
+    help="Expect this ledger key: the text, or a file that holds it.",
+)
+@click.option(
+    "--witness-key",
+    "witness_keys",
+    multiple=True,
+    help="Expect cosignatures by this witness: its key, or a file that holds it.",
+)
+@click.option(
+    "--quorum",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="So many of them have to be there.  [default: all]",
+)
+@click.option(
+    "--trust",
+    "pem",
+    multiple=True,
+    type=PATH,
+    help="Trust the certificates in this PEM file to vouch for authorities.",
+)
+@click.option(
+    "--block-hash",
+    "block_hashes",
+    multiple=True,
+    metavar="[CHAIN_ID:]HASH",
+    help="Trust this block, looked up on an explorer.",
+)
+@click.option(
+    "--rpc",
+    "nodes",
+    multiple=True,
+    metavar="URL",
+    help="Ask this node of the chain which blocks are part of it.",
+)
+@click.option(
+    "--home",
+    type=PATH,
+    envvar=HOME_ENVVAR,
+    help="Trust what this ledger's own folder says.  [env: WITNESSTREE_HOME]",
+)
 @click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True, max=24 * 366),
@@ -38,13 +81,20 @@ if TYPE_CHECKING:
     help="Hours from a batch's close to its witnesses.",
 )
 @click.option(
-    "--require", type=click.Choice(["token", "anchor", "both"]), default="both", show_default=True, help="The witnesses that must be there."
+    "--require",
+    type=click.Choice(["token", "anchor", "both"]),
+    default="both",
+    show_default=True,
+    help="The witnesses that must be there.",
 )
 @click.option(
     "--evidence",
     type=PATH,
     metavar="FILE",
-    help="Where to write both checkpoints if they contradict each other.  [default: equivocation-….json here]",
+    help=(
+        "Where to write both checkpoints if they contradict each other.  [default:"
+        " equivocation-….json here]"
+    ),
 )
 @json_option
 @click.pass_context
@@ -67,17 +117,24 @@ def audit_command(
 ) -> None:
     """Follow the log that a ledger publishes at URL or in DIR, and check all that it says.
 
-    Checks that the log grew since it was seen last and changed nothing, that no batch is missing, that each one names the checkpoint before
-    it, and that it was stamped and anchored in time. Run it again and again with the same --state. Exits with 0 if all is well, 3 if something
-    is wrong, 4 if something could not be decided.
+    Checks that the log grew since it was seen last and changed nothing, that no batch is missing,
+    that each one names the checkpoint before it, and that it was stamped and anchored in time. Run
+    it again and again with the same --state. Exits with 0 if all is well, 3 if something is wrong,
+    4 if something could not be decided.
 
     \b
     Example:
-        witnesstree audit https://ledger.example/court --state court.json --checkpoint-key ledger.vkey
+        witnesstree audit https://log.example --state court.json --checkpoint-key ledger.vkey
     """
     from witnesstree.cli.log import fetching, parse_witness_keys, print_checks, write_evidence
     from witnesstree.cli.verify import EXIT_CODES, given_trust, report_members
-    from witnesstree.ledger.audit.audit import MAX_WAITING, follow, format_seen, judge_cosignatures, judge_witnesses
+    from witnesstree.ledger.audit.audit import (
+        MAX_WAITING,
+        follow,
+        format_seen,
+        judge_cosignatures,
+        judge_witnesses,
+    )
     from witnesstree.ledger.store.disk import write_file
     from witnesstree.ledger.verify.verify import Require
 
@@ -86,16 +143,25 @@ def audit_command(
     witnesses = parse_witness_keys(witness_keys)
     needed = len(witnesses) if quorum is None else quorum
     if needed > len(witnesses):
-        raise InvalidInput(f"--quorum {needed} of {len(witnesses)} cannot be had: give more keys with --witness-key")
+        raise InvalidInput(
+            f"--quorum {needed} of {len(witnesses)} cannot be had: give more keys with"
+            " --witness-key"
+        )
     with fetching(subject) as fetch:
         followed = follow(fetch, trust.checkpoint_keys, _read_state(state), now)
     checks = list(followed.checks)
     if witnesses and followed.note:
         checks.append(judge_cosignatures(followed.note, witnesses, needed, now))
     trust |= _trust_of_blocks(followed.records, home, nodes)
-    found, waiting = judge_witnesses(followed.records, trust, now, timedelta(hours=deadline), Require(require))
+    found, waiting = judge_witnesses(
+        followed.records, trust, now, timedelta(hours=deadline), Require(require)
+    )
     report = Report((*checks, *found))
-    seen = replace(followed.seen, waiting=waiting) if followed.seen and len(waiting) <= MAX_WAITING else None
+    seen = (
+        replace(followed.seen, waiting=waiting)
+        if followed.seen and len(waiting) <= MAX_WAITING
+        else None
+    )
     members = report_members(report)
     if followed.equivocation:
         members["evidence"] = str(write_evidence(followed.equivocation, evidence))
@@ -104,7 +170,9 @@ def audit_command(
     elif state:
         say(f"{state} stays as it was: the next audit begins where this one began.")
     if as_json:
-        answer({name: members[name] for name in ("verdict", "checks", "evidence") if name in members})
+        answer(
+            {name: members[name] for name in ("verdict", "checks", "evidence") if name in members}
+        )
     else:
         print_checks(report)
     ctx.exit(EXIT_CODES[report.verdict])
@@ -124,14 +192,23 @@ def _read_state(path: Path | None) -> Seen | None:
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
     except InvalidInput as error:
-        raise InvalidInput(f"{path} cannot be used: {error}; restore it, or name a new file and lose what was seen before") from error
+        raise InvalidInput(
+            f"{path} cannot be used: {error}; restore it, or name a new file and lose what was seen"
+            " before"
+        ) from error
 
 
 def _keys_of_home(home: Path | None) -> Trust:
     from witnesstree.ledger.store.home import open_home
     from witnesstree.ledger.trust import Trust
 
-    return Trust(checkpoint_keys=(open_home(home).verifier_key(),), key_notes=open_home(home).key_notes()) if home else Trust()
+    return (
+        Trust(
+            checkpoint_keys=(open_home(home).verifier_key(),), key_notes=open_home(home).key_notes()
+        )
+        if home
+        else Trust()
+    )
 
 
 def _trust_of_blocks(records: Sequence[Record], home: Path | None, nodes: tuple[str, ...]) -> Trust:
@@ -144,7 +221,8 @@ def _trust_of_blocks(records: Sequence[Record], home: Path | None, nodes: tuple[
     trust = Trust()
     if not records:
         return trust
-    # Anchors without a state proof are of one root each, so nobody can be asked about them together.
+    # Anchors without a state proof are of one root each, so nobody can be asked about them
+    # together.
     anchors = tuple(anchor for record in records for anchor in record.proof.anchors if anchor.state)
     together = Proof(records[0].proof.digest, opening=records[0].proof.opening, anchors=anchors)
     if home:

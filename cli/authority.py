@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 TABLE = "authorities"
 """The settings' name for what this command keeps."""
 
-# Reasons of a verifier who holds a proof and can give --trust, in the words of who asks an authority instead.
+# Reasons of a verifier who holds a proof and can give --trust, in the words of who asks an
+# authority instead.
 _SPOKEN = {
     "give it with --trust": "add it with `witnesstree trust add`",
     "of what the proof holds on that": "of what could be had on that",
-    "the proof holds no CRL and no OCSP answer about it": "no CRL and no OCSP answer about it could be had",
+    "the proof holds no CRL and no OCSP answer about it": (
+        "no CRL and no OCSP answer about it could be had"
+    ),
 }
 
 # A secret that stands in the address would be written into the settings file.
@@ -50,28 +53,56 @@ def authority_command() -> None:
 @authority_command.command("add", short_help="Ask one more authority.")
 @click.argument("name")
 @click.argument("url", required=False)
-@click.option("--policy", metavar="OID", help="Ask for this policy, and refuse tokens under another one.")
+@click.option(
+    "--policy", metavar="OID", help="Ask for this policy, and refuse tokens under another one."
+)
 @click.option("--user", help="User name, where the authority asks for one.")
-@click.option("--password", metavar="env:NAME|file:PATH", help="Where its password is kept; it is never written into the settings.")
-@click.option("--client-certificate", type=PATH, metavar="FILE", help="Certificate for TLS client authentication, PEM.")
-@click.option("--client-key", type=PATH, metavar="FILE", help="Its private key, PEM.  [default: in the same file]")
-@click.option("--tls-ca", type=PATH, metavar="FILE", help="Certificates, PEM, that may vouch for the server's TLS certificate.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="Time for one whole exchange.  [default: 20]")
+@click.option(
+    "--password",
+    metavar="env:NAME|file:PATH",
+    help="Where its password is kept; it is never written into the settings.",
+)
+@click.option(
+    "--client-certificate",
+    type=PATH,
+    metavar="FILE",
+    help="Certificate for TLS client authentication, PEM.",
+)
+@click.option(
+    "--client-key",
+    type=PATH,
+    metavar="FILE",
+    help="Its private key, PEM.  [default: in the same file]",
+)
+@click.option(
+    "--tls-ca",
+    type=PATH,
+    metavar="FILE",
+    help="Certificates, PEM, that may vouch for the server's TLS certificate.",
+)
+@click.option(
+    "--timeout", type=float, metavar="SECONDS", help="Time for one whole exchange.  [default: 20]"
+)
 @click.option(
     "--private-addresses",
     is_flag=True,
     default=None,
-    help="Fetch CRLs and OCSP answers from private addresses, too; a certificate from outside names the place.",
+    help=(
+        "Fetch CRLs and OCSP answers from private addresses, too; a certificate from outside names"
+        " the place."
+    ),
 )
 @json_option
 @home_option
 def _add(name: str, url: str | None, home: Path, *, as_json: bool, **options: Any) -> None:
-    """Let the authority at URL stamp each batch from now on. A well-known NAME needs no URL: `authority list --presets` shows them.
+    """Let the authority at URL stamp each batch from now on.
+
+    A well-known NAME needs no URL: `authority list --presets` shows them.
 
     \b
     Example:
         witnesstree authority add digicert
-        witnesstree authority add court https://tsa.example/tsr --user us --password env:TSA_PASSWORD
+        witnesstree authority add court https://tsa.example --user us --password env:TSA_PASSWORD
     """
     from witnesstree.anchor.http import place
     from witnesstree.anchor.settings import add_table
@@ -83,7 +114,9 @@ def _add(name: str, url: str | None, home: Path, *, as_json: bool, **options: An
     if address is None:
         raise InvalidInput(_why_no_address(name, preset))
     if _USER_IN_URL.match(address):
-        raise InvalidInput("the address holds a user or a password: give them with --user and --password")
+        raise InvalidInput(
+            "the address holds a user or a password: give them with --user and --password"
+        )
     if options["password"] and not options["user"]:
         raise InvalidInput("a password goes with a user: give --user, too")
     given = {key: _setting(value) for key, value in options.items() if value is not None}
@@ -93,13 +126,21 @@ def _add(name: str, url: str | None, home: Path, *, as_json: bool, **options: An
     if as_json:
         answer({"name": name, "place": place(address)})
     else:
-        click.echo(f"Added {name} at {place(address)}. `witnesstree authority check {name}` tries it.")
+        click.echo(
+            f"Added {name} at {place(address)}. `witnesstree authority check {name}` tries it."
+        )
 
 
 def _why_no_address(name: str, preset: Preset | None) -> str:
     if preset:
-        return f"{preset.operator} has no public address ({preset.limits}): give the address that it gave you"
-    return f"{name[:80]!r} is no well-known authority: give its address, too, or choose one of `witnesstree authority list --presets`"
+        return (
+            f"{preset.operator} has no public address ({preset.limits}): give the address that it"
+            " gave you"
+        )
+    return (
+        f"{name[:80]!r} is no well-known authority: give its address, too, or choose one of"
+        " `witnesstree authority list --presets`"
+    )
 
 
 def _setting(value: Any) -> Any:
@@ -108,16 +149,23 @@ def _setting(value: Any) -> Any:
     # Settings hold whatever the folder is from which they are used.
     file = value.expanduser().absolute()
     if not file.is_file():
-        say(f"There is no file {value} yet: put it there in PEM, or correct its name in the settings.")
+        say(
+            f"There is no file {value} yet: put it there in PEM, or correct its name in the"
+            " settings."
+        )
     return str(file)
 
 
 @authority_command.command("list", short_help="List the authorities.")
-@click.option("--presets", is_flag=True, help="List the well-known ones that can be added by name instead.")
+@click.option(
+    "--presets", is_flag=True, help="List the well-known ones that can be added by name instead."
+)
 @json_option
 @home_option
 def _list(home: Path, *, presets: bool, as_json: bool) -> None:
-    """List the authorities that stamp each batch. Of their addresses, only the part is shown that holds no secret.
+    """List the authorities that stamp each batch.
+
+    Of their addresses, only the part is shown that holds no secret.
 
     \b
     Example:
@@ -130,10 +178,17 @@ def _list(home: Path, *, presets: bool, as_json: bool) -> None:
 
     authorities = _configured(home)
     if as_json:
-        answer([{"name": name, "place": place(each.url), "policy": each.policy, "user": each.user} for name, each in authorities.items()])
+        answer(
+            [
+                {"name": name, "place": place(each.url), "policy": each.policy, "user": each.user}
+                for name, each in authorities.items()
+            ]
+        )
         return
     for name, each in authorities.items():
-        extras = [f"policy {each.policy}"] * bool(each.policy) + [f"user {each.user}"] * bool(each.user)
+        extras = [f"policy {each.policy}"] * bool(each.policy) + [f"user {each.user}"] * bool(
+            each.user
+        )
         click.echo(one_line(", ".join([f"{name}: {place(each.url)}", *extras])))
     if not authorities:
         say("None: the embedded authority is used, which proves nothing to a third party.")
@@ -144,7 +199,16 @@ def _list_presets(*, as_json: bool) -> None:
 
     if as_json:
         answer(
-            [{"name": each.name, "operator": each.operator, "url": each.url, "root": each.chain, "limits": each.limits} for each in PRESETS.values()]
+            [
+                {
+                    "name": each.name,
+                    "operator": each.operator,
+                    "url": each.url,
+                    "root": each.chain,
+                    "limits": each.limits,
+                }
+                for each in PRESETS.values()
+            ]
         )
         return
     for each in PRESETS.values():
@@ -160,10 +224,12 @@ def _list_presets(*, as_json: bool) -> None:
 @home_option
 @click.pass_context
 def _check(ctx: click.Context, name: str | None, home: Path, *, as_json: bool) -> None:
-    """Ask each authority, or the one called NAME, to stamp random bytes, and judge what comes by your own trust.
+    """Ask each authority, or the one called NAME, to stamp random bytes, and judge what comes by
+    your own trust.
 
-    Exits with 0 when all answered as they should, 8 when one could not be reached, 9 when one gave an answer that must not be believed: the worst
-    counts. A token whose root is not in your trust store is no wrong answer; it says so.
+    Exits with 0 when all answered as they should, 8 when one could not be reached, 9 when one gave
+    an answer that must not be believed: the worst counts. A token whose root is not in your trust
+    store is no wrong answer; it says so.
 
     \b
     Example:
@@ -174,11 +240,17 @@ def _check(ctx: click.Context, name: str | None, home: Path, *, as_json: bool) -
 
     authorities = _configured(home)
     if name is not None and name not in authorities:
-        raise NotFound(f"there is no authority {name[:80]!r} in the settings: see `witnesstree authority list`")
+        raise NotFound(
+            f"there is no authority {name[:80]!r} in the settings: see `witnesstree authority list`"
+        )
     if not authorities:
         say("None: the embedded authority is used, which proves nothing to a third party.")
     trust, bound = read_trust(trust_folder()), read_settings(home).clock_bound
-    seen = [_look(each, settings, trust, bound) for each, settings in authorities.items() if name in {None, each}]
+    seen = [
+        _look(each, settings, trust, bound)
+        for each, settings in authorities.items()
+        if name in {None, each}
+    ]
     if as_json:
         answer(seen)
     else:
@@ -204,7 +276,11 @@ def _look(name: str, settings: AuthoritySettings, trust: Trust, bound: timedelta
         code = next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
         return found | {"state": "no token", "exit_code": code, "error": str(error)}
     state = _state(inspection, bound)
-    return found | {"state": state, "exit_code": EXIT_CODES[BadAnswer] if state == "wrong" else 0} | _members(inspection)
+    return (
+        found
+        | {"state": state, "exit_code": EXIT_CODES[BadAnswer] if state == "wrong" else 0}
+        | _members(inspection)
+    )
 
 
 def _state(inspection: Inspection, bound: timedelta) -> str:
@@ -212,7 +288,9 @@ def _state(inspection: Inspection, bound: timedelta) -> str:
 
     judgement = inspection.judgement
     allowed = bound + (judgement.accuracy or bound * 0) + inspection.round_trip / 2
-    if abs(inspection.offset) > allowed or any(check.outcome is Outcome.FAILED for check in judgement.checks):
+    if abs(inspection.offset) > allowed or any(
+        check.outcome is Outcome.FAILED for check in judgement.checks
+    ):
         return "wrong"
     required = [check for check in judgement.checks if check.required]
     return "ok" if all(check.outcome is Outcome.PASSED for check in required) else "undecided"
@@ -228,7 +306,10 @@ def _members(inspection: Inspection) -> dict[str, Any]:
         "round_trip": round(inspection.round_trip.total_seconds(), 3),
         "root": root.source if root else None,
         "assurance": root.assurance.name.lower() if root else None,
-        "checks": [{"name": check.name, "outcome": check.outcome.value, "reason": _spoken(check.reason)} for check in inspection.judgement.checks],
+        "checks": [
+            {"name": check.name, "outcome": check.outcome.value, "reason": _spoken(check.reason)}
+            for check in inspection.judgement.checks
+        ],
     }
 
 
@@ -245,13 +326,23 @@ def _print(found: dict[str, Any]) -> None:
         return
     expires = f", whose certificate ends on {found['expires'][:10]}" if found["expires"] else ""
     direction = "ahead of" if found["ahead"] >= 0 else "behind"
-    root = f"trusted by {found['root']} ({found['assurance']})" if found["root"] else "no root in your trust store: see `witnesstree trust add`"
+    root = (
+        f"trusted by {found['root']} ({found['assurance']})"
+        if found["root"]
+        else "no root in your trust store: see `witnesstree trust add`"
+    )
     lines = [
         f"  signer: {found['signer'] or 'not named'}{expires}",
         f"  policy: {found['policy']}",
-        f"  time: {abs(found['ahead'])} s {direction} the clock here (most give whole seconds); it answered within {found['round_trip']} s",
+        (
+            f"  time: {abs(found['ahead'])} s {direction} the clock here (most give whole seconds);"
+            f" it answered within {found['round_trip']} s"
+        ),
         f"  root: {root}",
-        *(f"  {check['outcome'].upper()} {check['name']}: {check['reason']}" for check in found["checks"]),
+        *(
+            f"  {check['outcome'].upper()} {check['name']}: {check['reason']}"
+            for check in found["checks"]
+        ),
     ]
     for line in lines:
         click.echo(laid_out(line, 4))
@@ -259,13 +350,16 @@ def _print(found: dict[str, Any]) -> None:
 
 @authority_command.command("remove", short_help="Ask an authority no more.")
 @click.argument("name")
-@click.option("--forget", "is_forgotten", is_flag=True, help="Give up what still waits for its tokens.")
+@click.option(
+    "--forget", "is_forgotten", is_flag=True, help="Give up what still waits for its tokens."
+)
 @json_option
 @home_option
 def _remove(name: str, home: Path, *, is_forgotten: bool, as_json: bool) -> None:
     """Ask the authority called NAME no more.
 
-    Tokens that it gave stay; batches that still wait for one of its tokens wait on, unless --forget gives them up.
+    Tokens that it gave stay; batches that still wait for one of its tokens wait on, unless --forget
+    gives them up.
 
     \b
     Example:

@@ -1,4 +1,6 @@
-"""All proofs of a batch: in one compact file, or one after the other in a folder; and single ones out of the compact file, without a ledger."""
+"""All proofs of a batch: in one compact file, or one after the other in a folder; and single ones
+out of the compact file, without a ledger.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,16 @@ if TYPE_CHECKING:
 PER_FOLDER = 10_000
 """Proofs in a folder, on average at most: more make many tools slow."""
 RUN = 256
-"""Proofs that a process writes for each thing handed to it: their paths share most of what is read."""
+"""Proofs that a process writes for each thing handed to it: their paths share most of what is
+read."""
 
 
 @contextmanager
 def batch_of(ledger: Ledger, sequence: int) -> Iterator[Bundle]:
-    """Open the proofs of a sealed batch as they stand now. Raises NotFound if there is none, Damaged if its files are not whole."""
+    """Open the proofs of a sealed batch as they stand now.
+
+    Raises NotFound if there is none, Damaged if its files are not whole.
+    """
     from witnesstree.ledger.log.opening import opening_digest
     from witnesstree.ledger.proof.bundle import Bundle, Stretch
     from witnesstree.ledger.work.sealing import Entry
@@ -42,18 +48,27 @@ def batch_of(ledger: Ledger, sequence: int) -> Iterator[Bundle]:
     with ExitStack() as opened:
         # They are there: the proof of leaf 0 was read from them.
         paths = (ledger.files.digests_path(sequence), ledger.files.nodes_path(sequence))
-        digests, tree = (Stretch(opened.enter_context(path.open("rb", buffering=0)), 0) for path in paths)
+        digests, tree = (
+            Stretch(opened.enter_context(path.open("rb", buffering=0)), 0) for path in paths
+        )
         yield Bundle(shared, digests, tree)
 
 
 def own_proofs(ledger: Ledger, sequence: int) -> dict[int, Proof]:
-    """Return by position the proofs of those entries that have an evidence record of their own: they cannot be made from what the batch shares."""
+    """Return by position the proofs of those entries that have an evidence record of their own:
+    they cannot be made from what the batch shares.
+    """
     from witnesstree.ledger.work.sealing import Entry
 
     with ledger.metadata.read() as transaction:
-        positions = sorted({kept.position for kept in transaction.records(sequence) if kept.position})
+        positions = sorted(
+            {kept.position for kept in transaction.records(sequence) if kept.position}
+        )
     found = ((position, ledger.files.digest_at(sequence, position)) for position in positions)
-    return {position: ledger.proof_of(digest, Entry(sequence, position, is_sealed=True)) for position, digest in found}
+    return {
+        position: ledger.proof_of(digest, Entry(sequence, position, is_sealed=True))
+        for position, digest in found
+    }
 
 
 def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> None:
@@ -74,10 +89,20 @@ def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> 
         except InvalidInput as error:
             fault = str(error)
         if fault:
-            raise Damaged(f"the files of batch {sequence} do not lead to its root: {fault}; run `witnesstree fsck`")
+            raise Damaged(
+                f"the files of batch {sequence} do not lead to its root: {fault}; run `witnesstree"
+                " fsck`"
+            )
     say(f"Wrote {output}: the proofs of {counted(bundle.size - 1, 'digest')}.")
     if as_json:
-        answer({"proofs": str(output), "batch": sequence, "digests": bundle.size - 1, "complete": not bundle.shared.missing})
+        answer(
+            {
+                "proofs": str(output),
+                "batch": sequence,
+                "digests": bundle.size - 1,
+                "complete": not bundle.shared.missing,
+            }
+        )
 
 
 # One by one
@@ -85,7 +110,9 @@ def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Positions of a batch from `first` to before `last`, and those among them that get no proof here."""
+    """Positions of a batch from `first` to before `last`, and those among them that get no proof
+    here.
+    """
 
     first: int
     last: int
@@ -101,25 +128,35 @@ class _Place:
 
 
 def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool) -> None:
-    """Write the proof of each digest of a batch into `folder`, as `witnesstree proof DIGEST` writes it: of one that stands there twice, the first.
+    """Write the proof of each digest of a batch into `folder`, as `witnesstree proof DIGEST` writes
+    it: of one that stands there twice, the first.
 
-    `own` are the proofs, by position, of entries that share less with the others. Proofs that are there already are left: an interrupted run goes
-    on where it was. On return all are on disk.
+    `own` are the proofs, by position, of entries that share less with the others. Proofs that are
+    there already are left: an interrupted run goes on where it was. On return all are on disk.
 
-    Raises InvalidInput if a path in the batch does not lead to its root, StorageFailure if the disk refuses.
+    Raises InvalidInput if a path in the batch does not lead to its root, StorageFailure if the disk
+    refuses.
     """
     from witnesstree.ledger.proof.proof import format_proof
     from witnesstree.ledger.store.disk import storage_errors
 
     left_out = sorted({0, *own, *bundle.repeated()})
     firsts = range(0, bundle.size, RUN)
-    runs = (_Run(first, min(first + RUN, bundle.size), _between(left_out, first, first + RUN)) for first in firsts)
-    places = [_Place(Path(stretch.file.name).absolute(), stretch.offset) for stretch in (bundle.digests, bundle.tree)]
+    runs = (
+        _Run(first, min(first + RUN, bundle.size), _between(left_out, first, first + RUN))
+        for first in firsts
+    )
+    places = [
+        _Place(Path(stretch.file.name).absolute(), stretch.offset)
+        for stretch in (bundle.digests, bundle.tree)
+    ]
     digits = _digits(bundle.size)
     written = left = 0
     make_folder(folder)
     with storage_errors(folder), progress("writing proofs", bundle.size) as advance:
-        for new, old, passed in on_all_cores(_start_splitting, (format_proof(bundle.shared), places, folder, digits), runs, part=1):
+        for new, old, passed in on_all_cores(
+            _start_splitting, (format_proof(bundle.shared), places, folder, digits), runs, part=1
+        ):
             written, left = written + new, left + old
             advance(new + old + passed)
         for proof in own.values():
@@ -127,29 +164,48 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
             written, left = written + is_new, left + (not is_new)
         # Syncing file by file would take many times as long as writing them.
         os.sync()
-    say(f"Wrote {counted(written, 'proof')} into {folder}{f'; {left:,} were there already' if left else ''}.")
+    say(
+        f"Wrote {counted(written, 'proof')} into"
+        f" {folder}{f'; {left:,} were there already' if left else ''}."
+    )
     if as_json:
-        answer({"folder": str(folder), "written": written, "left": left, "complete": not bundle.shared.missing})
+        answer(
+            {
+                "folder": str(folder),
+                "written": written,
+                "left": left,
+                "complete": not bundle.shared.missing,
+            }
+        )
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder that proofs go into, unless it is there. Raises InvalidInput if something else is, StorageFailure if the disk refuses."""
+    """Make the folder that proofs go into, unless it is there.
+
+    Raises InvalidInput if something else is, StorageFailure if the disk refuses.
+    """
     from witnesstree.ledger.store.disk import storage_errors
 
     if folder.exists() and not folder.is_dir():
-        raise InvalidInput(f"{folder} is no folder: name one for the proofs, or a name that nothing has yet")
+        raise InvalidInput(
+            f"{folder} is no folder: name one for the proofs, or a name that nothing has yet"
+        )
     with storage_errors(folder):
         folder.mkdir(exist_ok=True)
 
 
 def place_of(folder: Path, digest: bytes, digits: int = 0) -> Path:
-    """Return where the proof of a digest goes: in a large batch into a folder named after the digest's first hex digits."""
+    """Return where the proof of a digest goes: in a large batch into a folder named after the
+    digest's first hex digits.
+    """
     name = digest.hex()
     return (folder / name[:digits] if digits else folder) / (name + PROOF_ENDING)
 
 
 def _digits(size: int) -> int:
-    """Return how many hex digits name a folder, so that none gets many more than PER_FOLDER proofs."""
+    """Return how many hex digits name a folder, so that none gets many more than PER_FOLDER
+    proofs.
+    """
     return next(digits for digits in (0, 2, 4, 6, 8, 10) if size <= PER_FOLDER * 16**digits)
 
 
@@ -159,7 +215,9 @@ def _between(positions: list[int], first: int, last: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Splitter:
-    """Writes the proofs of runs, and says of each run how many are new, were there already, and were left out."""
+    """Writes the proofs of runs, and says of each run how many are new, were there already, and
+    were left out.
+    """
 
     stop: Event
     shared: Proof
@@ -172,7 +230,10 @@ class _Splitter:
         from witnesstree.ledger.proof.bundle import Bundle, Stretch
 
         with ExitStack() as opened:
-            digests, tree = (Stretch(opened.enter_context(place.path.open("rb", buffering=0)), place.offset) for place in self.places)
+            digests, tree = (
+                Stretch(opened.enter_context(place.path.open("rb", buffering=0)), place.offset)
+                for place in self.places
+            )
             return self._write_run(Bundle(self.shared, digests, tree), run)
 
     def _write_run(self, bundle: Bundle, run: _Run) -> tuple[int, int, int]:
@@ -183,26 +244,41 @@ class _Splitter:
         assert shared.inclusion
         written = 0
         positions = range(run.first, run.last)
-        for position, (digest, path) in zip(positions, bundle.paths(run.first, len(positions)), strict=True):
+        for position, (digest, path) in zip(
+            positions, bundle.paths(run.first, len(positions)), strict=True
+        ):
             if position in run.left_out or self.stop.is_set():
                 continue
             if root_from_path(digest, position, bundle.size, path) != shared.inclusion.root:
-                raise InvalidInput(f"the path of position {position} does not lead to the batch's root: fetch the proofs again, from a sound ledger")
-            content = self.template.format(digest, position, path, shared.hints) if self.template else format_proof(bundle.proof(position))
+                raise InvalidInput(
+                    f"the path of position {position} does not lead to the batch's root: fetch the"
+                    " proofs again, from a sound ledger"
+                )
+            content = (
+                self.template.format(digest, position, path, shared.hints)
+                if self.template
+                else format_proof(bundle.proof(position))
+            )
             written += _write(place_of(self.folder, digest, self.digits), content)
         return written, len(positions) - len(run.left_out) - written, len(run.left_out)
 
 
-def _start_splitting(stop: Event, shared: bytes, places: list[_Place], folder: Path, digits: int) -> _Splitter:
+def _start_splitting(
+    stop: Event, shared: bytes, places: list[_Place], folder: Path, digits: int
+) -> _Splitter:
     from witnesstree.ledger.proof.bundle import Template
     from witnesstree.ledger.proof.proof import parse_proof
 
     proof = parse_proof(shared)
-    return _Splitter(stop, proof, places, None if proof.records else Template(proof), folder, digits)
+    return _Splitter(
+        stop, proof, places, None if proof.records else Template(proof), folder, digits
+    )
 
 
 def _write(path: Path, content: bytes) -> bool:
-    """Put a proof at `path`, and say whether it was new there; what stood there and says something else is treated as `write_proof` does."""
+    """Put a proof at `path`, and say whether it was new there; what stood there and says something
+    else is treated as `write_proof` does.
+    """
     from witnesstree.ledger.proof.proof import parse_proof
     from witnesstree.ledger.store.disk import storage_errors
 
@@ -246,9 +322,14 @@ def proof_from(bundle: Bundle, digest: bytes) -> Proof:
 
     position = bundle.find([digest]).get(digest)
     if position is None:
-        raise NotFound(f"{digest.hex()} is not in {bundle.digests.file.name}: take the proofs of its own batch")
+        raise NotFound(
+            f"{digest.hex()} is not in {bundle.digests.file.name}: take the proofs of its own batch"
+        )
     proof = bundle.proof(position)
     assert proof.inclusion
     if root_from_path(digest, position, bundle.size, proof.inclusion.path) != proof.inclusion.root:
-        raise InvalidInput(f"{bundle.digests.file.name} was damaged: the path of position {position} does not lead to its root; fetch it again")
+        raise InvalidInput(
+            f"{bundle.digests.file.name} was damaged: the path of position {position} does not lead"
+            " to its root; fetch it again"
+        )
     return proof

@@ -10,8 +10,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from witnesstree.cli.options import answer, counted, home_option, json_option, laid_out, one_line, say
-from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, NotFound, Unaffordable, WitnesstreeError
+from witnesstree.cli.options import (
+    answer,
+    counted,
+    home_option,
+    json_option,
+    laid_out,
+    one_line,
+    say,
+)
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    InvalidInput,
+    NotFound,
+    Unaffordable,
+    WitnesstreeError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,22 +55,70 @@ def chain_command() -> None:
 
 @chain_command.command("add", short_help="Anchor to one more chain.")
 @click.argument("name")
-@click.option("--preset", metavar="NAME", help="Take this well-known chain's settings.  [default: NAME, where it is one]")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="Take this well-known chain's settings.  [default: NAME, where it is one]",
+)
 @click.option("--chain-id", type=int, metavar="ID", help="The chain's id (EIP-155).")
-@click.option("--rpc", "urls", multiple=True, metavar="URL", help="A JSON-RPC endpoint; several are asked in this order.")
-@click.option("--agree", type=int, metavar="N", help="So many endpoints must name the same final block.  [default: 1]")
-@click.option("--key", metavar="REFERENCE", help="Who pays: keystore:FILE, env:NAME, web3signer+URL#ADDRESS or clef+URL#ADDRESS.")
-@click.option("--key-password", metavar="env:NAME|file:PATH", help="Where the keystore's password is; it is never written into the settings.")
-@click.option("--finality", metavar="finalized|N", help="When a block is final.  [default: finalized]")
-@click.option("--fees", type=click.Choice(["eip1559", "legacy"]), help="Kind of transaction.  [default: eip1559]")
-@click.option("--fee-cap", type=float, metavar="GWEI", help="Never offer more than this for one gas.  [default: 100]")
-@click.option("--tip", type=float, metavar="GWEI", help="For one gas, to whoever makes the block.  [default: what the node suggests]")
-@click.option("--timeout", type=float, metavar="SECONDS", help="Time for one exchange with an endpoint.  [default: 15]")
-@click.option("--contract", metavar="ADDRESS", help="The contract's address, where it is not the usual one.")
+@click.option(
+    "--rpc",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    help="A JSON-RPC endpoint; several are asked in this order.",
+)
+@click.option(
+    "--agree",
+    type=int,
+    metavar="N",
+    help="So many endpoints must name the same final block.  [default: 1]",
+)
+@click.option(
+    "--key",
+    metavar="REFERENCE",
+    help="Who pays: keystore:FILE, env:NAME, web3signer+URL#ADDRESS or clef+URL#ADDRESS.",
+)
+@click.option(
+    "--key-password",
+    metavar="env:NAME|file:PATH",
+    help="Where the keystore's password is; it is never written into the settings.",
+)
+@click.option(
+    "--finality", metavar="finalized|N", help="When a block is final.  [default: finalized]"
+)
+@click.option(
+    "--fees",
+    type=click.Choice(["eip1559", "legacy"]),
+    help="Kind of transaction.  [default: eip1559]",
+)
+@click.option(
+    "--fee-cap",
+    type=float,
+    metavar="GWEI",
+    help="Never offer more than this for one gas.  [default: 100]",
+)
+@click.option(
+    "--tip",
+    type=float,
+    metavar="GWEI",
+    help="For one gas, to whoever makes the block.  [default: what the node suggests]",
+)
+@click.option(
+    "--timeout",
+    type=float,
+    metavar="SECONDS",
+    help="Time for one exchange with an endpoint.  [default: 15]",
+)
+@click.option(
+    "--contract", metavar="ADDRESS", help="The contract's address, where it is not the usual one."
+)
 @json_option
 @home_option
 def _add(name: str, preset: str | None, home: Path, *, as_json: bool, **options: Any) -> None:
-    """Anchor each batch to one more chain from now on. A well-known NAME needs no more than a key: `chain list --presets` shows them.
+    """Anchor each batch to one more chain from now on.
+
+    A well-known NAME needs no more than a key: `chain list --presets` shows them.
 
     Public endpoints are shared and limited; a node of your own, or a provider's, is better.
 
@@ -73,50 +135,79 @@ def _add(name: str, preset: str | None, home: Path, *, as_json: bool, **options:
     opened, known = open_home(home), _preset(name, preset)
     members = _members(known, options)
     if members.get("agree", 1) > len(members["urls"]):
-        raise InvalidInput(f"{members['agree']} endpoints are to agree, but there are {len(members['urls'])}: give more with --rpc")
+        raise InvalidInput(
+            f"{members['agree']} endpoints are to agree, but there are {len(members['urls'])}: give"
+            " more with --rpc"
+        )
     if "key" in members:
         members["key"] = settled(members["key"])
     add_table(opened.folder, TABLE, name, members)
     if "key" not in members:
-        say("It has no key to pay with yet: set `key` in the settings, or remove the chain and add it with --key.")
+        say(
+            "It has no key to pay with yet: set `key` in the settings, or remove the chain and add"
+            " it with --key."
+        )
     elif warning := exposure(members["key"]):
         say(f"{warning}.")
     for note in [known.note] if known and known.note else []:
         say(note)
     chain = known_chain(members["chain_id"])
     if as_json:
-        answer({"name": name, "chain_id": members["chain_id"], "chain": chain.name, "endpoints": len(members["urls"])})
+        answer(
+            {
+                "name": name,
+                "chain_id": members["chain_id"],
+                "chain": chain.name,
+                "endpoints": len(members["urls"]),
+            }
+        )
     else:
         count = counted(len(members["urls"]), "endpoint")
-        click.echo(f"Added {name}: {chain.name}, {count}. `witnesstree chain check {name}` tries them.")
+        click.echo(
+            f"Added {name}: {chain.name}, {count}. `witnesstree chain check {name}` tries them."
+        )
 
 
 def _preset(name: str, preset: str | None) -> Preset | None:
     from witnesstree.anchor.evm.presets import PRESETS
 
     if preset is not None and preset not in PRESETS:
-        raise NotFound(f"{preset[:80]!r} is no well-known chain: expected one of {', '.join(PRESETS)}")
+        raise NotFound(
+            f"{preset[:80]!r} is no well-known chain: expected one of {', '.join(PRESETS)}"
+        )
     return PRESETS.get(name if preset is None else preset)
 
 
 def _members(known: Preset | None, options: dict[str, Any]) -> dict[str, Any]:
     """Return the settings to write: the preset's, and what was given in place of them."""
     given = {key: value for key, value in options.items() if value is not None and value != ()}
-    usual = {"chain_id": known.chain_id, "urls": known.urls, "fee_cap": known.fee_cap} if known else {}
+    usual = (
+        {"chain_id": known.chain_id, "urls": known.urls, "fee_cap": known.fee_cap} if known else {}
+    )
     if known and given.get("chain_id", known.chain_id) != known.chain_id:
-        raise InvalidInput(f"{known.name} has the chain id {known.chain_id}, not {given['chain_id']}: take another name for another chain")
+        raise InvalidInput(
+            f"{known.name} has the chain id {known.chain_id}, not {given['chain_id']}: take another"
+            " name for another chain"
+        )
     members = {key: value for key, value in {**usual, **given}.items() if value is not None}
     if "chain_id" not in members or "urls" not in members:
-        raise InvalidInput("this is no well-known chain: give its --chain-id and an endpoint with --rpc, or see `witnesstree chain list --presets`")
+        raise InvalidInput(
+            "this is no well-known chain: give its --chain-id and an endpoint with --rpc, or see"
+            " `witnesstree chain list --presets`"
+        )
     return members
 
 
 @chain_command.command("list", short_help="List the chains.")
-@click.option("--presets", is_flag=True, help="List the well-known ones that can be added by name instead.")
+@click.option(
+    "--presets", is_flag=True, help="List the well-known ones that can be added by name instead."
+)
 @json_option
 @home_option
 def _list(home: Path, *, presets: bool, as_json: bool) -> None:
-    """List the chains that each batch is anchored to. Of their addresses, only the part is shown that holds no secret.
+    """List the chains that each batch is anchored to.
+
+    Of their addresses, only the part is shown that holds no secret.
 
     \b
     Example:
@@ -149,14 +240,22 @@ def _list(home: Path, *, presets: bool, as_json: bool) -> None:
         click.echo(one_line(f"{each['name']}: {each['chain']} ({each['chain_id']})"))
         agreeing = f", {each['agree']} must agree" if each["agree"] > 1 else ""
         click.echo(laid_out(f"  endpoints: {', '.join(each['endpoints'])}{agreeing}", 4))
-        click.echo(laid_out(f"  key: {each['key'] or 'none'}; at most {each['fee_cap']:g} gwei for one gas", 4))
+        click.echo(
+            laid_out(
+                f"  key: {each['key'] or 'none'}; at most {each['fee_cap']:g} gwei for one gas", 4
+            )
+        )
         click.echo(laid_out(f"  final: {_finality(each['finality'])}", 4))
     if not listed:
         say("None: the embedded chain is used, which proves nothing to a third party.")
 
 
 def _finality(setting: str | int) -> str:
-    return "what the node calls finalized" if setting == "finalized" else f"with {setting} blocks on top"
+    return (
+        "what the node calls finalized"
+        if setting == "finalized"
+        else f"with {setting} blocks on top"
+    )
 
 
 def _list_presets(*, as_json: bool) -> None:
@@ -183,7 +282,9 @@ def _list_presets(*, as_json: bool) -> None:
         return
     for each in listed:
         pace = f"a block each {each['block_seconds']:g} s, " if each["block_seconds"] else ""
-        click.echo(f"{each['name']}: {each['chain']} ({each['chain_id']}), {pace}paid in {each['coin']}")
+        click.echo(
+            f"{each['name']}: {each['chain']} ({each['chain_id']}), {pace}paid in {each['coin']}"
+        )
         click.echo(laid_out(f"  final: {each['finality']}", 4))
         click.echo(f"  explorer: {each['explorer']}")
         click.echo(laid_out(f"  endpoints: {', '.join(each['endpoints'])}", 4))
@@ -192,16 +293,20 @@ def _list_presets(*, as_json: bool) -> None:
     say(f"As known on {KNOWN}. Endpoints are public, shared and limited.")
 
 
-@chain_command.command("check", short_help="Ask the chains' endpoints, and look at the account that pays.")
+@chain_command.command(
+    "check", short_help="Ask the chains' endpoints, and look at the account that pays."
+)
 @click.argument("name", required=False)
 @json_option
 @home_option
 @click.pass_context
 def _check(ctx: click.Context, name: str | None, home: Path, *, as_json: bool) -> None:
-    """Ask each endpoint of each chain, or of the one called NAME, what it can do, and see how many anchors the account can pay for.
+    """Ask each endpoint of each chain, or of the one called NAME, what it can do, and see how many
+    anchors the account can pay for.
 
-    Nothing is signed or sent. Exits with 0 when all is well, 5 when the key cannot be opened, 6 when the contract is not there yet, 8 when an
-    endpoint could not be reached or the account is too poor, 9 when one gave a wrong answer: the worst counts.
+    Nothing is signed or sent. Exits with 0 when all is well, 5 when the key cannot be opened, 6
+    when the contract is not there yet, 8 when an endpoint could not be reached or the account is
+    too poor, 9 when one gave a wrong answer: the worst counts.
 
     \b
     Example:
@@ -209,7 +314,9 @@ def _check(ctx: click.Context, name: str | None, home: Path, *, as_json: bool) -
     """
     chains = _configured(home)
     if name is not None and name not in chains:
-        raise NotFound(f"there is no chain {name[:80]!r} in the settings: see `witnesstree chain list`")
+        raise NotFound(
+            f"there is no chain {name[:80]!r} in the settings: see `witnesstree chain list`"
+        )
     if not chains:
         say("None: the embedded chain is used, which proves nothing to a third party.")
     seen = [_look(each, settings) for each, settings in chains.items() if name in {None, each}]
@@ -232,7 +339,9 @@ def _look(name: str, settings: ChainSettings) -> dict[str, Any]:
     endpoints: list[dict[str, Any]] = []
     account: dict[str, Any] | None = None
     for url in settings.urls:
-        with closing(Endpoint(url, timeout=settings.timeout, chain_id=settings.chain_id)) as endpoint:
+        with closing(
+            Endpoint(url, timeout=settings.timeout, chain_id=settings.chain_id)
+        ) as endpoint:
             client = Client(endpoint)
             endpoints.append(_guarded({"place": endpoint.place}, partial(_seen, client, settings)))
             if settings.key and account is None and "error" not in endpoints[-1]:
@@ -271,7 +380,10 @@ def _seen(client: Client, settings: ChainSettings) -> dict[str, Any]:
         "newest": newest.number,
         "final": final.number if final else None,
         "lag": newest.time - final.time if final else None,
-        "state_proofs": client.header(newest) is not None and client.proof(contract, bytes(32), newest) is not None,
+        "state_proofs": (
+            client.header(newest) is not None
+            and client.proof(contract, bytes(32), newest) is not None
+        ),
         "address": f"0x{contract.hex()}",
         "contract": state,
         "exit_code": {"ours": 0, "absent": _code(NotFound), "other": _code(BadAnswer)}[state],
@@ -281,7 +393,11 @@ def _seen(client: Client, settings: ChainSettings) -> dict[str, Any]:
 def _final(client: Client, newest: NodeBlock, settings: ChainSettings) -> NodeBlock | None:
     if settings.finality == "finalized":
         return client.finalized()
-    return client.block(newest.number - settings.finality) if newest.number >= settings.finality else None
+    return (
+        client.block(newest.number - settings.finality)
+        if newest.number >= settings.finality
+        else None
+    )
 
 
 def _account(client: Client, settings: ChainSettings) -> dict[str, Any]:
@@ -292,7 +408,12 @@ def _account(client: Client, settings: ChainSettings) -> dict[str, Any]:
     price, balance = client.gas_price(), client.balance(address)
     anchors = balance // (ANCHOR_GAS * price) if price else None
     # Written as text: JSON readers keep no more than 53 bits of a number.
-    found = {"address": checksummed(address), "balance": str(balance), "gas_price": str(price), "anchors": anchors}
+    found = {
+        "address": checksummed(address),
+        "balance": str(balance),
+        "gas_price": str(price),
+        "anchors": anchors,
+    }
     return found | {"exit_code": _code(Unaffordable) if anchors == 0 else 0}
 
 
@@ -317,11 +438,17 @@ def _print(found: dict[str, Any]) -> None:
 def _endpoint_words(each: dict[str, Any]) -> str:
     if "error" in each:
         return str(each["error"])
-    final = "no final block yet" if each["final"] is None else f"final block {each['final']:,}, {each['lag']:,} s behind"
+    final = (
+        "no final block yet"
+        if each["final"] is None
+        else f"final block {each['final']:,}, {each['lag']:,} s behind"
+    )
     proofs = "gives state proofs" if each["state_proofs"] else "gives no state proofs"
     contract = {
         "ours": "the contract is there",
-        "absent": f"the contract is not at {each['address']} yet: run `witnesstree contract deploy`",
+        "absent": (
+            f"the contract is not at {each['address']} yet: run `witnesstree contract deploy`"
+        ),
         "other": f"at {each['address']} stands other code than ours",
     }[each["contract"]]
     return f"{each['place']}: block {each['newest']:,}, {final}; {proofs}; {contract}"
@@ -334,18 +461,24 @@ def _account_words(account: dict[str, Any], coin: str | None) -> str:
     amount = f"{balance:f} {coin or ('coin' if balance == 1 else 'coins')}"
     if account["anchors"] is None:
         return f"account {account['address']}: {amount}; gas costs nothing"
-    return f"account {account['address']}: {amount}, enough for {counted(account['anchors'], 'anchor')} at present fees"
+    return (
+        f"account {account['address']}: {amount}, enough for"
+        f" {counted(account['anchors'], 'anchor')} at present fees"
+    )
 
 
 @chain_command.command("remove", short_help="Anchor to a chain no more.")
 @click.argument("name")
-@click.option("--forget", "is_forgotten", is_flag=True, help="Give up what still waits for its anchors.")
+@click.option(
+    "--forget", "is_forgotten", is_flag=True, help="Give up what still waits for its anchors."
+)
 @json_option
 @home_option
 def _remove(name: str, home: Path, *, is_forgotten: bool, as_json: bool) -> None:
     """Anchor to the chain called NAME no more.
 
-    Anchors there stay; batches that still wait for one of its anchors wait on, unless --forget gives them up.
+    Anchors there stay; batches that still wait for one of its anchors wait on, unless --forget
+    gives them up.
 
     \b
     Example:

@@ -29,9 +29,11 @@ RECORDING = 50_000_000
 @click.command("demo", short_help="Seal and verify example files; alter one.")
 @click.pass_context
 def demo_command(ctx: click.Context) -> None:
-    """Seal a photo, a contract, a chat, a web page and a 50 MB recording, verify each, then alter one byte and see it found.
+    """Seal a photo, a contract, a chat, a web page and a 50 MB recording, verify each, then alter
+    one byte and see it found.
 
-    Everything happens in a temporary folder, with the embedded authority and chain. Exits with 0 if all went as it should.
+    Everything happens in a temporary folder, with the embedded authority and chain. Exits with 0 if
+    all went as it should.
 
     \b
     Example:
@@ -47,9 +49,14 @@ def demo_command(ctx: click.Context) -> None:
         say("")
         say(f"Sealing {len(evidence)} files:")
         with chdir(folder):
-            seal_command.main(["--home", str(home), *(file.name for file in evidence)], standalone_mode=False)
+            seal_command.main(
+                ["--home", str(home), *(file.name for file in evidence)], standalone_mode=False
+            )
         say("")
-        say("Verifying each against its proof, with nothing but the file, the proof, and what this home lets us trust:")
+        say(
+            "Verifying each against its proof, with nothing but the file, the proof, and what this"
+            " home lets us trust:"
+        )
         verdicts = [_show(file.name, _verify(file, file, home)) for file in evidence]
         say("")
         say("Altering one byte in the middle of the contract:")
@@ -79,7 +86,9 @@ def _make_evidence(folder: Path) -> list[Path]:
 
 def _record(path: Path) -> None:
     """Write a tone as a WAV file."""
-    second = array("h", (round(8_000 * sin(2 * pi * 440 * i / RATE)) for i in range(RATE))).tobytes()
+    second = array(
+        "h", (round(8_000 * sin(2 * pi * 440 * i / RATE)) for i in range(RATE))
+    ).tobytes()
     with wave.open(str(path), "wb") as recording:
         recording.setnchannels(1)
         recording.setsampwidth(2)

@@ -25,12 +25,28 @@ WITH_TOKEN = ("ers", "tst", "asice")
 @click.command("export", short_help="Write a proof in a form that other software reads.")
 @click.argument("proof", type=PATH)
 @click.option("--format", "form", type=click.Choice(FORMS), required=True, help="The form.")
-@click.option("-o", "--output", type=PATH, metavar="OUT", help="Write it here.  [default: standard output]")
+@click.option(
+    "-o", "--output", type=PATH, metavar="OUT", help="Write it here.  [default: standard output]"
+)
 @click.option("--file", type=PATH, help="asice: the file that the proof is for.")
-@click.option("--token", type=click.IntRange(min=0), metavar="N", help="ers, tst, asice: take this token, counted from 0.  [default: the first]")
+@click.option(
+    "--token",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="ers, tst, asice: take this token, counted from 0.  [default: the first]",
+)
 @json_option
-def export_command(proof: Path, form: str, output: Path | None, file: Path | None, token: int | None, *, as_json: bool) -> None:
-    """Write PROOF, a proof file, in another form: a part of what it holds, for software that knows nothing of Witnesstree.
+def export_command(
+    proof: Path,
+    form: str,
+    output: Path | None,
+    file: Path | None,
+    token: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Write PROOF, a proof file, in another form: a part of what it holds, for software that knows
+    nothing of Witnesstree.
 
     \b
     ers          evidence record (RFC 4998), DER: path and token
@@ -68,10 +84,16 @@ def export_command(proof: Path, form: str, output: Path | None, file: Path | Non
         answer(_members(form, output, parsed))
 
 
-def _require_fitting(form: str, output: Path | None, file: Path | None, token: int | None, *, as_json: bool) -> None:
-    """Raise InvalidInput if options were given that mean nothing for this form, or one is missing that it needs."""
+def _require_fitting(
+    form: str, output: Path | None, file: Path | None, token: int | None, *, as_json: bool
+) -> None:
+    """Raise InvalidInput if options were given that mean nothing for this form, or one is missing
+    that it needs.
+    """
     if form == "asice" and (file is None or output is None):
-        raise InvalidInput("a container holds the file, and is written to a file: name both, with --file and -o")
+        raise InvalidInput(
+            "a container holds the file, and is written to a file: name both, with --file and -o"
+        )
     if form != "asice" and file is not None:
         raise InvalidInput(f"--file goes with asice: {form} holds no file")
     if form not in WITH_TOKEN and token is not None:
@@ -83,14 +105,27 @@ def _require_fitting(form: str, output: Path | None, file: Path | None, token: i
 def _require_apart(output: Path, *read: Path | None) -> None:
     for path in read:
         if path and output.exists() and path.exists() and output.samefile(path):
-            raise InvalidInput(f"{output} is what is read, and would be written over: name another file")
+            raise InvalidInput(
+                f"{output} is what is read, and would be written over: name another file"
+            )
 
 
 def _content(form: str, proof: Proof, token: int, *, as_json: bool) -> bytes:
-    from witnesstree.ledger.proof.forms import contract_arguments, format_merkletools, format_record, format_sol, format_tlog_proof, format_token
+    from witnesstree.ledger.proof.forms import (
+        contract_arguments,
+        format_merkletools,
+        format_record,
+        format_sol,
+        format_tlog_proof,
+        format_token,
+    )
 
     if form == "sol":
-        return (json.dumps(contract_arguments(proof), indent=1) + "\n").encode() if as_json else format_sol(proof)
+        return (
+            (json.dumps(contract_arguments(proof), indent=1) + "\n").encode()
+            if as_json
+            else format_sol(proof)
+        )
     if form in WITH_TOKEN:
         return format_record(proof, token) if form == "ers" else format_token(proof, token)
     return format_merkletools(proof) if form == "merkletools" else format_tlog_proof(proof)
@@ -100,14 +135,19 @@ def _write_container(output: Path, file: Path, proof: Proof, token: int) -> None
     from witnesstree.ledger.proof.forms import Content, write_container
     from witnesstree.ledger.store.disk import replacing
 
-    # The table that comes with Python: each system has another one, and the container's bytes should not depend on it.
+    # The table that comes with Python: each system has another one, and the container's bytes
+    # should not depend on it.
     media_type = mimetypes.MimeTypes().guess_type(file.name)[0] or "application/octet-stream"
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
             raise InvalidInput(f"{file} is not a regular file: give a file")
         content = Content(file.name, status.st_size, media_type)
-        with file.open("rb") as source, progress("copying", status.st_size, is_bytes=True) as advance, replacing(output) as out:
+        with (
+            file.open("rb") as source,
+            progress("copying", status.st_size, is_bytes=True) as advance,
+            replacing(output) as out,
+        ):
             write_container(out, content, source, proof, token, advance=advance)
     except OSError as error:
         raise InvalidInput(f"cannot read {file}: {error.strerror}; check the name") from error

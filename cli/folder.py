@@ -1,4 +1,7 @@
-"""Many files verified at once: which files, which proofs, and what they come to together. It asks for no more than `verify` of one file does."""
+"""Many files verified at once: which files, which proofs, and what they come to together.
+
+It asks for no more than `verify` of one file does.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ class Gap(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A path that was named or found in a folder; `gap` and `reason` say why it cannot be verified, where that is known already."""
+    """A path that was named or found in a folder; `gap` and `reason` say why it cannot be verified,
+    where that is known already.
+    """
 
     path: Path
     gap: Gap | None = None
@@ -58,7 +63,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a file came to: the verdict and the checks that made it so, where it is not VERIFIED; or a gap and its reason, which decides nothing."""
+    """What a file came to: the verdict and the checks that made it so, where it is not VERIFIED; or
+    a gap and its reason, which decides nothing.
+    """
 
     path: Path
     digest: bytes | None = None
@@ -72,16 +79,24 @@ class Row:
 
 
 def _row(path: Path, digest: bytes, report: Report) -> Row:
-    decisive = {Verdict.VERIFIED: None, Verdict.FAILED: Outcome.FAILED, Verdict.UNDECIDED: Outcome.UNKNOWN}[report.verdict]
+    decisive = {
+        Verdict.VERIFIED: None,
+        Verdict.FAILED: Outcome.FAILED,
+        Verdict.UNDECIDED: Outcome.UNKNOWN,
+    }[report.verdict]
     checks = tuple(check for check in report.checks if check.outcome is decisive and check.required)
-    return Row(path, digest, report.verdict, report.assurance, report.not_before, report.not_after, checks)
+    return Row(
+        path, digest, report.verdict, report.assurance, report.not_before, report.not_after, checks
+    )
 
 
 def find(paths: Iterable[Path], home: Path | None, *, with_proofs: bool) -> Iterator[Found]:
-    """Yield the files that `paths` name and those in the folders among them, in the order of their names.
+    """Yield the files that `paths` name and those in the folders among them, in the order of their
+    names.
 
-    Proof files are passed over, and so is the ledger's own home. With `with_proofs` each file has its own proof beside it, and a proof whose file
-    is gone is told. Links to folders are not followed.
+    Proof files are passed over, and so is the ledger's own home. With `with_proofs` each file has
+    its own proof beside it, and a proof whose file is gone is told. Links to folders are not
+    followed.
     """
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
@@ -93,8 +108,19 @@ def find(paths: Iterable[Path], home: Path | None, *, with_proofs: bool) -> Iter
             place = Path(parent)
             folders.sort()
             links = [name for name in folders if (place / name).is_symlink()]
-            folders[:] = [name for name in folders if home is None or name in links or (place / name).resolve() != home.resolve()]
-            yield from (Found(place / name, Gap.UNREADABLE, "it is a link to a folder, which is not followed: name that folder") for name in links)
+            folders[:] = [
+                name
+                for name in folders
+                if home is None or name in links or (place / name).resolve() != home.resolve()
+            ]
+            yield from (
+                Found(
+                    place / name,
+                    Gap.UNREADABLE,
+                    "it is a link to a folder, which is not followed: name that folder",
+                )
+                for name in links
+            )
             yield from _files(place, sorted(names), with_proofs=with_proofs)
         yield from _refusals(refused)
 
@@ -102,7 +128,9 @@ def find(paths: Iterable[Path], home: Path | None, *, with_proofs: bool) -> Iter
 def _refusals(errors: list[OSError]) -> Iterator[Found]:
     while errors:
         error = errors.pop(0)
-        yield Found(Path(error.filename), Gap.UNREADABLE, f"the folder cannot be read: {error.strerror}")
+        yield Found(
+            Path(error.filename), Gap.UNREADABLE, f"the folder cannot be read: {error.strerror}"
+        )
 
 
 def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Found]:
@@ -114,18 +142,26 @@ def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Fou
             subject = name.removesuffix(PROOF_ENDING)
             aside = _ASIDE.fullmatch(subject)
             if subject not in there and not (aside and aside[1] in there):
-                yield Found(folder / name, Gap.NO_FILE, f"the file that this proof stood beside, {subject}, is not there")
+                yield Found(
+                    folder / name,
+                    Gap.NO_FILE,
+                    f"the file that this proof stood beside, {subject}, is not there",
+                )
 
 
 # Judging
 
 
 def verify_many(paths: Iterable[Path], asked: Asked, bundle: Bundle | None) -> list[Row]:
-    """Return what each file comes to, in the order of `find`: by the proof beside it, or by `bundle`."""
+    """Return what each file comes to, in the order of `find`: by the proof beside it, or by
+    `bundle`.
+    """
     found = list(find(paths, asked.home, with_proofs=bundle is None))
     with progress("verifying", len(found)) as advance:
         rows = []
-        for row in on_all_cores(_start_digests if bundle else _start_judging, () if bundle else (asked,), found):
+        for row in on_all_cores(
+            _start_digests if bundle else _start_judging, () if bundle else (asked,), found
+        ):
             rows.append(row)
             advance(1)
     return rows if bundle is None else _in_bundle(rows, asked, bundle)
@@ -187,14 +223,27 @@ def _in_bundle(rows: list[Row], asked: Asked, bundle: Bundle) -> list[Row]:
     wanted = {row.digest for row in rows if row.digest}
     with progress("looking the digests up", bundle.size) as advance:
         positions = bundle.find(wanted, advance) if wanted else {}
-    return [_row(row.path, row.digest, judge.judge_in(bundle, row.digest, positions.get(row.digest))) if row.digest else row for row in rows]
+    return [
+        (
+            _row(
+                row.path, row.digest, judge.judge_in(bundle, row.digest, positions.get(row.digest))
+            )
+            if row.digest
+            else row
+        )
+        for row in rows
+    ]
 
 
 # Saying
 
 
-def verify_folder(paths: tuple[Path, ...], proof_path: Path | None, asked: Asked, *, as_json: bool) -> Verdict:
-    """Verify all files that `paths` name or hold, say what they came to, and return the worst verdict; no file at all decides nothing."""
+def verify_folder(
+    paths: tuple[Path, ...], proof_path: Path | None, asked: Asked, *, as_json: bool
+) -> Verdict:
+    """Verify all files that `paths` name or hold, say what they came to, and return the worst
+    verdict; no file at all decides nothing.
+    """
     from witnesstree.cli.verify import holds_proofs, opened_proofs, read_limited
 
     with ExitStack() as opened:
@@ -203,10 +252,20 @@ def verify_folder(paths: tuple[Path, ...], proof_path: Path | None, asked: Asked
             # Asked first: where the name is misspelt, that is the reason.
             read_limited(proof_path)
             if not holds_proofs(proof_path):
-                raise InvalidInput(f"{proof_path} is the proof of one file: verify that file alone, or name all proofs of a batch")
+                raise InvalidInput(
+                    f"{proof_path} is the proof of one file: verify that file alone, or name all"
+                    " proofs of a batch"
+                )
             bundle = opened.enter_context(opened_proofs(proof_path))
         rows = verify_many(paths, asked, bundle)
-    worst = next((verdict for verdict in (Verdict.FAILED, Verdict.UNDECIDED) if any(row.verdict is verdict for row in rows)), Verdict.VERIFIED)
+    worst = next(
+        (
+            verdict
+            for verdict in (Verdict.FAILED, Verdict.UNDECIDED)
+            if any(row.verdict is verdict for row in rows)
+        ),
+        Verdict.VERIFIED,
+    )
     worst = worst if rows else Verdict.UNDECIDED
     if as_json:
         answer(_members(rows, worst))
@@ -221,12 +280,21 @@ def _label(row: Row) -> str:
 
 def _members(rows: list[Row], worst: Verdict) -> dict[str, Any]:
     counts = Counter(_label(row) for row in rows)
-    return {"verdict": worst.value, "counts": dict(sorted(counts.items())), "files": [_members_of_row(row) for row in rows]}
+    return {
+        "verdict": worst.value,
+        "counts": dict(sorted(counts.items())),
+        "files": [_members_of_row(row) for row in rows],
+    }
 
 
 def _members_of_row(row: Row) -> dict[str, Any]:
     if row.gap:
-        return {"path": str(row.path), "verdict": row.verdict.value, "gap": row.gap.value, "reason": row.reason}
+        return {
+            "path": str(row.path),
+            "verdict": row.verdict.value,
+            "gap": row.gap.value,
+            "reason": row.reason,
+        }
     return {
         "path": str(row.path),
         "verdict": row.verdict.value,
@@ -234,7 +302,10 @@ def _members_of_row(row: Row) -> dict[str, Any]:
         "assurance": row.assurance.name.lower() if row.assurance else None,
         "not_before": format_time(row.not_before) if row.not_before else None,
         "not_after": format_time(row.not_after) if row.not_after else None,
-        "checks": [{"name": check.name, "outcome": check.outcome.value, "reason": check.reason} for check in row.checks],
+        "checks": [
+            {"name": check.name, "outcome": check.outcome.value, "reason": check.reason}
+            for check in row.checks
+        ],
     }
 
 
@@ -249,7 +320,16 @@ def _print(rows: list[Row], worst: Verdict) -> None:
             click.echo(click.style(label, fg=VERDICT_COLOURS[row.verdict]) + line[WIDTH:])
     counts = Counter(_label(row) for row in rows if row.assurance is None)
     worths = Counter(row.assurance for row in rows if row.assurance is not None)
-    parts = [f"{number:,} VERIFIED ({WORTH[assurance.name]})" for assurance, number in sorted(worths.items())]
+    parts = [
+        f"{number:,} VERIFIED ({WORTH[assurance.name]})"
+        for assurance, number in sorted(worths.items())
+    ]
     parts += [f"{number:,} {label.upper()}" for label, number in sorted(counts.items())]
-    line = laid_out(f"{worst.name}: {', '.join(parts) or 'nothing here to verify'}. {counted(len(rows), 'file')} in all.", OUTCOME + 2)
-    click.echo(click.style(worst.name, fg=VERDICT_COLOURS[worst], bold=True) + line[len(worst.name) :])
+    line = laid_out(
+        f"{worst.name}: {', '.join(parts) or 'nothing here to verify'}."
+        f" {counted(len(rows), 'file')} in all.",
+        OUTCOME + 2,
+    )
+    click.echo(
+        click.style(worst.name, fg=VERDICT_COLOURS[worst], bold=True) + line[len(worst.name) :]
+    )

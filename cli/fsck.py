@@ -20,12 +20,17 @@ DAMAGED = 10
 
 
 @click.command("fsck", short_help="Derive everything again, and name damage.")
-@click.option("--mend-index", is_flag=True, help="Write indexes, and what is kept of trees, anew from the digests first.")
+@click.option(
+    "--mend-index",
+    is_flag=True,
+    help="Write indexes, and what is kept of trees, anew from the digests first.",
+)
 @json_option
 @home_option
 @click.pass_context
 def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: bool) -> None:
-    """Derive every root, index entry, log hash, token and anchor again from the stored bytes, and name what is damaged.
+    """Derive every root, index entry, log hash, token and anchor again from the stored bytes, and
+    name what is damaged.
 
     Exits with 10 if anything is. Nothing is changed, unless --mend-index is given.
 
@@ -48,15 +53,26 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
         with progress("checking entries", entries + batches) as advance:
             problems = list(_problems(ledger, advance))
     if as_json:
-        members = [{"place": found.place, "fault": found.fault, "damage": found.is_damage} for found in problems]
+        members = [
+            {"place": found.place, "fault": found.fault, "damage": found.is_damage}
+            for found in problems
+        ]
         answer({"batches": batches, "entries": entries, "problems": members})
     else:
         for found in problems:
             click.echo(one_line(f"{found.place}: {found.fault}"))
-        found_in = f"{counted(batches, 'batch', 'batches')} with {counted(entries, 'entry', 'entries')}"
-        click.echo(f"Checked {found_in}: {counted(len(problems), 'problem') if problems else 'no problems'}.")
+        found_in = (
+            f"{counted(batches, 'batch', 'batches')} with {counted(entries, 'entry', 'entries')}"
+        )
+        click.echo(
+            f"Checked {found_in}:"
+            f" {counted(len(problems), 'problem') if problems else 'no problems'}."
+        )
     if any(not found.is_damage for found in problems):
-        say("What leads to no trusted root is not damaged: trust its root with `witnesstree trust add`, and it is judged.")
+        say(
+            "What leads to no trusted root is not damaged: trust its root with `witnesstree trust"
+            " add`, and it is judged."
+        )
     ctx.exit(DAMAGED if any(found.is_damage for found in problems) else 0)
 
 

@@ -11,8 +11,20 @@ from witnesstree.cli.options import answer, home_option, json_option, one_line, 
 
 @click.command("init", short_help="Make a ledger in a folder of its own.")
 @home_option
-@click.option("--origin", help="The ledger's public name, such as ledger.example/court; it cannot be changed later.  [default: a random one]")
-@click.option("--database", metavar="URL", help="Keep the metadata in PostgreSQL; the URL holds no password.  [default: SQLite in the home]")
+@click.option(
+    "--origin",
+    help=(
+        "The ledger's public name, such as ledger.example/court; it cannot be changed later. "
+        " [default: a random one]"
+    ),
+)
+@click.option(
+    "--database",
+    metavar="URL",
+    help=(
+        "Keep the metadata in PostgreSQL; the URL holds no password.  [default: SQLite in the home]"
+    ),
+)
 @json_option
 def init_command(home: Path, origin: str | None, database: str | None, *, as_json: bool) -> None:
     """Make a ledger: its key, an embedded authority, and an embedded chain with the contract.

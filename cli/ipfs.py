@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, require_room, say
+from witnesstree.cli.options import (
+    PATH,
+    answer,
+    counted,
+    home_option,
+    json_option,
+    one_line,
+    require_room,
+    say,
+)
 from witnesstree.ledger.base.errors import Damaged, InvalidInput
 
 if TYPE_CHECKING:
@@ -20,7 +29,14 @@ if TYPE_CHECKING:
     from witnesstree.anchor.settings import IpfsSettings
     from witnesstree.ledger.store.home import Home
 
-output_option = click.option("-o", "--output", type=PATH, required=True, metavar="FILE", help="Write it here; a file of this name is replaced.")
+output_option = click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    required=True,
+    metavar="FILE",
+    help="Write it here; a file of this name is replaced.",
+)
 
 
 @click.group("ipfs", short_help="Fetch, export, pin and check stored files.")
@@ -39,13 +55,21 @@ def ipfs_command() -> None:
 @click.argument("cid")
 @output_option
 @click.option("--decrypt", "is_encrypted", is_flag=True, help="Decrypt it with age.")
-@click.option("--identity", type=PATH, metavar="FILE", help="An age identity, or an SSH private key, to decrypt with.  [default: the home's own]")
+@click.option(
+    "--identity",
+    type=PATH,
+    metavar="FILE",
+    help="An age identity, or an SSH private key, to decrypt with.  [default: the home's own]",
+)
 @json_option
 @home_option
-def get_command(cid: str, output: Path, identity: Path | None, home: Path, *, is_encrypted: bool, as_json: bool) -> None:
+def get_command(
+    cid: str, output: Path, identity: Path | None, home: Path, *, is_encrypted: bool, as_json: bool
+) -> None:
     """Fetch the file named CID, and print the SHA-256 of what was written.
 
-    Every block is compared with its CID. That it is the file of some proof, `witnesstree verify` tells.
+    Every block is compared with its CID. That it is the file of some proof, `witnesstree verify`
+    tells.
 
     \b
     Example:
@@ -72,7 +96,15 @@ def get_command(cid: str, output: Path, identity: Path | None, home: Path, *, is
             found = digest_file(output)
             digest, size = found.digest, found.size
     if as_json:
-        answer({"cid": cid, "path": str(output), "size": size, "digest": digest.hex(), "decrypted": is_encrypted})
+        answer(
+            {
+                "cid": cid,
+                "path": str(output),
+                "size": size,
+                "digest": digest.hex(),
+                "decrypted": is_encrypted,
+            }
+        )
     else:
         click.echo(one_line(f"Wrote {output}: {counted(size, 'byte')}, SHA-256 {digest.hex()}."))
 
@@ -83,7 +115,8 @@ def get_command(cid: str, output: Path, identity: Path | None, home: Path, *, is
 @json_option
 @home_option
 def export_command(cid: str, output: Path, home: Path, *, as_json: bool) -> None:
-    """Write all blocks of the file named CID into a CAR file, which any IPFS node imports (`ipfs dag import`).
+    """Write all blocks of the file named CID into a CAR file, which any IPFS node imports (`ipfs
+    dag import`).
 
     \b
     Example:
@@ -101,14 +134,20 @@ def export_command(cid: str, output: Path, home: Path, *, as_json: bool) -> None
 @ipfs_command.command("pin", short_help="Ask remote pinning services to keep a file.")
 @click.argument("cid")
 @click.option(
-    "--service", "services", multiple=True, metavar="NAME", help="As Kubo knows it; may be given often.  [default: the settings' pin_services]"
+    "--service",
+    "services",
+    multiple=True,
+    metavar="NAME",
+    help="As Kubo knows it; may be given often.  [default: the settings' pin_services]",
 )
 @json_option
 @home_option
 def pin_command(cid: str, services: tuple[str, ...], home: Path, *, as_json: bool) -> None:
-    """Ask remote pinning services to keep the file named CID, and print what they say: queued, pinning, pinned or failed.
+    """Ask remote pinning services to keep the file named CID, and print what they say: queued,
+    pinning, pinned or failed.
 
-    It does not wait for them: run it again to see how it went. Kubo is told of a service with `ipfs pin remote service add`.
+    It does not wait for them: run it again to see how it went. Kubo is told of a service with `ipfs
+    pin remote service add`.
 
     \b
     Example:
@@ -118,10 +157,16 @@ def pin_command(cid: str, services: tuple[str, ...], home: Path, *, as_json: boo
 
     with _store(home) as (_, settings, store):
         if not isinstance(store, KuboStore):
-            raise InvalidInput("the block store in the home has no pinning services: name a Kubo node as `url` in the settings' [ipfs]")
+            raise InvalidInput(
+                "the block store in the home has no pinning services: name a Kubo node as `url` in"
+                " the settings' [ipfs]"
+            )
         asked = services or settings.pin_services
         if not asked:
-            raise InvalidInput("no pinning service is named: give --service, or pin_services in the settings' [ipfs]")
+            raise InvalidInput(
+                "no pinning service is named: give --service, or pin_services in the settings'"
+                " [ipfs]"
+            )
         pins = store.pin_remotely(cid, asked)
     if as_json:
         answer([{"service": pin.service, "status": pin.status} for pin in pins])
@@ -133,7 +178,8 @@ def pin_command(cid: str, services: tuple[str, ...], home: Path, *, as_json: boo
 @json_option
 @home_option
 def check_command(home: Path, *, as_json: bool) -> None:
-    """Check the store: every block in the home, or that the Kubo node answers, takes a block, gives it back, and knows the pinning services.
+    """Check the store: every block in the home, or that the Kubo node answers, takes a block, gives
+    it back, and knows the pinning services.
 
     \b
     Example:
@@ -162,23 +208,42 @@ def _check_kubo(health: KuboHealth, settings: IpfsSettings, *, as_json: bool) ->
     if as_json:
         answer(members)
     else:
-        click.echo(one_line(f"Kubo {health.version} answers, takes blocks and gives them back; it holds {counted(health.stored, 'byte')}."))
+        click.echo(
+            one_line(
+                f"Kubo {health.version} answers, takes blocks and gives them back; it holds"
+                f" {counted(health.stored, 'byte')}."
+            )
+        )
     if not health.is_online:
         say("The node is offline: nobody else can fetch from it.")
     if unknown := [name for name in settings.pin_services if name not in health.services]:
-        raise InvalidInput(f"Kubo does not know the pinning service {unknown[0]!r}: add it with `ipfs pin remote service add`, or leave it out")
+        raise InvalidInput(
+            f"Kubo does not know the pinning service {unknown[0]!r}: add it with `ipfs pin remote"
+            " service add`, or leave it out"
+        )
 
 
 def _check_blocks(store: BlockStore, *, as_json: bool) -> None:
     damaged = list(store.check())
     if as_json:
-        answer({"store": "embedded", "problems": [{"place": block.name, "fault": block.reason} for block in damaged]})
+        answer(
+            {
+                "store": "embedded",
+                "problems": [{"place": block.name, "fault": block.reason} for block in damaged],
+            }
+        )
     else:
         for block in damaged:
             click.echo(one_line(f"{block.name}: {block.reason}"))
-        click.echo(f"Checked the blocks in the home: {counted(len(damaged), 'problem') if damaged else 'no problems'}.")
+        click.echo(
+            "Checked the blocks in the home:"
+            f" {counted(len(damaged), 'problem') if damaged else 'no problems'}."
+        )
     if damaged:
-        raise Damaged(f"the block store is damaged ({damaged[0].name}): restore it from a backup, or store the files again")
+        raise Damaged(
+            f"the block store is damaged ({damaged[0].name}): restore it from a backup, or store"
+            " the files again"
+        )
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""`witnesstree log`: publishes the ledger log, compares checkpoints, has them cosigned by witnesses, and changes the key that signs them."""
+"""`witnesstree log`: publishes the ledger log, compares checkpoints, has them cosigned by
+witnesses, and changes the key that signs them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, laid_out, one_line, say
+from witnesstree.cli.options import (
+    PATH,
+    answer,
+    counted,
+    home_option,
+    json_option,
+    laid_out,
+    one_line,
+    say,
+)
 from witnesstree.ledger.base.errors import InvalidInput, WitnesstreeError
 
 if TYPE_CHECKING:
@@ -30,7 +41,8 @@ UNDECIDED = 4
 
 @click.group("log", short_help="Publish the log, compare it, have it cosigned, change its key.")
 def log_command() -> None:
-    """Publish the ledger log, compare its checkpoints, have them cosigned by witnesses, and change the key that signs them.
+    """Publish the ledger log, compare its checkpoints, have them cosigned by witnesses, and change
+    the key that signs them.
 
     \b
     Example:
@@ -45,8 +57,8 @@ def log_command() -> None:
 def publish_command(folder: Path, home: Path, *, as_json: bool) -> None:
     """Bring the folder DIR up to the newest checkpoint, for any static file server.
 
-    Only what is new is written, the checkpoint last: a crash leaves a folder that still is what its checkpoint says. A folder that holds
-    another log, or another history of this one, is refused.
+    Only what is new is written, the checkpoint last: a crash leaves a folder that still is what its
+    checkpoint says. A folder that holds another log, or another history of this one, is refused.
 
     \b
     Example:
@@ -62,32 +74,63 @@ def publish_command(folder: Path, home: Path, *, as_json: bool) -> None:
         with progress("publishing", total) as advance:
             done = publish(ledger, folder, advance)
     if as_json:
-        answer({"folder": str(folder), "old_size": done.old, "size": done.new, "tiles": done.tiles, "records": done.records})
+        answer(
+            {
+                "folder": str(folder),
+                "old_size": done.old,
+                "size": done.new,
+                "tiles": done.tiles,
+                "records": done.records,
+            }
+        )
     else:
         written = f"{counted(done.tiles, 'tile')} and {counted(done.records, 'record')} written"
-        click.echo(one_line(f"{folder} holds the log of {counted(done.new, 'batch', 'batches')}, {done.new - done.old} of them new ({written})."))
+        click.echo(
+            one_line(
+                f"{folder} holds the log of {counted(done.new, 'batch', 'batches')},"
+                f" {done.new - done.old} of them new ({written})."
+            )
+        )
 
 
 @log_command.command("check")
 @click.argument("old")
 @click.argument("new", required=False)
-@click.option("--checkpoint-key", "checkpoint_keys", multiple=True, help="Expect this ledger key: the text, or a file that holds it.")
+@click.option(
+    "--checkpoint-key",
+    "checkpoint_keys",
+    multiple=True,
+    help="Expect this ledger key: the text, or a file that holds it.",
+)
 @click.option(
     "--evidence",
     type=PATH,
     metavar="FILE",
-    help="Where to write both checkpoints if they contradict each other.  [default: equivocation-….json here]",
+    help=(
+        "Where to write both checkpoints if they contradict each other.  [default:"
+        " equivocation-….json here]"
+    ),
 )
 @json_option
 @click.pass_context
-def check_command(ctx: click.Context, old: str, new: str | None, checkpoint_keys: tuple[str, ...], evidence: Path | None, *, as_json: bool) -> None:
+def check_command(
+    ctx: click.Context,
+    old: str,
+    new: str | None,
+    checkpoint_keys: tuple[str, ...],
+    evidence: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     """Check that the log NEW begins with the log OLD, or, without NEW, what evidence proves.
 
-    Each is a checkpoint in a file, or the folder or address of a published log; where the sizes differ, the larger one has to be a folder or an
-    address. Exits with 0 if it does, 3 if it does not, 4 if that cannot be decided.
+    Each is a checkpoint in a file, or the folder or address of a published log; where the sizes
+    differ, the larger one has to be a folder or an address. Exits with 0 if it does, 3 if it does
+    not, 4 if that cannot be decided.
 
-    Alone, OLD is a file of evidence that this command or `witnesstree audit` wrote. Exits with 0 if it proves that the owner of the key that is
-    given signed two histories, 3 if it does not, 4 without a key.
+    Alone, OLD is a file of evidence that this command or `witnesstree audit` wrote. Exits with 0 if
+    it proves that the owner of the key that is given signed two histories, 3 if it does not, 4
+    without a key.
 
     \b
     Example:
@@ -101,8 +144,13 @@ def check_command(ctx: click.Context, old: str, new: str | None, checkpoint_keys
     keys = [parse_key(text) for text in checkpoint_keys]
     if new is None:
         ctx.exit(_check_evidence(Path(old), keys, as_json=as_json))
-    with opened(old) as (first, first_fetch, first_notes), opened(new) as (second, second_fetch, second_notes):
-        found, changes, contradiction = _judge_histories((first_notes, second_notes), parse_checkpoint(parse_note(second).text).origin, keys)
+    with (
+        opened(old) as (first, first_fetch, first_notes),
+        opened(new) as (second, second_fetch, second_notes),
+    ):
+        found, changes, contradiction = _judge_histories(
+            (first_notes, second_notes), parse_checkpoint(parse_note(second).text).origin, keys
+        )
         checks = [
             judge_signature("old", first, keys, changes, is_alone=first_notes is None),
             judge_signature("new", second, keys, changes, is_alone=second_notes is None),
@@ -120,7 +168,9 @@ def check_command(ctx: click.Context, old: str, new: str | None, checkpoint_keys
     if equivocation:
         members["evidence"] = str(write_evidence(equivocation, evidence))
     if as_json:
-        answer({name: members[name] for name in ("verdict", "checks", "evidence") if name in members})
+        answer(
+            {name: members[name] for name in ("verdict", "checks", "evidence") if name in members}
+        )
     else:
         print_checks(report)
     ctx.exit(EXIT_CODES[report.verdict])
@@ -137,9 +187,13 @@ def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> in
         with path.open("rb") as file:
             found = parse_equivocation(file.read(MAX_PROOF + 1))
     except OSError as error:
-        raise InvalidInput(f"cannot read {str(path)[:200]}: {error.strerror}; give a file of evidence, or two logs") from error
+        raise InvalidInput(
+            f"cannot read {str(path)[:200]}: {error.strerror}; give a file of evidence, or two logs"
+        ) from error
     except InvalidInput as error:
-        raise InvalidInput(f"{path} holds no evidence: {error}; two logs are compared if both are given") from error
+        raise InvalidInput(
+            f"{path} holds no evidence: {error}; two logs are compared if both are given"
+        ) from error
     report = Report((judge_equivocation(found, keys),))
     if as_json:
         members = report_members(report)
@@ -152,7 +206,9 @@ def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> in
 def _judge_histories(
     fetches: tuple[Fetch | None, ...], origin: str, keys: list[VerifierKey]
 ) -> tuple[list[Check], tuple[KeyChange, ...], Equivocation | None]:
-    """Judge the key notes that are published with either log, if there are any: the longer history has to begin with the shorter one."""
+    """Judge the key notes that are published with either log, if there are any: the longer history
+    has to begin with the shorter one.
+    """
     from witnesstree.ledger.audit.audit import judge_keys, read_key_notes
 
     shorter, longer = sorted((read_key_notes(fetch) if fetch else () for fetch in fetches), key=len)
@@ -163,14 +219,19 @@ def _judge_histories(
 
 
 @log_command.command("rotate")
-@click.option("--destroy-old", is_flag=True, help="Remove all older private keys once the new one counts. They cannot be had back.")
+@click.option(
+    "--destroy-old",
+    is_flag=True,
+    help="Remove all older private keys once the new one counts. They cannot be had back.",
+)
 @json_option
 @home_option
 def rotate_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
     """Change the key that signs checkpoints.
 
-    The old key and the new one sign a note in which the old one hands over. From then on every process signs with the new one. Publish the log
-    again, so that others learn of it, and give the new key to the witnesses of this log, who do not follow notes.
+    The old key and the new one sign a note in which the old one hands over. From then on every
+    process signs with the new one. Publish the log again, so that others learn of it, and give the
+    new key to the witnesses of this log, who do not follow notes.
 
     \b
     Example:
@@ -185,17 +246,25 @@ def rotate_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
         answer(_change_members(change))
     else:
         click.echo(_change_line(change))
-    say("Run `witnesstree log publish` now, and give the new key to this log's witnesses: they cosign nothing under it before.")
+    say(
+        "Run `witnesstree log publish` now, and give the new key to this log's witnesses: they"
+        " cosign nothing under it before."
+    )
 
 
 @log_command.command("keys")
-@click.option("--destroy-old", is_flag=True, help="Remove the private keys that have handed over. They cannot be had back.")
+@click.option(
+    "--destroy-old",
+    is_flag=True,
+    help="Remove the private keys that have handed over. They cannot be had back.",
+)
 @json_option
 @home_option
 def keys_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
     """List the keys that have signed this log's checkpoints, the first one first.
 
-    With --destroy-old, remove the private keys of all but the last one first: also those that an interrupted `log rotate --destroy-old` left.
+    With --destroy-old, remove the private keys of all but the last one first: also those that an
+    interrupted `log rotate --destroy-old` left.
 
     \b
     Example:
@@ -207,12 +276,18 @@ def keys_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
 
     with open_ledger(home) as ledger:
         if destroy_old:
-            say(f"{counted(len(destroy_old_keys(ledger)), 'private key')} removed; make sure that no backup keeps them.")
+            say(
+                f"{counted(len(destroy_old_keys(ledger)), 'private key')} removed; make sure that"
+                " no backup keeps them."
+            )
         with ledger.metadata.read() as transaction:
             notes, changes = transaction.key_notes(), ledger.key_changes(transaction)
         first = ledger.home.verifier_key()
     if as_json:
-        rows = [{**_change_members(change), "note": note} for change, note in zip(changes, notes, strict=True)]
+        rows = [
+            {**_change_members(change), "note": note}
+            for change, note in zip(changes, notes, strict=True)
+        ]
         answer({"first": format_verifier_key(first), "changes": rows})
         return
     click.echo(f"Key 0 from the beginning: {format_verifier_key(first)}")
@@ -230,27 +305,58 @@ def _change_members(change: KeyChange) -> dict[str, object]:
 def _change_line(change: KeyChange) -> str:
     from witnesstree.ledger.log.note import format_verifier_key
 
-    return f"Key {change.number} for logs of more than {counted(change.size, 'batch', 'batches')}: {format_verifier_key(change.new)}"
+    return (
+        f"Key {change.number} for logs of more than {counted(change.size, 'batch', 'batches')}:"
+        f" {format_verifier_key(change.new)}"
+    )
 
 
 @log_command.command("cosign")
-@click.option("--witness", "urls", multiple=True, required=True, metavar="URL", help="Ask the witness at this address; give it once for each.")
-@click.option("--witness-key", "keys", multiple=True, required=True, help="Its key (name+id+base64), or a file that holds it, in the same order.")
-@click.option("--quorum", type=click.IntRange(min=1), metavar="K", help="So many have to cosign.  [default: all]")
-@click.option("--into", type=PATH, metavar="DIR", help="Put the cosignatures into this published log, too.")
+@click.option(
+    "--witness",
+    "urls",
+    multiple=True,
+    required=True,
+    metavar="URL",
+    help="Ask the witness at this address; give it once for each.",
+)
+@click.option(
+    "--witness-key",
+    "keys",
+    multiple=True,
+    required=True,
+    help="Its key (name+id+base64), or a file that holds it, in the same order.",
+)
+@click.option(
+    "--quorum",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="So many have to cosign.  [default: all]",
+)
+@click.option(
+    "--into", type=PATH, metavar="DIR", help="Put the cosignatures into this published log, too."
+)
 @json_option
 @home_option
 @click.pass_context
 def cosign_command(
-    ctx: click.Context, urls: tuple[str, ...], keys: tuple[str, ...], *, quorum: int | None, into: Path | None, home: Path, as_json: bool
+    ctx: click.Context,
+    urls: tuple[str, ...],
+    keys: tuple[str, ...],
+    *,
+    quorum: int | None,
+    into: Path | None,
+    home: Path,
+    as_json: bool,
 ) -> None:
     """Have the newest checkpoint cosigned by witnesses (C2SP tlog-witness).
 
-    A witness cosigns only what continues everything that it has seen of this log. Exits with 0 if enough of them did, 4 if not.
+    A witness cosigns only what continues everything that it has seen of this log. Exits with 0 if
+    enough of them did, 4 if not.
 
     \b
     Example:
-        witnesstree log cosign --witness https://w.example --witness-key w.vkey --into /var/www/ledger
+        witnesstree log cosign --witness https://w.example --witness-key w.vkey --into public
     """
     from witnesstree.anchor.http import Http
     from witnesstree.anchor.publishing import keep_cosignatures, take_over_cosignatures
@@ -262,7 +368,9 @@ def cosign_command(
     all_keys = [witness.key for witness in witnesses]
     needed = len(witnesses) if quorum is None else quorum
     if needed > len(witnesses):
-        raise InvalidInput(f"--quorum {needed} of {len(witnesses)} cannot be had: name more witnesses")
+        raise InvalidInput(
+            f"--quorum {needed} of {len(witnesses)} cannot be had: name more witnesses"
+        )
     errors: dict[str, str] = {}
     with open_ledger(home) as ledger, Http(timeout=TIMEOUT) as http:
         with ledger.metadata.read() as transaction:
@@ -289,7 +397,10 @@ def cosign_command(
         click.echo(note, nl=False)
     for text in errors.values():
         say(f"{text}.")
-    say(f"{len(found)} of {counted(len(witnesses), 'witness', 'witnesses')} cosigned; {needed} had to.")
+    say(
+        f"{len(found)} of {counted(len(witnesses), 'witness', 'witnesses')} cosigned; {needed}"
+        " had to."
+    )
     ctx.exit(0 if len(found) >= needed else UNDECIDED)
 
 
@@ -297,19 +408,28 @@ def _witnesses(urls: tuple[str, ...], keys: tuple[str, ...]) -> list[Witness]:
     from witnesstree.anchor.witnesses import Witness
 
     if len(urls) != len(keys):
-        raise InvalidInput(f"each --witness needs its --witness-key: there are {len(urls)} addresses and {len(keys)} keys")
+        raise InvalidInput(
+            f"each --witness needs its --witness-key: there are {len(urls)} addresses and"
+            f" {len(keys)} keys"
+        )
     return [Witness(url, key) for url, key in zip(urls, parse_witness_keys(keys), strict=True)]
 
 
 def parse_witness_keys(texts: tuple[str, ...]) -> list[WitnessKey]:
-    """Return the keys that --witness-key names, as texts or files. Raises InvalidInput if one is none, or stands there twice."""
+    """Return the keys that --witness-key names, as texts or files.
+
+    Raises InvalidInput if one is none, or stands there twice.
+    """
     from witnesstree.cli.verify import text_or_file
     from witnesstree.ledger.log.cosignature import parse_witness_key
 
     try:
         keys = [parse_witness_key(text_or_file(text)) for text in texts]
     except InvalidInput as error:
-        raise InvalidInput(f"--witness-key takes a witness's key (name+id+base64), or a file that holds it: {error}") from error
+        raise InvalidInput(
+            "--witness-key takes a witness's key (name+id+base64), or a file that holds it:"
+            f" {error}"
+        ) from error
     # One witness must not count for two.
     if len({key.public_key for key in keys}) < len(keys):
         raise InvalidInput("--witness-key names one key twice: each witness counts once")
@@ -321,7 +441,10 @@ def parse_witness_keys(texts: tuple[str, ...]) -> list[WitnessKey]:
 
 @contextmanager
 def fetching(subject: str) -> Iterator[Fetch]:
-    """Give what reads the published log in a folder or at an address. Raises InvalidInput if `subject` is neither."""
+    """Give what reads the published log in a folder or at an address.
+
+    Raises InvalidInput if `subject` is neither.
+    """
     from witnesstree.anchor.publishing import TIMEOUT, fetching_from_address, fetching_from_folder
 
     if subject.startswith(("http://", "https://")):
@@ -332,14 +455,19 @@ def fetching(subject: str) -> Iterator[Fetch]:
     elif os.path.isdir(subject):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         yield fetching_from_folder(Path(subject))
     else:
-        raise InvalidInput(f"{subject[:200]} is neither a folder nor an address (http://… or https://…) of a published log")
+        raise InvalidInput(
+            f"{subject[:200]} is neither a folder nor an address (http://… or https://…) of a"
+            " published log"
+        )
 
 
 @contextmanager
 def opened(subject: str) -> Iterator[tuple[str, Fetch | None, Fetch | None]]:
-    """Give the signed checkpoint in a file, or of the log in a folder or at an address; what reads that log; and what reads its key notes.
+    """Give the signed checkpoint in a file, or of the log in a folder or at an address; what reads
+    that log; and what reads its key notes.
 
-    A file alone has neither. One that lies in a published log has its key notes, and if it is that log's checkpoint it stands for the log.
+    A file alone has neither. One that lies in a published log has its key notes, and if it is that
+    log's checkpoint it stands for the log.
     """
     from witnesstree.anchor.publishing import fetching_from_folder
     from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, read_checkpoint
@@ -361,18 +489,24 @@ def opened(subject: str) -> Iterator[tuple[str, Fetch | None, Fetch | None]]:
 
 
 def print_checks(report: Report) -> None:
-    """Print the checks and what they come to together, which is about a log and says nothing of any file."""
+    """Print the checks and what they come to together, which is about a log and says nothing of any
+    file.
+    """
     from witnesstree.cli.verify import COLOURS, OUTCOME, VERDICT_COLOURS
 
     width = max(len(check.name) for check in report.checks)
     for check in report.checks:
-        line = laid_out(f"{check.outcome.name:{OUTCOME}}  {check.name:{width}}  {check.reason}", OUTCOME + 2)
+        line = laid_out(
+            f"{check.outcome.name:{OUTCOME}}  {check.name:{width}}  {check.reason}", OUTCOME + 2
+        )
         click.echo(click.style(line[:OUTCOME], fg=COLOURS[check.outcome]) + line[OUTCOME:])
     click.echo(click.style(report.verdict.name, fg=VERDICT_COLOURS[report.verdict], bold=True))
 
 
 def write_evidence(found: Equivocation, path: Path | None) -> Path:
-    """Write two checkpoints that contradict each other to `path`, or under a name of their own here, and return where."""
+    """Write two checkpoints that contradict each other to `path`, or under a name of their own
+    here, and return where.
+    """
     from witnesstree.ledger.audit.audit import format_equivocation
     from witnesstree.ledger.store.disk import write_file
 

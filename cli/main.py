@@ -1,4 +1,7 @@
-"""The command `witnesstree`. Each command is a module of its own, imported only when it is asked for."""
+"""The command `witnesstree`.
+
+Each command is a module of its own, imported only when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +50,11 @@ COMMANDS = (
     "fsck",
     "demo",
 )
-"""In the order in which people meet them; each is cli/<name>.py with a click command named <name>_command."""
+"""In the order in which people meet them; each is cli/<name>.py with a click command named
+<name>_command."""
 
-# 1 and 2 are taken: Python and click exit with them when the question was never put. 3 and 4 are verdicts (verify.py).
+# 1 and 2 are taken: Python and click exit with them when the question was never put. 3 and 4 are
+# verdicts (verify.py).
 EXIT_CODES: dict[type[WitnesstreeError], int] = {
     InvalidInput: 5,
     NotFound: 6,
@@ -68,7 +73,7 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's own signature
         if cmd_name not in COMMANDS:
             return None
         command = getattr(import_module(f"witnesstree.cli.{cmd_name}"), f"{cmd_name}_command")
@@ -76,7 +81,10 @@ class _Commands(click.Group):
         return command
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="witnesstree", message="%(prog)s %(version)s")
 def cli() -> None:
     """Seal files so that anyone can check, years later, that they existed and have not changed.
@@ -87,8 +95,9 @@ def cli() -> None:
         witnesstree seal photo.jpg
         witnesstree verify photo.jpg --home ~/.local/share/witnesstree
 
-    Exit codes: 0 done or verified; 3 failed, 4 undecided (verify, audit, log check); 5 bad input, 6 not found, 7 in use, 8 unreachable,
-    9 wrong answer, 10 damaged, 11 disk, 12 an alarm (status --check); 130 interrupted; 1 a crash, or nobody read the answer; 2 a misspelt
+    Exit codes: 0 done or verified; 3 failed, 4 undecided (verify, audit, log check); 5 bad input,
+    6 not found, 7 in use, 8 unreachable, 9 wrong answer, 10 damaged, 11 disk, 12 an alarm
+    (status --check); 130 interrupted; 1 a crash, or nobody read the answer; 2 a misspelt
     command line.
     """
 
@@ -101,7 +110,8 @@ def main() -> None:
         except (click.Abort, KeyboardInterrupt):
             code = _interrupted()
         except Exception:
-            # Python and its extensions sometimes wrap an interrupt into another error, above all while modules are imported.
+            # Python and its extensions sometimes wrap an interrupt into another error, above all
+            # while modules are imported.
             if not is_interrupted():
                 raise
             code = _interrupted()
@@ -122,23 +132,35 @@ def _run() -> int:
         click.echo(f"Error: {one_line(error)}", err=True)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     except OSError as error:
-        # What is about a ledger or a file was translated where it happened. Left are standard output (click itself exits with 1 where its reader
-        # has gone) and places that commands name. Python would complain once more when it flushes at exit, so the rest of the answer goes nowhere.
+        # What is about a ledger or a file was translated where it happened. Left are standard
+        # output (click itself exits with 1 where its reader has gone) and places that commands
+        # name. Python would complain once more when it flushes at exit, so the rest of the answer
+        # goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         place = error.filename or "standard output"
-        click.echo(f"Error: {one_line(f'{place}: {error.strerror}')}; name another place, or make room, then run it again", err=True)
+        click.echo(
+            f"Error: {one_line(f'{place}: {error.strerror}')}; name another place, or make room,"
+            " then run it again",
+            err=True,
+        )
         return DISK
     return code
 
 
 def _interrupted() -> int:
-    click.echo("Interrupted. Everything acknowledged is kept; run the same command again to finish.", err=True)
+    click.echo(
+        "Interrupted. Everything acknowledged is kept; run the same command again to finish.",
+        err=True,
+    )
     return INTERRUPTED
 
 
 @contextmanager
 def _noting_interrupts() -> Iterator[Callable[[], bool]]:
-    """Raise KeyboardInterrupt for SIGINT as Python does, and remember that it came. A SIGINT that is ignored stays ignored."""
+    """Raise KeyboardInterrupt for SIGINT as Python does, and remember that it came.
+
+    A SIGINT that is ignored stays ignored.
+    """
     noted: list[int] = []
 
     def note(number: int, _frame: object) -> None:

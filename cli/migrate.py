@@ -13,10 +13,12 @@ from witnesstree.cli.options import answer, home_option, json_option, one_line
 @json_option
 @home_option
 def migrate_command(home: Path, *, as_json: bool) -> None:
-    """Bring the database of a ledger that an older version made to the form that this version works on.
+    """Bring the database of a ledger that an older version made to the form that this version works
+    on.
 
-    A SQLite database is first copied to ledger.db.v1, or whatever version it has, beside it. All changes are made at once or not at all; nothing that
-    the ledger has stated is altered. Stop the worker first. On PostgreSQL, make a backup yourself.
+    A SQLite database is first copied to ledger.db.v1, or whatever version it has, beside it. All
+    changes are made at once or not at all; nothing that the ledger has stated is altered. Stop the
+    worker first. On PostgreSQL, make a backup yourself.
 
     \b
     Example:
@@ -30,9 +32,17 @@ def migrate_command(home: Path, *, as_json: bool) -> None:
     settings = read_settings(found.folder)
     done = upgrade(found, settings.database or found.database, settings.patience)
     if as_json:
-        answer({"from": done.before, "to": done.after, "backup": str(done.backup) if done.backup else None})
+        answer(
+            {
+                "from": done.before,
+                "to": done.after,
+                "backup": str(done.backup) if done.backup else None,
+            }
+        )
     elif done.before == done.after:
         click.echo(f"The ledger has version {done.after} already.")
     else:
         kept = f" The old database is kept as {done.backup}." if done.backup else ""
-        click.echo(one_line(f"Brought the ledger from version {done.before} to {done.after}.{kept}"))
+        click.echo(
+            one_line(f"Brought the ledger from version {done.before} to {done.after}.{kept}")
+        )

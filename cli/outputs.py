@@ -1,4 +1,7 @@
-"""What is written beside evidence: proofs and manifests. Nothing that may still be wanted is written over."""
+"""What is written beside evidence: proofs and manifests.
+
+Nothing that may still be wanted is written over.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,15 @@ def require_room(source: Source) -> None:
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise InvalidInput(f"no proof can be written into {folder}: name a folder with --proofs")
     if len(os.fsencode(source.proof.name)) + _NAME_ROOM > os.pathconf(folder, "PC_NAME_MAX"):
-        raise InvalidInput(f"the name of {source.path} is too long to put {PROOF_ENDING} behind it: give the file a shorter one")
+        raise InvalidInput(
+            f"the name of {source.path} is too long to put {PROOF_ENDING} behind it: give the file"
+            " a shorter one"
+        )
     if source.proof.is_dir():
-        raise InvalidInput(f"{source.proof} is a folder, where the proof of {source.path} would go: name another place with --proofs")
+        raise InvalidInput(
+            f"{source.proof} is a folder, where the proof of {source.path} would go: name another"
+            " place with --proofs"
+        )
 
 
 # Proofs
@@ -51,25 +60,34 @@ def proof_at(path: Path) -> Proof | None:
 
 
 def write_proof(path: Path, proof: Proof) -> None:
-    """Write a proof to `path`, in place of an unfinished one of the same digest; any other file there is kept aside."""
+    """Write a proof to `path`, in place of an unfinished one of the same digest; any other file
+    there is kept aside.
+    """
     from witnesstree.ledger.proof.proof import format_proof
     from witnesstree.ledger.store.disk import storage_errors, write_file
 
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         older = proof_at(path)
-        # A whole proof may be the only witness of an earlier time, and one of another digest that of an earlier version of the file.
+        # A whole proof may be the only witness of an earlier time, and one of another digest that
+        # of an earlier version of the file.
         if older is None or older.digest != proof.digest or not older.missing:
             keep_aside(path, PROOF_ENDING)
     write_file(path, format_proof(proof))
 
 
 def keep_aside(path: Path, ending: str) -> None:
-    """Give what stands at `path` another name, so that it is not overwritten: photo.jpg.proof.json becomes photo.jpg.1.proof.json."""
+    """Give what stands at `path` another name, so that it is not overwritten: photo.jpg.proof.json
+    becomes photo.jpg.1.proof.json.
+    """
     if not path.exists():
         return
     stem = path.name.removesuffix(ending)
-    aside = next(name for i in range(1, 10**6) if not (name := path.with_name(f"{stem}.{i}{ending}")).exists())
+    aside = next(
+        name
+        for i in range(1, 10**6)
+        if not (name := path.with_name(f"{stem}.{i}{ending}")).exists()
+    )
     path.rename(aside)
     say(f"Kept the older {path.name} as {aside.name}.")
 
@@ -78,21 +96,33 @@ def keep_aside(path: Path, ending: str) -> None:
 
 
 def manifest_name(name: str) -> str:
-    """Return the file name of the manifest that people call `name`. Raises InvalidInput if that makes none."""
+    """Return the file name of the manifest that people call `name`.
+
+    Raises InvalidInput if that makes none.
+    """
     safe = _UNSAFE.sub("_", name).strip(" .")
     if not safe or len(os.fsencode(safe)) > 200:
-        raise InvalidInput(f"--name has to give a file name of 1 to 200 bytes, which {name[:80]!r} does not")
+        raise InvalidInput(
+            f"--name has to give a file name of 1 to 200 bytes, which {name[:80]!r} does not"
+        )
     return safe + MANIFEST_ENDING
 
 
 def is_manifest(path: Path, manifest: Path) -> bool:
     """Whether `path` is the manifest, or an older one that was kept aside."""
     stem = re.escape(manifest.name.removesuffix(MANIFEST_ENDING))
-    return path.absolute().parent == manifest.absolute().parent and bool(re.fullmatch(rf"{stem}(\.\d+)?{re.escape(MANIFEST_ENDING)}", path.name))
+    return path.absolute().parent == manifest.absolute().parent and bool(
+        re.fullmatch(rf"{stem}(\.\d+)?{re.escape(MANIFEST_ENDING)}", path.name)
+    )
 
 
-def write_manifest(path: Path, name: str, files: tuple[ManifestFile, ...], meta: dict[str, str], *, again: bool) -> bytes:
-    """Return the manifest of these files, which stands at `path` afterwards. One that says the same already is left as it is, unless `again`."""
+def write_manifest(
+    path: Path, name: str, files: tuple[ManifestFile, ...], meta: dict[str, str], *, again: bool
+) -> bytes:
+    """Return the manifest of these files, which stands at `path` afterwards.
+
+    One that says the same already is left as it is, unless `again`.
+    """
     from datetime import UTC, datetime
 
     from witnesstree.ledger.proof.manifest import Manifest, format_manifest
@@ -108,7 +138,9 @@ def write_manifest(path: Path, name: str, files: tuple[ManifestFile, ...], meta:
     return content
 
 
-def _same_manifest(path: Path, name: str, files: tuple[ManifestFile, ...], meta: dict[str, str]) -> bytes | None:
+def _same_manifest(
+    path: Path, name: str, files: tuple[ManifestFile, ...], meta: dict[str, str]
+) -> bytes | None:
     """Return the manifest at `path` if it says what a new one would, its time left aside."""
     from witnesstree.ledger.proof.manifest import parse_manifest
 

@@ -1,4 +1,7 @@
-"""Work on many things on all cores, in processes of their own. No other command starts a process."""
+"""Work on many things on all cores, in processes of their own.
+
+No other command starts a process.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 PART = 32
-"""Things handed to a process at a time, where each is small: handing them over then costs less than a tenth of the work."""
+"""Things handed to a process at a time, where each is small: handing them over then costs less than
+a tenth of the work."""
 QUEUED = 4
 """Parts handed to each process in advance."""
 WORTH_PROCESSES = 8
@@ -37,14 +41,21 @@ _WORK: list[Any] = []
 """In a process that was started here: the one function that does its work."""
 
 
-def on_all_cores(start: Callable[..., Callable[[T], R]], arguments: tuple[Any, ...], things: Iterable[T], part: int = PART) -> Iterator[R]:
-    """Yield what becomes of each thing, in their order; `part` of them are handed to a process at a time.
+def on_all_cores(
+    start: Callable[..., Callable[[T], R]],
+    arguments: tuple[Any, ...],
+    things: Iterable[T],
+    part: int = PART,
+) -> Iterator[R]:
+    """Yield what becomes of each thing, in their order; `part` of them are handed to a process at a
+    time.
 
-    `start(stop, *arguments)` is called once a process and returns the function that is then called with one thing after the other. Once `stop` (an
-    Event) is set, nobody waits for answers any more. With few things all of it happens in this process. All that is handed over is pickled.
+    `start(stop, *arguments)` is called once a process and returns the function that is then called
+    with one thing after the other. Once `stop` (an Event) is set, nobody waits for answers any
+    more. With few things all of it happens in this process. All that is handed over is pickled.
 
-    Raises what `start` raises, where that is an error of this project; what the work raises, for the first thing in order; Unreachable if a process
-    is ended from outside.
+    Raises what `start` raises, where that is an error of this project; what the work raises, for
+    the first thing in order; Unreachable if a process is ended from outside.
     """
     rest = iter(things)
     first = list(islice(rest, WORTH_PROCESSES * part))
@@ -56,7 +67,8 @@ def on_all_cores(start: Callable[..., Callable[[T], R]], arguments: tuple[Any, .
     # Forking would copy a process that may have threads, those of its progress bar among them.
     context = get_context("spawn")
     stop = context.Event()
-    # Nothing is ever written: what the processes read is that this end was closed, or has gone with this process.
+    # Nothing is ever written: what the processes read is that this end was closed, or has gone with
+    # this process.
     alive, ours = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(processes, context, partial(_begin, start, stop, alive, arguments))
     late = Timer(GRACE, ours.close)
@@ -71,9 +83,13 @@ def on_all_cores(start: Callable[..., Callable[[T], R]], arguments: tuple[Any, .
         while pending:
             yield from pending.popleft().result()
     except BrokenProcessPool as error:
-        raise Unreachable("a process that shared the work was ended from outside, perhaps for want of memory: run it again") from error
+        raise Unreachable(
+            "a process that shared the work was ended from outside, perhaps for want of memory: run"
+            " it again"
+        ) from error
     except BaseException:
-        # Nobody wants the answers any more. What heeds `stop` ends by itself, and leaves nothing half done; the rest may take minutes yet.
+        # Nobody wants the answers any more. What heeds `stop` ends by itself, and leaves nothing
+        # half done; the rest may take minutes yet.
         late.start()
         raise
     finally:
@@ -86,7 +102,11 @@ def on_all_cores(start: Callable[..., Callable[[T], R]], arguments: tuple[Any, .
 
 @contextmanager
 def _interrupts_later() -> Iterator[None]:
-    """Hold a Ctrl-C back. Processes started meanwhile never hear of one: it reaches all of a terminal, and the first one tells the others."""
+    """Hold a Ctrl-C back.
+
+    Processes started meanwhile never hear of one: it reaches all of a terminal, and the first one
+    tells the others.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -94,7 +114,12 @@ def _interrupts_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _begin(start: Callable[..., Callable[[Any], Any]], stop: object, alive: Connection, arguments: tuple[Any, ...]) -> None:
+def _begin(
+    start: Callable[..., Callable[[Any], Any]],
+    stop: object,
+    alive: Connection,
+    arguments: tuple[Any, ...],
+) -> None:
     Thread(target=_end_with, args=(alive,), daemon=True).start()
     try:
         _WORK.append(start(stop, *arguments))
@@ -104,7 +129,9 @@ def _begin(start: Callable[..., Callable[[Any], Any]], stop: object, alive: Conn
 
 
 def _end_with(alive: Connection) -> None:
-    """End this process once the one that started it is done with it, or has ended: a killed one tells nobody."""
+    """End this process once the one that started it is done with it, or has ended: a killed one
+    tells nobody.
+    """
     alive.poll(None)
     os._exit(1)
 

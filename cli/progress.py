@@ -13,16 +13,32 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(label: str, total: int, *, is_bytes: bool = False) -> Iterator[Callable[[int], None]]:
-    """Draw a bar while the block runs, and give it a function that moves it on. It may be called from several threads."""
+    """Draw a bar while the block runs, and give it a function that moves it on.
+
+    It may be called from several threads.
+    """
     if not is_watched() or not total:
         yield lambda _step: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     columns = [DownloadColumn(), TransferSpeedColumn()] if is_bytes else [MofNCompleteColumn()]
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
     ) as bar:
         task = bar.add_task(label, total=total)
         yield lambda step: bar.advance(task, step)

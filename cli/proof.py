@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, require_room, say
+from witnesstree.cli.options import (
+    PATH,
+    answer,
+    counted,
+    home_option,
+    json_option,
+    require_room,
+    say,
+)
 from witnesstree.cli.sources import readable_name
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
 
@@ -28,12 +36,39 @@ _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 @click.command("proof", short_help="Fetch proofs of files, digests or batches.")
 @click.argument("subjects", metavar="[FILE|DIGEST]...", nargs=-1)
-@click.option("--batch", type=click.IntRange(min=0, max=MAX_BATCH), help="The entry in this batch.  [default: the earliest entry]")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=0, max=MAX_BATCH),
+    help="The entry in this batch.  [default: the earliest entry]",
+)
 @click.option("--all-entries", is_flag=True, help="List every entry of the digest instead.")
-@click.option("--all", "wants_all", is_flag=True, help="Fetch the proofs of a whole batch: with -o in one compact file, with --split one by one.")
-@click.option("--from", "source", type=PATH, metavar="PROOFS", help="Take them out of this compact file, without a ledger.")
-@click.option("--split", "folder", type=PATH, metavar="FOLDER", help="Write each proof into this folder, as DIGEST.proof.json.")
-@click.option("-o", "--output", type=PATH, metavar="FILE", help="Write the proof here.  [default: standard output]")
+@click.option(
+    "--all",
+    "wants_all",
+    is_flag=True,
+    help="Fetch the proofs of a whole batch: with -o in one compact file, with --split one by one.",
+)
+@click.option(
+    "--from",
+    "source",
+    type=PATH,
+    metavar="PROOFS",
+    help="Take them out of this compact file, without a ledger.",
+)
+@click.option(
+    "--split",
+    "folder",
+    type=PATH,
+    metavar="FOLDER",
+    help="Write each proof into this folder, as DIGEST.proof.json.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    help="Write the proof here.  [default: standard output]",
+)
 @json_option
 @home_option
 def proof_command(
@@ -50,8 +85,9 @@ def proof_command(
 ) -> None:
     """Fetch the proof of FILE, or of a SHA-256 DIGEST in hex, as it stands now.
 
-    What is not there yet (a token, an anchor) is left out; fetch the proof again later. Proofs that --split finds in its folder are left; in a
-    batch of more than 10,000 it makes subfolders named after the first digits.
+    What is not there yet (a token, an anchor) is left out; fetch the proof again later. Proofs that
+    --split finds in its folder are left; in a batch of more than 10,000 it makes subfolders named
+    after the first digits.
 
     \b
     Example:
@@ -59,7 +95,9 @@ def proof_command(
         witnesstree proof --all --batch 7 -o batch.proofs
         witnesstree proof --from batch.proofs photo.jpg -o photo.jpg.proof.json
     """
-    _require_sense(subjects, batch, source, folder, output, all_entries=all_entries, wants_all=wants_all)
+    _require_sense(
+        subjects, batch, source, folder, output, all_entries=all_entries, wants_all=wants_all
+    )
     if output:
         require_room(output)
     if wants_all:
@@ -73,20 +111,37 @@ def proof_command(
 
 
 def _require_sense(
-    subjects: tuple[str, ...], batch: int | None, source: Path | None, folder: Path | None, output: Path | None, *, all_entries: bool, wants_all: bool
+    subjects: tuple[str, ...],
+    batch: int | None,
+    source: Path | None,
+    folder: Path | None,
+    output: Path | None,
+    *,
+    all_entries: bool,
+    wants_all: bool,
 ) -> None:
     """Refuse what contradicts itself. Raises InvalidInput."""
     if source and (batch is not None or all_entries):
-        raise InvalidInput("--from names the proofs of one batch: leave --batch and --all-entries out")
+        raise InvalidInput(
+            "--from names the proofs of one batch: leave --batch and --all-entries out"
+        )
     if output and folder:
         raise InvalidInput("-o writes one file and --split many: give one of them")
     if wants_all:
         if subjects or all_entries:
-            raise InvalidInput("--all is about a whole batch: name neither files nor digests, and leave --all-entries out")
+            raise InvalidInput(
+                "--all is about a whole batch: name neither files nor digests, and leave"
+                " --all-entries out"
+            )
         if batch is None and source is None:
-            raise InvalidInput("--all needs the number of a batch: give --batch (`witnesstree status` counts them)")
+            raise InvalidInput(
+                "--all needs the number of a batch: give --batch (`witnesstree status` counts them)"
+            )
         if not folder and (source or not output):
-            raise InvalidInput("--all writes many proofs: give --split and a folder" + ("" if source else ", or -o and a file"))
+            raise InvalidInput(
+                "--all writes many proofs: give --split and a folder"
+                + ("" if source else ", or -o and a file")
+            )
         return
     if not subjects:
         raise InvalidInput("name a file or a digest, or give --all and --batch")
@@ -96,7 +151,15 @@ def _require_sense(
         raise InvalidInput("--all-entries writes no proofs: leave --split out")
 
 
-def _fetch_all(batch: int | None, source: Path | None, folder: Path | None, output: Path | None, home: Path, *, as_json: bool) -> None:
+def _fetch_all(
+    batch: int | None,
+    source: Path | None,
+    folder: Path | None,
+    output: Path | None,
+    home: Path,
+    *,
+    as_json: bool,
+) -> None:
     from witnesstree.cli.bulk import batch_of, own_proofs, split, write_all
     from witnesstree.cli.verify import opened_proofs
 
@@ -118,7 +181,15 @@ def _fetch_all(batch: int | None, source: Path | None, folder: Path | None, outp
             write_all(output, bundle, batch, as_json=as_json)
 
 
-def _fetch_each(subjects: tuple[str, ...], batch: int | None, source: Path | None, folder: Path, home: Path, *, as_json: bool) -> None:
+def _fetch_each(
+    subjects: tuple[str, ...],
+    batch: int | None,
+    source: Path | None,
+    folder: Path,
+    home: Path,
+    *,
+    as_json: bool,
+) -> None:
     from witnesstree.cli.bulk import make_folder, place_of
     from witnesstree.cli.outputs import write_proof
 
@@ -129,10 +200,24 @@ def _fetch_each(subjects: tuple[str, ...], batch: int | None, source: Path | Non
         write_proof(place_of(folder, proof.digest), proof)
     say(f"Wrote {counted(len(proofs), 'proof')} into {folder}.")
     if as_json:
-        answer({"folder": str(folder), "written": len(proofs), "complete": not any(proof.missing for proof in proofs)})
+        answer(
+            {
+                "folder": str(folder),
+                "written": len(proofs),
+                "complete": not any(proof.missing for proof in proofs),
+            }
+        )
 
 
-def _fetch_one(subject: str, batch: int | None, source: Path | None, output: Path | None, home: Path, *, as_json: bool) -> None:
+def _fetch_one(
+    subject: str,
+    batch: int | None,
+    source: Path | None,
+    output: Path | None,
+    home: Path,
+    *,
+    as_json: bool,
+) -> None:
     from witnesstree.ledger.proof.proof import format_proof
     from witnesstree.ledger.store.disk import write_file
 
@@ -148,7 +233,9 @@ def _fetch_one(subject: str, batch: int | None, source: Path | None, output: Pat
 
 
 @contextmanager
-def _finding(batch: int | None, source: Path | None, home: Path) -> Iterator[Callable[[bytes], Proof]]:
+def _finding(
+    batch: int | None, source: Path | None, home: Path
+) -> Iterator[Callable[[bytes], Proof]]:
     """Open the ledger, or the proofs of a batch, and give what finds a digest's proof there."""
     if source:
         from witnesstree.cli.bulk import proof_from
@@ -164,7 +251,9 @@ def _finding(batch: int | None, source: Path | None, home: Path) -> Iterator[Cal
 
 
 def _told(find: Callable[[bytes], Proof], subject: str) -> Proof:
-    """Return the proof of a file or a digest, with what is known of the file; what it lacks is said."""
+    """Return the proof of a file or a digest, with what is known of the file; what it lacks is
+    said.
+    """
     digest, hints = _digest_of(subject)
     proof = find(digest)
     if proof.missing:
@@ -173,7 +262,10 @@ def _told(find: Callable[[bytes], Proof], subject: str) -> Proof:
 
 
 def _say_missing(proof: Proof) -> None:
-    finish = "`witnesstree worker`, or `witnesstree seal` without a path, finishes what waits; then fetch it again."
+    finish = (
+        "`witnesstree worker`, or `witnesstree seal` without a path, finishes what waits; then"
+        " fetch it again."
+    )
     say(f"The proof still lacks: {', '.join(proof.missing)}. {finish}")
 
 
@@ -185,11 +277,24 @@ def _list_entries(subject: str, batch: int | None, home: Path, *, as_json: bool)
         entries = list(ledger.entries(digest, batch))
     if not entries:
         where = "this ledger" if batch is None else f"batch {batch}"
-        raise NotFound(f"{digest.hex()} is not in {where}: seal the file first, or ask another ledger")
+        raise NotFound(
+            f"{digest.hex()} is not in {where}: seal the file first, or ask another ledger"
+        )
     if as_json:
-        answer([{"batch": entry.batch, "position": entry.position, "sealed": entry.is_sealed} for entry in entries])
+        answer(
+            [
+                {"batch": entry.batch, "position": entry.position, "sealed": entry.is_sealed}
+                for entry in entries
+            ]
+        )
     else:
-        click.echo("\n".join(f"batch {entry.batch}, position {entry.position}{'' if entry.is_sealed else ', not sealed yet'}" for entry in entries))
+        click.echo(
+            "\n".join(
+                f"batch {entry.batch}, position"
+                f" {entry.position}{'' if entry.is_sealed else ', not sealed yet'}"
+                for entry in entries
+            )
+        )
 
 
 def _digest_of(subject: str) -> tuple[bytes, Hints]:
@@ -201,5 +306,7 @@ def _digest_of(subject: str) -> tuple[bytes, Hints]:
         found = digest_file(path)
         return found.digest, Hints(name=readable_name(path), size=found.size)
     if not _DIGEST.fullmatch(subject):
-        raise InvalidInput(f"{subject[:200]} is neither a file here nor a SHA-256 digest of 64 hex digits")
+        raise InvalidInput(
+            f"{subject[:200]} is neither a file here nor a SHA-256 digest of 64 hex digits"
+        )
     return bytes.fromhex(subject), Hints()

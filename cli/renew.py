@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, require_room, say
+from witnesstree.cli.options import (
+    PATH,
+    answer,
+    counted,
+    home_option,
+    json_option,
+    one_line,
+    require_room,
+    say,
+)
 from witnesstree.cli.progress import progress
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import InvalidInput, NotFound, WitnesstreeError
@@ -29,14 +38,51 @@ ALGORITHMS = ("sha256", "sha384", "sha512")
 
 @click.command("renew", short_help="Renew an evidence record in time.")
 @click.argument("record", type=PATH, metavar="RECORD", required=False)
-@click.option("--file", "files", multiple=True, type=PATH, help="The file that the record is for; again for each further file of its data group.")
-@click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Hash with this from now on; another one than before needs --file.")
-@click.option("-o", "--output", type=PATH, metavar="OUT", help="Write the renewed record here.  [default: RECORD; the older one is kept aside]")
-@click.option("--authority", "name", metavar="NAME", help="Ask this authority of the home.  [default: the first]")
-@click.option("--trust", "pem", multiple=True, type=PATH, help="Trust the certificates in this PEM file to vouch for authorities.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=PATH,
+    help="The file that the record is for; again for each further file of its data group.",
+)
+@click.option(
+    "--algorithm",
+    type=click.Choice(ALGORITHMS),
+    help="Hash with this from now on; another one than before needs --file.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="OUT",
+    help="Write the renewed record here.  [default: RECORD; the older one is kept aside]",
+)
+@click.option(
+    "--authority",
+    "name",
+    metavar="NAME",
+    help="Ask this authority of the home.  [default: the first]",
+)
+@click.option(
+    "--trust",
+    "pem",
+    multiple=True,
+    type=PATH,
+    help="Trust the certificates in this PEM file to vouch for authorities.",
+)
 @click.option("--check", is_flag=True, help="Only say until when the record can be verified.")
-@click.option("--due", "is_pass", is_flag=True, help="Renew what the home's ledger has to renew now, as the worker does.")
-@click.option("--within", type=click.IntRange(min=0, max=36_500), metavar="DAYS", help="--due: and what is due within so many days.")
+@click.option(
+    "--due",
+    "is_pass",
+    is_flag=True,
+    help="Renew what the home's ledger has to renew now, as the worker does.",
+)
+@click.option(
+    "--within",
+    type=click.IntRange(min=0, max=36_500),
+    metavar="DAYS",
+    help="--due: and what is due within so many days.",
+)
 @json_option
 @home_option
 def renew_command(
@@ -53,15 +99,18 @@ def renew_command(
     within: int | None,
     as_json: bool,
 ) -> None:
-    """Renew RECORD, an evidence record (RFC 4998), while its newest timestamp can still be verified.
+    """Renew RECORD, an evidence record (RFC 4998), while its newest timestamp can still be
+    verified.
 
-    A new timestamp on the newest one carries the record over the end of an authority's certificate. Under another --algorithm, a new timestamp on
-    the file and all older ones carries it over the end of a hash algorithm. The record is verified before and afterwards, by whom you trust and
-    by the home's own authority; if anything else than the absence of a file is in the way, nothing is written. Where the home's ledger has the entry,
-    it keeps the renewed record too: proofs that are fetched later carry it, and the worker goes on renewing it.
+    A new timestamp on the newest one carries the record over the end of an authority's certificate.
+    Under another --algorithm, a new timestamp on the file and all older ones carries it over the
+    end of a hash algorithm. The record is verified before and afterwards, by whom you trust and by
+    the home's own authority; if anything else than the absence of a file is in the way, nothing is
+    written. Where the home's ledger has the entry, it keeps the renewed record too: proofs that are
+    fetched later carry it, and the worker goes on renewing it.
 
-    With --due there is no RECORD: the records that the ledger keeps of its batches are renewed, all of one authority with one timestamp. Exits
-    with 12 if one that is due could not be.
+    With --due there is no RECORD: the records that the ledger keeps of its batches are renewed, all
+    of one authority with one timestamp. Exits with 12 if one that is due could not be.
 
     \b
     Example:
@@ -72,11 +121,15 @@ def renew_command(
     """
     if is_pass:
         if record or files or algorithm or output or name or pem or check:
-            raise click.UsageError("--due renews what the ledger keeps: it goes with --within, --home and --json only")
+            raise click.UsageError(
+                "--due renews what the ledger keeps: it goes with --within, --home and --json only"
+            )
         _renew_due(home, within or 0, as_json=as_json)
         return
     if record is None or within is not None:
-        raise click.UsageError("name the RECORD to renew; or renew what the ledger keeps, with --due")
+        raise click.UsageError(
+            "name the RECORD to renew; or renew what the ledger keeps, with --due"
+        )
     from witnesstree.cli.verify import given_trust, read_limited
     from witnesstree.ledger.proof.record import expires, parse_record
 
@@ -99,7 +152,9 @@ def renew_command(
 
 
 def _ends(home: Path) -> Mapping[str, datetime]:
-    """Return when methods stop being safe, as far as it is known here or the settings of the home say. The home need not be there."""
+    """Return when methods stop being safe, as far as it is known here or the settings of the home
+    say. The home need not be there.
+    """
     from witnesstree.anchor.settings import read_settings
     from witnesstree.ledger.proof.record import ENDS
 
@@ -124,7 +179,10 @@ def _renew(
     present = older.chains[-1][0].algorithm
     future = algorithm or present
     if future != present and not files:
-        raise InvalidInput(f"a record that is hashed with {present} goes over to {future} by its files only: name them with --file")
+        raise InvalidInput(
+            f"a record that is hashed with {present} goes over to {future} by its files only: name"
+            " them with --file"
+        )
     opened, trust = open_home(home), trust | home_roots(home)
     digests = [file_digests(file, {*older.algorithms, future}) for file in files]
     _demand_sound("this record cannot be renewed", older, digests, trust, ends)
@@ -133,12 +191,21 @@ def _renew(
             newer = renew_timestamp(older, token_for)
         else:
             newer = renew_hash_tree(older, [each[future] for each in digests], future, token_for)
-    _demand_sound(f"the record with the answer of {asked} cannot be verified, and was not written", newer, digests, trust, ends)
+    _demand_sound(
+        f"the record with the answer of {asked} cannot be verified, and was not written",
+        newer,
+        digests,
+        trust,
+        ends,
+    )
     return newer, asked
 
 
 def _keep(record: EvidenceRecord, home: Path) -> bool:
-    """Let the home's ledger keep the record, if it is of one of its entries. It is written by now, so what is in the way is only said."""
+    """Let the home's ledger keep the record, if it is of one of its entries.
+
+    It is written by now, so what is in the way is only said.
+    """
     from witnesstree.anchor.wiring import open_ledger, open_renewals
 
     try:
@@ -164,9 +231,19 @@ def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
         with progress("renewing", due) as advance:
             done = open_renewals(ledger).work(days, advance)
     if as_json:
-        answer({"records": done.records, "timestamps": done.tokens, "problems": list(done.problems), "early": list(done.early)})
+        answer(
+            {
+                "records": done.records,
+                "timestamps": done.tokens,
+                "problems": list(done.problems),
+                "early": list(done.early),
+            }
+        )
     else:
-        click.echo(f"Renewed {counted(done.records, 'evidence record')} with {counted(done.tokens, 'timestamp')}.")
+        click.echo(
+            f"Renewed {counted(done.records, 'evidence record')} with"
+            f" {counted(done.tokens, 'timestamp')}."
+        )
         for problem in done.problems:
             click.echo(one_line(f"Not renewed: {problem}"))
         for reason in done.early:
@@ -175,8 +252,16 @@ def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
         click.get_current_context().exit(ALARM)
 
 
-def _demand_sound(failure: str, record: EvidenceRecord, digests: Sequence[Mapping[str, bytes]], trust: Trust, ends: Mapping[str, datetime]) -> None:
-    """Raise InvalidInput unless the record can be verified now, as far as that can be told of the files that were given."""
+def _demand_sound(
+    failure: str,
+    record: EvidenceRecord,
+    digests: Sequence[Mapping[str, bytes]],
+    trust: Trust,
+    ends: Mapping[str, datetime],
+) -> None:
+    """Raise InvalidInput unless the record can be verified now, as far as that can be told of the
+    files that were given.
+    """
     from witnesstree.ledger.proof.record import verify_record
 
     for each in verify_record(record.der, digests, trust, datetime.now(UTC), ends=ends).checks:
@@ -192,7 +277,10 @@ def _is_sound(check: Check, *, has_files: bool) -> bool:
 
 @contextmanager
 def _authority(home: Home, name: str | None) -> Iterator[tuple[str, Callable[[bytes, str], Stamp]]]:
-    """Yield the name of one of the home's authorities, and what asks it for a token. Raises NotFound if the home has none of that name."""
+    """Yield the name of one of the home's authorities, and what asks it for a token.
+
+    Raises NotFound if the home has none of that name.
+    """
     from witnesstree.anchor.settings import EMBEDDED, read_settings
     from witnesstree.anchor.truststore import read_trust, trust_folder
     from witnesstree.anchor.tsa.client import HttpAuthority
@@ -202,7 +290,10 @@ def _authority(home: Home, name: str | None) -> Iterator[tuple[str, Callable[[by
     names = list(configured) or [EMBEDDED]
     asked = name or names[0]
     if asked not in names:
-        raise NotFound(f"there is no authority {asked[:80]!r} in the settings: see `witnesstree authority list`")
+        raise NotFound(
+            f"there is no authority {asked[:80]!r} in the settings: see `witnesstree authority"
+            " list`"
+        )
     if not configured:
         say("The embedded authority is asked: its timestamp proves nothing to a third party.")
         yield asked, LocalAuthority.open(home.authority, lambda: datetime.now(UTC)).stamp
@@ -241,5 +332,11 @@ def _members(record: EvidenceRecord, end: datetime | None) -> dict[str, Any]:
 
 def _sentence(end: datetime | None) -> str:
     if end is None:
-        return "Until when it can be verified is not known: it does not hold the certificate of its newest timestamp's signer. Give it with --trust."
-    return f"It can be verified until {format_time(end)}, unless a certificate is revoked before: renew it in time."
+        return (
+            "Until when it can be verified is not known: it does not hold the certificate of its"
+            " newest timestamp's signer. Give it with --trust."
+        )
+    return (
+        f"It can be verified until {format_time(end)}, unless a certificate is revoked before:"
+        " renew it in time."
+    )

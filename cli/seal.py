@@ -10,10 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import PATH, answer, counted, home_option, json_option, one_line, publish_option, say
-from witnesstree.cli.outputs import is_manifest, manifest_name, media_type, proof_at, require_room, write_manifest, write_proof
+from witnesstree.cli.options import (
+    PATH,
+    answer,
+    counted,
+    home_option,
+    json_option,
+    one_line,
+    publish_option,
+    say,
+)
+from witnesstree.cli.outputs import (
+    is_manifest,
+    manifest_name,
+    media_type,
+    proof_at,
+    require_room,
+    write_manifest,
+    write_proof,
+)
 from witnesstree.cli.progress import progress
-from witnesstree.cli.sources import DIGEST, PROOF_ENDING, Source, find_files, opened_digests, readable_name
+from witnesstree.cli.sources import (
+    DIGEST,
+    PROOF_ENDING,
+    Source,
+    find_files,
+    opened_digests,
+    readable_name,
+)
 from witnesstree.ledger.base.errors import InvalidInput, Unreachable
 
 if TYPE_CHECKING:
@@ -67,16 +91,54 @@ class _Wishes:
     "--digests",
     type=PATH,
     metavar="FILE",
-    help="Seal the digests in this file: raw, hex lines, or sha256sum output. Once the receipt is printed, the same file again is sealed again.",
+    help=(
+        "Seal the digests in this file: raw, hex lines, or sha256sum output. Once the receipt is"
+        " printed, the same file again is sealed again."
+    ),
 )
-@click.option("--proofs", type=PATH, metavar="FOLDER", help="Write the proofs into this folder.  [default: beside each file]")
-@click.option("--name", help="Make a manifest of this name that lists the files, and seal it with them.")
-@click.option("--meta", multiple=True, metavar="KEY=VALUE", help="Something to say in the manifest; may be given often.")
-@click.option("--ipfs", is_flag=True, help="Also store the files, encrypted with age, in the home or on the Kubo node of the settings.")
-@click.option("--public", is_flag=True, help="With --ipfs: store them as they are, for everybody to read.")
-@click.option("--again", is_flag=True, help="Seal anew what is sealed already; the older proofs are kept aside.")
-@click.option("--no-wait", is_flag=True, help="Give receipts only; the worker, or the next `witnesstree seal`, seals.")
-@click.option("--wait", is_flag=True, help="Wait until every token and anchor is there: a final block of a public chain can take 15 minutes.")
+@click.option(
+    "--proofs",
+    type=PATH,
+    metavar="FOLDER",
+    help="Write the proofs into this folder.  [default: beside each file]",
+)
+@click.option(
+    "--name", help="Make a manifest of this name that lists the files, and seal it with them."
+)
+@click.option(
+    "--meta",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Something to say in the manifest; may be given often.",
+)
+@click.option(
+    "--ipfs",
+    is_flag=True,
+    help=(
+        "Also store the files, encrypted with age, in the home or on the Kubo node of the settings."
+    ),
+)
+@click.option(
+    "--public", is_flag=True, help="With --ipfs: store them as they are, for everybody to read."
+)
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Seal anew what is sealed already; the older proofs are kept aside.",
+)
+@click.option(
+    "--no-wait",
+    is_flag=True,
+    help="Give receipts only; the worker, or the next `witnesstree seal`, seals.",
+)
+@click.option(
+    "--wait",
+    is_flag=True,
+    help=(
+        "Wait until every token and anchor is there: a final block of a public chain can take 15"
+        " minutes."
+    ),
+)
 @publish_option
 @json_option
 @home_option
@@ -99,7 +161,8 @@ def seal_command(
 ) -> None:
     """Seal files: timestamp and anchor their digests, and write a proof beside each.
 
-    What is sealed already and unchanged is passed over. Without a path, finish what an interrupted or --no-wait run left.
+    What is sealed already and unchanged is passed over. Without a path, finish what an interrupted
+    or --no-wait run left.
 
     \b
     Example:
@@ -114,7 +177,9 @@ def seal_command(
     if skipped:
         say(f"Passed over {counted(skipped, 'proof file')}.")
     if paths and not sources:
-        raise InvalidInput(f"there is no file to seal in {', '.join(map(str, paths))[:200]}: check the names")
+        raise InvalidInput(
+            f"there is no file to seal in {', '.join(map(str, paths))[:200]}: check the names"
+        )
     with open_ledger(home, publishes=publishes) as ledger:
         if said := notice(read_settings(ledger.home.folder)):
             say(said)
@@ -131,7 +196,9 @@ def seal_command(
 def _require_sense(paths: tuple[Path, ...], digests: Path | None, wishes: _Wishes) -> None:
     """Refuse wishes that contradict each other, or that nothing would come of."""
     if digests and (paths or wishes.name is not None or wishes.meta or wishes.ipfs):
-        raise InvalidInput("--digests seals digests alone: leave out paths, --name, --meta and --ipfs")
+        raise InvalidInput(
+            "--digests seals digests alone: leave out paths, --name, --meta and --ipfs"
+        )
     if wishes.public and not wishes.ipfs:
         raise InvalidInput("--public says how --ipfs stores files: add --ipfs, or leave it out")
     if wishes.wait and wishes.no_wait:
@@ -177,9 +244,18 @@ def _seal_digests(ledger: Ledger, path: Path, wishes: _Wishes) -> None:
         if wishes.proofs:
             _write_digest_proofs(ledger, receipt.spans, wishes.proofs)
     if wishes.as_json:
-        answer({"count": count, "receipt": _receipt_members(receipt, receipt.spans), "sealed": not wishes.no_wait})
+        answer(
+            {
+                "count": count,
+                "receipt": _receipt_members(receipt, receipt.spans),
+                "sealed": not wishes.no_wait,
+            }
+        )
     else:
-        where = "; ".join(f"batch {span.batch}, positions {span.first} to {span.first + span.count - 1}" for span in receipt.spans)
+        where = "; ".join(
+            f"batch {span.batch}, positions {span.first} to {span.first + span.count - 1}"
+            for span in receipt.spans
+        )
         click.echo(f"{'Took' if wishes.no_wait else 'Sealed'} {counted(count, 'digest')}: {where}.")
     # The receipt was given: from here on the same file is another submission.
     submission.forget()
@@ -195,7 +271,10 @@ def _submit_rest(submission: Submission, digests: DigestFile, count: int) -> Non
             if not seen:
                 submission.require_same(part[:DIGEST])
                 if submission.count:
-                    say(f"Going on after the first {counted(submission.count, 'digest')}, which an earlier run has submitted.")
+                    say(
+                        f"Going on after the first {counted(submission.count, 'digest')}, which an"
+                        " earlier run has submitted."
+                    )
             rest = memoryview(part)[max(0, submission.count - seen) * DIGEST :]
             if rest:
                 submission.submit(rest)
@@ -210,7 +289,10 @@ def _write_digest_proofs(ledger: Ledger, spans: Sequence[Span], folder: Path) ->
         for span in spans:
             for position in range(span.first, span.first + span.count):
                 digest = ledger.files.digest_at(span.batch, position)
-                write_proof(folder / (digest.hex() + PROOF_ENDING), ledger.proof_of(digest, Entry(span.batch, position, is_sealed=True)))
+                write_proof(
+                    folder / (digest.hex() + PROOF_ENDING),
+                    ledger.proof_of(digest, Entry(span.batch, position, is_sealed=True)),
+                )
                 advance(1)
 
 
@@ -226,7 +308,8 @@ def _receipt_members(receipt: Receipt, spans: Sequence[Span]) -> dict[str, Any]:
 
 def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
     if wishes.name is not None:
-        # A manifest of an earlier run stands among the files that it lists, and must not list itself.
+        # A manifest of an earlier run stands among the files that it lists, and must not list
+        # itself.
         manifest = (wishes.proofs or sources[0].path.parent) / manifest_name(wishes.name)
         sources = [source for source in sources if not is_manifest(source.path, manifest)]
         if not sources:
@@ -239,7 +322,8 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
         items = _store(ledger, items, public=wishes.public)
     if wishes.name is not None:
         items.append(_manifest_item(items, wishes, wishes.name, manifest))
-    # What is here already needs no new entry. Its proof may still be missing: an earlier run may have been cut off before it wrote one.
+    # What is here already needs no new entry. Its proof may still be missing: an earlier run may
+    # have been cut off before it wrote one.
     entries = {} if wishes.again else ledger.find({item.digest for item in items})
     known = [replace(item, entry=entries.get(item.digest)) for item in items]
     items, receipt = _submit(ledger, known)
@@ -258,9 +342,14 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
 def _hash(sources: list[Source]) -> list[_Item]:
     from witnesstree.ledger.base.digest import digest_files
 
-    with progress("hashing", sum(_size(source.path) for source in sources), is_bytes=True) as advance:
+    with progress(
+        "hashing", sum(_size(source.path) for source in sources), is_bytes=True
+    ) as advance:
         found = list(digest_files([source.path for source in sources], advance))
-    return [_Item(source, digest.size, digest.digest, digest) for source, digest in zip(sources, found, strict=True)]
+    return [
+        _Item(source, digest.size, digest.digest, digest)
+        for source, digest in zip(sources, found, strict=True)
+    ]
 
 
 def _size(path: Path) -> int:
@@ -280,11 +369,20 @@ def _store(ledger: Ledger, items: list[_Item], *, public: bool) -> list[_Item]:
     settings = read_settings(ledger.home.folder).ipfs
     recipients = () if public else recipients_of(ledger.home, settings)
     stored = []
-    with closing(open_file_store(ledger.home, settings)) as store, progress("storing", len(items)) as advance:
+    with (
+        closing(open_file_store(ledger.home, settings)) as store,
+        progress("storing", len(items)) as advance,
+    ):
         say(f"{store.notice}.")
         for item in items:
             kept = store_evidence(
-                store, item.source.path, item.digest, item.size, recipients=recipients, folder=evidence_folder(ledger.home), public=public
+                store,
+                item.source.path,
+                item.digest,
+                item.size,
+                recipients=recipients,
+                folder=evidence_folder(ledger.home),
+                public=public,
             )
             # The digest was taken before: digest and CID must be those of the same bytes.
             assert item.hashed
@@ -303,11 +401,22 @@ def _manifest_item(items: list[_Item], wishes: _Wishes, name: str, path: Path) -
     from witnesstree.ledger.proof.manifest import ManifestFile
 
     files = tuple(
-        ManifestFile(readable_name(item.source.path), item.size, item.digest, media_type(item.source.path), item.cid, item.ciphertext_digest)
+        ManifestFile(
+            readable_name(item.source.path),
+            item.size,
+            item.digest,
+            media_type(item.source.path),
+            item.cid,
+            item.ciphertext_digest,
+        )
         for item in items
     )
     content = write_manifest(path, name, files, wishes.meta, again=wishes.again)
-    return _Item(Source(path, path.with_name(path.name + PROOF_ENDING)), len(content), sha256(content).digest())
+    return _Item(
+        Source(path, path.with_name(path.name + PROOF_ENDING)),
+        len(content),
+        sha256(content).digest(),
+    )
 
 
 def _submit(ledger: Ledger, items: list[_Item]) -> tuple[list[_Item], Receipt | None]:
@@ -318,8 +427,21 @@ def _submit(ledger: Ledger, items: list[_Item]) -> tuple[list[_Item], Receipt | 
     if not new:
         return items, None
     receipt = ledger.submit(b"".join(new))
-    positions = iter([(span.batch, position) for span in receipt.spans for position in range(span.first, span.first + span.count)])
-    placed = [item if item.entry else replace(item, entry=Entry(*next(positions), is_sealed=False), is_new=True) for item in items]
+    positions = iter(
+        [
+            (span.batch, position)
+            for span in receipt.spans
+            for position in range(span.first, span.first + span.count)
+        ]
+    )
+    placed = [
+        (
+            item
+            if item.entry
+            else replace(item, entry=Entry(*next(positions), is_sealed=False), is_new=True)
+        )
+        for item in items
+    ]
     return placed, receipt
 
 
@@ -329,7 +451,10 @@ def _finish(ledger: Ledger, wishes: _Wishes) -> None:
 
 
 def _close_and_work(ledger: Ledger, wishes: _Wishes) -> str | None:
-    """Seal what is open, try every waiting job, and return in words what could not be done. What merely waits for a final block is said, too."""
+    """Seal what is open, try every waiting job, and return in words what could not be done.
+
+    What merely waits for a final block is said, too.
+    """
     ledger.close()
     jobs = ledger.outbox.unfinished()
     failures: dict[tuple[int, str, str], str] = {}
@@ -340,33 +465,47 @@ def _close_and_work(ledger: Ledger, wishes: _Wishes) -> str | None:
             failures[job.sequence, job.kind, job.target] = error
 
     with progress("stamping and anchoring", len(jobs)) as advance:
-        # What it returns may belong to a batch that another process sealed meanwhile: that process does those jobs.
+        # What it returns may belong to a batch that another process sealed meanwhile: that process
+        # does those jobs.
         mine, done, is_again = {job.sequence for job in jobs}, 0, False
         while True:
-            unfinished = [job for job in ledger.outbox.work(note, due_only=is_again) if job.sequence in mine]
+            unfinished = [
+                job for job in ledger.outbox.work(note, due_only=is_again) if job.sequence in mine
+            ]
             advance(len(jobs) - len(unfinished) - done)
             done = len(jobs) - len(unfinished)
             if not (wishes.wait and ledger.outbox.required(unfinished)):
                 break
             sleep(LOOK_SECONDS)
             is_again = True
-    needed = {(job.sequence, job.kind, job.target) for job in ledger.outbox.required(ledger.outbox.unfinished())}
+    needed = {
+        (job.sequence, job.kind, job.target)
+        for job in ledger.outbox.required(ledger.outbox.unfinished())
+    }
     for place in [place for place in failures if place not in needed]:
         say(f"Done without {place[2]}: {failures.pop(place)}")
     if failures:
         reasons = "; ".join(sorted(set(failures.values()))[:MAX_REASONS])
         what = f"{counted(len(failures), 'stamp or anchor job')} could not be done ({reasons})"
-        return f"{what}: nothing is lost; run `witnesstree worker`, or `witnesstree seal` later, to finish, then `witnesstree proof`"
+        return (
+            f"{what}: nothing is lost; run `witnesstree worker`, or `witnesstree seal` later, to"
+            " finish, then `witnesstree proof`"
+        )
     if unfinished := [job for job in unfinished if (job.sequence, job.kind, job.target) in needed]:
         where = ", ".join(sorted({job.target for job in unfinished}))
-        say(f"Sent to {where}, and not in a final block yet: run `witnesstree worker`, then the same command again to complete the proofs.")
+        say(
+            f"Sent to {where}, and not in a final block yet: run `witnesstree worker`, then the"
+            " same command again to complete the proofs."
+        )
     return None
 
 
 def _has_proof(item: _Item) -> bool:
     """Whether a whole proof of this very file stands where it belongs."""
     proof = proof_at(item.source.proof)
-    return not item.is_new and proof is not None and proof.digest == item.digest and not proof.missing
+    return (
+        not item.is_new and proof is not None and proof.digest == item.digest and not proof.missing
+    )
 
 
 def _write_item_proof(ledger: Ledger, item: _Item) -> None:
@@ -391,9 +530,18 @@ def _print_items(items: list[_Item], receipt: Receipt | None, wishes: _Wishes) -
     for item in items:
         assert item.entry
         is_sealed = item.entry.is_sealed or not wishes.no_wait
-        state = ("Sealed" if is_sealed else "Took") if item.is_new else ("Already sealed" if is_sealed else "Already taken")
+        state = (
+            ("Sealed" if is_sealed else "Took")
+            if item.is_new
+            else ("Already sealed" if is_sealed else "Already taken")
+        )
         where = f"batch {item.entry.batch}, position {item.entry.position}"
-        click.echo(one_line(f"{state} {item.source.path} ({where}){'' if wishes.no_wait else f' → {item.source.proof}'}"))
+        click.echo(
+            one_line(
+                f"{state} {item.source.path}"
+                f" ({where}){'' if wishes.no_wait else f' → {item.source.proof}'}"
+            )
+        )
 
 
 def _item_members(item: _Item, wishes: _Wishes) -> dict[str, Any]:

@@ -77,7 +77,9 @@ def _token_members(stamp: Stamp) -> dict[str, Any]:
 
 
 def _record_members(content: bytes) -> dict[str, Any]:
-    """Who gave the newest timestamp of an evidence record, and until when its certificates say that it can be verified."""
+    """Who gave the newest timestamp of an evidence record, and until when its certificates say that
+    it can be verified.
+    """
     from witnesstree.ledger.base.errors import InvalidInput
     from witnesstree.ledger.proof.record import expires, parse_record
     from witnesstree.ledger.trust import Trust
@@ -127,7 +129,9 @@ def checksum_address(address: bytes) -> str:
 
     digits = address.hex()
     marks = keccak256(digits.encode()).hex()
-    return "0x" + "".join(digit.upper() if mark >= "8" else digit for digit, mark in zip(digits, marks, strict=False))
+    return "0x" + "".join(
+        digit.upper() if mark >= "8" else digit for digit, mark in zip(digits, marks, strict=False)
+    )
 
 
 def _lines(proof: Proof) -> Iterator[str]:
@@ -141,7 +145,10 @@ def _lines(proof: Proof) -> Iterator[str]:
         yield "Its batch was not sealed yet: fetch the proof again with `witnesstree proof`."
         return
     at = proof.inclusion
-    yield f"It stands at position {at.position} among {at.size} leaves under the root {at.root.hex()}."
+    yield (
+        f"It stands at position {at.position} among {at.size} leaves under the root"
+        f" {at.root.hex()}."
+    )
     for stamp in proof.tokens:
         yield from ("", *_token_lines(stamp))
     for anchor in proof.anchors:
@@ -150,7 +157,10 @@ def _lines(proof: Proof) -> Iterator[str]:
         yield from ("", _record_line(_record_members(record)))
     if proof.missing:
         yield ""
-        yield f"Not there yet: {', '.join(proof.missing)}. Fetch the proof again later with `witnesstree proof`."
+        yield (
+            f"Not there yet: {', '.join(proof.missing)}. Fetch the proof again later with"
+            " `witnesstree proof`."
+        )
     yield ""
     yield "Nothing here has been checked: `witnesstree verify` does that."
 
@@ -165,8 +175,15 @@ def _record_line(record: dict[str, Any]) -> str:
     if "error" in record:
         return f"An evidence record that cannot be read: {record['error']}"
     count = f"{record['timestamps']} timestamp{'' if record['timestamps'] == 1 else 's'}"
-    until = f"can be verified until {record['expires']}" if record["expires"] else "holds no certificate that says until when it can be verified"
-    return f"An evidence record (RFC 4998) with {count}, the newest{_name_words(record)}, made at {record['newest']}: it {until}."
+    until = (
+        f"can be verified until {record['expires']}"
+        if record["expires"]
+        else "holds no certificate that says until when it can be verified"
+    )
+    return (
+        f"An evidence record (RFC 4998) with {count}, the newest{_name_words(record)}, made at"
+        f" {record['newest']}: it {until}."
+    )
 
 
 def _token_lines(stamp: Stamp) -> Iterator[str]:
@@ -174,7 +191,10 @@ def _token_lines(stamp: Stamp) -> Iterator[str]:
     if "error" in token:
         yield f"A timestamp token that cannot be read: {token['error']}"
     else:
-        yield f"A timestamp token{_name_words(token)} says that the root was there at {token['time']} (serial number {token['serial']})."
+        yield (
+            f"A timestamp token{_name_words(token)} says that the root was there at {token['time']}"
+            f" (serial number {token['serial']})."
+        )
 
 
 def _chain_words(anchor: dict[str, Any]) -> str:
@@ -184,7 +204,10 @@ def _chain_words(anchor: dict[str, Any]) -> str:
 
 
 def _anchor_lines(anchor: dict[str, Any]) -> Iterator[str]:
-    yield f"An anchor says that the root stands in contract {anchor['contract']} on {_chain_words(anchor)}."
+    yield (
+        f"An anchor says that the root stands in contract {anchor['contract']} on"
+        f" {_chain_words(anchor)}."
+    )
     if anchor["transaction"]:
         yield f"  Transaction: {anchor['transaction']}"
     yield f"  Block {anchor['block']}: {anchor['block_hash']}"

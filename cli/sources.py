@@ -1,4 +1,6 @@
-"""What people hand in to be sealed: paths to files and folders, and files of digests in three forms."""
+"""What people hand in to be sealed: paths to files and folders, and files of digests in three
+forms.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ PROOF_ENDING = ".proof.json"
 
 DIGEST = 32
 PART = 10**6
-"""Digests handed over at a time, at most: each part is waited for until it is on disk. Beyond 32 MiB malloc would never use the memory again."""
+"""Digests handed over at a time, at most: each part is waited for until it is on disk.
+
+Beyond 32 MiB malloc would never use the memory again.
+"""
 
 CHUNK = 2**24
 """Bytes of text read at a time (16 MiB), some 250,000 lines."""
@@ -37,34 +42,48 @@ class Source:
     proof: Path
 
 
-def find_files(paths: Iterable[Path], proofs: Path | None, home: Path, *, is_recursive: bool) -> tuple[list[Source], int]:
-    """Return the files that `paths` name, each once, and how many proof files among them were passed over.
+def find_files(
+    paths: Iterable[Path], proofs: Path | None, home: Path, *, is_recursive: bool
+) -> tuple[list[Source], int]:
+    """Return the files that `paths` name, each once, and how many proof files among them were
+    passed over.
 
-    A folder's files come in the order of their names; links to folders are not followed, and the ledger's own home is left out.
+    A folder's files come in the order of their names; links to folders are not followed, and the
+    ledger's own home is left out.
 
-    Raises InvalidInput if a path is not there, is a folder without `is_recursive`, or two files would get one proof.
+    Raises InvalidInput if a path is not there, is a folder without `is_recursive`, or two files
+    would get one proof.
     """
     sources: dict[Path, Source] = {}
     skipped = 0
     for path in paths:
         is_folder = _is_folder(path)
         if is_folder and not is_recursive:
-            raise InvalidInput(f"{path} is a folder: give -r to seal the files in it, or name files")
+            raise InvalidInput(
+                f"{path} is a folder: give -r to seal the files in it, or name files"
+            )
         for file in _walk(path, home) if is_folder else (path,):
             if file.name.endswith(PROOF_ENDING):
                 skipped += 1
                 continue
             place = file.with_name(file.name + PROOF_ENDING)
             if proofs:
-                place = proofs / (file.relative_to(path).parent if is_folder else Path()) / place.name
+                place = (
+                    proofs / (file.relative_to(path).parent if is_folder else Path()) / place.name
+                )
             other = sources.setdefault(place.absolute(), Source(file, place))
             if other.path.absolute() != file.absolute():
-                raise InvalidInput(f"{other.path} and {file} would both get the proof {place}: seal them one after the other, with other --proofs")
+                raise InvalidInput(
+                    f"{other.path} and {file} would both get the proof {place}: seal them one after"
+                    " the other, with other --proofs"
+                )
     return list(sources.values()), skipped
 
 
 def readable_name(path: Path) -> str:
-    """Return a file's name as text, for hints and manifests: bytes that are no UTF-8 become U+FFFD."""
+    """Return a file's name as text, for hints and manifests: bytes that are no UTF-8 become
+    U+FFFD.
+    """
     return os.fsencode(path.name).decode(errors="replace")
 
 
@@ -89,7 +108,8 @@ def _walk(folder: Path, home: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class DigestFile:
-    """A file of digests that is open: raw records of 32 bytes, or lines of 64 hex digits, alone or as `sha256sum` writes them.
+    """A file of digests that is open: raw records of 32 bytes, or lines of 64 hex digits, alone or
+    as `sha256sum` writes them.
 
     `status` is what it was when it was opened. It is read twice, and must not change meanwhile.
     """
@@ -100,11 +120,18 @@ class DigestFile:
     is_text: bool
 
     def count(self) -> int:
-        """Return how many digests it holds. A text is read whole, so that nothing is sealed of one with a fault; of raw digests the length tells.
+        """Return how many digests it holds.
+
+        A text is read whole, so that nothing is sealed of one with a fault; of raw digests the
+        length tells.
 
         Raises InvalidInput and names the first fault.
         """
-        count = sum(map(len, self._pieces())) // DIGEST if self.is_text else self.status.st_size // DIGEST
+        count = (
+            sum(map(len, self._pieces())) // DIGEST
+            if self.is_text
+            else self.status.st_size // DIGEST
+        )
         if not count:
             raise InvalidInput(f"{self.path} holds no digests")
         return count
@@ -112,7 +139,8 @@ class DigestFile:
     def parts(self) -> Iterator[bytes]:
         """Yield its digests, packed, at most PART at a time, in constant memory.
 
-        Raises InvalidInput if it changes meanwhile, or holds anything else; the error names the line.
+        Raises InvalidInput if it changes meanwhile, or holds anything else; the error names the
+        line.
         """
         return _joined(self._pieces()) if self.is_text else self._pieces()
 
@@ -126,7 +154,10 @@ class DigestFile:
 
     def _require_unchanged(self) -> None:
         if not same_file(self.status, os.fstat(self.file.fileno())):
-            raise InvalidInput(f"{self.path} changed while it was read: close the program that writes it, then run the command again")
+            raise InvalidInput(
+                f"{self.path} changed while it was read: close the program that writes it, then run"
+                " the command again"
+            )
 
     def _records(self) -> Iterator[bytes]:
         while True:
@@ -149,9 +180,13 @@ class DigestFile:
             found = parse_hex(text, is_last=is_last)
             lines += found.lines
             if found.fault:
-                shown = ascii(bytes(text[found.used :][:80]).splitlines()[0].decode(errors="replace"))
+                shown = ascii(
+                    bytes(text[found.used :][:80]).splitlines()[0].decode(errors="replace")
+                )
                 expected = "expected 64 hex digits, alone or before a name as sha256sum writes it"
-                raise InvalidInput(f"{self.path}, line {lines + 1}: {expected}, not {shown}: {found.fault}")
+                raise InvalidInput(
+                    f"{self.path}, line {lines + 1}: {expected}, not {shown}: {found.fault}"
+                )
             if found.digests:
                 yield found.digests
             kept = len(text) - found.used
@@ -176,7 +211,8 @@ def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def opened_digests(path: Path) -> Iterator[DigestFile]:
     """Open a file of digests; its content tells its form.
 
-    Raises InvalidInput if it cannot be read, is no regular file, or is neither text nor a whole number of raw digests.
+    Raises InvalidInput if it cannot be read, is no regular file, or is neither text nor a whole
+    number of raw digests.
     """
     try:
         # A pipe would be waited for.
@@ -186,17 +222,24 @@ def opened_digests(path: Path) -> Iterator[DigestFile]:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise InvalidInput(f"{path} is not a regular file: it is read twice, so write the digests into a file first")
+        raise InvalidInput(
+            f"{path} is not a regular file: it is read twice, so write the digests into a file"
+            " first"
+        )
     with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
-        # No 32 bytes of a digest are all printable: what starts so is text, and its first fault is named.
+        # No 32 bytes of a digest are all printable: what starts so is text, and its first fault is
+        # named.
         with _reading(path):
             head = file.read(DIGEST * 2)
         is_text = _TEXT.fullmatch(head) is not None
         if _is_utf16(head):
-            raise InvalidInput(f"{path} looks like text in UTF-16: write it in UTF-8, or as raw digests")
+            raise InvalidInput(
+                f"{path} looks like text in UTF-16: write it in UTF-8, or as raw digests"
+            )
         if not is_text and status.st_size % DIGEST:
             raise InvalidInput(
-                f"{path} is neither lines of 64 hex digits nor records of {DIGEST} bytes: its length is {status.st_size}, no multiple of {DIGEST}"
+                f"{path} is neither lines of 64 hex digits nor records of {DIGEST} bytes: its"
+                f" length is {status.st_size}, no multiple of {DIGEST}"
             )
         yield DigestFile(path, file, status, is_text)
 
@@ -210,6 +253,8 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _is_utf16(head: bytes) -> bool:
-    """Tell whether every other byte is zero, as in ASCII text that Windows writes: in 64 bytes of digests that does not happen."""
+    """Tell whether every other byte is zero, as in ASCII text that Windows writes: in 64 bytes of
+    digests that does not happen.
+    """
     body = head.removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")
     return len(head) == DIGEST * 2 and any(body[::2]) is not any(body[1::2])

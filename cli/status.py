@@ -22,13 +22,20 @@ ALARM = 12
 
 
 @click.command("status", short_help="Say what the ledger holds, and what waits.")
-@click.option("--check", is_flag=True, help=f"Exit with {ALARM} if there is an alarm, or something past its deadline.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help=f"Exit with {ALARM} if there is an alarm, or something past its deadline.",
+)
 @click.option("--metrics", is_flag=True, help="Print metrics in Prometheus' text format instead.")
 @json_option
 @home_option
 @click.pass_context
-def status_command(ctx: click.Context, home: Path, *, check: bool, metrics: bool, as_json: bool) -> None:
-    """Say what the ledger holds, which batches are open, which jobs wait and since when, which renewals are due, and what needs a person.
+def status_command(
+    ctx: click.Context, home: Path, *, check: bool, metrics: bool, as_json: bool
+) -> None:
+    """Say what the ledger holds, which batches are open, which jobs wait and since when, which
+    renewals are due, and what needs a person.
 
     \b
     Example:
@@ -51,7 +58,11 @@ def status_command(ctx: click.Context, home: Path, *, check: bool, metrics: bool
         answer(status)
     else:
         click.echo("\n".join(_lines(status)))
-    if check and (status["alarms"] or status["renewals"]["late"] or any(each["late"] for each in (*status["unsealed"], *status["waiting"]))):
+    if check and (
+        status["alarms"]
+        or status["renewals"]["late"]
+        or any(each["late"] for each in (*status["unsealed"], *status["waiting"]))
+    ):
         ctx.exit(ALARM)
 
 
@@ -73,7 +84,9 @@ def _members(ledger: Ledger) -> dict[str, Any]:
             "home": str(ledger.home.folder),
             "origin": ledger.home.origin,
             "core": core.name(),
-            "checkpoint_key": format_verifier_key(newest_key(ledger.home.verifier_key(), ledger.key_changes(transaction))),
+            "checkpoint_key": format_verifier_key(
+                newest_key(ledger.home.verifier_key(), ledger.key_changes(transaction))
+            ),
             "batches": transaction.batch_count(),
             "entries": transaction.entry_count(),
             "unsealed": [
@@ -107,7 +120,12 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                 "next": format_time(renewals.next) if renewals.next else None,
             },
             "alarms": [
-                {"kind": alarm.kind.value, "subject": alarm.subject, "text": alarm.text, "since": format_time(alarm.since)}
+                {
+                    "kind": alarm.kind.value,
+                    "subject": alarm.subject,
+                    "text": alarm.text,
+                    "since": format_time(alarm.since),
+                }
                 for alarm in transaction.alarms()
             ],
         }
@@ -117,22 +135,41 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"Ledger {status['origin']} in {status['home']}"
     yield f"Checkpoint key {status['checkpoint_key']}"
     yield f"Trees are hashed by the {status['core']} core"
-    yield f"{counted(status['batches'], 'sealed batch', 'sealed batches')} with {counted(status['entries'], 'entry', 'entries')}"
+    yield (
+        f"{counted(status['batches'], 'sealed batch', 'sealed batches')} with"
+        f" {counted(status['entries'], 'entry', 'entries')}"
+    )
     for batch in status["unsealed"]:
         late = "LATE: batch" if batch["late"] else "Batch"
-        yield f"{late} {batch['batch']} is {batch['state']} with {counted(batch['entries'], 'entry', 'entries')}, since {batch['since']}"
+        yield (
+            f"{late} {batch['batch']} is {batch['state']} with"
+            f" {counted(batch['entries'], 'entry', 'entries')}, since {batch['since']}"
+        )
     for job in status["waiting"]:
         sent = f"; sent as {job['transaction']}" if job["transaction"] else ""
         again = f"; next try at {job['retry_at']}" if job["last_error"] and job["retry_at"] else ""
-        error = f"; {counted(job['attempts'], 'failed attempt')}, the last: {job['last_error']}" if job["last_error"] else ""
+        error = (
+            f"; {counted(job['attempts'], 'failed attempt')}, the last: {job['last_error']}"
+            if job["last_error"]
+            else ""
+        )
         late = "LATE: batch" if job["late"] else "Batch"
         since = job["since"] or "a time that is lost"
-        yield f"{late} {job['batch']} waits for its {job['kind']} by {job['target']} since {since}{sent}{again}{error}"
+        yield (
+            f"{late} {job['batch']} waits for its {job['kind']} by {job['target']} since"
+            f" {since}{sent}{again}{error}"
+        )
     if (renewals := status["renewals"])["due"]:
         late = f", {renewals['late']} of them LATE" if renewals["late"] else ""
-        yield f"{counted(renewals['due'], 'evidence record')} to be renewed now{late}: run `witnesstree worker`, or `witnesstree renew --due`"
+        yield (
+            f"{counted(renewals['due'], 'evidence record')} to be renewed now{late}: run"
+            " `witnesstree worker`, or `witnesstree renew --due`"
+        )
     elif renewals["next"]:
-        yield f"Evidence records of {counted(renewals['scheduled'], 'token')} will be renewed from {renewals['next']} on"
+        yield (
+            f"Evidence records of {counted(renewals['scheduled'], 'token')} will be renewed from"
+            f" {renewals['next']} on"
+        )
     for alarm in status["alarms"]:
         yield f"ALARM since {alarm['since']}, {alarm['subject']}: {alarm['text']}"
     if status["unsealed"] or status["waiting"]:
@@ -153,20 +190,38 @@ def metrics_text(ledger: Ledger) -> bytes:
 
     gauge("batches", "Sealed batches").set(status["batches"])
     gauge("entries", "Entries in sealed batches").set(status["entries"])
-    gauge("unsealed_entries", "Acknowledged entries in batches that are not sealed").set(sum(batch["entries"] for batch in status["unsealed"]))
-    gauge("late_batches", "Batches that are not sealed, past their deadline").set(sum(batch["late"] for batch in status["unsealed"]))
-    waiting = gauge("waiting_jobs", "Stamps, anchors and lists that are not there yet", ("kind", "target"))
+    gauge("unsealed_entries", "Acknowledged entries in batches that are not sealed").set(
+        sum(batch["entries"] for batch in status["unsealed"])
+    )
+    gauge("late_batches", "Batches that are not sealed, past their deadline").set(
+        sum(batch["late"] for batch in status["unsealed"])
+    )
+    waiting = gauge(
+        "waiting_jobs", "Stamps, anchors and lists that are not there yet", ("kind", "target")
+    )
     late = gauge("late_jobs", "Those of batches that are past their deadline", ("kind", "target"))
-    oldest = gauge("oldest_waiting_seconds", "Age of the longest waiting job, counted from when its batch closed", ("kind", "target"))
+    oldest = gauge(
+        "oldest_waiting_seconds",
+        "Age of the longest waiting job, counted from when its batch closed",
+        ("kind", "target"),
+    )
     for job in reversed(status["waiting"]):
         waiting.labels(job["kind"], job["target"]).inc()
         late.labels(job["kind"], job["target"]).inc(job["late"])
         if job["since"]:
-            oldest.labels(job["kind"], job["target"]).set((now - parse_time(job["since"])).total_seconds())
-    gauge("due_renewals", "Evidence records that are to be renewed now").set(status["renewals"]["due"])
-    gauge("late_renewals", "Those of them that are past their deadline").set(status["renewals"]["late"])
+            oldest.labels(job["kind"], job["target"]).set(
+                (now - parse_time(job["since"])).total_seconds()
+            )
+    gauge("due_renewals", "Evidence records that are to be renewed now").set(
+        status["renewals"]["due"]
+    )
+    gauge("late_renewals", "Those of them that are past their deadline").set(
+        status["renewals"]["late"]
+    )
     if status["renewals"]["next"]:
-        gauge("next_renewal_timestamp_seconds", "When the next renewal is due").set(parse_time(status["renewals"]["next"]).timestamp())
+        gauge("next_renewal_timestamp_seconds", "When the next renewal is due").set(
+            parse_time(status["renewals"]["next"]).timestamp()
+        )
     alarms = gauge("alarm", "1 for each thing that needs a person", ("kind", "subject"))
     for alarm in status["alarms"]:
         alarms.labels(alarm["kind"], alarm["subject"]).set(1)

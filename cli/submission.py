@@ -1,6 +1,8 @@
-"""How much of a digest file was submitted, kept in the home until all of it is sealed: a run that was cut off goes on where it was.
+"""How much of a digest file was submitted, kept in the home until all of it is sealed: a run that
+was cut off goes on where it was.
 
-It is written after the ledger's own receipt. A process that is killed just between the two submits one part again; no digest is ever left out.
+It is written after the ledger's own receipt. A process that is killed just between the two submits
+one part again; no digest is ever left out.
 """
 
 from __future__ import annotations
@@ -31,11 +33,17 @@ MAX_SPANS = 10_000
 
 
 class Submission:
-    """What was submitted to `ledger` of the file that `status` describes: size, inode and times tell that it is the same file, unchanged."""
+    """What was submitted to `ledger` of the file that `status` describes: size, inode and times
+    tell that it is the same file, unchanged.
+    """
 
     def __init__(self, ledger: Ledger, status: os.stat_result) -> None:
         self._ledger = ledger
-        self._path = ledger.home.folder / FOLDER / f"{sha256(repr(identity(status)).encode()).hexdigest()[:32]}.json"
+        self._path = (
+            ledger.home.folder
+            / FOLDER
+            / f"{sha256(repr(identity(status)).encode()).hexdigest()[:32]}.json"
+        )
         self.receipt: Receipt | None = self._read()
 
     @property
@@ -44,7 +52,9 @@ class Submission:
         return sum(span.count for span in self.receipt.spans) if self.receipt else 0
 
     def require_same(self, first: bytes) -> None:
-        """Begin anew unless `first`, the file's first digest, is what the ledger holds there: it may have been put back from a backup."""
+        """Begin anew unless `first`, the file's first digest, is what the ledger holds there: it
+        may have been put back from a backup.
+        """
         if self.receipt:
             span = self.receipt.spans[0]
             try:
@@ -57,11 +67,18 @@ class Submission:
     def submit(self, part: bytes | memoryview) -> None:
         """Submit the next digests, and keep that they were. Raises as `Ledger.submit` does."""
         new = self._ledger.submit(part)
-        self.receipt = replace(self.receipt, spans=_joined((*self.receipt.spans, *new.spans))) if self.receipt else new
+        self.receipt = (
+            replace(self.receipt, spans=_joined((*self.receipt.spans, *new.spans)))
+            if self.receipt
+            else new
+        )
         members: dict[str, Any] = {
             "format": FORMAT,
             "received": format_time(self.receipt.received),
-            "spans": [{"batch": span.batch, "first": span.first, "count": span.count} for span in self.receipt.spans],
+            "spans": [
+                {"batch": span.batch, "first": span.first, "count": span.count}
+                for span in self.receipt.spans
+            ],
         }
         with storage_errors(self._path):
             self._path.parent.mkdir(exist_ok=True)
@@ -80,7 +97,11 @@ class Submission:
             if value.member("format") != FORMAT:
                 return None
             spans = value["spans"].list(_span, MAX_SPANS)
-            return Receipt(self._ledger.home.origin, parse_time(value["received"].text(40)), spans) if spans else None
+            return (
+                Receipt(self._ledger.home.origin, parse_time(value["received"].text(40)), spans)
+                if spans
+                else None
+            )
         except (OSError, InvalidInput):
             return None
 
@@ -94,7 +115,10 @@ def _joined(spans: tuple[Span, ...]) -> tuple[Span, ...]:
     """Return the spans, those that follow on each other made one."""
     joined: list[Span] = []
     for span in spans:
-        if joined and (joined[-1].batch, joined[-1].first + joined[-1].count) == (span.batch, span.first):
+        if joined and (joined[-1].batch, joined[-1].first + joined[-1].count) == (
+            span.batch,
+            span.first,
+        ):
             joined[-1] = replace(joined[-1], count=joined[-1].count + span.count)
         else:
             joined.append(span)

@@ -1,4 +1,6 @@
-"""What `authority` and `chain` have in common: a target of the outbox, which stands as a table of its name in the settings."""
+"""What `authority` and `chain` have in common: a target of the outbox, which stands as a table of
+its name in the settings.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,11 @@ if TYPE_CHECKING:
     from witnesstree.ledger.store.metadata import JobKind
 
 
-def remove_target(home: Path, table: str, name: str, kind: JobKind, *, is_forgotten: bool, as_json: bool) -> None:
-    """Take `name` out of the settings, and with `is_forgotten` give up what still waits for it, also where it was taken out before.
+def remove_target(
+    home: Path, table: str, name: str, kind: JobKind, *, is_forgotten: bool, as_json: bool
+) -> None:
+    """Take `name` out of the settings, and with `is_forgotten` give up what still waits for it,
+    also where it was taken out before.
 
     Raises NotFound if there is none of this name, and nothing is to be given up.
     """
@@ -32,4 +37,7 @@ def remove_target(home: Path, table: str, name: str, kind: JobKind, *, is_forgot
     if as_json:
         answer({"removed": name, "given_up": given_up})
     else:
-        click.echo(f"Removed {one_line(name)}{f'; gave up {given_up} that waited for it' if given_up else ''}.")
+        click.echo(
+            "Removed"
+            f" {one_line(name)}{f'; gave up {given_up} that waited for it' if given_up else ''}."
+        )

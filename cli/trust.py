@@ -27,9 +27,10 @@ CERTIFI = "certifi"
 def trust_command() -> None:
     """Keep the certificates that may vouch for time-stamping authorities.
 
-    A token counts when its chain of certificates ends in a root that is trusted here. From the start these are the roots of Mozilla's
-    programme, as the package certifi has them. They are yours alone, not the ledger's: nobody else trusts a root because you do. The folder
-    is WITNESSTREE_TRUST, or witnesstree-trust in your configuration.
+    A token counts when its chain of certificates ends in a root that is trusted here. From the
+    start these are the roots of Mozilla's programme, as the package certifi has them. They are
+    yours alone, not the ledger's: nobody else trusts a root because you do. The folder is
+    WITNESSTREE_TRUST, or witnesstree-trust in your configuration.
 
     \b
     Example:
@@ -40,12 +41,26 @@ def trust_command() -> None:
 
 @trust_command.command("add", short_help="Trust a certificate.")
 @click.argument("file", metavar="FILE|certifi", type=PATH)
-@click.option("--public", is_flag=True, help="It is an authority that third parties accept, not one of your own.")
-@click.option("--intermediate", is_flag=True, help="Use it only to build chains to a root; it vouches for nothing by itself.")
-@click.option("--source", help="Where the certificate came from, in words or as an address.  [default: the file's name]")
+@click.option(
+    "--public",
+    is_flag=True,
+    help="It is an authority that third parties accept, not one of your own.",
+)
+@click.option(
+    "--intermediate",
+    is_flag=True,
+    help="Use it only to build chains to a root; it vouches for nothing by itself.",
+)
+@click.option(
+    "--source",
+    help="Where the certificate came from, in words or as an address.  [default: the file's name]",
+)
 @json_option
-def _add(file: Path, source: str | None, *, public: bool, intermediate: bool, as_json: bool) -> None:
-    """Trust the certificate in FILE (PEM or DER), or with the word certifi all roots of Mozilla's programme again.
+def _add(
+    file: Path, source: str | None, *, public: bool, intermediate: bool, as_json: bool
+) -> None:
+    """Trust the certificate in FILE (PEM or DER), or with the word certifi all roots of Mozilla's
+    programme again.
 
     Compare its fingerprint with one that reached you in another way.
 
@@ -53,7 +68,14 @@ def _add(file: Path, source: str | None, *, public: bool, intermediate: bool, as
     Example:
         witnesstree trust add cacert.pem --public --source https://freetsa.org/files/cacert.pem
     """
-    from witnesstree.anchor.truststore import Kind, Stored, add_certificate, read_stored, trust_certifi, trust_folder
+    from witnesstree.anchor.truststore import (
+        Kind,
+        Stored,
+        add_certificate,
+        read_stored,
+        trust_certifi,
+        trust_folder,
+    )
     from witnesstree.ledger.base.report import Assurance
 
     if str(file) == CERTIFI:
@@ -76,7 +98,9 @@ def _add(file: Path, source: str | None, *, public: bool, intermediate: bool, as
     for notice in _notices(stored, is_intermediate=intermediate):
         say(notice)
     add_certificate(trust_folder(), stored)
-    kept = next(each for each in read_stored(trust_folder()) if each.certificate == stored.certificate)
+    kept = next(
+        each for each in read_stored(trust_folder()) if each.certificate == stored.certificate
+    )
     if as_json:
         answer(_members(kept))
     else:
@@ -84,29 +108,52 @@ def _add(file: Path, source: str | None, *, public: bool, intermediate: bool, as
 
 
 @trust_command.command("list", short_help="List what is trusted.")
-@click.option("--all", "with_certifi", is_flag=True, help="List the roots of Mozilla's programme, too.")
+@click.option(
+    "--all", "with_certifi", is_flag=True, help="List the roots of Mozilla's programme, too."
+)
 @json_option
 def _list(*, with_certifi: bool, as_json: bool) -> None:
-    """List the certificates that are trusted, each with its fingerprint, its life and where it came from.
+    """List the certificates that are trusted, each with its fingerprint, its life and where it came
+    from.
 
     \b
     Example:
         witnesstree trust list --all
     """
-    from witnesstree.anchor.truststore import Kind, Stored, certifi_roots, read_stored, trust_folder, trusts_certifi
+    from witnesstree.anchor.truststore import (
+        Kind,
+        Stored,
+        certifi_roots,
+        read_stored,
+        trust_folder,
+        trusts_certifi,
+    )
 
     folder = trust_folder()
     stored = read_stored(folder)
     public = certifi_roots() if trusts_certifi(folder) else ()
     shown = [*stored]
     if with_certifi:
-        shown.extend(Stored(root.certificate, Kind.ROOT, root.assurance, root.source, None) for root in public)
+        shown.extend(
+            Stored(root.certificate, Kind.ROOT, root.assurance, root.source, None)
+            for root in public
+        )
     if as_json:
-        answer({"folder": str(folder), CERTIFI: len(public), "certificates": [_members(each) for each in shown]})
+        answer(
+            {
+                "folder": str(folder),
+                CERTIFI: len(public),
+                "certificates": [_members(each) for each in shown],
+            }
+        )
         return
     for each in shown:
         click.echo("\n".join(_lines(each)))
-    roots = f"{counted(len(public), 'root')} of Mozilla's programme are trusted, too" if public else "Mozilla's programme is not trusted"
+    roots = (
+        f"{counted(len(public), 'root')} of Mozilla's programme are trusted, too"
+        if public
+        else "Mozilla's programme is not trusted"
+    )
     say(f"{counted(len(stored), 'certificate')} in {folder}. {roots}.")
 
 
@@ -114,7 +161,8 @@ def _list(*, with_certifi: bool, as_json: bool) -> None:
 @click.argument("fingerprint", metavar="FINGERPRINT|certifi")
 @json_option
 def _remove(fingerprint: str, *, as_json: bool) -> None:
-    """Trust the certificate no more whose FINGERPRINT begins so, or with the word certifi none of Mozilla's programme.
+    """Trust the certificate no more whose FINGERPRINT begins so, or with the word certifi none of
+    Mozilla's programme.
 
     Proofs stay as they are. What counts when they are verified is the trust of whoever verifies.
 
@@ -126,10 +174,19 @@ def _remove(fingerprint: str, *, as_json: bool) -> None:
 
     if fingerprint == CERTIFI:
         trust_certifi(trust_folder(), trusted=False)
-        _said(CERTIFI, "The roots of Mozilla's programme are trusted no more. `witnesstree trust add certifi` undoes it.", as_json=as_json)
+        _said(
+            CERTIFI,
+            "The roots of Mozilla's programme are trusted no more. `witnesstree trust add certifi`"
+            " undoes it.",
+            as_json=as_json,
+        )
         return
     removed = remove_certificate(trust_folder(), fingerprint)
-    _said(removed.fingerprint, f"Trusted no more: {_name(removed)}, {removed.fingerprint}", as_json=as_json)
+    _said(
+        removed.fingerprint,
+        f"Trusted no more: {_name(removed)}, {removed.fingerprint}",
+        as_json=as_json,
+    )
 
 
 def _said(what: str, text: str, *, as_json: bool) -> None:
@@ -150,7 +207,9 @@ def _read_certificate(file: Path) -> bytes:
     except OSError as error:
         raise InvalidInput(f"cannot read {file}: {error.strerror}") from error
     if len(content) > MAX_FILE:
-        raise InvalidInput(f"{file} is too large to hold one certificate: the limit is {MAX_FILE} bytes")
+        raise InvalidInput(
+            f"{file} is too large to hold one certificate: the limit is {MAX_FILE} bytes"
+        )
     if b"-----BEGIN CERTIFICATE" not in content:
         return content
     try:
@@ -158,26 +217,46 @@ def _read_certificate(file: Path) -> bytes:
     except ValueError as error:
         raise InvalidInput(f"{file} holds no certificate in PEM that can be read") from error
     if len(found) > 1:
-        raise InvalidInput(f"{file} holds {len(found)} certificates: put each that you want to trust into a file of its own")
+        raise InvalidInput(
+            f"{file} holds {len(found)} certificates: put each that you want to trust into a file"
+            " of its own"
+        )
     return found[0].public_bytes(Encoding.DER)
 
 
 def _notices(stored: Stored, *, is_intermediate: bool) -> list[str]:
-    """Return what the owner should know. Raises InvalidInput if the certificate cannot vouch for any authority."""
+    """Return what the owner should know.
+
+    Raises InvalidInput if the certificate cannot vouch for any authority.
+    """
     from witnesstree.anchor.tsa.local import is_stand_in
 
     certificate, notices = stored.x509, []
     if not _is_ca(certificate):
         if not _is_for_time_stamping(certificate):
-            raise InvalidInput("the certificate is neither an issuer's nor one for time-stamping, so it cannot vouch for an authority")
+            raise InvalidInput(
+                "the certificate is neither an issuer's nor one for time-stamping, so it cannot"
+                " vouch for an authority"
+            )
         if not is_intermediate:
-            notices.append("This is an authority's own certificate: it is trusted for its own tokens, and for no others.")
+            notices.append(
+                "This is an authority's own certificate: it is trusted for its own tokens, and for"
+                " no others."
+            )
     elif certificate.subject != certificate.issuer and not is_intermediate:
-        notices.append("This is no root but an intermediate certificate: it is trusted as if it were a root. --intermediate trusts it less.")
+        notices.append(
+            "This is no root but an intermediate certificate: it is trusted as if it were a root."
+            " --intermediate trusts it less."
+        )
     if is_stand_in(certificate):
-        notices.append("This is an embedded authority's: whatever is said of it, its assurance stays local.")
+        notices.append(
+            "This is an embedded authority's: whatever is said of it, its assurance stays local."
+        )
     if certificate.not_valid_after_utc < datetime.now(UTC):
-        notices.append(f"Its life ended on {certificate.not_valid_after_utc:%Y-%m-%d}: it vouches for older tokens only.")
+        notices.append(
+            f"Its life ended on {certificate.not_valid_after_utc:%Y-%m-%d}: it vouches for older"
+            " tokens only."
+        )
     return notices
 
 
@@ -195,7 +274,10 @@ def _is_for_time_stamping(certificate: x509.Certificate) -> bool:
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
     try:
-        return ExtendedKeyUsageOID.TIME_STAMPING in certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
+        return (
+            ExtendedKeyUsageOID.TIME_STAMPING
+            in certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
+        )
     except (ExtensionNotFound, ValueError):
         return False
 
@@ -218,7 +300,13 @@ def _members(stored: Stored) -> dict[str, Any]:
 
 
 def _lines(stored: Stored) -> list[str]:
-    life = f"{stored.x509.not_valid_before_utc:%Y-%m-%d} to {stored.x509.not_valid_after_utc:%Y-%m-%d}"
+    life = (
+        f"{stored.x509.not_valid_before_utc:%Y-%m-%d} to {stored.x509.not_valid_after_utc:%Y-%m-%d}"
+    )
     added = f", added {stored.added:%Y-%m-%d}" if stored.added else ""
-    lines = [_name(stored), f"  {stored.fingerprint}", f"  {stored.kind.value}, {stored.assurance.name.lower()}, valid {life}"]
+    lines = [
+        _name(stored),
+        f"  {stored.fingerprint}",
+        f"  {stored.kind.value}, {stored.assurance.name.lower()}, valid {life}",
+    ]
     return [one_line(line) for line in [*lines, f"  from {stored.source}{added}"]]

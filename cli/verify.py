@@ -39,14 +39,19 @@ EXIT_CODES = {Verdict.VERIFIED: 0, Verdict.FAILED: 3, Verdict.UNDECIDED: 4}
 COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
 OUTCOME = len(Outcome.UNKNOWN.name)
 VERDICT_COLOURS = {Verdict.VERIFIED: "green", Verdict.FAILED: "red", Verdict.UNDECIDED: "yellow"}
-WORTH = {"LOCAL": "local: it proves nothing to a third party", "PRIVATE": "private", "PUBLIC": "public"}
+WORTH = {
+    "LOCAL": "local: it proves nothing to a third party",
+    "PRIVATE": "private",
+    "PUBLIC": "public",
+}
 
 DER = b"\x30"
 """What an evidence record starts with (a SEQUENCE), and no JSON object does."""
 WORTH_WATCHING = 100 * 10**6
 """Bytes in a file whose hashing takes long enough for a progress bar."""
 MAX_PEM = 2**20
-"""Bytes in a file of trusted certificates: all the roots that browsers trust take a quarter of that."""
+"""Bytes in a file of trusted certificates: all the roots that browsers trust take a quarter of
+that."""
 
 _BLOCK = re.compile(r"(?:([0-9]{1,16}):)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
 
@@ -57,9 +62,18 @@ _BLOCK = re.compile(r"(?:([0-9]{1,16}):)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
     "--proof",
     "proof_path",
     type=PATH,
-    help="The proof, all proofs of a batch (`witnesstree proof --all`), or an evidence record (RFC 4998).  [default: FILE.proof.json]",
+    help=(
+        "The proof, all proofs of a batch (`witnesstree proof --all`), or an evidence record (RFC"
+        " 4998).  [default: FILE.proof.json]"
+    ),
 )
-@click.option("--trust", "pem", multiple=True, type=PATH, help="Trust the certificates in this PEM file to vouch for authorities.")
+@click.option(
+    "--trust",
+    "pem",
+    multiple=True,
+    type=PATH,
+    help="Trust the certificates in this PEM file to vouch for authorities.",
+)
 @click.option(
     "--block-hash",
     "block_hashes",
@@ -67,11 +81,31 @@ _BLOCK = re.compile(r"(?:([0-9]{1,16}):)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
     metavar="[CHAIN_ID:]HASH",
     help="Trust this block, looked up on an explorer; without its chain it is worth less.",
 )
-@click.option("--rpc", "nodes", multiple=True, metavar="URL", help="Ask this node of the chain which blocks are part of it; your own is worth most.")
-@click.option("--checkpoint-key", "checkpoint_keys", multiple=True, help="Expect this ledger key: the text, or a file that holds it.")
-@click.option("--home", type=PATH, envvar=HOME_ENVVAR, help="Trust what this ledger's own folder says.  [env: WITNESSTREE_HOME]")
 @click.option(
-    "--require", type=click.Choice(["token", "anchor", "both"]), default="both", show_default=True, help="The witnesses that must be there."
+    "--rpc",
+    "nodes",
+    multiple=True,
+    metavar="URL",
+    help="Ask this node of the chain which blocks are part of it; your own is worth most.",
+)
+@click.option(
+    "--checkpoint-key",
+    "checkpoint_keys",
+    multiple=True,
+    help="Expect this ledger key: the text, or a file that holds it.",
+)
+@click.option(
+    "--home",
+    type=PATH,
+    envvar=HOME_ENVVAR,
+    help="Trust what this ledger's own folder says.  [env: WITNESSTREE_HOME]",
+)
+@click.option(
+    "--require",
+    type=click.Choice(["token", "anchor", "both"]),
+    default="both",
+    show_default=True,
+    help="The witnesses that must be there.",
 )
 @json_option
 @click.pass_context
@@ -90,13 +124,16 @@ def verify_command(
 ) -> None:
     """Check that FILE is what its proof says it is.
 
-    Reads the file, its proof and whom you trust (`witnesstree trust list`), and never the network, unless --rpc names a node. Exits with 0
-    when everything asked for passed, 3 when something failed, 4 when nothing failed but something could not be decided.
+    Reads the file, its proof and whom you trust (`witnesstree trust list`), and never the network,
+    unless --rpc names a node. Exits with 0 when everything asked for passed, 3 when something
+    failed, 4 when nothing failed but something could not be decided.
 
-    Of several files, and of all in a FOLDER, it says which are not verified and why; the worst verdict decides. Links to folders are not
-    followed. FILE may also be all proofs of a batch, without --proof: then the verdict is for every digest in it.
+    Of several files, and of all in a FOLDER, it says which are not verified and why; the worst
+    verdict decides. Links to folders are not followed. FILE may also be all proofs of a batch,
+    without --proof: then the verdict is for every digest in it.
 
-    An evidence record (.ers) has timestamps only: of anchors and checkpoints nothing is asked then, and --require must not ask for them.
+    An evidence record (.ers) has timestamps only: of anchors and checkpoints nothing is asked then,
+    and --require must not ask for them.
 
     \b
     Example:
@@ -118,7 +155,9 @@ def verify_command(
     content = read_limited(proof_path or own)
     if content.startswith(DER):
         trust = given_trust(pem, block_hashes, checkpoint_keys)
-        _require_token_only(require, is_given=ctx.get_parameter_source("require") is ParameterSource.COMMANDLINE)
+        _require_token_only(
+            require, is_given=ctx.get_parameter_source("require") is ParameterSource.COMMANDLINE
+        )
         report = _judge_record(file, content, trust | home_roots(home) if home else trust)
     else:
         report = _judge_proof(file, size, content, proof_path or own, asked)
@@ -131,7 +170,9 @@ def verify_command(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked on the command line: whom to trust, what is required, and the time that holds for all files of a run."""
+    """What was asked on the command line: whom to trust, what is required, and the time that holds
+    for all files of a run.
+    """
 
     pem: tuple[Path, ...]
     block_hashes: tuple[str, ...]
@@ -154,7 +195,8 @@ class Judge:
         self._informed = lru_cache(KEPT)(self._ask)
 
     def read(self, content: bytes, file: Path) -> tuple[Proof, dict[str, bytes]] | None:
-        """Return the proof in `content`, and the digests of `file` that records in it ask for; None if that is no proof.
+        """Return the proof in `content`, and the digests of `file` that records in it ask for; None
+        if that is no proof.
 
         Raises InvalidInput if a record asks for a digest, and `file` cannot be read.
         """
@@ -164,15 +206,21 @@ class Judge:
             return None
         return proof, _digests_for(proof, file)
 
-    def judge(self, digest: bytes, content: bytes, read: tuple[Proof, dict[str, bytes]] | None) -> Report:
-        """Return what a proof file proves about a file that has this digest; `read` is what `read` returned of both."""
+    def judge(
+        self, digest: bytes, content: bytes, read: tuple[Proof, dict[str, bytes]] | None
+    ) -> Report:
+        """Return what a proof file proves about a file that has this digest; `read` is what `read`
+        returned of both.
+        """
         if read is None:
             return self._plain.verify(digest, content)
         proof, digests = read
         return self._knowing(proof).verify_proof(digest, proof, digests=digests)
 
     def judge_in(self, bundle: Bundle, digest: bytes, position: int | None) -> Report:
-        """Return what a batch's proofs prove about a file with this digest, which stands at `position`, or nowhere."""
+        """Return what a batch's proofs prove about a file with this digest, which stands at
+        `position`, or nowhere.
+        """
         return self._knowing(bundle.shared).verify_in(bundle, digest, position)
 
     def judge_batch(self, bundle: Bundle, advance: Callable[[int], None]) -> Report:
@@ -203,7 +251,9 @@ class Judge:
 
 
 def _digests_for(proof: Proof, file: Path) -> dict[str, bytes]:
-    """Return the file's digests under the other hash algorithms that evidence records in its proof ask for."""
+    """Return the file's digests under the other hash algorithms that evidence records in its proof
+    ask for.
+    """
     if not proof.records:
         return {}
     from witnesstree.ledger.proof.record import parse_record
@@ -224,10 +274,14 @@ def _judge_proof(file: Path, size: int, content: bytes, proof_path: Path, asked:
 
     judge = Judge(asked)
     with ExitStack() as opened:
-        bundle = opened.enter_context(opened_proofs(proof_path)) if content.startswith(MAGIC) else None
+        bundle = (
+            opened.enter_context(opened_proofs(proof_path)) if content.startswith(MAGIC) else None
+        )
         if asked.block_hashes:
             with suppress(InvalidInput):
-                _note_strangers(asked.block_hashes, bundle.shared if bundle else parse_proof(content))
+                _note_strangers(
+                    asked.block_hashes, bundle.shared if bundle else parse_proof(content)
+                )
         with progress("hashing", size if size > WORTH_WATCHING else 0, is_bytes=True) as advance:
             digest = digest_file(file, advance).digest
         if bundle:
@@ -257,7 +311,9 @@ def opened_proofs(path: Path) -> Iterator[Bundle]:
     try:
         file = path.open("rb", buffering=0)
     except OSError as error:
-        raise InvalidInput(f"cannot read the proofs {path}: {error.strerror}; check the name") from error
+        raise InvalidInput(
+            f"cannot read the proofs {path}: {error.strerror}; check the name"
+        ) from error
     with file:
         yield open_bundle(file)
 
@@ -274,15 +330,26 @@ def _show_batch(path: Path, asked: Asked, *, as_json: bool) -> int:
             answer({**report_members(report), "digests": bundle.size})
         else:
             _print(report)
-            click.echo(laid_out(f"This is said of each of the {bundle.size:,} digests in it, the opening record among them.", 0))
+            click.echo(
+                laid_out(
+                    f"This is said of each of the {bundle.size:,} digests in it, the opening record"
+                    " among them.",
+                    0,
+                )
+            )
     return EXIT_CODES[report.verdict]
 
 
 def _require_token_only(require: str, *, is_given: bool) -> None:
-    """Refuse a policy that no evidence record can meet; where the default is left out of account, say so."""
+    """Refuse a policy that no evidence record can meet; where the default is left out of account,
+    say so.
+    """
     if require != "token":
         if is_given:
-            raise InvalidInput("an evidence record has no anchor: verify the proof file, or ask for --require token")
+            raise InvalidInput(
+                "an evidence record has no anchor: verify the proof file, or ask for --require"
+                " token"
+            )
         say("An evidence record holds no anchor: only its timestamps are judged.")
 
 
@@ -294,7 +361,9 @@ def _judge_record(file: Path, content: bytes, trust: Trust) -> Report:
     except InvalidInput:
         # The report says it, and needs no digest for that.
         algorithms = ()
-    return verify_record(content, [file_digests(file, algorithms) if algorithms else {}], trust, datetime.now(UTC))
+    return verify_record(
+        content, [file_digests(file, algorithms) if algorithms else {}], trust, datetime.now(UTC)
+    )
 
 
 def file_digests(file: Path, algorithms: Iterable[str]) -> dict[str, bytes]:
@@ -311,16 +380,24 @@ def file_digests(file: Path, algorithms: Iterable[str]) -> dict[str, bytes]:
         if not stat.S_ISREG(before.st_mode):
             raise InvalidInput(f"{file} is not a regular file: give a file")
         watched = before.st_size if before.st_size > WORTH_WATCHING else 0
-        with file.open("rb", buffering=0) as content, progress("hashing", watched, is_bytes=True) as advance:
+        with (
+            file.open("rb", buffering=0) as content,
+            progress("hashing", watched, is_bytes=True) as advance,
+        ):
             while piece := content.read(CHUNK):
                 for hashed in hashes.values():
                     hashed.update(piece)
                 advance(len(piece))
-            is_same = same_file(before, os.fstat(content.fileno())) and same_file(before, file.stat())
+            is_same = same_file(before, os.fstat(content.fileno())) and same_file(
+                before, file.stat()
+            )
     except OSError as error:
         raise InvalidInput(f"cannot read {file}: {error.strerror}") from error
     if not is_same:
-        raise InvalidInput(f"{file} changed while it was read: close the program that writes it, then run the command again")
+        raise InvalidInput(
+            f"{file} changed while it was read: close the program that writes it, then run the"
+            " command again"
+        )
     return {name: hashed.digest() for name, hashed in hashes.items()}
 
 
@@ -333,14 +410,22 @@ def _size(file: Path) -> int:
 
 
 def require_regular(proof: Path) -> None:
-    """Raise InvalidInput if a proof that nobody named is no regular file: reading a pipe waits for whoever writes to it."""
+    """Raise InvalidInput if a proof that nobody named is no regular file: reading a pipe waits for
+    whoever writes to it.
+    """
     with suppress(OSError):
         if not stat.S_ISREG(proof.stat().st_mode):
-            raise InvalidInput(f"the proof {proof.name} is not a regular file: put the proof itself there, or name it with --proof")
+            raise InvalidInput(
+                f"the proof {proof.name} is not a regular file: put the proof itself there, or name"
+                " it with --proof"
+            )
 
 
 def read_limited(path: Path, advice: str = "name it with --proof") -> bytes:
-    """Return the bytes of a proof or an evidence record, and not much more than either may have. Raises InvalidInput if it cannot be read."""
+    """Return the bytes of a proof or an evidence record, and not much more than either may have.
+
+    Raises InvalidInput if it cannot be read.
+    """
     from witnesstree.ledger.proof.proof import MAX_PROOF
 
     try:
@@ -358,19 +443,29 @@ def report_members(report: Report) -> dict[str, Any]:
         "not_before": format_time(report.not_before) if report.not_before else None,
         "not_after": format_time(report.not_after) if report.not_after else None,
         "checks": [
-            {"name": check.name, "outcome": check.outcome.value, "reason": check.reason, "required": check.required} for check in report.checks
+            {
+                "name": check.name,
+                "outcome": check.outcome.value,
+                "reason": check.reason,
+                "required": check.required,
+            }
+            for check in report.checks
         ],
     }
 
 
-def given_trust(pem: tuple[Path, ...], block_hashes: tuple[str, ...], checkpoint_keys: tuple[str, ...]) -> Trust:
+def given_trust(
+    pem: tuple[Path, ...], block_hashes: tuple[str, ...], checkpoint_keys: tuple[str, ...]
+) -> Trust:
     """Return what was given on the command line, and what the user's trust store holds."""
     from witnesstree.anchor.truststore import read_trust, trust_folder
     from witnesstree.ledger.trust import Trust
 
     roots = tuple(root for path in pem for root in _read_roots(path))
     blocks = tuple(_parse_block(text) for text in block_hashes)
-    return Trust(roots, blocks, tuple(parse_key(text) for text in checkpoint_keys)) | read_trust(trust_folder())
+    return Trust(roots, blocks, tuple(parse_key(text) for text in checkpoint_keys)) | read_trust(
+        trust_folder()
+    )
 
 
 def _read_roots(path: Path) -> list[TrustedRoot]:
@@ -385,13 +480,20 @@ def _read_roots(path: Path) -> list[TrustedRoot]:
         with path.open("rb") as file:
             certificates = load_pem_x509_certificates(file.read(MAX_PEM))
         return [
-            TrustedRoot(certificate.public_bytes(Encoding.DER), str(path), Assurance.LOCAL if is_stand_in(certificate) else Assurance.PRIVATE)
+            TrustedRoot(
+                certificate.public_bytes(Encoding.DER),
+                str(path),
+                Assurance.LOCAL if is_stand_in(certificate) else Assurance.PRIVATE,
+            )
             for certificate in certificates
         ]
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise InvalidInput(f"{path} holds no certificates in PEM: give the authority's root certificate in that form") from error
+        raise InvalidInput(
+            f"{path} holds no certificates in PEM: give the authority's root certificate in that"
+            " form"
+        ) from error
 
 
 def _parse_block(text: str) -> TrustedBlock:
@@ -399,12 +501,20 @@ def _parse_block(text: str) -> TrustedBlock:
 
     found = _BLOCK.fullmatch(text)
     if not found:
-        raise InvalidInput(f"a block hash is 0x and 64 hex digits, or CHAIN_ID:0x…, not {text[:90]!r}")
-    return TrustedBlock(bytes.fromhex(found[2]), "its hash was given with --block-hash", int(found[1]) if found[1] else None)
+        raise InvalidInput(
+            f"a block hash is 0x and 64 hex digits, or CHAIN_ID:0x…, not {text[:90]!r}"
+        )
+    return TrustedBlock(
+        bytes.fromhex(found[2]),
+        "its hash was given with --block-hash",
+        int(found[1]) if found[1] else None,
+    )
 
 
 def _note_strangers(block_hashes: tuple[str, ...], proof: Proof) -> None:
-    """Tell which of the given blocks the proof does not name: mistyped, or of a proof whose block is not the chain's."""
+    """Tell which of the given blocks the proof does not name: mistyped, or of a proof whose block
+    is not the chain's.
+    """
     from witnesstree.ledger.log.opening import parse_opening
 
     try:
@@ -417,22 +527,36 @@ def _note_strangers(block_hashes: tuple[str, ...], proof: Proof) -> None:
         named.add((opening.block.chain_id, opening.block.hash))
     for text in block_hashes:
         given = _parse_block(text)
-        if not any(given.hash == hash_ and given.chain_id in {None, chain_id} for chain_id, hash_ in named):
-            say(f"The proof names no block {text}: if you typed it rightly, that is another block than the proof's.")
+        if not any(
+            given.hash == hash_ and given.chain_id in {None, chain_id} for chain_id, hash_ in named
+        ):
+            say(
+                f"The proof names no block {text}: if you typed it rightly, that is another block"
+                " than the proof's."
+            )
 
 
 def parse_key(text: str) -> VerifierKey:
-    """Return the ledger key that `text` is, or that the file of this name holds. Raises InvalidInput if it is neither."""
+    """Return the ledger key that `text` is, or that the file of this name holds.
+
+    Raises InvalidInput if it is neither.
+    """
     from witnesstree.ledger.log.note import parse_verifier_key
 
     try:
         return parse_verifier_key(text_or_file(text))
     except InvalidInput as error:
-        raise InvalidInput(f"--checkpoint-key takes a ledger's key (name+id+base64), or a file that holds it: {error}") from error
+        raise InvalidInput(
+            "--checkpoint-key takes a ledger's key (name+id+base64), or a file that holds it:"
+            f" {error}"
+        ) from error
 
 
 def text_or_file(text: str) -> str:
-    """Return `text`, or the content of the file that it names. Raises InvalidInput if it is neither."""
+    """Return `text`, or the content of the file that it names.
+
+    Raises InvalidInput if it is neither.
+    """
     try:
         if "+" not in text:
             with Path(text).open(encoding="utf-8") as file:
@@ -443,7 +567,9 @@ def text_or_file(text: str) -> str:
 
 
 def home_roots(home: Path) -> Trust:
-    """Return trust in the embedded authority of a home: an evidence record does not say whose ledger it is of."""
+    """Return trust in the embedded authority of a home: an evidence record does not say whose
+    ledger it is of.
+    """
     from witnesstree.anchor.tsa.local import trusted_root
     from witnesstree.ledger.store.home import open_home
     from witnesstree.ledger.trust import Trust
@@ -474,7 +600,9 @@ def _trust_of_nodes(nodes: tuple[str, ...], proof: Proof) -> Trust:
 def _print(report: Report) -> None:
     width = max(len(check.name) for check in report.checks)
     for check in report.checks:
-        line = laid_out(f"{check.outcome.name:{OUTCOME}}  {check.name:{width}}  {check.reason}", OUTCOME + 2)
+        line = laid_out(
+            f"{check.outcome.name:{OUTCOME}}  {check.name:{width}}  {check.reason}", OUTCOME + 2
+        )
         click.echo(click.style(line[:OUTCOME], fg=COLOURS[check.outcome]) + line[OUTCOME:])
     click.echo(verdict_line(report))
 
@@ -483,7 +611,11 @@ def verdict_line(report: Report, subject: str = "") -> str:
     """Return the verdict and what it means, behind what it is about."""
     verdict = report.verdict.name
     line = laid_out(f"{subject}{verdict}{_meaning(report)}", OUTCOME + 2)
-    return subject + click.style(verdict, fg=VERDICT_COLOURS[report.verdict], bold=True) + line[len(subject + verdict) :]
+    return (
+        subject
+        + click.style(verdict, fg=VERDICT_COLOURS[report.verdict], bold=True)
+        + line[len(subject + verdict) :]
+    )
 
 
 def _meaning(report: Report) -> str:
@@ -491,9 +623,14 @@ def _meaning(report: Report) -> str:
         failed = next(check for check in report.checks if check.outcome is Outcome.FAILED)
         return f": {failed.reason}"
     if report.verdict is Verdict.UNDECIDED:
-        unknown = next(check for check in report.checks if check.outcome is Outcome.UNKNOWN and check.required)
+        unknown = next(
+            check for check in report.checks if check.outcome is Outcome.UNKNOWN and check.required
+        )
         return f": {unknown.reason}"
     since = f"not before {format_time(report.not_before)}, " if report.not_before else ""
     assert report.assurance
     assert report.not_after
-    return f" ({WORTH[report.assurance.name]}): sealed {since}not after {format_time(report.not_after)}; the file itself may be older."
+    return (
+        f" ({WORTH[report.assurance.name]}): sealed {since}not after"
+        f" {format_time(report.not_after)}; the file itself may be older."
+    )

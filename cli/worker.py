@@ -1,4 +1,6 @@
-"""`witnesstree worker`: closes batches that are due, and works off the outbox until it is told to stop."""
+"""`witnesstree worker`: closes batches that are due, and works off the outbox until it is told to
+stop.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from typing_extensions import override
 
-from witnesstree.cli.options import PATH, home_option, json_option, one_line, publish_option, require_file
+from witnesstree.cli.options import (
+    PATH,
+    home_option,
+    json_option,
+    one_line,
+    publish_option,
+    require_file,
+)
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import Conflict, InvalidInput, StorageFailure, Unreachable
 
@@ -36,18 +45,38 @@ _log = logging.getLogger("witnesstree.worker")
 @click.option("--once", is_flag=True, help="Make one pass over what is due, and end.")
 @click.option("--until-done", is_flag=True, help="End when nothing waits any more.")
 @click.option(
-    "--interval", type=click.FloatRange(min=0.05, max=3600), default=2.0, show_default=True, help="Seconds between two looks for what is due."
+    "--interval",
+    type=click.FloatRange(min=0.05, max=3600),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks for what is due.",
 )
-@click.option("--metrics", type=PATH, metavar="FILE", help="After each pass, write metrics to this file in Prometheus' text format.")
+@click.option(
+    "--metrics",
+    type=PATH,
+    metavar="FILE",
+    help="After each pass, write metrics to this file in Prometheus' text format.",
+)
 @publish_option
 @json_option
 @home_option
-def worker_command(home: Path, interval: float, metrics: Path | None, *, once: bool, until_done: bool, publishes: bool, as_json: bool) -> None:
-    """Close batches that are full or old, fetch their tokens, anchor them, renew evidence records in time, and go on until told to stop.
+def worker_command(
+    home: Path,
+    interval: float,
+    metrics: Path | None,
+    *,
+    once: bool,
+    until_done: bool,
+    publishes: bool,
+    as_json: bool,
+) -> None:
+    """Close batches that are full or old, fetch their tokens, anchor them, renew evidence records
+    in time, and go on until told to stop.
 
-    What fails is tried again, later each time. SIGTERM or Ctrl-C ends it after the step at hand; what is not done is done by the next worker.
-    Several may run on one ledger: they take turns. Settings that change meanwhile hold from the next pass on. What happens is logged on
-    standard error, with --json as one JSON object a line.
+    What fails is tried again, later each time. SIGTERM or Ctrl-C ends it after the step at hand;
+    what is not done is done by the next worker. Several may run on one ledger: they take turns.
+    Settings that change meanwhile hold from the next pass on. What happens is logged on standard
+    error, with --json as one JSON object a line.
 
     \b
     Example:
@@ -79,7 +108,10 @@ def worker_command(home: Path, interval: float, metrics: Path | None, *, once: b
 
 
 def _have_changed(settings: Settings, home: Home) -> bool:
-    """Whether the home's settings are others by now. Those that cannot be read do not count until they can."""
+    """Whether the home's settings are others by now.
+
+    Those that cannot be read do not count until they can.
+    """
     from witnesstree.anchor.settings import read_settings
 
     try:
@@ -90,7 +122,10 @@ def _have_changed(settings: Settings, home: Home) -> bool:
 
 
 def _pass(ledger: Ledger, stop: _Stop) -> bool:
-    """Do what is due, and return whether anything still waits. A database or another process that keeps us waiting ends the pass, not the worker."""
+    """Do what is due, and return whether anything still waits.
+
+    A database or another process that keeps us waiting ends the pass, not the worker.
+    """
     try:
         for sequence in ledger.close(due_only=True):
             _log.info("batch %d is sealed", sequence)
@@ -104,7 +139,10 @@ def _pass(ledger: Ledger, stop: _Stop) -> bool:
 
 
 def _renew(renewals: Renewals, stop: _Stop) -> None:
-    """Renew the evidence records that are due. What holds that up is tried again, and sealing goes on."""
+    """Renew the evidence records that are due.
+
+    What holds that up is tried again, and sealing goes on.
+    """
     try:
         renewals.work(stop=stop.is_set)
     except (Unreachable, Conflict) as error:
@@ -130,7 +168,8 @@ def _write_metrics(ledger: Ledger, path: Path) -> None:
 class _Stop:
     """The wish that the worker ends, which a signal's handler may express at any moment.
 
-    It is a byte in a pipe. A threading.Event holds a lock for a moment in each of its methods: a handler that runs just then waits for ever.
+    It is a byte in a pipe. A threading.Event holds a lock for a moment in each of its methods: a
+    handler that runs just then waits for ever.
     """
 
     def __init__(self) -> None:
@@ -156,7 +195,10 @@ class _Stop:
 
 @contextmanager
 def _stopping() -> Iterator[_Stop]:
-    """Let SIGTERM and SIGINT express the wish to stop. The second one interrupts at once, which loses nothing either."""
+    """Let SIGTERM and SIGINT express the wish to stop.
+
+    The second one interrupts at once, which loses nothing either.
+    """
     with closing(_Stop()) as stop:
 
         def note(_number: int, _frame: object) -> None:
@@ -188,7 +230,11 @@ class _JsonLine(logging.Formatter):
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        members: dict[str, Any] = {"time": _time(record), "level": record.levelname.lower(), "message": record.getMessage()}
+        members: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
         return json.dumps(members, ensure_ascii=True)
 
 

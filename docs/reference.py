@@ -1,4 +1,7 @@
-"""Write docs/cli.md and docs/settings.md from the code: `python docs/reference.py`. A test compares them with what this writes."""
+"""Write docs/cli.md and docs/settings.md from the code: `python docs/reference.py`.
+
+A test compares them with what this writes.
+"""
 
 # ruff: noqa: INP001 - a program of its own, in no package
 
@@ -10,7 +13,15 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from witnesstree.anchor.settings import PREFIX, TABLES, AuthoritySettings, ChainSettings, IpfsSettings, Method, Settings
+from witnesstree.anchor.settings import (
+    PREFIX,
+    TABLES,
+    AuthoritySettings,
+    ChainSettings,
+    IpfsSettings,
+    Method,
+    Settings,
+)
 from witnesstree.anchor.truststore import TRUST
 from witnesstree.cli import status, verify
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
@@ -31,7 +42,8 @@ CLI_HEAD = """\
 
 Written by `python docs/reference.py` from the commands themselves; `make docs` writes it anew.
 
-Answers go to standard output, talk and errors to standard error. An error is one line that says what to do.
+Answers go to standard output, talk and errors to standard error.
+An error is one line that says what to do.
 """
 
 SETTINGS_HEAD = """\
@@ -39,8 +51,9 @@ SETTINGS_HEAD = """\
 
 Written by `python docs/reference.py` from `anchor/settings.py`; `make docs` writes it anew.
 
-Each setting can be given in the environment, or under its name in `settings.toml` in the home; the environment goes first. A misspelt name
-is refused. `examples/settings.toml` shows every one; `witnesstree authority add` and `witnesstree chain add` write theirs.
+Each setting can be given in the environment, or under its name in `settings.toml` in the home;
+the environment goes first. A misspelt name is refused. `examples/settings.toml` shows every one;
+`witnesstree authority add` and `witnesstree chain add` write theirs.
 
 Secrets never stand here: a setting refers to them as `env:NAME` or `file:PATH`.
 """
@@ -48,7 +61,9 @@ Secrets never stand here: a setting refers to them as `env:NAME` or `file:PATH`.
 
 def cli_reference() -> str:
     """Return docs/cli.md."""
-    group = click.Context(cli, info_name="witnesstree", terminal_width=WIDTH, help_option_names=["-h", "--help"])
+    group = click.Context(
+        cli, info_name="witnesstree", terminal_width=WIDTH, help_option_names=["-h", "--help"]
+    )
     parts = [CLI_HEAD, _exit_codes(), _section("witnesstree", cli, group)]
     for name in COMMANDS:
         command = cli.get_command(group, name)
@@ -56,7 +71,13 @@ def cli_reference() -> str:
         context = click.Context(command, group, info_name=name)
         parts.append(_section(f"witnesstree {name}", command, context))
         for below, each in command.commands.items() if isinstance(command, click.Group) else ():
-            parts.append(_section(f"witnesstree {name} {below}", each, click.Context(each, context, info_name=below)))
+            parts.append(
+                _section(
+                    f"witnesstree {name} {below}",
+                    each,
+                    click.Context(each, context, info_name=below),
+                )
+            )
     return "\n".join(parts)
 
 
@@ -65,29 +86,66 @@ def settings_reference() -> str:
     rows = [
         "| in the environment | in settings.toml | default | what it does |",
         "|---|---|---|---|",
-        f"| `{HOME_ENVVAR}` | | in the user's data folder | The ledger's folder; `--home` goes before it. |",
-        f"| `{TRUST}` | | in the user's configuration folder | The folder of trusted certificates. |",
-        f"| `{CORE_ENVVAR}` | | `native` where it was built | The core that hashes trees: `native` or `python`. Both give the same bytes. |",
-        *(_setting(name, field) for name, field in Settings.model_fields.items() if name not in TABLES),
+        (
+            f"| `{HOME_ENVVAR}` | | in the user's data folder | The ledger's folder; `--home` goes"
+            " before it. |"
+        ),
+        (
+            f"| `{TRUST}` | | in the user's configuration folder | The folder of trusted"
+            " certificates. |"
+        ),
+        (
+            f"| `{CORE_ENVVAR}` | | `native` where it was built | The core that hashes trees:"
+            " `native` or `python`. Both give the same bytes. |"
+        ),
+        *(
+            _setting(name, field)
+            for name, field in Settings.model_fields.items()
+            if name not in TABLES
+        ),
     ]
     return "\n".join((SETTINGS_HEAD, *rows, "", *_tables()))
 
 
 def _tables() -> Iterator[str]:
-    for title, model in {"authorities.NAME": AuthoritySettings, "chains.NAME": ChainSettings, "ipfs": IpfsSettings}.items():
+    for title, model in {
+        "authorities.NAME": AuthoritySettings,
+        "chains.NAME": ChainSettings,
+        "ipfs": IpfsSettings,
+    }.items():
         name = title.partition(".")[0]
-        yield f"## `[{title}]`\n\n{Settings.model_fields[name].description} Only in settings.toml.\n"
+        yield (
+            f"## `[{title}]`\n\n{Settings.model_fields[name].description} Only in settings.toml.\n"
+        )
         yield "| setting | default | what it does |\n|---|---|---|"
         for setting, field in model.model_fields.items():
-            default = "must be given" if field.is_required() else "" if field.default in {None, ()} else f"`{_written(field.default)}`"
+            default = (
+                "must be given"
+                if field.is_required()
+                else ""
+                if field.default in {None, ()}
+                else f"`{_written(field.default)}`"
+            )
             yield f"| `{setting}` | {default} | {field.description} |"
         yield ""
     yield f"## `[ends]`\n\n{Settings.model_fields['ends'].description} Only in settings.toml.\n"
-    yield f"Names are {', '.join(f'`{name}`' for name in get_args(Method))}; a value is a time with its zone, such as `2035-01-01T00:00:00Z`.\n"
+    yield (
+        f"Names are {', '.join(f'`{name}`' for name in get_args(Method))}; a value is a time with"
+        " its zone, such as `2035-01-01T00:00:00Z`.\n"
+    )
 
 
 def _exit_codes() -> str:
-    return "\n".join(("## Exit codes", "", "| code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in _meanings()), ""))
+    return "\n".join(
+        (
+            "## Exit codes",
+            "",
+            "| code | meaning |",
+            "|---|---|",
+            *(f"| {code} | {meaning} |" for code, meaning in _meanings()),
+            "",
+        )
+    )
 
 
 def _meanings() -> Iterator[tuple[int, str]]:
@@ -95,11 +153,23 @@ def _meanings() -> Iterator[tuple[int, str]]:
     yield 1, "A crash, which is a bug; or nobody read the answer."
     yield 2, "The command line is misspelt."
     yield verify.EXIT_CODES[Verdict.FAILED], "`verify`: a check failed."
-    yield verify.EXIT_CODES[Verdict.UNDECIDED], "`verify`: nothing failed, but something could not be decided."
+    yield (
+        verify.EXIT_CODES[Verdict.UNDECIDED],
+        "`verify`: nothing failed, but something could not be decided.",
+    )
     for error, code in EXIT_CODES.items():
         yield code, f"{error.__name__}: {(error.__doc__ or '').splitlines()[0]}"
-    yield status.ALARM, "`status --check`: an alarm, or something past its deadline; `renew --due`: a record that is due could not be renewed."
-    yield INTERRUPTED, "Interrupted. Everything acknowledged is kept; the same command finishes the work."
+    yield (
+        status.ALARM,
+        (
+            "`status --check`: an alarm, or something past its deadline; `renew --due`: a record"
+            " that is due could not be renewed."
+        ),
+    )
+    yield (
+        INTERRUPTED,
+        "Interrupted. Everything acknowledged is kept; the same command finishes the work.",
+    )
 
 
 def _section(title: str, command: click.Command, context: click.Context) -> str:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrustedRoot:
-    """A certificate (DER) that a chain of time-stamping certificates may end in, and where the trust in it comes from."""
+    """A certificate (DER) that a chain of time-stamping certificates may end in, and where the
+    trust in it comes from.
+    """
 
     certificate: bytes
     source: str
@@ -23,7 +25,8 @@ class TrustedRoot:
 class TrustedBlock:
     """The 32-byte hash of a block that is known to be part of its chain, and how it is known.
 
-    A pinned block is only a hash. Where the chain itself was asked, `chain_id` and `number` say for what: another hash there is then wrong.
+    A pinned block is only a hash. Where the chain itself was asked, `chain_id` and `number` say for
+    what: another hash there is then wrong.
     """
 
     hash: bytes
@@ -34,7 +37,9 @@ class TrustedBlock:
 
 @dataclass(frozen=True, slots=True)
 class TrustedRecord:
-    """A contract (20 bytes) on a chain is known to hold `root`, and since when (`time`, seconds since 1970), without a proof; and how it is known."""
+    """A contract (20 bytes) on a chain is known to hold `root`, and since when (`time`, seconds
+    since 1970), without a proof; and how it is known.
+    """
 
     chain_id: int
     contract: bytes
@@ -45,11 +50,14 @@ class TrustedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Everything that a verifier brings along. Empty, it trusts nobody, and most checks stay unknown.
+    """Everything that a verifier brings along.
 
-    `checkpoint_keys` are those that the verifier expects: where there are any, one of them must have signed, or one that key notes lead to from there
-    (keys.py). `key_notes` are such notes that the verifier knows itself. `certificates` (DER) only help to build chains to `roots`, where a token
-    does not carry them; none of them is trusted.
+    Empty, it trusts nobody, and most checks stay unknown.
+
+    `checkpoint_keys` are those that the verifier expects: where there are any, one of them must
+    have signed, or one that key notes lead to from there (keys.py). `key_notes` are such notes that
+    the verifier knows itself. `certificates` (DER) only help to build chains to `roots`, where a
+    token does not carry them; none of them is trusted.
     """
 
     roots: tuple[TrustedRoot, ...] = ()
@@ -67,6 +75,7 @@ class Trust:
             self.checkpoint_keys + other.checkpoint_keys,
             self.certificates + other.certificates,
             self.records + other.records,
-            # Each once: the same home may be asked twice, and a history that has a note twice leads nowhere.
+            # Each once: the same home may be asked twice, and a history that has a note twice leads
+            # nowhere.
             tuple(dict.fromkeys(self.key_notes + other.key_notes)),
         )

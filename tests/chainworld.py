@@ -1,4 +1,5 @@
-"""A ledger with a real store and a real chain; and what that chain shows of its roots, asked for past what is tested."""
+"""A ledger with a real store and a real chain; and what that chain shows of its roots, asked for
+past what is tested."""
 
 import json
 import os
@@ -39,10 +40,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def in_child(work: Callable[[Callable[[Any], object]], None]) -> Callable[[], tuple[list[Any], int]]:
-    """Start `work` in a child process, with a function that tells the parent something; the result waits for its end.
+def in_child(
+    work: Callable[[Callable[[Any], object]], None],
+) -> Callable[[], tuple[list[Any], int]]:
+    """Start `work` in a child process, with a function that tells the parent something; the result
+    waits for its end.
 
-    It returns what was told, and the child's exit status: minus the signal, if one ended it. `pid` is on it.
+    It returns what was told, and the child's exit status: minus the signal, if one ended it. `pid`
+    is on it.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -69,7 +74,10 @@ def in_child(work: Callable[[Callable[[Any], object]], None]) -> Callable[[], tu
 
 @dataclass(frozen=True, slots=True)
 class ChainWorld:
-    """A home whose chain are the nodes at `urls`. A failed job may be tried again at once, and a transaction is looked after at once."""
+    """A home whose chain are the nodes at `urls`.
+
+    A failed job may be tried again at once, and a transaction is looked after at once.
+    """
 
     home: Home
     authority: FakeAuthority
@@ -80,26 +88,38 @@ class ChainWorld:
     chain: dict[str, Any] | None = None
 
     @classmethod
-    def create(cls, folder: Path, *urls: str, clock: Callable[[], datetime] = now, **others: Any) -> "ChainWorld":
+    def create(
+        cls, folder: Path, *urls: str, clock: Callable[[], datetime] = now, **others: Any
+    ) -> "ChainWorld":
         home = create_home(folder, f"ledger.test/{folder.name}", lambda _home: None)
         return cls(home, FakeAuthority("fake-authority", clock), urls, clock, **others)
 
     def settings(self) -> ChainSettings:
-        return ChainSettings(**{"chain_id": CHAIN_ID, "urls": self.urls, "timeout": 5, **(self.chain or {})})
+        return ChainSettings(
+            **{"chain_id": CHAIN_ID, "urls": self.urls, "timeout": 5, **(self.chain or {})}
+        )
 
     @contextmanager
-    def open(self, wrapped: Callable[[Chain], Chain] = lambda chain: chain, **others: Any) -> Iterator[Ledger]:
+    def open(
+        self, wrapped: Callable[[Chain], Chain] = lambda chain: chain, **others: Any
+    ) -> Iterator[Ledger]:
         """Open the ledger as a new process would, with its chain `wrapped` in something."""
         home = open_home(self.home.folder)
         with ExitStack() as stack:
-            metadata = stack.enter_context(closing(Metadata.open(home.database, self.limits.patience)))
-            chain = stack.enter_context(closing(NodeChain(ANVIL, self.settings(), KeySigner(), self.clock)))
+            metadata = stack.enter_context(
+                closing(Metadata.open(home.database, self.limits.patience))
+            )
+            chain = stack.enter_context(
+                closing(NodeChain(ANVIL, self.settings(), KeySigner(), self.clock))
+            )
             yield Ledger(
                 home,
                 metadata=metadata,
                 key=home.private_key(),
                 files=BatchFiles(home.batches),
-                witnesses=Witnesses({self.authority.name: self.authority}, {ANVIL: wrapped(chain)}, {}),
+                witnesses=Witnesses(
+                    {self.authority.name: self.authority}, {ANVIL: wrapped(chain)}, {}
+                ),
                 clock=self.clock,
                 limits=self.limits,
                 pace=self.pace,
@@ -112,20 +132,29 @@ class ChainWorld:
     # What it shows
 
     def problems(self, node: Node, sealed: Sequence[bytes]) -> list[str]:
-        """Return all that is wrong once everything is done: an entry lost, a proof that does not verify, a root anchored other than once."""
+        """Return all that is wrong once everything is done: an entry lost, a proof that does not
+        verify, a root anchored other than once."""
         with self.open() as ledger, ledger.metadata.read() as transaction:
             batches = list(transaction.batches())
             tokens = Counter(len(transaction.tokens(batch.sequence)) for batch in batches)
             anchors = Counter(len(transaction.anchors(batch.sequence)) for batch in batches)
             waiting = transaction.unfinished_jobs()
             found = [f"waits: {job}" for job in waiting]
-            found += [f"fsck: {problem}" for problem in check_ledger(ledger, Trust((self.authority.root,)))]
+            found += [
+                f"fsck: {problem}"
+                for problem in check_ledger(ledger, Trust((self.authority.root,)))
+            ]
             found += self._unproven(ledger, node, sealed)
-        found += [f"{what} of some batch: {counts}" for what, counts in (("tokens", tokens), ("anchors", anchors)) if set(counts) != {1}]
+        found += [
+            f"{what} of some batch: {counts}"
+            for what, counts in (("tokens", tokens), ("anchors", anchors))
+            if set(counts) != {1}
+        ]
         return found + wrongly_anchored(node, [batch.root for batch in batches])
 
     def _unproven(self, ledger: Ledger, node: Node, sealed: Sequence[bytes]) -> list[str]:
-        """Check each digest with block hashes that are looked up at the node by number, as a person looks them up at an explorer."""
+        """Check each digest with block hashes that are looked up at the node by number, as a person
+        looks them up at an explorer."""
         found, blocks = [], {}
         final = int(node.ask("eth_getBlockByNumber", "finalized", False)["number"], 16)
         for digest in sealed:
@@ -134,20 +163,40 @@ class ChainWorld:
                 continue
             proof = ledger.proof(digest)
             for number in {anchor.block_number for anchor in proof.anchors} - set(blocks):
-                blocks[number] = bytes.fromhex(node.ask("eth_getBlockByNumber", hex(number), False)["hash"][2:])
+                blocks[number] = bytes.fromhex(
+                    node.ask("eth_getBlockByNumber", hex(number), False)["hash"][2:]
+                )
             found += [
-                f"{digest.hex()} names block {anchor.block_number}, final is {final}" for anchor in proof.anchors if anchor.block_number > final
+                f"{digest.hex()} names block {anchor.block_number}, final is {final}"
+                for anchor in proof.anchors
+                if anchor.block_number > final
             ]
-            pinned = tuple(TrustedBlock(hash_, "looked up", CHAIN_ID, number) for number, hash_ in blocks.items())
+            pinned = tuple(
+                TrustedBlock(hash_, "looked up", CHAIN_ID, number)
+                for number, hash_ in blocks.items()
+            )
             trust = Trust((self.authority.root,), pinned, (self.home.verifier_key(),))
             report = verify(digest, format_proof(proof), trust, now())
-            found += [f"{digest.hex()}: {check.name} {check.outcome}: {check.reason}" for check in report.checks if not report.is_verified]
+            found += [
+                f"{digest.hex()}: {check.name} {check.outcome}: {check.reason}"
+                for check in report.checks
+                if not report.is_verified
+            ]
         return found
 
 
 def wrongly_anchored(node: Node, roots: Sequence[bytes]) -> list[str]:
-    """Return each of `roots` that not exactly one event and one transaction of the whole chain is about."""
-    logs = node.ask("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "address": "0x" + CONTRACT_ADDRESS.hex(), "topics": [_hex(ANCHORED)]})
+    """Return each of `roots` that not exactly one event and one transaction of the whole chain is
+    about."""
+    logs = node.ask(
+        "eth_getLogs",
+        {
+            "fromBlock": "0x0",
+            "toBlock": "latest",
+            "address": "0x" + CONTRACT_ADDRESS.hex(),
+            "topics": [_hex(ANCHORED)],
+        },
+    )
     events = Counter(log["topics"][1] for log in logs)
     carried: Counter[str] = Counter()
     for call in calls(node):
@@ -164,12 +213,17 @@ def calls(node: Node) -> list[bytes]:
     found = []
     for number in range(node.newest() + 1):
         block = node.ask("eth_getBlockByNumber", hex(number), True)
-        found += [bytes.fromhex(each["input"][2:]) for each in block["transactions"] if each["to"] == "0x" + CONTRACT_ADDRESS.hex()]
+        found += [
+            bytes.fromhex(each["input"][2:])
+            for each in block["transactions"]
+            if each["to"] == "0x" + CONTRACT_ADDRESS.hex()
+        ]
     return found
 
 
 def roots_in(call: bytes) -> list[bytes]:
-    """Return the roots that a call of `anchor` or `anchorAll` names; of the second the list begins after its offset and its length."""
+    """Return the roots that a call of `anchor` or `anchorAll` names; of the second the list begins
+    after its offset and its length."""
     words = [call[i : i + ROOT] for i in range(4, len(call), ROOT)]
     roots = words if len(words) == 1 else words[2:]
     assert call == anchoring_calldata(roots)

@@ -1,4 +1,5 @@
-"""The command line for tests: in this process, where speed matters, or as the installed program, as people run it."""
+"""The command line for tests: in this process, where speed matters, or as the installed program, as
+people run it."""
 
 import contextlib
 import io
@@ -21,7 +22,8 @@ PROGRAM = str(Path(sys.executable).with_name("witnesstree"))
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a command left: its exit code, its answer (standard output) and its talk (standard error)."""
+    """What a command left: its exit code, its answer (standard output) and its talk (standard
+    error)."""
 
     code: int
     answer: bytes
@@ -36,7 +38,8 @@ class Ran:
         return json.loads(self.answer)
 
     def error(self) -> str:
-        """Return the one-line error: the last line of the talk, with no traceback and no second error before it."""
+        """Return the one-line error: the last line of the talk, with no traceback and no second
+        error before it."""
         lines = self.talk.splitlines()
         assert "Traceback" not in self.talk, self.talk
         assert [line for line in lines if line.startswith("Error: ")] == lines[-1:], self.talk
@@ -54,7 +57,10 @@ class Sealed:
 
 def call(*arguments: object, env: dict[str, str] | None = None) -> Ran:
     """Run a command in this process."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True) for _ in range(2))
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
+        for _ in range(2)
+    )
     with (
         mock.patch.object(sys, "argv", ["witnesstree", *map(str, arguments)]),
         mock.patch.dict(os.environ, env or {}),
@@ -72,26 +78,49 @@ def call(*arguments: object, env: dict[str, str] | None = None) -> Ran:
 
 
 def environment(*, measured: bool = True, **names: str) -> dict[str, str]:
-    """Return this process's environment without settings, with `names` added. What is stopped or starved cannot be measured for coverage."""
+    """Return this process's environment without settings, with `names` added.
+
+    What is stopped or starved cannot be measured for coverage.
+    """
     unwanted = ("WITNESSTREE_",) if measured else ("WITNESSTREE_", "COVERAGE_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return {**clean, "PYTHONIOENCODING": "utf-8:strict", "PYTHONWARNINGS": "default", **names}
 
 
-def run(*arguments: object, before: tuple[str, ...] = (), env: dict[str, str] | None = None, measured: bool = True, **how: Any) -> Ran:
+def run(
+    *arguments: object,
+    before: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
+    measured: bool = True,
+    **how: Any,
+) -> Ran:
     """Run the installed program; `before` is what starts it, such as `unshare -rn`."""
     command = [*before, PROGRAM, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=False, env=environment(measured=measured, **(env or {})), **how)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        timeout=120,
+        check=False,
+        env=environment(measured=measured, **(env or {})),
+        **how,
+    )
     return Ran(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
 
 
 def start(*arguments: object, **how: Any) -> subprocess.Popen[bytes]:
     """Start the installed program, and do not wait for it."""
-    return subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(measured=False), **how)
+    return subprocess.Popen(
+        [PROGRAM, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(measured=False),
+        **how,
+    )
 
 
 def without_privilege() -> tuple[str, ...]:
-    """Return what to put before a program so that file modes hold for it even where root runs the tests."""
+    """Return what to put before a program so that file modes hold for it even where root runs the
+    tests."""
     if os.geteuid():
         return ()
     rights = "-dac_override,-dac_read_search"

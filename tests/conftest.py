@@ -1,4 +1,7 @@
-"""Fixtures for all tests. Sockets are off (pyproject.toml); a test that needs one says so with @pytest.mark.enable_socket."""
+"""Fixtures for all tests.
+
+Sockets are off (pyproject.toml); a test that needs one says so with @pytest.mark.enable_socket.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +11,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from servers.postgresql import PostgreSQL, postgresql
 
-settings.register_profile("default", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.register_profile(
+    "default",
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

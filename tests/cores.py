@@ -15,7 +15,10 @@ def require_native() -> core.Native:
     """Return the native core."""
     native = core.load()
     if native is None:
-        unavailable("the native core was not built: it needs cargo and a C linker when witnesstree is installed")
+        unavailable(
+            "the native core was not built: it needs cargo and a C linker when witnesstree is"
+            " installed"
+        )
     return native
 
 

@@ -9,7 +9,8 @@ from witnesstree.ledger.base.errors import InvalidInput
 
 
 def work(_stop: object, more: int) -> Callable[[int], int]:
-    """Return what doubles a number and adds `more`; it refuses 99, and is ended from outside at 77."""
+    """Return what doubles a number and adds `more`; it refuses 99, and is ended from outside at
+    77."""
 
     def double(number: int) -> int:
         if number == 99:

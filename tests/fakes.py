@@ -1,4 +1,5 @@
-"""A faithful fake per port, with switches that fail an effect before or after it took hold; and `Steps`, which stops a run at any durable step."""
+"""A faithful fake per port, with switches that fail an effect before or after it took hold; and
+`Steps`, which stops a run at any durable step."""
 
 import os
 import sqlite3
@@ -26,11 +27,31 @@ from typing_extensions import override
 
 from witnesstree.anchor.ipfs.cid import RAW, Cid, parse_cid
 from witnesstree.anchor.ipfs.unixfs import CHUNK, store_chunks, walk
-from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, Unreachable, WitnesstreeError
-from witnesstree.ledger.base.ports import Authority, Block, Chain, FileStore, SignedTransaction, Standing
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Conflict,
+    Damaged,
+    InvalidInput,
+    NotFound,
+    Unreachable,
+    WitnesstreeError,
+)
+from witnesstree.ledger.base.ports import (
+    Authority,
+    Block,
+    Chain,
+    FileStore,
+    SignedTransaction,
+    Standing,
+)
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
+from witnesstree.ledger.chain.stateproof import (
+    CONTRACT_ADDRESS,
+    CONTRACT_CODE_HASH,
+    keccak256,
+    record_slot,
+)
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
@@ -51,7 +72,8 @@ class When(Enum):
 
 
 class Crash(BaseException):
-    """The process has ended here: nothing below may catch it, and the test drops what was in memory."""
+    """The process has ended here: nothing below may catch it, and the test drops what was in
+    memory."""
 
 
 class Switches:
@@ -60,9 +82,17 @@ class Switches:
     def __init__(self) -> None:
         self._faults: dict[str, list[tuple[When, BaseException]]] = {}
 
-    def fail(self, method: str, when: When = When.BEFORE, error: BaseException | None = None, times: int = 1) -> None:
+    def fail(
+        self,
+        method: str,
+        when: When = When.BEFORE,
+        error: BaseException | None = None,
+        times: int = 1,
+    ) -> None:
         """Let the next `times` calls of `method` fail."""
-        self._faults.setdefault(method, []).extend([(when, error or Unreachable(f"{method} got no answer"))] * times)
+        self._faults.setdefault(method, []).extend(
+            [(when, error or Unreachable(f"{method} got no answer"))] * times
+        )
 
     @contextmanager
     def effect(self, method: str) -> Iterator[None]:
@@ -80,19 +110,33 @@ class Switches:
 
 
 class FakeAuthority(Authority):
-    """An authority in memory, whose tokens are real: `root` is the certificate that they lead to."""
+    """An authority in memory, whose tokens are real: `root` is the certificate that they lead
+    to."""
 
-    def __init__(self, name: str, clock: Callable[[], datetime], switches: Switches | None = None) -> None:
+    def __init__(
+        self, name: str, clock: Callable[[], datetime], switches: Switches | None = None
+    ) -> None:
         self.switches = switches or Switches()
         self.stamped: list[bytes] = []
         self._name = name
         self._clock = clock
-        self._root_key, self._key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        self._root_key, self._key = (
+            ec.generate_private_key(ec.SECP256R1()),
+            ec.generate_private_key(ec.SECP256R1()),
+        )
         now = clock() - timedelta(days=1)
         issuer, subject = _name(f"fake root of {name}"), _name(f"fake authority {name}")
-        root = _certificate(issuer, issuer, self._root_key.public_key(), self._root_key, now, is_ca=True)
-        self._certificate = _certificate(subject, issuer, self._key.public_key(), self._root_key, now, is_ca=False)
-        self.root = TrustedRoot(root.public_bytes(serialization.Encoding.DER), f"fake authority {name}", Assurance.PRIVATE)
+        root = _certificate(
+            issuer, issuer, self._root_key.public_key(), self._root_key, now, is_ca=True
+        )
+        self._certificate = _certificate(
+            subject, issuer, self._key.public_key(), self._root_key, now, is_ca=False
+        )
+        self.root = TrustedRoot(
+            root.public_bytes(serialization.Encoding.DER),
+            f"fake authority {name}",
+            Assurance.PRIVATE,
+        )
 
     @property
     @override
@@ -108,12 +152,17 @@ class FakeAuthority(Authority):
             return Stamp(self._token(root, algorithm, len(self.stamped)))
 
     def _token(self, root: bytes, algorithm: str, serial: int) -> bytes:
-        issued = asn1_x509.Certificate.load(self._certificate.public_bytes(serialization.Encoding.DER))
+        issued = asn1_x509.Certificate.load(
+            self._certificate.public_bytes(serialization.Encoding.DER)
+        )
         content = tsp.TSTInfo(
             {
                 "version": "v1",
                 "policy": "2.25.1",
-                "message_imprint": {"hash_algorithm": {"algorithm": algorithm}, "hashed_message": root},
+                "message_imprint": {
+                    "hash_algorithm": {"algorithm": algorithm},
+                    "hashed_message": root,
+                },
                 "serial_number": serial,
                 "gen_time": self._clock().replace(microsecond=0),
                 "accuracy": {"seconds": 1},
@@ -123,7 +172,10 @@ class FakeAuthority(Authority):
             [
                 {"type": "content_type", "values": ["tst_info"]},
                 {"type": "message_digest", "values": [sha256(content).digest()]},
-                {"type": "signing_certificate_v2", "values": [{"certs": [{"cert_hash": sha256(issued.dump()).digest()}]}]},
+                {
+                    "type": "signing_certificate_v2",
+                    "values": [{"certs": [{"cert_hash": sha256(issued.dump()).digest()}]}],
+                },
             ]
         )
         names_issuer = {"issuer": issued.issuer, "serial_number": issued.serial_number}
@@ -138,11 +190,18 @@ class FakeAuthority(Authority):
         signed = {
             "version": "v3",
             "digest_algorithms": [{"algorithm": "sha256"}],
-            "encap_content_info": {"content_type": "tst_info", "content": cms.ParsableOctetString(content)},
+            "encap_content_info": {
+                "content_type": "tst_info",
+                "content": cms.ParsableOctetString(content),
+            },
             "certificates": [issued],
             "signer_infos": [signer],
         }
-        return bytes(cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(signed)}).dump())
+        return bytes(
+            cms.ContentInfo(
+                {"content_type": "signed_data", "content": cms.SignedData(signed)}
+            ).dump()
+        )
 
 
 def _name(common_name: str) -> x509.Name:
@@ -150,20 +209,43 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePrivateKey, now: datetime, *, is_ca: bool
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    signer: ec.EllipticCurvePrivateKey,
+    now: datetime,
+    *,
+    is_ca: bool,
 ) -> x509.Certificate:
     usage = dict.fromkeys(
-        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign", "encipher_only", "decipher_only"), False
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "crl_sign",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
     )
     builder = (
-        x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number(), now, now + timedelta(days=3650))
+        x509.CertificateBuilder(
+            issuer, subject, key, x509.random_serial_number(), now, now + timedelta(days=3650)
+        )
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(digital_signature=not is_ca, key_cert_sign=is_ca, **usage), critical=True)
+        .add_extension(
+            x509.KeyUsage(digital_signature=not is_ca, key_cert_sign=is_ca, **usage), critical=True
+        )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
     )
     if not is_ca:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
+        builder = builder.add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True
+        )
     return builder.sign(signer, hashes.SHA256())
 
 
@@ -171,13 +253,22 @@ def _certificate(
 
 
 class FakeChain(Chain):
-    """A chain in memory with one account. Its headers and state proofs are real; its transactions are RLP lists of a nonce, an offer and roots.
+    """A chain in memory with one account.
 
-    A block is final once `confirmations` blocks stand on it: `mine` makes an empty one. `anchored` counts the transactions that were carried
-    out for each root, those of strangers left out.
+    Its headers and state proofs are real; its transactions are RLP lists of a nonce, an offer and
+    roots.
+
+    A block is final once `confirmations` blocks stand on it: `mine` makes an empty one. `anchored`
+    counts the transactions that were carried out for each root, those of strangers left out.
     """
 
-    def __init__(self, name: str, clock: Callable[[], datetime], switches: Switches | None = None, confirmations: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        clock: Callable[[], datetime],
+        switches: Switches | None = None,
+        confirmations: int = 0,
+    ) -> None:
         self.switches = switches or Switches()
         self.confirmations = confirmations
         self.anchored: dict[bytes, int] = {}
@@ -208,7 +299,11 @@ class FakeChain(Chain):
         parent = keccak256(self._blocks[-1]) if self._blocks else bytes(32)
         time = int(self._clock().timestamp())
         roots = [parent, bytes(32), bytes(20), state_root, bytes(32), bytes(32)]
-        self._blocks.append(rlp.encode([*roots, bytes(256), 0, number, 30_000_000, 0, time, b"", bytes(32), bytes(8)]))
+        self._blocks.append(
+            rlp.encode(
+                [*roots, bytes(256), 0, number, 30_000_000, 0, time, b"", bytes(32), bytes(8)]
+            )
+        )
 
     def anchor_as_stranger(self, root: bytes) -> None:
         """Let somebody else anchor `root`."""
@@ -236,18 +331,30 @@ class FakeChain(Chain):
             return Standing.LOST if self._spent[transaction.nonce] <= final else Standing.UNSETTLED
 
     @override
-    def sign(self, roots: Sequence[bytes], replaced: SignedTransaction | None = None) -> SignedTransaction | None:
+    def sign(
+        self, roots: Sequence[bytes], replaced: SignedTransaction | None = None
+    ) -> SignedTransaction | None:
         with self.switches.effect("sign"):
             if replaced and not self.is_dear:
                 return None
-            nonce, offer = (replaced.nonce, 1 + int(rlp.decode(replaced.raw)[1].hex() or "0", 16)) if replaced else (self.nonce, 0)
+            nonce, offer = (
+                (replaced.nonce, 1 + int(rlp.decode(replaced.raw)[1].hex() or "0", 16))
+                if replaced
+                else (self.nonce, 0)
+            )
             raw = bytes(rlp.encode([nonce, offer, list(roots)]))
             return SignedTransaction(raw, keccak256(raw), SUBMITTER, nonce)
 
     @override
     def send(self, transaction: SignedTransaction) -> None:
         try:
-            sedes = rlp.sedes.List([rlp.sedes.big_endian_int, rlp.sedes.big_endian_int, rlp.sedes.CountableList(rlp.sedes.Binary.fixed_length(32))])
+            sedes = rlp.sedes.List(
+                [
+                    rlp.sedes.big_endian_int,
+                    rlp.sedes.big_endian_int,
+                    rlp.sedes.CountableList(rlp.sedes.Binary.fixed_length(32)),
+                ]
+            )
             nonce, _, roots = rlp.decode(transaction.raw, sedes)
         except rlp.exceptions.RLPException as error:
             raise InvalidInput("this is no transaction") from error
@@ -270,7 +377,8 @@ class FakeChain(Chain):
         self.mine()
 
     def spend_nonce(self) -> None:
-        """Let another transaction of our account be carried out: what was signed and not sent can never be."""
+        """Let another transaction of our account be carried out: what was signed and not sent can
+        never be."""
         self._spent[self.nonce] = len(self._blocks)
         self.nonce += 1
         self.mine()
@@ -284,9 +392,15 @@ class FakeChain(Chain):
         """Take the newest `depth` blocks back, with all that they did."""
         length = len(self._blocks) - depth
         del self._blocks[length:]
-        self._records = {root: record for root, record in self._records.items() if record[0] < length}
-        self.anchored = {root: 1 for root, record in self._records.items() if record[2] == SUBMITTER}
-        self._transactions = {hash_: block for hash_, block in self._transactions.items() if block < length}
+        self._records = {
+            root: record for root, record in self._records.items() if record[0] < length
+        }
+        self.anchored = {
+            root: 1 for root, record in self._records.items() if record[2] == SUBMITTER
+        }
+        self._transactions = {
+            hash_: block for hash_, block in self._transactions.items() if block < length
+        }
         self._spent = {nonce: block for nonce, block in self._spent.items() if block < length}
         self.nonce = len(self._spent)
 
@@ -299,26 +413,37 @@ class FakeChain(Chain):
                 return None
             _, accounts, storage = self._state(number)
             header = self._blocks[number]
-            ours = [each.hash for each in transactions if self._transactions.get(each.hash) == record[0]]
+            ours = [
+                each.hash for each in transactions if self._transactions.get(each.hash) == record[0]
+            ]
             return Anchor(
                 chain_id=CHAIN_ID,
                 contract=CONTRACT_ADDRESS,
                 transaction=ours[0] if ours else None,
                 block_number=number,
                 block_hash=keccak256(header),
-                state=StateProof(header, _nodes(accounts, keccak256(CONTRACT_ADDRESS)), _nodes(storage, keccak256(record_slot(root)))),
+                state=StateProof(
+                    header,
+                    _nodes(accounts, keccak256(CONTRACT_ADDRESS)),
+                    _nodes(storage, keccak256(record_slot(root))),
+                ),
             )
 
     def trusted_blocks(self) -> tuple[TrustedBlock, ...]:
         """Return every block of this chain, as one who runs a node of it trusts them."""
-        return tuple(TrustedBlock(keccak256(header), "the fake chain says so", CHAIN_ID, number) for number, header in enumerate(self._blocks))
+        return tuple(
+            TrustedBlock(keccak256(header), "the fake chain says so", CHAIN_ID, number)
+            for number, header in enumerate(self._blocks)
+        )
 
     def _final(self) -> int:
         return max(0, len(self._blocks) - 1 - self.confirmations)
 
     def _record(self, root: bytes, submitter: bytes) -> None:
         # As in the contract, the first time stays.
-        self._records.setdefault(root, (len(self._blocks), int(self._clock().timestamp()), submitter))
+        self._records.setdefault(
+            root, (len(self._blocks), int(self._clock().timestamp()), submitter)
+        )
 
     def _state(self, number: int) -> tuple[bytes, Any, Any]:
         storage = HexaryTrie({})
@@ -327,7 +452,9 @@ class FakeChain(Chain):
                 word = int.from_bytes(submitter) << 96 | block << 48 | time
                 storage[keccak256(record_slot(root))] = rlp.encode(word)
         accounts = HexaryTrie({})
-        accounts[keccak256(CONTRACT_ADDRESS)] = rlp.encode([1, 0, storage.root_hash, CONTRACT_CODE_HASH])
+        accounts[keccak256(CONTRACT_ADDRESS)] = rlp.encode(
+            [1, 0, storage.root_hash, CONTRACT_CODE_HASH]
+        )
         return accounts.root_hash, accounts, storage
 
 
@@ -358,12 +485,18 @@ class FakeFileStore(FileStore):
             if file.stat().st_mtime_ns != before.st_mtime_ns:
                 raise InvalidInput(f"{file} changed while it was read")
             chunks = (content[i : i + CHUNK] for i in range(0, len(content), CHUNK))
-            return str(store_chunks(chunks, lambda cid, block: self.blocks.__setitem__(str(cid), block)))
+            return str(
+                store_chunks(chunks, lambda cid, block: self.blocks.__setitem__(str(cid), block))
+            )
 
     @override
     def read(self, cid: str, out: Path) -> None:
         with self.switches.effect("read"):
-            out.write_bytes(b"".join(block for part, block in walk(parse_cid(cid), self._block) if part.codec == RAW))
+            out.write_bytes(
+                b"".join(
+                    block for part, block in walk(parse_cid(cid), self._block) if part.codec == RAW
+                )
+            )
 
     def _block(self, cid: Cid) -> bytes:
         block = self.blocks.get(str(cid))
@@ -378,14 +511,22 @@ class FakeFileStore(FileStore):
 
 
 class FakeWorld:
-    """A home with a real store, and fakes for all else. What is outside (`authority`, `chain`) outlives each `open`."""
+    """A home with a real store, and fakes for all else.
+
+    What is outside (`authority`, `chain`) outlives each `open`.
+    """
 
     @staticmethod
     def new_database() -> str | None:
-        """Return the URL of an empty schema for the metadata; None for SQLite. Tests on PostgreSQL replace this."""
+        """Return the URL of an empty schema for the metadata; None for SQLite.
+
+        Tests on PostgreSQL replace this.
+        """
         return None
 
-    def __init__(self, folder: Path, clock: Callable[[], datetime], limits: Limits | None = None) -> None:
+    def __init__(
+        self, folder: Path, clock: Callable[[], datetime], limits: Limits | None = None
+    ) -> None:
         self.clock = clock
         self.database = self.new_database()
         self.limits = limits or Limits(entries=1000, age=timedelta(hours=1), patience=5)
@@ -403,7 +544,9 @@ class FakeWorld:
             "key": home.private_key(),
             "metadata": metadata,
             "files": BatchFiles(home.batches),
-            "witnesses": Witnesses({self.authority.name: self.authority}, {self.chain.name: self.chain}, {}),
+            "witnesses": Witnesses(
+                {self.authority.name: self.authority}, {self.chain.name: self.chain}, {}
+            ),
             "clock": self.clock,
             "limits": limits or self.limits,
             "pace": self.pace,
@@ -416,11 +559,14 @@ class FakeWorld:
     @property
     def trust(self) -> Trust:
         """What the owner of this world trusts."""
-        return Trust((self.authority.root,), self.chain.trusted_blocks(), (self.home.verifier_key(),))
+        return Trust(
+            (self.authority.root,), self.chain.trusted_blocks(), (self.home.verifier_key(),)
+        )
 
 
 def in_child(work: Callable[[], object]) -> int:
-    """Run `work` in a child process, which never returns to pytest; return its exit status: minus the signal, if one ended it."""
+    """Run `work` in a child process, which never returns to pytest; return its exit status: minus
+    the signal, if one ended it."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -443,7 +589,13 @@ class Files(dict[str, bytes]):
 
     @classmethod
     def of(cls, folder: Path) -> "Files":
-        return cls({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+        return cls(
+            {
+                str(path.relative_to(folder)): path.read_bytes()
+                for path in folder.rglob("*")
+                if path.is_file()
+            }
+        )
 
 
 def digests(label: str, count: int) -> list[bytes]:
@@ -461,13 +613,16 @@ PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a key for tests").di
 
 
 class Steps:
-    """Counts the durable steps of a process, and calls `stop` before or after the step numbered `at` (from 0).
+    """Counts the durable steps of a process, and calls `stop` before or after the step numbered
+    `at` (from 0).
 
-    A step is a call of os.fsync, os.pwrite, os.ftruncate, os.truncate, os.replace or os.rename, or a commit of any SQLite connection,
-    or one by SQLAlchemy that changed something in PostgreSQL.
+    A step is a call of os.fsync, os.pwrite, os.ftruncate, os.truncate, os.replace or os.rename, or
+    a commit of any SQLite connection, or one by SQLAlchemy that changed something in PostgreSQL.
     """
 
-    def __init__(self, stop: Callable[[], None], at: int | None = None, when: When = When.BEFORE) -> None:
+    def __init__(
+        self, stop: Callable[[], None], at: int | None = None, when: When = When.BEFORE
+    ) -> None:
         self.names: list[str] = []
         self._stop, self._at, self._when = stop, at, when
 
@@ -489,14 +644,18 @@ class Steps:
                 patch.setattr(os, name, self._counting(name, getattr(os, name)))
             patch.setattr(sqlite3, "connect", self._connecting(sqlite3.connect))
             patch.setattr(sqlite3.dbapi2, "connect", sqlite3.connect)
-            patch.setattr(PGDialect_psycopg, "do_commit", self._committing(PGDialect_psycopg.do_commit))
+            patch.setattr(
+                PGDialect_psycopg, "do_commit", self._committing(PGDialect_psycopg.do_commit)
+            )
             yield self
 
     def _committing(self, commit: Callable[..., None]) -> Callable[..., None]:
         def committed(dialect: Any, connection: Any) -> None:
             driver = connection.dbapi_connection
             is_idle = driver.info.transaction_status == TransactionStatus.IDLE
-            if is_idle or driver.execute("SELECT pg_current_xact_id_if_assigned()").fetchone() == (None,):
+            if is_idle or driver.execute("SELECT pg_current_xact_id_if_assigned()").fetchone() == (
+                None,
+            ):
                 commit(dialect, connection)
             else:
                 self._take("commit", lambda: commit(dialect, connection))
@@ -523,7 +682,9 @@ class Steps:
             def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
                 call = super().execute
                 is_step = sql == "COMMIT" or sql.startswith(("CREATE", "PRAGMA user_version ="))
-                cursor: sqlite3.Cursor = take("commit", lambda: call(sql, *values)) if is_step else call(sql, *values)
+                cursor: sqlite3.Cursor = (
+                    take("commit", lambda: call(sql, *values)) if is_step else call(sql, *values)
+                )
                 return cursor
 
         return lambda *args, **options: connect(*args, **{**options, "factory": Connection})

@@ -1,6 +1,8 @@
-"""Honest proofs for tests: real batches, the embedded authority and chain, and the trust that makes them VERIFIED.
+"""Honest proofs for tests: real batches, the embedded authority and chain, and the trust that makes
+them VERIFIED.
 
-They are made once a session and then only read: the home that they come from is gone by the time a test sees them.
+They are made once a session and then only read: the home that they come from is gone by the time a
+test sees them.
 """
 
 import tempfile
@@ -22,7 +24,8 @@ from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.trust import Trust
 
 SIZES = (2, 12, 9, 7)
-"""Leaves in each batch, the opening record among them. 7 and 9 have an odd node on some level, 2 has the shortest path."""
+"""Leaves in each batch, the opening record among them. 7 and 9 have an odd node on some level, 2
+has the shortest path."""
 
 ORIGIN = "ledger.example/court"
 OTHER_ORIGIN = "ledger.example/other"
@@ -30,7 +33,8 @@ OTHER_ORIGIN = "ledger.example/other"
 
 @dataclass(frozen=True)
 class Honest:
-    """Finished proofs of one ledger, by batch and position (position 0, the opening record, is left out), and what its verifier trusts."""
+    """Finished proofs of one ledger, by batch and position (position 0, the opening record, is left
+    out), and what its verifier trusts."""
 
     proofs: dict[tuple[int, int], Proof]
     trust: Trust
@@ -75,17 +79,25 @@ def make_honest(origin: str, sizes: tuple[int, ...]) -> Honest:
                 assert ledger.close() == [batch]
                 assert ledger.outbox.work() == []
             for batch, size in enumerate(sizes):
-                proofs |= {(batch, position): ledger.proof(digest_of(batch, position), batch) for position in range(1, size)}
+                proofs |= {
+                    (batch, position): ledger.proof(digest_of(batch, position), batch)
+                    for position in range(1, size)
+                }
         home = open_home(folder)
         for proof in (proofs[batch, 1] for batch in range(len(sizes))):
             trust |= home_trust(home, proof) or Trust()
     assert all(proof.missing == () for proof in proofs.values())
     blocks = tuple(dict.fromkeys(trust.blocks))
-    return Honest(proofs, Trust(trust.roots[:1], blocks, trust.checkpoint_keys[:1]), clock() + timedelta(days=1))
+    return Honest(
+        proofs,
+        Trust(trust.roots[:1], blocks, trust.checkpoint_keys[:1]),
+        clock() + timedelta(days=1),
+    )
 
 
 @contextmanager
 def _real_clock_stands_aside() -> Iterator[None]:
-    """Make the home at START, so that its certificates and its first blocks are older than what is sealed in it."""
+    """Make the home at START, so that its certificates and its first blocks are older than what is
+    sealed in it."""
     with mock.patch("witnesstree.anchor.wiring.clock", return_value=START):
         yield

@@ -1,4 +1,5 @@
-"""Proofs of batches of any size, tokens under certificates made to measure, and evidence records from both."""
+"""Proofs of batches of any size, tokens under certificates made to measure, and evidence records
+from both."""
 
 from __future__ import annotations
 
@@ -14,7 +15,13 @@ from make_token import CA, STAMPS, Forge, Issued, issue, key, sign_ec, stamped, 
 
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.proof import Inclusion, Proof
-from witnesstree.ledger.proof.record import EvidenceRecord, make_record, parse_record, renew_hash_tree, renew_timestamp
+from witnesstree.ledger.proof.record import (
+    EvidenceRecord,
+    make_record,
+    parse_record,
+    renew_hash_tree,
+    renew_timestamp,
+)
 from witnesstree.ledger.tree.tree import NODE, next_level, siblings
 from witnesstree.ledger.trust import Trust
 
@@ -28,14 +35,28 @@ TokenFor = Callable[[bytes, str], Stamp]
 
 @cache
 def top() -> Issued:
-    return issue("A root for records", None, key("p256", 90), CA, start=START - 2 * YEAR, end=START + 40 * YEAR)
+    return issue(
+        "A root for records",
+        None,
+        key("p256", 90),
+        CA,
+        start=START - 2 * YEAR,
+        end=START + 40 * YEAR,
+    )
 
 
 @cache
 def authority(number: int, kind: str = "rsa") -> Issued:
     """An authority whose certificate lasts from the year `number` after START for five years."""
     start = START + number * YEAR
-    return issue(f"Authority {number}", top(), key(kind, 91 + number), STAMPS, start=start - timedelta(days=1), end=start + 5 * YEAR)
+    return issue(
+        f"Authority {number}",
+        top(),
+        key(kind, 91 + number),
+        STAMPS,
+        start=start - timedelta(days=1),
+        end=start + 5 * YEAR,
+    )
 
 
 def trusted() -> Trust:
@@ -43,7 +64,11 @@ def trusted() -> Trust:
 
 
 def token(
-    imprint: bytes, algorithm: str = "sha256", years: float = 0, signer: Issued | None = None, certificates: list[bytes] | None = None
+    imprint: bytes,
+    algorithm: str = "sha256",
+    years: float = 0,
+    signer: Issued | None = None,
+    certificates: list[bytes] | None = None,
 ) -> bytes:
     """A token of so many years after START."""
     content = stamped(
@@ -61,7 +86,8 @@ def tokens_of(years: float, signer: Issued | None = None) -> TokenFor:
 
 
 def document(position: int) -> bytes:
-    """The file whose digest stands there in every batch made here; position 0 is the opening record."""
+    """The file whose digest stands there in every batch made here; position 0 is the opening
+    record."""
     return b"file %d" % position
 
 
@@ -80,9 +106,15 @@ def levels(size: int) -> tuple[bytes, ...]:
 
 def make_proof(size: int, position: int, **beside: tuple[bytes, ...]) -> Proof:
     tree = levels(size)
-    path = tuple(tree[level][index * NODE : (index + 1) * NODE] for level, index in siblings(position, size))
+    path = tuple(
+        tree[level][index * NODE : (index + 1) * NODE] for level, index in siblings(position, size)
+    )
     stamp = Stamp(root_token(tree[-1]), **beside)
-    return Proof(sha256(document(position)).digest(), Inclusion(position, size, tree[-1], path), tokens=(stamp,))
+    return Proof(
+        sha256(document(position)).digest(),
+        Inclusion(position, size, tree[-1], path),
+        tokens=(stamp,),
+    )
 
 
 @cache
@@ -92,7 +124,8 @@ def root_token(root: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Way:
-    """One record on its way: as it was made, its timestamp renewed, and then its hash tree, and then its timestamp again."""
+    """One record on its way: as it was made, its timestamp renewed, and then its hash tree, and
+    then its timestamp again."""
 
     content: bytes
     initial: EvidenceRecord
@@ -110,24 +143,39 @@ def way(size: int = 7, position: int = 4) -> Way:
     return Way(content, initial, again, hashed, renew_timestamp(hashed, tokens_of(6.5)))
 
 
-OIDS = {"sha1": "06052b0e03021a", **{name: f"060960864801650304020{number}" for number, name in enumerate(ALGORITHMS, 1)}}
+OIDS = {
+    "sha1": "06052b0e03021a",
+    **{name: f"060960864801650304020{number}" for number, name in enumerate(ALGORITHMS, 1)},
+}
 
 
 def identifier(algorithm: str, parameters: bytes = b"") -> bytes:
     return wrap(0x30, bytes.fromhex(OIDS[algorithm]) + parameters)
 
 
-def archive(lists: Sequence[Sequence[bytes]], token: bytes, algorithm: str | None = "sha256", attributes: bytes = b"") -> bytes:
+def archive(
+    lists: Sequence[Sequence[bytes]],
+    token: bytes,
+    algorithm: str | None = "sha256",
+    attributes: bytes = b"",
+) -> bytes:
     """An ArchiveTimeStamp, field by field. `algorithm` None leaves the field out."""
     named = b"\xa0" + identifier(algorithm)[1:] if algorithm else b""
     tree = b"".join(wrap(0x30, b"".join(wrap(0x04, node) for node in nodes)) for nodes in lists)
     return wrap(0x30, named + attributes + (wrap(0xA2, tree) if tree else b"") + token)
 
 
-def compose(*chains: Sequence[bytes], version: bytes = b"\x02\x01\x01", algorithms: Sequence[str] = ("sha256",), between: bytes = b"") -> bytes:
+def compose(
+    *chains: Sequence[bytes],
+    version: bytes = b"\x02\x01\x01",
+    algorithms: Sequence[str] = ("sha256",),
+    between: bytes = b"",
+) -> bytes:
     """An EvidenceRecord, field by field; `between` are cryptoInfos and encryptionInfo."""
     sequence = wrap(0x30, b"".join(wrap(0x30, b"".join(chain)) for chain in chains))
-    return wrap(0x30, version + wrap(0x30, b"".join(map(identifier, algorithms))) + between + sequence)
+    return wrap(
+        0x30, version + wrap(0x30, b"".join(map(identifier, algorithms))) + between + sequence
+    )
 
 
 def joined(algorithm: str, nodes: Sequence[bytes]) -> bytes:
@@ -140,10 +188,19 @@ GROUP = (b"a contract", b"its first annex", b"its second annex")
 
 @cache
 def group_record() -> EvidenceRecord:
-    """A data group of three files in a tree of any arity, which nobody here makes, renewed in both ways."""
+    """A data group of three files in a tree of any arity, which nobody here makes, renewed in both
+    ways."""
     hashes = [sha256(content).digest() for content in GROUP]
-    sibling, uncles = sha256(b"another object").digest(), [sha256(b"uncle %d" % number).digest() for number in range(3)]
+    sibling, uncles = (
+        sha256(b"another object").digest(),
+        [sha256(b"uncle %d" % number).digest() for number in range(3)],
+    )
     lists = [hashes, [sibling], uncles]
     root = joined("sha256", [joined("sha256", [joined("sha256", hashes), sibling]), *uncles])
     record = parse_record(compose([archive(lists, token(root))]))
-    return renew_hash_tree(renew_timestamp(record, tokens_of(3)), [new("sha384", content).digest() for content in GROUP], "sha384", tokens_of(5))
+    return renew_hash_tree(
+        renew_timestamp(record, tokens_of(3)),
+        [new("sha384", content).digest() for content in GROUP],
+        "sha384",
+        tokens_of(5),
+    )

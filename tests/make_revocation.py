@@ -1,4 +1,5 @@
-"""CRLs and OCSP answers that are right, or wrong in exactly one way, under the certificates of make_token.py."""
+"""CRLs and OCSP answers that are right, or wrong in exactly one way, under the certificates of
+make_token.py."""
 
 from __future__ import annotations
 
@@ -18,8 +19,15 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from make_token import CA, NOW, STAMPS, Issued, issue, key, usage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-OCSP_URL, CRL_URL, ISSUER_URL = "http://ocsp.example/", "http://crl.example/a.crl", "http://issuer.example/ca.cer"
-SIGNS_ALL = ((x509.BasicConstraints(ca=True, path_length=None), True), (usage(key_cert_sign=True, crl_sign=True), True))
+OCSP_URL, CRL_URL, ISSUER_URL = (
+    "http://ocsp.example/",
+    "http://crl.example/a.crl",
+    "http://issuer.example/ca.cer",
+)
+SIGNS_ALL = (
+    (x509.BasicConstraints(ca=True, path_length=None), True),
+    (usage(key_cert_sign=True, crl_sign=True), True),
+)
 """The extensions of an authority that may sign certificates and CRLs."""
 ANSWERS = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), False)
 Change = Callable[[Any], bytes | None]
@@ -30,13 +38,21 @@ def access(method: Any, url: str) -> x509.AccessDescription:
 
 
 def points(*urls: str) -> x509.CRLDistributionPoints:
-    return x509.CRLDistributionPoints([x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None) for url in urls])
+    return x509.CRLDistributionPoints(
+        [
+            x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None)
+            for url in urls
+        ]
+    )
 
 
 PLACES: tuple[tuple[Any, bool], ...] = (
     (
         x509.AuthorityInformationAccess(
-            [access(AuthorityInformationAccessOID.OCSP, OCSP_URL), access(AuthorityInformationAccessOID.CA_ISSUERS, ISSUER_URL)]
+            [
+                access(AuthorityInformationAccessOID.OCSP, OCSP_URL),
+                access(AuthorityInformationAccessOID.CA_ISSUERS, ISSUER_URL),
+            ]
         ),
         False,
     ),
@@ -103,18 +119,30 @@ def make_ocsp(
     by = responder or issuer
     carried = certificates if certificates is not None else ([responder] if responder else [])
     builder = ocsp.OCSPResponseBuilder().add_response(
-        issued.certificate, issuer.certificate, hash_id or hashes.SHA1(), status, this, until, revoked, reason
+        issued.certificate,
+        issuer.certificate,
+        hash_id or hashes.SHA1(),
+        status,
+        this,
+        until,
+        revoked,
+        reason,
     )
     builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, by.certificate)
     if carried:
         builder = builder.certificates([each.certificate for each in carried])
     der = builder.sign(by.key, hash_signature or hashes.SHA256()).public_bytes(Encoding.DER)
     # The builder takes the time at which the answer was made from the clock.
-    return der if hash_signature else changed_ocsp(der, by.key, lambda content: content.__setitem__("produced_at", NOW))
+    return (
+        der
+        if hash_signature
+        else changed_ocsp(der, by.key, lambda content: content.__setitem__("produced_at", NOW))
+    )
 
 
 def changed_ocsp(der: bytes, signer_key: Any, change: Change) -> bytes:
-    """Return the OCSP answer with `change` applied to its ResponseData, or with what that returns in its place, signed anew with an EC key."""
+    """Return the OCSP answer with `change` applied to its ResponseData, or with what that returns
+    in its place, signed anew with an EC key."""
     outer = asn1_ocsp.OCSPResponse.load(der)
     basic = outer["response_bytes"]["response"].parsed
     content = basic["tbs_response_data"]
@@ -138,5 +166,9 @@ def wrapped(basic: bytes, status: str = "successful") -> bytes:
 def wrap(tag: int, content: bytes) -> bytes:
     """Return the DER of `content` under `tag`."""
     size = (len(content).bit_length() + 7) // 8
-    length = bytes([len(content)]) if len(content) < 128 else bytes([0x80 | size]) + len(content).to_bytes(size, "big")
+    length = (
+        bytes([len(content)])
+        if len(content) < 128
+        else bytes([0x80 | size]) + len(content).to_bytes(size, "big")
+    )
     return bytes([tag]) + length + content

@@ -1,4 +1,5 @@
-"""Tokens that are right, or wrong in exactly one way, made field by field, under certificates made to measure."""
+"""Tokens that are right, or wrong in exactly one way, made field by field, under certificates made
+to measure."""
 
 from __future__ import annotations
 
@@ -31,12 +32,20 @@ def key(kind: str, number: int = 0) -> Any:
         return rsa.generate_private_key(65537, 2048)
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
-    curves: dict[str, type[Any]] = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1, "brainpool": ec.BrainpoolP256R1}
+    curves: dict[str, type[Any]] = {
+        "p256": ec.SECP256R1,
+        "p384": ec.SECP384R1,
+        "p521": ec.SECP521R1,
+        "brainpool": ec.BrainpoolP256R1,
+    }
     return ec.generate_private_key(curves[kind]())
 
 
 def usage(**allowed: bool) -> x509.KeyUsage:
-    names = "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only decipher_only"
+    names = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement"
+        " key_cert_sign crl_sign encipher_only decipher_only"
+    )
     return x509.KeyUsage(**{name: allowed.get(name, False) for name in names.split()})
 
 
@@ -70,11 +79,20 @@ def issue(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     above = issuer.certificate.subject if issuer else subject
     signing = issuer.key if issuer else own_key
-    builder = x509.CertificateBuilder(above, subject, own_key.public_key(), x509.random_serial_number(), start, end)
-    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(own_key.public_key()), critical=False)
+    builder = x509.CertificateBuilder(
+        above, subject, own_key.public_key(), x509.random_serial_number(), start, end
+    )
+    builder = builder.add_extension(
+        x509.SubjectKeyIdentifier.from_public_key(own_key.public_key()), critical=False
+    )
     for extension, is_critical in extensions:
         builder = builder.add_extension(extension, is_critical)
-    return Issued(builder.sign(signing, None if isinstance(signing, ed25519.Ed25519PrivateKey) else hashes.SHA256()), own_key)
+    return Issued(
+        builder.sign(
+            signing, None if isinstance(signing, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+        ),
+        own_key,
+    )
 
 
 @cache
@@ -96,21 +114,31 @@ def attribute(kind: str, value: Any) -> dict[str, Any]:
 
 
 def named_v2(issued: Issued, **more: Any) -> dict[str, Any]:
-    return attribute("signing_certificate_v2", {"certs": [{"cert_hash": hashlib.sha256(issued.der).digest(), **more}]})
+    return attribute(
+        "signing_certificate_v2",
+        {"certs": [{"cert_hash": hashlib.sha256(issued.der).digest(), **more}]},
+    )
 
 
 def named_v1(issued: Issued) -> dict[str, Any]:
-    return attribute("signing_certificate", {"certs": [{"cert_hash": hashlib.sha1(issued.der).digest()}]})
+    return attribute(
+        "signing_certificate", {"certs": [{"cert_hash": hashlib.sha1(issued.der).digest()}]}
+    )
 
 
 def issuer_serial(issued: Issued, serial: int | None = None) -> dict[str, Any]:
     name = asn1_x509.GeneralName(name="directory_name", value=issued.fields["issuer"])
-    return {"issuer": [name], "serial_number": serial if serial is not None else issued.certificate.serial_number}
+    return {
+        "issuer": [name],
+        "serial_number": serial if serial is not None else issued.certificate.serial_number,
+    }
 
 
 def sid(issued: Issued, *, by_key: bool = False) -> cms.SignerIdentifier:
     if by_key:
-        identifier = x509.SubjectKeyIdentifier.from_public_key(issued.certificate.public_key()).digest
+        identifier = x509.SubjectKeyIdentifier.from_public_key(
+            issued.certificate.public_key()
+        ).digest
         return cms.SignerIdentifier(name="subject_key_identifier", value=identifier)
     value = {"issuer": issued.fields["issuer"], "serial_number": issued.certificate.serial_number}
     return cms.SignerIdentifier(name="issuer_and_serial_number", value=value)
@@ -120,7 +148,10 @@ def stamped(**changes: Any) -> dict[str, Any]:
     fields = {
         "version": "v1",
         "policy": "1.2.3",
-        "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": IMPRINT_BYTES},
+        "message_imprint": {
+            "hash_algorithm": {"algorithm": "sha256"},
+            "hashed_message": IMPRINT_BYTES,
+        },
         "serial_number": 7,
         "gen_time": NOW,
         "accuracy": {"seconds": 1, "millis": 500},
@@ -130,7 +161,9 @@ def stamped(**changes: Any) -> dict[str, Any]:
 
 
 def sign_pkcs1(name: str = "sha256") -> Callable[[Any, bytes], bytes]:
-    return lambda private, content: private.sign(content, padding.PKCS1v15(), getattr(hashes, name.upper())())
+    return lambda private, content: private.sign(
+        content, padding.PKCS1v15(), getattr(hashes, name.upper())()
+    )
 
 
 def sign_ec(name: str) -> Callable[[Any, bytes], bytes]:
@@ -138,7 +171,9 @@ def sign_ec(name: str) -> Callable[[Any, bytes], bytes]:
 
 
 def sign_pss(private: Any, content: bytes) -> bytes:
-    return bytes(private.sign(content, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()))
+    return bytes(
+        private.sign(content, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+    )
 
 
 def sign_ed25519(private: Any, content: bytes) -> bytes:
@@ -177,7 +212,11 @@ class Forge:
         digest = hashlib.new(self.digest, self.content).digest()
         attributes = self.attributes
         if attributes is None:
-            attributes = [attribute("content_type", "tst_info"), attribute("message_digest", digest), *names]
+            attributes = [
+                attribute("content_type", "tst_info"),
+                attribute("message_digest", digest),
+                *names,
+            ]
         signed_attributes = cms.CMSAttributes(attributes)
         info = {
             "version": "v1",
@@ -192,9 +231,14 @@ class Forge:
         data = {
             "version": "v3",
             "digest_algorithms": [{"algorithm": self.digest}],
-            "encap_content_info": {"content_type": self.content_type, "content": cms.ParsableOctetString(carried)},
+            "encap_content_info": {
+                "content_type": self.content_type,
+                "content": cms.ParsableOctetString(carried),
+            },
             "signer_infos": [cms.SignerInfo(info) for _ in range(self.signers)],
         }
         if certificates:
             data["certificates"] = [asn1_x509.Certificate.load(der) for der in certificates]
-        return bytes(cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(data)}).dump())
+        return bytes(
+            cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(data)}).dump()
+        )

@@ -1,4 +1,5 @@
-"""web3, for tests alone: an independent reader of the embedded chain (by way of eth-tester) and of the contract."""
+"""web3, for tests alone: an independent reader of the embedded chain (by way of eth-tester) and of
+the contract."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,8 @@ from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, AnchoredRecord
 
 
 class _Backend(PyEVMBackend):  # type: ignore[misc]  # eth-tester has no types
-    """eth-tester's backend on a chain that is there: its own __init__ would make a new one in memory."""
+    """eth-tester's backend on a chain that is there: its own __init__ would make a new one in
+    memory."""
 
     def __init__(self, chain: Any, account: bytes) -> None:
         self.chain = chain
@@ -40,15 +42,23 @@ class Contract:
     """The contract as web3 reads it by its ABI; without a chain, only its calldata."""
 
     def __init__(self, web3: Web3 | None = None) -> None:
-        self._contract = (web3 or Web3(BaseProvider())).eth.contract(address=to_checksum_address(CONTRACT_ADDRESS), abi=artefact().abi)
+        self._contract = (web3 or Web3(BaseProvider())).eth.contract(
+            address=to_checksum_address(CONTRACT_ADDRESS), abi=artefact().abi
+        )
 
     def calldata(self, function: str, *values: object) -> bytes:
         return bytes.fromhex(self._contract.encode_abi(function, list(values))[2:])
 
     def anchored_at(self, root: bytes, block: Any = "latest") -> AnchoredRecord | None:
-        time, number, submitter = self._contract.functions.anchoredAt(root).call(block_identifier=block)
+        time, number, submitter = self._contract.functions.anchoredAt(root).call(
+            block_identifier=block
+        )
         return AnchoredRecord(time, number, bytes.fromhex(submitter[2:])) if time else None
 
-    def verify(self, root: bytes, digest: bytes, path: Sequence[bytes], block: Any = "latest") -> tuple[bool, int]:
-        included, time = self._contract.functions.verify(root, digest, list(path)).call(block_identifier=block)
+    def verify(
+        self, root: bytes, digest: bytes, path: Sequence[bytes], block: Any = "latest"
+    ) -> tuple[bool, int]:
+        included, time = self._contract.functions.verify(root, digest, list(path)).call(
+            block_identifier=block
+        )
         return included, time

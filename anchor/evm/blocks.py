@@ -1,7 +1,9 @@
-"""The embedded chain's file, `chain.db`: keys and values in SQLite, and what can be read from it without an EVM.
+"""The embedded chain's file, `chain.db`: keys and values in SQLite, and what can be read from it
+without an EVM.
 
-The keys are py-evm's own: a node, a header or a code under its keccak-256, the newest block's hash under HEAD, a block's hash under its number.
-Only this module opens the file. It imports neither py-evm nor web3, so that `witnesstree verify --home` starts fast.
+The keys are py-evm's own: a node, a header or a code under its keccak-256, the newest block's hash
+under HEAD, a block's hash under its number. Only this module opens the file. It imports neither
+py-evm nor web3, so that `witnesstree verify --home` starts fast.
 """
 
 from __future__ import annotations
@@ -10,7 +12,13 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure, WitnesstreeError
+from witnesstree.ledger.base.errors import (
+    Conflict,
+    Damaged,
+    InvalidInput,
+    StorageFailure,
+    WitnesstreeError,
+)
 from witnesstree.ledger.chain.stateproof import keccak256, parse_header
 
 if TYPE_CHECKING:
@@ -21,7 +29,10 @@ HEAD = b"v1:canonical_head_hash"
 
 FILE = "chain.db"
 VERSION = 1
-"""Stands in SQLite's user_version. It goes up when an older witnesstree could no longer read the file."""
+"""Stands in SQLite's user_version.
+
+It goes up when an older witnesstree could no longer read the file.
+"""
 BUSY_SECONDS = 10
 """How long a read or a commit waits for another process's commit, which takes milliseconds."""
 
@@ -30,12 +41,13 @@ _HASH_PREFIX = b"\xa0"
 
 
 def canonical_hash(folder: Path, number: int) -> bytes | None:
-    """Return the hash of block `number` of the chain kept in `folder`, or None where there is no such chain or block.
+    """Return the hash of block `number` of the chain kept in `folder`, or None where there is no
+    such chain or block.
 
     The file is not changed, except that SQLite takes back a commit that a crash has cut off.
 
-    Raises Damaged if the file is no chain of ours or contradicts itself, Conflict if another process holds it, StorageFailure if it cannot
-    be read.
+    Raises Damaged if the file is no chain of ours or contradicts itself, Conflict if another
+    process holds it, StorageFailure if it cannot be read.
     """
     if not (folder / FILE).exists():
         return None
@@ -44,24 +56,37 @@ def canonical_hash(folder: Path, number: int) -> bytes | None:
 
 
 class ChainFile:
-    """`chain.db`, open. Several processes may hold it open; whoever writes has the ledger's lock."""
+    """`chain.db`, open.
+
+    Several processes may hold it open; whoever writes has the ledger's lock.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Return a new, empty file at `path`, which must not exist. Raises StorageFailure if it cannot be written."""
+        """Return a new, empty file at `path`, which must not exist.
+
+        Raises StorageFailure if it cannot be written.
+        """
         connection = _connect(path, "rwc")
         with _closing_on_error(connection):
-            _run(connection, "CREATE TABLE pair (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+            _run(
+                connection,
+                "CREATE TABLE pair (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+            )
             _run(connection, f"PRAGMA user_version = {VERSION}")
         return cls(connection)
 
     @classmethod
     def open(cls, folder: Path, *, query_only: bool = False) -> Self:
-        """Return the file in `folder`. Raises Damaged, Conflict or StorageFailure as `canonical_hash` does."""
-        # mode=rw, also for reading: a journal that a crash left behind can only be taken back by who may write.
+        """Return the file in `folder`.
+
+        Raises Damaged, Conflict or StorageFailure as `canonical_hash` does.
+        """
+        # mode=rw, also for reading: a journal that a crash left behind can only be taken back by
+        # who may write.
         connection = _connect(folder / FILE, "rw")
         with _closing_on_error(connection):
             if query_only:
@@ -92,7 +117,8 @@ class ChainFile:
         if not rows:
             return None
         value = rows[0][0]
-        # Only hashes have 32 bytes among py-evm's keys, but for one: its list of checkpoints, which we never write.
+        # Only hashes have 32 bytes among py-evm's keys, but for one: its list of checkpoints, which
+        # we never write.
         if not isinstance(value, bytes) or (len(key) == 32 and keccak256(value) != key):
             raise Damaged(f"{FILE} holds a value that is not the one of its key {key.hex()}")
         return value
@@ -100,8 +126,8 @@ class ChainFile:
     def put(self, pairs: Mapping[bytes, bytes], after: bytes | None) -> None:
         """Write a block: all `pairs` or, whatever happens, none. On return they are durable.
 
-        Raises Conflict if HEAD is no longer `after`: somebody else has added a block meanwhile. Raises Damaged or StorageFailure as
-        `canonical_hash` does.
+        Raises Conflict if HEAD is no longer `after`: somebody else has added a block meanwhile.
+        Raises Damaged or StorageFailure as `canonical_hash` does.
         """
         _run(self._connection, "BEGIN IMMEDIATE")
         try:
@@ -111,7 +137,8 @@ class ChainFile:
                 _run(self._connection, "REPLACE INTO pair VALUES (?, ?)", *pair)
             _run(self._connection, "COMMIT")
         finally:
-            # After a full disk SQLite may have rolled back already; after COMMIT there is nothing left to roll back.
+            # After a full disk SQLite may have rolled back already; after COMMIT there is nothing
+            # left to roll back.
             if self._connection.in_transaction:
                 self._connection.rollback()
 
@@ -123,7 +150,10 @@ class ChainFile:
         return head
 
     def header(self, block_hash: bytes) -> bytes:
-        """Return the RLP of the header whose keccak-256 is `block_hash`. Raises Damaged if it is missing."""
+        """Return the RLP of the header whose keccak-256 is `block_hash`.
+
+        Raises Damaged if it is missing.
+        """
         header = self.get(block_hash)
         if header is None:
             raise Damaged(f"{FILE} lacks the header of the block {block_hash.hex()}")
@@ -139,7 +169,9 @@ class ChainFile:
         try:
             header = parse_header(self.header(value[1:]))
         except InvalidInput as error:
-            raise Damaged(f"{FILE} has no header where block {number} should have one: {error}") from error
+            raise Damaged(
+                f"{FILE} has no header where block {number} should have one: {error}"
+            ) from error
         if header.number != number:
             raise Damaged(f"{FILE} gives the hash of block {header.number} for block {number}")
         return header.hash
@@ -148,13 +180,16 @@ class ChainFile:
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     try:
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
     except sqlite3.Error as error:
         raise _translated(error) from error
     connection.text_factory = bytes
     with _closing_on_error(connection):
-        # A block that was given out must survive a power cut. In this journal mode FULL leaves the folder unsynced after the journal is
-        # unlinked, so the journal could come back and undo the block; EXTRA syncs it.
+        # A block that was given out must survive a power cut. In this journal mode FULL leaves the
+        # folder unsynced after the journal is unlinked, so the journal could come back and undo the
+        # block; EXTRA syncs it.
         _run(connection, "PRAGMA synchronous = EXTRA")
     return connection
 
@@ -175,7 +210,12 @@ def _run(connection: sqlite3.Connection, statement: str, *values: bytes) -> list
         raise _translated(error) from error
 
 
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA}
+_DAMAGED = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_SCHEMA,
+}
 """SQLITE_ERROR is what a missing table gives."""
 
 

@@ -1,7 +1,8 @@
-"""What a verifier's own nodes say of the blocks and records that a proof names (`witnesstree verify --rpc`). What it says is trusted like a node is.
+"""What a verifier's own nodes say of the blocks and records that a proof names (`witnesstree verify
+--rpc`). What it says is trusted like a node is.
 
-A node says that a block is canonical, and for an anchor without a state proof, that the contract holds the root. It is only asked about final
-blocks, so that its answer stays true.
+A node says that a block is canonical, and for an anchor without a state proof, that the contract
+holds the root. It is only asked about final blocks, so that its answer stays true.
 """
 
 from __future__ import annotations
@@ -31,19 +32,24 @@ TIMEOUT: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Testimony:
-    """What nodes said: what is trusted for it, and notes for a person about what they could not say."""
+    """What nodes said: what is trusted for it, and notes for a person about what they could not
+    say.
+    """
 
     trust: Trust
     notes: tuple[str, ...] = ()
 
 
 def ask_nodes(urls: Sequence[str], proof: Proof, timeout: float = TIMEOUT) -> Testimony:
-    """Return what the nodes at `urls` say of the blocks and contracts that `proof` names; each is asked about its own chain.
+    """Return what the nodes at `urls` say of the blocks and contracts that `proof` names; each is
+    asked about its own chain.
 
-    Where several are given, one that fails counts for nothing, whatever it said before, and a note says so.
+    Where several are given, one that fails counts for nothing, whatever it said before, and a note
+    says so.
 
-    Raises Unreachable or BadAnswer if all fail: do not answer, answer badly, or are of a chain that the proof does not name; BadAnswer if two of one
-    chain contradict each other; InvalidInput if a URL is none.
+    Raises Unreachable or BadAnswer if all fail: do not answer, answer badly, or are of a chain that
+    the proof does not name; BadAnswer if two of one chain contradict each other; InvalidInput if a
+    URL is none.
     """
     said: list[Testimony] = []
     notes: list[str] = []
@@ -62,7 +68,10 @@ def ask_nodes(urls: Sequence[str], proof: Proof, timeout: float = TIMEOUT) -> Te
     blocks = tuple(block for each in said for block in each.trust.blocks)
     _require_agreement(blocks)
     records = tuple(record for each in said for record in each.trust.records)
-    return Testimony(Trust(blocks=blocks, records=records), (*notes, *(note for each in said for note in each.notes)))
+    return Testimony(
+        Trust(blocks=blocks, records=records),
+        (*notes, *(note for each in said for note in each.notes)),
+    )
 
 
 def _endpoint(url: str, timeout: float) -> Endpoint:
@@ -70,7 +79,9 @@ def _endpoint(url: str, timeout: float) -> Endpoint:
         return Endpoint(url, timeout=timeout)
     except ValueError:
         # Without the cause, and without the address, which may hold a key.
-        raise InvalidInput("--rpc takes the address of a node: expected http://… or https://… with a host") from None
+        raise InvalidInput(
+            "--rpc takes the address of a node: expected http://… or https://… with a host"
+        ) from None
 
 
 def _ask_node(client: Client, proof: Proof) -> Testimony:
@@ -80,15 +91,26 @@ def _ask_node(client: Client, proof: Proof) -> Testimony:
     chain_id = client.chain_id()
     named = _named_blocks(proof)
     if not (numbers := {number for chain, number in named if chain == chain_id}):
-        chains = " and ".join(known_chain(chain).name for chain in sorted({chain for chain, _ in named})) or "none"
-        raise BadAnswer(f"{client.place} is a node of {known_chain(chain_id).name}, and the proof names {chains}: ask a node of that chain")
+        chains = (
+            " and ".join(known_chain(chain).name for chain in sorted({chain for chain, _ in named}))
+            or "none"
+        )
+        raise BadAnswer(
+            f"{client.place} is a node of {known_chain(chain_id).name}, and the proof names"
+            f" {chains}: ask a node of that chain"
+        )
     source, final = f"the node at {client.place} says so", client.finalized()
     if final is None:
-        return Testimony(Trust(), (f"{client.place} names no final block, so it can confirm nothing yet.",))
+        return Testimony(
+            Trust(), (f"{client.place} names no final block, so it can confirm nothing yet.",)
+        )
     for number in sorted(numbers):
         block = client.block(number) if number <= final.number else None
         if block is None:
-            notes.append(f"{client.place} does not have block {number} as final: its newest final one is {final.number}.")
+            notes.append(
+                f"{client.place} does not have block {number} as final: its newest final one is"
+                f" {final.number}."
+            )
         else:
             blocks.append(TrustedBlock(block.hash, source, chain_id, number))
     root = proof.inclusion.root if proof.inclusion else None
@@ -96,20 +118,26 @@ def _ask_node(client: Client, proof: Proof) -> Testimony:
         if root and anchor.chain_id == chain_id and anchor.state is None:
             time = _recorded(client, anchor, root, final)
             if time is None:
-                notes.append(f"{client.place} has no record of the root in the contract 0x{anchor.contract.hex()} at block {final.number}.")
+                notes.append(
+                    f"{client.place} has no record of the root in the contract"
+                    f" 0x{anchor.contract.hex()} at block {final.number}."
+                )
             else:
                 records.append(TrustedRecord(chain_id, anchor.contract, root, time, source))
     return Testimony(Trust(blocks=tuple(blocks), records=tuple(records)), tuple(notes))
 
 
 def _recorded(client: Client, anchor: Anchor, root: bytes, final: NodeBlock) -> int | None:
-    """Return since when, in seconds, EvidenceAnchor holds the root, None if it does not, or stands not there."""
+    """Return since when, in seconds, EvidenceAnchor holds the root, None if it does not, or stands
+    not there.
+    """
     if client.code_hash(anchor.contract, "latest") != CONTRACT_CODE_HASH:
         return None
     record = client.final_record(anchor.contract, root, final)
     if record is None:
         return None
-    # At another address its creator could have written the slot before the code was there, so only the block's time counts.
+    # At another address its creator could have written the slot before the code was there, so only
+    # the block's time counts.
     return record.time if anchor.contract == CONTRACT_ADDRESS else final.time
 
 
@@ -119,7 +147,9 @@ def _named_blocks(proof: Proof) -> set[tuple[int, int]]:
         opening = parse_opening(proof.opening.record) if proof.opening else None
     except InvalidInput:
         opening = None
-    return named | ({(opening.block.chain_id, opening.block.number)} if opening and opening.block else set())
+    return named | (
+        {(opening.block.chain_id, opening.block.number)} if opening and opening.block else set()
+    )
 
 
 def _require_agreement(blocks: Sequence[TrustedBlock]) -> None:
@@ -128,4 +158,7 @@ def _require_agreement(blocks: Sequence[TrustedBlock]) -> None:
         other = known.setdefault((block.chain_id, block.number), block)
         if other.hash != block.hash:
             names = f"0x{other.hash.hex()} ({other.source}), 0x{block.hash.hex()} ({block.source})"
-            raise BadAnswer(f"two nodes of one chain name different blocks {block.number}: {names}; one of them is wrong, so neither is believed")
+            raise BadAnswer(
+                f"two nodes of one chain name different blocks {block.number}: {names}; one of them"
+                " is wrong, so neither is believed"
+            )

@@ -1,4 +1,6 @@
-"""What a transaction offers for its gas: computed from what a node says, never more than the cap. Pure functions on wei for one gas."""
+"""What a transaction offers for its gas: computed from what a node says, never more than the cap.
+Pure functions on wei for one gas.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,13 @@ from witnesstree.ledger.base.errors import InvalidInput, Unaffordable
 GWEI: Final = 10**9
 
 MAX_TIP: Final = 50 * GWEI
-"""A tip that no chain asks for: Polygon, the dearest of those known here, asks for 25 to 30 gwei. What a node suggests beyond it is cut."""
+"""A tip that no chain asks for: Polygon, the dearest of those known here, asks for 25 to 30 gwei.
+What a node suggests beyond it is cut."""
 LEAST_TIP: Final = 10**6
-"""What geth's miners ask for unless they are told otherwise (0.001 gwei). A smaller tip would wait for ever."""
+"""What geth's miners ask for unless they are told otherwise (0.001 gwei).
+
+A smaller tip would wait for ever.
+"""
 
 LEGACY: Final = 0
 EIP1559: Final = 2
@@ -24,14 +30,19 @@ EIP1559: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a transaction pays for one gas: at most `most`, of which `tip` goes to whoever makes the block. A legacy one pays all of its price."""
+    """What a transaction pays for one gas: at most `most`, of which `tip` goes to whoever makes the
+    block. A legacy one pays all of its price.
+    """
 
     most: int
     tip: int
     is_legacy: bool = False
 
     def members(self) -> dict[str, int]:
-        """Return the fee members of a transaction. A legacy transaction has no `type`: libraries know it by that."""
+        """Return the fee members of a transaction.
+
+        A legacy transaction has no `type`: libraries know it by that.
+        """
         if self.is_legacy:
             return {"gasPrice": self.most}
         return {"type": EIP1559, "maxFeePerGas": self.most, "maxPriorityFeePerGas": self.tip}
@@ -39,7 +50,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What the chain asks now for one gas: `base` is burnt, `tip` is for whoever makes the block. A legacy chain's price is all `base`."""
+    """What the chain asks now for one gas: `base` is burnt, `tip` is for whoever makes the block.
+
+    A legacy chain's price is all `base`.
+    """
 
     base: int
     tip: int
@@ -52,19 +66,27 @@ def wei(gwei: float) -> int:
 
 
 def offer(market: Market, cap: int) -> Offer:
-    """Return an offer that stays good while the base fee doubles, as far as `cap` allows. Raises Unaffordable if the chain asks for more."""
+    """Return an offer that stays good while the base fee doubles, as far as `cap` allows.
+
+    Raises Unaffordable if the chain asks for more.
+    """
     least = market.base + min(market.tip, LEAST_TIP)
     if least > cap:
-        raise Unaffordable(f"the chain asks {_gwei(least)} for one gas, and the cap is {_gwei(cap)}: wait, or raise fee_cap")
+        raise Unaffordable(
+            f"the chain asks {_gwei(least)} for one gas, and the cap is {_gwei(cap)}: wait, or"
+            " raise fee_cap"
+        )
     if market.is_legacy:
         return Offer(market.base, market.base, is_legacy=True)
     return Offer(min(2 * market.base + market.tip, cap), min(market.tip, cap - market.base))
 
 
 def replacement(replaced: Offer, market: Market, cap: int) -> Offer | None:
-    """Return an offer that nodes accept in place of `replaced`, or None where that one pays what the chain asks now.
+    """Return an offer that nodes accept in place of `replaced`, or None where that one pays what
+    the chain asks now.
 
-    Raises Unaffordable if the chain, or the least that counts as a replacement, asks for more than `cap`.
+    Raises Unaffordable if the chain, or the least that counts as a replacement, asks for more than
+    `cap`.
     """
     wanted = offer(market, cap)
     asked = wanted.most if market.is_legacy else market.base + wanted.tip
@@ -73,19 +95,25 @@ def replacement(replaced: Offer, market: Market, cap: int) -> Offer | None:
     most, tip = max(wanted.most, bumped(replaced.most)), max(wanted.tip, bumped(replaced.tip))
     if (least := max(bumped(replaced.most), bumped(replaced.tip))) > cap:
         text = (
-            f"to replace the transaction that waits, {_gwei(least)} must be offered for one gas, and the cap is {_gwei(cap)}: wait, or raise fee_cap"
+            f"to replace the transaction that waits, {_gwei(least)} must be offered for one gas,"
+            f" and the cap is {_gwei(cap)}: wait, or raise fee_cap"
         )
         raise Unaffordable(text)
     return Offer(max(most, tip), tip, market.is_legacy)
 
 
 def bumped(fee: int) -> int:
-    """Return the least fee that replaces `fee`: an eighth more, rounded up. geth asks for a tenth more, some chains' nodes for an eighth."""
+    """Return the least fee that replaces `fee`: an eighth more, rounded up. geth asks for a tenth
+    more, some chains' nodes for an eighth.
+    """
     return max(fee + 1, fee + -(-fee // 8))
 
 
 def read_offer(raw: bytes) -> Offer:
-    """Return what a signed transaction offers. Raises InvalidInput if it is neither a legacy one nor one of EIP-1559."""
+    """Return what a signed transaction offers.
+
+    Raises InvalidInput if it is neither a legacy one nor one of EIP-1559.
+    """
     try:
         fields: Any = rlp.decode(raw[1:] if raw[:1] == bytes([EIP1559]) else raw)
         if raw[:1] == bytes([EIP1559]) and len(fields) == 12:

@@ -1,7 +1,8 @@
-"""Block headers rebuilt from what a node says of a block: the RLP (Yellow Paper, 4.4) whose keccak-256 is the block's hash.
+"""Block headers rebuilt from what a node says of a block: the RLP (Yellow Paper, 4.4) whose
+keccak-256 is the block's hash.
 
-The state proof in a proof file begins at these bytes (ledger/chain/stateproof.py). Chains that are not built like Ethereum hash something else: their
-blocks have no such header.
+The state proof in a proof file begins at these bytes (ledger/chain/stateproof.py). Chains that are
+not built like Ethereum hash something else: their blocks have no such header.
 """
 
 from __future__ import annotations
@@ -46,19 +47,24 @@ LATER: Final = {
     "parentBeaconBlockRoot": 32,
     "requestsHash": 32,
 }
-"""Those that later forks added behind them, in this order: London (EIP-1559), Shanghai (4895), Cancun (4844, 4788), Prague (7685); Osaka none."""
+"""Those that later forks added behind them, in this order: London (EIP-1559), Shanghai (4895),
+Cancun (4844, 4788), Prague (7685); Osaka none."""
 
 
 def rebuild_header(members: Mapping[str, Any]) -> bytes:
-    """Return the RLP of the header of a block that a node describes so (the `members` of eth_getBlockByNumber's answer).
+    """Return the RLP of the header of a block that a node describes so (the `members` of
+    eth_getBlockByNumber's answer).
 
-    This says nothing about the block's hash: the caller compares it with keccak-256 of what is returned. A field that a later fork may add is not
-    known here, and the hash is then another one.
+    This says nothing about the block's hash: the caller compares it with keccak-256 of what is
+    returned. A field that a later fork may add is not known here, and the hash is then another one.
 
     Raises BadAnswer if a field is missing or of another form.
     """
     fields = [_field(members.get(name), name, size) for name, size in FIELDS.items()]
-    later = [_field(members[name], name, size) if members.get(name) is not None else b"" for name, size in LATER.items()]
+    later = [
+        _field(members[name], name, size) if members.get(name) is not None else b""
+        for name, size in LATER.items()
+    ]
     # Only a field with a later one behind it has a place to be empty in.
     count = max((i for i, name in enumerate(LATER, 1) if members.get(name) is not None), default=0)
     return bytes(rlp.encode(fields + later[:count]))

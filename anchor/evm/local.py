@@ -1,6 +1,9 @@
-"""The embedded chain: a real EVM chain of one account, kept in a folder. It shows the mechanics and proves nothing to a third party.
+"""The embedded chain: a real EVM chain of one account, kept in a folder.
 
-Reading needs the file and tries alone. What makes blocks and signs (mining.py) is imported when it is needed, because it takes half a second.
+It shows the mechanics and proves nothing to a third party.
+
+Reading needs the file and tries alone. What makes blocks and signs (mining.py) is imported when it
+is needed, because it takes half a second.
 """
 
 from __future__ import annotations
@@ -37,10 +40,16 @@ if TYPE_CHECKING:
     from witnesstree.anchor.evm.mining import Miner
 
 KEY_FILE = "account.key"
-"""The secret key of the one funded account: 64 hex digits, readable by its owner alone. It guards nothing of worth."""
+"""The secret key of the one funded account: 64 hex digits, readable by its owner alone.
+
+It guards nothing of worth.
+"""
 
 MAX_FEE = 100 * 10**9
-"""Wei for one gas, at most. The first block asks for 10**9, and blocks that are nearly empty make it fall."""
+"""Wei for one gas, at most.
+
+The first block asks for 10**9, and blocks that are nearly empty make it fall.
+"""
 ANCHOR_GAS = 100_000
 """Gas for one root, at most: it takes about 46,000."""
 FURTHER_GAS = 30_000
@@ -53,10 +62,13 @@ _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 class LocalChain(Chain):
-    """The chain in `folder`. Only one may be open for writing at a time: the ledger's lock sees to that. Many may read beside it.
+    """The chain in `folder`.
 
-    Every method raises Damaged if the file contradicts itself, Conflict if another process holds it for long, StorageFailure if the disk
-    refuses. Blocks are final as soon as they are made.
+    Only one may be open for writing at a time: the ledger's lock sees to that. Many may read beside
+    it.
+
+    Every method raises Damaged if the file contradicts itself, Conflict if another process holds it
+    for long, StorageFailure if the disk refuses. Blocks are final as soon as they are made.
     """
 
     def __init__(self, folder: Path, file: ChainFile, clock: Callable[[], datetime]) -> None:
@@ -67,7 +79,9 @@ class LocalChain(Chain):
 
     @classmethod
     def create(cls, folder: Path, clock: Callable[[], datetime]) -> LocalChain:
-        """Return a new chain in `folder`, with the contract deployed. `clock` gives the time of each block.
+        """Return a new chain in `folder`, with the contract deployed.
+
+        `clock` gives the time of each block.
 
         The chain is there as a whole or not at all; called again after a crash, this makes it anew.
 
@@ -119,35 +133,52 @@ class LocalChain(Chain):
 
     @override
     def standing(self, root: bytes, transaction: SignedTransaction | None) -> Standing:
-        """Return FINAL as soon as a block has the root, for no block of this chain is ever taken back."""
+        """Return FINAL as soon as a block has the root, for no block of this chain is ever taken
+        back.
+        """
         header = _newest_header(self._file)
         if _storage(self._file, header).get(keccak256(record_slot(root))):
             return Standing.FINAL
-        is_spent = transaction is not None and _nonce(self._file, header, transaction.sender) > transaction.nonce
+        is_spent = (
+            transaction is not None
+            and _nonce(self._file, header, transaction.sender) > transaction.nonce
+        )
         return Standing.LOST if is_spent else Standing.ABSENT
 
     @override
-    def sign(self, roots: Sequence[bytes], replaced: SignedTransaction | None = None) -> SignedTransaction | None:
-        """Return a signed EIP-1559 transaction that anchors `roots`. None in place of another: sending makes a block, so none ever waits."""
+    def sign(
+        self, roots: Sequence[bytes], replaced: SignedTransaction | None = None
+    ) -> SignedTransaction | None:
+        """Return a signed EIP-1559 transaction that anchors `roots`.
+
+        None in place of another: sending makes a block, so none ever waits.
+        """
         if replaced:
             return None
         from witnesstree.anchor.evm.contract import anchoring_calldata
 
         gas = ANCHOR_GAS + FURTHER_GAS * (len(roots) - 1)
-        return _signed(self._file, _read_key(self._folder), CONTRACT_ADDRESS, anchoring_calldata(roots), gas)
+        return _signed(
+            self._file, _read_key(self._folder), CONTRACT_ADDRESS, anchoring_calldata(roots), gas
+        )
 
     @override
     def send(self, transaction: SignedTransaction) -> None:
-        """Make a block with this transaction, unless one has it already. On return the block is durable.
+        """Make a block with this transaction, unless one has it already.
 
-        Raises InvalidInput if this is no transaction that the chain takes, Conflict if another one has taken its nonce.
+        On return the block is durable.
+
+        Raises InvalidInput if this is no transaction that the chain takes, Conflict if another one
+        has taken its nonce.
         """
         if _block_of(self._file, transaction) is None:
             self._miner().mine(transaction.raw)
 
     @override
     def collect(self, root: bytes, transactions: Sequence[SignedTransaction]) -> Anchor | None:
-        """Return the anchor with its proof at the newest block, which has been checked as a verifier checks it."""
+        """Return the anchor with its proof at the newest block, which has been checked as a
+        verifier checks it.
+        """
         block = self.recent_block()
         header = _parsed(block.header)
         storage = _storage(self._file, header)
@@ -165,7 +196,11 @@ class LocalChain(Chain):
             raise Damaged(f"{FILE} does not prove what it says: {error}") from error
         if slot.code_hash != CONTRACT_CODE_HASH:
             raise Damaged(f"{FILE} holds another contract at our address")
-        ours = [each.hash for each in transactions if _block_of(self._file, each) == slot.record.block_number]
+        ours = [
+            each.hash
+            for each in transactions
+            if _block_of(self._file, each) == slot.record.block_number
+        ]
         return Anchor(
             chain_id=LOCAL_CHAIN_ID,
             contract=CONTRACT_ADDRESS,
@@ -187,7 +222,8 @@ class LocalChain(Chain):
 
 
 def _found(file: ChainFile, key: bytes, now: datetime) -> None:
-    """Make the first two blocks: the account and the deployer, and the contract by way of the deployer.
+    """Make the first two blocks: the account and the deployer, and the contract by way of the
+    deployer.
 
     They stand before the clock, so that the first root's block need not stand after it.
     """
@@ -198,12 +234,17 @@ def _found(file: ChainFile, key: bytes, now: datetime) -> None:
 
     make_genesis(file, _address(key), int(now.timestamp()) - 2)
     contract = artefact()
-    deployment = _signed(file, key, contract.deployer, contract.salt + contract.init_code, DEPLOY_GAS)
+    deployment = _signed(
+        file, key, contract.deployer, contract.salt + contract.init_code, DEPLOY_GAS
+    )
     Miner(file, lambda: now - timedelta(seconds=1)).mine(deployment.raw)
     state = _trie(file, _newest_header(file).state_root)
     account = state.get(keccak256(CONTRACT_ADDRESS))
     if not account or rlp.decode(account)[3] != CONTRACT_CODE_HASH:
-        raise Damaged("the contract in this package is not the one that its verifier knows: install witnesstree again")
+        raise Damaged(
+            "the contract in this package is not the one that its verifier knows: install"
+            " witnesstree again"
+        )
 
 
 def _make_key(folder: Path) -> None:
@@ -310,7 +351,9 @@ def _trie(file: ChainFile, root: bytes) -> HexaryTrie:
 
 
 def _nodes(trie: HexaryTrie, key: bytes) -> tuple[bytes, ...]:
-    """Return the nodes on the way to `key` as `eth_getProof` gives them: without those that stand in their parents."""
+    """Return the nodes on the way to `key` as `eth_getProof` gives them: without those that stand
+    in their parents.
+    """
     import rlp
 
     nodes = [rlp.encode(node) for node in trie.get_proof(key)]  # type: ignore[no-untyped-call]

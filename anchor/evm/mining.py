@@ -1,6 +1,8 @@
-"""Makes the embedded chain's blocks, and the transactions for them: py-evm's virtual machine, on the pairs of `chain.db`.
+"""Makes the embedded chain's blocks, and the transactions for them: py-evm's virtual machine, on
+the pairs of `chain.db`.
 
-Importing this module takes half a second; local.py does so only when there is a block to make. No other module imports py-evm.
+Importing this module takes half a second; local.py does so only when there is a block to make. No
+other module imports py-evm.
 """
 
 from __future__ import annotations
@@ -9,7 +11,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from eth.chains.base import MiningChain
-from eth.constants import BLANK_ROOT_HASH, POST_MERGE_DIFFICULTY, POST_MERGE_MIX_HASH, POST_MERGE_NONCE
+from eth.constants import (
+    BLANK_ROOT_HASH,
+    POST_MERGE_DIFFICULTY,
+    POST_MERGE_MIX_HASH,
+    POST_MERGE_NONCE,
+)
 from eth.db.atomic import AtomicDB
 from eth.db.backends.base import BaseDB
 from eth.exceptions import PyEVMError
@@ -40,9 +47,11 @@ GAS_LIMIT = 30_000_000
 
 
 BALANCE = 10**27
-"""Wei on the one account: a thousand million ether, and a root takes less than a hundredth of one."""
+"""Wei on the one account: a thousand million ether, and a root takes less than a hundredth of
+one."""
 
-# The deployer that everybody uses for CREATE2, and its code: https://github.com/Arachnid/deterministic-deployment-proxy
+# The deployer that everybody uses for CREATE2, and its code:
+# https://github.com/Arachnid/deterministic-deployment-proxy
 DEPLOYER = bytes.fromhex("4e59b44847b379578588920ca78fbf26c0b4956c")
 DEPLOYER_CODE = bytes.fromhex(
     "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
@@ -50,7 +59,9 @@ DEPLOYER_CODE = bytes.fromhex(
 
 
 def make_genesis(file: ChainFile, account: bytes, time: int) -> None:
-    """Write block 0: the funded account (20-byte address) and the CREATE2 deployer as it stands on public chains. On return it is durable."""
+    """Write block 0: the funded account (20-byte address) and the CREATE2 deployer as it stands on
+    public chains. On return it is durable.
+    """
     state: AccountState = {
         Address(account): {"balance": BALANCE, "nonce": 0, "code": b"", "storage": {}},
         # A contract's account starts at nonce 1 (EIP-161).
@@ -73,7 +84,9 @@ def make_genesis(file: ChainFile, account: bytes, time: int) -> None:
 
 
 def sign(key: bytes, *, nonce: int, to: bytes, calldata: bytes, gas: int, max_fee: int) -> bytes:
-    """Return a signed EIP-1559 transaction of the account with this secret key; it offers `max_fee` wei for one gas at most, and no tip."""
+    """Return a signed EIP-1559 transaction of the account with this secret key; it offers `max_fee`
+    wei for one gas at most, and no tip.
+    """
     unsigned = PragueTransactionBuilder.new_unsigned_dynamic_fee_transaction(
         chain_id=LOCAL_CHAIN_ID,
         nonce=nonce,
@@ -99,12 +112,16 @@ class Miner:
             self._chain = _Chain(AtomicDB(self._pairs))
 
     def mine(self, transaction: bytes) -> None:
-        """Make a block of this one signed transaction. On return it is durable; otherwise the chain is what it was before.
+        """Make a block of this one signed transaction.
 
-        The block's time is the clock's, or one second after its parent's where the clock has not come that far: block times must rise.
+        On return it is durable; otherwise the chain is what it was before.
 
-        Raises InvalidInput if this is no EIP-1559 transaction that the chain takes, Conflict if it was signed for another state of its sender or
-        another process added a block meanwhile, Damaged if the chain cannot be read.
+        The block's time is the clock's, or one second after its parent's where the clock has not
+        come that far: block times must rise.
+
+        Raises InvalidInput if this is no EIP-1559 transaction that the chain takes, Conflict if it
+        was signed for another state of its sender or another process added a block meanwhile,
+        Damaged if the chain cannot be read.
         """
         after = self._file.head()
         try:
@@ -112,7 +129,8 @@ class Miner:
                 signed = self._legal(transaction)
                 self._chain.start_block(self._clock())
                 self._chain.apply_transaction(signed)
-                # Nothing in a block is left to chance: the same transactions at the same times give the same blocks.
+                # Nothing in a block is left to chance: the same transactions at the same times give
+                # the same blocks.
                 self._chain.mine_block(coinbase=Address(bytes(20)))
             self._pairs.commit(after)
         finally:
@@ -122,10 +140,16 @@ class Miner:
     def _legal(self, transaction: bytes) -> SignedTransactionAPI:
         signed = _decode(transaction)
         if signed.chain_id != LOCAL_CHAIN_ID:
-            raise InvalidInput(f"the transaction is for chain {signed.chain_id}, not for this one, {LOCAL_CHAIN_ID}")
+            raise InvalidInput(
+                f"the transaction is for chain {signed.chain_id}, not for this one,"
+                f" {LOCAL_CHAIN_ID}"
+            )
         state = self._chain.get_vm(self._chain.get_canonical_head()).state
         if signed.nonce != (expected := state.get_nonce(signed.sender)):
-            raise Conflict(f"the transaction has nonce {signed.nonce}, the account is at {expected}: sign it again")
+            raise Conflict(
+                f"the transaction has nonce {signed.nonce}, the account is at {expected}: sign it"
+                " again"
+            )
         return signed
 
 
@@ -136,7 +160,9 @@ def _translated_errors() -> Iterator[None]:
     except ValidationError as error:
         raise InvalidInput(f"the chain does not take this transaction: {error}") from error
     except (PyEVMError, RLPException, KeyError) as error:
-        raise Damaged(f"{FILE} lacks what a block stands on ({error}): run `witnesstree fsck`") from error
+        raise Damaged(
+            f"{FILE} lacks what a block stands on ({error}): run `witnesstree fsck`"
+        ) from error
 
 
 def _decode(transaction: bytes) -> SignedTransactionAPI:
@@ -146,7 +172,15 @@ def _decode(transaction: bytes) -> SignedTransactionAPI:
         signed = PragueTransactionBuilder.decode(transaction)
         signed.validate()
         signed.check_signature_validity()
-    except (ValidationError, RLPException, BadSignature, PyEVMError, IndexError, ValueError, TypeError) as error:
+    except (
+        ValidationError,
+        RLPException,
+        BadSignature,
+        PyEVMError,
+        IndexError,
+        ValueError,
+        TypeError,
+    ) as error:
         raise InvalidInput(f"this is no signed transaction: {error}") from error
     return signed
 
@@ -157,8 +191,12 @@ class _Chain(MiningChain):
     chain_id = LOCAL_CHAIN_ID
     vm_configuration = ((GENESIS, PragueVM),)
 
-    def create_header_from_parent(self, parent_header: BlockHeaderAPI, **fields: Any) -> BlockHeaderAPI:
-        return super().create_header_from_parent(parent_header, **{"gas_limit": parent_header.gas_limit, **fields})
+    def create_header_from_parent(
+        self, parent_header: BlockHeaderAPI, **fields: Any
+    ) -> BlockHeaderAPI:
+        return super().create_header_from_parent(
+            parent_header, **{"gas_limit": parent_header.gas_limit, **fields}
+        )
 
     def start_block(self, time: datetime) -> None:
         """Begin an empty block on the newest one."""

@@ -1,7 +1,8 @@
-"""A real EVM chain, reached through the JSON-RPC nodes that the settings name: signs, sends, and says only of final blocks what cannot change.
+"""A real EVM chain, reached through the JSON-RPC nodes that the settings name: signs, sends, and
+says only of final blocks what cannot change.
 
-Each question is put to one node as a whole, at one block that is named by its hash: nodes of one chain run ahead of each other, and behind one
-address there may be several.
+Each question is put to one node as a whole, at one block that is named by its hash: nodes of one
+chain run ahead of each other, and behind one address there may be several.
 """
 
 from __future__ import annotations
@@ -16,10 +17,24 @@ from witnesstree.anchor.evm.client import Client
 from witnesstree.anchor.evm.contract import ANCHORED, anchoring_calldata
 from witnesstree.anchor.evm.fees import MAX_TIP, Market, offer, read_offer, replacement, wei
 from witnesstree.anchor.evm.rpc import Endpoint, Endpoints, Refusal, joined
-from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Conflict,
+    InvalidInput,
+    Unaffordable,
+    Unreachable,
+    WitnesstreeError,
+)
 from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor, StateProof
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, MAX_HEADER, keccak256, parse_header, prove_slot
+from witnesstree.ledger.chain.stateproof import (
+    CONTRACT_ADDRESS,
+    CONTRACT_CODE_HASH,
+    MAX_HEADER,
+    keccak256,
+    parse_header,
+    prove_slot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,21 +45,29 @@ if TYPE_CHECKING:
     from witnesstree.anchor.settings import ChainSettings
 
 MAX_WAITING: Final = 64
-"""Transactions of one account that may wait for a block: nodes keep some 64 (geth's accountqueue). A node that names more is mistaken."""
+"""Transactions of one account that may wait for a block: nodes keep some 64 (geth's accountqueue).
+A node that names more is mistaken."""
 GAS_FOR_ONE: Final = 60_000
 GAS_FOR_EACH: Final = 30_000
-"""Gas that anchoring may take: GAS_FOR_ONE, and GAS_FOR_EACH root. Measured: 46,000 for one, 25,000 for each of many."""
+"""Gas that anchoring may take: GAS_FOR_ONE, and GAS_FOR_EACH root.
+
+Measured: 46,000 for one, 25,000 for each of many.
+"""
 GAS_AT_LEAST: Final = 30_000
 GAS_AT_LEAST_FOR_EACH: Final = 27_000
-"""Gas that is always offered, whatever a node estimates: a transaction that runs out of it has paid for nothing."""
+"""Gas that is always offered, whatever a node estimates: a transaction that runs out of it has paid
+for nothing."""
 MAX_GAS: Final = 2**24
 """Gas in one transaction, at most (EIP-7825)."""
 QUICK: Final = 6.0
-"""Seconds that asking for a recent block should take at most: a batch is opened without one sooner than it waits."""
+"""Seconds that asking for a recent block should take at most: a batch is opened without one sooner
+than it waits."""
 MAX_STEPS: Final = 8
-"""Blocks that are gone back from a final one whose header is too long for a proof: some chains list their validators in every 16th to 500th."""
+"""Blocks that are gone back from a final one whose header is too long for a proof: some chains list
+their validators in every 16th to 500th."""
 PROOF_PATIENCE: Final = timedelta(hours=1)
-"""How long a root waits for a state proof, where one may yet be had, before its anchor is kept without."""
+"""How long a root waits for a state proof, where one may yet be had, before its anchor is kept
+without."""
 MAX_KEPT: Final = 1_000
 """State proofs of blocks that are not final yet, at 10 KB each."""
 
@@ -52,20 +75,34 @@ _T = TypeVar("_T")
 
 
 class NodeChain(Chain):
-    """The chain `name`, with `settings` as in anchor/settings.py. Without a `signer` it can be asked, but not signed for.
+    """The chain `name`, with `settings` as in anchor/settings.py.
 
-    Several endpoints are asked in order: where one does not answer or answers badly, the next one is. With `agree`, so many must name the same
-    final block before it is believed, and so many must say that a transaction is lost.
+    Without a `signer` it can be asked, but not signed for.
+
+    Several endpoints are asked in order: where one does not answer or answers badly, the next one
+    is. With `agree`, so many must name the same final block before it is believed, and so many must
+    say that a transaction is lost.
     """
 
-    def __init__(self, name: str, settings: ChainSettings, signer: Signer | None, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: ChainSettings,
+        signer: Signer | None,
+        clock: Callable[[], datetime],
+    ) -> None:
         if settings.agree > len(settings.urls):
-            raise InvalidInput(f"chain {name}: {settings.agree} endpoints are to agree, but there are {len(settings.urls)}: name more urls")
+            raise InvalidInput(
+                f"chain {name}: {settings.agree} endpoints are to agree, but there are"
+                f" {len(settings.urls)}: name more urls"
+            )
         self._name = name
         self._settings = settings
         self._signer = signer
         self._clock = clock
-        self._contract = bytes.fromhex(settings.contract[2:]) if settings.contract else CONTRACT_ADDRESS
+        self._contract = (
+            bytes.fromhex(settings.contract[2:]) if settings.contract else CONTRACT_ADDRESS
+        )
         self._endpoints = _endpoints(settings, settings.timeout)
         self._quick = _endpoints(settings, min(settings.timeout, QUICK / 2))
         self._kept: dict[bytes, _Proven] = {}
@@ -93,10 +130,12 @@ class NodeChain(Chain):
 
     @override
     def recent_block(self) -> Block:
-        """Return the newest final block: a proof that names a block which is reorganised away would be taken for a forgery.
+        """Return the newest final block: a proof that names a block which is reorganised away would
+        be taken for a forgery.
 
-        On Ethereum that one is a quarter of an hour old, so a batch counts as begun so much earlier. No answer is waited for longer than half of
-        QUICK, and no endpoint is begun with after QUICK.
+        On Ethereum that one is a quarter of an hour old, so a batch counts as begun so much
+        earlier. No answer is waited for longer than half of QUICK, and no endpoint is begun with
+        after QUICK.
         """
         block, header = self._at_final(self._recent, self._quick, QUICK)
         if block is None:
@@ -105,17 +144,28 @@ class NodeChain(Chain):
             raise BadAnswer(f"the blocks of {self._name} have no header that could be proven")
         return Block(self._settings.chain_id, block.number, block.hash, header)
 
-    def _recent(self, client: Client, final: NodeBlock | None) -> tuple[NodeBlock | None, bytes | None]:
+    def _recent(
+        self, client: Client, final: NodeBlock | None
+    ) -> tuple[NodeBlock | None, bytes | None]:
         return final, client.header(final) if final else None
 
     @override
     def standing(self, root: bytes, transaction: SignedTransaction | None) -> Standing:
-        standing, final = self._at_final(lambda client, final: (self._standing(client, final, root, transaction), final), self._endpoints)
+        standing, final = self._at_final(
+            lambda client, final: (self._standing(client, final, root, transaction), final),
+            self._endpoints,
+        )
         if standing is Standing.LOST and final and transaction:
             self._confirm_lost(final, root, transaction)
         return standing
 
-    def _standing(self, client: Client, final: NodeBlock | None, root: bytes, transaction: SignedTransaction | None) -> Standing:
+    def _standing(
+        self,
+        client: Client,
+        final: NodeBlock | None,
+        root: bytes,
+        transaction: SignedTransaction | None,
+    ) -> Standing:
         if final and client.final_record(self._contract, root, final):
             return Standing.FINAL
         if client.record(self._contract, root, "latest"):
@@ -126,7 +176,8 @@ class NodeChain(Chain):
         return Standing.LOST if is_spent else Standing.UNSETTLED
 
     def _confirm_lost(self, final: NodeBlock, root: bytes, transaction: SignedTransaction) -> None:
-        """Ask every endpoint whether at this block the transaction is lost: one that is wrongly given up would be paid for again.
+        """Ask every endpoint whether at this block the transaction is lost: one that is wrongly
+        given up would be paid for again.
 
         Raises BadAnswer if one contradicts, Unreachable if fewer than `agree` say so.
         """
@@ -138,26 +189,42 @@ class NodeChain(Chain):
                 return f"{client.place} has it in block {receipt.block_number}"
             if client.record(self._contract, root, final):
                 return f"{client.place} has the root in block {final.number}"
-            return "" if client.nonce(transaction.sender, final) > transaction.nonce else f"{client.place} says that its nonce is not used"
+            return (
+                ""
+                if client.nonce(transaction.sender, final) > transaction.nonce
+                else f"{client.place} says that its nonce is not used"
+            )
 
         answers = list(self._endpoints.attempts(contradiction))
         said = [answer for answer in answers if isinstance(answer, str)]
         if contradictions := [text for text in said if text]:
-            raise BadAnswer(f"endpoints of {self._name} differ on whether the transaction 0x{transaction.hash.hex()} is lost: {contradictions[0]}")
+            raise BadAnswer(
+                f"endpoints of {self._name} differ on whether the transaction"
+                f" 0x{transaction.hash.hex()} is lost: {contradictions[0]}"
+            )
         if len(said) < self._settings.agree:
             raise joined([answer for answer in answers if isinstance(answer, WitnesstreeError)])
 
     # Final blocks
 
-    def _at_final(self, operation: Callable[[Client, NodeBlock | None], _T], endpoints: Endpoints, within: float | None = None) -> _T:
+    def _at_final(
+        self,
+        operation: Callable[[Client, NodeBlock | None], _T],
+        endpoints: Endpoints,
+        within: float | None = None,
+    ) -> _T:
         """Return what `operation` says of one node and a final block, None while there is none."""
         if self._settings.agree == 1:
-            return endpoints.first(lambda endpoint: operation(Client(endpoint), self._final(Client(endpoint))), within)
+            return endpoints.first(
+                lambda endpoint: operation(Client(endpoint), self._final(Client(endpoint))), within
+            )
         final = self._agreed(endpoints, within)
         return endpoints.first(lambda endpoint: operation(Client(endpoint), final), within)
 
     def _final(self, client: Client) -> NodeBlock | None:
-        """Return the newest block that this node has as final and whose header fits into a proof, None while there is none."""
+        """Return the newest block that this node has as final and whose header fits into a proof,
+        None while there is none.
+        """
         if self._settings.finality == "finalized":
             block = client.finalized()
         else:
@@ -171,51 +238,91 @@ class NodeChain(Chain):
         return block
 
     def _agreed(self, endpoints: Endpoints, within: float | None) -> NodeBlock | None:
-        """Return the newest block that `agree` endpoints have as final, None while there is none. Raises as `_elected` does."""
+        """Return the newest block that `agree` endpoints have as final, None while there is none.
+
+        Raises as `_elected` does.
+        """
         agree = self._settings.agree
-        answers = list(endpoints.attempts(lambda endpoint: (endpoint, self._final(Client(endpoint))), within))
+        answers = list(
+            endpoints.attempts(lambda endpoint: (endpoint, self._final(Client(endpoint))), within)
+        )
         finals = [answer for answer in answers if not isinstance(answer, WitnesstreeError)]
         if len(finals) < agree:
             failed = joined([answer for answer in answers if isinstance(answer, WitnesstreeError)])
-            raise Unreachable(f"{agree} endpoints of {self._name} must agree, and {len(finals)} gave an answer: {failed}")
-        known = sorted(((block.number, endpoint) for endpoint, block in finals if block), key=lambda each: -each[0])
+            raise Unreachable(
+                f"{agree} endpoints of {self._name} must agree, and {len(finals)} gave an answer:"
+                f" {failed}"
+            )
+        known = sorted(
+            ((block.number, endpoint) for endpoint, block in finals if block),
+            key=lambda each: -each[0],
+        )
         if len(known) < agree:
             return None
         # A node that lags holds back as little as it may: so many are at this block, or beyond it.
         number = known[agree - 1][0]
-        return self._elected(endpoints, number, {endpoint for reached, endpoint in known if reached >= number}, within)
+        return self._elected(
+            endpoints,
+            number,
+            {endpoint for reached, endpoint in known if reached >= number},
+            within,
+        )
 
-    def _elected(self, endpoints: Endpoints, number: int, voters: set[Endpoint], within: float | None) -> NodeBlock:
-        """Return the one block `number` that so many of the `voters` name as must agree; those that name another are noted for an alarm.
+    def _elected(
+        self, endpoints: Endpoints, number: int, voters: set[Endpoint], within: float | None
+    ) -> NodeBlock:
+        """Return the one block `number` that so many of the `voters` name as must agree; those that
+        name another are noted for an alarm.
 
-        Raises BadAnswer if they name different ones and none has the votes, or more than one, Unreachable if too few vote.
+        Raises BadAnswer if they name different ones and none has the votes, or more than one,
+        Unreachable if too few vote.
         """
         agree = self._settings.agree
         votes: dict[bytes, list[Endpoint]] = {}
         blocks: dict[bytes, NodeBlock] = {}
-        for answer in endpoints.attempts(lambda endpoint: (endpoint, Client(endpoint).block(number) if endpoint in voters else None), within):
+        for answer in endpoints.attempts(
+            lambda endpoint: (
+                endpoint,
+                Client(endpoint).block(number) if endpoint in voters else None,
+            ),
+            within,
+        ):
             if not isinstance(answer, WitnesstreeError) and answer[1]:
                 votes.setdefault(answer[1].hash, []).append(answer[0])
                 blocks[answer[1].hash] = answer[1]
-        named = "; ".join(f"0x{hash_.hex()} by {', '.join(each.place for each in group)}" for hash_, group in votes.items())
-        difference = BadAnswer(f"endpoints of {self._name} name different blocks {number} that are final: {named}")
+        named = "; ".join(
+            f"0x{hash_.hex()} by {', '.join(each.place for each in group)}"
+            for hash_, group in votes.items()
+        )
+        difference = BadAnswer(
+            f"endpoints of {self._name} name different blocks {number} that are final: {named}"
+        )
         elected = [hash_ for hash_, group in votes.items() if len(group) >= agree]
         if len(votes) > 1:
             if len(elected) != 1:
                 raise difference
-            for endpoint in (each for hash_, group in votes.items() if hash_ != elected[0] for each in group):
+            for endpoint in (
+                each for hash_, group in votes.items() if hash_ != elected[0] for each in group
+            ):
                 endpoints.note(endpoint, difference)
         if not elected:
-            raise Unreachable(f"fewer than {agree} endpoints of {self._name} gave block {number}: try again later")
+            raise Unreachable(
+                f"fewer than {agree} endpoints of {self._name} gave block {number}: try again later"
+            )
         return blocks[elected[0]]
 
     # Signing
 
     @override
-    def sign(self, roots: Sequence[bytes], replaced: SignedTransaction | None = None) -> SignedTransaction | None:
-        """Return a transaction that calls `anchor`, or for several roots `anchorAll`. None also where the replaced one's nonce is used already.
+    def sign(
+        self, roots: Sequence[bytes], replaced: SignedTransaction | None = None
+    ) -> SignedTransaction | None:
+        """Return a transaction that calls `anchor`, or for several roots `anchorAll`.
 
-        Raises BadAnswer if at the contract's address stands other code, InvalidInput if there is no key, or another than the replaced one's.
+        None also where the replaced one's nonce is used already.
+
+        Raises BadAnswer if at the contract's address stands other code, InvalidInput if there is no
+        key, or another than the replaced one's.
         """
         signer = self._signer_of(replaced)
         call = _Call(
@@ -228,61 +335,96 @@ class NodeChain(Chain):
         def terms(endpoint: Endpoint) -> dict[str, Any] | None:
             client = Client(endpoint)
             if client.code_hash(self._contract, "latest") != CONTRACT_CODE_HASH:
-                raise BadAnswer(f"at 0x{self._contract.hex()} stands no EvidenceAnchor, says {client.place}: nothing is signed; deploy it first")
+                raise BadAnswer(
+                    f"at 0x{self._contract.hex()} stands no EvidenceAnchor, says {client.place}:"
+                    " nothing is signed; deploy it first"
+                )
             return self._terms(client, signer.address, call, replaced)
 
         members = self._endpoints.first(terms)
         return _signed(signer, members) if members else None
 
     def sign_call(self, to: bytes | None, calldata: bytes, usual_gas: int) -> SignedTransaction:
-        """Return a signed transaction that sends `calldata` to an address (20 bytes), or creates a contract. Fees and bounds are as for roots.
+        """Return a signed transaction that sends `calldata` to an address (20 bytes), or creates a
+        contract. Fees and bounds are as for roots.
 
         Raises as `sign` does.
         """
         signer = self._signer_of(None)
         call = _Call(to, calldata, 0, usual_gas)
-        members = self._endpoints.first(lambda endpoint: self._terms(Client(endpoint), signer.address, call, None))
+        members = self._endpoints.first(
+            lambda endpoint: self._terms(Client(endpoint), signer.address, call, None)
+        )
         assert members
         return _signed(signer, members)
 
     def _signer_of(self, replaced: SignedTransaction | None) -> Signer:
         if self._signer is None:
-            raise InvalidInput(f"chain {self._name} has no key to pay with: set key in its settings")
+            raise InvalidInput(
+                f"chain {self._name} has no key to pay with: set key in its settings"
+            )
         if replaced and replaced.sender != self._signer.address:
             former, now = replaced.sender.hex(), self._signer.address.hex()
             text = (
-                f"a transaction of 0x{former} waits on {self._name}, and the key is now that of 0x{now}: put the former key back until it is settled"
+                f"a transaction of 0x{former} waits on {self._name}, and the key is now that of"
+                f" 0x{now}: put the former key back until it is settled"
             )
             raise InvalidInput(text)
         return self._signer
 
-    def _terms(self, client: Client, payer: bytes, call: _Call, replaced: SignedTransaction | None) -> dict[str, Any] | None:
+    def _terms(
+        self, client: Client, payer: bytes, call: _Call, replaced: SignedTransaction | None
+    ) -> dict[str, Any] | None:
         """Return the transaction that is to be signed, None where the replaced one may wait."""
         nonce, next_nonce = client.nonce(payer, "latest"), client.nonce(payer, "pending")
         if not nonce <= next_nonce <= nonce + MAX_WAITING:
-            raise BadAnswer(f"{client.place} says that {next_nonce - nonce} transactions of 0x{payer.hex()} wait: more than can be")
+            raise BadAnswer(
+                f"{client.place} says that {next_nonce - nonce} transactions of 0x{payer.hex()}"
+                " wait: more than can be"
+            )
         self._require_plausible(client, payer, nonce)
         market, cap = self._market(client), wei(self._settings.fee_cap)
         if replaced is None:
             fees = offer(market, cap)
-        elif replaced.nonce < nonce or (better := replacement(read_offer(replaced.raw), market, cap)) is None:
+        elif (
+            replaced.nonce < nonce
+            or (better := replacement(read_offer(replaced.raw), market, cap)) is None
+        ):
             return None
         else:
             next_nonce, fees = replaced.nonce, better
-        gas = self._gas(client.estimated_gas(payer, call.to, call.calldata), fees.most, call, client.place)
+        gas = self._gas(
+            client.estimated_gas(payer, call.to, call.calldata), fees.most, call, client.place
+        )
         if (balance := client.balance(payer)) < gas * fees.most:
             need = f"it must hold {gas * fees.most} wei for {gas} gas, and holds {balance}"
-            raise Unaffordable(f"the account 0x{payer.hex()} on {self._name} is too poor for a transaction: {need}; send it some")
+            raise Unaffordable(
+                f"the account 0x{payer.hex()} on {self._name} is too poor for a transaction:"
+                f" {need}; send it some"
+            )
         to = {} if call.to is None else {"to": call.to}
-        members = {"chainId": self._settings.chain_id, "nonce": next_nonce, "value": 0, "data": call.calldata, "gas": gas}
+        members = {
+            "chainId": self._settings.chain_id,
+            "nonce": next_nonce,
+            "value": 0,
+            "data": call.calldata,
+            "gas": gas,
+        }
         return {**members, **to, **fees.members()}
 
     def _require_plausible(self, client: Client, payer: bytes, nonce: int) -> None:
-        """Raise BadAnswer if this node's nonce is far above another one's: a transaction with it would wait for ever. One too low is only refused."""
-        others = self._endpoints.attempts(lambda other: None if other is client.endpoint else Client(other).nonce(payer, "latest"))
+        """Raise BadAnswer if this node's nonce is far above another one's: a transaction with it
+        would wait for ever. One too low is only refused.
+        """
+        others = self._endpoints.attempts(
+            lambda other: None if other is client.endpoint else Client(other).nonce(payer, "latest")
+        )
         for other in others:
             if isinstance(other, int) and nonce > other + MAX_WAITING:
-                raise BadAnswer(f"{client.place} says that 0x{payer.hex()} has made {nonce} transactions, and another endpoint says {other}")
+                raise BadAnswer(
+                    f"{client.place} says that 0x{payer.hex()} has made {nonce} transactions, and"
+                    f" another endpoint says {other}"
+                )
 
     def _market(self, client: Client) -> Market:
         if self._settings.fees == "legacy":
@@ -290,7 +432,9 @@ class NodeChain(Chain):
             return Market(price, 0, is_legacy=True)
         base = client.newest().base_fee
         if base is None:
-            raise BadAnswer(f"{client.place} names no base fee: set fees to legacy for {self._name}")
+            raise BadAnswer(
+                f"{client.place} names no base fee: set fees to legacy for {self._name}"
+            )
         if self._settings.tip is not None:
             return Market(base, wei(self._settings.tip))
         tip = client.tip()
@@ -299,38 +443,53 @@ class NodeChain(Chain):
     def _gas(self, estimate: int, fee: int, call: _Call, place: str) -> int:
         """Return how much gas to offer: a fifth more than the node thinks, within our own bounds.
 
-        Chains on top of another one count its fees in gas as well, so more than usual is allowed as long as the whole costs no more than the usual
-        gas may cost at the cap.
+        Chains on top of another one count its fees in gas as well, so more than usual is allowed as
+        long as the whole costs no more than the usual gas may cost at the cap.
         """
         gas = max(estimate + -(-estimate // 5), call.least_gas)
-        if gas > MAX_GAS or (gas > call.usual_gas and gas * fee > call.usual_gas * wei(self._settings.fee_cap)):
-            raise BadAnswer(f"{place} says that the transaction takes {estimate} gas, and {call.usual_gas} is usual: nothing is signed")
+        if gas > MAX_GAS or (
+            gas > call.usual_gas and gas * fee > call.usual_gas * wei(self._settings.fee_cap)
+        ):
+            raise BadAnswer(
+                f"{place} says that the transaction takes {estimate} gas, and {call.usual_gas} is"
+                " usual: nothing is signed"
+            )
         return gas
 
     # Sending
 
     @override
     def send(self, transaction: SignedTransaction) -> None:
-        """Hand the transaction to every endpoint, so that it is not in one node's pool alone. One that takes it is enough.
+        """Hand the transaction to every endpoint, so that it is not in one node's pool alone.
 
-        Raises InvalidInput if this is no signed transaction, Conflict if its nonce is taken, Unaffordable if it offers too little.
+        One that takes it is enough.
+
+        Raises InvalidInput if this is no signed transaction, Conflict if its nonce is taken,
+        Unaffordable if it offers too little.
         """
         read_offer(transaction.raw)
         if keccak256(transaction.raw) != transaction.hash:
             raise InvalidInput("the transaction has another hash than it is said to have")
-        answers = list(self._endpoints.attempts(lambda endpoint: _hand_over(Client(endpoint), transaction)))
+        answers = list(
+            self._endpoints.attempts(lambda endpoint: _hand_over(Client(endpoint), transaction))
+        )
         refusals = [answer for answer in answers if isinstance(answer, Conflict | Unaffordable)]
         failures = [answer for answer in answers if answer is not None and answer not in refusals]
         if len(refusals) + len(failures) == len(answers):
-            raise next((each for each in refusals if isinstance(each, Conflict)), refusals[0] if refusals else joined(failures))
+            raise next(
+                (each for each in refusals if isinstance(each, Conflict)),
+                refusals[0] if refusals else joined(failures),
+            )
 
     # Collecting
 
     @override
     def collect(self, root: bytes, transactions: Sequence[SignedTransaction]) -> Anchor | None:
-        """Return the anchor with its state proof, checked as a verifier checks it; without one where no endpoint has any to give.
+        """Return the anchor with its state proof, checked as a verifier checks it; without one
+        where no endpoint has any to give.
 
-        A node that keeps only newer states than the final one is asked for a proof at its newest block, which is given out once that is final.
+        A node that keeps only newer states than the final one is asked for a proof at its newest
+        block, which is given out once that is final.
         """
         agreed = self._agreed(self._endpoints, None) if self._settings.agree > 1 else None
 
@@ -350,18 +509,28 @@ class NodeChain(Chain):
                 bare = answer
         if bare is None:
             raise joined(failures)
-        # An endpoint that did not answer now, or a block that is not final yet, may still give a proof.
+        # An endpoint that did not answer now, or a block that is not final yet, may still give a
+        # proof.
         is_young = self._clock().timestamp() - bare.time < PROOF_PATIENCE.total_seconds()
         return None if is_young and (failures or bare.may_be_proven) else bare.anchor
 
-    def _collected(self, client: Client, final: NodeBlock | None, root: bytes, transactions: Sequence[SignedTransaction]) -> _Collected:
+    def _collected(
+        self,
+        client: Client,
+        final: NodeBlock | None,
+        root: bytes,
+        transactions: Sequence[SignedTransaction],
+    ) -> _Collected:
         record = client.final_record(self._contract, root, final) if final else None
         if final is None or record is None:
             return _Collected(None)
         header = client.header(final)
         proven = self._proven(client, final, header, root) if header else None
         if proven is None and client.code_hash(self._contract, "latest") != CONTRACT_CODE_HASH:
-            raise BadAnswer(f"at 0x{self._contract.hex()} stands no EvidenceAnchor, says {client.place}: what it keeps means nothing")
+            raise BadAnswer(
+                f"at 0x{self._contract.hex()} stands no EvidenceAnchor, says {client.place}: what"
+                " it keeps means nothing"
+            )
         block = proven.block if proven else final
         ours = (each.hash for each in transactions if self._is_bearer(client, final, root, each))
         anchor = Anchor(
@@ -374,7 +543,9 @@ class NodeChain(Chain):
         )
         return _Collected(anchor, record.time, may_be_proven=proven is None and root in self._kept)
 
-    def _proven(self, client: Client, final: NodeBlock, header: bytes, root: bytes) -> _Proven | None:
+    def _proven(
+        self, client: Client, final: NodeBlock, header: bytes, root: bytes
+    ) -> _Proven | None:
         """Return a checked state proof at a final block, None where there is none, or none yet."""
         if nodes := client.proof(self._contract, root, final):
             return _Proven(final, self._checked(client, header, root, nodes))
@@ -388,7 +559,9 @@ class NodeChain(Chain):
         return None
 
     def _keep(self, client: Client, root: bytes) -> None:
-        """Keep a proof at the newest block, so far as the node gives any, until that block is final."""
+        """Keep a proof at the newest block, so far as the node gives any, until that block is
+        final.
+        """
         newest = client.newest()
         header, nodes = client.header(newest), client.proof(self._contract, root, newest)
         if header and nodes:
@@ -396,37 +569,62 @@ class NodeChain(Chain):
         if len(self._kept) > MAX_KEPT:
             del self._kept[next(iter(self._kept))]
 
-    def _checked(self, client: Client, header: bytes, root: bytes, nodes: tuple[tuple[bytes, ...], tuple[bytes, ...]]) -> StateProof:
+    def _checked(
+        self,
+        client: Client,
+        header: bytes,
+        root: bytes,
+        nodes: tuple[tuple[bytes, ...], tuple[bytes, ...]],
+    ) -> StateProof:
         state = StateProof(header, *nodes)
         try:
-            slot = prove_slot(parse_header(header), self._contract, root, state.account, state.storage)
+            slot = prove_slot(
+                parse_header(header), self._contract, root, state.account, state.storage
+            )
         except InvalidInput as error:
             raise BadAnswer(f"the state proof of {client.place} proves nothing: {error}") from error
         if slot.code_hash != CONTRACT_CODE_HASH:
-            raise BadAnswer(f"at 0x{self._contract.hex()} stands no EvidenceAnchor, as {client.place} proves: what it keeps means nothing")
+            raise BadAnswer(
+                f"at 0x{self._contract.hex()} stands no EvidenceAnchor, as {client.place} proves:"
+                " what it keeps means nothing"
+            )
         return state
 
     def _is_canonical(self, client: Client, block: NodeBlock) -> bool:
         agreed = self._settings.agree > 1
-        found = self._elected(self._endpoints, block.number, set(self._endpoints), None) if agreed else client.block(block.number)
+        found = (
+            self._elected(self._endpoints, block.number, set(self._endpoints), None)
+            if agreed
+            else client.block(block.number)
+        )
         return found is not None and found.hash == block.hash
 
-    def _is_bearer(self, client: Client, final: NodeBlock, root: bytes, transaction: SignedTransaction) -> bool:
+    def _is_bearer(
+        self, client: Client, final: NodeBlock, root: bytes, transaction: SignedTransaction
+    ) -> bool:
         """Return whether this transaction brought the root into a final block."""
         receipt = client.receipt(transaction.hash)
-        if receipt is None or receipt.block_number > final.number or not self._has_anchored(receipt, root, transaction):
+        if (
+            receipt is None
+            or receipt.block_number > final.number
+            or not self._has_anchored(receipt, root, transaction)
+        ):
             return False
         block = client.block(receipt.block_number)
         return block is not None and block.hash == receipt.block_hash
 
     def _has_anchored(self, receipt: Receipt, root: bytes, transaction: SignedTransaction) -> bool:
         topics = (ANCHORED, root, bytes(12) + transaction.sender)
-        return receipt.has_succeeded and any(log.address == self._contract and log.topics == topics for log in receipt.logs)
+        return receipt.has_succeeded and any(
+            log.address == self._contract and log.topics == topics for log in receipt.logs
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a transaction is to do, and the gas that it is given at least, and that it usually takes."""
+    """What a transaction is to do, and the gas that it is given at least, and that it usually
+    takes.
+    """
 
     to: bytes | None
     calldata: bytes
@@ -452,7 +650,9 @@ class _Collected:
 
 
 def _endpoints(settings: ChainSettings, timeout: float) -> Endpoints:
-    return Endpoints([Endpoint(url, timeout=timeout, chain_id=settings.chain_id) for url in settings.urls])
+    return Endpoints(
+        [Endpoint(url, timeout=timeout, chain_id=settings.chain_id) for url in settings.urls]
+    )
 
 
 def _signed(signer: Signer, members: dict[str, Any]) -> SignedTransaction:
@@ -460,15 +660,25 @@ def _signed(signer: Signer, members: dict[str, Any]) -> SignedTransaction:
     return SignedTransaction(raw, keccak256(raw), signer.address, members["nonce"])
 
 
-# Nodes' own words, in small letters and without anything between the letters: geth, anvil, reth, Erigon, Nethermind, Besu differ in them.
+# Nodes' own words, in small letters and without anything between the letters: geth, anvil, reth,
+# Erigon, Nethermind, Besu differ in them.
 _TAKEN: Final = ("alreadyknown", "knowntransaction", "alreadyimported", "alreadyexist")
 _CONFLICTING: Final = ("noncetoolow", "oldnonce", "replacement", "nonceistoolow")
-_TOO_LITTLE: Final = ("insufficientfunds", "underpriced", "feetoolow", "blockbasefee", "gaspricetoolow", "exceedstheconfiguredcap")
+_TOO_LITTLE: Final = (
+    "insufficientfunds",
+    "underpriced",
+    "feetoolow",
+    "blockbasefee",
+    "gaspricetoolow",
+    "exceedstheconfiguredcap",
+)
 _LATER: Final = ("full", "noncetoohigh", "noncegap", "futuretransaction", "limit")
 
 
 def _hand_over(client: Client, transaction: SignedTransaction) -> WitnesstreeError | None:
-    """Send to one node; return Conflict or Unaffordable where it refuses for that, None where it has the transaction."""
+    """Send to one node; return Conflict or Unaffordable where it refuses for that, None where it
+    has the transaction.
+    """
     try:
         hash_ = client.send(transaction.raw)
     except Refusal as error:
@@ -476,7 +686,9 @@ def _hand_over(client: Client, transaction: SignedTransaction) -> WitnesstreeErr
             return None
         return _meaning(error, f"0x{transaction.hash.hex()} with nonce {transaction.nonce}")
     if hash_ != transaction.hash:
-        raise BadAnswer(f"{client.place} took the transaction 0x{transaction.hash.hex()} as 0x{hash_.hex()}")
+        raise BadAnswer(
+            f"{client.place} took the transaction 0x{transaction.hash.hex()} as 0x{hash_.hex()}"
+        )
     return None
 
 

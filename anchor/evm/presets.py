@@ -1,6 +1,9 @@
-"""Settings of well-known chains, so that `chain add ethereum` needs no more than a key. Names, explorers and what a chain is worth: ledger/chain/known.py.
+"""Settings of well-known chains, so that `chain add ethereum` needs no more than a key.
 
-Nothing here is trusted: the id is compared with what each node says, and whoever knows better writes other values into the settings.
+Names, explorers and what a chain is worth: ledger/chain/known.py.
+
+Nothing here is trusted: the id is compared with what each node says, and whoever knows better
+writes other values into the settings.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ KNOWN = "2026-11-23"
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One chain: public endpoints that ask for no key, the coin that fees are paid in, and `why` its finalized tag may be relied on.
+    """One chain: public endpoints that ask for no key, the coin that fees are paid in, and `why`
+    its finalized tag may be relied on.
 
-    `block_seconds` is None where it could not be learned. `fee_cap`, in gwei, replaces the settings' default where that would be too low. `note` is
-    what a person must know before choosing it.
+    `block_seconds` is None where it could not be learned. `fee_cap`, in gwei, replaces the
+    settings' default where that would be too low. `note` is what a person must know before choosing
+    it.
     """
 
     name: str
@@ -29,15 +34,27 @@ class Preset:
     note: str | None = None
 
 
-_CASPER = "two thirds of the stake have voted for it, and would lose stake by voting otherwise (Casper FFG)"
+_CASPER = (
+    "two thirds of the stake have voted for it, and would lose stake by voting otherwise (Casper"
+    " FFG)"
+)
 _ROLLUP = "the block of Ethereum that holds its transactions is final"
 _BENEATH = "The fee for Ethereum's data comes on top of what the gas price says."
 
-# Endpoints, ids and block times: ethereum-lists/chains and viem 2.57.20's chain definitions. Finality: Polygon's PIP-11 (milestones); BNB Chain's
-# "Bsc Api list" (BEP-126), block time in docs.bnbchain.org/llms.txt; Conflux's rpc-eth-types/src/block_number.rs ("finalized" is LatestFinalized);
-# ethereum-optimism/docs, "Transaction finality"; docs.arbitrum.io, "Block gas limit, numbers and time", on block.number. All read on KNOWN.
+# Endpoints, ids and block times: ethereum-lists/chains and viem 2.57.20's chain definitions.
+# Finality: Polygon's PIP-11 (milestones); BNB Chain's "Bsc Api list" (BEP-126), block time in
+# docs.bnbchain.org/llms.txt; Conflux's rpc-eth-types/src/block_number.rs ("finalized" is
+# LatestFinalized); ethereum-optimism/docs, "Transaction finality"; docs.arbitrum.io, "Block gas
+# limit, numbers and time", on block.number. All read on KNOWN.
 _PRESETS = (
-    Preset("ethereum", 1, ("https://ethereum.reth.rs/rpc", "https://ethereum.publicnode.com"), "ETH", 12, _CASPER),
+    Preset(
+        "ethereum",
+        1,
+        ("https://ethereum.reth.rs/rpc", "https://ethereum.publicnode.com"),
+        "ETH",
+        12,
+        _CASPER,
+    ),
     Preset(
         "sepolia",
         11155111,
@@ -47,7 +64,15 @@ _PRESETS = (
         _CASPER,
         note="A test network: its coins cost nothing, and it proves little for long.",
     ),
-    Preset("base", 8453, ("https://mainnet.base.org", "https://base-rpc.publicnode.com"), "ETH", 2, _ROLLUP, note=_BENEATH),
+    Preset(
+        "base",
+        8453,
+        ("https://mainnet.base.org", "https://base-rpc.publicnode.com"),
+        "ETH",
+        2,
+        _ROLLUP,
+        note=_BENEATH,
+    ),
     Preset(
         "arbitrum",
         42161,
@@ -73,9 +98,17 @@ _PRESETS = (
         ("https://bsc-dataseed1.binance.org", "https://bsc-dataseed2.binance.org"),
         "BNB",
         0.45,
-        "two thirds of the validators have voted for it and its child, and would lose stake by voting otherwise (BEP-126)",
+        "two thirds of the validators have voted for it and its child, and would lose stake by"
+        " voting otherwise (BEP-126)",
     ),
-    Preset("gnosis", 100, ("https://rpc.gnosischain.com", "https://gnosis.publicnode.com"), "xDAI", 5, _CASPER),
+    Preset(
+        "gnosis",
+        100,
+        ("https://rpc.gnosischain.com", "https://gnosis.publicnode.com"),
+        "xDAI",
+        5,
+        _CASPER,
+    ),
     Preset(
         "conflux",
         1030,
@@ -83,7 +116,10 @@ _PRESETS = (
         "CFX",
         None,
         "Conflux's proof-of-stake committee has signed a block at or after it",
-        note="It has no state proofs: whoever verifies an anchor there must ask a node (verify --rpc).",
+        note=(
+            "It has no state proofs: whoever verifies an anchor there must ask a node (verify"
+            " --rpc)."
+        ),
     ),
 )
 

@@ -1,4 +1,6 @@
-"""The contract's source as explorers want it for publishing, from the artefact that this package was shipped with."""
+"""The contract's source as explorers want it for publishing, from the artefact that this package
+was shipped with.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ CONTRACT = "contracts/EvidenceAnchor.sol:EvidenceAnchor"
 
 @cache
 def _artefact() -> dict[str, Any]:
-    members: dict[str, Any] = json.loads(files("witnesstree.anchor.evm").joinpath("EvidenceAnchor.json").read_text("utf-8"))
+    members: dict[str, Any] = json.loads(
+        files("witnesstree.anchor.evm").joinpath("EvidenceAnchor.json").read_text("utf-8")
+    )
     return members
 
 
@@ -23,14 +27,20 @@ def compiler() -> str:
 
 
 def standard_json() -> dict[str, Any]:
-    """Return the compiler's whole input, which Etherscan, Blockscout and the compiler itself take: it gives the deployed code, byte for byte."""
+    """Return the compiler's whole input, which Etherscan, Blockscout and the compiler itself take:
+    it gives the deployed code, byte for byte.
+    """
     source: dict[str, Any] = _artefact()["standardJsonInput"]
     return source
 
 
 def sourcify() -> dict[str, Any]:
     """Return the body of Sourcify's POST /v2/verify/{chain id}/{address}."""
-    return {"stdJsonInput": standard_json(), "compilerVersion": _artefact()["compiler"], "contractIdentifier": CONTRACT}
+    return {
+        "stdJsonInput": standard_json(),
+        "compilerVersion": _artefact()["compiler"],
+        "contractIdentifier": CONTRACT,
+    }
 
 
 def source_files() -> dict[str, str]:
@@ -39,6 +49,12 @@ def source_files() -> dict[str, str]:
 
 
 def settings() -> dict[str, Any]:
-    """Return what an explorer's form asks for besides: the optimiser's runs, and the version of the EVM."""
+    """Return what an explorer's form asks for besides: the optimiser's runs, and the version of the
+    EVM.
+    """
     read = standard_json()["settings"]
-    return {"optimizer_runs": read["optimizer"]["runs"], "evm_version": read["evmVersion"], "via_ir": read["viaIR"]}
+    return {
+        "optimizer_runs": read["optimizer"]["runs"],
+        "evm_version": read["evmVersion"],
+        "via_ir": read["viaIR"],
+    }

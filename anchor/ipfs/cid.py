@@ -1,7 +1,10 @@
-"""Content identifiers: the name of a block is its SHA-256 and how to read it. No other module forms or parses a CID.
+"""Content identifiers: the name of a block is its SHA-256 and how to read it.
 
-Only one form is known here: CIDv1 (https://github.com/multiformats/cid), codec raw or dag-pb, sha2-256, as text in lower-case base32
-without padding. It is 36 bytes in binary and 59 characters as text, for example the empty file:
+No other module forms or parses a CID.
+
+Only one form is known here: CIDv1 (https://github.com/multiformats/cid), codec raw or dag-pb,
+sha2-256, as text in lower-case base32 without padding. It is 36 bytes in binary and 59 characters
+as text, for example the empty file:
 
     bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku
 """
@@ -25,12 +28,15 @@ _HEADS = {codec: bytes([1, codec, 0x12, 32]) for codec in (RAW, DAG_PB)}
 _FORM = re.compile(r"b[a-z2-7]{58}", re.ASCII)
 
 MAX_VARINT = 9
-"""Bytes in an unsigned varint, at most (multiformats/unsigned-varint): so every number is below 2^63."""
+"""Bytes in an unsigned varint, at most (multiformats/unsigned-varint): so every number is below
+2^63."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cid:
-    """The name of one block: `codec` is RAW or DAG_PB, `digest` the 32-byte SHA-256 of its bytes."""
+    """The name of one block: `codec` is RAW or DAG_PB, `digest` the 32-byte SHA-256 of its
+    bytes.
+    """
 
     codec: int
     digest: bytes
@@ -43,15 +49,17 @@ class Cid:
 
 
 def cid_of(codec: int, block: bytes) -> Cid:
-    """Return the name of `block`, read as `codec`; whether it is well-formed under that codec is not asked."""
+    """Return the name of `block`, read as `codec`; whether it is well-formed under that codec is
+    not asked.
+    """
     return Cid(codec, sha256(block).digest())
 
 
 def parse_cid(text: str) -> Cid:
     """Return the CID that `str` wrote.
 
-    Raises InvalidInput for any other text: CIDv0 ("Qm..."), other bases, codecs and hashes, and a last character with bits that belong to
-    no byte.
+    Raises InvalidInput for any other text: CIDv0 ("Qm..."), other bases, codecs and hashes, and a
+    last character with bits that belong to no byte.
     """
     if _FORM.fullmatch(text):
         content = base64.b32decode(text[1:].upper() + "======")
@@ -59,7 +67,9 @@ def parse_cid(text: str) -> Cid:
             cid = Cid(codec, content[len(head) :])
             if content.startswith(head) and str(cid) == text:
                 return cid
-    raise InvalidInput(f"expected a CIDv1 in base32 of a raw or dag-pb block with SHA-256, not {text[:70]!r}")
+    raise InvalidInput(
+        f"expected a CIDv1 in base32 of a raw or dag-pb block with SHA-256, not {text[:70]!r}"
+    )
 
 
 def cid_from_bytes(content: bytes) -> Cid:
@@ -67,11 +77,16 @@ def cid_from_bytes(content: bytes) -> Cid:
     for codec, head in _HEADS.items():
         if len(content) == len(head) + 32 and content.startswith(head):
             return Cid(codec, content[len(head) :])
-    raise InvalidInput(f"expected the 36 bytes of a CIDv1 of a raw or dag-pb block with SHA-256, not {content[:40].hex()}")
+    raise InvalidInput(
+        "expected the 36 bytes of a CIDv1 of a raw or dag-pb block with SHA-256, not"
+        f" {content[:40].hex()}"
+    )
 
 
 def format_varint(value: int) -> bytes:
-    """Return `value` (0 to 2^63 - 1) in 7-bit groups, lowest first, each but the last with its high bit set."""
+    """Return `value` (0 to 2^63 - 1) in 7-bit groups, lowest first, each but the last with its high
+    bit set.
+    """
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

@@ -1,9 +1,14 @@
-"""age encryption of files (https://age-encryption.org/v1), through pyrage. No other module reads or makes an age key.
+"""age encryption of files (https://age-encryption.org/v1), through pyrage.
 
-    recipient   who can decrypt: age1… (X25519), or a public key of SSH, `ssh-ed25519 …` or `ssh-rsa …`
-    identity    the private half: lines AGE-SECRET-KEY-1… as age-keygen writes them, or an OpenSSH private key without a passphrase
+No other module reads or makes an age key.
 
-Whoever holds a ciphertext sees how long the file is, how many recipients it has, and for SSH keys which they are; nothing else.
+    recipient   who can decrypt: age1… (X25519), or a public key of SSH, `ssh-ed25519 …` or `ssh-rsa
+                …`
+    identity    the private half: lines AGE-SECRET-KEY-1… as age-keygen writes them, or an OpenSSH
+                private key without a passphrase
+
+Whoever holds a ciphertext sees how long the file is, how many recipients it has, and for SSH keys
+which they are; nothing else.
 """
 
 from __future__ import annotations
@@ -35,8 +40,10 @@ MAX_RECIPIENT = 4096
 MAX_IDENTITIES = 64 * 1024
 """Bytes in a file of identities: an OpenSSH key of 16,384 bits has 13,000."""
 MAX_HEADER = 128 * 1024
-"""Bytes before an age file's payload: 33 recipients with RSA keys of 16,384 bits take 96,000. Without a bound, a stranger's file of header lines
-alone would be parsed again and again."""
+"""Bytes before an age file's payload: 33 recipients with RSA keys of 16,384 bits take 96,000.
+
+Without a bound, a stranger's file of header lines alone would be parsed again and again.
+"""
 
 _MAGIC = b"age-encryption.org/v1\n"
 _PRIVATE_KEY = b"AGE-SECRET-KEY-1"
@@ -61,16 +68,21 @@ class Encrypted:
 
 
 def make_identity(path: Path) -> None:
-    """Make a new age identity at `path`, readable by its owner only and durable; one that is there already stays as it is.
+    """Make a new age identity at `path`, readable by its owner only and durable; one that is there
+    already stays as it is.
 
-    Several processes may call this at once: all find the same one afterwards. Raises StorageFailure if the disk refuses.
+    Several processes may call this at once: all find the same one afterwards. Raises StorageFailure
+    if the disk refuses.
     """
     identity = x25519.Identity.generate()
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     with storage_errors(path):
         try:
-            write_file(new, f"# public key: {identity.to_public()}\n{identity}\n".encode(), mode=0o600)
-            # Not renamed: that would take the place of another process's key, to which it may have encrypted already.
+            write_file(
+                new, f"# public key: {identity.to_public()}\n{identity}\n".encode(), mode=0o600
+            )
+            # Not renamed: that would take the place of another process's key, to which it may have
+            # encrypted already.
             os.link(new, path)
         except FileExistsError:
             pass
@@ -80,7 +92,8 @@ def make_identity(path: Path) -> None:
 
 
 def own_recipient(path: Path) -> str:
-    """Return the recipient (age1…) of the identity at `path`, which is made where there is none yet.
+    """Return the recipient (age1…) of the identity at `path`, which is made where there is none
+    yet.
 
     Raises Damaged if the file holds no such identity, StorageFailure if the disk refuses.
     """
@@ -89,21 +102,27 @@ def own_recipient(path: Path) -> str:
     try:
         (identity,) = read_identities(path)
     except (InvalidInput, ValueError) as error:
-        raise Damaged(f"{path} does not hold one age identity: restore it from a backup, for what was encrypted to it needs it") from error
+        raise Damaged(
+            f"{path} does not hold one age identity: restore it from a backup, for what was"
+            " encrypted to it needs it"
+        ) from error
     if not isinstance(identity, x25519.Identity):
         raise Damaged(f"{path} holds another key than it was made with: restore it from a backup")
     return str(identity.to_public())
 
 
 def require_recipients(recipients: Sequence[str]) -> None:
-    """Raise InvalidInput unless there is a recipient, not more than MAX_RECIPIENTS, and each can be encrypted to."""
+    """Raise InvalidInput unless there is a recipient, not more than MAX_RECIPIENTS, and each can be
+    encrypted to.
+    """
     _parse_recipients(recipients)
 
 
 def read_identities(path: Path) -> list[Identity]:
     """Return the identities in a file, one or more.
 
-    Raises NotFound if there is no such file, InvalidInput if it cannot be read or holds anything else; the error never shows a key.
+    Raises NotFound if there is no such file, InvalidInput if it cannot be read or holds anything
+    else; the error never shows a key.
     """
     with opened(path) as file:
         try:
@@ -111,16 +130,22 @@ def read_identities(path: Path) -> list[Identity]:
         except OSError as error:
             raise StorageFailure(f"cannot read {path}: {error.strerror}") from error
     if len(content) > MAX_IDENTITIES:
-        raise InvalidInput(f"{path} is larger than {MAX_IDENTITIES} bytes: expected a file of age identities, or an OpenSSH private key")
+        raise InvalidInput(
+            f"{path} is larger than {MAX_IDENTITIES} bytes: expected a file of age identities, or"
+            " an OpenSSH private key"
+        )
     try:
         if content.startswith(b"-----BEGIN"):
             return [ssh.Identity.from_buffer(content)]
         lines = [line.strip() for line in content.decode().splitlines()]
-        identities: list[Identity] = [x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+        identities: list[Identity] = [
+            x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")
+        ]
     except (pyrage.IdentityError, UnicodeDecodeError):
         # Without the cause: its text may repeat a part of the key.
         raise InvalidInput(
-            f"{path} holds what is no identity: expected lines AGE-SECRET-KEY-1…, or an OpenSSH private key (Ed25519 or RSA) without a passphrase"
+            f"{path} holds what is no identity: expected lines AGE-SECRET-KEY-1…, or an OpenSSH"
+            " private key (Ed25519 or RSA) without a passphrase"
         ) from None
     if not identities:
         raise InvalidInput(f"{path} holds no identity: expected a line AGE-SECRET-KEY-1…")
@@ -128,12 +153,15 @@ def read_identities(path: Path) -> list[Identity]:
 
 
 def encrypt(file: Path, out: Path, recipients: Sequence[str]) -> Encrypted:
-    """Write `file`, encrypted to every one of `recipients`, to `out`, and return what both hold. Encrypting twice gives different bytes.
+    """Write `file`, encrypted to every one of `recipients`, to `out`, and return what both hold.
+
+    Encrypting twice gives different bytes.
 
     `out` is whole and durable, or as it was before. Memory does not grow with the file.
 
-    Raises NotFound if there is no such file, InvalidInput if it cannot be read or changes meanwhile, if a recipient is none, or if `out` is not
-    a place to write to; StorageFailure if the disk refuses.
+    Raises NotFound if there is no such file, InvalidInput if it cannot be read or changes
+    meanwhile, if a recipient is none, or if `out` is not a place to write to; StorageFailure if the
+    disk refuses.
     """
     keys = _parse_recipients(recipients)
     with opened(file) as stream, written(out) as target:
@@ -141,18 +169,25 @@ def encrypt(file: Path, out: Path, recipients: Sequence[str]) -> Encrypted:
         try:
             pyrage.encrypt_io(source, sink, keys)
         except (pyrage.EncryptError, OSError) as error:
-            raise (source.failure or sink.failure or InvalidInput(f"{file} cannot be encrypted: {error}")) from error
+            raise (
+                source.failure
+                or sink.failure
+                or InvalidInput(f"{file} cannot be encrypted: {error}")
+            ) from error
     return Encrypted(source.content, sink.content)
 
 
 def decrypt(file: Path, out: Path, identities: Sequence[Identity], called: str = "") -> Content:
-    """Write what `file` holds, decrypted with one of `identities`, to `out`, and return what that is. Errors name it `called`, where that is given.
+    """Write what `file` holds, decrypted with one of `identities`, to `out`, and return what that
+    is. Errors name it `called`, where that is given.
 
-    `out` is whole and durable, or as it was before: age authenticates every 64 KiB and the end. It does not tell who encrypted the file: anybody
-    can, to any recipient. Memory does not grow with the file.
+    `out` is whole and durable, or as it was before: age authenticates every 64 KiB and the end. It
+    does not tell who encrypted the file: anybody can, to any recipient. Memory does not grow with
+    the file.
 
-    Raises NotFound if there is no such file, InvalidInput if it is not encrypted with age, or to none of these identities, or changes meanwhile,
-    or if `out` is not a place to write to; Damaged if it was altered or cut off; StorageFailure if the disk refuses.
+    Raises NotFound if there is no such file, InvalidInput if it is not encrypted with age, or to
+    none of these identities, or changes meanwhile, or if `out` is not a place to write to; Damaged
+    if it was altered or cut off; StorageFailure if the disk refuses.
     """
     with opened(file) as stream, written(out) as target:
         _require_header(called or str(file), stream)
@@ -166,14 +201,20 @@ def decrypt(file: Path, out: Path, identities: Sequence[Identity], called: str =
 
 def _parse_recipients(recipients: Sequence[str]) -> list[Recipient]:
     if not 1 <= len(recipients) <= MAX_RECIPIENTS:
-        raise InvalidInput(f"a file is encrypted to 1 to {MAX_RECIPIENTS} recipients, not {len(recipients)}")
+        raise InvalidInput(
+            f"a file is encrypted to 1 to {MAX_RECIPIENTS} recipients, not {len(recipients)}"
+        )
     return [_parse_recipient(text) for text in recipients]
 
 
 def _parse_recipient(text: str) -> Recipient:
     try:
         if len(text) <= MAX_RECIPIENT:
-            return ssh.Recipient.from_str(text) if text.startswith("ssh-") else x25519.Recipient.from_str(text)
+            return (
+                ssh.Recipient.from_str(text)
+                if text.startswith("ssh-")
+                else x25519.Recipient.from_str(text)
+            )
     except (pyrage.RecipientError, UnicodeEncodeError):
         pass
     # Somebody may have put the private half here.
@@ -182,7 +223,9 @@ def _parse_recipient(text: str) -> Recipient:
 
 
 def _require_header(file: str, stream: BinaryIO) -> None:
-    """Raise InvalidInput unless `file`, as errors name it, begins as an age file does; the stream stands at its beginning again."""
+    """Raise InvalidInput unless `file`, as errors name it, begins as an age file does; the stream
+    stands at its beginning again.
+    """
     try:
         head = stream.read(MAX_HEADER)
         stream.seek(0)
@@ -191,18 +234,27 @@ def _require_header(file: str, stream: BinaryIO) -> None:
     if not head.startswith(_MAGIC):
         raise InvalidInput(f"{file} is not encrypted with age: take it as it is, without --decrypt")
     if _LAST_LINE not in head:
-        raise Damaged(f"{file} has no end of its age header within {MAX_HEADER} bytes: fetch it again")
+        raise Damaged(
+            f"{file} has no end of its age header within {MAX_HEADER} bytes: fetch it again"
+        )
 
 
 def _judge(file: str, error: Exception) -> WitnesstreeError:
     """Return what an error of age says about the file that was to be decrypted."""
     if "No matching keys" in str(error):
-        return InvalidInput(f"{file} is encrypted to other keys: name the right one with --identity")
-    return Damaged(f"{file} was altered or cut off ({str(error).partition(chr(10))[0]}): fetch it again")
+        return InvalidInput(
+            f"{file} is encrypted to other keys: name the right one with --identity"
+        )
+    return Damaged(
+        f"{file} was altered or cut off ({str(error).partition(chr(10))[0]}): fetch it again"
+    )
 
 
 class _Source:
-    """Chunks as a stream that pyrage reads from, hashed on their way. What fails here is kept: pyrage turns it into an error of its own."""
+    """Chunks as a stream that pyrage reads from, hashed on their way.
+
+    What fails here is kept: pyrage turns it into an error of its own.
+    """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self.failure: BaseException | None = None

@@ -1,11 +1,15 @@
-"""Evidence goes into a file store: encrypted, unless it is to be public. No other module reads or writes this folder.
+"""Evidence goes into a file store: encrypted, unless it is to be public.
 
-    FOLDER/known/ab/abcd….json    the ciphertext of the file with that SHA-256: its CID, digest and size, and a digest of whom it is for
-    FOLDER/tmp/                   ciphertexts on their way; whoever comes next removes what a killed process left
+No other module reads or writes this folder.
+
+    FOLDER/known/ab/abcd….json    the ciphertext of the file with that SHA-256: its CID, digest and
+                                  size, and a digest of whom it is for
+    FOLDER/tmp/                   ciphertexts on their way; whoever comes next removes what a killed
+                                  process left
     FOLDER/lock                   held, shared, by whoever has something in tmp/
 
-age's output differs each time. Without `known`, sealing a file twice would keep it twice. It is a memory only: what is missing, damaged or no
-longer kept by the store is encrypted anew.
+age's output differs each time. Without `known`, sealing a file twice would keep it twice. It is a
+memory only: what is missing, damaged or no longer kept by the store is encrypted anew.
 """
 
 from __future__ import annotations
@@ -42,7 +46,9 @@ _MAX_CID = 100
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """What a store keeps: the CID, and where that is of a ciphertext, its SHA-256 and size in bytes."""
+    """What a store keeps: the CID, and where that is of a ciphertext, its SHA-256 and size in
+    bytes.
+    """
 
     cid: str
     ciphertext_digest: bytes | None = None
@@ -50,16 +56,26 @@ class StoredFile:
 
 
 def store_evidence(
-    store: EvidenceStore, file: Path, digest: bytes, size: int, *, recipients: Sequence[str], folder: Path, public: bool = False
+    store: EvidenceStore,
+    file: Path,
+    digest: bytes,
+    size: int,
+    *,
+    recipients: Sequence[str],
+    folder: Path,
+    public: bool = False,
 ) -> StoredFile:
-    """Store `file`, encrypted to all `recipients`, and return what the store keeps; with `public`, store it as it is.
+    """Store `file`, encrypted to all `recipients`, and return what the store keeps; with `public`,
+    store it as it is.
 
-    `digest` and `size` are the file's, taken before. An encrypted file is compared with them as it is read; of a public one the caller makes sure
-    that it has not changed since (`FileDigest.require_unchanged`). A file that the store keeps already for the same recipients is not read again.
-    The ciphertext stands in `folder` meanwhile, which needs room for it; the plaintext is copied nowhere.
+    `digest` and `size` are the file's, taken before. An encrypted file is compared with them as it
+    is read; of a public one the caller makes sure that it has not changed since
+    (`FileDigest.require_unchanged`). A file that the store keeps already for the same recipients is
+    not read again. The ciphertext stands in `folder` meanwhile, which needs room for it; the
+    plaintext is copied nowhere.
 
-    Raises NotFound if there is no such file, InvalidInput if it cannot be read or is no longer what it was, or a recipient is none; StorageFailure
-    if the disk refuses; and what the store raises.
+    Raises NotFound if there is no such file, InvalidInput if it cannot be read or is no longer what
+    it was, or a recipient is none; StorageFailure if the disk refuses; and what the store raises.
     """
     if public:
         return StoredFile(store.add(file))
@@ -70,16 +86,21 @@ def store_evidence(
     with scratch(folder) as ciphertext:
         made = encrypt(file, ciphertext, sorted(set(recipients)))
         if made.plaintext != Content(digest, size):
-            raise InvalidInput(f"{file} has changed since it was hashed: close the program that writes it, then run the command again")
+            raise InvalidInput(
+                f"{file} has changed since it was hashed: close the program that writes it, then"
+                " run the command again"
+            )
         stored = StoredFile(store.add(ciphertext), made.ciphertext.digest, made.ciphertext.size)
     _remember(folder, digest, whom, stored)
     return stored
 
 
 def publish_batch(store: FileStore, digests: Path) -> str:
-    """Store a sealed batch's list of digests as it is, for anyone to rebuild its tree, and return its CID.
+    """Store a sealed batch's list of digests as it is, for anyone to rebuild its tree, and return
+    its CID.
 
-    It tells nothing but how many entries there were, and to whoever has a file that it was one of them.
+    It tells nothing but how many entries there were, and to whoever has a file that it was one of
+    them.
 
     Raises InvalidInput if the file is no list of digests, and what the store raises.
     """
@@ -88,13 +109,17 @@ def publish_batch(store: FileStore, digests: Path) -> str:
     except OSError as error:
         raise InvalidInput(f"cannot read {digests}: {error.strerror}") from error
     if size == 0 or size % DIGEST:
-        raise InvalidInput(f"{digests} is no list of digests: it has {size} bytes, expected a multiple of {DIGEST}")
+        raise InvalidInput(
+            f"{digests} is no list of digests: it has {size} bytes, expected a multiple of {DIGEST}"
+        )
     return store.add(digests)
 
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """Give a name for a temporary file in `folder`, and remove the file afterwards. What killed processes left there is removed first.
+    """Give a name for a temporary file in `folder`, and remove the file afterwards.
+
+    What killed processes left there is removed first.
 
     Raises StorageFailure if the disk refuses.
     """
@@ -136,7 +161,9 @@ def _recall(folder: Path, digest: bytes, whom: bytes) -> StoredFile | None:
         value.members("format cid digest size recipients")
         if value.member("format") != FORMAT or value["recipients"].hex(DIGEST) != whom:
             return None
-        return StoredFile(value["cid"].text(_MAX_CID), value["digest"].hex(DIGEST), value["size"].integer())
+        return StoredFile(
+            value["cid"].text(_MAX_CID), value["digest"].hex(DIGEST), value["size"].integer()
+        )
     except (OSError, InvalidInput):
         return None
 

@@ -1,10 +1,14 @@
-"""The embedded IPFS stand-in: a folder of blocks. No other module reads or writes these two folders in it.
+"""The embedded IPFS stand-in: a folder of blocks.
 
-    FOLDER/blocks/ku/bafkrei...vyku     one block, named by its CID; the folder is named by the last two characters but one
-    FOLDER/tmp/                         blocks being written; nothing reads them, and all of it may be deleted while nothing is added
+No other module reads or writes these two folders in it.
 
-A block takes its name only once its bytes are on disk, and a node only once the names of all blocks below it are; so a crash at any moment
-leaves whole files, or blocks that no file claims.
+    FOLDER/blocks/ku/bafkrei...vyku     one block, named by its CID; the folder is named by the last
+                                        two characters but one
+    FOLDER/tmp/                         blocks being written; nothing reads them, and all of it may
+                                        be deleted while nothing is added
+
+A block takes its name only once its bytes are on disk, and a node only once the names of all blocks
+below it are; so a crash at any moment leaves whole files, or blocks that no file claims.
 """
 
 from __future__ import annotations
@@ -32,20 +36,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DamagedBlock:
-    """What `check` found: `name` is a path within the store's folder, `reason` says what is wrong there."""
+    """What `check` found: `name` is a path within the store's folder, `reason` says what is wrong
+    there.
+    """
 
     name: str
     reason: str
 
 
 class BlockStore(FileStore):
-    """Files in a folder of blocks, under the CIDs that Kubo's `ipfs add --cid-version=1` gives them.
+    """Files in a folder of blocks, under the CIDs that Kubo's `ipfs add --cid-version=1` gives
+    them.
 
-    Several processes may use one folder at once. It is made by the first `add`. Nothing is ever removed from it, and nothing in it is
-    encrypted.
+    Several processes may use one folder at once. It is made by the first `add`. Nothing is ever
+    removed from it, and nothing in it is encrypted.
     """
 
-    notice: ClassVar[str] = "IPFS is embedded: files are kept in this home only, and nobody else can fetch them by their CID"
+    notice: ClassVar[str] = (
+        "IPFS is embedded: files are kept in this home only, and nobody else can fetch them by"
+        " their CID"
+    )
 
     def __init__(self, folder: Path) -> None:
         """Keep blocks in `folder`."""
@@ -57,10 +67,11 @@ class BlockStore(FileStore):
     def add(self, file: Path) -> str:
         """Store the file and return its CIDv1 as text; every block is durable by then.
 
-        Memory does not grow with the file. A file that is refused may leave blocks behind, but no node that makes a file of them.
+        Memory does not grow with the file. A file that is refused may leave blocks behind, but no
+        node that makes a file of them.
 
-        Raises NotFound if there is no such file, InvalidInput if it cannot be read, is no regular file or changed while it was read,
-        StorageFailure if the disk refuses.
+        Raises NotFound if there is no such file, InvalidInput if it cannot be read, is no regular
+        file or changed while it was read, StorageFailure if the disk refuses.
         """
         with _storing(self._folder), opened(file) as stream:
             self._tmp.mkdir(parents=True, exist_ok=True)
@@ -77,10 +88,12 @@ class BlockStore(FileStore):
 
     @override
     def read(self, cid: str, out: Path) -> None:
-        """Write the file named by `cid` to `out`, which is replaced; `out` is whole and durable, or as it was before.
+        """Write the file named by `cid` to `out`, which is replaced; `out` is whole and durable, or
+        as it was before.
 
-        Raises InvalidInput if `cid` is no CID of ours or `out` is not a place to write to, NotFound if a block is not here, Damaged if a
-        block is not what its name says or the blocks are no file, StorageFailure if the disk refuses.
+        Raises InvalidInput if `cid` is no CID of ours or `out` is not a place to write to, NotFound
+        if a block is not here, Damaged if a block is not what its name says or the blocks are no
+        file, StorageFailure if the disk refuses.
         """
         root = parse_cid(cid)
         with written(out) as stream:
@@ -89,7 +102,8 @@ class BlockStore(FileStore):
                     stream.write(block)
 
     def has(self, cid: str) -> bool:
-        """Tell whether the block named by `cid` is here and undamaged; the blocks that it links to are not asked for.
+        """Tell whether the block named by `cid` is here and undamaged; the blocks that it links to
+        are not asked for.
 
         Raises InvalidInput if `cid` is no CID of ours, StorageFailure if the disk refuses.
         """
@@ -100,7 +114,8 @@ class BlockStore(FileStore):
         return True
 
     def holds(self, cid: str) -> bool:
-        """Tell whether the whole file named by `cid` is here and undamaged: every block of it is read.
+        """Tell whether the whole file named by `cid` is here and undamaged: every block of it is
+        read.
 
         Raises InvalidInput if `cid` is no CID of ours, StorageFailure if the disk refuses.
         """
@@ -112,7 +127,8 @@ class BlockStore(FileStore):
         return True
 
     def export_car(self, cid: str, out: Path) -> None:
-        """Write the file named by `cid` to `out` as a CARv1, depth first, each block once: the same bytes as Kubo's `ipfs dag export`.
+        """Write the file named by `cid` to `out` as a CARv1, depth first, each block once: the same
+        bytes as Kubo's `ipfs dag export`.
 
         A few hundred bytes of memory are used for each block. Raises what `read` raises.
         """
@@ -123,23 +139,31 @@ class BlockStore(FileStore):
                 stream.write(format_block(part, block))
 
     def check(self) -> Iterator[DamagedBlock]:
-        """Yield whatever is wrong in the folder: damaged, misplaced and missing blocks, and what is no block at all.
+        """Yield whatever is wrong in the folder: damaged, misplaced and missing blocks, and what is
+        no block at all.
 
-        Every block is read, in the order of their paths; a missing one is yielded where the node that links to it stands. A block that no
-        file claims is not wrong. A file that lacks its topmost block cannot be noticed here: ask `has` for each CID that was promised.
+        Every block is read, in the order of their paths; a missing one is yielded where the node
+        that links to it stands. A block that no file claims is not wrong. A file that lacks its
+        topmost block cannot be noticed here: ask `has` for each CID that was promised.
 
-        Raises StorageFailure if the disk refuses to list a folder; a block that it refuses to read is yielded.
+        Raises StorageFailure if the disk refuses to list a folder; a block that it refuses to read
+        is yielded.
         """
         with _storing(self._folder):
             for shard in _entries(self._blocks):
                 if not shard.is_dir(follow_symlinks=False):
-                    yield DamagedBlock(self._name(Path(shard.path)), "this is not a folder of blocks")
+                    yield DamagedBlock(
+                        self._name(Path(shard.path)), "this is not a folder of blocks"
+                    )
                     continue
                 for entry in _entries(Path(shard.path)):
                     yield from self._check_entry(entry)
 
     def close(self) -> None:
-        """Do nothing: between two calls nothing is open. Here because a store on a network has connections to close."""
+        """Do nothing: between two calls nothing is open.
+
+        Here because a store on a network has connections to close.
+        """
 
     def _check_entry(self, entry: os.DirEntry[str]) -> Iterator[DamagedBlock]:
         path = Path(entry.path)
@@ -149,7 +173,9 @@ class BlockStore(FileStore):
             yield DamagedBlock(self._name(path), "this is not the name of a block")
             return
         if path != self._path(cid):
-            yield DamagedBlock(self._name(path), f"misplaced: it belongs at {self._name(self._path(cid))}")
+            yield DamagedBlock(
+                self._name(path), f"misplaced: it belongs at {self._name(self._path(cid))}"
+            )
         if not entry.is_file(follow_symlinks=False):
             yield DamagedBlock(self._name(path), "this is not a regular file")
             return
@@ -167,15 +193,21 @@ class BlockStore(FileStore):
         try:
             yield from walk(root, self._block, once=once)
         except InvalidInput as error:
-            # Blocks come here through `add` alone: if they have their names' digests and are no file, nobody knows how they came.
-            raise Damaged(f"the blocks of {root} in {self._folder} are not a file as this store keeps it: {error}") from error
+            # Blocks come here through `add` alone: if they have their names' digests and are no
+            # file, nobody knows how they came.
+            raise Damaged(
+                f"the blocks of {root} in {self._folder} are not a file as this store keeps it:"
+                f" {error}"
+            ) from error
 
     def _block(self, cid: Cid) -> bytes:
         with _storing(self._folder):
             return _content(cid, self._path(cid))
 
     def _put(self, cid: Cid, block: bytes) -> Path:
-        """Make sure that the block stands under its name; return the folder that must be settled before the name is durable."""
+        """Make sure that the block stands under its name; return the folder that must be settled
+        before the name is durable.
+        """
         path = self._path(cid)
         try:
             if _read_limited(path) == block:
@@ -195,7 +227,8 @@ class BlockStore(FileStore):
 
     def _path(self, cid: Cid) -> Path:
         name = str(cid)
-        # The last character holds three bits only; the two before it spread blocks evenly over 1,024 folders.
+        # The last character holds three bits only; the two before it spread blocks evenly over
+        # 1,024 folders.
         return self._blocks / name[-3:-1] / name
 
     def _name(self, path: Path) -> str:
@@ -203,7 +236,10 @@ class BlockStore(FileStore):
 
 
 def _content(cid: Cid, path: Path) -> bytes:
-    """Return the bytes of the block at `path`, compared with its name. Raises NotFound, Damaged, StorageFailure."""
+    """Return the bytes of the block at `path`, compared with its name.
+
+    Raises NotFound, Damaged, StorageFailure.
+    """
     try:
         block = _read_limited(path)
     except FileNotFoundError:
@@ -213,7 +249,10 @@ def _content(cid: Cid, path: Path) -> bytes:
     if len(block) > MAX_BLOCK:
         raise Damaged(f"block {cid} is damaged: {path} is larger than {MAX_BLOCK} bytes")
     if cid_of(cid.codec, block) != cid:
-        raise Damaged(f"block {cid} is damaged: the SHA-256 of {path} is {cid_of(cid.codec, block).digest.hex()}")
+        raise Damaged(
+            f"block {cid} is damaged: the SHA-256 of {path} is"
+            f" {cid_of(cid.codec, block).digest.hex()}"
+        )
     return block
 
 
@@ -232,14 +271,19 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
-    """Open a regular file for reading. Raises NotFound if there is none, InvalidInput if it cannot be read or is no regular file."""
+    """Open a regular file for reading.
+
+    Raises NotFound if there is none, InvalidInput if it cannot be read or is no regular file.
+    """
     try:
         # Non-blocking, because opening a named pipe would wait for somebody to write to it.
         number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise NotFound(f"there is no file {file}") from None
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
+        raise InvalidInput(
+            f"cannot read {file}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
             raise InvalidInput(f"{file} is not a regular file")
@@ -252,7 +296,8 @@ def opened(file: Path) -> Iterator[BinaryIO]:
 def chunks_of(file: Path, stream: BinaryIO) -> Iterator[bytes]:
     """Yield the chunks of the `file` that was opened as `stream`.
 
-    Raises InvalidInput after the last chunk if it changed meanwhile, StorageFailure if the disk refuses.
+    Raises InvalidInput after the last chunk if it changed meanwhile, StorageFailure if the disk
+    refuses.
     """
     before, read = _identity(os.fstat(stream.fileno())), 0
     size = before[0]
@@ -261,7 +306,9 @@ def chunks_of(file: Path, stream: BinaryIO) -> Iterator[bytes]:
         yield chunk
     # By name, not by descriptor: this notices as well that another file has taken the name.
     if read != size or _identity_at(file) != before:
-        raise InvalidInput(f"{file} changed while it was read; wait until nobody writes to it, then try again")
+        raise InvalidInput(
+            f"{file} changed while it was read; wait until nobody writes to it, then try again"
+        )
 
 
 def _next_chunk(file: Path, stream: BinaryIO) -> bytes:
@@ -284,7 +331,10 @@ def _identity_at(file: Path) -> tuple[int, int, int, int] | None:
 
 @contextmanager
 def written(out: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of `out`, durable, once all went well. Raises InvalidInput and StorageFailure."""
+    """Open a file that takes the place of `out`, durable, once all went well.
+
+    Raises InvalidInput and StorageFailure.
+    """
     try:
         with _replacing(out, out.parent) as stream:
             yield stream
@@ -297,7 +347,9 @@ def written(out: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _replacing(path: Path, scratch: Path) -> Iterator[BinaryIO]:
-    """Open a new file in the folder `scratch` that takes the name `path` once its bytes are on disk; if anything is raised it is removed."""
+    """Open a new file in the folder `scratch` that takes the name `path` once its bytes are on
+    disk; if anything is raised it is removed.
+    """
     part = scratch / f".{secrets.token_hex(16)}.part"
     try:
         with part.open("xb") as stream:

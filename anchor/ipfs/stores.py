@@ -25,7 +25,10 @@ class EvidenceStore(FileStore, Protocol):
         ...
 
     def holds(self, cid: str) -> bool:
-        """Tell whether the whole file named by `cid` is kept. Raises InvalidInput if that is no CID of ours."""
+        """Tell whether the whole file named by `cid` is kept.
+
+        Raises InvalidInput if that is no CID of ours.
+        """
         ...
 
     def export_car(self, cid: str, out: Path) -> None:
@@ -38,8 +41,13 @@ class EvidenceStore(FileStore, Protocol):
 
 
 def open_file_store(home: Home, settings: IpfsSettings) -> EvidenceStore:
-    """Return the store that `settings` name; the caller closes it. Nothing is asked of it yet. Raises InvalidInput if the address is none."""
-    return BlockStore(home.ipfs) if settings.url is None else KuboStore(settings.url, settings.timeout)
+    """Return the store that `settings` name; the caller closes it.
+
+    Nothing is asked of it yet. Raises InvalidInput if the address is none.
+    """
+    return (
+        BlockStore(home.ipfs) if settings.url is None else KuboStore(settings.url, settings.timeout)
+    )
 
 
 def identity_path(home: Home) -> Path:
@@ -53,9 +61,11 @@ def evidence_folder(home: Home) -> Path:
 
 
 def recipients_of(home: Home, settings: IpfsSettings) -> tuple[str, ...]:
-    """Return whom the home's files are encrypted to: its own identity, which is made where it is missing, and those of the settings.
+    """Return whom the home's files are encrypted to: its own identity, which is made where it is
+    missing, and those of the settings.
 
-    Raises InvalidInput if one of the settings' is none, Damaged if the home's identity is no longer one, StorageFailure if the disk refuses.
+    Raises InvalidInput if one of the settings' is none, Damaged if the home's identity is no longer
+    one, StorageFailure if the disk refuses.
     """
     recipients = (own_recipient(identity_path(home)), *settings.recipients)
     require_recipients(recipients)

@@ -1,16 +1,20 @@
-"""Files as trees of blocks: UnixFS v1 in dag-pb, as Kubo's `ipfs add --cid-version=1` writes it. No other module knows this form.
+"""Files as trees of blocks: UnixFS v1 in dag-pb, as Kubo's `ipfs add --cid-version=1` writes it.
 
-A file is cut into chunks of 256 KiB; each is a raw block. Up to 174 links make a node, up to 174 nodes make a node above them, and so on:
-every chunk lies equally deep. A file of one chunk, or none, is that raw block itself. A node is two protobuf messages, one within the
-other, in exactly this order:
+No other module knows this form.
+
+A file is cut into chunks of 256 KiB; each is a raw block. Up to 174 links make a node, up to 174
+nodes make a node above them, and so on: every chunk lies equally deep. A file of one chunk, or
+none, is that raw block itself. A node is two protobuf messages, one within the other, in exactly
+this order:
 
     node = link* data           link = 0x12 size ( 0x0a size cid  0x12 0  0x18 total )
-                                data = 0x0a size ( 0x08 2  0x18 bytes-of-file  (0x20 bytes-of-file-below-link)* )
+        data = 0x0a size ( 0x08 2  0x18 bytes-of-file  (0x20 bytes-of-file-below-link)* )
 
-`total` counts the bytes of all blocks below that link, nodes included, repeated blocks as often as they occur.
+`total` counts the bytes of all blocks below that link, nodes included, repeated blocks as often as
+they occur.
 
-Blocks come from anywhere, so parsing is strict: what this module would not have written itself (names, times, inline bytes, another field
-order) is refused, though another IPFS node may read it.
+Blocks come from anywhere, so parsing is strict: what this module would not have written itself
+(names, times, inline bytes, another field order) is refused, though another IPFS node may read it.
 """
 
 from __future__ import annotations
@@ -18,7 +22,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from witnesstree.anchor.ipfs.cid import DAG_PB, RAW, Cid, cid_from_bytes, cid_of, format_varint, parse_varint
+from witnesstree.anchor.ipfs.cid import (
+    DAG_PB,
+    RAW,
+    Cid,
+    cid_from_bytes,
+    cid_of,
+    format_varint,
+    parse_varint,
+)
 from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -37,12 +49,15 @@ MAX_BLOCK = 2 * 1024 * 1024
 """Bytes in a block, at most: what other nodes will exchange."""
 
 MAX_DEPTH = 8
-"""Nodes above a chunk, at most: 174^8 chunks are beyond any file size, so a deeper tree can only be meant to exhaust the reader."""
+"""Nodes above a chunk, at most: 174^8 chunks are beyond any file size, so a deeper tree can only be
+meant to exhaust the reader."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A block seen from the node above it: `size` bytes of the file lie below it, in blocks of `total` bytes."""
+    """A block seen from the node above it: `size` bytes of the file lie below it, in blocks of
+    `total` bytes.
+    """
 
     cid: Cid
     size: int
@@ -53,17 +68,25 @@ def format_node(links: list[Link]) -> bytes:
     """Return the node over `links`. Matches `parse_node`, which says what is allowed."""
     node = bytearray()
     for link in links:
-        node += _field(0x12, _field(0x0A, bytes(link.cid)) + b"\x12\x00\x18" + format_varint(link.total))
+        node += _field(
+            0x12, _field(0x0A, bytes(link.cid)) + b"\x12\x00\x18" + format_varint(link.total)
+        )
     sizes = b"".join(b"\x20" + format_varint(link.size) for link in links)
-    return bytes(node + _field(0x0A, b"\x08\x02\x18" + format_varint(sum(link.size for link in links)) + sizes))
+    return bytes(
+        node
+        + _field(0x0A, b"\x08\x02\x18" + format_varint(sum(link.size for link in links)) + sizes)
+    )
 
 
 def parse_node(block: bytes) -> list[Link]:
-    """Return the links of the node that `format_node` wrote: one or more, none of them to an empty part of the file.
+    """Return the links of the node that `format_node` wrote: one or more, none of them to an empty
+    part of the file.
 
-    It is not asked whether the blocks they name exist or have these sizes; `walk` compares the sizes.
+    It is not asked whether the blocks they name exist or have these sizes; `walk` compares the
+    sizes.
 
-    Raises InvalidInput for any other bytes, for more than MAX_LINKS links or MAX_BLOCK bytes, and for sizes that do not add up.
+    Raises InvalidInput for any other bytes, for more than MAX_LINKS links or MAX_BLOCK bytes, and
+    for sizes that do not add up.
     """
     if len(block) > MAX_BLOCK:
         raise InvalidInput(f"a block of {len(block)} bytes is larger than {MAX_BLOCK}")
@@ -79,16 +102,23 @@ def parse_node(block: bytes) -> list[Link]:
         raise InvalidInput("a node without links")
     links = [Link(cid, size, total) for (cid, total), size in zip(cids, sizes, strict=True)]
     for link in links:
-        if link.size == 0 or link.total < link.size or (link.cid.codec == RAW and link.total != link.size):
+        if (
+            link.size == 0
+            or link.total < link.size
+            or (link.cid.codec == RAW and link.total != link.size)
+        ):
             raise InvalidInput(f"the sizes of the link to {link.cid} contradict each other")
     return links
 
 
-def store_chunks(chunks: Iterable[bytes], put: Callable[[Cid, bytes], None], node_links: int = NODE_LINKS) -> Cid:
+def store_chunks(
+    chunks: Iterable[bytes], put: Callable[[Cid, bytes], None], node_links: int = NODE_LINKS
+) -> Cid:
     """Hand every block of the file cut into `chunks` to `put`, and return the CID of the file.
 
-    A node is handed over after all that it links to. At most `node_links` links a level are held in memory, whatever the file's size. What
-    is handed over more than once (equal chunks) is not left out.
+    A node is handed over after all that it links to. At most `node_links` links a level are held in
+    memory, whatever the file's size. What is handed over more than once (equal chunks) is not left
+    out.
     """
     levels: list[list[Link]] = []
 
@@ -118,15 +148,19 @@ def store_chunks(chunks: Iterable[bytes], put: Callable[[Cid, bytes], None], nod
     return levels[depth][0].cid
 
 
-def walk(root: Cid, fetch: Callable[[Cid], bytes], *, once: bool = False) -> Iterator[tuple[Cid, bytes]]:
-    """Yield name and bytes of each block of a file, a node before what it links to, so that the raw blocks come in the file's order.
+def walk(
+    root: Cid, fetch: Callable[[Cid], bytes], *, once: bool = False
+) -> Iterator[tuple[Cid, bytes]]:
+    """Yield name and bytes of each block of a file, a node before what it links to, so that the raw
+    blocks come in the file's order.
 
-    `fetch` MUST return only bytes that it has compared with the CID. A repeated block is fetched and yielded again, unless `once`; that
-    costs a few hundred bytes of memory for each block. Blocks that came before a bad one have been yielded by then: the caller keeps
-    nothing unless the walk ends well.
+    `fetch` MUST return only bytes that it has compared with the CID. A repeated block is fetched
+    and yielded again, unless `once`; that costs a few hundred bytes of memory for each block.
+    Blocks that came before a bad one have been yielded by then: the caller keeps nothing unless the
+    walk ends well.
 
-    Raises InvalidInput for a node that `parse_node` refuses, a tree deeper than MAX_DEPTH, or a block whose size is not what the node above
-    it says.
+    Raises InvalidInput for a node that `parse_node` refuses, a tree deeper than MAX_DEPTH, or a
+    block whose size is not what the node above it says.
     """
     pending: list[tuple[Cid, int | None, int]] = [(root, None, 0)]
     seen: set[tuple[Cid, int | None]] = set()
@@ -141,7 +175,9 @@ def walk(root: Cid, fetch: Callable[[Cid], bytes], *, once: bool = False) -> Ite
         links = _links_below(cid, block, depth)
         found = sum(link.size for link in links) if links else len(block)
         if size not in {None, found}:
-            raise InvalidInput(f"{cid} holds {found} bytes of the file, but the node above it says {size}")
+            raise InvalidInput(
+                f"{cid} holds {found} bytes of the file, but the node above it says {size}"
+            )
         yield cid, block
         pending.extend((link.cid, link.size, depth + 1) for link in reversed(links))
 
@@ -184,7 +220,9 @@ def _parse_sizes(data: _Reader, links: int) -> list[int]:
 
 
 class _Reader:
-    """A place in a protobuf message; every method raises InvalidInput where the message goes on otherwise."""
+    """A place in a protobuf message; every method raises InvalidInput where the message goes on
+    otherwise.
+    """
 
     __slots__ = ("_at", "_content")
 

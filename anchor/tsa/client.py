@@ -1,9 +1,11 @@
-"""RFC 3161 authorities over HTTP (RFC 3161, 3.4): asks for tokens, and for what vouches for their certificates when they are made.
+"""RFC 3161 authorities over HTTP (RFC 3161, 3.4): asks for tokens, and for what vouches for their
+certificates when they are made.
 
-A token is kept only if it answers this very request, and then as the bytes that came. All around it is help that may be missing: certificates up
-to a root, and for each of them an OCSP answer or, failing that, a revocation list. Certificates from outside name the places where these can be
-had, so they are fetched from public addresses only, unless the settings say otherwise, and bounded in number, size and time. No failure there
-fails a stamp: it is logged as a warning.
+A token is kept only if it answers this very request, and then as the bytes that came. All around it
+is help that may be missing: certificates up to a root, and for each of them an OCSP answer or,
+failing that, a revocation list. Certificates from outside name the places where these can be had,
+so they are fetched from public addresses only, unless the settings say otherwise, and bounded in
+number, size and time. No failure there fails a stamp: it is logged as a warning.
 """
 
 from __future__ import annotations
@@ -34,7 +36,14 @@ from witnesstree.ledger.tokens.revocation import (
     revocation_sources,
 )
 from witnesstree.ledger.tokens.signature import HASHES
-from witnesstree.ledger.tokens.token import MAX_RESPONSE, TokenJudgement, chain_of, check_response, format_request, judge_token
+from witnesstree.ledger.tokens.token import (
+    MAX_RESPONSE,
+    TokenJudgement,
+    chain_of,
+    check_response,
+    format_request,
+    judge_token,
+)
 from witnesstree.ledger.tokens.x509 import read_certificate
 
 if TYPE_CHECKING:
@@ -49,9 +58,11 @@ QUERY: Final = "application/timestamp-query"
 REPLY: Final = "application/timestamp-reply"
 
 MAX_BESIDE: Final = 128 * 1024
-"""Bytes that are kept beside one token: some KiB are usual, and as many tokens as a proof may have, with so much each, still fit into it."""
+"""Bytes that are kept beside one token: some KiB are usual, and as many tokens as a proof may have,
+with so much each, still fit into it."""
 MAX_FETCHES: Final = 12
-"""Requests about the certificates of one token: a chain of four takes three, and addresses that do not answer take the rest."""
+"""Requests about the certificates of one token: a chain of four takes three, and addresses that do
+not answer take the rest."""
 FETCH_TIMEOUT: Final = 5.0
 """Seconds for one of them. All together may take as long as the authority itself."""
 
@@ -69,8 +80,9 @@ _log = logging.getLogger(__name__)
 class Inspection:
     """What an authority did when it was asked to stamp random bytes.
 
-    `judgement` is by the trust at hand. `offset` is how far the token's time is ahead of the clock here, half of the exchange left aside, which is
-    `round_trip` long. `expires` is the end of the signer's certificate, None where that is not known.
+    `judgement` is by the trust at hand. `offset` is how far the token's time is ahead of the clock
+    here, half of the exchange left aside, which is `round_trip` long. `expires` is the end of the
+    signer's certificate, None where that is not known.
     """
 
     policy: str
@@ -82,12 +94,20 @@ class Inspection:
 
 
 class HttpAuthority(Authority):
-    """One authority as the settings describe it. `trust` only helps to find certificates: nothing is refused because it is not trusted.
+    """One authority as the settings describe it.
+
+    `trust` only helps to find certificates: nothing is refused because it is not trusted.
 
     Raises InvalidInput if a password or a file for TLS cannot be read.
     """
 
-    def __init__(self, name: str, settings: AuthoritySettings, trust: Trust, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: AuthoritySettings,
+        trust: Trust,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._name = name
         self._settings = settings
         self._trust = trust
@@ -95,7 +115,11 @@ class HttpAuthority(Authority):
         self._place = place(settings.url)
         self._http = Http(
             timeout=settings.timeout,
-            auth=(settings.user, read_secret(settings.password) if settings.password else "") if settings.user else None,
+            auth=(
+                (settings.user, read_secret(settings.password) if settings.password else "")
+                if settings.user
+                else None
+            ),
             client_certificate=settings.client_certificate,
             client_key=settings.client_key,
             tls_ca=settings.tls_ca,
@@ -112,17 +136,32 @@ class HttpAuthority(Authority):
 
     @override
     def stamp(self, root: bytes, algorithm: str = "sha256") -> Stamp:
-        """Return a token for `root`, a digest under `algorithm` ("sha256", "sha384", "sha512"); else as the port says.
+        """Return a token for `root`, a digest under `algorithm` ("sha256", "sha384", "sha512");
+        else as the port says.
 
-        Raises InvalidInput if `root` is no such digest; BadAnswer too where the authority does not take that algorithm.
+        Raises InvalidInput if `root` is no such digest; BadAnswer too where the authority does not
+        take that algorithm.
         """
         if algorithm not in HASHES or len(root) != HASHES[algorithm]().digest_size:
-            raise InvalidInput(f"expected a digest under one of {', '.join(HASHES)}, not {len(root)} bytes under {algorithm!r}")
+            raise InvalidInput(
+                f"expected a digest under one of {', '.join(HASHES)}, not {len(root)} bytes under"
+                f" {algorithm!r}"
+            )
         stamp = self._vouched(self._token(root, algorithm))
-        # A token that fails beside a good one spoils the whole proof, so it is never kept. That its root is not trusted here is no failure.
-        failed = next((check for check in judge_token(stamp, root, self._trust, algorithm).checks if check.outcome is Outcome.FAILED), None)
+        # A token that fails beside a good one spoils the whole proof, so it is never kept. That its
+        # root is not trusted here is no failure.
+        failed = next(
+            (
+                check
+                for check in judge_token(stamp, root, self._trust, algorithm).checks
+                if check.outcome is Outcome.FAILED
+            ),
+            None,
+        )
         if failed:
-            raise BadAnswer(f"the token of {self._name} at {self._place} would not verify: {failed.reason}")
+            raise BadAnswer(
+                f"the token of {self._name} at {self._place} would not verify: {failed.reason}"
+            )
         return stamp
 
     def check(self) -> Inspection:
@@ -149,13 +188,20 @@ class HttpAuthority(Authority):
     def _token(self, root: bytes, algorithm: str = "sha256") -> Token:
         nonce = secrets.randbits(64)
         request = format_request(root, nonce, self._settings.policy, algorithm)
-        answer = self._http.post(self._settings.url, request, content_type=QUERY, accept=REPLY, limit=MAX_RESPONSE)
+        answer = self._http.post(
+            self._settings.url, request, content_type=QUERY, accept=REPLY, limit=MAX_RESPONSE
+        )
         self._demand_success(answer)
         try:
             return check_response(answer.body, root, nonce, self._settings.policy, algorithm)
         except BadAnswer as error:
-            # Some servers give the answer another type or none, so the type counts only where it explains what is wrong.
-            kind = "" if answer.content_type == REPLY else f" (it calls its answer {answer.content_type or 'nothing'!r}, not {REPLY!r})"
+            # Some servers give the answer another type or none, so the type counts only where it
+            # explains what is wrong.
+            kind = (
+                ""
+                if answer.content_type == REPLY
+                else f" (it calls its answer {answer.content_type or 'nothing'!r}, not {REPLY!r})"
+            )
             raise BadAnswer(f"{self._name} at {self._place}: {error}{kind}") from error
 
     def _demand_success(self, answer: Answer) -> None:
@@ -166,7 +212,9 @@ class HttpAuthority(Authority):
             raise BadAnswer(f"{said}: check user, password and client certificate in its settings")
         # 201 is what older versions of sigstore's server say.
         if not answer.is_success:
-            raise BadAnswer(f"{said}, which is no answer to a time-stamp request: check its address")
+            raise BadAnswer(
+                f"{said}, which is no answer to a time-stamp request: check its address"
+            )
 
     def _vouched(self, token: Token) -> Stamp:
         if not self._settings.revocation:
@@ -185,7 +233,9 @@ class HttpAuthority(Authority):
         return self._fitted(Stamp(token.der, self._beside(token, chain), tuple(crls), tuple(ocsps)))
 
     def _completed(self, token: Token, fetcher: _Fetcher) -> tuple[bytes, ...]:
-        """Return the chain of the token's certificates, with issuers fetched from where the certificates say, as long as no root is reached."""
+        """Return the chain of the token's certificates, with issuers fetched from where the
+        certificates say, as long as no root is reached.
+        """
         fetched: list[bytes] = []
         chain = chain_of(token, self._trust)
         while not self._ends(chain) and (issuer := fetcher.issuer(chain[-1])):
@@ -197,14 +247,26 @@ class HttpAuthority(Authority):
         return chain
 
     def _ends(self, chain: tuple[bytes, ...]) -> bool:
-        """Whether nothing can come above the chain: it is empty, or has reached a root, trusted or not."""
+        """Whether nothing can come above the chain: it is empty, or has reached a root, trusted or
+        not.
+        """
         last = read_certificate(chain[-1]) if chain else None
-        return last is None or last.subject == last.issuer or any(chain[-1] == root.certificate for root in self._trust.roots)
+        return (
+            last is None
+            or last.subject == last.issuer
+            or any(chain[-1] == root.certificate for root in self._trust.roots)
+        )
 
     def _beside(self, token: Token, chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Return what a verifier needs beside the token: all of the chain but its root, which everybody has to bring along."""
+        """Return what a verifier needs beside the token: all of the chain but its root, which
+        everybody has to bring along.
+        """
         above = chain[1:-1] if self._ends(chain) else chain[1:]
-        lacking = (each for each in (*chain[:1], *above) if each not in token.certificates and len(each) <= MAX_CERTIFICATE)
+        lacking = (
+            each
+            for each in (*chain[:1], *above)
+            if each not in token.certificates and len(each) <= MAX_CERTIFICATE
+        )
         return tuple(lacking)[:MAX_VOUCHERS]
 
     def _fitted(self, stamp: Stamp) -> Stamp:
@@ -217,7 +279,12 @@ class HttpAuthority(Authority):
                     room -= len(each)
                     fitting.append(each)
                 else:
-                    _log.warning("%s: %d bytes about its token's certificates are too many, and were left out", self._name, len(each))
+                    _log.warning(
+                        "%s: %d bytes about its token's certificates are too many, and were"
+                        " left out",
+                        self._name,
+                        len(each),
+                    )
             kept.append(tuple(fitting))
         return Stamp(stamp.token, certificates=kept[0], ocsps=kept[1], crls=kept[2])
 
@@ -230,7 +297,9 @@ class _Fetcher:
         self._refused: set[str] = set()
         self._left = MAX_FETCHES
         self._deadline = time.monotonic() + settings.timeout
-        self._http = Http(timeout=min(FETCH_TIMEOUT, settings.timeout), public_only=not settings.private_addresses)
+        self._http = Http(
+            timeout=min(FETCH_TIMEOUT, settings.timeout), public_only=not settings.private_addresses
+        )
 
     def close(self) -> None:
         self._http.close()
@@ -240,7 +309,13 @@ class _Fetcher:
 
         def ask(url: str) -> bytes:
             request = format_ocsp_request(source.certificate, source.issuer)
-            answer = self._http.post(url, request, content_type="application/ocsp-request", accept="application/ocsp-response", limit=MAX_OCSP)
+            answer = self._http.post(
+                url,
+                request,
+                content_type="application/ocsp-request",
+                accept="application/ocsp-response",
+                limit=MAX_OCSP,
+            )
             body = _body(url, answer)
             check_ocsp(body, source, at)
             return body
@@ -258,7 +333,10 @@ class _Fetcher:
         return self._first("a revocation list", source.crl_urls, ask)
 
     def issuer(self, certificate: bytes) -> bytes | None:
-        """Return the certificate (DER) of whoever issued `certificate` (RFC 5280, 4.2.2.1). Whether it did is for `chain_of`."""
+        """Return the certificate (DER) of whoever issued `certificate` (RFC 5280, 4.2.2.1).
+
+        Whether it did is for `chain_of`.
+        """
 
         def ask(url: str) -> bytes:
             body = _body(url, self._http.get(url, limit=MAX_CERTIFICATE))
@@ -283,8 +361,9 @@ class _Fetcher:
             # Once for each place: every certificate in a chain names it, for its list and for OCSP.
             self._refused.add(error)
             _log.warning(
-                "%s: nothing about its token's certificates is fetched from there: %s; if that network is yours, set private_addresses = true "
-                "in [authorities.%s] of the settings",
+                "%s: nothing about its token's certificates is fetched from there: %s; if that"
+                " network is yours, set private_addresses = true in [authorities.%s] of the"
+                " settings",
                 self._name,
                 error,
                 self._name,
@@ -293,7 +372,11 @@ class _Fetcher:
     def _within_bounds(self, what: str, urls: tuple[str, ...]) -> Iterator[str]:
         for url in urls:
             if self._left == 0 or time.monotonic() >= self._deadline:
-                _log.warning("%s: %s was not asked for: enough time and requests were spent on its token", self._name, what)
+                _log.warning(
+                    "%s: %s was not asked for: enough time and requests were spent on its token",
+                    self._name,
+                    what,
+                )
                 return
             self._left -= 1
             yield url

@@ -1,8 +1,9 @@
-"""The embedded RFC 3161 authority: a stand-in that shows the mechanics and proves nothing to anybody else.
+"""The embedded RFC 3161 authority: a stand-in that shows the mechanics and proves nothing to
+anybody else.
 
-Its folder holds root.pem and tsa.pem (certificates), tsa.key (PKCS#8, mode 0600) and serial (how many serial numbers were reserved, in decimal).
-The root's private key exists only while `create` runs, so nobody can issue another certificate under that root. No other module touches this
-folder.
+Its folder holds root.pem and tsa.pem (certificates), tsa.key (PKCS#8, mode 0600) and serial (how
+many serial numbers were reserved, in decimal). The root's private key exists only while `create`
+runs, so nobody can issue another certificate under that root. No other module touches this folder.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# Our own, from a random UUID (ITU-T X.667, 7): "runs beside the ledger that asks it, with that machine's clock; keeps no rules at all".
+# Our own, from a random UUID (ITU-T X.667, 7): "runs beside the ledger that asks it, with that
+# machine's clock; keeps no rules at all".
 POLICY: Final = "2.25.95359260028525615059169722443499192376"
 # The clock is read to the second; that somebody keeps it true is not said.
 ACCURACY: Final = timedelta(seconds=1)
@@ -46,7 +48,8 @@ ACCURACY: Final = timedelta(seconds=1)
 MAX_REQUEST: Final = 4 * 1024
 # Nothing is left to renew anything with, so all of it has to last.
 LIFETIME: Final = timedelta(days=20 * 365 + 5)
-# NIST SP 800-57 trusts 2048 bits until 2030 only. RSA, because rfc3161ng and other old clients read nothing else.
+# NIST SP 800-57 trusts 2048 bits until 2030 only. RSA, because rfc3161ng and other old clients read
+# nothing else.
 _KEY_BITS: Final = 3072
 # X.520's bound for a common name is 64 characters.
 _CLAIM: Final = "proves nothing to third parties"
@@ -70,7 +73,9 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Why a request is not granted: asn1crypto's name of a PKIFailureInfo bit (RFC 3161, 2.4.2), and a sentence."""
+    """Why a request is not granted: asn1crypto's name of a PKIFailureInfo bit (RFC 3161, 2.4.2),
+    and a sentence.
+    """
 
     failure: str
     reason: str
@@ -93,9 +98,11 @@ class LocalAuthority(Authority):
 
     @staticmethod
     def create(folder: Path, now: datetime) -> None:
-        """Make root, certificate and key in `folder`, valid from `now` for LIFETIME, and throw the root's key away.
+        """Make root, certificate and key in `folder`, valid from `now` for LIFETIME, and throw the
+        root's key away.
 
-        root.pem is written last and makes the folder an authority: after a crash before that, `create` starts again.
+        root.pem is written last and makes the folder an authority: after a crash before that,
+        `create` starts again.
 
         Raises Conflict if there is an authority already, StorageFailure.
         """
@@ -107,7 +114,9 @@ class LocalAuthority(Authority):
                 root, certificate, key = _issue(now.astimezone(UTC).replace(microsecond=0))
                 write_file(folder / _KEY, _format_key(key), mode=0o600)
                 write_file(folder / _SERIAL, b"0\n")
-                write_file(folder / _CERTIFICATE, certificate.public_bytes(serialization.Encoding.PEM))
+                write_file(
+                    folder / _CERTIFICATE, certificate.public_bytes(serialization.Encoding.PEM)
+                )
                 write_file(folder / _ROOT, root.public_bytes(serialization.Encoding.PEM))
 
     @classmethod
@@ -119,11 +128,16 @@ class LocalAuthority(Authority):
         root = _parse_certificate(folder, _ROOT)
         certificate = _parse_certificate(folder, _CERTIFICATE)
         try:
-            # Whether its numbers are primes takes a tenth of a second to see. Each signature is looked at instead: see `_signature`.
-            key = serialization.load_pem_private_key(_read(folder, _KEY), password=None, unsafe_skip_rsa_key_validation=True)
+            # Whether its numbers are primes takes a tenth of a second to see. Each signature is
+            # looked at instead: see `_signature`.
+            key = serialization.load_pem_private_key(
+                _read(folder, _KEY), password=None, unsafe_skip_rsa_key_validation=True
+            )
             certificate.verify_directly_issued_by(root)
         except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
-            raise Damaged(f"{folder} holds no usable key and certificate of a local authority") from error
+            raise Damaged(
+                f"{folder} holds no usable key and certificate of a local authority"
+            ) from error
         if not isinstance(key, rsa.RSAPrivateKey) or key.public_key() != certificate.public_key():
             raise Damaged(f"the key in {folder} is not that of {_CERTIFICATE}")
         return cls(folder, certificate, key, clock)
@@ -140,39 +154,58 @@ class LocalAuthority(Authority):
 
     @override
     def stamp(self, root: bytes, algorithm: str = "sha256") -> Stamp:
-        """Return a token for `root`, a digest under `algorithm`; its serial number is on disk before the token exists.
+        """Return a token for `root`, a digest under `algorithm`; its serial number is on disk
+        before the token exists.
 
-        Raises InvalidInput if `root` is not such a digest, BadAnswer if the clock is outside the certificate's life, Damaged, StorageFailure.
+        Raises InvalidInput if `root` is not such a digest, BadAnswer if the clock is outside the
+        certificate's life, Damaged, StorageFailure.
         """
         if len(root) != _IMPRINTS.get(algorithm):
-            raise InvalidInput(f"expected a digest under one of {', '.join(_IMPRINTS)}, not {len(root)} bytes under {algorithm!r}")
+            raise InvalidInput(
+                f"expected a digest under one of {', '.join(_IMPRINTS)}, not {len(root)} bytes"
+                f" under {algorithm!r}"
+            )
         nonce = secrets.randbits(64)
         answer = self.answer(format_request(root, nonce, algorithm=algorithm), self._clock())
         return Stamp(check_response(answer, root, nonce, algorithm=algorithm).der)
 
     def answer(self, request: bytes, now: datetime) -> bytes:
-        """Return the TimeStampResp (DER) to any bytes (RFC 3161, 2.4.2), as of `now` cut to the second.
+        """Return the TimeStampResp (DER) to any bytes (RFC 3161, 2.4.2), as of `now` cut to the
+        second.
 
-        Granted are SHA-256, SHA-384 and SHA-512 imprints, under POLICY, without extensions; everything else is a refusal, which is an answer too.
+        Granted are SHA-256, SHA-384 and SHA-512 imprints, under POLICY, without extensions;
+        everything else is a refusal, which is an answer too.
 
         Raises Damaged, StorageFailure.
         """
         time = now.astimezone(UTC).replace(microsecond=0)
         asked = _judge_request(request)
-        if not self._certificate.not_valid_before_utc <= time <= self._certificate.not_valid_after_utc:
-            asked = _Refusal("time_not_available", "The clock is outside the life of the authority's certificate.")
+        if (
+            not self._certificate.not_valid_before_utc
+            <= time
+            <= self._certificate.not_valid_after_utc
+        ):
+            asked = _Refusal(
+                "time_not_available",
+                "The clock is outside the life of the authority's certificate.",
+            )
         if isinstance(asked, _Refusal):
             return _format_refusal(asked)
         stamped = self._format_content(asked, time, _reserve(self._folder))
         token = self._sign(stamped, time, carries_certificate=asked.wants_certificate)
-        return bytes(TimeStampResp({"status": {"status": "granted"}, "time_stamp_token": token}).dump())
+        return bytes(
+            TimeStampResp({"status": {"status": "granted"}, "time_stamp_token": token}).dump()
+        )
 
     def _format_content(self, asked: _Request, time: datetime, serial: int) -> bytes:
         content = tsp.TSTInfo(
             {
                 "version": "v1",
                 "policy": POLICY,
-                "message_imprint": {"hash_algorithm": {"algorithm": asked.algorithm}, "hashed_message": asked.imprint},
+                "message_imprint": {
+                    "hash_algorithm": {"algorithm": asked.algorithm},
+                    "hashed_message": asked.imprint,
+                },
                 "serial_number": serial,
                 "gen_time": time,
                 "accuracy": {"seconds": int(ACCURACY.total_seconds())},
@@ -183,8 +216,12 @@ class LocalAuthority(Authority):
             content["nonce"] = asked.nonce
         return bytes(content.dump())
 
-    def _sign(self, content: bytes, time: datetime, *, carries_certificate: bool) -> cms.ContentInfo:
-        """Return signed data (RFC 5652, 5) with the attributes that RFC 3161, 2.4.2 and RFC 5816, 2.2.1 demand."""
+    def _sign(
+        self, content: bytes, time: datetime, *, carries_certificate: bool
+    ) -> cms.ContentInfo:
+        """Return signed data (RFC 5652, 5) with the attributes that RFC 3161, 2.4.2 and RFC 5816,
+        2.2.1 demand.
+        """
         issued = self._certificate.public_bytes(serialization.Encoding.DER)
         # UTCTime ends in 2049 (RFC 5652, 11.3).
         form = "utc_time" if time.year < 2050 else "generalized_time"
@@ -193,12 +230,18 @@ class LocalAuthority(Authority):
                 {"type": "content_type", "values": ["tst_info"]},
                 {"type": "signing_time", "values": [cms.Time(name=form, value=time)]},
                 {"type": "message_digest", "values": [sha256(content).digest()]},
-                {"type": "signing_certificate_v2", "values": [{"certs": [{"cert_hash": sha256(issued).digest()}]}]},
+                {
+                    "type": "signing_certificate_v2",
+                    "values": [{"certs": [{"cert_hash": sha256(issued).digest()}]}],
+                },
             ]
         )
         signer = {
             "version": "v1",
-            "sid": {"issuer": self._fields["issuer"], "serial_number": self._certificate.serial_number},
+            "sid": {
+                "issuer": self._fields["issuer"],
+                "serial_number": self._certificate.serial_number,
+            },
             "digest_algorithm": {"algorithm": "sha256"},
             "signed_attrs": attributes,
             "signature_algorithm": {"algorithm": "rsassa_pkcs1v15"},
@@ -208,7 +251,10 @@ class LocalAuthority(Authority):
         signed: dict[str, Any] = {
             "version": "v3",
             "digest_algorithms": [{"algorithm": "sha256"}],
-            "encap_content_info": {"content_type": "tst_info", "content": cms.ParsableOctetString(content)},
+            "encap_content_info": {
+                "content_type": "tst_info",
+                "content": cms.ParsableOctetString(content),
+            },
             "signer_infos": [signer],
         }
         if carries_certificate:
@@ -216,32 +262,47 @@ class LocalAuthority(Authority):
         return cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(signed)})
 
     def _signature(self, content: bytes) -> bytes:
-        """Return the key's signature over `content`, which the certificate's key verifies. Raises Damaged if it does not."""
+        """Return the key's signature over `content`, which the certificate's key verifies.
+
+        Raises Damaged if it does not.
+        """
         scheme = padding.PKCS1v15(), hashes.SHA256()
         try:
             signature = self._key.sign(content, *scheme)
             self._key.public_key().verify(signature, content, *scheme)
         except (ValueError, InvalidSignature) as error:
-            raise Damaged(f"the key in {self._folder} does not sign: put the folder back from a copy, or name another authority") from error
+            raise Damaged(
+                f"the key in {self._folder} does not sign: put the folder back from a copy, or name"
+                " another authority"
+            ) from error
         return signature
 
     @property
     def _fields(self) -> Any:
         """The certificate's fields as asn1crypto has them: names are copied byte by byte."""
-        return asn1_x509.Certificate.load(self._certificate.public_bytes(serialization.Encoding.DER))["tbs_certificate"]
+        return asn1_x509.Certificate.load(
+            self._certificate.public_bytes(serialization.Encoding.DER)
+        )["tbs_certificate"]
 
 
 def trusted_root(folder: Path) -> TrustedRoot:
-    """Return the root of the authority in `folder`, for a verifier that trusts this home; its assurance is LOCAL, whatever is asked.
+    """Return the root of the authority in `folder`, for a verifier that trusts this home; its
+    assurance is LOCAL, whatever is asked.
 
     Raises NotFound, Damaged, StorageFailure.
     """
     certificate = _parse_certificate(folder, _ROOT)
-    return TrustedRoot(certificate.public_bytes(serialization.Encoding.DER), f"local authority of {folder}", Assurance.LOCAL)
+    return TrustedRoot(
+        certificate.public_bytes(serialization.Encoding.DER),
+        f"local authority of {folder}",
+        Assurance.LOCAL,
+    )
 
 
 def is_stand_in(certificate: x509.Certificate) -> bool:
-    """Tell whether a certificate calls itself that of an embedded authority, so that trusting it by hand makes no more of it."""
+    """Tell whether a certificate calls itself that of an embedded authority, so that trusting it by
+    hand makes no more of it.
+    """
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return any(_CLAIM in str(name.value) for name in names)
 
@@ -261,7 +322,10 @@ def _judge_request(der: bytes) -> _Request | _Refusal:
 def _judge_fields(request: Any) -> _Request | _Refusal:
     # asn1crypto reads lazily; this reads everything, also what is not used.
     fields = request.native
-    name, imprint = fields["message_imprint"]["hash_algorithm"]["algorithm"], fields["message_imprint"]["hashed_message"]
+    name, imprint = (
+        fields["message_imprint"]["hash_algorithm"]["algorithm"],
+        fields["message_imprint"]["hashed_message"],
+    )
     if fields["version"] != "v1":
         return _Refusal("bad_request", "Only version 1 of RFC 3161 is known here.")
     if name not in _IMPRINTS:
@@ -276,16 +340,29 @@ def _judge_fields(request: Any) -> _Request | _Refusal:
 
 
 def _format_refusal(refusal: _Refusal) -> bytes:
-    status = {"status": "rejection", "status_string": [refusal.reason], "fail_info": {refusal.failure}}
+    status = {
+        "status": "rejection",
+        "status_string": [refusal.reason],
+        "fail_info": {refusal.failure},
+    }
     return bytes(TimeStampResp({"status": status}).dump())
 
 
 def _issue(now: datetime) -> tuple[x509.Certificate, x509.Certificate, rsa.RSAPrivateKey]:
-    """Return a new root, the authority's certificate under it, and the authority's key; the root's key ends here."""
-    # P-256 for the root, because it is made in no time and used once. The random number tells homes apart.
-    root_key, key = ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+    """Return a new root, the authority's certificate under it, and the authority's key; the root's
+    key ends here.
+    """
+    # P-256 for the root, because it is made in no time and used once. The random number tells homes
+    # apart.
+    root_key, key = (
+        ec.generate_private_key(ec.SECP256R1()),
+        rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS),
+    )
     mark = secrets.token_hex(8)
-    issuer, subject = _name(f"LOCAL test root - {_CLAIM}", mark), _name(f"LOCAL test authority - {_CLAIM}", mark)
+    issuer, subject = (
+        _name(f"LOCAL test root - {_CLAIM}", mark),
+        _name(f"LOCAL test authority - {_CLAIM}", mark),
+    )
     root = (
         _builder(issuer, issuer, root_key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -297,19 +374,33 @@ def _issue(now: datetime) -> tuple[x509.Certificate, x509.Certificate, rsa.RSAPr
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()),
+            critical=False,
+        )
         .sign(root_key, hashes.SHA256())
     )
     return root, certificate, key
 
 
 def _name(common_name: str, mark: str) -> x509.Name:
-    parts = {NameOID.ORGANIZATION_NAME: "Witnesstree", NameOID.COMMON_NAME: common_name, NameOID.SERIAL_NUMBER: mark}
+    parts = {
+        NameOID.ORGANIZATION_NAME: "Witnesstree",
+        NameOID.COMMON_NAME: common_name,
+        NameOID.SERIAL_NUMBER: mark,
+    }
     return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts.items()])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, now: datetime) -> x509.CertificateBuilder:
-    builder = x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number(), now, now + LIFETIME)
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey,
+    now: datetime,
+) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder(
+        issuer, subject, key, x509.random_serial_number(), now, now + LIFETIME
+    )
     return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
 
 
@@ -328,22 +419,29 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _format_key(key: rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
-# The folder ---------------------------------------------------------------------------------------------------------------------------------------
+# The folder
+# --------------------------------------------------------------------------------------------------
 
 
 def _reserve(folder: Path) -> int:
-    """Return a serial number that was never used: a counter, then 64 random bits, at most 160 bits in all (RFC 3161, 2.4.2).
+    """Return a serial number that was never used: a counter, then 64 random bits, at most 160 bits
+    in all (RFC 3161, 2.4.2).
 
-    The counter is durable on return. A crash here, or after it, wastes a number. The random bits keep numbers apart where a folder was
-    restored from a copy and counts from an old value again.
+    The counter is durable on return. A crash here, or after it, wastes a number. The random bits
+    keep numbers apart where a folder was restored from a copy and counts from an old value again.
     """
     with _storing(folder), _locked(folder):
         text = _read(folder, _SERIAL)
         if not text[:-1].isdigit() or not text.endswith(b"\n") or len(text) > 28:
-            raise Damaged(f"{folder / _SERIAL} does not hold a number; put in one that is larger than the authority ever counted")
+            raise Damaged(
+                f"{folder / _SERIAL} does not hold a number; put in one that is larger than the"
+                " authority ever counted"
+            )
         count = int(text) + 1
         write_file(folder / _SERIAL, b"%d\n" % count)
     return count << 64 | secrets.randbits(64)
@@ -354,14 +452,20 @@ def _storing(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise NotFound(f"there is no local authority in {folder}; `witnesstree init` makes one") from error
+        raise NotFound(
+            f"there is no local authority in {folder}; `witnesstree init` makes one"
+        ) from error
     except OSError as error:
-        raise StorageFailure(f"cannot keep the local authority in {folder}: {error.strerror}") from error
+        raise StorageFailure(
+            f"cannot keep the local authority in {folder}: {error.strerror}"
+        ) from error
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder against other processes and threads; the kernel lets go when the process ends."""
+    """Hold the folder against other processes and threads; the kernel lets go when the process
+    ends.
+    """
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)

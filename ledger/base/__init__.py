@@ -1,1 +1,3 @@
-"""What every floor above may use: errors, times, strict JSON, DER, digests of files, reports, and the seams."""
+"""What every floor above may use: errors, times, strict JSON, DER, digests of files, reports, and
+the seams.
+"""

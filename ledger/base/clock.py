@@ -25,4 +25,6 @@ def parse_time(text: str) -> datetime:
             raise ValueError(text)
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise InvalidInput(f"expected a time such as 2026-11-23T03:48:55Z, not {text[:40]!r}") from None
+        raise InvalidInput(
+            f"expected a time such as 2026-11-23T03:48:55Z, not {text[:40]!r}"
+        ) from None

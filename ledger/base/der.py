@@ -1,4 +1,6 @@
-"""DER as it comes from outside: its skeleton is checked before asn1crypto sees it, and whatever that raises becomes one error. Pure and offline."""
+"""DER as it comes from outside: its skeleton is checked before asn1crypto sees it, and whatever
+that raises becomes one error. Pure and offline.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,17 @@ MAX_OID = 64
 # Characters of a name from a token or certificate that are shown to a person.
 MAX_SHOWN = 120
 
-# RFC 3161, 2.4.2: with seconds, and ends in Z. Trailing zeros, which it forbids, do no harm and occur.
+# RFC 3161, 2.4.2: with seconds, and ends in Z. Trailing zeros, which it forbids, do no harm and
+# occur.
 _GENERALIZED_TIME = re.compile(rb"(\d{14})(?:\.(\d{1,12}))?Z")
 _FOREIGN = (UnsupportedAlgorithm, DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType)
 _RAISED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, *_FOREIGN)
 
 
 class _Extension(core.Sequence):  # type: ignore[misc]
-    """RFC 5280, 4.1. asn1crypto's own reads the value with it, and one that nobody asks for may be odd."""
+    """RFC 5280, 4.1. asn1crypto's own reads the value with it, and one that nobody asks for may be
+    odd.
+    """
 
     _fields = [  # noqa: RUF012
         ("extn_id", core.ObjectIdentifier),
@@ -50,9 +55,11 @@ def reading(what: str) -> Iterator[None]:
 
 
 def demand_der(der: bytes) -> None:
-    """Check the skeleton of `der`: definite and shortest lengths, each value inside its parent, at most MAX_DEPTH deep (X.690, 10).
+    """Check the skeleton of `der`: definite and shortest lengths, each value inside its parent, at
+    most MAX_DEPTH deep (X.690, 10).
 
-    asn1crypto reads BER too, and recurses; RFC 3161, 3 promises DER. This does not look into OCTET STRINGs and says nothing about types.
+    asn1crypto reads BER too, and recurses; RFC 3161, 3 promises DER. This does not look into OCTET
+    STRINGs and says nothing about types.
 
     Raises InvalidInput.
     """
@@ -64,7 +71,8 @@ def demand_der(der: bytes) -> None:
         tag = der[at]
         at, length = _read_length(der, at + 1)
         is_constructed = bool(tag & 0x20)
-        # SEQUENCE and SET are always constructed, every other universal type never (X.690, 8 and 10.2).
+        # SEQUENCE and SET are always constructed, every other universal type never (X.690, 8 and
+        # 10.2).
         is_odd = tag & 0x1F == 0x1F or (tag < 0x40 and is_constructed != (tag & 0x1F in {16, 17}))
         is_too_long = at + length > ends[-1] or (tag == 0x06 and length > MAX_OID)
         if is_odd or is_too_long or len(ends) > MAX_DEPTH:
@@ -76,7 +84,9 @@ def demand_der(der: bytes) -> None:
 
 
 def _read_length(der: bytes, at: int) -> tuple[int, int]:
-    """Return where the value starts whose length octets stand at `at`, and how many bytes it has."""
+    """Return where the value starts whose length octets stand at `at`, and how many bytes it
+    has.
+    """
     first = der[at] if at < len(der) else 0x80
     if first < 0x80:
         return at + 1, first
@@ -89,14 +99,17 @@ def _read_length(der: bytes, at: int) -> tuple[int, int]:
 
 
 def read_extensions(extensions: Any) -> tuple[dict[str, bytes], frozenset[str]]:
-    """Return asn1crypto's `extensions` by name (RFC 5280, 4.1), each whole and as DER, and the names of those that are critical.
+    """Return asn1crypto's `extensions` by name (RFC 5280, 4.1), each whole and as DER, and the
+    names of those that are critical.
 
     Only to be used inside `reading`. Raises InvalidInput if one occurs twice.
     """
     found = {each["extn_id"].native: bytes(each.dump()) for each in extensions}
     if len(found) < len(extensions):
         raise InvalidInput("an extension occurs twice (RFC 5280, 4.2)")
-    return found, frozenset(each["extn_id"].native for each in extensions if each["critical"].native)
+    return found, frozenset(
+        each["extn_id"].native for each in extensions if each["critical"].native
+    )
 
 
 def read_extension(extensions: Mapping[str, bytes], name: str, kind: Any) -> Any:
@@ -113,7 +126,8 @@ def read_extension(extensions: Mapping[str, bytes], name: str, kind: Any) -> Any
 
 
 def read_time(text: bytes) -> datetime:
-    """Return the UTC time that a GeneralizedTime of the form of RFC 3161, 2.4.2 gives; what is finer than a microsecond is cut off.
+    """Return the UTC time that a GeneralizedTime of the form of RFC 3161, 2.4.2 gives; what is
+    finer than a microsecond is cut off.
 
     Raises InvalidInput, or ValueError for a date that no calendar has.
     """
@@ -125,5 +139,7 @@ def read_time(text: bytes) -> datetime:
 
 
 def shown(text: str) -> str:
-    """Return a name from outside so that it can stand in one line: no control characters, at most MAX_SHOWN characters."""
+    """Return a name from outside so that it can stand in one line: no control characters, at most
+    MAX_SHOWN characters.
+    """
     return "".join(character if character.isprintable() else "?" for character in text[:MAX_SHOWN])

@@ -1,4 +1,6 @@
-"""SHA-256 digests of files: streamed in constant memory, many files side by side, and refused where a file changes meanwhile."""
+"""SHA-256 digests of files: streamed in constant memory, many files side by side, and refused where
+a file changes meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHUNK = 2**17
-"""Bytes read at a time: so many that hashing, not reading, takes the time, and so few that a core's own cache holds them until they are hashed."""
+"""Bytes read at a time: so many that hashing, not reading, takes the time, and so few that a core's
+own cache holds them until they are hashed."""
 
 PART = 32
-"""Files handed to a thread at a time, as long as they are small: to hand one over takes a fifth of the time in which 256 KiB are hashed."""
+"""Files handed to a thread at a time, as long as they are small: to hand one over takes a fifth of
+the time in which 256 KiB are hashed."""
 PART_BYTES = 2**22
-"""Bytes in the files of a part, unless it is one alone: no small one waits for a large one then, and no thread for another one's last part."""
+"""Bytes in the files of a part, unless it is one alone: no small one waits for a large one then,
+and no thread for another one's last part."""
 QUEUED = 4
-"""Parts handed to each thread in advance, so that a list of a million files does not become a million tasks at once."""
+"""Parts handed to each thread in advance, so that a list of a million files does not become a
+million tasks at once."""
 
 
 _Part: TypeAlias = "tuple[list[FileDigest], InvalidInput | None]"
@@ -39,7 +45,9 @@ identity = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """A file's SHA-256 (32 bytes) and size in bytes, as they were when it was read; `status` tells whether it has changed since."""
+    """A file's SHA-256 (32 bytes) and size in bytes, as they were when it was read; `status` tells
+    whether it has changed since.
+    """
 
     path: Path
     size: int
@@ -56,12 +64,17 @@ class FileDigest:
             raise _changed(self.path)
 
 
-def digest_file(path: Path, advance: Callable[[int], None] | None = None, stop: Event | None = None) -> FileDigest:
-    """Return the digest of the file's bytes. `advance` is told how many bytes each step has read; setting `stop` ends the work early.
+def digest_file(
+    path: Path, advance: Callable[[int], None] | None = None, stop: Event | None = None
+) -> FileDigest:
+    """Return the digest of the file's bytes.
+
+    `advance` is told how many bytes each step has read; setting `stop` ends the work early.
 
     It does not lock the file: a change that leaves size, times and inode as they were goes unseen.
 
-    Raises InvalidInput if it is no regular file, cannot be read, changes meanwhile, or the work was stopped.
+    Raises InvalidInput if it is no regular file, cannot be read, changes meanwhile, or the work was
+    stopped.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -76,7 +89,11 @@ def digest_file(path: Path, advance: Callable[[int], None] | None = None, stop: 
                 read += count
                 if advance:
                     advance(count)
-            if not same_file(before, os.fstat(file.fileno())) or not same_file(before, path.stat()) or read != before.st_size:
+            if (
+                not same_file(before, os.fstat(file.fileno()))
+                or not same_file(before, path.stat())
+                or read != before.st_size
+            ):
                 raise _changed(path)
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
@@ -84,7 +101,10 @@ def digest_file(path: Path, advance: Callable[[int], None] | None = None, stop: 
 
 
 def _changed(path: Path) -> InvalidInput:
-    return InvalidInput(f"{path} changed while it was read: close the program that writes it, then run the command again")
+    return InvalidInput(
+        f"{path} changed while it was read: close the program that writes it, then run the command"
+        " again"
+    )
 
 
 def same_file(before: os.stat_result, after: os.stat_result) -> bool:
@@ -93,17 +113,23 @@ def same_file(before: os.stat_result, after: os.stat_result) -> bool:
 
 
 def _buffer() -> memoryview:
-    """Return this thread's own room to read into: to get new memory for each file takes half as long as to hash a small one."""
+    """Return this thread's own room to read into: to get new memory for each file takes half as
+    long as to hash a small one.
+    """
     if not hasattr(_own, "buffer"):
         _own.buffer = memoryview(bytearray(CHUNK))
     buffer: memoryview = _own.buffer
     return buffer
 
 
-def digest_files(paths: Iterable[Path], advance: Callable[[int], None] | None = None, threads: int | None = None) -> Iterator[FileDigest]:
-    """Yield the digest of each file, in the order given, hashing several side by side (hashlib lets go of the interpreter's lock).
+def digest_files(
+    paths: Iterable[Path], advance: Callable[[int], None] | None = None, threads: int | None = None
+) -> Iterator[FileDigest]:
+    """Yield the digest of each file, in the order given, hashing several side by side (hashlib lets
+    go of the interpreter's lock).
 
-    `advance` is called from several threads. Raises InvalidInput for the first file, in order, that has no digest.
+    `advance` is called from several threads. Raises InvalidInput for the first file, in order, that
+    has no digest.
     """
     threads = threads or os.cpu_count() or 1
     stop = Event()

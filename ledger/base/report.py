@@ -1,4 +1,6 @@
-"""What a verification says: named checks, each with an outcome and a reason that a lawyer can read."""
+"""What a verification says: named checks, each with an outcome and a reason that a lawyer can
+read.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,11 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One named check. `required` says whether its UNKNOWN leaves the whole verdict undecided; a FAILED check always counts."""
+    """One named check.
+
+    `required` says whether its UNKNOWN leaves the whole verdict undecided; a FAILED check always
+    counts.
+    """
 
     name: str
     outcome: Outcome
@@ -29,7 +35,9 @@ class Check:
 
 
 class Assurance(IntEnum):
-    """What a passed verification is worth to a third party; the weakest witness that counted decides."""
+    """What a passed verification is worth to a third party; the weakest witness that counted
+    decides.
+    """
 
     LOCAL = 1
     PRIVATE = 2
@@ -48,8 +56,8 @@ class Verdict(Enum):
 class Report:
     """The checks in the order of their steps, and what they prove.
 
-    If VERIFIED, the digest existed at `not_after`, and its batch was not begun before `not_before`, so far as each is known; the file itself may
-    be older. `assurance` is None unless VERIFIED.
+    If VERIFIED, the digest existed at `not_after`, and its batch was not begun before `not_before`,
+    so far as each is known; the file itself may be older. `assurance` is None unless VERIFIED.
     """
 
     checks: tuple[Check, ...]

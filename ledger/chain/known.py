@@ -1,4 +1,6 @@
-"""Facts about EVM chains that people know by name: what a passed anchor there is worth, and where to look it up."""
+"""Facts about EVM chains that people know by name: what a passed anchor there is worth, and where
+to look it up.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.witness import Anchor
 
 LOCAL_CHAIN_ID = 0x5749544E
-"""The embedded chain's id, "WITN" in ASCII: no public chain uses it, and it is the same in every home."""
+"""The embedded chain's id, "WITN" in ASCII: no public chain uses it, and it is the same in every
+home."""
 
 
 CONFLUX = 1030
@@ -19,10 +22,12 @@ CONFLUX = 1030
 
 @dataclass(frozen=True, slots=True)
 class KnownChain:
-    """A chain's name, its explorer (None where there is none), and its assurance: a test network proves little for long.
+    """A chain's name, its explorer (None where there is none), and its assurance: a test network
+    proves little for long.
 
-    `blockscout` is a second explorer, of that kind. `has_state_proofs` says whether a state proof can lead from its blocks to the contract, as far as
-    its nodes' software goes; whoever runs a node may have switched it off.
+    `blockscout` is a second explorer, of that kind. `has_state_proofs` says whether a state proof
+    can lead from its blocks to the contract, as far as its nodes' software goes; whoever runs a
+    node may have switched it off.
     """
 
     name: str
@@ -32,18 +37,34 @@ class KnownChain:
     has_state_proofs: bool = True
 
 
-# Ids and explorers as in ethereum-lists/chains and in viem 2.57.20, read on 2026-11-23. Conflux eSpace: doc.confluxnetwork.org, "JSON-RPC
-# Compatibility", says that there is no eth_getProof.
+# Ids and explorers as in ethereum-lists/chains and in viem 2.57.20, read on 2026-11-23. Conflux
+# eSpace: doc.confluxnetwork.org, "JSON-RPC Compatibility", says that there is no eth_getProof.
 KNOWN_CHAINS = {
-    1: KnownChain("Ethereum", "https://etherscan.io", Assurance.PUBLIC, blockscout="https://eth.blockscout.com"),
+    1: KnownChain(
+        "Ethereum",
+        "https://etherscan.io",
+        Assurance.PUBLIC,
+        blockscout="https://eth.blockscout.com",
+    ),
     10: KnownChain("Optimism", "https://optimistic.etherscan.io", Assurance.PUBLIC),
     56: KnownChain("BNB Smart Chain", "https://bscscan.com", Assurance.PUBLIC),
-    100: KnownChain("Gnosis", "https://gnosisscan.io", Assurance.PUBLIC, blockscout="https://gnosis.blockscout.com"),
+    100: KnownChain(
+        "Gnosis",
+        "https://gnosisscan.io",
+        Assurance.PUBLIC,
+        blockscout="https://gnosis.blockscout.com",
+    ),
     137: KnownChain("Polygon", "https://polygonscan.com", Assurance.PUBLIC),
-    CONFLUX: KnownChain("Conflux eSpace", "https://evm.confluxscan.org", Assurance.PUBLIC, has_state_proofs=False),
-    8453: KnownChain("Base", "https://basescan.org", Assurance.PUBLIC, blockscout="https://base.blockscout.com"),
+    CONFLUX: KnownChain(
+        "Conflux eSpace", "https://evm.confluxscan.org", Assurance.PUBLIC, has_state_proofs=False
+    ),
+    8453: KnownChain(
+        "Base", "https://basescan.org", Assurance.PUBLIC, blockscout="https://base.blockscout.com"
+    ),
     42161: KnownChain("Arbitrum One", "https://arbiscan.io", Assurance.PUBLIC),
-    11155111: KnownChain("Sepolia (a test network)", "https://sepolia.etherscan.io", Assurance.PRIVATE),
+    11155111: KnownChain(
+        "Sepolia (a test network)", "https://sepolia.etherscan.io", Assurance.PRIVATE
+    ),
     LOCAL_CHAIN_ID: KnownChain("the embedded local chain", None, Assurance.LOCAL),
 }
 
@@ -54,23 +75,37 @@ def known_chain(chain_id: int) -> KnownChain:
 
 
 def explorer_links(anchor: Anchor) -> list[str]:
-    """Return where an anchor's transaction, block and contract can be looked up by hand; none where the chain has no explorer."""
+    """Return where an anchor's transaction, block and contract can be looked up by hand; none where
+    the chain has no explorer.
+    """
     explorer = known_chain(anchor.chain_id).explorer
     if explorer is None:
         return []
     transaction = [f"{explorer}/tx/0x{anchor.transaction.hex()}"] if anchor.transaction else []
-    return [*transaction, f"{explorer}/block/{anchor.block_number}", f"{explorer}/address/0x{anchor.contract.hex()}#readContract"]
+    return [
+        *transaction,
+        f"{explorer}/block/{anchor.block_number}",
+        f"{explorer}/address/0x{anchor.contract.hex()}#readContract",
+    ]
 
 
 def contract_pages(chain_id: int, contract: bytes) -> list[str]:
-    """Return where a contract (20 bytes) can be asked by hand: each explorer's page with its functions."""
+    """Return where a contract (20 bytes) can be asked by hand: each explorer's page with its
+    functions.
+    """
     chain, address = known_chain(chain_id), f"0x{contract.hex()}"
     pages = [f"{chain.explorer}/address/{address}#readContract"] if chain.explorer else []
-    return [*pages, f"{chain.blockscout}/address/{address}?tab=read_contract"] if chain.blockscout else pages
+    return (
+        [*pages, f"{chain.blockscout}/address/{address}?tab=read_contract"]
+        if chain.blockscout
+        else pages
+    )
 
 
 def publishing_pages(chain_id: int, contract: bytes) -> list[str]:
-    """Return where a contract's source can be published, so that explorers show its functions. Sourcify, the last, is read by most of them.
+    """Return where a contract's source can be published, so that explorers show its functions.
+
+    Sourcify, the last, is read by most of them.
 
     Where a chain has no explorer that we know, there is none.
     """
@@ -78,6 +113,11 @@ def publishing_pages(chain_id: int, contract: bytes) -> list[str]:
     if chain.explorer is None:
         return []
     second = [f"{chain.blockscout}/contract-verification"] if chain.blockscout else []
-    # The form's address is Etherscan's, and its sister explorers'. ConfluxScan is none of them: its pages lead there from the contract's address.
-    first = f"{chain.explorer}/address/{address}" if chain_id == CONFLUX else f"{chain.explorer}/verifyContract?a={address}"
+    # The form's address is Etherscan's, and its sister explorers'. ConfluxScan is none of them: its
+    # pages lead there from the contract's address.
+    first = (
+        f"{chain.explorer}/address/{address}"
+        if chain_id == CONFLUX
+        else f"{chain.explorer}/verifyContract?a={address}"
+    )
     return [first, *second, "https://verify.sourcify.dev/"]

@@ -1,11 +1,15 @@
-"""Proofs of a contract's storage on an EVM chain, from a block header down to one slot: pure functions on bytes.
+"""Proofs of a contract's storage on an EVM chain, from a block header down to one slot: pure
+functions on bytes.
 
-A block's hash is keccak-256 of its header. The header holds the root of a Merkle-Patricia trie of accounts, an account holds the root of a
-trie of storage slots, and the nodes of both are found by their keccak-256 (Ethereum Yellow Paper, appendices B and D; EIP-1186). So whoever
-trusts a block hash can check a slot without a node of the chain. Whether a block hash is to be trusted is not decided here.
+A block's hash is keccak-256 of its header. The header holds the root of a Merkle-Patricia trie of
+accounts, an account holds the root of a trie of storage slots, and the nodes of both are found by
+their keccak-256 (Ethereum Yellow Paper, appendices B and D; EIP-1186). So whoever trusts a block
+hash can check a slot without a node of the chain. Whether a block hash is to be trusted is not
+decided here.
 
-This module alone knows RLP, tries and how the EvidenceAnchor contract lays out its storage. It reads RLP itself, because the usual libraries
-take longer to import than `witnesstree verify` may take to start.
+This module alone knows RLP, tries and how the EvidenceAnchor contract lays out its storage. It
+reads RLP itself, because the usual libraries take longer to import than `witnesstree verify` may
+take to start.
 """
 
 from __future__ import annotations
@@ -21,28 +25,42 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 CONTRACT_ADDRESS = bytes.fromhex("eddd42066a3856a4d9802d91cde4aae4d2cc16d2")
-"""Where EvidenceAnchor stands on every chain: the usual CREATE2 deployer put it there, so the address commits to the code that it was made by."""
-CONTRACT_CODE_HASH = bytes.fromhex("4ed48e2d363496f17f2a2e7289bd82b442a968de2470517f240ed2270a321d28")
-"""keccak-256 of EvidenceAnchor's code as it runs. It takes no constructor arguments, so every chain has the same."""
+"""Where EvidenceAnchor stands on every chain: the usual CREATE2 deployer put it there, so the
+address commits to the code that it was made by."""
+CONTRACT_CODE_HASH = bytes.fromhex(
+    "4ed48e2d363496f17f2a2e7289bd82b442a968de2470517f240ed2270a321d28"
+)
+"""keccak-256 of EvidenceAnchor's code as it runs.
+
+It takes no constructor arguments, so every chain has the same.
+"""
 
 MAX_HEADER = 2048
 """Bytes in a block header: Ethereum's have about 640."""
 MIN_FIELDS = 15
-"""Fields in a block header of the first Ethereum release; forks have only ever added more at the end."""
+"""Fields in a block header of the first Ethereum release; forks have only ever added more at the
+end."""
 MAX_NODE = 532
-"""Bytes in a trie node: a branch with 16 links of 33 bytes, no value, and a list head of 3 bytes. No other node is larger."""
+"""Bytes in a trie node: a branch with 16 links of 33 bytes, no value, and a list head of 3 bytes.
+No other node is larger."""
 MAX_NODES = 64
-"""Nodes on the way to one value: a key of 32 bytes has 64 nibbles, and each node takes one at least."""
+"""Nodes on the way to one value: a key of 32 bytes has 64 nibbles, and each node takes one at
+least."""
 MAX_INTEGER = 8
 """Bytes in a block's number or time."""
 
 LINK = 32
-"""Bytes in a link to a node. A node whose RLP is shorter stands in its parent instead of a link (Yellow Paper, appendix D)."""
+"""Bytes in a link to a node.
+
+A node whose RLP is shorter stands in its parent instead of a link (Yellow Paper, appendix D).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a block header says: its own hash, its number, its time (seconds since 1970 UTC) and the root of the state after it."""
+    """What a block header says: its own hash, its number, its time (seconds since 1970 UTC) and the
+    root of the state after it.
+    """
 
     hash: bytes
     number: int
@@ -52,7 +70,9 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class AnchoredRecord:
-    """What the contract keeps for a root: when (seconds since 1970 UTC) and in which block it came first, and the 20-byte caller."""
+    """What the contract keeps for a root: when (seconds since 1970 UTC) and in which block it came
+    first, and the 20-byte caller.
+    """
 
     time: int
     block_number: int
@@ -61,19 +81,25 @@ class AnchoredRecord:
 
 @dataclass(frozen=True, slots=True)
 class SlotProof:
-    """What a state proof has shown: the keccak-256 of the contract's code, and its record of the root."""
+    """What a state proof has shown: the keccak-256 of the contract's code, and its record of the
+    root.
+    """
 
     code_hash: bytes
     record: AnchoredRecord
 
 
 def keccak256(data: bytes) -> bytes:
-    """Return the 32-byte Keccak-256 of `data`, as Ethereum uses it: not the SHA3-256 of FIPS 202."""
+    """Return the 32-byte Keccak-256 of `data`, as Ethereum uses it: not the SHA3-256 of FIPS
+    202.
+    """
     return keccak.new(data=data, digest_bits=256).digest()
 
 
 def parse_header(rlp: bytes) -> Header:
-    """Return what the block header `rlp` says. Fields that later forks added at its end are legal and passed over.
+    """Return what the block header `rlp` says.
+
+    Fields that later forks added at its end are legal and passed over.
 
     This proves nothing by itself: the caller compares the hash with one that it trusts.
 
@@ -94,30 +120,43 @@ def parse_header(rlp: bytes) -> Header:
 
 
 def record_slot(root: bytes) -> bytes:
-    """Return the 32-byte key of the storage slot that holds the record of `root`: an entry of the mapping at slot 0."""
+    """Return the 32-byte key of the storage slot that holds the record of `root`: an entry of the
+    mapping at slot 0.
+    """
     return keccak256(root + bytes(32))
 
 
-def prove_slot(header: Header, contract: bytes, root: bytes, account_proof: Sequence[bytes], storage_proof: Sequence[bytes]) -> SlotProof:
+def prove_slot(
+    header: Header,
+    contract: bytes,
+    root: bytes,
+    account_proof: Sequence[bytes],
+    storage_proof: Sequence[bytes],
+) -> SlotProof:
     """Return what the state of the block `header` holds about `root` at the address `contract`.
 
-    The two proofs are the trie nodes from the root down, as `eth_getProof` gives them (EIP-1186): every node counts, so one too many is
-    refused as well. This does not look whether the header is canonical, nor whether the code is the one that we know: without that, the
-    record means nothing, because another contract can keep anything in that slot.
+    The two proofs are the trie nodes from the root down, as `eth_getProof` gives them (EIP-1186):
+    every node counts, so one too many is refused as well. This does not look whether the header is
+    canonical, nor whether the code is the one that we know: without that, the record means nothing,
+    because another contract can keep anything in that slot.
 
-    Raises InvalidInput if the proofs do not lead there: the account or the slot is absent, a node does not have the hash that its parent
-    names, or these are no such nodes.
+    Raises InvalidInput if the proofs do not lead there: the account or the slot is absent, a node
+    does not have the hash that its parent names, or these are no such nodes.
     """
     account = _items(_value(header.state_root, contract, account_proof, "account"), "the account")
     if len(account) != 4:
         raise InvalidInput(f"an account has 4 fields, not {len(account)}")
     storage_root = _hash(account[2], "the account's storage root")
     code_hash = _hash(account[3], "the account's code hash")
-    return SlotProof(code_hash, _record(_value(storage_root, record_slot(root), storage_proof, "storage")))
+    return SlotProof(
+        code_hash, _record(_value(storage_root, record_slot(root), storage_proof, "storage"))
+    )
 
 
 def _record(value: bytes) -> AnchoredRecord:
-    """Take apart `submitter << 96 | blockNumber << 48 | time`: the first member of a Solidity struct stands in the lowest bits."""
+    """Take apart `submitter << 96 | blockNumber << 48 | time`: the first member of a Solidity
+    struct stands in the lowest bits.
+    """
     word = _integer(_whole(value, "the slot"), 32, "the slot").to_bytes(32)
     record = AnchoredRecord(int.from_bytes(word[26:]), int.from_bytes(word[20:26]), word[:20])
     if not record.time:
@@ -125,13 +164,19 @@ def _record(value: bytes) -> AnchoredRecord:
     return record
 
 
-# Merkle-Patricia tries (Yellow Paper, appendix D). A path is written as one hex digit for each nibble.
+# Merkle-Patricia tries (Yellow Paper, appendix D). A path is written as one hex digit for each
+# nibble.
 
 
 def _value(root: bytes, key: bytes, proof: Sequence[bytes], trie: str) -> bytes:
-    """Return the value at keccak-256 of `key` in the trie with this root. Raises InvalidInput if `proof` does not show one."""
+    """Return the value at keccak-256 of `key` in the trie with this root.
+
+    Raises InvalidInput if `proof` does not show one.
+    """
     if len(proof) > MAX_NODES:
-        raise InvalidInput(f"the {trie} proof has {len(proof)} nodes, and no trie is deeper than {MAX_NODES}")
+        raise InvalidInput(
+            f"the {trie} proof has {len(proof)} nodes, and no trie is deeper than {MAX_NODES}"
+        )
     path, link = keccak256(key).hex(), root
     for depth, node in enumerate(proof):
         where = f"the {trie} proof's node {depth}"
@@ -149,21 +194,26 @@ def _require_node(node: bytes, link: bytes, depth: int, where: str) -> None:
     if len(node) > MAX_NODE:
         raise InvalidInput(f"{where} has {len(node)} bytes, and none has more than {MAX_NODE}")
     if keccak256(node) != link:
-        raise InvalidInput(f"{where} does not have the hash that {'its parent' if depth else 'the root'} names")
+        raise InvalidInput(
+            f"{where} does not have the hash that {'its parent' if depth else 'the root'} names"
+        )
     if depth and len(node) < LINK:
         raise InvalidInput(f"{where} is so short that it should stand in its parent")
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where the walk through one node ended: at a value, or at the 32-byte link to the next node."""
+    """Where the walk through one node ended: at a value, or at the 32-byte link to the next
+    node.
+    """
 
     content: bytes
     is_leaf: bool
 
 
 def _descend(node: bytes, path: str, where: str) -> tuple[str, _End]:
-    """Follow `path` through one node, and through the short nodes that stand in it; return what is left of the path, and the end.
+    """Follow `path` through one node, and through the short nodes that stand in it; return what is
+    left of the path, and the end.
 
     Each turn either takes a nibble of the path or ends the walk, so it ends.
     """
@@ -200,7 +250,9 @@ def _link(child: _Item, where: str) -> _End:
 
 
 def _compact(item: _Item, where: str) -> tuple[str, bool]:
-    """Return the nibbles of a leaf's or an extension's path, and whether it is a leaf's (Yellow Paper, appendix C)."""
+    """Return the nibbles of a leaf's or an extension's path, and whether it is a leaf's (Yellow
+    Paper, appendix C).
+    """
     nibbles = _string(item, where).hex()
     flag, odd, even = nibbles[:1], nibbles[1:], nibbles[2:]
     if flag in ("1", "3"):
@@ -225,7 +277,9 @@ class _Item:
 
 
 def _items(rlp: bytes, what: str) -> list[_Item]:
-    """Return the members of the list that `rlp` is; lists among them are not read further, so nothing here nests."""
+    """Return the members of the list that `rlp` is; lists among them are not read further, so
+    nothing here nests.
+    """
     outer = _whole(rlp, what)
     if not outer.is_list:
         raise InvalidInput(f"{what} is a string, not a list")

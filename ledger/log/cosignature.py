@@ -1,11 +1,16 @@
-"""C2SP tlog-cosignature, Ed25519 (`cosignature/v1`): what witnesses sign under a checkpoint. Pure; anchor/witnesses.py asks them.
+"""C2SP tlog-cosignature, Ed25519 (`cosignature/v1`): what witnesses sign under a checkpoint.
 
-A witness signs, with the time, that it has seen the log grow to this checkpoint and never saw another history. The line is one of a signed note:
+Pure; anchor/witnesses.py asks them.
 
-    — <name> base64(key id || time, 8 bytes || signature, 64 bytes)      key id: SHA-256(name || newline || 0x04 || public key)[:4]
+A witness signs, with the time, that it has seen the log grow to this checkpoint and never saw
+another history. The line is one of a signed note:
 
-and the signature is over "cosignature/v1", a line "time <seconds>", and the note's text. Lines of other keys and types are ignored.
-The parsers are total: any text gives a value or InvalidInput.
+    — <name> base64(key id || time, 8 bytes || signature, 64 bytes)
+
+    key id = SHA-256(name || newline || 0x04 || public key)[:4]
+
+and the signature is over "cosignature/v1", a line "time <seconds>", and the note's text. Lines of
+other keys and types are ignored. The parsers are total: any text gives a value or InvalidInput.
 """
 
 from __future__ import annotations
@@ -42,7 +47,8 @@ _SIZE = 8 + 64
 class WitnessKey:
     """The public half of a witness's key: a name and 32 bytes.
 
-    Raises InvalidInput if the name is none that a note may hold, or `public_key` has another length.
+    Raises InvalidInput if the name is none that a note may hold, or `public_key` has another
+    length.
     """
 
     name: str
@@ -59,55 +65,73 @@ class WitnessKey:
 
 @dataclass(frozen=True, slots=True)
 class Cosignature:
-    """A cosignature that verified: whose, and when it was made by that witness's clock, in seconds since 1970."""
+    """A cosignature that verified: whose, and when it was made by that witness's clock, in seconds
+    since 1970.
+    """
 
     key: WitnessKey
     time: int
 
 
 def format_witness_key(key: WitnessKey) -> str:
-    """Return `key` as C2SP's vkey, "name+key id in hex+base64(0x04 || public key)". Matches `parse_witness_key`."""
+    """Return `key` as C2SP's vkey, "name+key id in hex+base64(0x04 || public key)".
+
+    Matches `parse_witness_key`.
+    """
     return f"{key.name}+{key.key_id.hex()}+{format_base64(COSIGNATURE + key.public_key)}"
 
 
 def parse_witness_key(text: str) -> WitnessKey:
     """Return the key that a witness's vkey holds.
 
-    Raises InvalidInput for any other text: a log's key, and a key id that is not this key's, among them.
+    Raises InvalidInput for any other text: a log's key, and a key id that is not this key's, among
+    them.
     """
     name, key_id, typed = split_key(text)
     if not typed.startswith(COSIGNATURE):
         raise InvalidInput("expected the key of a witness that cosigns with Ed25519 (type 0x04)")
     key = WitnessKey(name, typed[1:])
     if key_id != key.key_id.hex():
-        raise InvalidInput(f"the key of {name!r} says key id {key_id[:40]!r}, but it has {key.key_id.hex()!r}: copy it again, whole")
+        raise InvalidInput(
+            f"the key of {name!r} says key id {key_id[:40]!r}, but it has {key.key_id.hex()!r}:"
+            " copy it again, whole"
+        )
     return key
 
 
 def cosigned_message(text: str, time: int) -> bytes:
-    """Return the bytes that a witness signs for a note's `text` (C2SP tlog-cosignature, "Ed25519 signed message")."""
+    """Return the bytes that a witness signs for a note's `text` (C2SP tlog-cosignature, "Ed25519
+    signed message").
+    """
     return f"cosignature/v1\ntime {time}\n{text}".encode()
 
 
 def check_cosignatures(note: str | bytes, keys: Sequence[WitnessKey]) -> list[Cosignature]:
-    """Return the cosignatures under `note` that are by `keys`, at most one a key, the newest: in the order of `keys`.
+    """Return the cosignatures under `note` that are by `keys`, at most one a key, the newest: in
+    the order of `keys`.
 
-    A line of one of the keys that does not verify counts for nothing, and spoils no other. It says nothing about the log's own signature, and a
-    time is the witness's word: compare it with a clock.
+    A line of one of the keys that does not verify counts for nothing, and spoils no other. It says
+    nothing about the log's own signature, and a time is the witness's word: compare it with a
+    clock.
 
     Raises InvalidInput if `note` is no signed note.
     """
     parsed = parse_note(note)
     found = []
     for key in dict.fromkeys(keys):
-        times = [time for signature in parsed.signatures if (time := _time(signature, parsed.text, key)) is not None]
+        times = [
+            time
+            for signature in parsed.signatures
+            if (time := _time(signature, parsed.text, key)) is not None
+        ]
         if times:
             found.append(Cosignature(key, max(times)))
     return found
 
 
 def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[WitnessKey]) -> str:
-    """Return `note` with those of `lines`, signature lines such as a witness answers with, that are cosignatures by `keys`. None stands there twice.
+    """Return `note` with those of `lines`, signature lines such as a witness answers with, that are
+    cosignatures by `keys`. None stands there twice.
 
     Raises InvalidInput if `lines` are none, or the note would be beyond a limit.
     """
@@ -124,7 +148,8 @@ def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[WitnessKey]) 
 
 
 def append_cosignatures(note: str, lines: Iterable[str]) -> str:
-    """Return `note` with those of `lines` that have the form of a cosignature, as many as a note has room for (note.py). It verifies none of them.
+    """Return `note` with those of `lines` that have the form of a cosignature, as many as a note
+    has room for (note.py). It verifies none of them.
 
     Raises InvalidInput if `note` is no signed note.
     """
@@ -141,17 +166,27 @@ def append_cosignatures(note: str, lines: Iterable[str]) -> str:
 
 
 def is_cosignature(signature: Signature) -> bool:
-    """Whether a signature has the form of a cosignature: its time and its length. It verifies nothing."""
-    return len(signature.signature) == _SIZE and int.from_bytes(signature.signature[:8], "big") <= MAX_TIME
+    """Whether a signature has the form of a cosignature: its time and its length.
+
+    It verifies nothing.
+    """
+    return (
+        len(signature.signature) == _SIZE
+        and int.from_bytes(signature.signature[:8], "big") <= MAX_TIME
+    )
 
 
 def _time(signature: Signature, text: str, key: WitnessKey) -> int | None:
     """Return the time of a cosignature by `key`, None for anything else."""
-    if (signature.name, signature.key_id) != (key.name, key.key_id) or not is_cosignature(signature):
+    if (signature.name, signature.key_id) != (key.name, key.key_id) or not is_cosignature(
+        signature
+    ):
         return None
     time = int.from_bytes(signature.signature[:8], "big")
     try:
-        Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature.signature[8:], cosigned_message(text, time))
+        Ed25519PublicKey.from_public_bytes(key.public_key).verify(
+            signature.signature[8:], cosigned_message(text, time)
+        )
     except InvalidSignature:
         return None
     return time

@@ -1,16 +1,22 @@
-"""The ledger log: hash trees after RFC 9162, 2.1, as pure functions. No other module hashes log entries.
+"""The ledger log: hash trees after RFC 9162, 2.1, as pure functions.
 
-    leaf = SHA-256(0x00 || entry)      node = SHA-256(0x01 || left || right)      root of no entries = SHA-256("")
+No other module hashes log entries.
 
-Kept are the hashes of complete subtrees only. (level, index) names the subtree over entries index * 2**level up to, not including,
-(index + 1) * 2**level. Such a hash never changes once it is there, so a log only ever grows. Five entries keep these eight:
+    leaf = SHA-256(0x00 || entry)
+    node = SHA-256(0x01 || left || right)
+    root of no entries = SHA-256("")
+
+Kept are the hashes of complete subtrees only. (level, index) names the subtree over entries index *
+2**level up to, not including, (index + 1) * 2**level. Such a hash never changes once it is there,
+so a log only ever grows. Five entries keep these eight:
 
     level 2   (2,0)
     level 1   (1,0)       (1,1)
     level 0   (0,0) (0,1) (0,2) (0,3) (0,4)
 
-Functions that need kept hashes take `read`, which returns the 32 bytes at (level, index). They ask for at most 2 * log2(size) of them,
-and only for subtrees that are complete in a log of the size they were given. Whatever `read` raises passes through.
+Functions that need kept hashes take `read`, which returns the 32 bytes at (level, index). They ask
+for at most 2 * log2(size) of them, and only for subtrees that are complete in a log of the size
+they were given. Whatever `read` raises passes through.
 """
 
 from __future__ import annotations
@@ -44,10 +50,12 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def added_nodes(index: int, leaf: bytes, read: Read) -> list[tuple[int, int, bytes]]:
-    """Return (level, index, hash) of all that must be kept when an entry with the hash `leaf` becomes entry `index`.
+    """Return (level, index, hash) of all that must be kept when an entry with the hash `leaf`
+    becomes entry `index`.
 
-    That is the leaf, then each subtree it completes, from the leaves up: at most 54, two on average. Nothing is kept by this function;
-    the caller makes all of them durable before it signs a checkpoint of the larger log.
+    That is the leaf, then each subtree it completes, from the leaves up: at most 54, two on
+    average. Nothing is kept by this function; the caller makes all of them durable before it signs
+    a checkpoint of the larger log.
 
     Raises InvalidInput if no log has such an entry, or `leaf` is no hash.
     """
@@ -64,14 +72,18 @@ def added_nodes(index: int, leaf: bytes, read: Read) -> list[tuple[int, int, byt
 
 
 def log_root(size: int, read: Read) -> bytes:
-    """Return the root of the log's first `size` entries (RFC 9162, 2.1.1). Raises InvalidInput if no log has that size."""
+    """Return the root of the log's first `size` entries (RFC 9162, 2.1.1).
+
+    Raises InvalidInput if no log has that size.
+    """
     if not 0 <= size <= MAX_SIZE:
         raise InvalidInput(f"a log has 0 to {MAX_SIZE} entries, not {size}")
     return _subtree(0, size, read) if size else EMPTY_ROOT
 
 
 def prove_inclusion(index: int, size: int, read: Read) -> list[bytes]:
-    """Return the path of entry `index` in the log's first `size` entries, from the leaf up (RFC 9162, 2.1.3.1).
+    """Return the path of entry `index` in the log's first `size` entries, from the leaf up (RFC
+    9162, 2.1.3.1).
 
     It is empty in a log of one entry. Matches `check_inclusion`.
 
@@ -82,11 +94,14 @@ def prove_inclusion(index: int, size: int, read: Read) -> list[bytes]:
 
 
 def check_inclusion(index: int, size: int, leaf: bytes, path: Sequence[bytes], root: bytes) -> bool:
-    """Tell whether `path` leads from `leaf`, as entry `index`, to the `root` of a log of `size` entries (RFC 9162, 2.1.3.2).
+    """Tell whether `path` leads from `leaf`, as entry `index`, to the `root` of a log of `size`
+    entries (RFC 9162, 2.1.3.2).
 
-    This says nothing about the root, and some paths serve two sizes: the caller takes root and size from a checkpoint that it has checked.
+    This says nothing about the root, and some paths serve two sizes: the caller takes root and size
+    from a checkpoint that it has checked.
 
-    Raises InvalidInput if a log of `size` entries has no such entry, or `leaf` or `path` are no hashes.
+    Raises InvalidInput if a log of `size` entries has no such entry, or `leaf` or `path` are no
+    hashes.
     """
     _require_entry(index, size)
     _require_hashes(leaf, *path)
@@ -104,21 +119,27 @@ def check_inclusion(index: int, size: int, leaf: bytes, path: Sequence[bytes], r
 
 
 def prove_consistency(old: int, new: int, read: Read) -> list[bytes]:
-    """Return the hashes which show that the first `old` entries of a log of `new` entries are its beginning (RFC 9162, 2.1.4.1).
+    """Return the hashes which show that the first `old` entries of a log of `new` entries are its
+    beginning (RFC 9162, 2.1.4.1).
 
     There are none if both sizes are equal. Matches `check_consistency`.
 
-    Raises InvalidInput unless 1 <= old <= new: every log begins with an empty one, so there is nothing to prove.
+    Raises InvalidInput unless 1 <= old <= new: every log begins with an empty one, so there is
+    nothing to prove.
     """
     _require_sizes(old, new)
     return _subproof(old, 0, new, read)
 
 
-def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> bool:
-    """Tell whether `path` shows that a log of `new` entries and `new_root` begins with the one of `old` entries and `old_root`.
+def check_consistency(
+    old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]
+) -> bool:
+    """Tell whether `path` shows that a log of `new` entries and `new_root` begins with the one of
+    `old` entries and `old_root`.
 
-    RFC 9162, 2.1.4.2. This says nothing about roots and sizes themselves: the caller takes them from checkpoints that it has checked. Two
-    logs of equal size are consistent if their roots are equal and the path is empty; then the roots' length is not looked at.
+    RFC 9162, 2.1.4.2. This says nothing about roots and sizes themselves: the caller takes them
+    from checkpoints that it has checked. Two logs of equal size are consistent if their roots are
+    equal and the path is empty; then the roots' length is not looked at.
 
     Raises InvalidInput unless 1 <= old <= new, or if the values are no hashes.
     """
@@ -128,7 +149,8 @@ def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path
     _require_hashes(old_root, new_root, *path)
     if not path:
         return False
-    # A complete old log is a subtree of the new one. The prover leaves its hash out, because the verifier has it.
+    # A complete old log is a subtree of the new one. The prover leaves its hash out, because the
+    # verifier has it.
     first, *rest = (old_root, *path) if old & (old - 1) == 0 else path
     fn, sn = old - 1, new - 1
     while fn % 2:
@@ -147,7 +169,9 @@ def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path
 
 
 def _climb_to_right_child(fn: int, sn: int) -> tuple[int, int]:
-    """Skip the levels in which the node stands alone at the right edge and so has no sibling (RFC 9162, 2.1.3.2, step 4b)."""
+    """Skip the levels in which the node stands alone at the right edge and so has no sibling (RFC
+    9162, 2.1.3.2, step 4b).
+    """
     while not fn % 2 and fn:
         fn, sn = fn >> 1, sn >> 1
     return fn, sn
@@ -164,7 +188,9 @@ def _path(index: int, start: int, end: int, read: Read) -> list[bytes]:
 
 
 def _subproof(old: int, start: int, end: int, read: Read) -> list[bytes]:
-    """SUBPROOF(m, D_n, b) of RFC 9162, 2.1.4.1, where D_n are the entries from `start` to before `end`; b is true where `start` is 0."""
+    """SUBPROOF(m, D_n, b) of RFC 9162, 2.1.4.1, where D_n are the entries from `start` to before
+    `end`; b is true where `start` is 0.
+    """
     if old == end:
         return [_subtree(start, end, read)] if start else []
     middle = start + _split(end - start)
@@ -174,7 +200,9 @@ def _subproof(old: int, start: int, end: int, read: Read) -> list[bytes]:
 
 
 def _subtree(start: int, end: int, read: Read) -> bytes:
-    """MTH(D_n) of RFC 9162, 2.1.1, where D_n are the entries from `start` to before `end`; a complete one is kept and only read."""
+    """MTH(D_n) of RFC 9162, 2.1.1, where D_n are the entries from `start` to before `end`; a
+    complete one is kept and only read.
+    """
     size = end - start
     if size & (size - 1) == 0:
         return _kept(size.bit_length() - 1, start // size, read)
@@ -183,25 +211,36 @@ def _subtree(start: int, end: int, read: Read) -> bytes:
 
 
 def _split(size: int) -> int:
-    """Return k of RFC 9162, 2.1.1: the largest power of two smaller than `size`, which is at least 2."""
+    """Return k of RFC 9162, 2.1.1: the largest power of two smaller than `size`, which is at least
+    2.
+    """
     return 1 << ((size - 1).bit_length() - 1)
 
 
 def _kept(level: int, index: int, read: Read) -> bytes:
     node = read(level, index)
     if len(node) != HASH:
-        raise Damaged(f"the log's hash at level {level}, index {index} has {len(node)} bytes, not {HASH}: run `witnesstree fsck`")
+        raise Damaged(
+            f"the log's hash at level {level}, index {index} has {len(node)} bytes, not {HASH}: run"
+            " `witnesstree fsck`"
+        )
     return node
 
 
 def _require_entry(index: int, size: int) -> None:
     if not 0 <= index < size <= MAX_SIZE:
-        raise InvalidInput(f"a log of {size} entries has no entry {index} (and a log has at most {MAX_SIZE} entries)")
+        raise InvalidInput(
+            f"a log of {size} entries has no entry {index} (and a log has at most {MAX_SIZE}"
+            " entries)"
+        )
 
 
 def _require_sizes(old: int, new: int) -> None:
     if not 1 <= old <= new <= MAX_SIZE:
-        raise InvalidInput(f"consistency is between sizes from 1 to {MAX_SIZE}, the smaller first, not {old} and {new}")
+        raise InvalidInput(
+            f"consistency is between sizes from 1 to {MAX_SIZE}, the smaller first, not {old} and"
+            f" {new}"
+        )
 
 
 def _require_hashes(*hashes: bytes) -> None:

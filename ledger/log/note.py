@@ -1,15 +1,20 @@
-"""Signed notes and checkpoints after C2SP signed-note and tlog-checkpoint. No other module signs text or judges a text's signature.
+"""Signed notes and checkpoints after C2SP signed-note and tlog-checkpoint.
 
-A note is text, an empty line, and a line for each signature. A checkpoint is a note whose text states a log's size and root:
+No other module signs text or judges a text's signature.
+
+A note is text, an empty line, and a line for each signature. A checkpoint is a note whose text
+states a log's size and root:
 
     ledger.example/court                             origin: the log's name, and the name of its key
     7                                                size: entries in the log
     +si5XYTiInlRo30mrbNRDDbZvagd3Azz1XT174NVN48=     root: 32 bytes, base64
                                                      (extension lines, if any, then the empty line)
-    — ledger.example/court z5TmSU760vVeGB1q48q2…     base64 of the key id (4 bytes) and the signature
+    — ledger.example/court z5TmSU760vVeGB1q48q2…     base64 of the key id (4 bytes) and the
+                                                     signature
 
-Only Ed25519 keys (signature type 0x01) are known here. Lines of any other key are carried and ignored, so that witnesses can cosign.
-The parsers are total: any text or bytes give a value or InvalidInput. They take exactly what the writers write, no other spelling of it.
+Only Ed25519 keys (signature type 0x01) are known here. Lines of any other key are carried and
+ignored, so that witnesses can cosign. The parsers are total: any text or bytes give a value or
+InvalidInput. They take exactly what the writers write, no other spelling of it.
 """
 
 from __future__ import annotations
@@ -27,16 +32,21 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.log import HASH, MAX_SIZE
 
 MAX_NOTE = 128 * 1024
-"""Bytes in a note: C2SP asks that 16 signatures of up to 5 kB be taken; that many, in base64 and with the longest names, just fit."""
+"""Bytes in a note: C2SP asks that 16 signatures of up to 5 kB be taken; that many, in base64 and
+with the longest names, just fit."""
 
 MAX_SIGNATURES = 100
-"""Signatures in a note: as many as Go's sumdb/note takes, so that both take the same notes. C2SP asks for at least 16."""
+"""Signatures in a note: as many as Go's sumdb/note takes, so that both take the same notes.
+
+C2SP asks for at least 16.
+"""
 
 MAX_NAME = 255
 """Characters in a name: what a file name or a DNS name may have. C2SP sets no limit."""
 
 ED25519 = b"\x01"
-"""The signature type of an Ed25519 signature over a note's text (C2SP signed-note, "Signature types")."""
+"""The signature type of an Ed25519 signature over a note's text (C2SP signed-note, "Signature
+types")."""
 
 _DASH = "\N{EM DASH} "
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
@@ -47,10 +57,12 @@ _DECIMAL = re.compile(r"0|[1-9][0-9]{0,15}")
 class VerifierKey:
     """The public half of a log's key: a name and 32 bytes (RFC 8032, 5.1.5).
 
-    Its `key_id` tells keys of one name apart; with only four bytes it identifies, and proves nothing. Whether 32 bytes are a good point of
-    the curve shows when they are used: a bad one verifies nothing.
+    Its `key_id` tells keys of one name apart; with only four bytes it identifies, and proves
+    nothing. Whether 32 bytes are a good point of the curve shows when they are used: a bad one
+    verifies nothing.
 
-    Raises InvalidInput if the name is none that a note may hold, or `public_key` has another length.
+    Raises InvalidInput if the name is none that a note may hold, or `public_key` has another
+    length.
     """
 
     name: str
@@ -67,7 +79,9 @@ class VerifierKey:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signature line, not verified: who is said to have signed, the 4-byte key id, and the signature, whose form is the signer's."""
+    """One signature line, not verified: who is said to have signed, the 4-byte key id, and the
+    signature, whose form is the signer's.
+    """
 
     name: str
     key_id: bytes
@@ -84,9 +98,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A statement that the log named `origin` has `size` entries under the 32-byte `root`. Not signed by itself.
+    """A statement that the log named `origin` has `size` entries under the 32-byte `root`.
 
-    Raises InvalidInput for values that no checkpoint can state. Origins are held to the rules for names, which C2SP only recommends.
+    Not signed by itself.
+
+    Raises InvalidInput for values that no checkpoint can state. Origins are held to the rules for
+    names, which C2SP only recommends.
     """
 
     origin: str
@@ -110,19 +127,24 @@ class Checkpoint:
 
 
 def require_name(name: str) -> None:
-    """Raise InvalidInput unless `name` can name a key and a log: 1 to 255 characters, no white space, no control character, no '+'.
+    """Raise InvalidInput unless `name` can name a key and a log: 1 to 255 characters, no white
+    space, no control character, no '+'.
 
-    It promises no more: right-to-left marks and look-alike letters are legal. Compare names, don't recognise them.
+    It promises no more: right-to-left marks and look-alike letters are legal. Compare names, don't
+    recognise them.
     """
     if not 1 <= len(name) <= MAX_NAME:
-        raise InvalidInput(f"a name of a key or log has 1 to {MAX_NAME} characters, not {len(name)}")
+        raise InvalidInput(
+            f"a name of a key or log has 1 to {MAX_NAME} characters, not {len(name)}"
+        )
     if "+" in name or any(character.isspace() for character in name):
         raise InvalidInput("a name of a key or log has neither white space nor '+'")
     parse_text(name, MAX_NOTE)
 
 
 def parse_text(text: str | bytes, limit: int) -> str:
-    """Return `text` if it is UTF-8 of at most `limit` bytes, with no control character below U+0020 but newline.
+    """Return `text` if it is UTF-8 of at most `limit` bytes, with no control character below U+0020
+    but newline.
 
     Raises InvalidInput if it is not. Lone surrogates, which a str can hold, are no UTF-8.
     """
@@ -141,14 +163,22 @@ def parse_text(text: str | bytes, limit: int) -> str:
 
 
 def parse_decimal(text: str) -> int:
-    """Return the number from 0 to 2**53 - 1 that `text` is in ASCII decimal. Raises InvalidInput for any other text, such as 07 or +7."""
+    """Return the number from 0 to 2**53 - 1 that `text` is in ASCII decimal.
+
+    Raises InvalidInput for any other text, such as 07 or +7.
+    """
     if not _DECIMAL.fullmatch(text) or int(text) > MAX_SIZE:
-        raise InvalidInput(f"expected a number from 0 to {MAX_SIZE}, without leading zeros, not {text[:40]!r}")
+        raise InvalidInput(
+            f"expected a number from 0 to {MAX_SIZE}, without leading zeros, not {text[:40]!r}"
+        )
     return int(text)
 
 
 def parse_base64(text: str) -> bytes:
-    """Return the bytes that `text` is the base64 of (RFC 4648, 4): padded, one spelling only. Raises InvalidInput for any other text."""
+    """Return the bytes that `text` is the base64 of (RFC 4648, 4): padded, one spelling only.
+
+    Raises InvalidInput for any other text.
+    """
     try:
         decoded = base64.b64decode(text, validate=True)
     except ValueError:
@@ -167,26 +197,34 @@ def format_base64(content: bytes) -> str:
 
 
 def format_verifier_key(key: VerifierKey) -> str:
-    """Return `key` as C2SP's vkey, "name+key id in hex+base64(type || public key)". Matches `parse_verifier_key`."""
+    """Return `key` as C2SP's vkey, "name+key id in hex+base64(type || public key)".
+
+    Matches `parse_verifier_key`.
+    """
     return f"{key.name}+{key.key_id.hex()}+{format_base64(ED25519 + key.public_key)}"
 
 
 def parse_verifier_key(text: str) -> VerifierKey:
     """Return the key that a vkey holds.
 
-    Raises InvalidInput for any other text: a key of another type, and a key id that is not this key's, among them.
+    Raises InvalidInput for any other text: a key of another type, and a key id that is not this
+    key's, among them.
     """
     name, key_id, typed = split_key(text)
     if not typed.startswith(ED25519):
         raise InvalidInput("expected the verifier key of an Ed25519 key (type 0x01)")
     key = VerifierKey(name, typed[1:])
     if key_id != key.key_id.hex():
-        raise InvalidInput(f"the verifier key of {name!r} says key id {key_id[:40]!r}, but it has {key.key_id.hex()!r}: copy it again, whole")
+        raise InvalidInput(
+            f"the verifier key of {name!r} says key id {key_id[:40]!r}, but it has"
+            f" {key.key_id.hex()!r}: copy it again, whole"
+        )
     return key
 
 
 def split_key(text: str) -> tuple[str, str, bytes]:
-    """Return the name, the key id as it is written, and type and key, of a vkey of any type (C2SP signed-note). Compares nothing.
+    """Return the name, the key id as it is written, and type and key, of a vkey of any type (C2SP
+    signed-note). Compares nothing.
 
     Raises InvalidInput if its last part is no base64.
     """
@@ -196,14 +234,18 @@ def split_key(text: str) -> tuple[str, str, bytes]:
 
 
 def require_key(name: str, public_key: bytes) -> None:
-    """Raise InvalidInput unless a note may hold `name`, and `public_key` has the 32 bytes of an Ed25519 key."""
+    """Raise InvalidInput unless a note may hold `name`, and `public_key` has the 32 bytes of an
+    Ed25519 key.
+    """
     require_name(name)
     if len(public_key) != 32:
         raise InvalidInput(f"an Ed25519 public key has 32 bytes, not {len(public_key)}")
 
 
 def id_of_key(name: str, typed: bytes) -> bytes:
-    """Return the first four bytes of SHA-256(name || newline || type || public key), where `typed` is type and key (C2SP signed-note)."""
+    """Return the first four bytes of SHA-256(name || newline || type || public key), where `typed`
+    is type and key (C2SP signed-note).
+    """
     return sha256(name.encode() + b"\n" + typed).digest()[:4]
 
 
@@ -211,9 +253,12 @@ def id_of_key(name: str, typed: bytes) -> bytes:
 
 
 def sign_note(text: str, name: str, private_key: Ed25519PrivateKey) -> str:
-    """Return the note of `text` with one signature, by `private_key` under `name`. The same arguments always give the same note.
+    """Return the note of `text` with one signature, by `private_key` under `name`.
 
-    Raises InvalidInput if a note cannot hold `text`: it ends with a newline, and has no other control character.
+    The same arguments always give the same note.
+
+    Raises InvalidInput if a note cannot hold `text`: it ends with a newline, and has no other
+    control character.
     """
     key = VerifierKey(name, private_key.public_key().public_bytes_raw())
     _require_ended(text)
@@ -232,15 +277,18 @@ def parse_note(note: str | bytes) -> Note:
     _require_ended(lines)
     signatures = lines[:-1].split("\n")
     if len(signatures) > MAX_SIGNATURES:
-        raise InvalidInput(f"a signed note has at most {MAX_SIGNATURES} signatures, not {len(signatures)}")
+        raise InvalidInput(
+            f"a signed note has at most {MAX_SIGNATURES} signatures, not {len(signatures)}"
+        )
     return Note(text + "\n", tuple(_parse_signature(line) for line in signatures))
 
 
 def open_note(note: str | bytes, keys: Sequence[VerifierKey]) -> str | None:
     """Return the text of `note` if one of `keys` signed it, and None if it must not be believed.
 
-    It must not if none of `keys` signed, or if even one signature of one of them does not verify. Signatures of other keys are ignored,
-    also where they share a name or a key id, but not both, with one of `keys`. Which of several keys signed is not told.
+    It must not if none of `keys` signed, or if even one signature of one of them does not verify.
+    Signatures of other keys are ignored, also where they share a name or a key id, but not both,
+    with one of `keys`. Which of several keys signed is not told.
 
     Raises InvalidInput as `parse_note` does.
     """
@@ -289,12 +337,18 @@ def _require_ended(text: str) -> None:
 
 def format_checkpoint(checkpoint: Checkpoint) -> str:
     """Return the note text of `checkpoint`, not signed. Matches `parse_checkpoint`."""
-    lines = (checkpoint.origin, str(checkpoint.size), format_base64(checkpoint.root), *checkpoint.extensions)
+    lines = (
+        checkpoint.origin,
+        str(checkpoint.size),
+        format_base64(checkpoint.root),
+        *checkpoint.extensions,
+    )
     return "".join(line + "\n" for line in lines)
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
-    """Return the checkpoint that a note's text states; whether anybody signed it is `check_checkpoint`'s question.
+    """Return the checkpoint that a note's text states; whether anybody signed it is
+    `check_checkpoint`'s question.
 
     Raises InvalidInput for any text that `format_checkpoint` would not write.
     """
@@ -309,8 +363,9 @@ def parse_checkpoint(text: str) -> Checkpoint:
 def sign_checkpoint(checkpoint: Checkpoint, private_key: Ed25519PrivateKey) -> str:
     """Return `checkpoint` as a note signed under the log's own name.
 
-    It does not know what was signed before. The caller MUST NOT sign a checkpoint that is inconsistent with one it signed earlier
-    (C2SP tlog-checkpoint, "Signatures"), and MUST have made the log's entries and hashes durable.
+    It does not know what was signed before. The caller MUST NOT sign a checkpoint that is
+    inconsistent with one it signed earlier (C2SP tlog-checkpoint, "Signatures"), and MUST have made
+    the log's entries and hashes durable.
 
     Raises InvalidInput if the extensions make it longer than a note may be.
     """
@@ -318,7 +373,8 @@ def sign_checkpoint(checkpoint: Checkpoint, private_key: Ed25519PrivateKey) -> s
 
 
 def check_checkpoint(note: str | bytes, key: VerifierKey) -> Checkpoint | None:
-    """Return the checkpoint in `note` if `key` signed it for the log of its own name, and None if it must not be believed.
+    """Return the checkpoint in `note` if `key` signed it for the log of its own name, and None if
+    it must not be believed.
 
     It says nothing of how recent the checkpoint is, nor whether others were shown another one.
 

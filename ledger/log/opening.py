@@ -1,7 +1,8 @@
 """The opening record, `witnesstree-opening/1`: what leaf 0 of every batch commits to.
 
-It is canonical JSON (RFC 8785) and names the ledger, the batch, the newest checkpoint before it, and where a chain is at hand a recent block:
-so each root commits to the whole history before it, and no batch can be older than its block.
+It is canonical JSON (RFC 8785) and names the ledger, the batch, the newest checkpoint before it,
+and where a chain is at hand a recent block: so each root commits to the whole history before it,
+and no batch can be older than its block.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ class BlockName:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The record. `checkpoint` is the SHA-256 of the newest signed checkpoint's text; `block` is None where no chain answered."""
+    """The record.
+
+    `checkpoint` is the SHA-256 of the newest signed checkpoint's text; `block` is None where no
+    chain answered.
+    """
 
     origin: str
     batch: int
@@ -55,7 +60,11 @@ def format_opening(opening: Opening) -> str:
         "opened": format_time(opening.opened),
     }
     if opening.block:
-        members["block"] = {"chain_id": opening.block.chain_id, "number": opening.block.number, "hash": "0x" + opening.block.hash.hex()}
+        members["block"] = {
+            "chain_id": opening.block.chain_id,
+            "number": opening.block.number,
+            "hash": "0x" + opening.block.hash.hex(),
+        }
     return rfc8785.dumps(members).decode()
 
 

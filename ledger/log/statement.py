@@ -1,14 +1,18 @@
-"""Batch statements, `witnesstree-batch/1`: what the ledger log says of each batch. An entry of the log is the UTF-8 of one statement.
+"""Batch statements, `witnesstree-batch/1`: what the ledger log says of each batch.
+
+An entry of the log is the UTF-8 of one statement.
 
     witnesstree-batch/1                              format
     ledger.example/court                             origin: the ledger's name
     41                                               sequence: the batch's number in this ledger
-    1003                                             count: leaves in its tree, the opening record among them
+    1003                                             count: leaves in its tree, the opening record
+                                                     among them
     PuOfTaOUBuNMweELw/gM0F4BV+o0kQWMJ8O3a8XCyZM=     root of that tree: 32 bytes, base64
     2026-11-23T03:48:55Z                             opened
     2026-11-23T03:49:55Z                             closed
 
-Seven lines, each ended by a newline. There is one spelling of each statement, so two are equal if and only if their bytes are.
+Seven lines, each ended by a newline. There is one spelling of each statement, so two are equal if
+and only if their bytes are.
 """
 
 from __future__ import annotations
@@ -19,19 +23,29 @@ from datetime import datetime, timedelta
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.log import HASH, MAX_SIZE
-from witnesstree.ledger.log.note import format_base64, parse_base64, parse_decimal, parse_text, require_name
+from witnesstree.ledger.log.note import (
+    format_base64,
+    parse_base64,
+    parse_decimal,
+    parse_text,
+    require_name,
+)
 
 FORMAT = "witnesstree-batch/1"
 
 MAX_STATEMENT = 2048
-"""Bytes in a statement: an origin of 255 four-byte characters and six short lines have fewer than 1,200."""
+"""Bytes in a statement: an origin of 255 four-byte characters and six short lines have fewer than
+1,200."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One closed batch: `count` leaves, at least the opening record, under the 32-byte `root`. Times are UTC, whole seconds.
+    """One closed batch: `count` leaves, at least the opening record, under the 32-byte `root`.
 
-    The times are the ledger's own clock: they prove nothing, and a clock that was set back can make `closed` the earlier one.
+    Times are UTC, whole seconds.
+
+    The times are the ledger's own clock: they prove nothing, and a clock that was set back can make
+    `closed` the earlier one.
 
     Raises InvalidInput for values that no statement can hold.
     """
@@ -53,11 +67,16 @@ class Statement:
             raise InvalidInput(f"a batch's root has {HASH} bytes, not {len(self.root)}")
         for time in (self.opened, self.closed):
             if time.utcoffset() != timedelta(0) or time.microsecond:
-                raise InvalidInput(f"a batch opens and closes at a whole second in UTC, not at {time.isoformat()}")
+                raise InvalidInput(
+                    f"a batch opens and closes at a whole second in UTC, not at {time.isoformat()}"
+                )
 
 
 def format_statement(statement: Statement) -> str:
-    """Return the statement's seven lines; their UTF-8 is the entry of the log. Matches `parse_statement`."""
+    """Return the statement's seven lines; their UTF-8 is the entry of the log.
+
+    Matches `parse_statement`.
+    """
     lines = (
         FORMAT,
         statement.origin,
@@ -79,6 +98,16 @@ def parse_statement(text: str | bytes) -> Statement:
     if len(lines) != 8 or lines[7]:
         raise InvalidInput("expected a batch statement: seven lines, each ended by a newline")
     if lines[0] != FORMAT:
-        raise InvalidInput(f"expected a statement of format {FORMAT!r}, not {lines[0][:40]!r} (a newer witnesstree may read it)")
+        raise InvalidInput(
+            f"expected a statement of format {FORMAT!r}, not {lines[0][:40]!r} (a newer witnesstree"
+            " may read it)"
+        )
     _, origin, sequence, count, root, opened, closed, _ = lines
-    return Statement(origin, parse_decimal(sequence), parse_decimal(count), parse_base64(root), parse_time(opened), parse_time(closed))
+    return Statement(
+        origin,
+        parse_decimal(sequence),
+        parse_decimal(count),
+        parse_base64(root),
+        parse_time(opened),
+        parse_time(closed),
+    )

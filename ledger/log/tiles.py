@@ -1,12 +1,16 @@
-"""C2SP tlog-tiles: where a published log keeps its hashes and entries, and what stands there. Pure; log.py hashes, whoever calls reads and writes.
+"""C2SP tlog-tiles: where a published log keeps its hashes and entries, and what stands there.
+
+Pure; log.py hashes, whoever calls reads and writes.
 
     checkpoint               the newest signed checkpoint
     tile/<L>/<N>             256 hashes of level 8 * L, from number 256 * N on, 32 bytes each
     tile/<L>/<N>.p/<W>       the first W of them, while the log has no more
-    tile/entries/<N>         256 entries, each after its length in two bytes, big end first; partial ones likewise
+    tile/entries/<N>         256 entries, each after its length in two bytes, big end first; partial
+                             ones likewise
 
-<N> is written in groups of three digits, all but the last behind an `x`: 1234067 is x001/x234/067. A hash of level 8 and above is that of a
-full tile below. The levels between are computed from a tile.
+<N> is written in groups of three digits, all but the last behind an `x`: 1234067 is x001/x234/067.
+A hash of level 8 and above is that of a full tile below. The levels between are computed from a
+tile.
 """
 
 from __future__ import annotations
@@ -31,12 +35,17 @@ MAX_BUNDLE = WIDTH * (2 + MAX_STATEMENT)
 """Bytes in a bundle of batch statements."""
 
 Fetch = Callable[[str, int], bytes]
-"""Returns the file at a path of a published log, which has at most so many bytes. Raises NotFound if there is none."""
+"""Returns the file at a path of a published log, which has at most so many bytes.
+
+Raises NotFound if there is none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Hashes or entries `index` * 256 up to, not including, `index` * 256 + `width`, of a tile level or of ENTRIES."""
+    """Hashes or entries `index` * 256 up to, not including, `index` * 256 + `width`, of a tile
+    level or of ENTRIES.
+    """
 
     level: int
     index: int
@@ -59,7 +68,8 @@ def format_tile_path(tile: Tile) -> str:
 
 
 def tile_of(level: int, position: int, size: int) -> Tile:
-    """Return the widest tile of a log of `size` entries that holds hash or entry `position` of a tile level.
+    """Return the widest tile of a log of `size` entries that holds hash or entry `position` of a
+    tile level.
 
     Raises InvalidInput if such a log has none.
     """
@@ -71,7 +81,9 @@ def tile_of(level: int, position: int, size: int) -> Tile:
 
 
 def added_tiles(old: int, new: int) -> Iterator[Tile]:
-    """Yield the tiles that a log of `new` entries has and one of `old` entries has not, entries first: full ones, and a partial one at each edge."""
+    """Yield the tiles that a log of `new` entries has and one of `old` entries has not, entries
+    first: full ones, and a partial one at each edge.
+    """
     level = ENTRIES
     while after := _length(level, new):
         before = _length(level, old)
@@ -97,7 +109,8 @@ def tile_hashes(tile: Tile, read: Read) -> bytes:
 
 
 def fetch_hashes(tile: Tile, fetch: Fetch) -> bytes:
-    """Return the bytes of a tile of hashes: the partial one, or the beginning of the full one, for which a log may have removed it.
+    """Return the bytes of a tile of hashes: the partial one, or the beginning of the full one, for
+    which a log may have removed it.
 
     They prove nothing until something that is computed from them is compared with a root.
 
@@ -105,14 +118,20 @@ def fetch_hashes(tile: Tile, fetch: Fetch) -> bytes:
     """
     content, width = _fetch(tile, fetch, WIDTH * HASH)
     if len(content) != width * HASH:
-        raise InvalidInput(f"{format_tile_path(tile)}: expected {width} hashes of {HASH} bytes each, not {len(content)} bytes")
+        raise InvalidInput(
+            f"{format_tile_path(tile)}: expected {width} hashes of {HASH} bytes each, not"
+            f" {len(content)} bytes"
+        )
     return content[: tile.width * HASH]
 
 
 def tile_reader(size: int, fetch: Fetch) -> Read:
-    """Return what log.py reads the kept hashes of a log of `size` entries with, from its tiles. Each tile is fetched once.
+    """Return what log.py reads the kept hashes of a log of `size` entries with, from its tiles.
 
-    The hashes are as good as the tiles: check whatever is made from them. What it raises is InvalidInput, or comes from `fetch`.
+    Each tile is fetched once.
+
+    The hashes are as good as the tiles: check whatever is made from them. What it raises is
+    InvalidInput, or comes from `fetch`.
     """
     fetched: dict[Tile, bytes] = {}
 
@@ -124,7 +143,10 @@ def tile_reader(size: int, fetch: Fetch) -> Read:
         first = ((index << height) - tile.index * WIDTH) * HASH
         nodes = fetched[tile][first : first + (HASH << height)]
         while len(nodes) > HASH:
-            nodes = b"".join(node_hash(nodes[i : i + HASH], nodes[i + HASH : i + 2 * HASH]) for i in range(0, len(nodes), 2 * HASH))
+            nodes = b"".join(
+                node_hash(nodes[i : i + HASH], nodes[i + HASH : i + 2 * HASH])
+                for i in range(0, len(nodes), 2 * HASH)
+            )
         return nodes
 
     return read
@@ -134,20 +156,31 @@ def tile_reader(size: int, fetch: Fetch) -> Read:
 
 
 def format_bundle(entries: Sequence[bytes]) -> bytes:
-    """Return a bundle of entries. Matches `parse_bundle`. Raises InvalidInput if one is longer than two bytes can say."""
+    """Return a bundle of entries.
+
+    Matches `parse_bundle`. Raises InvalidInput if one is longer than two bytes can say.
+    """
     if too_long := [len(entry) for entry in entries if len(entry) >= 1 << 16]:
-        raise InvalidInput(f"an entry of a published log has fewer than {1 << 16} bytes, not {too_long[0]}")
+        raise InvalidInput(
+            f"an entry of a published log has fewer than {1 << 16} bytes, not {too_long[0]}"
+        )
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
 
 def parse_bundle(content: bytes) -> list[bytes]:
-    """Return the entries that a bundle holds, 256 at most. Raises InvalidInput for any other bytes."""
+    """Return the entries that a bundle holds, 256 at most.
+
+    Raises InvalidInput for any other bytes.
+    """
     entries: list[bytes] = []
     at = 0
     while at < len(content):
         end = at + 2 + int.from_bytes(content[at : at + 2], "big")
         if at + 2 > len(content) or end > len(content) or len(entries) == WIDTH:
-            raise InvalidInput(f"expected a bundle of at most {WIDTH} entries, each as long as it says, not what stands at byte {at}")
+            raise InvalidInput(
+                f"expected a bundle of at most {WIDTH} entries, each as long as it says, not what"
+                f" stands at byte {at}"
+            )
         entries.append(content[at + 2 : end])
         at = end
     return entries
@@ -156,12 +189,15 @@ def parse_bundle(content: bytes) -> list[bytes]:
 def fetch_entries(tile: Tile, fetch: Fetch) -> list[bytes]:
     """Return the entries of a bundle: the partial one, or the beginning of the full one.
 
-    Raises InvalidInput if it is no bundle or has another number of entries, and what `fetch` raises.
+    Raises InvalidInput if it is no bundle or has another number of entries, and what `fetch`
+    raises.
     """
     content, width = _fetch(tile, fetch, MAX_BUNDLE)
     entries = parse_bundle(content)
     if len(entries) != width:
-        raise InvalidInput(f"{format_tile_path(tile)}: expected {width} entries, not {len(entries)}")
+        raise InvalidInput(
+            f"{format_tile_path(tile)}: expected {width} entries, not {len(entries)}"
+        )
     return entries[: tile.width]
 
 

@@ -1,13 +1,16 @@
-"""All proofs of a sealed batch in one file, `witnesstree-proofs/1`, and their quick writing one by one. docs/bulk-proofs.md specifies the file.
+"""All proofs of a sealed batch in one file, `witnesstree-proofs/1`, and their quick writing one by
+one. docs/bulk-proofs.md specifies the file.
 
     witnesstree-proofs/1 <LF> length <LF>    the length in bytes, in decimal, of
-    the proof of leaf 0                      a proof file, witnesstree-proof/1: it holds all that the proofs of the batch share
+    the proof of leaf 0                      a proof file, witnesstree-proof/1: it holds all that
+                                             the proofs of the batch share
     zero bytes                               up to a multiple of 32
     the digests                              32 bytes each, leaf 0 (the opening record) first
-    levels 6, 12, 18, … of the tree          the lowest first, as far as a level has more than one node (store/batches.py keeps the same)
+    levels 6, 12, 18, … of the tree          the lowest first, as far as a level has more than one
+                                             node (store/batches.py keeps the same)
 
-A proof costs 32.5 bytes, and reading one takes O(log n) of them. Nothing in the file is believed: `Bundle.proof` reads a path as it stands, and the
-caller judges it like any other.
+A proof costs 32.5 bytes, and reading one takes O(log n) of them. Nothing in the file is believed:
+`Bundle.proof` reads a path as it stands, and the caller judges it like any other.
 """
 
 from __future__ import annotations
@@ -47,7 +50,8 @@ MAGIC: Final = FORMAT.encode() + b"\n"
 """What the file starts with."""
 
 ROOM: Final = 16
-"""Bytes by which another proof of a batch may be longer than that of leaf 0, whose path is the longest: the digits of its position."""
+"""Bytes by which another proof of a batch may be longer than that of leaf 0, whose path is the
+longest: the digits of its position."""
 _LENGTH: Final = re.compile(rb"([1-9][0-9]{0,6})\n")
 """Seven digits are enough for MAX_PROOF."""
 
@@ -60,17 +64,26 @@ class Stretch:
     offset: int
 
     def read(self, first: int, count: int) -> bytes:
-        """Return `count` packed nodes from node `first` on. Raises InvalidInput if the file ends before, or cannot be read."""
-        # No mapping: where another process cuts the file meanwhile, reading a mapping ends this one.
+        """Return `count` packed nodes from node `first` on.
+
+        Raises InvalidInput if the file ends before, or cannot be read.
+        """
+        # No mapping: where another process cuts the file meanwhile, reading a mapping ends this
+        # one.
         content = _read(self.file, count * NODE, self.offset + first * NODE)
         if len(content) != count * NODE:
-            raise InvalidInput(f"{self.file.name} is shorter than its batch: it was cut, or changed while it was read")
+            raise InvalidInput(
+                f"{self.file.name} is shorter than its batch: it was cut, or changed while it was"
+                " read"
+            )
         return content
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The proofs of one sealed batch: `shared` is the proof of leaf 0, `digests` are the leaves, and `tree` the kept levels above them."""
+    """The proofs of one sealed batch: `shared` is the proof of leaf 0, `digests` are the leaves,
+    and `tree` the kept levels above them.
+    """
 
     shared: Proof
     digests: Stretch
@@ -86,29 +99,46 @@ class Bundle:
         return self.digests.read(position, 1)
 
     def proof(self, position: int) -> Proof:
-        """Return the proof of the digest at `position`. That its path leads to the root is not checked here.
+        """Return the proof of the digest at `position`.
 
-        Raises InvalidInput if bytes are missing, an evidence record of the batch cannot be made one of this digest, or a proof with it is too large.
+        That its path leads to the root is not checked here.
+
+        Raises InvalidInput if bytes are missing, an evidence record of the batch cannot be made one
+        of this digest, or a proof with it is too large.
         """
         digest, path = self.digest_at(position), self.path(position)
         inclusion = replace(_inclusion(self.shared), position=position, path=path)
-        proof = replace(self.shared, digest=digest, inclusion=inclusion, records=derived_records(self.shared.records, digest, path))
+        proof = replace(
+            self.shared,
+            digest=digest,
+            inclusion=inclusion,
+            records=derived_records(self.shared.records, digest, path),
+        )
         if proof.records and len(format_proof(proof)) > MAX_PROOF:
-            raise InvalidInput(f"with its evidence records the proof of position {position} would be larger than the {MAX_PROOF} bytes of any proof")
+            raise InvalidInput(
+                f"with its evidence records the proof of position {position} would be larger than"
+                f" the {MAX_PROOF} bytes of any proof"
+            )
         return proof
 
     def path(self, position: int) -> tuple[bytes, ...]:
-        """Return the path of the leaf at `position` as it follows from what stands here, reading O(log size) bytes."""
+        """Return the path of the leaf at `position` as it follows from what stands here, reading
+        O(log size) bytes.
+        """
         return self._path(position, {})
 
     def paths(self, first: int, count: int) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
-        """Yield digest and path of each of `count` leaves from `first` on; neighbours share nearly all that is read, and some KiB of memory each."""
+        """Yield digest and path of each of `count` leaves from `first` on; neighbours share nearly
+        all that is read, and some KiB of memory each.
+        """
         digests, read = self.digests.read(first, count), dict[tuple[int, int], list[bytes]]()
         for index in range(count):
             yield digests[index * NODE : (index + 1) * NODE], self._path(first + index, read)
 
     def _path(self, position: int, read: dict[tuple[int, int], list[bytes]]) -> tuple[bytes, ...]:
-        """Return a path; `read` remembers, by kept level and first node, 64 neighbours and all levels above them."""
+        """Return a path; `read` remembers, by kept level and first node, 64 neighbours and all
+        levels above them.
+        """
         sizes, path = kept_sizes(self.size), []
         for level, index in siblings(position, self.size):
             kept, height = divmod(level, STEP)
@@ -122,17 +152,23 @@ class Bundle:
         return tuple(path)
 
     def repeated(self) -> list[int]:
-        """Return the positions, in order, whose digest stands at an earlier position too. It needs some 30 bytes of memory a digest.
+        """Return the positions, in order, whose digest stands at an earlier position too.
+
+        It needs some 30 bytes of memory a digest.
 
         Raises InvalidInput if the tree is wrong.
         """
         import numpy as np
 
-        # Asked first, in constant memory: a file full of holes claims any number of digests, but nobody has a tree over them that leads to its root.
+        # Asked first, in constant memory: a file full of holes claims any number of digests, but
+        # nobody has a tree over them that leads to its root.
         if fault := self.fault():
             raise InvalidInput(f"{self.digests.file.name} was damaged: {fault}; fetch it again")
-        # The first 8 bytes of each digest tell nearly all apart; only the others are compared whole.
-        keys = np.concatenate([np.frombuffer(part, dtype="u8")[:: NODE // 8] for _, part in self._parts()])
+        # The first 8 bytes of each digest tell nearly all apart; only the others are compared
+        # whole.
+        keys = np.concatenate(
+            [np.frombuffer(part, dtype="u8")[:: NODE // 8] for _, part in self._parts()]
+        )
         order = np.argsort(keys, kind="stable")
         alike = keys[order][1:] == keys[order][:-1]
         doubtful = np.unique(np.concatenate([order[1:][alike], order[:-1][alike]]))
@@ -145,15 +181,25 @@ class Bundle:
             seen.add(digest)
         return again
 
-    def find(self, digests: Collection[bytes], advance: Callable[[int], None] | None = None) -> dict[bytes, int]:
-        """Return the first position of each of these digests that the batch has, from one reading in constant memory.
+    def find(
+        self, digests: Collection[bytes], advance: Callable[[int], None] | None = None
+    ) -> dict[bytes, int]:
+        """Return the first position of each of these digests that the batch has, from one reading
+        in constant memory.
 
-        Leaf 0, the opening record, counts: it is a digest of the batch like any other. `advance` is told how many digests each step has read.
+        Leaf 0, the opening record, counts: it is a digest of the batch like any other. `advance` is
+        told how many digests each step has read.
         """
         found: dict[bytes, int] = {}
         only = next(iter(digests)) if len(digests) == 1 else None
         for first, part in self._parts():
-            for index in _aligned(part, only) if only else (i for i, (digest,) in enumerate(iter_unpack("32s", part)) if digest in digests):
+            for index in (
+                _aligned(part, only)
+                if only
+                else (
+                    i for i, (digest,) in enumerate(iter_unpack("32s", part)) if digest in digests
+                )
+            ):
                 found.setdefault(part[index * NODE : (index + 1) * NODE], first + index)
             if advance:
                 advance(len(part) // NODE)
@@ -162,9 +208,11 @@ class Bundle:
         return found
 
     def fault(self, advance: Callable[[int], None] | None = None) -> str | None:
-        """Return in words what is wrong with the tree; None if nothing is: then the path of every digest leads to the root.
+        """Return in words what is wrong with the tree; None if nothing is: then the path of every
+        digest leads to the root.
 
-        It reads everything once, in constant memory. `advance` is told how many nodes each step has read.
+        It reads everything once, in constant memory. `advance` is told how many nodes each step has
+        read.
 
         Raises InvalidInput if bytes are missing.
         """
@@ -177,9 +225,15 @@ class Bundle:
                 above = kept_above(self._nodes(sizes, kept, first, count))
                 if kept + 1 == len(sizes):
                     if above != root:
-                        return f"the digests lead to {above.hex()}, not to the batch's root {root.hex()}"
+                        return (
+                            f"the digests lead to {above.hex()}, not to the batch's root"
+                            f" {root.hex()}"
+                        )
                 elif above != self._nodes(sizes, kept + 1, first >> STEP, len(above) // NODE):
-                    return f"level {(kept + 1) * STEP} is not what the {count} nodes from {first} of level {kept * STEP} lead to"
+                    return (
+                        f"level {(kept + 1) * STEP} is not what the {count} nodes from {first} of"
+                        f" level {kept * STEP} lead to"
+                    )
                 if advance:
                     advance(count)
         return None
@@ -189,16 +243,24 @@ class Bundle:
             yield first, self.digests.read(first, min(PART, self.size - first))
 
     def _nodes(self, sizes: list[int], kept: int, first: int, count: int) -> bytes:
-        return self.digests.read(first, count) if kept == 0 else self.tree.read(sum(sizes[1:kept]) + first, count)
+        return (
+            self.digests.read(first, count)
+            if kept == 0
+            else self.tree.read(sum(sizes[1:kept]) + first, count)
+        )
 
 
 def nodes_in(size: int) -> int:
-    """Return the number of digests and nodes that the proofs of a batch of `size` leaves consist of."""
+    """Return the number of digests and nodes that the proofs of a batch of `size` leaves consist
+    of.
+    """
     return sum(kept_sizes(size))
 
 
 def _aligned(part: bytes, digest: bytes) -> Iterator[int]:
-    """Yield where `digest` stands among packed digests; bytes of two neighbours that look like it do not count."""
+    """Yield where `digest` stands among packed digests; bytes of two neighbours that look like it
+    do not count.
+    """
     found = part.find(digest)
     while found >= 0:
         if found % NODE == 0:
@@ -214,11 +276,13 @@ def _leads_up(proof: Proof) -> bool:
         return False
 
 
-def derived_records(records: tuple[bytes, ...], digest: bytes, path: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def derived_records(
+    records: tuple[bytes, ...], digest: bytes, path: tuple[bytes, ...]
+) -> tuple[bytes, ...]:
     """Return a batch's evidence records made those of `digest`, which `path` leads to its root.
 
-    Raises InvalidInput if one cannot be: it is not for the root that `path` leads to, or its hash tree was renewed, for one file alone; or it grows
-    beyond what a proof takes.
+    Raises InvalidInput if one cannot be: it is not for the root that `path` leads to, or its hash
+    tree was renewed, for one file alone; or it grows beyond what a proof takes.
     """
     if not records:
         return ()
@@ -227,7 +291,10 @@ def derived_records(records: tuple[bytes, ...], digest: bytes, path: tuple[bytes
 
     derived = tuple(derive_record(parse_record(record), digest, path).der for record in records)
     if any(len(record) > MAX_KEPT_RECORD for record in derived):
-        raise InvalidInput(f"an evidence record of this digest would have more than the {MAX_KEPT_RECORD} bytes that one in a proof may have")
+        raise InvalidInput(
+            f"an evidence record of this digest would have more than the {MAX_KEPT_RECORD} bytes"
+            " that one in a proof may have"
+        )
     return derived
 
 
@@ -253,10 +320,15 @@ def format_head(shared: Proof) -> bytes:
     return head + bytes(-len(head) % NODE)
 
 
-def write_bundle(out: BinaryIO, bundle: Bundle, advance: Callable[[int], None] | None = None) -> None:
-    """Copy a batch's proofs into `out`, in constant memory. `advance` is told how many nodes each step has written.
+def write_bundle(
+    out: BinaryIO, bundle: Bundle, advance: Callable[[int], None] | None = None
+) -> None:
+    """Copy a batch's proofs into `out`, in constant memory.
 
-    What was copied is not judged: `Bundle.fault` on the result does. Raises InvalidInput if there is less than the batch has.
+    `advance` is told how many nodes each step has written.
+
+    What was copied is not judged: `Bundle.fault` on the result does. Raises InvalidInput if there
+    is less than the batch has.
     """
     out.write(format_head(bundle.shared))
     size = bundle.size
@@ -268,7 +340,9 @@ def write_bundle(out: BinaryIO, bundle: Bundle, advance: Callable[[int], None] |
 
 
 def open_bundle(file: BinaryIO) -> Bundle:
-    """Return the proofs in an opened file, which has to stay open. It checks form only. Matches `format_head`.
+    """Return the proofs in an opened file, which has to stay open.
+
+    It checks form only. Matches `format_head`.
 
     The tree has not been read then, and whether anything in it is true is verify.py's question.
 
@@ -278,28 +352,46 @@ def open_bundle(file: BinaryIO) -> Bundle:
     found = _LENGTH.match(head, len(MAGIC)) if head.startswith(MAGIC) else None
     if not found:
         raise InvalidInput(
-            f"{file.name} is no file of proofs: expected the line witnesstree-proofs/1, then a length (a newer witnesstree may read it)"
+            f"{file.name} is no file of proofs: expected the line witnesstree-proofs/1, then a"
+            " length (a newer witnesstree may read it)"
         )
     length = int(found[1])
     content = head[found.end() : found.end() + length]
     if len(content) != length:
-        raise InvalidInput(f"{file.name} is no file of proofs: its first proof has at most {MAX_PROOF} bytes, all of them in the file, not {length}")
+        raise InvalidInput(
+            f"{file.name} is no file of proofs: its first proof has at most {MAX_PROOF} bytes, all"
+            f" of them in the file, not {length}"
+        )
     shared = parse_proof(content)
     if shared.inclusion is None or shared.inclusion.position:
-        raise InvalidInput(f"{file.name} is no file of proofs: expected the proof of a sealed batch's leaf 0 at its beginning")
+        raise InvalidInput(
+            f"{file.name} is no file of proofs: expected the proof of a sealed batch's leaf 0 at"
+            " its beginning"
+        )
     if len(format_proof(shared)) + ROOM > MAX_PROOF:
-        raise InvalidInput(f"{file.name} is no file of proofs: its first proof leaves no room for a position within the {MAX_PROOF} bytes of a proof")
+        raise InvalidInput(
+            f"{file.name} is no file of proofs: its first proof leaves no room for a position"
+            f" within the {MAX_PROOF} bytes of a proof"
+        )
     size, offset = shared.inclusion.size, found.end() + length
     padding = -offset % NODE
     expected, actual = offset + padding + nodes_in(size) * NODE, os.fstat(file.fileno()).st_size
     if actual != expected:
-        raise InvalidInput(f"{file.name} was cut or has grown: with {size} leaves it has {expected} bytes, not {actual}: fetch it again")
+        raise InvalidInput(
+            f"{file.name} was cut or has grown: with {size} leaves it has {expected} bytes, not"
+            f" {actual}: fetch it again"
+        )
     if _read(file, padding, offset).strip(b"\0"):
-        raise InvalidInput(f"{file.name} was damaged: between its first proof and its digests stand other bytes than zeros")
+        raise InvalidInput(
+            f"{file.name} was damaged: between its first proof and its digests stand other bytes"
+            " than zeros"
+        )
     offset += padding
     bundle = Bundle(shared, Stretch(file, offset), Stretch(file, offset + size * NODE))
     if bundle.digest_at(0) != shared.digest:
-        raise InvalidInput(f"{file.name} was damaged: its first proof is not that of its first digest")
+        raise InvalidInput(
+            f"{file.name} was damaged: its first proof is not that of its first digest"
+        )
     return bundle
 
 
@@ -307,8 +399,10 @@ def open_bundle(file: BinaryIO) -> Bundle:
 
 
 _HEAD = re.compile(
-    rb'\{\n "format": "witnesstree-proof/1",\n "digest": "([0-9a-f]{64})",\n "inclusion": \{\n  "position": (0|[1-9][0-9]{0,15}),\n'
-    rb'  "size": ([0-9]+),\n  "root": "([0-9a-f]{64})",\n  "path": \[((?:\n   "[0-9a-f]{64}",?){0,%d})(?:\n  )?\]\n \},' % MAX_PATH
+    rb'\{\n "format": "witnesstree-proof/1",\n "digest": "([0-9a-f]{64})",\n "inclusion": \{\n '
+    rb' "position": (0|[1-9][0-9]{0,15}),\n'
+    rb'  "size": ([0-9]+),\n  "root": "([0-9a-f]{64})",\n  "path": \[((?:\n  '
+    rb' "[0-9a-f]{64}",?){0,%d})(?:\n  )?\]\n \},' % MAX_PATH
 )
 _BEFORE_HINTS = b'\n "hints": '
 _BEFORE_CHECKSUM = b',\n "checksum": '
@@ -316,19 +410,36 @@ _VARYING = frozenset({"format", "digest", "inclusion", "hints", "checksum"})
 
 
 class Template:
-    """Writes the proofs of one batch byte for byte as `format_proof` does, and much faster: what they share is written once."""
+    """Writes the proofs of one batch byte for byte as `format_proof` does, and much faster: what
+    they share is written once.
+    """
 
     def __init__(self, shared: Proof) -> None:
         self.shared = shared
         self._inclusion = _inclusion(shared)
         members = json.loads(format_proof(shared))
         same = {name: value for name, value in members.items() if name not in _VARYING}
-        self._middle = b",\n".join(json.dumps({name: value}, indent=1, ensure_ascii=False).encode()[2:-2] for name, value in same.items())
+        self._middle = b",\n".join(
+            json.dumps({name: value}, indent=1, ensure_ascii=False).encode()[2:-2]
+            for name, value in same.items()
+        )
         canonical = {name: rfc8785.dumps(value) for name, value in sorted(same.items())}
-        # In canonical form members are sorted: these stand before "digest", and those behind "inclusion".
-        before = b"".join(b'"%s":%s,' % (name.encode(), value) for name, value in canonical.items() if name < "digest")
+        # In canonical form members are sorted: these stand before "digest", and those behind
+        # "inclusion".
+        before = b"".join(
+            b'"%s":%s,' % (name.encode(), value)
+            for name, value in canonical.items()
+            if name < "digest"
+        )
         self._before = sha256(b"{" + before)
-        self._after = b"".join(b',"%s":%s' % (name.encode(), value) for name, value in canonical.items() if name > "inclusion") + b"}"
+        self._after = (
+            b"".join(
+                b',"%s":%s' % (name.encode(), value)
+                for name, value in canonical.items()
+                if name > "inclusion"
+            )
+            + b"}"
+        )
 
     def format(self, digest: bytes, position: int, path: tuple[bytes, ...], hints: Hints) -> bytes:
         """Return the proof file of one digest."""
@@ -343,16 +454,22 @@ class Template:
         checksum.update(self._after)
         listed = "[\n   " + ",\n   ".join(nodes) + "\n  ]" if nodes else "[]"
         head = (
-            f'{{\n "format": "witnesstree-proof/1",\n "digest": "{digest.hex()}",\n "inclusion": {{\n  "position": {position},\n  "size": {size},\n'
-            f'  "root": "{root}",\n  "path": {listed}\n }},\n'
+            f'{{\n "format": "witnesstree-proof/1",\n "digest": "{digest.hex()}",\n "inclusion":'
+            f' {{\n  "position": {position},\n  "size": {size},\n  "root": "{root}",\n  "path":'
+            f" {listed}\n }},\n"
         )
-        tail = f',\n{json.dumps({"hints": told}, indent=1, ensure_ascii=False)[2:-2]},\n "checksum": "{checksum.hexdigest()}"\n}}\n'
+        tail = (
+            f',\n{json.dumps({"hints": told}, indent=1, ensure_ascii=False)[2:-2]},\n "checksum":'
+            f' "{checksum.hexdigest()}"\n}}\n'
+        )
         return head.encode() + self._middle + tail.encode()
 
     def parse(self, content: bytes) -> Proof | None:
-        """Return the proof in `content` if it is one of this batch, as `format` writes it; None says nothing of it.
+        """Return the proof in `content` if it is one of this batch, as `format` writes it; None
+        says nothing of it.
 
-        It guesses the proof and believes the guess if writing it gives these very bytes: then `parse_proof` would return the same.
+        It guesses the proof and believes the guess if writing it gives these very bytes: then
+        `parse_proof` would return the same.
         """
         found = _HEAD.match(content) if len(content) <= MAX_PROOF else None
         start, end = content.rfind(_BEFORE_HINTS), content.rfind(_BEFORE_CHECKSUM)
@@ -363,13 +480,27 @@ class Template:
         except InvalidInput:
             return None
         digest, position = bytes.fromhex(found[1].decode()), int(found[2])
-        path = tuple(bytes.fromhex(node.decode()) for node in re.findall(rb"[0-9a-f]{64}", found[5]))
+        path = tuple(
+            bytes.fromhex(node.decode()) for node in re.findall(rb"[0-9a-f]{64}", found[5])
+        )
         if self.format(digest, position, path, hints) != content:
             return None
-        return replace(self.shared, digest=digest, inclusion=replace(self._inclusion, position=position, path=path), hints=hints)
+        return replace(
+            self.shared,
+            digest=digest,
+            inclusion=replace(self._inclusion, position=position, path=path),
+            hints=hints,
+        )
 
 
 def shared_bytes(content: bytes) -> bytes:
-    """Return the bytes of a proof file that are the same in all proofs of its batch as `format_proof` writes them; of others, anything."""
+    """Return the bytes of a proof file that are the same in all proofs of its batch as
+    `format_proof` writes them; of others, anything.
+    """
     found = _HEAD.match(content)
-    return content[found.start(3) : found.start(5)] + content[found.end() : content.rfind(_BEFORE_HINTS)] if found else b""
+    return (
+        content[found.start(3) : found.start(5)]
+        + content[found.end() : content.rfind(_BEFORE_HINTS)]
+        if found
+        else b""
+    )

@@ -1,7 +1,10 @@
-"""Other forms of a proof, for software that knows nothing of ours (docs/forms.md). Pure: files are handed in. No other module writes these forms.
+"""Other forms of a proof, for software that knows nothing of ours (docs/forms.md).
 
-Each form holds a part of what the proof holds. Nothing is judged but that the parts belong together: whether a token or a checkpoint is to be
-believed is for whoever reads the form. Evidence records themselves are made by record.py.
+Pure: files are handed in. No other module writes these forms.
+
+Each form holds a part of what the proof holds. Nothing is judged but that the parts belong
+together: whether a token or a checkpoint is to be believed is for whoever reads the form. Evidence
+records themselves are made by record.py.
 """
 
 from __future__ import annotations
@@ -42,11 +45,13 @@ _FETCH = "fetch it again with `witnesstree proof`"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 
-# Tokens and records ---------------------------------------------------------------------------------------------------------------------------
+# Tokens and records
+# --------------------------------------------------------------------------------------------------
 
 
 def format_token(proof: Proof, number: int = 0) -> bytes:
-    """Return token `number` of the proof, counted from 0: a TimeStampToken (DER, RFC 3161, 2.4.2), as it came from its authority.
+    """Return token `number` of the proof, counted from 0: a TimeStampToken (DER, RFC 3161, 2.4.2),
+    as it came from its authority.
 
     What stands beside it in the proof (certificates, CRLs, OCSP answers) has no place in it.
 
@@ -56,7 +61,10 @@ def format_token(proof: Proof, number: int = 0) -> bytes:
     if not proof.tokens:
         raise InvalidInput(f"the proof has no timestamp token yet: {_FETCH}")
     if not 0 <= number < len(proof.tokens):
-        raise InvalidInput(f"the proof has no token {number}: its last one, counted from 0, is {len(proof.tokens) - 1}")
+        raise InvalidInput(
+            f"the proof has no token {number}: its last one, counted from 0, is"
+            f" {len(proof.tokens) - 1}"
+        )
     der = proof.tokens[number].token
     token = parse_token(der)
     if (token.imprint_algorithm, token.imprint) != ("sha256", at.root):
@@ -65,12 +73,15 @@ def format_token(proof: Proof, number: int = 0) -> bytes:
 
 
 def format_record(proof: Proof, number: int = 0) -> bytes:
-    """Return the evidence record (DER, RFC 4998) of the proof with its token `number`; the renewed one, where the proof holds one of that token.
+    """Return the evidence record (DER, RFC 4998) of the proof with its token `number`; the renewed
+    one, where the proof holds one of that token.
 
     Raises InvalidInput as `format_token` and `make_record`.
     """
     token = format_token(proof, number)
-    return next((kept for kept in proof.records if _is_of(kept, proof.digest, token)), None) or make_record(proof, number)
+    return next(
+        (kept for kept in proof.records if _is_of(kept, proof.digest, token)), None
+    ) or make_record(proof, number)
 
 
 def _is_of(kept: bytes, digest: bytes, token: bytes) -> bool:
@@ -79,16 +90,21 @@ def _is_of(kept: bytes, digest: bytes, token: bytes) -> bool:
     except InvalidInput:
         # What is wrong with it, `verify` says.
         return False
-    return first.token.der == token and digest in (first.lists[0] if first.lists else [first.token.imprint])
+    return first.token.der == token and digest in (
+        first.lists[0] if first.lists else [first.token.imprint]
+    )
 
 
-# Paths ----------------------------------------------------------------------------------------------------------------------------------------
+# Paths
+# --------------------------------------------------------------------------------------------------
 
 
 def format_merkletools(proof: Proof) -> bytes:
-    """Return the path as merkletools and Chainpoint 2 read it: a JSON list of {"left": hex} and {"right": hex}, from the leaf up.
+    """Return the path as merkletools and Chainpoint 2 read it: a JSON list of {"left": hex} and
+    {"right": hex}, from the leaf up.
 
-    Leaf and root are not in it. In our tree the lesser hash of a pair stands left, which says nothing about the position of the leaf.
+    Leaf and root are not in it. In our tree the lesser hash of a pair stands left, which says
+    nothing about the position of the leaf.
 
     Raises InvalidInput if there is no path, or it does not lead to the root.
     """
@@ -101,7 +117,8 @@ def format_merkletools(proof: Proof) -> bytes:
 
 
 def contract_arguments(proof: Proof) -> dict[str, Any]:
-    """Return what an explorer's page "Read contract" is asked, as it is written in JSON, with hashes and addresses in 0xhex.
+    """Return what an explorer's page "Read contract" is asked, as it is written in JSON, with
+    hashes and addresses in 0xhex.
 
     `contracts` says where: one for each anchor of the proof.
 
@@ -112,26 +129,39 @@ def contract_arguments(proof: Proof) -> dict[str, Any]:
         raise InvalidInput(f"the proof has no anchor yet, so there is no contract to ask: {_FETCH}")
     root, path = _0x(at.root), [_0x(node) for node in at.path]
     return {
-        "contracts": [{"chain_id": anchor.chain_id, "address": _0x(anchor.contract)} for anchor in proof.anchors],
+        "contracts": [
+            {"chain_id": anchor.chain_id, "address": _0x(anchor.contract)}
+            for anchor in proof.anchors
+        ],
         "anchoredAt": {"root": root},
         "verify": {"root": root, "digest": _0x(proof.digest), "path": path},
     }
 
 
 def format_sol(proof: Proof) -> bytes:
-    """Return `contract_arguments` as text to copy from: lists are written as explorers take them. Raises InvalidInput as that does."""
+    """Return `contract_arguments` as text to copy from: lists are written as explorers take them.
+
+    Raises InvalidInput as that does.
+    """
     asked = contract_arguments(proof)
-    lines = [f"contract {each['address']} on chain {each['chain_id']}" for each in asked["contracts"]]
+    lines = [
+        f"contract {each['address']} on chain {each['chain_id']}" for each in asked["contracts"]
+    ]
     for function in ("anchoredAt", "verify"):
         lines.append(function)
-        lines += [f"  {name}: {value if isinstance(value, str) else '[' + ','.join(value) + ']'}" for name, value in asked[function].items()]
+        lines += [
+            f"  {name}: {value if isinstance(value, str) else '[' + ','.join(value) + ']'}"
+            for name, value in asked[function].items()
+        ]
     return "".join(line + "\n" for line in lines).encode()
 
 
 def _demand_path(proof: Proof) -> Inclusion:
     at = proof.inclusion
     if at is None:
-        raise InvalidInput(f"the proof has no path yet, because the digest's batch was not sealed: {_FETCH}")
+        raise InvalidInput(
+            f"the proof has no path yet, because the digest's batch was not sealed: {_FETCH}"
+        )
     if root_from_path(proof.digest, at.position, at.size, at.path) != at.root:
         raise InvalidInput(f"the path of this proof does not lead to its root: {_FETCH}")
     return at
@@ -141,29 +171,44 @@ def _0x(value: bytes) -> str:
     return "0x" + value.hex()
 
 
-# The log --------------------------------------------------------------------------------------------------------------------------------------
+# The log
+# --------------------------------------------------------------------------------------------------
 
 
 def format_tlog_proof(proof: Proof) -> bytes:
-    """Return the C2SP tlog-proof of the batch statement: that it is in the ledger log, and the signed checkpoint that says so.
+    """Return the C2SP tlog-proof of the batch statement: that it is in the ledger log, and the
+    signed checkpoint that says so.
 
-    The statement itself stands in its "extra" line, because the entry is needed to verify it. That the digest is in the batch is not in it. Who
-    signed the checkpoint is not looked at.
+    The statement itself stands in its "extra" line, because the entry is needed to verify it. That
+    the digest is in the batch is not in it. Who signed the checkpoint is not looked at.
 
-    Raises InvalidInput if the proof has no place in the log yet, or its parts do not belong together.
+    Raises InvalidInput if the proof has no place in the log yet, or its parts do not belong
+    together.
     """
     at, log = _demand_path(proof), proof.log
     if log is None:
         raise InvalidInput(f"the proof has no place in the ledger log yet: {_FETCH}")
     statement, entry = parse_statement(log.statement), log.statement.encode()
     head = parse_checkpoint(parse_note(log.checkpoint).text)
-    if statement.root != at.root or not check_inclusion(log.index, head.size, leaf_hash(entry), log.path, head.root):
-        raise InvalidInput(f"the batch statement of this proof is not for its root, or not in the log of its checkpoint: {_FETCH}")
-    lines = [TLOG_PROOF, f"extra {format_base64(entry)}", f"index {log.index}", *map(format_base64, log.path), ""]
+    if statement.root != at.root or not check_inclusion(
+        log.index, head.size, leaf_hash(entry), log.path, head.root
+    ):
+        raise InvalidInput(
+            "the batch statement of this proof is not for its root, or not in the log of its"
+            f" checkpoint: {_FETCH}"
+        )
+    lines = [
+        TLOG_PROOF,
+        f"extra {format_base64(entry)}",
+        f"index {log.index}",
+        *map(format_base64, log.path),
+        "",
+    ]
     return ("".join(line + "\n" for line in lines) + log.checkpoint).encode()
 
 
-# Containers -----------------------------------------------------------------------------------------------------------------------------------
+# Containers
+# --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,22 +225,34 @@ class Content:
     def __post_init__(self) -> None:
         if not _is_entry_name(self.name):
             raise InvalidInput(
-                f"a container cannot hold a file of this name: give it one in UTF-8 of at most {MAX_ENTRY_NAME} bytes, without slashes and control "
-                "characters, and neither mimetype nor META-INF"
+                "a container cannot hold a file of this name: give it one in UTF-8 of at most"
+                f" {MAX_ENTRY_NAME} bytes, without slashes and control characters, and neither"
+                " mimetype nor META-INF"
             )
 
 
-def write_container(out: BinaryIO, content: Content, source: BinaryIO, proof: Proof, number: int, *, advance: Callable[[int], None]) -> None:
-    """Write an ASiC-E container (ETSI EN 319 162-1, 4.4) to `out`: the file from `source`, and the record of the proof that is for it.
+def write_container(
+    out: BinaryIO,
+    content: Content,
+    source: BinaryIO,
+    proof: Proof,
+    number: int,
+    *,
+    advance: Callable[[int], None],
+) -> None:
+    """Write an ASiC-E container (ETSI EN 319 162-1, 4.4) to `out`: the file from `source`, and the
+    record of the proof that is for it.
 
-    The same arguments always give the same bytes; nothing is compressed. `advance` is told how many bytes each step has copied. `out` can seek;
-    what stands there after an error is no container.
+    The same arguments always give the same bytes; nothing is compressed. `advance` is told how many
+    bytes each step has copied. `out` can seek; what stands there after an error is no container.
 
-    Raises InvalidInput as `format_record` does, or if `source` does not hold `content.size` bytes that the proof is for.
+    Raises InvalidInput as `format_record` does, or if `source` does not hold `content.size` bytes
+    that the proof is for.
     """
     record = format_record(proof, number)
     with ZipFile(out, "w") as archive:
-        # First, and without an extra field, so that its text stands at byte 38 of the container (ETSI EN 319 162-1, A.1).
+        # First, and without an extra field, so that its text stands at byte 38 of the container
+        # (ETSI EN 319 162-1, A.1).
         archive.writestr(_entry("mimetype"), CONTAINER)
         copied = sha256()
         with archive.open(_entry(content.name, content.size), "w") as copy:
@@ -207,8 +264,8 @@ def write_container(out: BinaryIO, content: Content, source: BinaryIO, proof: Pr
                 advance(len(piece))
         if copied.digest() != proof.digest or left or source.read(1):
             raise InvalidInput(
-                f"the proof is for a file with the SHA-256 {proof.digest.hex()}, and this one has {copied.hexdigest()}: "
-                "name the file as it was when it was sealed"
+                f"the proof is for a file with the SHA-256 {proof.digest.hex()}, and this one has"
+                f" {copied.hexdigest()}: name the file as it was when it was sealed"
             )
         archive.writestr(_entry(RECORD_ENTRY), record)
         archive.writestr(_entry(MANIFEST_ENTRY), _format_manifest(content, proof.digest))
@@ -220,11 +277,17 @@ def _is_entry_name(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     # Systems that do not tell capitals apart would write these over what the container needs.
-    return 1 <= size <= MAX_ENTRY_NAME and not _UNSAFE.search(name) and name.lower() not in {".", "..", "mimetype", "meta-inf"}
+    return (
+        1 <= size <= MAX_ENTRY_NAME
+        and not _UNSAFE.search(name)
+        and name.lower() not in {".", "..", "mimetype", "meta-inf"}
+    )
 
 
 def _entry(name: str, size: int = 0) -> ZipInfo:
-    """Return an entry that no clock and no system leaves a mark on; its size says whether it needs ZIP64."""
+    """Return an entry that no clock and no system leaves a mark on; its size says whether it needs
+    ZIP64.
+    """
     entry = ZipInfo(name)
     entry.create_system, entry.external_attr, entry.file_size = 3, 0o100644 << 16, size
     return entry
@@ -232,11 +295,15 @@ def _entry(name: str, size: int = 0) -> ZipInfo:
 
 def _uri(name: str) -> str:
     """Return a file's name as a relative reference (RFC 3986, 2.1 and 2.3)."""
-    return re.sub(rb"[^A-Za-z0-9._~-]", lambda found: b"%%%02X" % ord(found[0]), name.encode()).decode()
+    return re.sub(
+        rb"[^A-Za-z0-9._~-]", lambda found: b"%%%02X" % ord(found[0]), name.encode()
+    ).decode()
 
 
 def _format_manifest(content: Content, digest: bytes) -> bytes:
-    """Return the ASiCEvidenceRecordManifest (ETSI EN 319 162-1, 4.4.3.2, item 4): the record, and the file that it is for."""
+    """Return the ASiCEvidenceRecordManifest (ETSI EN 319 162-1, 4.4.3.2, item 4): the record, and
+    the file that it is for.
+    """
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <asic:ASiCManifest xmlns:asic="http://uri.etsi.org/02918/v1.2.1#" xmlns:ds="http://www.w3.org/2000/09/xmldsig#">
   <asic:SigReference URI="{RECORD_ENTRY}"/>

@@ -1,4 +1,5 @@
-"""The manifest, `witnesstree-manifest/1`: canonical JSON (RFC 8785) that names an evidence's files and what is known about them.
+"""The manifest, `witnesstree-manifest/1`: canonical JSON (RFC 8785) that names an evidence's files
+and what is known about them.
 
 It is a file too, so its digest can be sealed; then the seal covers everything in it.
 """
@@ -29,7 +30,10 @@ MAX_TEXT = 4096
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
-    """One file: `digest` is the SHA-256 of its bytes. `cid` names what IPFS holds; where that is encrypted, `ciphertext_digest` is its SHA-256."""
+    """One file: `digest` is the SHA-256 of its bytes.
+
+    `cid` names what IPFS holds; where that is encrypted, `ciphertext_digest` is its SHA-256.
+    """
 
     name: str
     size: int
@@ -41,7 +45,10 @@ class ManifestFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An evidence: a name, its files, and what else its owner says of it. Nothing in it is checked against the world."""
+    """An evidence: a name, its files, and what else its owner says of it.
+
+    Nothing in it is checked against the world.
+    """
 
     name: str
     created: datetime
@@ -100,11 +107,19 @@ def _canonical(members: dict[str, Any]) -> bytes:
     try:
         return rfc8785.dumps(members)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"the manifest cannot be written as JSON with whole numbers up to 2**53 - 1: {str(error)[:80]}") from error
+        raise InvalidInput(
+            "the manifest cannot be written as JSON with whole numbers up to 2**53 - 1:"
+            f" {str(error)[:80]}"
+        ) from error
 
 
 def _members_of_file(file: ManifestFile) -> dict[str, Any]:
-    members: dict[str, Any] = {"name": file.name, "size": file.size, "digest": file.digest.hex(), "media_type": file.media_type}
+    members: dict[str, Any] = {
+        "name": file.name,
+        "size": file.size,
+        "digest": file.digest.hex(),
+        "media_type": file.media_type,
+    }
     if file.cid is not None:
         members["cid"] = file.cid
     if file.ciphertext_digest is not None:

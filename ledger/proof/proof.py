@@ -1,6 +1,8 @@
-"""The proof file, `witnesstree-proof/1`: its values, its parser and its writer. docs/proof-format.md specifies it for other languages.
+"""The proof file, `witnesstree-proof/1`: its values, its parser and its writer.
+docs/proof-format.md specifies it for other languages.
 
-The parser is total: any bytes give a Proof or InvalidInput. It checks form only; whether a proof is true is verify.py's question.
+The parser is total: any bytes give a Proof or InvalidInput. It checks form only; whether a proof is
+true is verify.py's question.
 """
 
 from __future__ import annotations
@@ -25,13 +27,18 @@ from witnesstree.ledger.tree.tree import MAX_SIZE
 FORMAT = "witnesstree-proof/1"
 
 MAX_PROOF = 4 * 2**20
-"""Bytes in a proof file. A proof with one token and one anchor on Ethereum has about 20 KiB; the rest is room for several of each."""
+"""Bytes in a proof file.
+
+A proof with one token and one anchor on Ethereum has about 20 KiB; the rest is room for several of
+each.
+"""
 MAX_PATH = 64
 """Hashes in a path: a tree of 2**48 leaves needs 48, a log of 2**53 entries 53."""
 MAX_WITNESSES = 16
 """Tokens, and likewise anchors, in one proof."""
 MAX_VOUCHERS = 8
-"""Certificates beside a token, and likewise CRLs and OCSP answers: one for each certificate in a chain of usual length."""
+"""Certificates beside a token, and likewise CRLs and OCSP answers: one for each certificate in a
+chain of usual length."""
 MAX_CERTIFICATE = 16 * 1024
 """Bytes in a certificate: 1 to 3 KiB are usual."""
 MAX_NODE = 1024
@@ -39,18 +46,22 @@ MAX_NODE = 1024
 MAX_TEXT = 8192
 """Characters in an opening record or a batch statement: they have some 400."""
 MAX_CHECKPOINT = 128 * 1024
-"""Characters in a checkpoint: as many as a signed note has bytes (note.py), which leaves room for cosignatures."""
+"""Characters in a checkpoint: as many as a signed note has bytes (note.py), which leaves room for
+cosignatures."""
 MAX_NAME = 1024
 """Characters in a hint."""
 MAX_KEPT_RECORD = 2**20
-"""Bytes in an evidence record in a proof: three tokens with their certificates take 30 KiB, and a CRL beside one may take half of this."""
+"""Bytes in an evidence record in a proof: three tokens with their certificates take 30 KiB, and a
+CRL beside one may take half of this."""
 MAX_LINKS = 4 * MAX_WITNESSES
 """Links among the hints: an anchor has three."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inclusion:
-    """Where the digest stands in its batch: `position` among `size` leaves (leaf 0 is the opening record), and the path to `root`."""
+    """Where the digest stands in its batch: `position` among `size` leaves (leaf 0 is the opening
+    record), and the path to `root`.
+    """
 
     position: int
     size: int
@@ -60,7 +71,9 @@ class Inclusion:
 
 @dataclass(frozen=True, slots=True)
 class OpeningProof:
-    """The opening record's text, its path as leaf 0 to the same root, and the RLP header of the block it names, if it names one."""
+    """The opening record's text, its path as leaf 0 to the same root, and the RLP header of the
+    block it names, if it names one.
+    """
 
     record: str
     path: tuple[bytes, ...]
@@ -69,9 +82,11 @@ class OpeningProof:
 
 @dataclass(frozen=True, slots=True)
 class LogProof:
-    """The batch statement, its `index` in the ledger log, its path, and the signed checkpoint that the path leads to.
+    """The batch statement, its `index` in the ledger log, its path, and the signed checkpoint that
+    the path leads to.
 
-    `keys` are the notes that lead from the log's older keys to its newer ones (keys.py), in their order.
+    `keys` are the notes that lead from the log's older keys to its newer ones (keys.py), in their
+    order.
     """
 
     statement: str
@@ -83,7 +98,9 @@ class LogProof:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What helps a person and proves nothing: the file's name, size and CID, and links to look things up."""
+    """What helps a person and proves nothing: the file's name, size and CID, and links to look
+    things up.
+    """
 
     name: str | None = None
     size: int | None = None
@@ -95,7 +112,8 @@ class Hints:
 class Proof:
     """Everything needed to verify `digest` (32 bytes). What is not there yet is None or empty.
 
-    `records` are evidence records (DER, RFC 4998) of this digest, whose timestamps were renewed since it was sealed.
+    `records` are evidence records (DER, RFC 4998) of this digest, whose timestamps were renewed
+    since it was sealed.
     """
 
     digest: bytes
@@ -124,7 +142,8 @@ def format_proof(proof: Proof) -> bytes:
 def parse_proof(content: bytes) -> Proof:
     """Return the proof that `content` holds. Matches `format_proof`.
 
-    The checksum finds damage, not forgery: whoever can change the file can also write a new checksum.
+    The checksum finds damage, not forgery: whoever can change the file can also write a new
+    checksum.
 
     Raises InvalidInput for anything else, and says what was expected where.
     """
@@ -135,8 +154,13 @@ def parse_proof(content: bytes) -> Proof:
         document["format"].wrong(f"{FORMAT!r} (a newer witnesstree may read it)")
     proof = _read_proof(document)
     members: dict[str, Any] = document.value
-    if members["checksum"] != _checksum({name: value for name, value in members.items() if name != "checksum"}):
-        raise InvalidInput("the proof was damaged or edited after it was written (its checksum does not match): fetch it again")
+    if members["checksum"] != _checksum(
+        {name: value for name, value in members.items() if name != "checksum"}
+    ):
+        raise InvalidInput(
+            "the proof was damaged or edited after it was written (its checksum does not match):"
+            " fetch it again"
+        )
     return proof
 
 
@@ -151,7 +175,9 @@ def parse_anchor(text: str) -> Anchor:
 
 
 def format_vouchers(stamp: Stamp) -> str | None:
-    """Return what stands beside a token as canonical JSON, as the metadata store keeps it; None where nothing does."""
+    """Return what stands beside a token as canonical JSON, as the metadata store keeps it; None
+    where nothing does.
+    """
     members = _members_of_stamp(stamp)
     del members["token"]
     return rfc8785.dumps(members).decode() if members else None
@@ -174,9 +200,17 @@ def _members_of_proof(proof: Proof) -> dict[str, Any]:
     if proof.inclusion:
         at = proof.inclusion
         path = [node.hex() for node in at.path]
-        members["inclusion"] = {"position": at.position, "size": at.size, "root": at.root.hex(), "path": path}
+        members["inclusion"] = {
+            "position": at.position,
+            "size": at.size,
+            "root": at.root.hex(),
+            "path": path,
+        }
     if proof.opening:
-        members["opening"] = {"record": proof.opening.record, "path": [node.hex() for node in proof.opening.path]}
+        members["opening"] = {
+            "record": proof.opening.record,
+            "path": [node.hex() for node in proof.opening.path],
+        }
         if proof.opening.header is not None:
             members["opening"]["header"] = _0x(proof.opening.header)
     members["tokens"] = [_members_of_stamp(stamp) for stamp in proof.tokens]
@@ -198,7 +232,10 @@ def _members_of_proof(proof: Proof) -> dict[str, Any]:
 
 def _members_of_stamp(stamp: Stamp) -> dict[str, Any]:
     lists = {"certificates": stamp.certificates, "crls": stamp.crls, "ocsps": stamp.ocsps}
-    return {"token": _base64(stamp.token), **{name: [_base64(der) for der in values] for name, values in lists.items() if values}}
+    return {
+        "token": _base64(stamp.token),
+        **{name: [_base64(der) for der in values] for name, values in lists.items() if values},
+    }
 
 
 def _members_of_anchor(anchor: Anchor) -> dict[str, Any]:
@@ -217,7 +254,12 @@ def _members_of_anchor(anchor: Anchor) -> dict[str, Any]:
 
 def members_of_hints(hints: Hints) -> dict[str, Any]:
     """Return hints as they are written in JSON. Matches `read_hints`."""
-    members = {"name": hints.name, "size": hints.size, "cid": hints.cid, "links": list(hints.links) or None}
+    members = {
+        "name": hints.name,
+        "size": hints.size,
+        "cid": hints.cid,
+        "links": list(hints.links) or None,
+    }
     return {name: value for name, value in members.items() if value is not None}
 
 
@@ -247,17 +289,33 @@ def _read_proof(value: Reader) -> Proof:
         anchors=value["anchors"].list(_read_anchor, MAX_WITNESSES),
         log=value.optional("log", _read_log),
         hints=read_hints(value["hints"]),
-        records=value.optional("records", lambda records: records.list(lambda record: record.base64(MAX_KEPT_RECORD), MAX_WITNESSES)) or (),
+        records=value.optional(
+            "records",
+            lambda records: records.list(
+                lambda record: record.base64(MAX_KEPT_RECORD), MAX_WITNESSES
+            ),
+        )
+        or (),
     )
-    if not proof.inclusion and (proof.opening or proof.tokens or proof.anchors or proof.log or proof.records):
-        raise InvalidInput("the proof has witnesses but no inclusion: without a root there is nothing that they could witness")
+    if not proof.inclusion and (
+        proof.opening or proof.tokens or proof.anchors or proof.log or proof.records
+    ):
+        raise InvalidInput(
+            "the proof has witnesses but no inclusion: without a root there is nothing that they"
+            " could witness"
+        )
     return proof
 
 
 def _read_inclusion(value: Reader) -> Inclusion:
     value.members("position size root path")
     size = value["size"].integer(least=1, most=MAX_SIZE)
-    return Inclusion(position=value["position"].integer(most=size - 1), size=size, root=value["root"].hex(32), path=_read_path(value["path"]))
+    return Inclusion(
+        position=value["position"].integer(most=size - 1),
+        size=size,
+        root=value["root"].hex(32),
+        path=_read_path(value["path"]),
+    )
 
 
 def _read_path(value: Reader) -> tuple[bytes, ...]:
@@ -280,7 +338,12 @@ def _read_stamp(value: Reader) -> Stamp:
 
 def _read_vouchers(token: bytes, value: Reader) -> Stamp:
     def values(name: str, size: int) -> tuple[bytes, ...]:
-        return value.optional(name, lambda found: found.list(lambda each: each.base64(size), MAX_VOUCHERS)) or ()
+        return (
+            value.optional(
+                name, lambda found: found.list(lambda each: each.base64(size), MAX_VOUCHERS)
+            )
+            or ()
+        )
 
     return Stamp(
         token=token,
@@ -297,7 +360,9 @@ def _read_anchor(value: Reader) -> Anchor:
     return Anchor(
         chain_id=value["chain_id"].integer(least=1),
         contract=value["contract"].hex(20, prefix="0x"),
-        transaction=value.optional("transaction", lambda transaction: transaction.hex(32, prefix="0x")),
+        transaction=value.optional(
+            "transaction", lambda transaction: transaction.hex(32, prefix="0x")
+        ),
         block_number=block["number"].integer(),
         block_hash=block["hash"].hex(32, prefix="0x"),
         state=value.optional("state", _read_state),
@@ -310,7 +375,11 @@ def _read_state(value: Reader) -> StateProof:
     def nodes(value: Reader) -> tuple[bytes, ...]:
         return value.list(lambda node: node.hex(most=MAX_NODE, prefix="0x"), MAX_NODES)
 
-    return StateProof(header=value["header"].hex(most=MAX_HEADER, prefix="0x"), account=nodes(value["account"]), storage=nodes(value["storage"]))
+    return StateProof(
+        header=value["header"].hex(most=MAX_HEADER, prefix="0x"),
+        account=nodes(value["account"]),
+        storage=nodes(value["storage"]),
+    )
 
 
 def _read_log(value: Reader) -> LogProof:
@@ -320,7 +389,10 @@ def _read_log(value: Reader) -> LogProof:
         index=value["index"].integer(),
         path=_read_path(value["path"]),
         checkpoint=value["checkpoint"].text(MAX_CHECKPOINT),
-        keys=value.optional("keys", lambda keys: keys.list(lambda note: note.text(MAX_KEY_NOTE), MAX_CHANGES)) or (),
+        keys=value.optional(
+            "keys", lambda keys: keys.list(lambda note: note.text(MAX_KEY_NOTE), MAX_CHANGES)
+        )
+        or (),
     )
 
 
@@ -331,5 +403,8 @@ def read_hints(value: Reader) -> Hints:
         name=value.optional("name", lambda name: name.text(MAX_NAME)),
         size=value.optional("size", lambda size: size.integer()),
         cid=value.optional("cid", lambda cid: cid.text(MAX_NAME)),
-        links=value.optional("links", lambda links: links.list(lambda link: link.text(MAX_NAME), MAX_LINKS)) or (),
+        links=value.optional(
+            "links", lambda links: links.list(lambda link: link.text(MAX_NAME), MAX_LINKS)
+        )
+        or (),
     )

@@ -1,7 +1,9 @@
-"""The ASN.1 of RFC 4998 as asn1crypto's classes: shapes only. record.py reads and writes them, and judges what they say.
+"""The ASN.1 of RFC 4998 as asn1crypto's classes: shapes only. record.py reads and writes them, and
+judges what they say.
 
-asn1crypto has an EvidenceRecord of its own, in which the chains are missing. The module of RFC 4998 has IMPLICIT TAGS (appendix A); CertificateValues
-and RevocationValues are RFC 5126's, whose tags are EXPLICIT (appendix A.1).
+asn1crypto has an EvidenceRecord of its own, in which the chains are missing. The module of RFC 4998
+has IMPLICIT TAGS (appendix A); CertificateValues and RevocationValues are RFC 5126's, whose tags
+are EXPLICIT (appendix A.1).
 """
 
 from __future__ import annotations
@@ -41,7 +43,10 @@ class CryptoInfos(core.SequenceOf):  # type: ignore[misc]
 class EncryptionInfo(core.Sequence):  # type: ignore[misc]
     """RFC 4998, 6.1: how the data were encrypted before they were hashed."""
 
-    _fields = [("encryption_info_type", core.ObjectIdentifier), ("encryption_info_value", core.Any)]  # noqa: RUF012
+    _fields = [  # noqa: RUF012
+        ("encryption_info_type", core.ObjectIdentifier),
+        ("encryption_info_value", core.Any),
+    ]
 
 
 class PartialHashtree(core.SequenceOf):  # type: ignore[misc]
@@ -104,7 +109,10 @@ class AnyValues(core.SequenceOf):  # type: ignore[misc]
 
 
 class RevocationValues(core.Sequence):  # type: ignore[misc]
-    """RFC 5126, 6.3.4. An OCSP answer stands here without the status around it: a BasicOCSPResponse."""
+    """RFC 5126, 6.3.4.
+
+    An OCSP answer stands here without the status around it: a BasicOCSPResponse.
+    """
 
     _fields: list[Any] = [  # noqa: RUF012
         ("crl_vals", AnyValues, {"explicit": 0, "optional": True}),

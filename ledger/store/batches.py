@@ -1,11 +1,14 @@
-"""Batches as files: `N.digests` holds 32-byte digests, `N.nodes` every sixth level of the tree above them.
+"""Batches as files: `N.digests` holds 32-byte digests, `N.nodes` every sixth level of the tree
+above them.
 
-What lies between two kept levels is derived when it is asked for: from 64 neighbours, which are read at once. So a tree costs half a byte an
-entry instead of 32, and a path takes one read for every six hashes. Kept are levels 6, 12, … as far as they have more than one node, the lowest
-first; the root is in the metadata.
+What lies between two kept levels is derived when it is asked for: from 64 neighbours, which are
+read at once. So a tree costs half a byte an entry instead of 32, and a path takes one read for
+every six hashes. Kept are levels 6, 12, … as far as they have more than one node, the lowest first;
+the root is in the metadata.
 
-While a batch is open its file may be longer than what was acknowledged: the metadata store says how many entries count, and the next write
-starts there. So a crash in the middle of a write needs no repair.
+While a batch is open its file may be longer than what was acknowledged: the metadata store says how
+many entries count, and the next write starts there. So a crash in the middle of a write needs no
+repair.
 """
 
 from __future__ import annotations
@@ -58,9 +61,12 @@ class BatchFiles:
         return self.merged_folder / f"{first:08}-{last:08}.index"
 
     def append(self, sequence: int, count: int, *packed: bytes | memoryview) -> None:
-        """Write pieces of packed digests behind the first `count` entries, over anything unacknowledged. On return they are on disk.
+        """Write packed digests behind the first `count` entries, over anything unacknowledged.
 
-        The caller makes them count by raising the count in the metadata store, and lets no two appends to one batch run at once.
+        On return they are on disk.
+
+        The caller makes them count by raising the count in the metadata store, and lets no two
+        appends to one batch run at once.
 
         Raises StorageFailure if the disk refuses; what was written then counts for nothing.
         """
@@ -84,7 +90,8 @@ class BatchFiles:
             finally:
                 os.close(descriptor)
             if count == 0:
-                # Nothing of this batch counts yet. The file may be there all the same, made by a run that ended before its name was on disk.
+                # Nothing of this batch counts yet. The file may be there all the same, made by a
+                # run that ended before its name was on disk.
                 sync_folder(path.parent)
                 sync_folder(path.parent.parent)
 
@@ -98,19 +105,25 @@ class BatchFiles:
             with path.open("rb") as file:
                 yield from _read_parts(file, 0, count, path)
         except OSError as error:
-            raise Damaged(f"cannot read {path}: {error.strerror}; run `witnesstree fsck`") from error
+            raise Damaged(
+                f"cannot read {path}: {error.strerror}; run `witnesstree fsck`"
+            ) from error
 
     def checksum(self, sequence: int, count: int) -> int:
-        """Return the CRC-32 of the first `count` digests, as `submit` kept it while it wrote them."""
+        """Return the CRC-32 of the first `count` digests, as `submit` kept it while it wrote
+        them.
+        """
         value = 0
         for part in self.parts(sequence, count):
             value = crc32(part, value)
         return value
 
     def seal(self, sequence: int, count: int) -> bytes:
-        """Cut the digests file to `count` entries, write the kept levels of the tree beside it, and return the root. On return both are on disk.
+        """Cut the digests file to `count` entries, write the kept levels of the tree beside it, and
+        return the root. On return both are on disk.
 
-        It reads each digest once, and needs half a byte of memory an entry. Doing it again gives the same bytes.
+        It reads each digest once, and needs half a byte of memory an entry. Doing it again gives
+        the same bytes.
 
         Raises StorageFailure if the disk refuses, Damaged if digests are missing.
         """
@@ -123,39 +136,62 @@ class BatchFiles:
         return self.write_nodes(sequence, count)
 
     def write_nodes(self, sequence: int, count: int, root: bytes | None = None) -> bytes:
-        """Write the kept levels of the tree over the first `count` digests, and return its root. On return they are on disk.
+        """Write the kept levels of the tree over the first `count` digests, and return its root.
 
-        Raises StorageFailure if the disk refuses, Damaged if digests are missing or lead to another root than `root`: then nothing is written.
+        On return they are on disk.
+
+        Raises StorageFailure if the disk refuses, Damaged if digests are missing or lead to another
+        root than `root`: then nothing is written.
         """
         lowest = b"".join(kept_above(part) for part in self.parts(sequence, count))
         levels = [lowest, *levels_above(lowest)]
         if root not in {None, levels[-1]}:
-            raise Damaged(f"{self.digests_path(sequence)} does not lead to the root on record: restore it from a backup")
-        write_file(self.nodes_path(sequence), b"".join(level for level in levels[::STEP] if len(level) > NODE))
+            raise Damaged(
+                f"{self.digests_path(sequence)} does not lead to the root on record: restore it"
+                " from a backup"
+            )
+        write_file(
+            self.nodes_path(sequence),
+            b"".join(level for level in levels[::STEP] if len(level) > NODE),
+        )
         return levels[-1]
 
     def path(self, sequence: int, position: int, count: int) -> tuple[bytes, ...]:
-        """Return the path of the entry at `position` in a sealed batch of `count`; it reads O(log count) bytes.
+        """Return the path of the entry at `position` in a sealed batch of `count`; it reads O(log
+        count) bytes.
 
-        Raises Damaged if bytes are missing. What it reads is not checked here: the caller compares the root it leads to.
+        Raises Damaged if bytes are missing. What it reads is not checked here: the caller compares
+        the root it leads to.
         """
         sizes = kept_sizes(count)
         path: list[bytes] = []
         try:
-            with self.digests_path(sequence).open("rb", buffering=0) as digests, self.nodes_path(sequence).open("rb", buffering=0) as nodes:
-                for kept, steps in groupby(siblings(position, count), key=lambda step: step[0] // STEP):
-                    # The 2**STEP nodes of a kept level, among which the path begins: all hashes up to the next kept level follow from them.
+            with (
+                self.digests_path(sequence).open("rb", buffering=0) as digests,
+                self.nodes_path(sequence).open("rb", buffering=0) as nodes,
+            ):
+                for kept, steps in groupby(
+                    siblings(position, count), key=lambda step: step[0] // STEP
+                ):
+                    # The 2**STEP nodes of a kept level, among which the path begins: all hashes up
+                    # to the next kept level follow from them.
                     first = position >> (kept + 1) * STEP << STEP
                     size = min(2**STEP, sizes[kept] - first) * NODE
                     file, offset = (nodes, sum(sizes[1:kept]) * NODE) if kept else (digests, 0)
-                    block = _exactly(os.pread(file.fileno(), size, offset + first * NODE), size, self._folder / file.name)
+                    block = _exactly(
+                        os.pread(file.fileno(), size, offset + first * NODE),
+                        size,
+                        self._folder / file.name,
+                    )
                     levels = [block, *levels_above(block)]
                     for level, index in steps:
                         height = level - kept * STEP
                         at = (index - (first >> height)) * NODE
                         path.append(levels[height][at : at + NODE])
         except OSError as error:
-            raise Damaged(f"cannot read batch {sequence}: {error.strerror}; run `witnesstree fsck`") from error
+            raise Damaged(
+                f"cannot read batch {sequence}: {error.strerror}; run `witnesstree fsck`"
+            ) from error
         return tuple(path)
 
     def digest_at(self, sequence: int, position: int) -> bytes:
@@ -165,22 +201,31 @@ class BatchFiles:
             with path.open("rb", buffering=0) as file:
                 return _exactly(os.pread(file.fileno(), NODE, position * NODE), NODE, path)
         except OSError as error:
-            raise Damaged(f"cannot read {path}: {error.strerror}; run `witnesstree fsck`") from error
+            raise Damaged(
+                f"cannot read {path}: {error.strerror}; run `witnesstree fsck`"
+            ) from error
 
     def scan(self, sequence: int, count: int, digest: bytes) -> Iterator[int]:
-        """Yield each position of `digest` among the first `count` entries, by reading them all: for batches that have no index yet.
+        """Yield each position of `digest` among the first `count` entries, by reading them all: for
+        batches that have no index yet.
 
         Raises Damaged if the file is missing or shorter.
         """
         try:
-            with self.digests_path(sequence).open("rb") as file, mmap.mmap(file.fileno(), count * NODE, access=mmap.ACCESS_READ) as entries:
+            with (
+                self.digests_path(sequence).open("rb") as file,
+                mmap.mmap(file.fileno(), count * NODE, access=mmap.ACCESS_READ) as entries,
+            ):
                 found = entries.find(digest)
                 while found >= 0:
                     if found % NODE == 0:
                         yield found // NODE
                     found = entries.find(digest, found + 1)
         except (OSError, ValueError, OverflowError) as error:
-            raise Damaged(f"batch {sequence} has fewer entries on disk than were acknowledged; run `witnesstree fsck`") from error
+            raise Damaged(
+                f"batch {sequence} has fewer entries on disk than were acknowledged; run"
+                " `witnesstree fsck`"
+            ) from error
 
     def _path(self, sequence: int, ending: str) -> Path:
         return self._folder / f"{sequence // PER_FOLDER:05}" / f"{sequence:08}.{ending}"

@@ -1,4 +1,6 @@
-"""Durable writes: what is on disk when a call returns, and nothing half-written under a final name. No other module of the store calls fsync."""
+"""Durable writes: what is on disk when a call returns, and nothing half-written under a final name.
+No other module of the store calls fsync.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,22 @@ _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError while `path` is written into StorageFailure, which names `path` where the disk named a temporary file for it."""
+    """Turn an OSError while `path` is written into StorageFailure, which names `path` where the
+    disk named a temporary file for it.
+    """
     try:
         yield
     except OSError as error:
         named = Path(str(error.filename or path))
         place = path if named.name.startswith(f".{path.name}.") else named
-        advice = "make it writable for this account, or name another place" if error.errno in _FORBIDDEN else "make room or mend the disk"
-        raise StorageFailure(f"cannot write {place}: {error.strerror}; {advice}, then run it again") from error
+        advice = (
+            "make it writable for this account, or name another place"
+            if error.errno in _FORBIDDEN
+            else "make room or mend the disk"
+        )
+        raise StorageFailure(
+            f"cannot write {place}: {error.strerror}; {advice}, then run it again"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -40,9 +50,11 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """Open a new file beside `path` that takes its name, durably, when the block ends well; otherwise it is removed and `path` stays as it was.
+    """Open a new file beside `path` that takes its name, durably, when the block ends well;
+    otherwise it is removed and `path` stays as it was.
 
-    The file can be read back while it is written. A crash leaves at most a stray `.tmp`, which nothing ever reads.
+    The file can be read back while it is written. A crash leaves at most a stray `.tmp`, which
+    nothing ever reads.
 
     Raises InvalidInput if `path` can only be a folder, StorageFailure if the disk refuses.
     """
@@ -62,6 +74,9 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
 
 
 def write_file(path: Path, content: bytes | bytearray, mode: int = 0o644) -> None:
-    """Put `content` under the name `path`, durably and all at once. Raises what `replacing` raises."""
+    """Put `content` under the name `path`, durably and all at once.
+
+    Raises what `replacing` raises.
+    """
     with replacing(path, mode) as file:
         file.write(content)

@@ -3,12 +3,15 @@
 home.json      format and origin; written into a home before the home gets its name
 ledger.db      metadata (metadata.py), unless PostgreSQL has it
 batches/       digests, trees, indexes (batches.py, index.py)
-keys/          ledger.pem: the first checkpoint key, readable by its owner only; ledger.vkey: its public half; ledger-001.pem, ledger-001.vkey
-               and ledger-001.note: the key after the first change, and the note in which the one before hands over; and so on
+keys/          ledger.pem: the first checkpoint key, readable by its owner only; ledger.vkey: its
+               public half; ledger-001.pem, ledger-001.vkey
+               and ledger-001.note: the key after the first change, and the note in which the one
+               before hands over; and so on
 authority/     the embedded time-stamping authority
 chain/         the embedded chain
 ipfs/          the embedded block store
-log/           cosigned checkpoints of older versions, checkpoint-<size>; they are in the metadata now
+log/           cosigned checkpoints of older versions, checkpoint-<size>; they are in the metadata
+               now
 work.lock      held by the one process that works off the outbox
 """
 
@@ -25,13 +28,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.log.keys import MAX_KEY_NOTE, check_history
 from witnesstree.ledger.log.log import EMPTY_ROOT
-from witnesstree.ledger.log.note import Checkpoint, VerifierKey, format_verifier_key, parse_verifier_key, require_name, sign_checkpoint
+from witnesstree.ledger.log.note import (
+    Checkpoint,
+    VerifierKey,
+    format_verifier_key,
+    parse_verifier_key,
+    require_name,
+    sign_checkpoint,
+)
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
 
 if TYPE_CHECKING:
@@ -74,7 +89,9 @@ class Home:
         return self.folder / "ipfs"
 
     def private_key(self, number: int = 0) -> Ed25519PrivateKey:
-        """Return the key that signs checkpoints after change `number`; 0 is the first one. Which one is in force, the metadata says.
+        """Return the key that signs checkpoints after change `number`; 0 is the first one.
+
+        Which one is in force, the metadata says.
 
         Raises Damaged if it is missing or not the one that the home publishes.
         """
@@ -82,9 +99,16 @@ class Home:
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError) as error:
-            raise Damaged(f"{path} cannot be read as the ledger's key: restore it from a backup") from error
-        if not isinstance(key, Ed25519PrivateKey) or key.public_key().public_bytes_raw() != self.verifier_key(number).public_key:
-            raise Damaged(f"{path} is not the key of {path.with_suffix('.vkey')}: restore both from a backup")
+            raise Damaged(
+                f"{path} cannot be read as the ledger's key: restore it from a backup"
+            ) from error
+        if (
+            not isinstance(key, Ed25519PrivateKey)
+            or key.public_key().public_bytes_raw() != self.verifier_key(number).public_key
+        ):
+            raise Damaged(
+                f"{path} is not the key of {path.with_suffix('.vkey')}: restore both from a backup"
+            )
         return key
 
     def verifier_key(self, number: int = 0) -> VerifierKey:
@@ -93,21 +117,33 @@ class Home:
         try:
             return parse_verifier_key(path.read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError, InvalidInput) as error:
-            raise Damaged(f"{path} cannot be read as the ledger's public key: restore it from a backup") from error
+            raise Damaged(
+                f"{path} cannot be read as the ledger's public key: restore it from a backup"
+            ) from error
 
     def make_key(self, number: int) -> Ed25519PrivateKey:
-        """Make the key for change `number`, durably, and return it. It counts for nothing before the metadata has the change.
+        """Make the key for change `number`, durably, and return it.
 
-        A key of this number that a crash left behind is replaced: nobody was told of it. Raises StorageFailure if the disk refuses.
+        It counts for nothing before the metadata has the change.
+
+        A key of this number that a crash left behind is replaced: nobody was told of it. Raises
+        StorageFailure if the disk refuses.
         """
         key = Ed25519PrivateKey.generate()
-        write_file(self._key_path(number, "pem"), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+        write_file(
+            self._key_path(number, "pem"),
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+            mode=0o600,
+        )
         public = VerifierKey(self.origin, key.public_key().public_bytes_raw())
         write_file(self._key_path(number, "vkey"), (format_verifier_key(public) + "\n").encode())
         return key
 
     def destroy_key(self, number: int) -> bool:
-        """Remove a private key, and return whether it was there. What a disk or a backup keeps of it is out of our hands."""
+        """Remove a private key, and return whether it was there.
+
+        What a disk or a backup keeps of it is out of our hands.
+        """
         path = self._key_path(number, "pem")
         was_there = path.exists()
         with storage_errors(path):
@@ -116,14 +152,17 @@ class Home:
         return was_there
 
     def keep_key_notes(self, notes: Sequence[str]) -> None:
-        """Keep the notes of all changes as files, so that whoever verifies with this home needs no database. Raises StorageFailure."""
+        """Keep the notes of all changes as files, so that whoever verifies with this home needs no
+        database. Raises StorageFailure.
+        """
         for number, note in enumerate(notes, 1):
             path = self._key_path(number, "note")
             if not path.exists():
                 write_file(path, note.encode())
 
     def key_notes(self) -> tuple[str, ...]:
-        """Return the notes that are kept as files: those of all changes, but for the last one where a crash came right after it.
+        """Return the notes that are kept as files: those of all changes, but for the last one where
+        a crash came right after it.
 
         Raises Damaged if one cannot be read, or does not lead on from the home's first key.
         """
@@ -134,7 +173,10 @@ class Home:
                     notes.append(file.read(4 * MAX_KEY_NOTE + 1).decode())
             check_history(notes, self.verifier_key())
         except (OSError, UnicodeDecodeError, InvalidInput) as error:
-            fault = f"{self.folder / 'keys'}: the notes of the key's changes cannot be read ({error}): restore them from a backup"
+            fault = (
+                f"{self.folder / 'keys'}: the notes of the key's changes cannot be read ({error}):"
+                " restore them from a backup"
+            )
             raise Damaged(fault) from error
         return tuple(notes)
 
@@ -143,7 +185,8 @@ class Home:
 
     @contextmanager
     def lock(self, name: str, patience: float) -> Iterator[None]:
-        """Hold one of the home's named locks while the block runs; it is let go even by a killed process.
+        """Hold one of the home's named locks while the block runs; it is let go even by a killed
+        process.
 
         Raises Conflict if another process holds it for `patience` seconds.
         """
@@ -155,8 +198,14 @@ class Home:
                 deadline = time.monotonic() + patience
                 while not _try_lock(descriptor):
                     if time.monotonic() > deadline:
-                        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
-                        raise Conflict(f"{path} is held by another process (pid {holder}): let it finish, then run the command again")
+                        holder = (
+                            os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+                            or "unknown"
+                        )
+                        raise Conflict(
+                            f"{path} is held by another process (pid {holder}): let it finish, then"
+                            " run the command again"
+                        )
                     time.sleep(0.05)
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -166,15 +215,18 @@ class Home:
             os.close(descriptor)
 
 
-def create_home(folder: Path, origin: str, furnish: Callable[[Home], None], database: str | None = None) -> Home:
+def create_home(
+    folder: Path, origin: str, furnish: Callable[[Home], None], database: str | None = None
+) -> Home:
     """Make a home at `folder`, which must be absent or empty, and return it.
 
-    It is built under another name and gets its own in one step, so that a crash leaves no half-made home. `furnish` fills in the embedded
-    parts. `database` is the URL of a PostgreSQL schema for the metadata: it is filled last, and a crash right then leaves it filled, with no
-    home that belongs to it.
+    It is built under another name and gets its own in one step, so that a crash leaves no half-made
+    home. `furnish` fills in the embedded parts. `database` is the URL of a PostgreSQL schema for
+    the metadata: it is filled last, and a crash right then leaves it filled, with no home that
+    belongs to it.
 
-    Raises Conflict if a home or its database is there already, InvalidInput if something else is, StorageFailure if the disk refuses, Unreachable
-    if the database does not answer.
+    Raises Conflict if a home or its database is there already, InvalidInput if something else is,
+    StorageFailure if the disk refuses, Unreachable if the database does not answer.
     """
     require_name(origin)
     folder = folder.absolute()
@@ -184,7 +236,10 @@ def create_home(folder: Path, origin: str, furnish: Callable[[Home], None], data
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise InvalidInput(f"{error.filename} is no folder, so no ledger can be made in it: name another folder with --home") from error
+            raise InvalidInput(
+                f"{error.filename} is no folder, so no ledger can be made in it: name another"
+                " folder with --home"
+            ) from error
         with (folder.parent / f".{folder.name}.lock").open("w") as lock:
             if not _try_lock(lock.fileno()):
                 raise Conflict(f"another process is making a ledger at {folder}: let it finish")
@@ -204,12 +259,18 @@ def create_home(folder: Path, origin: str, furnish: Callable[[Home], None], data
 
 def _require_free(folder: Path) -> None:
     if (folder / "home.json").exists():
-        raise Conflict(f"{folder} holds a ledger already: use it, or name another folder with --home")
+        raise Conflict(
+            f"{folder} holds a ledger already: use it, or name another folder with --home"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(f"{folder} is not empty and holds no ledger: name a new folder with --home")
+        raise InvalidInput(
+            f"{folder} is not empty and holds no ledger: name a new folder with --home"
+        )
 
 
-def _build(folder: Path, origin: str, furnish: Callable[[Home], None], database: str | None) -> None:
+def _build(
+    folder: Path, origin: str, furnish: Callable[[Home], None], database: str | None
+) -> None:
     # Here, because whoever only reads what a home trusts needs no database.
     from witnesstree.ledger.store.metadata import Metadata
 
@@ -218,14 +279,20 @@ def _build(folder: Path, origin: str, furnish: Callable[[Home], None], database:
         part.mkdir(mode=0o700)
     key = home.make_key(0)
     furnish(home)
-    write_file(folder / "home.json", (json.dumps({"format": FORMAT, "origin": origin}, indent=1) + "\n").encode())
-    Metadata.create(database or home.database, origin, sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), key)).close()
+    write_file(
+        folder / "home.json",
+        (json.dumps({"format": FORMAT, "origin": origin}, indent=1) + "\n").encode(),
+    )
+    Metadata.create(
+        database or home.database, origin, sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), key)
+    ).close()
 
 
 def open_home(folder: Path) -> Home:
     """Return the home at `folder`. Whether its database is there shows when that is opened.
 
-    Raises NotFound if there is none, Damaged if it is incomplete, InvalidInput if a newer version made it.
+    Raises NotFound if there is none, Damaged if it is incomplete, InvalidInput if a newer version
+    made it.
     """
     folder = folder.absolute()
     marker = folder / "home.json"
@@ -233,14 +300,22 @@ def open_home(folder: Path) -> Home:
         content = marker.read_bytes()[:_MAX_FILE]
     except (FileNotFoundError, NotADirectoryError) as error:
         if (folder / "ledger.db").exists():
-            raise Damaged(f"{folder} is an incomplete ledger (no home.json): restore it from a backup, or remove it") from error
-        raise NotFound(f"{folder} holds no ledger: make one with `witnesstree init`, or name another with --home") from error
+            raise Damaged(
+                f"{folder} is an incomplete ledger (no home.json): restore it from a backup, or"
+                " remove it"
+            ) from error
+        raise NotFound(
+            f"{folder} holds no ledger: make one with `witnesstree init`, or name another with"
+            " --home"
+        ) from error
     except OSError as error:
         raise StorageFailure(f"cannot read {marker}: {error.strerror}") from error
     try:
         value = load(str(marker), content)
         if value.member("format") != FORMAT:
-            value["format"].wrong(f"{FORMAT!r}; a home of a newer version needs a newer witnesstree")
+            value["format"].wrong(
+                f"{FORMAT!r}; a home of a newer version needs a newer witnesstree"
+            )
         value.members("format origin")
         origin = value["origin"].text(255)
         require_name(origin)
@@ -252,7 +327,10 @@ def open_home(folder: Path) -> Home:
     home = Home(folder, origin)
     for part in (home.batches, folder / "keys"):
         if not part.exists():
-            raise Damaged(f"{folder} is an incomplete ledger ({part.name} is missing): restore it from a backup")
+            raise Damaged(
+                f"{folder} is an incomplete ledger ({part.name} is missing): restore it from a"
+                " backup"
+            )
     return home
 
 

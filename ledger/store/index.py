@@ -1,11 +1,14 @@
-"""The digest index: sorted runs beside the batches, in which a digest is found without reading what the ledger holds. No other module reads them.
+"""The digest index: sorted runs beside the batches, in which a digest is found without reading what
+the ledger holds. No other module reads them.
 
-A run covers consecutive batches. It holds a record of 12 bytes an entry: the first 8 bytes of the digest, and the entry's number, counted from the
-first entry of the first of these batches, as 4 bytes; both big-endian. The records are sorted by the whole digest, then by number. So a run follows
+A run covers consecutive batches. It holds a record of 12 bytes an entry: the first 8 bytes of the
+digest, and the entry's number, counted from the first entry of the first of these batches, as 4
+bytes; both big-endian. The records are sorted by the whole digest, then by number. So a run follows
 from the digests alone, however it was made, and can be made again at any time.
 
-Sealing writes a run for each batch, `N.index`. As they grow in number they are merged into `merged/FIRST-LAST.index`: under another name first,
-and the parts are removed only when the whole is on disk. Which runs count is told by their names: of those that begin with the same batch it is
+Sealing writes a run for each batch, `N.index`. As they grow in number they are merged into
+`merged/FIRST-LAST.index`: under another name first, and the parts are removed only when the whole
+is on disk. Which runs count is told by their names: of those that begin with the same batch it is
 the one that reaches furthest. Whoever has opened the parts goes on reading them.
 """
 
@@ -46,10 +49,12 @@ MAX_RUN = 2**32
 """Entries in a run: they are numbered with 4 bytes."""
 
 GROWTH = 4
-"""Runs are merged, from one of them to the last, once that one is no more than a quarter of what they hold together.
+"""Runs are merged, from one of them to the last, once that one is no more than a quarter of what
+they hold together.
 
-So a record is written again at most log(n) / log(4/3) times, and that bounds the number of runs, too. With batches of one size it is once for each
-fourfold of the ledger, and there are at most three runs of each size.
+So a record is written again at most log(n) / log(4/3) times, and that bounds the number of runs,
+too. With batches of one size it is once for each fourfold of the ledger, and there are at most
+three runs of each size.
 """
 FAN_IN = 64
 """Runs merged at a time, so that neither memory nor open files grow with their number."""
@@ -58,13 +63,18 @@ PART = 2**16
 BLOCK = 4096 // RECORD
 """Records read at a time in a search: no more than lie in two pages."""
 GUESSES = 4
-"""Steps of a search that go by how digests are spread if nobody chose them: two are usual. Then the range is halved, whatever was chosen."""
+"""Steps of a search that go by how digests are spread if nobody chose them: two are usual.
+
+Then the range is halved, whatever was chosen.
+"""
 
 _NAME = re.compile(r"([0-9]{8,19})-([0-9]{8,19})\.index")
 
 
 def build_run(digests: Path, count: int) -> bytes | bytearray:
-    """Return the run over the first `count` digests of a file. It needs some 20 bytes of memory an entry, and maps the file.
+    """Return the run over the first `count` digests of a file.
+
+    It needs some 20 bytes of memory an entry, and maps the file.
 
     Raises Damaged if the file is missing or shorter.
     """
@@ -72,14 +82,20 @@ def build_run(digests: Path, count: int) -> bytes | bytearray:
     import numpy as np
 
     try:
-        with digests.open("rb") as file, mmap.mmap(file.fileno(), count * NODE, access=mmap.ACCESS_READ) as mapped:
+        with (
+            digests.open("rb") as file,
+            mmap.mmap(file.fileno(), count * NODE, access=mmap.ACCESS_READ) as mapped,
+        ):
             run = sort_run(mapped)
     except (OSError, ValueError) as error:
-        raise Damaged(f"cannot read {count} digests from {digests}: {error}; run `witnesstree fsck`") from error
+        raise Damaged(
+            f"cannot read {count} digests from {digests}: {error}; run `witnesstree fsck`"
+        ) from error
     keys = np.frombuffer(run, dtype=_record())["key"]
     if not (keys[1:] == keys[:-1]).any():
         return run
-    # Digests that stand there twice. The run is changed in a copy, and the memory of the first is given back.
+    # Digests that stand there twice. The run is changed in a copy, and the memory of the first is
+    # given back.
     copy = bytearray(run)
     del keys, run
     records = np.frombuffer(copy, dtype=_record())
@@ -88,7 +104,10 @@ def build_run(digests: Path, count: int) -> bytes | bytearray:
 
 
 def write_run(path: Path, digests: Path, count: int) -> None:
-    """Write the run of a batch, durably. Raises StorageFailure if the disk refuses, Damaged as `build_run` does."""
+    """Write the run of a batch, durably.
+
+    Raises StorageFailure if the disk refuses, Damaged as `build_run` does.
+    """
     write_file(path, build_run(digests, count))
 
 
@@ -98,8 +117,12 @@ def _record() -> np.dtype[Any]:
     return np.dtype([("key", ">u8"), ("number", ">u4")])
 
 
-def _sort_tied(keys: NDArray[Any], numbers: NDArray[Any], words_of: Callable[[NDArray[Any]], Numbers]) -> None:
-    """Bring the numbers of records that have a key in common, and were sorted by key, in the order of whole digests, then numbers."""
+def _sort_tied(
+    keys: NDArray[Any], numbers: NDArray[Any], words_of: Callable[[NDArray[Any]], Numbers]
+) -> None:
+    """Bring the numbers of records that have a key in common, and were sorted by key, in the order
+    of whole digests, then numbers.
+    """
     import numpy as np
 
     same = keys[1:] == keys[:-1]
@@ -116,7 +139,9 @@ def _words(digests: Path, count: int, positions: NDArray[Any]) -> Numbers:
     """Return the digests at `positions`, each as four numbers."""
     import numpy as np
 
-    words: Numbers = np.memmap(digests, dtype=">u8", mode="r", shape=(count, NODE // KEY))[positions].astype("u8")
+    words: Numbers = np.memmap(digests, dtype=">u8", mode="r", shape=(count, NODE // KEY))[
+        positions
+    ].astype("u8")
     return words
 
 
@@ -124,7 +149,10 @@ def _words(digests: Path, count: int, positions: NDArray[Any]) -> Numbers:
 
 
 class Run:
-    """A run that is open: it can be read even when its file is gone. It holds `count` entries of the ledger, from number `base` on."""
+    """A run that is open: it can be read even when its file is gone.
+
+    It holds `count` entries of the ledger, from number `base` on.
+    """
 
     __slots__ = ("_descriptor", "base", "count", "path")
 
@@ -137,10 +165,16 @@ class Run:
             os.close(self._descriptor)
 
     def is_current(self) -> bool:
-        """Tell whether its file still has a name: a run that was merged or made anew has none. Raises Damaged if it has another length."""
+        """Tell whether its file still has a name: a run that was merged or made anew has none.
+
+        Raises Damaged if it has another length.
+        """
         told = os.fstat(self._descriptor)
         if told.st_nlink and told.st_size != self.count * RECORD:
-            raise Damaged(f"{self.path} does not have the length of its batches; run `witnesstree fsck --mend-index`")
+            raise Damaged(
+                f"{self.path} does not have the length of its batches; run `witnesstree fsck"
+                " --mend-index`"
+            )
         return told.st_nlink > 0
 
     def size(self) -> int:
@@ -152,20 +186,32 @@ class Run:
         try:
             content = os.pread(self._descriptor, count * RECORD, first * RECORD)
         except OSError as error:
-            raise Damaged(f"cannot read {self.path}: {error.strerror}; run `witnesstree fsck --mend-index`") from error
+            raise Damaged(
+                f"cannot read {self.path}: {error.strerror}; run `witnesstree fsck --mend-index`"
+            ) from error
         if len(content) != count * RECORD:
             raise Damaged(f"{self.path} was cut short; run `witnesstree fsck --mend-index`")
         return content
 
     def search(self, key: int) -> int:
-        """Return the place of the first record whose key is `key` or greater. It reads O(log count) blocks, whatever the keys are."""
+        """Return the place of the first record whose key is `key` or greater.
+
+        It reads O(log count) blocks, whatever the keys are.
+        """
         low, high, below, above = 0, self.count, 0, 2 ** (8 * KEY)
         steps = 0
         while high - low > BLOCK:
-            guess = low + (key - below) * (high - low) // (above - below) if steps < GUESSES else (low + high) // 2
+            guess = (
+                low + (key - below) * (high - low) // (above - below)
+                if steps < GUESSES
+                else (low + high) // 2
+            )
             first = min(max(guess - BLOCK // 2, low), high - BLOCK)
             block = self.read(first, BLOCK)
-            smallest, greatest = int.from_bytes(block[:KEY]), int.from_bytes(block[-RECORD : KEY - RECORD])
+            smallest, greatest = (
+                int.from_bytes(block[:KEY]),
+                int.from_bytes(block[-RECORD : KEY - RECORD]),
+            )
             if key <= smallest:
                 high, above = first, smallest
             elif key > greatest:
@@ -177,7 +223,9 @@ class Run:
 
 
 class LostRun(Run):
-    """A run that is not there: entries of other runs are found all the same, and whoever asks this one is told."""
+    """A run that is not there: entries of other runs are found all the same, and whoever asks this
+    one is told.
+    """
 
     __slots__ = ()
 
@@ -196,32 +244,53 @@ class LostRun(Run):
 
 
 def _search_block(block: bytes, key: int) -> int:
-    return bisect_left(range(len(block) // RECORD), key.to_bytes(KEY), key=lambda i: block[i * RECORD : i * RECORD + KEY])
+    return bisect_left(
+        range(len(block) // RECORD),
+        key.to_bytes(KEY),
+        key=lambda i: block[i * RECORD : i * RECORD + KEY],
+    )
 
 
 class View:
-    """The runs of some sealed batches, open. `sizes` are the batches with their counts, `starts` the entries before each and, at its end, all."""
+    """The runs of some sealed batches, open.
+
+    `sizes` are the batches with their counts, `starts` the entries before each and, at its end,
+    all.
+    """
 
     __slots__ = ("_files", "runs", "sizes", "starts")
 
-    def __init__(self, files: BatchFiles, sizes: Sizes, starts: Sequence[int], runs: tuple[Run, ...]) -> None:
+    def __init__(
+        self, files: BatchFiles, sizes: Sizes, starts: Sequence[int], runs: tuple[Run, ...]
+    ) -> None:
         self._files, self.sizes, self.starts, self.runs = files, sizes, starts, runs
 
     def find(self, digest: bytes, batch: int | None = None) -> Iterator[tuple[int, int]]:
-        """Yield batch and position of each entry with this digest, earliest first: in all batches, or in one. Raises Damaged if a run is."""
+        """Yield batch and position of each entry with this digest, earliest first: in all batches,
+        or in one. Raises Damaged if a run is.
+        """
         first, end = 0, self.starts[-1]
         if batch is not None:
-            first, end = (self.starts[bisect_left(self.sizes, (at, 0))] for at in (batch, batch + 1))
+            first, end = (
+                self.starts[bisect_left(self.sizes, (at, 0))] for at in (batch, batch + 1)
+            )
         for run in self.runs:
             if run.base < end and first < run.base + run.count:
                 yield from self._find_in(run, digest, first, end)
 
     def _find_in(self, run: Run, digest: bytes, first: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield the entries of a run that have this digest and a number from `first` to before `end`."""
+        """Yield the entries of a run that have this digest and a number from `first` to before
+        `end`.
+        """
         key = int.from_bytes(digest[:KEY])
         at = run.search(key)
-        if at < run.count and run.read(at, 1)[:KEY] == digest[:KEY] and self._entry(run, at) < (digest, first):
-            # Others begin as this digest does, or it stands in earlier batches: then whole digests are read, by which the run is sorted.
+        if (
+            at < run.count
+            and run.read(at, 1)[:KEY] == digest[:KEY]
+            and self._entry(run, at) < (digest, first)
+        ):
+            # Others begin as this digest does, or it stands in earlier batches: then whole digests
+            # are read, by which the run is sorted.
             last = run.count if key + 1 == 2 ** (8 * KEY) else run.search(key + 1)
             at = bisect_left(range(last), (digest, first), lo=at, key=lambda i: self._entry(run, i))
         while at < run.count and run.read(at, 1)[:KEY] == digest[:KEY]:
@@ -232,18 +301,25 @@ class View:
             at += 1
 
     def _entry(self, run: Run, at: int) -> tuple[bytes, int]:
-        """Return the digest that a record stands for, read from its batch, and its number in the ledger."""
+        """Return the digest that a record stands for, read from its batch, and its number in the
+        ledger.
+        """
         record = run.read(at, 1)
         number = run.base + int.from_bytes(record[KEY:])
         digest = self._files.digest_at(*self._place(number))
         if digest[:KEY] != record[:KEY]:
-            raise Damaged(f"{run.path} and the digests do not agree; run `witnesstree fsck --mend-index`")
+            raise Damaged(
+                f"{run.path} and the digests do not agree; run `witnesstree fsck --mend-index`"
+            )
         return digest, number
 
     def _place(self, number: int) -> tuple[int, int]:
         at = bisect_right(self.starts, number) - 1
         if at >= len(self.sizes):
-            raise Damaged(f"a digest index names entry {number}, which is not there; run `witnesstree fsck --mend-index`")
+            raise Damaged(
+                f"a digest index names entry {number}, which is not there; run `witnesstree fsck"
+                " --mend-index`"
+            )
         return self.sizes[at][0], number - self.starts[at]
 
 
@@ -252,7 +328,9 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A run by its name: the ledger's batches from place `first` to before `end`, and how many entries they have."""
+    """A run by its name: the ledger's batches from place `first` to before `end`, and how many
+    entries they have.
+    """
 
     path: Path
     first: int
@@ -261,21 +339,32 @@ class Span:
 
 
 class DigestIndex:
-    """The runs of one ledger. `sizes` are always its sealed batches with their counts, lowest first; a view of them stays open until they change."""
+    """The runs of one ledger.
+
+    `sizes` are always its sealed batches with their counts, lowest first; a view of them stays open
+    until they change.
+    """
 
     def __init__(self, files: BatchFiles) -> None:
         self._files = files
         self._view: View | None = None
 
     def view(self, sizes: Sizes, *, with_gaps: bool = False) -> View:
-        """Return the runs of `sizes`, open. What was merged or made anew since, by whatever process, is opened anew.
+        """Return the runs of `sizes`, open.
 
-        Raises Conflict if the runs are not those of `sizes`: either more was sealed and merged meanwhile, and newer sizes find them, or a run is
-        missing; `with_gaps` leaves it out. Raises Damaged if one has another length.
+        What was merged or made anew since, by whatever process, is opened anew.
+
+        Raises Conflict if the runs are not those of `sizes`: either more was sealed and merged
+        meanwhile, and newer sizes find them, or a run is missing; `with_gaps` leaves it out. Raises
+        Damaged if one has another length.
         """
         view = self._view
         # The same object, usually: then nothing is compared.
-        if view is None or (view.sizes is not sizes and view.sizes != sizes) or not all(run.is_current() for run in view.runs):
+        if (
+            view is None
+            or (view.sizes is not sizes and view.sizes != sizes)
+            or not all(run.is_current() for run in view.runs)
+        ):
             self._view = None
             view = self._open(sizes, with_gaps=with_gaps)
             self._view = view
@@ -291,15 +380,23 @@ class DigestIndex:
                 if with_gaps:
                     runs.append(LostRun(span.path, starts[span.first], span.count))
                     continue
-                raise Conflict(f"{span.path} is missing; run `witnesstree fsck --mend-index`") from error
+                raise Conflict(
+                    f"{span.path} is missing; run `witnesstree fsck --mend-index`"
+                ) from error
             except OSError as error:
-                raise Damaged(f"cannot read {span.path}: {error.strerror}; run `witnesstree fsck --mend-index`") from error
+                raise Damaged(
+                    f"cannot read {span.path}: {error.strerror}; run `witnesstree fsck"
+                    " --mend-index`"
+                ) from error
         for run in runs:
             run.is_current()
         return View(self._files, sizes, starts, tuple(runs))
 
     def _spans(self, sizes: Sizes) -> list[Span]:
-        """Return the runs that count, in the order of their batches. Raises Conflict if one reaches beyond `sizes`."""
+        """Return the runs that count, in the order of their batches.
+
+        Raises Conflict if one reaches beyond `sizes`.
+        """
         furthest = self._merged()
         starts = _starts(sizes)
         spans = []
@@ -307,16 +404,24 @@ class DigestIndex:
         while first < len(sizes):
             sequence = sizes[first][0]
             last = furthest.get(sequence, sequence)
-            path = self._files.index_path(sequence) if last == sequence else self._files.merged_path(sequence, last)
+            path = (
+                self._files.index_path(sequence)
+                if last == sequence
+                else self._files.merged_path(sequence, last)
+            )
             end = bisect_left(sizes, (last + 1, 0))
             if sizes[end - 1][0] != last:
-                raise Conflict(f"{path} reaches beyond what is sealed; run `witnesstree fsck --mend-index`")
+                raise Conflict(
+                    f"{path} reaches beyond what is sealed; run `witnesstree fsck --mend-index`"
+                )
             spans.append(Span(path, first, end, starts[end] - starts[first]))
             first = end
         return spans
 
     def _merged(self) -> dict[int, int]:
-        """Return, for each batch that merged runs begin with, the last batch of the one that reaches furthest."""
+        """Return, for each batch that merged runs begin with, the last batch of the one that
+        reaches furthest.
+        """
         furthest: dict[int, int] = {}
         for name in _names(self._files.merged_folder):
             if found := _NAME.fullmatch(name):
@@ -327,9 +432,12 @@ class DigestIndex:
     # Merging
 
     def merge(self, sizes: Sizes) -> None:
-        """Merge what is due, in bounded memory, each result durable before its parts are removed. One process may do this at a time.
+        """Merge what is due, in bounded memory, each result durable before its parts are removed.
 
-        Look-ups go on meanwhile, in this process and in others. Raises StorageFailure if the disk refuses, Conflict and Damaged as `view` does.
+        One process may do this at a time.
+
+        Look-ups go on meanwhile, in this process and in others. Raises StorageFailure if the disk
+        refuses, Conflict and Damaged as `view` does.
         """
         spans = self._spans(sizes)
         while due := _due(spans, sizes):
@@ -346,7 +454,8 @@ class DigestIndex:
         with replacing(path) as file:
             for content in self._merged_records(parts, sizes):
                 file.write(content)
-        # Whoever lists the runs from here on finds the whole. A crash here leaves parts that no look-up reads, and `fsck --mend-index` removes.
+        # Whoever lists the runs from here on finds the whole. A crash here leaves parts that no
+        # look-up reads, and `fsck --mend-index` removes.
         with storage_errors(path):
             for part in parts:
                 part.path.unlink(missing_ok=True)
@@ -356,14 +465,20 @@ class DigestIndex:
     def _merged_records(self, parts: Sequence[Span], sizes: Sizes) -> Iterator[bytes]:
         """Yield the records of the merged run, in order.
 
-        Each round takes from every part what is not behind the first of all the parts' newest records, so that the rest can only come later.
+        Each round takes from every part what is not behind the first of all the parts' newest
+        records, so that the rest can only come later.
         """
         import numpy as np
 
         starts = _starts(sizes)
         base = starts[parts[0].first]
         whole = _Digests(self._files, sizes, starts, base)
-        readers = [_Reader(Run(part.path, starts[part.first], part.count), starts[part.first] - base, whole) for part in parts]
+        readers = [
+            _Reader(
+                Run(part.path, starts[part.first], part.count), starts[part.first] - base, whole
+            )
+            for part in parts
+        ]
         while waiting := [reader for reader in readers if reader.fill()]:
             newest = min(reader.newest for reader in waiting)
             taken = [reader.take(newest) for reader in waiting]
@@ -380,7 +495,8 @@ class DigestIndex:
     def discard(self, sequence: int) -> None:
         """Remove merged runs that cover batch `sequence`, which is about to be sealed.
 
-        There are some only where the metadata was put back from a backup, and these batches are other ones than those that were merged.
+        There are some only where the metadata was put back from a backup, and these batches are
+        other ones than those that were merged.
         """
         folder = self._files.merged_folder
         with storage_errors(folder):
@@ -392,12 +508,15 @@ class DigestIndex:
     def rebuild(self, sizes: Sizes) -> None:
         """Write all runs anew from the digests alone, and remove what else is there.
 
-        Raises StorageFailure, or Damaged if digests of a batch are missing: when all others are done.
+        Raises StorageFailure, or Damaged if digests of a batch are missing: when all others are
+        done.
         """
         faults = []
         for sequence, count in sizes:
             try:
-                write_run(self._files.index_path(sequence), self._files.digests_path(sequence), count)
+                write_run(
+                    self._files.index_path(sequence), self._files.digests_path(sequence), count
+                )
             except Damaged as error:
                 faults.append(error)
         folder = self._files.merged_folder
@@ -409,7 +528,10 @@ class DigestIndex:
         self.merge(sizes)
 
     def check(self, sizes: Sizes) -> Iterator[tuple[str, str]]:
-        """Yield place and fault of each run that is not what follows from the digests. Runs of batches whose digests are missing are left out."""
+        """Yield place and fault of each run that is not what follows from the digests.
+
+        Runs of batches whose digests are missing are left out.
+        """
         starts = _starts(sizes)
         for span in self._spans(sizes):
             whole = _Digests(self._files, sizes, starts, starts[span.first])
@@ -425,9 +547,11 @@ class DigestIndex:
                 yield fault[0], f"{fault[1]}; --mend-index makes it anew from the digests"
 
     def _agrees(self, run: Run, span: Span, whole: _Digests) -> bool:
-        """Tell whether a run is sorted and holds what the digests hold, both read once, from beginning to end.
+        """Tell whether a run is sorted and holds what the digests hold, both read once, from
+        beginning to end.
 
-        What each holds is compared as sums that do not depend on order: that damage leaves them alike is one chance in 2**64.
+        What each holds is compared as sums that do not depend on order: that damage leaves them
+        alike is one chance in 2**64.
         """
         import numpy as np
 
@@ -438,7 +562,11 @@ class DigestIndex:
             keys, numbers = part["key"].astype("u8"), part["number"].astype("u8")
             ends = np.concatenate((np.array([before]), keys))
             # Keys that are alike are for the slow way, which reads whole digests.
-            if (numbers >= span.count).any() or (ends[1:] < ends[:-1]).any() or (ends[1:] == ends[:-1])[1 if first == 0 else 0 :].any():
+            if (
+                (numbers >= span.count).any()
+                or (ends[1:] < ends[:-1]).any()
+                or (ends[1:] == ends[:-1])[1 if first == 0 else 0 :].any()
+            ):
                 return False
             before = keys[-1]
             sums[:1] += _sum(keys, numbers)
@@ -449,7 +577,8 @@ class DigestIndex:
     def _fault(self, run: Run, span: Span, whole: _Digests) -> tuple[str, str] | None:
         """Return place and fault of the first record that is wrong, if one is.
 
-        Sorted records that have each number once, and the key of the digest with that number, can only be the right ones.
+        Sorted records that have each number once, and the key of the digest with that number, can
+        only be the right ones.
         """
         import numpy as np
 
@@ -459,7 +588,9 @@ class DigestIndex:
         seen = np.zeros(span.count, dtype=bool)
         before: tuple[bytes, int] = (b"", -1)
         for first in range(0, min(span.count, size // RECORD), PART):
-            part = np.frombuffer(run.read(first, min(PART, min(span.count, size // RECORD) - first)), dtype=_record())
+            part = np.frombuffer(
+                run.read(first, min(PART, min(span.count, size // RECORD) - first)), dtype=_record()
+            )
             keys, numbers = part["key"].astype("u8"), part["number"].astype("i8")
             wrong = numbers >= span.count
             inside = np.where(wrong, 0, numbers)
@@ -479,7 +610,10 @@ class DigestIndex:
             seen[inside] = True
             before = (words[-1].astype(">u8").tobytes(), int(numbers[-1]))
         if size != span.count * RECORD:
-            return f"{run.path}, from byte {min(size // RECORD, span.count) * RECORD}", "does not have the length of its batches"
+            return (
+                f"{run.path}, from byte {min(size // RECORD, span.count) * RECORD}",
+                "does not have the length of its batches",
+            )
         return None
 
 
@@ -498,7 +632,9 @@ def _falls(words: Numbers, numbers: NDArray[Any]) -> NDArray[Any]:
 
     falls = numbers[1:] < numbers[:-1]
     for column in (3, 2, 1, 0):
-        falls = np.where(words[1:, column] == words[:-1, column], falls, words[1:, column] < words[:-1, column])
+        falls = np.where(
+            words[1:, column] == words[:-1, column], falls, words[1:, column] < words[:-1, column]
+        )
     return falls
 
 
@@ -514,10 +650,16 @@ def _names(folder: Path) -> list[str]:
 
 
 def _due(spans: Sequence[Span], sizes: Sizes) -> Sequence[Span]:
-    """Return the runs that are to be merged: from the earliest that is small beside it and what follows to the last; none, if there is none such."""
+    """Return the runs that are to be merged: from the earliest that is small beside it and what
+    follows to the last; none, if there is none such.
+    """
     held = [0, *accumulate(span.count for span in spans)]
     # Runs cover consecutive numbers: what stands before a number that is not sealed is left alone.
-    gaps = [at for at, (one, other) in enumerate(pairwise(spans), 1) if sizes[one.end - 1][0] + 1 != sizes[other.first][0]]
+    gaps = [
+        at
+        for at, (one, other) in enumerate(pairwise(spans), 1)
+        if sizes[one.end - 1][0] + 1 != sizes[other.first][0]
+    ]
     for at in range(gaps[-1] if gaps else 0, len(spans) - 1):
         if GROWTH * spans[at].count <= held[-1] - held[at] <= MAX_RUN:
             return spans[at:]
@@ -532,11 +674,17 @@ class _Digests:
 
     def are_there(self, first: int, end: int) -> bool:
         """Tell whether the files of these batches have all of their digests."""
-        paths = ((self._files.digests_path(sequence), count) for sequence, count in self._sizes[first:end])
+        paths = (
+            (self._files.digests_path(sequence), count)
+            for sequence, count in self._sizes[first:end]
+        )
         return all(path.is_file() and path.stat().st_size >= count * NODE for path, count in paths)
 
     def words(self, numbers: NDArray[Any]) -> Numbers:
-        """Return the digests with these numbers, each as four numbers. Raises Damaged if one is missing."""
+        """Return the digests with these numbers, each as four numbers.
+
+        Raises Damaged if one is missing.
+        """
         import numpy as np
 
         words = np.empty((len(numbers), NODE // KEY), dtype="u8")
@@ -547,9 +695,13 @@ class _Digests:
             sequence, count = self._sizes[batches[chosen[0]]]
             path = self._files.digests_path(sequence)
             try:
-                words[chosen] = _words(path, count, entries[chosen] - self._starts[batches[chosen[0]]])
+                words[chosen] = _words(
+                    path, count, entries[chosen] - self._starts[batches[chosen[0]]]
+                )
             except (OSError, ValueError) as error:
-                raise Damaged(f"cannot read {count} digests from {path}: {error}; run `witnesstree fsck`") from error
+                raise Damaged(
+                    f"cannot read {count} digests from {path}: {error}; run `witnesstree fsck`"
+                ) from error
         return words
 
     def digest(self, number: int) -> bytes:
@@ -559,7 +711,10 @@ class _Digests:
 
 
 class _Reader:
-    """One part of a merge, read from its beginning to its end. `shift` is added to its numbers to make them those of the whole."""
+    """One part of a merge, read from its beginning to its end.
+
+    `shift` is added to its numbers to make them those of the whole.
+    """
 
     def __init__(self, run: Run, shift: int, whole: _Digests) -> None:
         import numpy as np
@@ -580,7 +735,10 @@ class _Reader:
             count = min(PART, self._run.count - self._next)
             part = np.frombuffer(self._run.read(self._next, count), dtype=_record())
             self._next += count
-            self._keys, self._numbers = part["key"].astype("u8"), part["number"].astype("u8") + np.uint64(self._shift)
+            self._keys, self._numbers = (
+                part["key"].astype("u8"),
+                part["number"].astype("u8") + np.uint64(self._shift),
+            )
             self.newest = self._entry(-1)
         return bool(len(self._keys))
 
@@ -596,7 +754,9 @@ class _Reader:
         import numpy as np
 
         key = np.uint64(int.from_bytes(digest[:KEY]))
-        return int(np.searchsorted(self._keys, key, side="left")), int(np.searchsorted(self._keys, key, side="right"))
+        return int(np.searchsorted(self._keys, key, side="left")), int(
+            np.searchsorted(self._keys, key, side="right")
+        )
 
     def _entry(self, at: int) -> tuple[bytes, int]:
         number = int(self._numbers[at])

@@ -1,7 +1,8 @@
-"""PostgreSQL as the metadata's database: how it is reached, what keeps its tables append-only, and what its errors mean.
+"""PostgreSQL as the metadata's database: how it is reached, what keeps its tables append-only, and
+what its errors mean.
 
-A ledger has a schema of its own: the first one of the search path, to which the path is then narrowed. No text that leaves this module holds
-a password.
+A ledger has a schema of its own: the first one of the search path, to which the path is then
+narrowed. No text that leaves this module holds a password.
 """
 
 from __future__ import annotations
@@ -10,9 +11,22 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
 
-from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import (
+    Conflict,
+    Damaged,
+    InvalidInput,
+    StorageFailure,
+    Unreachable,
+    WitnesstreeError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +40,8 @@ _SECRETS = ("password", "sslpassword")
 _LOCK = 0x5749544E << 32
 """Advisory locks are numbers. Ours are these four letters (WITN) and the number of the schema."""
 
-# An answer that never comes must end, too: half a minute of silence, then five questions, one in ten seconds (tcp(7)).
+# An answer that never comes must end, too: half a minute of silence, then five questions, one in
+# ten seconds (tcp(7)).
 _CONNECTION = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
@@ -35,54 +50,99 @@ _CONNECTION = {
     "tcp_user_timeout": 60_000,
     "application_name": "witnesstree",
     "client_encoding": "utf8",
-    # A migration changes tables while others are connected, and prepared statements do not survive that.
+    # A migration changes tables while others are connected, and prepared statements do not survive
+    # that.
     "prepare_threshold": None,
 }
 
 _FACTS = text(
-    "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), current_setting('fsync'), current_schema(), "
-    "(SELECT oid::bigint FROM pg_namespace WHERE nspname = current_schema())"
+    "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),"
+    " current_setting('fsync'), current_schema(), (SELECT oid::bigint FROM pg_namespace WHERE"
+    " nspname = current_schema())"
 )
-# A commit that does not wait for the disk is no receipt; where an operator asks for more than the disk (a standby, too), it stays so.
+# A commit that does not wait for the disk is no receipt; where an operator asks for more than the
+# disk (a standby, too), it stays so.
 _NARROW = (
-    "SELECT set_config('search_path', quote_ident(current_schema()), false), "
-    "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false)"
+    "SELECT set_config('search_path', quote_ident(current_schema()), false),"
+    " set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'),"
+    " false)"
 )
 
 # By the beginning of the SQLSTATE; the first that fits counts.
 _MEANINGS: dict[str, tuple[type[WitnesstreeError], str]] = {
-    "55P03": (Conflict, "another process has kept {place} locked for {patience:g} seconds: let it finish, then run the command again"),
-    "40": (Conflict, "{place} gave this up in favour of somebody else: {reason}; run the command again"),
+    "55P03": (
+        Conflict,
+        (
+            "another process has kept {place} locked for {patience:g} seconds: let it finish, then"
+            " run the command again"
+        ),
+    ),
+    "40": (
+        Conflict,
+        "{place} gave this up in favour of somebody else: {reason}; run the command again",
+    ),
     **dict.fromkeys(
         ("42P07", "42710", "42723"),
-        (Conflict, "{place} holds something of another program: {reason}; give the ledger a schema of its own"),
+        (
+            Conflict,
+            (
+                "{place} holds something of another program: {reason}; give the ledger a schema of"
+                " its own"
+            ),
+        ),
     ),
     **dict.fromkeys(
         ("08", "53300", "57"),
-        (Unreachable, "{place} does not answer: {reason}; see to the server, or correct the setting `database`, then run it again"),
+        (
+            Unreachable,
+            (
+                "{place} does not answer: {reason}; see to the server, or correct the setting"
+                " `database`, then run it again"
+            ),
+        ),
     ),
     **dict.fromkeys(
         ("25006", "53", "58"),
-        (StorageFailure, "cannot write {place}: {reason}; make room or mend the server, then run it again"),
+        (
+            StorageFailure,
+            "cannot write {place}: {reason}; make room or mend the server, then run it again",
+        ),
     ),
-    "42501": (InvalidInput, "{place} cannot be used so: {reason}; correct the setting `database`, or what its user may do"),
+    "42501": (
+        InvalidInput,
+        (
+            "{place} cannot be used so: {reason}; correct the setting `database`, or what its user"
+            " may do"
+        ),
+    ),
     "23": (Damaged, "{place} refused a row: {reason}; run `witnesstree fsck`"),
     "": (Damaged, "{place} is damaged: {reason}; run `witnesstree fsck`"),
 }
-# What the driver itself says has no SQLSTATE: that a connection failed or broke, or that it does not understand the address.
-_UNTOLD: dict[type[DBAPIError], str] = {OperationalError: "08", InterfaceError: "08", ProgrammingError: "42501"}
+# What the driver itself says has no SQLSTATE: that a connection failed or broke, or that it does
+# not understand the address.
+_UNTOLD: dict[type[DBAPIError], str] = {
+    OperationalError: "08",
+    InterfaceError: "08",
+    ProgrammingError: "42501",
+}
 
-_GUARD = "\nBEGIN\n  RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';\nEND\n"
+_GUARD = (
+    "\nBEGIN\n  RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE ="
+    " 'integrity_constraint_violation';\nEND\n"
+)
 _TRIGGERS = text(
-    "SELECT c.relname, pg_get_triggerdef(t.oid, true), t.tgenabled::text, p.prosrc FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-    "JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = t.tgfoid WHERE n.nspname = current_schema()"
+    "SELECT c.relname, pg_get_triggerdef(t.oid, true), t.tgenabled::text, p.prosrc FROM pg_trigger"
+    " t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN"
+    " pg_proc p ON p.oid = t.tgfoid WHERE n.nspname = current_schema()"
 )
 
 
 class PostgreSQL:
-    """One schema of one PostgreSQL database, at a URL as libpq and SQLAlchemy write it: `postgresql://user@host:port/database?option=value`.
+    """One schema of one PostgreSQL database, at a URL as libpq and SQLAlchemy write it:
+    `postgresql://user@host:port/database?option=value`.
 
-    What the URL leaves open, libpq takes from where it always does: PGHOST and so on, PGPASSWORD, PGPASSFILE and ~/.pgpass.
+    What the URL leaves open, libpq takes from where it always does: PGHOST and so on, PGPASSWORD,
+    PGPASSFILE and ~/.pgpass.
     """
 
     def __init__(self, url: str, patience: float) -> None:
@@ -96,32 +156,48 @@ class PostgreSQL:
         """Do nothing: that a server is there shows when it is asked."""
 
     def guards(self, tables: Sequence[Table]) -> list[str]:
-        """Return the SQL that makes tables append-only. An insert that would replace a row is an update, and meets the same trigger."""
+        """Return the SQL that makes tables append-only.
+
+        An insert that would replace a row is an update, and meets the same trigger.
+        """
         # ALWAYS: also for whoever sets session_replication_role.
         return [
             f"CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $${_GUARD}$$",
             *(
                 statement
                 for table in tables
-                for statement in (_trigger(table), f"ALTER TABLE {table.name} ENABLE ALWAYS TRIGGER {table.name}_append_only")
+                for statement in (
+                    _trigger(table),
+                    f"ALTER TABLE {table.name} ENABLE ALWAYS TRIGGER {table.name}_append_only",
+                )
             ),
         ]
 
     def problems(self, connection: Connection, tables: Sequence[Table]) -> Iterator[str]:
-        """Yield each trigger that is gone, is off, or is another one. That the server's files are whole is the server's business."""
+        """Yield each trigger that is gone, is off, or is another one.
+
+        That the server's files are whole is the server's business.
+        """
         stored = {tuple(row) for row in connection.execute(_TRIGGERS)}
         for table in tables:
             if (table.name, _trigger(table), "A", _GUARD) not in stored:
-                yield f"the trigger {table.name}_append_only, which keeps {table.name} append-only, is missing, off or altered"
+                yield (
+                    f"the trigger {table.name}_append_only, which keeps {table.name} append-only,"
+                    " is missing, off or altered"
+                )
 
     def back_up(self, version: int) -> None:
         """Do nothing: the server's operator has the means, and keeps the copies."""
 
     def fault(self, error: DBAPIError) -> WitnesstreeError:
-        """Return what an error of the database means to the caller, by its SQLSTATE (PostgreSQL's documentation, appendix A)."""
+        """Return what an error of the database means to the caller, by its SQLSTATE (PostgreSQL's
+        documentation, appendix A).
+        """
         code = getattr(error.orig, "sqlstate", None) or _UNTOLD.get(type(error), "")
         kind, meaning = next(_MEANINGS[prefix] for prefix in _MEANINGS if code.startswith(prefix))
-        return kind(meaning.format(place=self.place, reason=self._reason(error), patience=self._patience))
+        return kind(
+            meaning.format(place=self.place, reason=self._reason(error), patience=self._patience)
+        )
 
     def _reason(self, error: DBAPIError) -> str:
         """Return the first line of what server or driver said, without secrets."""
@@ -136,32 +212,50 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise InvalidInput("the database's address cannot be read: expected postgresql://user@host:port/database") from None
+        raise InvalidInput(
+            "the database's address cannot be read: expected postgresql://user@host:port/database"
+        ) from None
     if parsed.get_backend_name() != "postgresql":
-        raise InvalidInput("the database's address is not that of a PostgreSQL database: expected postgresql://user@host:port/database")
+        raise InvalidInput(
+            "the database's address is not that of a PostgreSQL database: expected"
+            " postgresql://user@host:port/database"
+        )
     return parsed.set(drivername="postgresql+psycopg")
 
 
 def require_no_secret(url: str) -> None:
     """Raise InvalidInput if a URL that is to be kept in a file is none, or holds a password."""
     if _secrets(_parsed(url)):
-        raise InvalidInput("the database's address holds a password: leave it out, and put it into ~/.pgpass or PGPASSWORD")
+        raise InvalidInput(
+            "the database's address holds a password: leave it out, and put it into ~/.pgpass or"
+            " PGPASSWORD"
+        )
 
 
 def _secrets(url: URL) -> list[str]:
-    return [str(secret) for secret in (url.password, *(url.query.get(name) for name in _SECRETS)) if secret]
+    return [
+        str(secret)
+        for secret in (url.password, *(url.query.get(name) for name in _SECRETS))
+        if secret
+    ]
 
 
 def _place(url: URL) -> str:
     """Return what may be shown of a URL: where the server is, and the database's name."""
-    host, port = (part or url.query.get(name) or "" for name, part in (("host", url.host), ("port", str(url.port or ""))))
+    host, port = (
+        part or url.query.get(name) or ""
+        for name, part in (("host", url.host), ("port", str(url.port or "")))
+    )
     hosts = host if isinstance(host, str) else ",".join(host)
     return f"the database postgresql://{hosts}{f':{port}' if port else ''}/{url.database or ''}"
 
 
 def _engine(url: URL, place: str, patience: float) -> Engine:
-    settings: dict[str, Any] = {name: value for name, value in _CONNECTION.items() if name not in url.query}
-    # Before a connection is used again it is asked whether it lives: the server may have been started anew since.
+    settings: dict[str, Any] = {
+        name: value for name, value in _CONNECTION.items() if name not in url.query
+    }
+    # Before a connection is used again it is asked whether it lives: the server may have been
+    # started anew since.
     engine = create_engine(url, connect_args=settings, pool_pre_ping=True)
     lock_timeout = max(1, ceil(patience * 1000))
 
@@ -183,11 +277,11 @@ def _engine(url: URL, place: str, patience: float) -> Engine:
         if not connection.get_execution_options().get("writes"):
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return
-        # One writer at a time. READ COMMITTED and no more: each statement behind the lock sees all that was committed before it was had, where
-        # a snapshot would be from before the wait.
+        # One writer at a time. READ COMMITTED and no more: each statement behind the lock sees all
+        # that was committed before it was had, where a snapshot would be from before the wait.
         connection.exec_driver_sql(
-            f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock_timeout}; "
-            f"SELECT pg_advisory_xact_lock({connection.info['lock']})"
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout ="
+            f" {lock_timeout}; SELECT pg_advisory_xact_lock({connection.info['lock']})"
         )
 
     return engine
@@ -196,18 +290,32 @@ def _engine(url: URL, place: str, patience: float) -> Engine:
 def _require_fit(place: str, version: int, encoding: str, fsync: str, schema: str | None) -> None:
     """Raise InvalidInput if a server cannot hold a ledger."""
     if version < OLDEST:
-        raise InvalidInput(f"{place} is PostgreSQL {version // 10_000}, and this witnesstree needs {OLDEST // 10_000} or newer")
+        raise InvalidInput(
+            f"{place} is PostgreSQL {version // 10_000}, and this witnesstree needs"
+            f" {OLDEST // 10_000} or newer"
+        )
     if encoding != "UTF8":
-        raise InvalidInput(f"{place} has the encoding {encoding}, which cannot hold every name: make the database with ENCODING 'UTF8'")
+        raise InvalidInput(
+            f"{place} has the encoding {encoding}, which cannot hold every name: make the database"
+            " with ENCODING 'UTF8'"
+        )
     if fsync != "on":
-        raise InvalidInput(f"{place} forgets what it has acknowledged when the power fails (fsync={fsync}): set fsync=on in its configuration")
+        raise InvalidInput(
+            f"{place} forgets what it has acknowledged when the power fails (fsync={fsync}): set"
+            " fsync=on in its configuration"
+        )
     if schema is None:
-        raise InvalidInput(f"{place} has no schema that its address names: make one (CREATE SCHEMA), or name another (options=-csearch_path%3DNAME)")
+        raise InvalidInput(
+            f"{place} has no schema that its address names: make one (CREATE SCHEMA), or name"
+            " another (options=-csearch_path%3DNAME)"
+        )
 
 
 def _trigger(table: Table) -> str:
-    """Return the SQL of the trigger that keeps a table append-only, as PostgreSQL itself writes it."""
+    """Return the SQL of the trigger that keeps a table append-only, as PostgreSQL itself writes
+    it.
+    """
     return (
-        f"CREATE TRIGGER {table.name}_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON {table.name} "
-        "FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
+        f"CREATE TRIGGER {table.name}_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON"
+        f" {table.name} FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
     )

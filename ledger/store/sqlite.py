@@ -1,4 +1,6 @@
-"""SQLite as the metadata's database: how it is opened and copied, what keeps its tables append-only, and what its errors mean."""
+"""SQLite as the metadata's database: how it is opened and copied, what keeps its tables
+append-only, and what its errors mean.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ class SQLite:
     def require_present(self) -> None:
         """Raise Damaged if there is no file: SQLite itself would make one."""
         if not self._path.is_file():
-            raise Damaged(f"{self._path} is missing: restore it from a backup, or name the PostgreSQL database that holds it (setting `database`)")
+            raise Damaged(
+                f"{self._path} is missing: restore it from a backup, or name the PostgreSQL"
+                " database that holds it (setting `database`)"
+            )
 
     def guards(self, tables: Sequence[Table]) -> list[str]:
         """Return the SQL that makes tables append-only."""
@@ -41,7 +46,9 @@ class SQLite:
         """Yield what SQLite's own check finds, and each trigger that is gone or is another one."""
         found = connection.execute(text("PRAGMA integrity_check(20)")).scalars()
         yield from (line for line in found if line != "ok")
-        triggers = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+        triggers = connection.execute(
+            text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        )
         stored = {trigger.name: trigger.sql for trigger in triggers}
         for table in tables:
             yield from (
@@ -51,7 +58,9 @@ class SQLite:
             )
 
     def back_up(self, version: int) -> Path:
-        """Copy what is committed into a file beside the database, durably, and return its path. A copy of the same version is replaced.
+        """Copy what is committed into a file beside the database, durably, and return its path.
+
+        A copy of the same version is replaced.
 
         The copy is whole even while others write, and holds all that was committed when it began.
         """
@@ -74,21 +83,38 @@ class SQLite:
         """Return what an error of the database means to the caller."""
         code = getattr(error.orig, "sqlite_errorname", "")
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return Conflict(f"another process has kept {self.place} locked for {self._patience:g} seconds: let it finish, then run the command again")
-        if code.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-            return StorageFailure(f"cannot write {self.place}: {error.orig}; make room or mend the disk, then run it again")
+            return Conflict(
+                f"another process has kept {self.place} locked for {self._patience:g} seconds: let"
+                " it finish, then run the command again"
+            )
+        if code.startswith(
+            ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+        ):
+            return StorageFailure(
+                f"cannot write {self.place}: {error.orig}; make room or mend the disk, then run it"
+                " again"
+            )
         if code.startswith("SQLITE_CONSTRAINT"):
             return Damaged(f"{self.place} refused a row: {error.orig}; run `witnesstree fsck`")
         return Damaged(f"{self.place} is damaged: {error.orig}; run `witnesstree fsck`")
 
 
 def _engine(path: Path, patience: float) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": patience, "isolation_level": None})
+    engine = create_engine(
+        f"sqlite:///{path}", connect_args={"timeout": patience, "isolation_level": None}
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _record: object) -> None:
-        # synchronous=FULL: a commit is on disk when it returns. recursive_triggers: REPLACE, too, meets the triggers.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON", "trusted_schema=OFF"):
+        # synchronous=FULL: a commit is on disk when it returns. recursive_triggers: REPLACE, too,
+        # meets the triggers.
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "recursive_triggers=ON",
+            "trusted_schema=OFF",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -101,18 +127,24 @@ def _engine(path: Path, patience: float) -> Engine:
 
 
 def _triggers(table: Table) -> dict[str, str]:
-    """Return the triggers of an append-only table by name: no update, no delete, and no insert that would replace a row."""
+    """Return the triggers of an append-only table by name: no update, no delete, and no insert that
+    would replace a row.
+    """
     message = f"{table.name} is append-only"
     triggers = {
         f"{table.name}_no_{verb.lower()}": (
-            f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+            f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} BEGIN"
+            f" SELECT RAISE(ABORT, '{message}'); END"
         )
         for verb in ("UPDATE", "DELETE")
     }
     keys = [list(table.primary_key), *([column] for column in table.columns if column.unique)]
-    same_key = " OR ".join("(" + " AND ".join(f"{column.name} = NEW.{column.name}" for column in key) + ")" for key in keys)
+    same_key = " OR ".join(
+        "(" + " AND ".join(f"{column.name} = NEW.{column.name}" for column in key) + ")"
+        for key in keys
+    )
     triggers[f"{table.name}_no_replace"] = (
-        f"CREATE TRIGGER {table.name}_no_replace BEFORE INSERT ON {table.name} WHEN EXISTS (SELECT 1 FROM {table.name} WHERE {same_key}) "  # noqa: S608
+        f"CREATE TRIGGER {table.name}_no_replace BEFORE INSERT ON {table.name} WHEN EXISTS (SELECT 1 FROM {table.name} WHERE {same_key}) "  # noqa: E501, S608
         f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
     )
     return triggers

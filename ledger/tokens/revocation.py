@@ -1,7 +1,9 @@
-"""Whether a certificate was revoked: judges CRLs (RFC 5280, 5) and OCSP answers (RFC 6960), and says where to ask for them. Pure and offline.
+"""Whether a certificate was revoked: judges CRLs (RFC 5280, 5) and OCSP answers (RFC 6960), and
+says where to ask for them. Pure and offline.
 
-No other module reads either. An answer counts only if whoever issued the certificate signed it, or, for OCSP, whom that issuer has charged with it.
-It says "not revoked" only of the time that it was made for. It says "revoked" for good.
+No other module reads either. An answer counts only if whoever issued the certificate signed it, or,
+for OCSP, whom that issuer has charged with it. It says "not revoked" only of the time that it was
+made for. It says "revoked" for good.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 
 from witnesstree.ledger.base.clock import format_time
-from witnesstree.ledger.base.der import demand_der, read_extension, read_extensions, read_time, reading, shown
+from witnesstree.ledger.base.der import (
+    demand_der,
+    read_extension,
+    read_extensions,
+    read_time,
+    reading,
+    shown,
+)
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome
 from witnesstree.ledger.tokens.signature import HASHES, Method, is_signed, read_method
@@ -26,13 +35,15 @@ from witnesstree.ledger.tokens.x509 import Certificate, is_issued_by, read_certi
 
 REVOCATION = "token.revocation"
 
-# Bytes. The lists of time-stamping authorities have some KiB, those of busy issuers more than would be kept.
+# Bytes. The lists of time-stamping authorities have some KiB, those of busy issuers more than would
+# be kept.
 MAX_CRL = 512 * 1024
 # Bytes: 2 KiB with the responder's certificate.
 MAX_OCSP = 32 * 1024
 # Certificates in an OCSP answer: one is enough.
 MAX_RESPONDERS = 4
-# Addresses of each kind that are taken from one certificate, and characters in each: one or two of 60 are usual.
+# Addresses of each kind that are taken from one certificate, and characters in each: one or two of
+# 60 are usual.
 MAX_URLS = 4
 MAX_URL = 1024
 # How far the clocks of an authority and of whoever answers for its certificate may differ.
@@ -67,14 +78,19 @@ _HARMLESS = frozenset({0, 3, 4, 5})
 _COMPROMISED = frozenset({1, 2})
 # SHA-1 because RFC 5019, 2.1.1 demands it of everybody; it merely says which certificate is meant.
 _ID_HASHES = frozenset({"sha1", *HASHES})
-_KNOWN_CRL_EXTENSIONS = frozenset({"issuing_distribution_point", "authority_key_identifier", "crl_number"})
+_KNOWN_CRL_EXTENSIONS = frozenset(
+    {"issuing_distribution_point", "authority_key_identifier", "crl_number"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RevocationSource:
-    """Where one certificate of a chain says that its state can be asked for. `certificate` and `issuer` are DER.
+    """Where one certificate of a chain says that its state can be asked for.
 
-    The addresses are http or https, MAX_URLS of each kind at most, and were chosen by whoever made the certificate: they are hostile.
+    `certificate` and `issuer` are DER.
+
+    The addresses are http or https, MAX_URLS of each kind at most, and were chosen by whoever made
+    the certificate: they are hostile.
     """
 
     certificate: bytes
@@ -85,7 +101,9 @@ class RevocationSource:
 
 @dataclass(frozen=True, slots=True)
 class _Revoked:
-    """Since when a certificate is revoked or invalid, whichever is earlier, and the number of the CRLReason, if one is given."""
+    """Since when a certificate is revoked or invalid, whichever is earlier, and the number of the
+    CRLReason, if one is given.
+    """
 
     since: datetime
     reason: int | None
@@ -93,7 +111,10 @@ class _Revoked:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What an answer that can be believed says of one certificate. `kind` is "CRL" or "OCSP answer"."""
+    """What an answer that can be believed says of one certificate.
+
+    `kind` is "CRL" or "OCSP answer".
+    """
 
     kind: str
     this_update: datetime
@@ -103,7 +124,10 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Crl:
-    """A CRL as it stands. Its entries are left to cryptography, which finds one among thousands at once."""
+    """A CRL as it stands.
+
+    Its entries are left to cryptography, which finds one among thousands at once.
+    """
 
     entries: x509.CertificateRevocationList
     issuer: bytes
@@ -114,7 +138,10 @@ class _Crl:
 
 @dataclass(frozen=True, slots=True)
 class _CertificateState:
-    """A SingleResponse (RFC 6960, 4.2.1). `hash` names what `issuer_name` and `issuer_key` are hashed with."""
+    """A SingleResponse (RFC 6960, 4.2.1).
+
+    `hash` names what `issuer_name` and `issuer_key` are hashed with.
+    """
 
     hash: str
     issuer_name: bytes
@@ -127,7 +154,10 @@ class _CertificateState:
 
 @dataclass(frozen=True, slots=True)
 class _Ocsp:
-    """A BasicOCSPResponse as it stands. `content` is what the signature covers, `certificates` are unread."""
+    """A BasicOCSPResponse as it stands.
+
+    `content` is what the signature covers, `certificates` are unread.
+    """
 
     content: bytes
     method: Method
@@ -138,24 +168,30 @@ class _Ocsp:
     states: tuple[_CertificateState, ...]
 
 
-# Asking -------------------------------------------------------------------------------------------------------------------------------
+# Asking
+# --------------------------------------------------------------------------------------------------
 
 
 def revocation_sources(chain: Sequence[bytes]) -> tuple[RevocationSource, ...]:
-    """Return the sources of each certificate in `chain` (token.chain_of: the signer's first, the root last) whose issuer comes after it.
+    """Return the sources of each certificate in `chain` (token.chain_of: the signer's first, the
+    root last) whose issuer comes after it.
 
-    The last certificate has none. One that names no address is there all the same, with empty tuples. Never raises.
+    The last certificate has none. One that names no address is there all the same, with empty
+    tuples. Never raises.
     """
     read = [read_certificate(der) for der in chain]
     return tuple(
-        RevocationSource(below.der, above.der, _access_urls(below, "ocsp"), _urls(_distribution_names(below)))
+        RevocationSource(
+            below.der, above.der, _access_urls(below, "ocsp"), _urls(_distribution_names(below))
+        )
         for below, above in pairwise(read)
         if below and above
     )
 
 
 def issuer_urls(certificate: bytes) -> tuple[str, ...]:
-    """Return where `certificate` (DER) says that its issuer's certificate can be had (RFC 5280, 4.2.2.1), as the addresses of a source.
+    """Return where `certificate` (DER) says that its issuer's certificate can be had (RFC 5280,
+    4.2.2.1), as the addresses of a source.
 
     Never raises.
     """
@@ -164,7 +200,8 @@ def issuer_urls(certificate: bytes) -> tuple[str, ...]:
 
 
 def format_ocsp_request(certificate: bytes, issuer: bytes) -> bytes:
-    """Return the OCSPRequest (DER) that asks after `certificate`, issued by `issuer` (both DER; RFC 6960, 4.1), without a nonce.
+    """Return the OCSPRequest (DER) that asks after `certificate`, issued by `issuer` (both DER; RFC
+    6960, 4.1), without a nonce.
 
     Raises InvalidInput if one of the two cannot be read.
     """
@@ -181,9 +218,11 @@ def format_ocsp_request(certificate: bytes, issuer: bytes) -> bytes:
 
 
 def check_ocsp(der: bytes, source: RevocationSource, time: datetime) -> None:
-    """Check that the OCSPResponse `der` says something that can be believed of `source.certificate` at `time`, the token's.
+    """Check that the OCSPResponse `der` says something that can be believed of `source.certificate`
+    at `time`, the token's.
 
-    What it says may be that the certificate is revoked: that is worth keeping, too. At most MAX_OCSP bytes are taken.
+    What it says may be that the certificate is revoked: that is worth keeping, too. At most
+    MAX_OCSP bytes are taken.
 
     Raises BadAnswer.
     """
@@ -195,7 +234,8 @@ def check_ocsp(der: bytes, source: RevocationSource, time: datetime) -> None:
 
 
 def check_crl(der: bytes, source: RevocationSource, time: datetime) -> None:
-    """Check that the CRL `der` says something that can be believed of `source.certificate` at `time`, as `check_ocsp` does. At most MAX_CRL bytes.
+    """Check that the CRL `der` says something that can be believed of `source.certificate` at
+    `time`, as `check_ocsp` does. At most MAX_CRL bytes.
 
     Raises BadAnswer.
     """
@@ -223,19 +263,38 @@ def _demand_use(answers: Sequence[_Answer], certificate: Certificate, time: date
 
 def _access_urls(certificate: Certificate, method: str) -> tuple[str, ...]:
     try:
-        access = read_extension(certificate.extensions, "authority_information_access", asn1_x509.AuthorityInfoAccessSyntax)
+        access = read_extension(
+            certificate.extensions,
+            "authority_information_access",
+            asn1_x509.AuthorityInfoAccessSyntax,
+        )
         with reading("an AuthorityInfoAccess (RFC 5280, 4.2.2.1)"):
-            return _urls([each["access_location"] for each in access or () if each["access_method"].native == method])
+            return _urls(
+                [
+                    each["access_location"]
+                    for each in access or ()
+                    if each["access_method"].native == method
+                ]
+            )
     except InvalidInput:
         return ()
 
 
 def _distribution_names(certificate: Certificate) -> list[Any]:
-    """Return the names of the places where the issuer puts its CRLs, whole ones and by itself (RFC 5280, 4.2.1.13)."""
+    """Return the names of the places where the issuer puts its CRLs, whole ones and by itself (RFC
+    5280, 4.2.1.13).
+    """
     try:
-        points = read_extension(certificate.extensions, "crl_distribution_points", asn1_x509.CRLDistributionPoints)
+        points = read_extension(
+            certificate.extensions, "crl_distribution_points", asn1_x509.CRLDistributionPoints
+        )
         with reading("a CRLDistributionPoints (RFC 5280, 4.2.1.13)"):
-            whole = [each for each in points or () if isinstance(each["reasons"], core.Void) and isinstance(each["crl_issuer"], core.Void)]
+            whole = [
+                each
+                for each in points or ()
+                if isinstance(each["reasons"], core.Void)
+                and isinstance(each["crl_issuer"], core.Void)
+            ]
             return [name for each in whole for name in _full_names(each["distribution_point"])]
     except InvalidInput:
         return []
@@ -246,12 +305,21 @@ def _full_names(name: Any) -> list[Any]:
 
 
 def _urls(names: Sequence[Any]) -> tuple[str, ...]:
-    raw = [bytes(name.chosen.contents) for name in names if name.name == "uniform_resource_identifier"]
-    texts = [each.decode("ascii") for each in raw if len(each) <= MAX_URL and all(0x21 <= byte <= 0x7E for byte in each)]
-    return tuple(dict.fromkeys(text for text in texts if text.lower().startswith(("http://", "https://"))))[:MAX_URLS]
+    raw = [
+        bytes(name.chosen.contents) for name in names if name.name == "uniform_resource_identifier"
+    ]
+    texts = [
+        each.decode("ascii")
+        for each in raw
+        if len(each) <= MAX_URL and all(0x21 <= byte <= 0x7E for byte in each)
+    ]
+    return tuple(
+        dict.fromkeys(text for text in texts if text.lower().startswith(("http://", "https://")))
+    )[:MAX_URLS]
 
 
-# Reading ------------------------------------------------------------------------------------------------------------------------------
+# Reading
+# --------------------------------------------------------------------------------------------------
 
 
 def _read_crl(der: bytes) -> _Crl:
@@ -259,18 +327,27 @@ def _read_crl(der: bytes) -> _Crl:
     if len(der) > MAX_CRL:
         raise InvalidInput(f"a CRL of {len(der)} bytes is too large, the limit is {MAX_CRL}")
     with reading("a CRL (RFC 5280, 5)"):
-        # It reads the whole as strict DER; asn1crypto then takes from it only what cryptography might print warnings about.
+        # It reads the whole as strict DER; asn1crypto then takes from it only what cryptography
+        # might print warnings about.
         entries = x509.load_der_x509_crl(der)
         parts = crl.CertificateList.load(der, strict=True)
         listed = parts["tbs_cert_list"]
         values, critical = read_extensions(listed["crl_extensions"])
-        return _Crl(entries, bytes(listed["issuer"].chosen.dump()), read_method(parts["signature_algorithm"]), values, critical)
+        return _Crl(
+            entries,
+            bytes(listed["issuer"].chosen.dump()),
+            read_method(parts["signature_algorithm"]),
+            values,
+            critical,
+        )
 
 
 def _read_ocsp(der: bytes) -> _Ocsp:
     """Return what a successful OCSPResponse holds. Raises InvalidInput."""
     if len(der) > MAX_OCSP:
-        raise InvalidInput(f"an OCSP answer of {len(der)} bytes is too large, the limit is {MAX_OCSP}")
+        raise InvalidInput(
+            f"an OCSP answer of {len(der)} bytes is too large, the limit is {MAX_OCSP}"
+        )
     demand_der(der)
     with reading("an OCSP answer (RFC 6960, 4.2.1)"):
         outer = ocsp.OCSPResponse.load(der, strict=True)
@@ -307,28 +384,37 @@ def _read_state(single: Any) -> _CertificateState:
         serial=named["serial_number"].native,
         is_known=status.name != "unknown",
         has_critical=bool(critical),
-        answer=_Answer("OCSP answer", read_time(single["this_update"].contents), next_update, revoked),
+        answer=_Answer(
+            "OCSP answer", read_time(single["this_update"].contents), next_update, revoked
+        ),
     )
 
 
 def _read_revocation(info: Any, extensions: dict[str, bytes]) -> _Revoked:
     invalid = read_extension(extensions, "invalidity_date", core.GeneralizedTime)
-    times = [read_time(time.contents) for time in (info["revocation_time"], invalid) if time is not None]
+    times = [
+        read_time(time.contents) for time in (info["revocation_time"], invalid) if time is not None
+    ]
     return _Revoked(min(times), _read_reason(info["revocation_reason"]))
 
 
 def _read_reason(reason: Any) -> int | None:
-    """Return the number, because asn1crypto knows no name for those that no standard gave a meaning. All beyond a byte are alike."""
+    """Return the number: asn1crypto knows no name for those that no standard gave a meaning.
+
+    All beyond a byte are alike.
+    """
     if isinstance(reason, core.Void):
         return None
     return int(reason.contents[0]) if len(reason.contents) == 1 else 255
 
 
-# Believing ----------------------------------------------------------------------------------------------------------------------------
+# Believing
+# --------------------------------------------------------------------------------------------------
 
 
 def _crl_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> list[_Answer]:
-    """Return what the CRL says of `certificate`, which `issuer` issued; nothing if it is by another issuer.
+    """Return what the CRL says of `certificate`, which `issuer` issued; nothing if it is by another
+    issuer.
 
     Raises InvalidInput if it must not be believed.
     """
@@ -337,9 +423,13 @@ def _crl_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> l
         return []
     if issuer.usage is not None and "crl_sign" not in issuer.usage:
         raise InvalidInput(f"the key of “{issuer.name}” may not sign CRLs (RFC 5280, 4.2.1.3)")
-    _demand_signature(listed.entries.tbs_certlist_bytes, listed.entries.signature, listed.method, [issuer])
+    _demand_signature(
+        listed.entries.tbs_certlist_bytes, listed.entries.signature, listed.method, [issuer]
+    )
     if not listed.critical <= _KNOWN_CRL_EXTENSIONS or "delta_crl_indicator" in listed.extensions:
-        raise InvalidInput("it says something that is not known here, or is not whole (RFC 5280, 5.2)")
+        raise InvalidInput(
+            "it says something that is not known here, or is not whole (RFC 5280, 5.2)"
+        )
     _demand_scope(listed, certificate)
     with reading("a CRL whose entry can be read (RFC 5280, 5.3)"):
         entry = listed.entries.get_revoked_certificate_by_serial_number(certificate.serial)
@@ -348,18 +438,25 @@ def _crl_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> l
 
 
 def _demand_scope(listed: _Crl, certificate: Certificate) -> None:
-    """Check that the CRL covers `certificate`, where it covers only a part of what its issuer issued (RFC 5280, 5.2.5 and 6.3.3, b).
+    """Check that the CRL covers `certificate`, where it covers only a part of what its issuer
+    issued (RFC 5280, 5.2.5 and 6.3.3, b).
 
     Raises InvalidInput.
     """
-    scope = read_extension(listed.extensions, "issuing_distribution_point", crl.IssuingDistributionPoint)
+    scope = read_extension(
+        listed.extensions, "issuing_distribution_point", crl.IssuingDistributionPoint
+    )
     if scope is None:
         return
     with reading("an IssuingDistributionPoint (RFC 5280, 5.2.5)"):
-        constraints = read_extension(certificate.extensions, "basic_constraints", asn1_x509.BasicConstraints)
+        constraints = read_extension(
+            certificate.extensions, "basic_constraints", asn1_x509.BasicConstraints
+        )
         is_authority = constraints is not None and constraints["ca"].native
         others = "only_contains_user_certs" if is_authority else "only_contains_ca_certs"
-        if any(scope[name].native for name in ("indirect_crl", "only_contains_attribute_certs", others)):
+        if any(
+            scope[name].native for name in ("indirect_crl", "only_contains_attribute_certs", others)
+        ):
             raise InvalidInput("it is about other certificates")
         if not isinstance(scope["only_some_reasons"], core.Void):
             raise InvalidInput("it is about some reasons only")
@@ -374,16 +471,21 @@ def _read_entry(entry: x509.RevokedCertificate) -> _Revoked:
     since, reason = entry.revocation_date_utc, None
     for extension in entry.extensions:
         if isinstance(extension.value, x509.CRLReason):
-            reason = next(number for number, name in _CRL_REASONS.items() if name is extension.value.reason)
+            reason = next(
+                number for number, name in _CRL_REASONS.items() if name is extension.value.reason
+            )
         elif isinstance(extension.value, x509.InvalidityDate):
             since = min(since, extension.value.invalidity_date_utc)
         elif extension.critical:
-            raise InvalidInput("its entry says something critical that is not known here (RFC 5280, 5.3)")
+            raise InvalidInput(
+                "its entry says something critical that is not known here (RFC 5280, 5.3)"
+            )
     return _Revoked(since, reason)
 
 
 def _ocsp_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> list[_Answer]:
-    """Return what the OCSP answer says of `certificate`, which `issuer` issued; nothing if it is about others.
+    """Return what the OCSP answer says of `certificate`, which `issuer` issued; nothing if it is
+    about others.
 
     Raises InvalidInput if it must not be believed.
     """
@@ -391,7 +493,11 @@ def _ocsp_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> 
     states = [state for state in answered.states if _is_about(state, certificate, issuer)]
     if not states:
         return []
-    delegates = [read for read in map(read_certificate, answered.certificates) if read and _is_delegate(read, issuer, answered.produced)]
+    delegates = [
+        read
+        for read in map(read_certificate, answered.certificates)
+        if read and _is_delegate(read, issuer, answered.produced)
+    ]
     _demand_signature(answered.content, answered.signature, answered.method, [issuer, *delegates])
     if answered.has_critical or any(state.has_critical for state in states):
         raise InvalidInput("it says something critical that is not known here (RFC 6960, 4.4)")
@@ -403,43 +509,66 @@ def _ocsp_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> 
 def _is_about(state: _CertificateState, certificate: Certificate, issuer: Certificate) -> bool:
     if state.serial != certificate.serial or state.hash not in _ID_HASHES:
         return False
-    return (state.issuer_name, state.issuer_key) == (_digest(state.hash, certificate.issuer), _digest(state.hash, issuer.key_bits))
+    return (state.issuer_name, state.issuer_key) == (
+        _digest(state.hash, certificate.issuer),
+        _digest(state.hash, issuer.key_bits),
+    )
 
 
 def _is_delegate(responder: Certificate, issuer: Certificate, produced: datetime) -> bool:
-    """Whether `issuer` has charged `responder` with answering for it (RFC 6960, 4.2.2.2). Whether it was itself revoked is not asked."""
+    """Whether `issuer` has charged `responder` with answering for it (RFC 6960, 4.2.2.2).
+
+    Whether it was itself revoked is not asked.
+    """
     if "ocsp_signing" not in (responder.purposes or ()) or not responder.is_valid_at(produced):
         return False
-    if responder.usage is not None and responder.usage.isdisjoint({"digital_signature", "non_repudiation"}):
+    if responder.usage is not None and responder.usage.isdisjoint(
+        {"digital_signature", "non_repudiation"}
+    ):
         return False
     return is_issued_by(responder, issuer)
 
 
-def _demand_signature(content: bytes, signature: bytes, method: Method, signers: Sequence[Certificate]) -> None:
+def _demand_signature(
+    content: bytes, signature: bytes, method: Method, signers: Sequence[Certificate]
+) -> None:
     found = [is_signed(content, signature, method, signer.key) for signer in signers]
     if True in found:
         return
     if set(found) == {None}:
-        raise InvalidInput(f"its signature's method, {shown(method.algorithm)}, is not one that is accepted here")
-    raise InvalidInput(f"neither “{signers[0].name}” signed it, nor anybody whom that issuer has charged with it")
+        raise InvalidInput(
+            f"its signature's method, {shown(method.algorithm)}, is not one that is accepted here"
+        )
+    raise InvalidInput(
+        f"neither “{signers[0].name}” signed it, nor anybody whom that issuer has charged with it"
+    )
 
 
 def _digest(name: str, content: bytes) -> bytes:
     return hashlib.new(name, content, usedforsecurity=False).digest()
 
 
-# Judging ------------------------------------------------------------------------------------------------------------------------------
+# Judging
+# --------------------------------------------------------------------------------------------------
 
 
-def judge_revocation(path: Sequence[Certificate], crls: Sequence[bytes], ocsps: Sequence[bytes], time: datetime) -> Check:
-    """Judge whether a certificate of `path` (the signer's first, the trusted root last) was revoked, for a token of `time`.
+def judge_revocation(
+    path: Sequence[Certificate], crls: Sequence[bytes], ocsps: Sequence[bytes], time: datetime
+) -> Check:
+    """Judge whether a certificate of `path` (the signer's first, the trusted root last) was
+    revoked, for a token of `time`.
 
-    FAILED if the signer's was before `time`, or ever, but for a reason of RFC 3161, 4, paragraph 1; or if one above it was before `time`, or
-    ever, because its key was compromised. PASSED if for each but the root an answer that is current at `time` says otherwise. UNKNOWN, and not
-    required, if not: not every authority's issuer answers, and what was not collected in time cannot be had later. Never raises for any bytes.
+    FAILED if the signer's was before `time`, or ever, but for a reason of RFC 3161, 4, paragraph 1;
+    or if one above it was before `time`, or ever, because its key was compromised. PASSED if for
+    each but the root an answer that is current at `time` says otherwise. UNKNOWN, and not required,
+    if not: not every authority's issuer answers, and what was not collected in time cannot be had
+    later. Never raises for any bytes.
     """
     if len(path) < 2:
-        return _unknown("The signer's certificate is itself a trusted root: nobody is asked whether it was revoked.")
+        return _unknown(
+            "The signer's certificate is itself a trusted root: nobody is asked whether it was"
+            " revoked."
+        )
     known, gaps = [], []
     for certificate, issuer in pairwise(path):
         answers, faults = _gather(crls, ocsps, certificate, issuer)
@@ -447,7 +576,9 @@ def judge_revocation(path: Sequence[Certificate], crls: Sequence[bytes], ocsps: 
             if fault := _fault(answer, certificate, time, is_signer=certificate is path[0]):
                 return Check(REVOCATION, Outcome.FAILED, fault)
         current = [answer for answer in answers if not _currency_fault(answer, certificate, time)]
-        stale = [fault for answer in answers if (fault := _currency_fault(answer, certificate, time))]
+        stale = [
+            fault for answer in answers if (fault := _currency_fault(answer, certificate, time))
+        ]
         if current:
             known.append(_state(certificate, current[0]))
         else:
@@ -459,11 +590,19 @@ def _unknown(reason: str) -> Check:
     return Check(REVOCATION, Outcome.UNKNOWN, reason, required=False)
 
 
-def _gather(crls: Sequence[bytes], ocsps: Sequence[bytes], certificate: Certificate, issuer: Certificate) -> tuple[list[_Answer], list[str]]:
-    """Return the answers about `certificate` that can be believed, and why others cannot. Those about other certificates are left out."""
+def _gather(
+    crls: Sequence[bytes], ocsps: Sequence[bytes], certificate: Certificate, issuer: Certificate
+) -> tuple[list[_Answer], list[str]]:
+    """Return the answers about `certificate` that can be believed, and why others cannot.
+
+    Those about other certificates are left out.
+    """
     answers: list[_Answer] = []
     faults: list[str] = []
-    for read, der in (*((_ocsp_answers, der) for der in ocsps), *((_crl_answers, der) for der in crls)):
+    for read, der in (
+        *((_ocsp_answers, der) for der in ocsps),
+        *((_crl_answers, der) for der in crls),
+    ):
         try:
             answers += read(der, certificate, issuer)
         except InvalidInput as error:
@@ -471,12 +610,17 @@ def _gather(crls: Sequence[bytes], ocsps: Sequence[bytes], certificate: Certific
     return answers, faults
 
 
-def _fault(answer: _Answer, certificate: Certificate, time: datetime, *, is_signer: bool) -> str | None:
+def _fault(
+    answer: _Answer, certificate: Certificate, time: datetime, *, is_signer: bool
+) -> str | None:
     """Return why a token of `time` does not count because of `answer`, or None."""
     revoked = answer.revoked
     if revoked is None:
         return None
-    said = f"The certificate of “{certificate.name}” was revoked at {format_time(revoked.since)} ({_reason(revoked)})"
+    said = (
+        f"The certificate of “{certificate.name}” was revoked at {format_time(revoked.since)}"
+        f" ({_reason(revoked)})"
+    )
     if is_signer and revoked.reason not in _HARMLESS:
         return f"{said}: then no token made with its key counts, whatever its time (RFC 3161, 4)."
     if revoked.reason in _COMPROMISED:
@@ -487,7 +631,11 @@ def _fault(answer: _Answer, certificate: Certificate, time: datetime, *, is_sign
 
 
 def _reason(revoked: _Revoked) -> str:
-    return "no reason given" if revoked.reason is None else _REASONS.get(revoked.reason, f"reason {revoked.reason}")
+    return (
+        "no reason given"
+        if revoked.reason is None
+        else _REASONS.get(revoked.reason, f"reason {revoked.reason}")
+    )
 
 
 def _currency_fault(answer: _Answer, certificate: Certificate, time: datetime) -> str | None:
@@ -496,15 +644,23 @@ def _currency_fault(answer: _Answer, certificate: Certificate, time: datetime) -
         return None
     if answer.this_update > certificate.x509.not_valid_after_utc:
         made = format_time(answer.this_update)
-        return f"the {answer.kind} of {made} was made when the certificate had expired, and its revocation may have been forgotten by then"
-    if time - answer.this_update <= SKEW or (answer.next_update is not None and answer.next_update >= time):
+        return (
+            f"the {answer.kind} of {made} was made when the certificate had expired, and its"
+            " revocation may have been forgotten by then"
+        )
+    if time - answer.this_update <= SKEW or (
+        answer.next_update is not None and answer.next_update >= time
+    ):
         return None
     return f"the {answer.kind} of {format_time(answer.this_update)} is too old for the token's time"
 
 
 def _state(certificate: Certificate, answer: _Answer) -> str:
     if answer.revoked:
-        said = f"was revoked at {format_time(answer.revoked.since)} ({_reason(answer.revoked)}), after the token was made"
+        said = (
+            f"was revoked at {format_time(answer.revoked.since)} ({_reason(answer.revoked)}), after"
+            " the token was made"
+        )
     else:
         said = f"was not revoked ({answer.kind} of {format_time(answer.this_update)})"
     return f"The certificate of “{certificate.name}” {said}."

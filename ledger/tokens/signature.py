@@ -1,6 +1,8 @@
-"""Which signatures count: RSA (PKCS #1 v1.5, PSS), ECDSA on P-256, P-384 and P-521, and Ed25519, with SHA-256, SHA-384 or SHA-512.
+"""Which signatures count: RSA (PKCS #1 v1.5, PSS), ECDSA on P-256, P-384 and P-521, and Ed25519,
+with SHA-256, SHA-384 or SHA-512.
 
-No other module checks signatures of tokens, CRLs and OCSP answers. Those between certificates are cryptography's (certificate.py).
+No other module checks signatures of tokens, CRLs and OCSP answers. Those between certificates are
+cryptography's (certificate.py).
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 class Method:
     """How something says that it was signed.
 
-    `algorithm` is a name such as "sha256_rsa" where asn1crypto knows one, and a dotted OID where it does not; `hash` is the hash that this name
-    implies. `pss` is (hash, mask hash, salt length in bytes).
+    `algorithm` is a name such as "sha256_rsa" where asn1crypto knows one, and a dotted OID where it
+    does not; `hash` is the hash that this name implies. `pss` is (hash, mask hash, salt length in
+    bytes).
     """
 
     algorithm: str
@@ -40,12 +43,18 @@ class Method:
 
 
 def read_method(identifier: Any) -> Method:
-    """Return the method that asn1crypto's SignedDigestAlgorithm names. Absent and NULL parameters are alike (RFC 5754, 2; RFC 4055, 5).
+    """Return the method that asn1crypto's SignedDigestAlgorithm names.
+
+    Absent and NULL parameters are alike (RFC 5754, 2; RFC 4055, 5).
 
     Only to be used inside `der.reading`. Raises InvalidInput.
     """
     algorithm = identifier["algorithm"].native
-    return Method(algorithm, _implied_hash(algorithm), _read_pss(identifier["parameters"]) if algorithm == "rsassa_pss" else None)
+    return Method(
+        algorithm,
+        _implied_hash(algorithm),
+        _read_pss(identifier["parameters"]) if algorithm == "rsassa_pss" else None,
+    )
 
 
 def _implied_hash(algorithm: str) -> str | None:
@@ -57,16 +66,26 @@ def _read_pss(parameters: Any) -> tuple[str, str, int]:
     if not isinstance(parameters, algos.RSASSAPSSParams):
         raise InvalidInput("the RSASSA-PSS signature has no parameters (RFC 4056, 3)")
     mask = parameters["mask_gen_algorithm"]
-    if mask["algorithm"].native != "mgf1" or parameters["trailer_field"].native != "trailer_field_bc":
+    if (
+        mask["algorithm"].native != "mgf1"
+        or parameters["trailer_field"].native != "trailer_field_bc"
+    ):
         raise InvalidInput("the RSASSA-PSS parameters are not those of RFC 4055, 3.1")
-    hash_algorithm, mask_hash = parameters["hash_algorithm"]["algorithm"].native, mask["parameters"]["algorithm"].native
+    hash_algorithm, mask_hash = (
+        parameters["hash_algorithm"]["algorithm"].native,
+        mask["parameters"]["algorithm"].native,
+    )
     return hash_algorithm, mask_hash, parameters["salt_length"].native
 
 
-def is_signed(content: bytes, signature: bytes, method: Method, key: Any, digest: str | None = None) -> bool | None:
-    """Tell whether `key` made `signature` over `content` by `method`; None if key and method do not belong together or are not accepted.
+def is_signed(
+    content: bytes, signature: bytes, method: Method, key: Any, digest: str | None = None
+) -> bool | None:
+    """Tell whether `key` made `signature` over `content` by `method`; None if key and method do not
+    belong together or are not accepted.
 
-    `digest` is the hash that counts where the method implies none: in CMS it may stand beside the method (RFC 5652, 5.3).
+    `digest` is the hash that counts where the method implies none: in CMS it may stand beside the
+    method (RFC 5652, 5.3).
     """
     scheme = _scheme(method, key, digest)
     if scheme is None:
@@ -91,7 +110,11 @@ def _scheme(method: Method, key: Any, digest: str | None) -> tuple[Any, ...] | N
         return None
     if isinstance(key, rsa.RSAPublicKey) and method.algorithm in {"rsassa_pkcs1v15", f"{name}_rsa"}:
         return padding.PKCS1v15(), HASHES[name]()
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES) and method.algorithm == f"{name}_ecdsa":
+    if (
+        isinstance(key, ec.EllipticCurvePublicKey)
+        and isinstance(key.curve, _CURVES)
+        and method.algorithm == f"{name}_ecdsa"
+    ):
         return (ec.ECDSA(HASHES[name]()),)
     return None
 
@@ -99,4 +122,7 @@ def _scheme(method: Method, key: Any, digest: str | None) -> tuple[Any, ...] | N
 def _pss_scheme(hash_name: str, mask_name: str, salt_length: int) -> tuple[Any, ...] | None:
     if hash_name not in HASHES or mask_name not in HASHES or not 0 <= salt_length <= MAX_SALT:
         return None
-    return padding.PSS(mgf=padding.MGF1(HASHES[mask_name]()), salt_length=salt_length), HASHES[hash_name]()
+    return (
+        padding.PSS(mgf=padding.MGF1(HASHES[mask_name]()), salt_length=salt_length),
+        HASHES[hash_name](),
+    )

@@ -1,9 +1,13 @@
-"""RFC 3161 messages as values: parses tokens and answers, and judges tokens. Pure and offline; no other module does it.
+"""RFC 3161 messages as values: parses tokens and answers, and judges tokens.
 
-    TimeStampToken = ContentInfo{ SignedData{ TSTInfo, certificates, one SignerInfo{ signed attributes, signature } } }
+Pure and offline; no other module does it.
 
-`parse_token` says what a token claims, `judge_token` says which of the claims hold. Certificates and their chains are certificate.py's, CRLs and OCSP
-answers revocation.py's. docs/decisions/0006-timestamp-tokens.md says why, and what is not judged.
+    TimeStampToken = ContentInfo{ SignedData{ TSTInfo, certificates, one SignerInfo{
+        signed attributes, signature } } }
+
+`parse_token` says what a token claims, `judge_token` says which of the claims hold. Certificates
+and their chains are certificate.py's, CRLs and OCSP answers revocation.py's.
+docs/decisions/0006-timestamp-tokens.md says why, and what is not judged.
 """
 
 from __future__ import annotations
@@ -22,14 +26,22 @@ from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome
 from witnesstree.ledger.tokens.revocation import REVOCATION, judge_revocation
 from witnesstree.ledger.tokens.signature import HASHES, Method, is_signed, read_method
-from witnesstree.ledger.tokens.x509 import Certificate, Chain, climb, find_chain, read_certificate, spoken_name
+from witnesstree.ledger.tokens.x509 import (
+    Certificate,
+    Chain,
+    climb,
+    find_chain,
+    read_certificate,
+    spoken_name,
+)
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.base.witness import Stamp
     from witnesstree.ledger.trust import Trust, TrustedRoot
 
-# Bytes. A token with its chain takes 2 to 8 KiB; some carry revocation lists. What is larger is not a token that we could have asked for.
+# Bytes. A token with its chain takes 2 to 8 KiB; some carry revocation lists. What is larger is not
+# a token that we could have asked for.
 MAX_TOKEN = 64 * 1024
 # Bytes: the token, and a status with a sentence or two.
 MAX_RESPONSE = MAX_TOKEN + 4 * 1024
@@ -38,15 +50,24 @@ MAX_CERTIFICATES = 16
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
 
-# RFC 5035, 4: the first form of the attribute knows only SHA-1. It merely picks a certificate, which then has to fit the signature and a root.
+# RFC 5035, 4: the first form of the attribute knows only SHA-1. It merely picks a certificate,
+# which then has to fit the signature and a root.
 _CERTIFICATE_HASHES = frozenset({"sha1", *HASHES})
 
-FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN = "token.form", "token.imprint", "token.signer", "token.signature", "token.chain"
+FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN = (
+    "token.form",
+    "token.imprint",
+    "token.signer",
+    "token.signature",
+    "token.chain",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateId:
-    """The name that a signer gives its certificate: ESSCertID or ESSCertIDv2 (RFC 5035, 3 and 4)."""
+    """The name that a signer gives its certificate: ESSCertID or ESSCertIDv2 (RFC 5035, 3 and
+    4).
+    """
 
     algorithm: str
     digest: bytes
@@ -58,7 +79,8 @@ class CertificateId:
 class SignerInfo:
     """What a token says of its signature (RFC 5652, 5.3): claims, nothing more.
 
-    `digest_algorithm` is a name such as "sha256" where asn1crypto knows one, and a dotted OID where it does not.
+    `digest_algorithm` is a name such as "sha256" where asn1crypto knows one, and a dotted OID where
+    it does not.
     """
 
     issuer: bytes | None
@@ -75,9 +97,12 @@ class SignerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A TimeStampToken (RFC 3161, 2.4.2) as it stands. That it parsed proves nothing: see `judge_token`.
+    """A TimeStampToken (RFC 3161, 2.4.2) as it stands.
 
-    `content` is the TSTInfo's DER, `certificates` are the embedded ones, unread; `accuracy` is zero where the token gives none.
+    That it parsed proves nothing: see `judge_token`.
+
+    `content` is the TSTInfo's DER, `certificates` are the embedded ones, unread; `accuracy` is zero
+    where the token gives none.
     """
 
     der: bytes
@@ -98,8 +123,9 @@ class Token:
 class TokenJudgement:
     """The six checks of one token, in the order of `judge_token`.
 
-    `token` is None if it did not parse. `root` is where the chain ended, None unless that check passed; on its own it does not say that the
-    others did, so ask `is_proven` before `gen_time` or `assurance` count for anything.
+    `token` is None if it did not parse. `root` is where the chain ended, None unless that check
+    passed; on its own it does not say that the others did, so ask `is_proven` before `gen_time` or
+    `assurance` count for anything.
     """
 
     checks: tuple[Check, ...]
@@ -109,7 +135,11 @@ class TokenJudgement:
     @property
     def is_proven(self) -> bool:
         """Whether every required check passed and none failed."""
-        return all(check.outcome is Outcome.PASSED or (check.outcome is Outcome.UNKNOWN and not check.required) for check in self.checks)
+        return all(
+            check.outcome is Outcome.PASSED
+            or (check.outcome is Outcome.UNKNOWN and not check.required)
+            for check in self.checks
+        )
 
     @property
     def gen_time(self) -> datetime | None:
@@ -130,21 +160,28 @@ class TokenJudgement:
 class TimeStampResp(core.Sequence):  # type: ignore[misc]
     """RFC 3161, 2.4.2. asn1crypto's own demands a token, and a refusal has none."""
 
-    _fields = [("status", tsp.PKIStatusInfo), ("time_stamp_token", cms.ContentInfo, {"optional": True})]  # noqa: RUF012
+    _fields = [  # noqa: RUF012
+        ("status", tsp.PKIStatusInfo),
+        ("time_stamp_token", cms.ContentInfo, {"optional": True}),
+    ]
 
 
-# Parsing ------------------------------------------------------------------------------------------------------------------------------
+# Parsing
+# --------------------------------------------------------------------------------------------------
 
 
 def parse_token(der: bytes) -> Token:
     """Return what a TimeStampToken of at most MAX_TOKEN bytes claims.
 
-    Demands the form of RFC 3161, 2.4.2: one signer, signed attributes, TSTInfo version 1, no critical extension. Certificates stay unread.
+    Demands the form of RFC 3161, 2.4.2: one signer, signed attributes, TSTInfo version 1, no
+    critical extension. Certificates stay unread.
 
     Raises InvalidInput.
     """
     if len(der) > MAX_TOKEN:
-        raise InvalidInput(f"a timestamp token of {len(der)} bytes is too large, the limit is {MAX_TOKEN}")
+        raise InvalidInput(
+            f"a timestamp token of {len(der)} bytes is too large, the limit is {MAX_TOKEN}"
+        )
     demand_der(der)
     with reading("a timestamp token (RFC 3161, 2.4.2)"):
         return _read_token(der)
@@ -153,10 +190,14 @@ def parse_token(der: bytes) -> Token:
 def _read_token(der: bytes) -> Token:
     info = cms.ContentInfo.load(der, strict=True)
     if info["content_type"].native != "signed_data":
-        raise InvalidInput("a timestamp token is CMS signed data, and this is not (RFC 3161, 2.4.2)")
+        raise InvalidInput(
+            "a timestamp token is CMS signed data, and this is not (RFC 3161, 2.4.2)"
+        )
     signed = info["content"]
     # Read anew, because asn1crypto takes another type for it where the version is 1.
-    encapsulated = cms.EncapsulatedContentInfo.load(signed["encap_content_info"].dump(), strict=True)
+    encapsulated = cms.EncapsulatedContentInfo.load(
+        signed["encap_content_info"].dump(), strict=True
+    )
     if encapsulated["content_type"].native != "tst_info":
         raise InvalidInput("the signed content is not a TSTInfo (RFC 3161, 2.4.2)")
     if len(signed["signer_infos"]) != 1:
@@ -167,7 +208,9 @@ def _read_token(der: bytes) -> Token:
     if stamped["version"].native != "v1":
         raise InvalidInput("the TSTInfo is not of version 1 (RFC 3161, 2.4.2)")
     if any(extension["critical"].native for extension in stamped["extensions"]):
-        raise InvalidInput("the TSTInfo has a critical extension, and no such extension is known here")
+        raise InvalidInput(
+            "the TSTInfo has a critical extension, and no such extension is known here"
+        )
     algorithm, imprint = _read_imprint(stamped["message_imprint"])
     return Token(
         der=der,
@@ -200,7 +243,9 @@ def _read_accuracy(accuracy: Any) -> timedelta:
     found = timedelta(seconds=seconds or 0, milliseconds=millis or 0, microseconds=micros or 0)
     is_odd = any(part is not None and not 0 <= part <= 999 for part in (millis, micros))
     if is_odd or (seconds is not None and seconds < 0) or found > MAX_ACCURACY:
-        raise InvalidInput("the accuracy is not one that RFC 3161, 2.4.2 allows, or worse than a day")
+        raise InvalidInput(
+            "the accuracy is not one that RFC 3161, 2.4.2 allows, or worse than a day"
+        )
     return found
 
 
@@ -223,7 +268,11 @@ def _read_signer(signer: Any) -> SignerInfo:
     sid = signer["sid"]
     by_issuer = sid.chosen if sid.name == "issuer_and_serial_number" else None
     content_type, digest = attributes.get("content_type"), attributes.get("message_digest")
-    ids = [attributes[name]["certs"][0] for name in ("signing_certificate", "signing_certificate_v2") if name in attributes]
+    ids = [
+        attributes[name]["certs"][0]
+        for name in ("signing_certificate", "signing_certificate_v2")
+        if name in attributes
+    ]
     return SignerInfo(
         issuer=by_issuer["issuer"].chosen.dump() if by_issuer else None,
         serial=by_issuer["serial_number"].native if by_issuer else None,
@@ -240,7 +289,10 @@ def _read_signer(signer: Any) -> SignerInfo:
 
 
 def _read_attributes(attributes: Any) -> dict[str, Any]:
-    """Return the attributes by name. None may come twice, or with several values (RFC 5652, 11; RFC 5035, 5.4)."""
+    """Return the attributes by name.
+
+    None may come twice, or with several values (RFC 5652, 11; RFC 5035, 5.4).
+    """
     found = {attribute["type"].native: attribute["values"] for attribute in attributes}
     if len(found) < len(attributes) or any(len(values) != 1 for values in found.values()):
         raise InvalidInput("a signed attribute has not exactly one value (RFC 5652, 11)")
@@ -250,7 +302,11 @@ def _read_attributes(attributes: Any) -> dict[str, Any]:
 def _read_certificate_id(identifier: Any) -> CertificateId:
     issuer_serial = identifier["issuer_serial"]
     has_issuer = not isinstance(issuer_serial, core.Void)
-    names = [name for name in issuer_serial["issuer"] if name.name == "directory_name"] if has_issuer else []
+    names = (
+        [name for name in issuer_serial["issuer"] if name.name == "directory_name"]
+        if has_issuer
+        else []
+    )
     if has_issuer and len(names) != 1:
         raise InvalidInput("the signer's certificate is not named by one issuer (RFC 5035, 5.4.1)")
     is_second = isinstance(identifier, tsp.ESSCertIDv2)
@@ -262,13 +318,18 @@ def _read_certificate_id(identifier: Any) -> CertificateId:
     )
 
 
-# Asking -------------------------------------------------------------------------------------------------------------------------------
+# Asking
+# --------------------------------------------------------------------------------------------------
 
 
-def format_request(imprint: bytes, nonce: int, policy: str | None = None, algorithm: str = "sha256") -> bytes:
-    """Return the TimeStampReq (DER) that asks for a token with certificates on `imprint` (RFC 3161, 2.4.1), a digest under `algorithm`.
+def format_request(
+    imprint: bytes, nonce: int, policy: str | None = None, algorithm: str = "sha256"
+) -> bytes:
+    """Return the TimeStampReq (DER) that asks for a token with certificates on `imprint` (RFC 3161,
+    2.4.1), a digest under `algorithm`.
 
-    `policy` is the dotted OID of the one to be stamped under; None leaves the choice to the authority.
+    `policy` is the dotted OID of the one to be stamped under; None leaves the choice to the
+    authority.
 
     Raises InvalidInput if `policy` is no OID.
     """
@@ -285,10 +346,14 @@ def format_request(imprint: bytes, nonce: int, policy: str | None = None, algori
     return bytes(tsp.TimeStampReq(fields).dump())
 
 
-def check_response(der: bytes, imprint: bytes, nonce: int, policy: str | None = None, algorithm: str = "sha256") -> Token:
-    """Return the token of a TimeStampResp that answers `format_request(imprint, nonce, policy, algorithm)` (RFC 3161, 2.4.2).
+def check_response(
+    der: bytes, imprint: bytes, nonce: int, policy: str | None = None, algorithm: str = "sha256"
+) -> Token:
+    """Return the token of a TimeStampResp that answers `format_request(imprint, nonce, policy,
+    algorithm)` (RFC 3161, 2.4.2).
 
-    Compares status, imprint, nonce and, where one was asked for, policy, and nothing else: whether the token is worth anything is for `judge_token`.
+    Compares status, imprint, nonce and, where one was asked for, policy, and nothing else: whether
+    the token is worth anything is for `judge_token`.
 
     Raises BadAnswer.
     """
@@ -299,9 +364,14 @@ def check_response(der: bytes, imprint: bytes, nonce: int, policy: str | None = 
     if (token.imprint_algorithm, token.imprint) != (algorithm, imprint):
         raise BadAnswer("the authority answered with a token for other bytes")
     if token.nonce != nonce:
-        raise BadAnswer("the authority answered with a token for another request: the nonce is not ours")
+        raise BadAnswer(
+            "the authority answered with a token for another request: the nonce is not ours"
+        )
     if policy is not None and token.policy != policy:
-        raise BadAnswer(f"the authority answered with a token under policy {shown(token.policy)}, and {policy} was asked for")
+        raise BadAnswer(
+            f"the authority answered with a token under policy {shown(token.policy)}, and {policy}"
+            " was asked for"
+        )
     return token
 
 
@@ -320,10 +390,12 @@ def _read_response(der: bytes) -> bytes:
 
 
 def chain_of(token: Token, trust: Trust, certificates: Sequence[bytes] = ()) -> tuple[bytes, ...]:
-    """Return the certificates (DER) from `token`'s signer up, the signer's first and the root last, as far as they are known.
+    """Return the certificates (DER) from `token`'s signer up, the signer's first and the root last,
+    as far as they are known.
 
-    It is the chain that `judge_token` would take, if one holds, else any that signatures form. `certificates` are further candidates, as are those in
-    the token and in `trust`. Empty if the signer's own is nowhere. Nothing is judged.
+    It is the chain that `judge_token` would take, if one holds, else any that signatures form.
+    `certificates` are further candidates, as are those in the token and in `trust`. Empty if the
+    signer's own is nowhere. Nothing is judged.
     """
     certificate = read_certificate(_find_signer(token, certificates, trust) or b"")
     if certificate is None:
@@ -331,35 +403,60 @@ def chain_of(token: Token, trust: Trust, certificates: Sequence[bytes] = ()) -> 
     candidates = (*token.certificates, *certificates)
     chain = find_chain(certificate, token.gen_time, candidates, trust)
     anchors = (root.certificate for root in trust.roots)
-    return tuple(each.der for each in chain.path or climb(certificate, (*candidates, *trust.certificates, *anchors)))
+    return tuple(
+        each.der
+        for each in chain.path or climb(certificate, (*candidates, *trust.certificates, *anchors))
+    )
 
 
-# Judging ------------------------------------------------------------------------------------------------------------------------------
+# Judging
+# --------------------------------------------------------------------------------------------------
 
 
-def judge_token(stamp: Stamp, imprint: bytes, trust: Trust, algorithm: str = "sha256") -> TokenJudgement:
-    """Judge the token of `stamp` for the digest `imprint` against `trust`, at the token's own time. `algorithm` is the digest's (signature.HASHES).
+def judge_token(
+    stamp: Stamp, imprint: bytes, trust: Trust, algorithm: str = "sha256"
+) -> TokenJudgement:
+    """Judge the token of `stamp` for the digest `imprint` against `trust`, at the token's own time.
+
+    `algorithm` is the digest's (signature.HASHES).
 
     1. token.form        it is a TimeStampToken
     2. token.imprint     it is for `imprint`
-    3. token.signer      its signer's certificate is the one it names, and is for time-stamping only (RFC 3161, 2.3; RFC 5035; RFC 5816)
+    3. token.signer      its signer's certificate is the one it names, and is for time-stamping only
+                         (RFC 3161, 2.3; RFC 5035; RFC 5816)
     4. token.signature   that certificate's key signed this very content (RFC 5652, 5.4)
     5. token.chain       a trusted root vouches for that certificate at `gen_time` (RFC 5280, 6)
     6. token.revocation  no certificate in that chain was revoked (RFC 3161, 4; revocation.py)
 
-    Never raises for any bytes. UNKNOWN means that something is missing or beyond this verifier, FAILED that something is wrong; an UNKNOWN of
-    the last check is not required. What stands beside the token in `stamp` is as hostile as what stands in it. A root that cannot be read is as
-    good as absent.
+    Never raises for any bytes. UNKNOWN means that something is missing or beyond this verifier,
+    FAILED that something is wrong; an UNKNOWN of the last check is not required. What stands beside
+    the token in `stamp` is as hostile as what stands in it. A root that cannot be read is as good
+    as absent.
     """
     try:
         token = parse_token(stamp.token)
     except InvalidInput as error:
-        rest = tuple(_unknown(name, "There is no token to look at.") for name in (IMPRINT, SIGNER, SIGNATURE, CHAIN))
+        rest = tuple(
+            _unknown(name, "There is no token to look at.")
+            for name in (IMPRINT, SIGNER, SIGNATURE, CHAIN)
+        )
         revocation = _unknown(REVOCATION, "There is no token to look at.", required=False)
-        return TokenJudgement((_failed(FORM, f"It is not a timestamp token: {error}."), *rest, revocation), None, None)
-    form = _passed(FORM, f"It is a timestamp token of {format_time(token.gen_time)}, serial number {shown(format(token.serial, 'x'))} (hexadecimal).")
+        return TokenJudgement(
+            (_failed(FORM, f"It is not a timestamp token: {error}."), *rest, revocation), None, None
+        )
+    form = _passed(
+        FORM,
+        f"It is a timestamp token of {format_time(token.gen_time)}, serial number"
+        f" {shown(format(token.serial, 'x'))} (hexadecimal).",
+    )
     certificate, signer = _judge_signer(token, stamp.certificates, trust)
-    found = Chain() if certificate is None else find_chain(certificate, token.gen_time, (*token.certificates, *stamp.certificates), trust)
+    found = (
+        Chain()
+        if certificate is None
+        else find_chain(
+            certificate, token.gen_time, (*token.certificates, *stamp.certificates), trust
+        )
+    )
     checks = (
         form,
         _judge_imprint(token, imprint, algorithm),
@@ -386,18 +483,30 @@ def _unknown(name: str, reason: str, *, required: bool = True) -> Check:
 def _judge_imprint(token: Token, imprint: bytes, algorithm: str) -> Check:
     if token.imprint_algorithm != algorithm:
         asked = algorithm.upper().replace("SHA", "SHA-")
-        return _failed(IMPRINT, f"The token is for a {shown(token.imprint_algorithm)} digest, not for a {asked} digest.")
+        return _failed(
+            IMPRINT,
+            f"The token is for a {shown(token.imprint_algorithm)} digest, not for a {asked}"
+            " digest.",
+        )
     if token.imprint != imprint:
         return _failed(IMPRINT, f"The token is for {token.imprint.hex()}, not for {imprint.hex()}.")
     return _passed(IMPRINT, f"The token is for {imprint.hex()}.")
 
 
-def _judge_signer(token: Token, beside: Sequence[bytes], trust: Trust) -> tuple[Certificate | None, Check]:
+def _judge_signer(
+    token: Token, beside: Sequence[bytes], trust: Trust
+) -> tuple[Certificate | None, Check]:
     ids = token.signer.certificate_ids
     if not ids:
-        return None, _failed(SIGNER, "The token does not say which certificate signed it (RFC 3161, 2.4.2).")
+        return None, _failed(
+            SIGNER, "The token does not say which certificate signed it (RFC 3161, 2.4.2)."
+        )
     if unknown := [each.algorithm for each in ids if each.algorithm not in _CERTIFICATE_HASHES]:
-        return None, _unknown(SIGNER, f"The certificate is named by a method that this verifier does not know: {shown(unknown[0])}.")
+        return None, _unknown(
+            SIGNER,
+            "The certificate is named by a method that this verifier does not know:"
+            f" {shown(unknown[0])}.",
+        )
     der = _find_signer(token, beside, trust)
     if der is None:
         return None, _absent_signer(token)
@@ -406,40 +515,75 @@ def _judge_signer(token: Token, beside: Sequence[bytes], trust: Trust) -> tuple[
         return None, _failed(SIGNER, "The certificate that signed the token cannot be read.")
     if fault := _signer_fault(token.signer, certificate):
         return certificate, _failed(SIGNER, fault)
-    return certificate, _passed(SIGNER, f"It was signed in the name of “{certificate.name}”, whose certificate is for time-stamping only.")
+    return certificate, _passed(
+        SIGNER,
+        f"It was signed in the name of “{certificate.name}”, whose certificate is for time-stamping"
+        " only.",
+    )
 
 
 def _find_signer(token: Token, beside: Sequence[bytes], trust: Trust) -> bytes | None:
-    """Return the certificate that the token names by its digest, wherever it stands. A trusted one may itself be the signer's."""
+    """Return the certificate that the token names by its digest, wherever it stands.
+
+    A trusted one may itself be the signer's.
+    """
     ids = token.signer.certificate_ids
-    candidates = (*token.certificates, *beside, *trust.certificates, *(root.certificate for root in trust.roots))
-    return next((der for der in candidates if ids and all(_is_digest_of(each, der) for each in ids)), None)
+    candidates = (
+        *token.certificates,
+        *beside,
+        *trust.certificates,
+        *(root.certificate for root in trust.roots),
+    )
+    return next(
+        (der for der in candidates if ids and all(_is_digest_of(each, der) for each in ids)), None
+    )
 
 
 def _is_digest_of(identifier: CertificateId, der: bytes) -> bool:
     is_known = identifier.algorithm in _CERTIFICATE_HASHES
-    return is_known and hashlib.new(identifier.algorithm, der, usedforsecurity=False).digest() == identifier.digest
+    return (
+        is_known
+        and hashlib.new(identifier.algorithm, der, usedforsecurity=False).digest()
+        == identifier.digest
+    )
 
 
 def _absent_signer(token: Token) -> Check:
     if token.certificates:
-        return _failed(SIGNER, "The token carries certificates, but not the one that it says signed it.")
-    return _unknown(SIGNER, "The token does not carry its signer's certificate; give it with --trust.")
+        return _failed(
+            SIGNER, "The token carries certificates, but not the one that it says signed it."
+        )
+    return _unknown(
+        SIGNER, "The token does not carry its signer's certificate; give it with --trust."
+    )
 
 
 def _signer_fault(signer: SignerInfo, certificate: Certificate) -> str | None:
     """Return what is wrong with `certificate` as this token's signer, or None."""
-    claims = [(each.issuer, each.serial) for each in signer.certificate_ids if each.issuer is not None]
+    claims = [
+        (each.issuer, each.serial) for each in signer.certificate_ids if each.issuer is not None
+    ]
     if signer.issuer is not None:
         claims.append((signer.issuer, signer.serial))
     if any(claim != (certificate.issuer, certificate.serial) for claim in claims):
         return "The token names its signer twice, and the two are different certificates."
     if signer.key_id not in {None, certificate.key_id}:
         return "The token names its signer twice, and the two are different certificates."
-    if certificate.purposes != ("time_stamping",) or "extended_key_usage" not in certificate.critical:
-        return f"The certificate of “{certificate.name}” is not one for time-stamping only, marked critical (RFC 3161, 2.3)."
-    if certificate.usage is not None and certificate.usage.isdisjoint({"digital_signature", "non_repudiation"}):
-        return f"The certificate of “{certificate.name}” is not one for signatures (RFC 5280, 4.2.1.3)."
+    if (
+        certificate.purposes != ("time_stamping",)
+        or "extended_key_usage" not in certificate.critical
+    ):
+        return (
+            f"The certificate of “{certificate.name}” is not one for time-stamping only, marked"
+            " critical (RFC 3161, 2.3)."
+        )
+    if certificate.usage is not None and certificate.usage.isdisjoint(
+        {"digital_signature", "non_repudiation"}
+    ):
+        return (
+            f"The certificate of “{certificate.name}” is not one for signatures (RFC 5280,"
+            " 4.2.1.3)."
+        )
     return None
 
 
@@ -447,45 +591,94 @@ def _judge_signature(token: Token, certificate: Certificate | None) -> Check:
     if check := _judge_content(token):
         return check
     if certificate is None:
-        return _unknown(SIGNATURE, "The signature cannot be checked without the signer's certificate.")
+        return _unknown(
+            SIGNATURE, "The signature cannot be checked without the signer's certificate."
+        )
     signer = token.signer
-    has_signed = is_signed(signer.attributes, signer.signature, signer.method, certificate.key, signer.digest_algorithm)
+    has_signed = is_signed(
+        signer.attributes, signer.signature, signer.method, certificate.key, signer.digest_algorithm
+    )
     if has_signed is None:
         name = shown(signer.method.algorithm)
-        return _unknown(SIGNATURE, f"The signature's method, {name}, is not one that this verifier accepts with this key.")
+        return _unknown(
+            SIGNATURE,
+            f"The signature's method, {name}, is not one that this verifier accepts with this key.",
+        )
     if not has_signed:
-        return _failed(SIGNATURE, f"The signature was not made with the key of “{certificate.name}”, or what it covers was changed.")
+        return _failed(
+            SIGNATURE,
+            f"The signature was not made with the key of “{certificate.name}”, or what it covers"
+            " was changed.",
+        )
     return _passed(SIGNATURE, f"The key of “{certificate.name}” signed this token.")
 
 
 def _judge_content(token: Token) -> Check | None:
-    """Return what is amiss between the content and the attributes that the signature covers, or None."""
+    """Return what is amiss between the content and the attributes that the signature covers, or
+    None.
+    """
     signer = token.signer
     if signer.content_type != "tst_info" or signer.message_digest is None:
-        return _failed(SIGNATURE, "The signature does not cover the kind and the digest of the content (RFC 5652, 5.3).")
+        return _failed(
+            SIGNATURE,
+            "The signature does not cover the kind and the digest of the content (RFC 5652, 5.3).",
+        )
     if signer.digest_algorithm not in HASHES:
-        return _unknown(SIGNATURE, f"The content is digested with {shown(signer.digest_algorithm)}, which this verifier does not accept.")
+        return _unknown(
+            SIGNATURE,
+            f"The content is digested with {shown(signer.digest_algorithm)}, which this verifier"
+            " does not accept.",
+        )
     if hashlib.new(signer.digest_algorithm, token.content).digest() != signer.message_digest:
-        return _failed(SIGNATURE, "The token's content was changed after it was signed: its digest is not the signed one.")
+        return _failed(
+            SIGNATURE,
+            "The token's content was changed after it was signed: its digest is not the signed"
+            " one.",
+        )
     return None
 
 
 def _judge_chain(token: Token, certificate: Certificate | None, chain: Chain) -> Check:
     if certificate is None:
-        return _unknown(CHAIN, "Without the signer's certificate nothing can be said about who vouches for it.")
+        return _unknown(
+            CHAIN, "Without the signer's certificate nothing can be said about who vouches for it."
+        )
     when = format_time(token.gen_time)
     if chain.root:
-        return _passed(CHAIN, f"The trusted root “{chain.path[-1].name}” ({chain.root.source}) vouches for the signer at {when}.")
+        return _passed(
+            CHAIN,
+            f"The trusted root “{chain.path[-1].name}” ({chain.root.source}) vouches for the signer"
+            f" at {when}.",
+        )
     if not chain.reached:
-        return _unknown(CHAIN, f"No trusted root issued the certificate of “{certificate.name}”; give it with --trust.")
+        return _unknown(
+            CHAIN,
+            f"No trusted root issued the certificate of “{certificate.name}”; give it with"
+            " --trust.",
+        )
     if not certificate.is_valid_at(token.gen_time):
-        return _failed(CHAIN, f"The certificate of “{certificate.name}” was not valid at the token's time, {when}.")
+        return _failed(
+            CHAIN,
+            f"The certificate of “{certificate.name}” was not valid at the token's time, {when}.",
+        )
     if chain.is_beyond:
-        return _unknown(CHAIN, f"A certificate in the chain has a key or a condition that this verifier cannot judge ({chain.refusal}).")
-    return _failed(CHAIN, f"The chain from the signer to the trusted root breaks a rule of certificates ({chain.refusal}).")
+        return _unknown(
+            CHAIN,
+            "A certificate in the chain has a key or a condition that this verifier cannot judge"
+            f" ({chain.refusal}).",
+        )
+    return _failed(
+        CHAIN,
+        "The chain from the signer to the trusted root breaks a rule of certificates"
+        f" ({chain.refusal}).",
+    )
 
 
 def _judge_revocation(token: Token, stamp: Stamp, chain: Chain) -> Check:
     if not chain.path:
-        return _unknown(REVOCATION, "Without a chain to a trusted root nobody's word on revocation counts.", required=False)
+        return _unknown(
+            REVOCATION,
+            "Without a chain to a trusted root nobody's word on revocation counts.",
+            required=False,
+        )
     return judge_revocation(chain.path, stamp.crls, stamp.ocsps, token.gen_time)

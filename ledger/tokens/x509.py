@@ -1,7 +1,10 @@
-"""X.509 certificates from outside, and the chains that they form (RFC 5280). Pure and offline; no other module reads certificates or builds chains.
+"""X.509 certificates from outside, and the chains that they form (RFC 5280).
 
-Certificates come in a token, beside it, and from the verifier. All but the verifier's roots are only candidates: they matter if signatures lead
-through them. docs/decisions/0006-timestamp-tokens.md says why path validation is cryptography's.
+Pure and offline; no other module reads certificates or builds chains.
+
+Certificates come in a token, beside it, and from the verifier. All but the verifier's roots are
+only candidates: they matter if signatures lead through them.
+docs/decisions/0006-timestamp-tokens.md says why path validation is cryptography's.
 """
 
 from __future__ import annotations
@@ -30,25 +33,37 @@ if TYPE_CHECKING:
 
 # Certificates between the signer and the root.
 MAX_INTERMEDIATES = 8
-# Signatures that are checked in one search for a chain, those of certificates that do not bear the issuer's name left out. A chain has 10 at most,
-# and of each certificate in it there are seldom more than a few of one name: renewed, or signed by several.
+# Signatures that are checked in one search for a chain, those of certificates that do not bear the
+# issuer's name left out. A chain has 10 at most, and of each certificate in it there are seldom
+# more than a few of one name: renewed, or signed by several.
 MAX_SIGNATURES = 64
-# Certificates, and pairs of them, that are remembered: a record's certificates come again with each of its timestamps, and each record of a proof.
+# Certificates, and pairs of them, that are remembered: a record's certificates come again with each
+# of its timestamps, and each record of a proof.
 _KEPT = 512
 _KEPT_PAIRS = 4096
 # What cryptography.x509.verification accounts for by itself.
-_JUDGED_EXTENSIONS = frozenset({"basic_constraints", "key_usage", "extended_key_usage", "subject_alt_name"})
+_JUDGED_EXTENSIONS = frozenset(
+    {"basic_constraints", "key_usage", "extended_key_usage", "subject_alt_name"}
+)
 # What cryptography puts before the rule that was broken.
-_PREFIXES = ("validation failed: ", "candidates exhausted: ", "Python extension validator failed: ", "ValueError: ")
+_PREFIXES = (
+    "validation failed: ",
+    "candidates exhausted: ",
+    "Python extension validator failed: ",
+    "ValueError: ",
+)
 _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate that could be read. Fields are None where their extension is absent; names and purposes are asn1crypto's or dotted.
+    """A certificate that could be read.
 
-    `subject` and `issuer` are DER: names are compared by their bytes. `key_bits` are the subject's public key as the certificate has it, without
-    its algorithm. `extensions` holds the DER of every extension, its value unread (der.read_extension); `critical` names those that are.
+    Fields are None where their extension is absent; names and purposes are asn1crypto's or dotted.
+
+    `subject` and `issuer` are DER: names are compared by their bytes. `key_bits` are the subject's
+    public key as the certificate has it, without its algorithm. `extensions` holds the DER of every
+    extension, its value unread (der.read_extension); `critical` names those that are.
     """
 
     der: bytes
@@ -66,16 +81,24 @@ class Certificate:
     key_id: bytes | None
 
     def is_valid_at(self, time: datetime) -> bool:
-        """Whether `time` is in the certificate's life; its last second counts whole (RFC 5280, 4.1.2.5)."""
-        return self.x509.not_valid_before_utc <= time.replace(microsecond=0) <= self.x509.not_valid_after_utc
+        """Whether `time` is in the certificate's life; its last second counts whole (RFC 5280,
+        4.1.2.5).
+        """
+        return (
+            self.x509.not_valid_before_utc
+            <= time.replace(microsecond=0)
+            <= self.x509.not_valid_after_utc
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
     """What leads from a certificate to trusted roots.
 
-    `path` goes from the certificate to `root`, both included, and holds by all rules; it is empty, and `root` None, if none does. Then `reached` says
-    whether signatures lead to a trusted root at all, `refusal` which rule was broken, and `is_beyond` that it may be one that cannot be judged here.
+    `path` goes from the certificate to `root`, both included, and holds by all rules; it is empty,
+    and `root` None, if none does. Then `reached` says whether signatures lead to a trusted root at
+    all, `refusal` which rule was broken, and `is_beyond` that it may be one that cannot be judged
+    here.
     """
 
     path: tuple[Certificate, ...] = ()
@@ -86,15 +109,19 @@ class Chain:
 
 
 def spoken_name(name: Any) -> str:
-    """Return what people call the bearer of asn1crypto's X.500 `name`: its common name, or else all of it."""
+    """Return what people call the bearer of asn1crypto's X.500 `name`: its common name, or else all
+    of it.
+    """
     return shown(str(name.native.get("common_name") or name.human_friendly))
 
 
 @lru_cache(_KEPT)
 def read_certificate(der: bytes) -> Certificate | None:
-    """Return the certificate with all that is needed of it read once, so that nothing is raised later; None if it cannot be.
+    """Return the certificate with all that is needed of it read once, so that nothing is raised
+    later; None if it cannot be.
 
-    cryptography prints warnings about odd names and serial numbers, so asn1crypto reads those: a certificate must not make us talk.
+    cryptography prints warnings about odd names and serial numbers, so asn1crypto reads those: a
+    certificate must not make us talk.
     """
     try:
         demand_der(der)
@@ -117,7 +144,9 @@ def read_certificate(der: bytes) -> Certificate | None:
                 serial=serial,
                 extensions=extensions,
                 critical=critical,
-                purposes=_native(extensions, "extended_key_usage", asn1_x509.ExtKeyUsageSyntax, tuple),
+                purposes=_native(
+                    extensions, "extended_key_usage", asn1_x509.ExtKeyUsageSyntax, tuple
+                ),
                 usage=_native(extensions, "key_usage", asn1_x509.KeyUsage, frozenset),
                 key_id=_native(extensions, "key_identifier", core.OctetString, bytes),
             )
@@ -133,7 +162,9 @@ def _load(der: bytes, serial: int) -> x509.Certificate:
         return x509.load_der_x509_certificate(der)
 
 
-def _native(extensions: Mapping[str, bytes], name: str, kind: Any, form: Callable[[Any], _Value]) -> _Value | None:
+def _native(
+    extensions: Mapping[str, bytes], name: str, kind: Any, form: Callable[[Any], _Value]
+) -> _Value | None:
     value = read_extension(extensions, name, kind)
     return None if value is None else form(value.native)
 
@@ -155,13 +186,19 @@ def _is_signed_by(below: bytes, above: bytes) -> bool:
     return True
 
 
-def find_chain(certificate: Certificate, time: datetime, candidates: Sequence[bytes], trust: Trust) -> Chain:
-    """Build a chain from `certificate` to the best trusted root there is, by the rules of RFC 5280, 6 at `time`.
+def find_chain(
+    certificate: Certificate, time: datetime, candidates: Sequence[bytes], trust: Trust
+) -> Chain:
+    """Build a chain from `certificate` to the best trusted root there is, by the rules of RFC 5280,
+    6 at `time`.
 
-    Only a root that did vouch for the certificate can make a fault. One that cannot be read is as good as absent, and so is a candidate.
+    Only a root that did vouch for the certificate can make a fault. One that cannot be read is as
+    good as absent, and so is a candidate.
     """
     # Of one certificate given twice the lower assurance counts, of two certificates the higher.
-    trusted = {root.certificate: root for root in sorted(trust.roots, key=lambda root: -root.assurance)}
+    trusted = {
+        root.certificate: root for root in sorted(trust.roots, key=lambda root: -root.assurance)
+    }
     # The verifier's own come first: what a stranger adds must not use the search up.
     vouching, _ = _vouching(certificate, [*trusted, *trust.certificates, *candidates])
     reached = [vouching[der] for der in trusted if der in vouching]
@@ -171,11 +208,15 @@ def find_chain(certificate: Certificate, time: datetime, candidates: Sequence[by
         path, refusal = _validate(certificate, between, anchor, time)
         if path:
             return Chain(path, trusted[anchor.der], reached=True)
-    return Chain((), None, bool(reached), refusal, any(_is_beyond(each) for each in vouching.values()))
+    return Chain(
+        (), None, bool(reached), refusal, any(_is_beyond(each) for each in vouching.values())
+    )
 
 
 def climb(certificate: Certificate, candidates: Sequence[bytes]) -> tuple[Certificate, ...]:
-    """Return a way up from `certificate` through `candidates`, as far as signatures lead and whatever it is worth."""
+    """Return a way up from `certificate` through `candidates`, as far as signatures lead and
+    whatever it is worth.
+    """
     found, above = _vouching(certificate, candidates)
     path = [certificate]
     while path[-1].der in above:
@@ -183,11 +224,15 @@ def climb(certificate: Certificate, candidates: Sequence[bytes]) -> tuple[Certif
     return tuple(path)
 
 
-def _vouching(certificate: Certificate, candidates: Iterable[bytes]) -> tuple[dict[bytes, Certificate], dict[bytes, bytes]]:
-    """Return `certificate` and all candidates from which signatures lead to it, by DER, and the first that signed each. Looks at no other rule.
+def _vouching(
+    certificate: Certificate, candidates: Iterable[bytes]
+) -> tuple[dict[bytes, Certificate], dict[bytes, bytes]]:
+    """Return `certificate` and all candidates from which signatures lead to it, by DER, and the
+    first that signed each. Looks at no other rule.
 
-    There may be hundreds of candidates. Only those that contain the name that a certificate gives its issuer are read at all, and only as many
-    signatures are checked as MAX_SIGNATURES: what is beyond is not found.
+    There may be hundreds of candidates. Only those that contain the name that a certificate gives
+    its issuer are read at all, and only as many signatures are checked as MAX_SIGNATURES: what is
+    beyond is not found.
     """
     rest = [der for der in dict.fromkeys(candidates) if der != certificate.der]
     found, above, checked = {certificate.der: certificate}, dict[bytes, bytes](), 0
@@ -209,8 +254,12 @@ def _vouching(certificate: Certificate, candidates: Iterable[bytes]) -> tuple[di
     return found, above
 
 
-def _validate(certificate: Certificate, between: Sequence[Certificate], anchor: Certificate, time: datetime) -> tuple[tuple[Certificate, ...], str]:
-    """Return the chain that RFC 5280's rules allow from `certificate` to `anchor` at `time`, or no chain and the rule that forbids it."""
+def _validate(
+    certificate: Certificate, between: Sequence[Certificate], anchor: Certificate, time: datetime
+) -> tuple[tuple[Certificate, ...], str]:
+    """Return the chain that RFC 5280's rules allow from `certificate` to `anchor` at `time`, or no
+    chain and the rule that forbids it.
+    """
     permit_all = verification.ExtensionPolicy.permit_all()
     agnostic = verification.Criticality.AGNOSTIC
     authority = permit_all.require_present(x509.BasicConstraints, agnostic, None)
@@ -218,9 +267,13 @@ def _validate(certificate: Certificate, between: Sequence[Certificate], anchor: 
     authority = authority.may_be_present(x509.ExtendedKeyUsage, agnostic, _demand_time_stamping)
     builder = verification.PolicyBuilder().store(verification.Store([anchor.x509])).time(time)
     builder = builder.max_chain_depth(MAX_INTERMEDIATES)
-    verifier = builder.extension_policies(ca_policy=authority, ee_policy=permit_all).build_client_verifier()
+    verifier = builder.extension_policies(
+        ca_policy=authority, ee_policy=permit_all
+    ).build_client_verifier()
     try:
-        verified = verifier.verify(certificate.x509, [each.x509 for each in between if each.der != anchor.der])
+        verified = verifier.verify(
+            certificate.x509, [each.x509 for each in between if each.der != anchor.der]
+        )
     except verification.VerificationError as error:
         fault = str(error)
         for prefix in _PREFIXES:
@@ -230,18 +283,30 @@ def _validate(certificate: Certificate, between: Sequence[Certificate], anchor: 
     return tuple(known[each] for each in verified.chain), ""
 
 
-def _demand_certificate_signing(_policy: verification.Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+def _demand_certificate_signing(
+    _policy: verification.Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None
+) -> None:
     if usage is not None and not usage.key_cert_sign:
         raise ValueError("the key may not sign certificates")
 
 
-def _demand_time_stamping(_policy: verification.Policy, _certificate: x509.Certificate, purposes: x509.ExtendedKeyUsage | None) -> None:
-    """Refuse an authority that is itself confined to other purposes: a root for web servers must not vouch for times through it."""
+def _demand_time_stamping(
+    _policy: verification.Policy,
+    _certificate: x509.Certificate,
+    purposes: x509.ExtendedKeyUsage | None,
+) -> None:
+    """Refuse an authority that is itself confined to other purposes: a root for web servers must
+    not vouch for times through it.
+    """
     allowed = {ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
     if purposes is not None and allowed.isdisjoint(purposes):
         raise ValueError("the certificate is confined to other purposes")
 
 
 def _is_beyond(certificate: Certificate) -> bool:
-    """Whether cryptography.x509.verification may have refused this certificate only because it does not know what it says."""
-    return not certificate.critical <= _JUDGED_EXTENSIONS or not isinstance(certificate.key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey))
+    """Whether cryptography.x509.verification may have refused this certificate only because it does
+    not know what it says.
+    """
+    return not certificate.critical <= _JUDGED_EXTENSIONS or not isinstance(
+        certificate.key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey)
+    )

@@ -1,6 +1,8 @@
-"""Work on many digests at once that is no hashing: sorting them for the digest index, and reading them from lines of hex.
+"""Work on many digests at once that is no hashing: sorting them for the digest index, and reading
+them from lines of hex.
 
-The native core does both where it was built (core.py); what stands here gives the same, byte for byte.
+The native core does both where it was built (core.py); what stands here gives the same, byte for
+byte.
 """
 
 from __future__ import annotations
@@ -23,18 +25,22 @@ MAX_RUN = 2**32
 """Digests in a run: positions have 4 bytes."""
 
 MAX_LINE = 8192
-"""Bytes in a line of a digest file, its end included: a digest and a path of at most 4,096 bytes, escaped."""
+"""Bytes in a line of a digest file, its end included: a digest and a path of at most 4,096 bytes,
+escaped."""
 
-# `sha256sum` writes the digest, a space, a space or an asterisk, and the name; a leading backslash says that the name is escaped.
+# `sha256sum` writes the digest, a space, a space or an asterisk, and the name; a leading backslash
+# says that the name is escaped.
 _LINE = re.compile(rb"\\?([0-9a-fA-F]{64})(?: [ *][^\0]+)?")
 _DIGITS = re.compile(rb"\\?([0-9a-fA-F]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class HexLines:
-    """What stands in the first `lines` lines of a text, which are its first `used` bytes: packed digests. Blank lines count, and hold none.
+    """What stands in the first `lines` lines of a text, which are its first `used` bytes: packed
+    digests. Blank lines count, and hold none.
 
-    `fault` says what is wrong with the line after them, which begins at `used`; it is None if that is not whole yet, or there is none.
+    `fault` says what is wrong with the line after them, which begins at `used`; it is None if that
+    is not whole yet, or there is none.
     """
 
     digests: bytes
@@ -44,15 +50,20 @@ class HexLines:
 
 
 def sort_run(digests: Buffer) -> bytes:
-    """Return the sorted run over packed `digests`: 12 bytes for each, its first 8 bytes and its position as 4 bytes, big-endian.
+    """Return the sorted run over packed `digests`: 12 bytes for each, its first 8 bytes and its
+    position as 4 bytes, big-endian.
 
-    They are sorted by both. Beside the answer this needs some 16 MiB a core; in Python, 30 bytes a digest.
+    They are sorted by both. Beside the answer this needs some 16 MiB a core; in Python, 30 bytes a
+    digest.
 
     Raises InvalidInput if they are no whole digests in contiguous memory, or more than 2**32.
     """
     view = core.plain(digests)
     if len(view) % DIGEST or len(view) // DIGEST > MAX_RUN:
-        raise InvalidInput(f"a run is made of at most {MAX_RUN} digests of {DIGEST} bytes, not of {len(view)} bytes")
+        raise InvalidInput(
+            f"a run is made of at most {MAX_RUN} digests of {DIGEST} bytes, not of {len(view)}"
+            " bytes"
+        )
     if native := core.native():
         return native.sort_run(view)
     # Only here is it needed, and it takes long to import.
@@ -68,10 +79,12 @@ def sort_run(digests: Buffer) -> bytes:
 
 
 def parse_hex(text: Buffer, *, is_last: bool) -> HexLines:
-    """Return the digests in the whole lines at the beginning of `text`: 64 hex digits, alone or as `sha256sum` writes them before a name.
+    """Return the digests in the whole lines at the beginning of `text`: 64 hex digits, alone or as
+    `sha256sum` writes them before a name.
 
-    Lines end with LF, after any number of CR; what follows the last LF is a line only if `is_last`. Otherwise the caller hands it in again with what
-    comes after it, and more than MAX_LINE bytes at a time. Any bytes give an answer. It ends before the first line that is something else; there
+    Lines end with LF, after any number of CR; what follows the last LF is a line only if `is_last`.
+    Otherwise the caller hands it in again with what comes after it, and more than MAX_LINE bytes at
+    a time. Any bytes give an answer. It ends before the first line that is something else; there
     the caller says which line that is, and seals nothing.
 
     Raises InvalidInput if the text does not stand in contiguous memory.
@@ -81,7 +94,9 @@ def parse_hex(text: Buffer, *, is_last: bool) -> HexLines:
         digests, used, lines, is_wrong = native.parse_hex(view, is_last, MAX_LINE)
     else:
         digests, used, lines, is_wrong = _parse_hex(bytes(view), is_last=is_last)
-    return HexLines(digests, used, lines, _fault(bytes(view[used : used + MAX_LINE + 1])) if is_wrong else None)
+    return HexLines(
+        digests, used, lines, _fault(bytes(view[used : used + MAX_LINE + 1])) if is_wrong else None
+    )
 
 
 def _parse_hex(text: bytes, *, is_last: bool) -> tuple[bytes, int, int, bool]:
@@ -116,4 +131,8 @@ def _fault(beginning: bytes) -> str:
         return "lines end with LF or CR LF, not with CR alone"
     digits = _DIGITS.match(line)
     count = len(digits[1]) if digits else 0
-    return f"it begins with {count} hex digits, not 64" if count != 2 * DIGEST else "after 64 hex digits comes no name as sha256sum writes it"
+    return (
+        f"it begins with {count} hex digits, not 64"
+        if count != 2 * DIGEST
+        else "after 64 hex digits comes no name as sha256sum writes it"
+    )

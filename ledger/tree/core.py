@@ -1,6 +1,9 @@
-"""Which core does the bulk work: the native one where it was built, or Python. No other module imports `_native`.
+"""Which core does the bulk work: the native one where it was built, or Python.
 
-Both give the same bytes. The native one (ledger/tree/native/) uses all of the machine's cores, and its AVX-512 or SHA instructions where it has them.
+No other module imports `_native`.
+
+Both give the same bytes. The native one (ledger/tree/native/) uses all of the machine's cores, and
+its AVX-512 or SHA instructions where it has them.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class Native(Protocol):
-    """What ledger/tree/native/src/lib.rs offers. `threads` of 0 are as many as the machine has cores; a `kernel` is one of `kernels`.
+    """What ledger/tree/native/src/lib.rs offers.
+
+    `threads` of 0 are as many as the machine has cores; a `kernel` is one of `kernels`.
 
     Raises ValueError or BufferError where a buffer is not contiguous, or no whole number of nodes.
     """
@@ -24,7 +29,9 @@ class Native(Protocol):
         """Return the names of the ways to hash that this machine can run, the fastest first."""
         ...
 
-    def above(self, nodes: Buffer, height: int, threads: int = 0, kernel: str | None = None) -> bytes:
+    def above(
+        self, nodes: Buffer, height: int, threads: int = 0, kernel: str | None = None
+    ) -> bytes:
         """Return what tree.level_above does."""
         ...
 
@@ -36,8 +43,16 @@ class Native(Protocol):
         """Return what bulk.sort_run does."""
         ...
 
-    def parse_hex(self, text: Buffer, is_last: bool, longest: int, threads: int = 0) -> tuple[bytes, int, int, bool]:  # noqa: FBT001 - Rust's own signature
-        """Return the packed digests of whole lines, the bytes and lines they took, and whether the line after them is wrong."""
+    def parse_hex(
+        self,
+        text: Buffer,
+        is_last: bool,  # noqa: FBT001 - Rust's own signature
+        longest: int,
+        threads: int = 0,
+    ) -> tuple[bytes, int, int, bool]:
+        """Return the packed digests of whole lines, the bytes and lines they took, and whether the
+        line after them is wrong.
+        """
         ...
 
 
@@ -60,7 +75,8 @@ def native() -> Native | None:
 
 
 def choose(core: str) -> None:
-    """Use the core `native` or `python` from now on, in this whole process: to measure, and to have one checked by the other.
+    """Use the core `native` or `python` from now on, in this whole process: to measure, and to have
+    one checked by the other.
 
     Raises InvalidInput if there is no such core here.
     """
@@ -68,7 +84,10 @@ def choose(core: str) -> None:
     if core not in {"native", "python"}:
         raise InvalidInput(f"the core is native or python, not {core[:60]!r}")
     if core == "native" and _built is None:
-        raise InvalidInput("the native core was not built here: install cargo and a C linker, then install witnesstree again; or choose python")
+        raise InvalidInput(
+            "the native core was not built here: install cargo and a C linker, then install"
+            " witnesstree again; or choose python"
+        )
     _used = _built if core == "native" else None
 
 
@@ -78,11 +97,16 @@ def name() -> str:
 
 
 def plain(buffer: Buffer) -> memoryview:
-    """Return the bytes of any buffer, as both cores read them. Raises InvalidInput if they do not stand in contiguous memory."""
+    """Return the bytes of any buffer, as both cores read them.
+
+    Raises InvalidInput if they do not stand in contiguous memory.
+    """
     view = memoryview(buffer)
     if not view.nbytes:
         return memoryview(b"")
     try:
         return view.cast("B")
     except TypeError as error:
-        raise InvalidInput(f"hand in contiguous memory, as plain bytes or numbers have it: {error}") from error
+        raise InvalidInput(
+            f"hand in contiguous memory, as plain bytes or numbers have it: {error}"
+        ) from error

@@ -1,10 +1,14 @@
-"""Hash trees after RFC 4998, 4.2: pure functions on 32-byte SHA-256 digests. No other module hashes nodes.
+"""Hash trees after RFC 4998, 4.2: pure functions on 32-byte SHA-256 digests.
 
-A leaf is a digest itself. The parent of two nodes is SHA-256(min(a, b) || max(a, b)). Nodes are paired from left to right; an odd last
-node moves up unchanged. A tree of one leaf has that leaf as its root.
+No other module hashes nodes.
 
-Levels are packed bytes, 32 bytes a node, so that a batch never becomes a Python object per digest. They may stand in anything that gives
-out its memory: bytes, a memoryview, a mapped file, an array. Where the native core was built (core.py), it hashes them on all of the machine's cores.
+A leaf is a digest itself. The parent of two nodes is SHA-256(min(a, b) || max(a, b)). Nodes are
+paired from left to right; an odd last node moves up unchanged. A tree of one leaf has that leaf as
+its root.
+
+Levels are packed bytes, 32 bytes a node, so that a batch never becomes a Python object per digest.
+They may stand in anything that gives out its memory: bytes, a memoryview, a mapped file, an array.
+Where the native core was built (core.py), it hashes them on all of the machine's cores.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ NODE = 32
 """Bytes in a node."""
 
 MAX_SIZE = 2**48
-"""Leaves in a tree, at most: more than any disk holds, and a JSON number that every reader takes exactly."""
+"""Leaves in a tree, at most: more than any disk holds, and a JSON number that every reader takes
+exactly."""
 
 MAX_HEIGHT = 48
 """Levels above the leaves of the largest tree."""
@@ -39,7 +44,8 @@ def parent(a: bytes, b: bytes) -> bytes:
 
 
 def next_level(nodes: Buffer) -> bytes:
-    """Return the packed level above the packed level `nodes`, in one piece: hand in long levels part by part, cut after an even node.
+    """Return the packed level above the packed level `nodes`, in one piece: hand in long levels
+    part by part, cut after an even node.
 
     Raises InvalidInput as `level_above` does.
     """
@@ -47,10 +53,12 @@ def next_level(nodes: Buffer) -> bytes:
 
 
 def level_above(nodes: Buffer, height: int) -> bytes:
-    """Return the packed level that stands `height` levels above the packed level `nodes`; above a single node, and above nothing, it is that again.
+    """Return the packed level that stands `height` levels above the packed level `nodes`; above a
+    single node, and above nothing, it is that again.
 
-    A long level may be handed in part by part, cut after a multiple of 2**height nodes. `nodes` is not copied, and nothing may write to it
-    meanwhile. Beside the answer this needs less than 1 MiB a core, and a node for each 2**13.
+    A long level may be handed in part by part, cut after a multiple of 2**height nodes. `nodes` is
+    not copied, and nothing may write to it meanwhile. Beside the answer this needs less than 1 MiB
+    a core, and a node for each 2**13.
 
     Raises InvalidInput if they are no whole nodes in contiguous memory, or no tree is so high.
     """
@@ -68,9 +76,11 @@ def level_above(nodes: Buffer, height: int) -> bytes:
 
 
 def levels_above(nodes: Buffer) -> list[bytes]:
-    """Return the packed levels above the packed level `nodes`, the lowest first, up to a single node. Above a single node there is none.
+    """Return the packed levels above the packed level `nodes`, the lowest first, up to a single
+    node. Above a single node there is none.
 
-    They take as many bytes together as `nodes`, which is read once, not copied, and must not be written to meanwhile.
+    They take as many bytes together as `nodes`, which is read once, not copied, and must not be
+    written to meanwhile.
 
     Raises InvalidInput as `level_above` does.
     """
@@ -85,7 +95,8 @@ def levels_above(nodes: Buffer) -> list[bytes]:
 
 
 def level_sizes(size: int) -> Iterator[int]:
-    """Yield the number of nodes in each level of a tree of `size` leaves, from the leaves up to the root.
+    """Yield the number of nodes in each level of a tree of `size` leaves, from the leaves up to the
+    root.
 
     Raises InvalidInput if no tree has that many leaves.
     """
@@ -97,7 +108,8 @@ def level_sizes(size: int) -> Iterator[int]:
 
 
 def siblings(position: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield (level, index) of each node on the path from the leaf at `position`: level 0 holds the leaves.
+    """Yield (level, index) of each node on the path from the leaf at `position`: level 0 holds the
+    leaves.
 
     A level in which the node has no sibling, and so moves up unchanged, yields nothing.
 
@@ -115,7 +127,10 @@ def siblings(position: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def root_of(leaves: Buffer) -> bytes:
-    """Return the root of the tree over packed `leaves`, all in memory. Raises InvalidInput if they are no whole digests, or none."""
+    """Return the root of the tree over packed `leaves`, all in memory.
+
+    Raises InvalidInput if they are no whole digests, or none.
+    """
     view = _packed(leaves)
     if not view:
         raise InvalidInput("packed digests are at least one: a tree of no leaves has no root")
@@ -123,7 +138,9 @@ def root_of(leaves: Buffer) -> bytes:
 
 
 def prove(leaves: Buffer, position: int) -> list[bytes]:
-    """Return the path of the leaf at `position`, from the leaf up, all in memory. Matches `root_from_path`.
+    """Return the path of the leaf at `position`, from the leaf up, all in memory.
+
+    Matches `root_from_path`.
 
     Raises InvalidInput as `siblings` does, or if `leaves` are no whole digests.
     """
@@ -138,15 +155,19 @@ def prove(leaves: Buffer, position: int) -> list[bytes]:
 def root_from_path(digest: bytes, position: int, size: int, path: Sequence[bytes]) -> bytes:
     """Return the root that `path` implies for `digest` at `position` in a tree of `size` leaves.
 
-    This proves nothing by itself: the caller compares the result with a root it already trusts. The path must be exactly as long as that
-    position demands, because sorted pairs carry no mark of their level: without that rule, two sibling hashes would pass for a leaf one level
-    up. In a tree with an odd level they still can, at a position whose path is shorter. The position is not proven beyond the path's length.
+    This proves nothing by itself: the caller compares the result with a root it already trusts. The
+    path must be exactly as long as that position demands, because sorted pairs carry no mark of
+    their level: without that rule, two sibling hashes would pass for a leaf one level up. In a tree
+    with an odd level they still can, at a position whose path is shorter. The position is not
+    proven beyond the path's length.
 
     Raises InvalidInput if these values cannot belong to one tree.
     """
     expected = sum(1 for _ in siblings(position, size))
     if len(path) != expected:
-        raise InvalidInput(f"position {position} of {size} leaves has a path of {expected} hashes, not {len(path)}")
+        raise InvalidInput(
+            f"position {position} of {size} leaves has a path of {expected} hashes, not {len(path)}"
+        )
     for node in (digest, *path):
         if len(node) != NODE:
             raise InvalidInput(f"a node has {NODE} bytes, not {len(node)}")
@@ -163,7 +184,9 @@ def _require_size(size: int) -> None:
 def _packed(nodes: Buffer) -> memoryview:
     view = memoryview(nodes)
     if view.nbytes % NODE:
-        raise InvalidInput(f"packed digests are a whole number of {NODE} bytes, not {view.nbytes} bytes")
+        raise InvalidInput(
+            f"packed digests are a whole number of {NODE} bytes, not {view.nbytes} bytes"
+        )
     return core.plain(view)
 
 
@@ -173,7 +196,10 @@ def _above(nodes: memoryview) -> bytes:
     for start in range(0, len(nodes), PART):
         part = bytes(nodes[start : start + PART])
         last = len(part) - NODE
-        parents += [parent(part[i : i + NODE], part[i + NODE : i + 2 * NODE]) for i in range(0, last, 2 * NODE)]
+        parents += [
+            parent(part[i : i + NODE], part[i + NODE : i + 2 * NODE])
+            for i in range(0, last, 2 * NODE)
+        ]
         if len(part) // NODE % 2:
             parents.append(part[last:])
     return b"".join(parents)

@@ -3,9 +3,12 @@
 Durable in this order, and a crash between any two steps is mended by what comes next:
 
     the new key's files       nobody was told of them; the next rotation replaces them
-    one transaction           the note, signed by both keys: from here on the new key signs, in every process
-    the note as a file        for those who verify without the database; written again by whoever signs next
-    the old keys are removed  only where that is asked for; `destroy_old_keys` does what a crash left undone
+    one transaction           the note, signed by both keys: from here on the new key signs, in
+                              every process
+    the note as a file        for those who verify without the database; written again by whoever
+                              signs next
+    the old keys are removed  only where that is asked for; `destroy_old_keys` does what a crash
+                              left undone
 """
 
 from __future__ import annotations
@@ -28,22 +31,30 @@ PATIENCE = 60.0
 def rotate(ledger: Ledger, *, destroys_old: bool = False) -> KeyChange:
     """Hand the log over to a new key, and return the change. On return it is durable.
 
-    Checkpoints up to the log's present size stay under the old key. Witnesses, and readers who know only the old key, learn of it from the note. With
-    `destroys_old` all older private keys are removed; what a disk or a backup keeps of them is not our doing.
+    Checkpoints up to the log's present size stay under the old key. Witnesses, and readers who know
+    only the old key, learn of it from the note. With `destroys_old` all older private keys are
+    removed; what a disk or a backup keeps of them is not our doing.
 
-    Raises Conflict if another process changed the key meanwhile, InvalidInput if it was changed too often, Damaged if the key in force is not here.
+    Raises Conflict if another process changed the key meanwhile, InvalidInput if it was changed too
+    often, Damaged if the key in force is not here.
     """
     home = ledger.home
     with home.lock("rotate", PATIENCE):
         with ledger.metadata.read() as transaction:
             number = len(ledger.key_changes(transaction)) + 1
         if number > MAX_CHANGES:
-            raise InvalidInput(f"the key of {home.origin} was changed {MAX_CHANGES} times, which is as often as it can be: begin a new ledger")
+            raise InvalidInput(
+                f"the key of {home.origin} was changed {MAX_CHANGES} times, which is as often as it"
+                " can be: begin a new ledger"
+            )
         new = home.make_key(number)
         with ledger.metadata.write() as transaction:
             changes = ledger.key_changes(transaction)
             if len(changes) + 1 != number:
-                raise Conflict("another process changed the key meanwhile: see `witnesstree log keys`, and run it again if it shall change once more")
+                raise Conflict(
+                    "another process changed the key meanwhile: see `witnesstree log keys`, and run"
+                    " it again if it shall change once more"
+                )
             old = ledger.signing_key(transaction)
             size = transaction.batch_count()
             change = KeyChange(
@@ -62,7 +73,8 @@ def rotate(ledger: Ledger, *, destroys_old: bool = False) -> KeyChange:
 
 
 def destroy_old_keys(ledger: Ledger) -> list[int]:
-    """Remove the private keys that have handed over, and return the numbers of those that were there. Done again, it goes on where a crash ended it.
+    """Remove the private keys that have handed over, and return the numbers of those that were
+    there. Done again, it goes on where a crash ended it.
 
     Raises Damaged, and removes nothing, if the key in force is not here.
     """

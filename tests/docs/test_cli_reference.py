@@ -1,4 +1,5 @@
-"""Every command, option, exit code and setting is documented, and the documents are what the code says."""
+"""Every command, option, exit code and setting is documented, and the documents are what the code
+says."""
 
 import runpy
 import shlex
@@ -34,7 +35,11 @@ def whole_names() -> list[str]:
     names = []
     for name in COMMANDS:
         found = command(name)
-        names += [f"{name} {below}" for below in found.commands] if isinstance(found, click.Group) else [name]
+        names += (
+            [f"{name} {below}" for below in found.commands]
+            if isinstance(found, click.Group)
+            else [name]
+        )
     return names
 
 
@@ -42,7 +47,9 @@ NAMES = whole_names()
 ANSWERING = [name for name in NAMES if name != "demo"]
 
 
-@pytest.mark.parametrize(("file", "write"), [("cli.md", "cli_reference"), ("settings.md", "settings_reference")])
+@pytest.mark.parametrize(
+    ("file", "write"), [("cli.md", "cli_reference"), ("settings.md", "settings_reference")]
+)
 def test_the_reference_is_what_the_code_says(file: str, write: str) -> None:
     assert (DOCS / file).read_text() == REFERENCE[write](), "run `make docs`"
 
@@ -73,7 +80,9 @@ def test_every_command_has_an_example_that_it_understands(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_option_says_what_it_does(name: str) -> None:
-    options = [parameter for parameter in command(name).params if isinstance(parameter, click.Option)]
+    options = [
+        parameter for parameter in command(name).params if isinstance(parameter, click.Option)
+    ]
     assert [option.name for option in options if not option.help] == []
     assert max(map(len, call(*name.split(), "--help").text.splitlines())) <= 100
 
@@ -84,7 +93,11 @@ def test_every_command_with_an_answer_has_json(name: str) -> None:
 
 
 def test_the_list_of_commands_is_whole_and_short() -> None:
-    rooms = {path.stem for path in (DOCS.parent / "cli").glob("*.py") if f"def {path.stem}_command" in path.read_text()}
+    rooms = {
+        path.stem
+        for path in (DOCS.parent / "cli").glob("*.py")
+        if f"def {path.stem}_command" in path.read_text()
+    }
     assert set(COMMANDS) == rooms
     listed = call("--help").text.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in listed] == list(COMMANDS)
@@ -92,12 +105,18 @@ def test_the_list_of_commands_is_whole_and_short() -> None:
 
 
 def test_every_error_has_its_exit_code() -> None:
-    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.WitnesstreeError)}
+    kinds = {
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.WitnesstreeError)
+    }
     # Unaffordable is an Unreachable, and exits as one.
     assert set(EXIT_CODES) == kinds - {errors.WitnesstreeError, errors.Unaffordable}
     assert len(set(EXIT_CODES.values()) | {0, 1, 2, 3, 4, ALARM, 130}) == len(EXIT_CODES) + 7
     overview = " ".join(call("--help").text.split())
-    assert all(f" {code} " in overview for code in (*EXIT_CODES.values(), 0, 1, 2, 3, 4, ALARM, 130))
+    assert all(
+        f" {code} " in overview for code in (*EXIT_CODES.values(), 0, 1, 2, 3, 4, ALARM, 130)
+    )
 
 
 def test_every_setting_says_what_it_does() -> None:

@@ -1,4 +1,5 @@
-"""Decision records are numbered without gaps, dated, and say context, options, decision and consequences."""
+"""Decision records are numbered without gaps, dated, and say context, options, decision and
+consequences."""
 
 import re
 from pathlib import Path

@@ -26,7 +26,9 @@ LIMITS = re.findall(r"^\| [^|]+ \| (\d+) \| `(\w+)\.(\w+)` \|$", TEXT, re.MULTIL
 
 def test_the_limits_are_the_constants() -> None:
     for limit, module, name in LIMITS:
-        assert getattr(importlib.import_module(f"witnesstree.ledger.{module}"), name) == int(limit), name
+        assert getattr(importlib.import_module(f"witnesstree.ledger.{module}"), name) == int(
+            limit
+        ), name
 
 
 def test_no_limit_of_a_proof_is_left_out() -> None:
@@ -37,7 +39,9 @@ def test_no_limit_of_a_proof_is_left_out() -> None:
 
 def test_every_member_is_in_a_table() -> None:
     document = json.loads(honest().content())
-    hints = json.loads(format_proof(proof_module.Proof(bytes(32), hints=Hints("a", 1, "b", ("c",)))))["hints"]
+    hints = json.loads(
+        format_proof(proof_module.Proof(bytes(32), hints=Hints("a", 1, "b", ("c",))))
+    )["hints"]
     places = [
         document,
         document["inclusion"],
@@ -48,7 +52,12 @@ def test_every_member_is_in_a_table() -> None:
     ]
     for name in {name for place in places for name in place}:
         assert f"| `{name}` |" in TEXT, name
-    for name in [*document["anchors"][0]["state"], *document["anchors"][0]["block"], *document["tokens"][0], *hints]:
+    for name in [
+        *document["anchors"][0]["state"],
+        *document["anchors"][0]["block"],
+        *document["tokens"][0],
+        *hints,
+    ]:
         assert f"`{name}`" in TEXT, name
 
 
@@ -72,7 +81,15 @@ def test_the_worked_example_of_the_tree() -> None:
     leaves = [sha256(str(i).encode()).digest() for i in range(7)]
     path = prove(b"".join(leaves), 4)
     above = parent(leaves[4], path[0])
-    shown = [leaves[4], path[0], above, path[1], parent(above, path[1]), path[2], root_of(b"".join(leaves))]
+    shown = [
+        leaves[4],
+        path[0],
+        above,
+        path[1],
+        parent(above, path[1]),
+        path[2],
+        root_of(b"".join(leaves)),
+    ]
     example = TEXT[TEXT.index("**Example.**") : TEXT.index("## 4.")]
     assert [bytes.fromhex(node) for node in re.findall(r"[0-9a-f]{64}", example)] == shown
 
@@ -82,6 +99,12 @@ def test_the_example_verifies_as_far_as_it_says() -> None:
     assert format_proof(parse_proof(example.encode())) == example.encode()
     (key,) = re.findall(r"^`(ledger\.example/court\+[^`]+)`", TEXT, re.MULTILINE)
     trust = Trust(checkpoint_keys=(parse_verifier_key(key),))
-    report = verify(sha256(b"hello\n").digest(), example.encode(), trust, datetime(2026, 11, 24, tzinfo=UTC))
+    report = verify(
+        sha256(b"hello\n").digest(), example.encode(), trust, datetime(2026, 11, 24, tzinfo=UTC)
+    )
     assert report.verdict is Verdict.UNDECIDED
-    assert [check.name for check in report.checks if check.required and check.outcome is not Outcome.PASSED] == ["tokens", "anchors"]
+    assert [
+        check.name
+        for check in report.checks
+        if check.required and check.outcome is not Outcome.PASSED
+    ] == ["tokens", "anchors"]

@@ -1,7 +1,9 @@
-"""README's commands run: every `witnesstree …` line of its console and sh blocks, in order, in a folder with the files that they name.
+"""README's commands run: every `witnesstree …` line of its console and sh blocks, in order, in a
+folder with the files that they name.
 
-A command exits with 0 unless its line ends in a comment that names another code, such as `# exit 3`. Where a line says `1:0x…` it gets the
-chain and the hash of the block that photo.jpg is anchored in, and authority.pem is the root of the ledger's own authority.
+A command exits with 0 unless its line ends in a comment that names another code, such as `# exit
+3`. Where a line says `1:0x…` it gets the chain and the hash of the block that photo.jpg is anchored
+in, and authority.pem is the root of the ledger's own authority.
 """
 
 import json
@@ -35,15 +37,21 @@ class Command:
 
 def commands(text: str) -> list[Command]:
     lines = "\n".join(_BLOCK.findall(text)).replace("\\\n", " ").splitlines()
-    return [Command(found[1], int(found[2] or 0)) for line in lines if (found := _COMMAND.match(line))]
+    return [
+        Command(found[1], int(found[2] or 0)) for line in lines if (found := _COMMAND.match(line))
+    ]
 
 
 def furnish(folder: Path) -> None:
     """Put files of every kind that a README names into `folder`."""
     for name in EXAMPLES:
         shutil.copyfile(ROOT / "examples" / name, folder / name)
-    shutil.copytree(ROOT / "examples", folder / "case-17", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    (folder / "SHA256SUMS").write_text(sha256((folder / "photo.jpg").read_bytes()).hexdigest() + "  photo.jpg\n")
+    shutil.copytree(
+        ROOT / "examples", folder / "case-17", ignore=shutil.ignore_patterns("*.py", "__pycache__")
+    )
+    (folder / "SHA256SUMS").write_text(
+        sha256((folder / "photo.jpg").read_bytes()).hexdigest() + "  photo.jpg\n"
+    )
 
 
 def filled(line: str, folder: Path) -> str:
@@ -64,16 +72,37 @@ def test_the_commands_run_as_the_text_claims(name: str, tmp_path: Path) -> None:
     path = os.pathsep.join([str(Path(PROGRAM).parent), os.environ["PATH"]])
     env = environment(PATH=path, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path / ".local/share"))
     for command in found:
-        done = subprocess.run(["sh", "-c", filled(command.line, tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False, env=env)
+        done = subprocess.run(
+            ["sh", "-c", filled(command.line, tmp_path)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=env,
+        )
         assert done.returncode == command.code, f"{command.line}\n{done.stdout}\n{done.stderr}"
 
 
 def test_both_readmes_show_the_same_commands() -> None:
-    first, second = ([shlex.split(command.line)[1] for command in commands((ROOT / name).read_text(encoding="utf-8"))] for name in READMES)
+    first, second = (
+        [
+            shlex.split(command.line)[1]
+            for command in commands((ROOT / name).read_text(encoding="utf-8"))
+        ]
+        for name in READMES
+    )
     assert first == second
 
 
 def test_commands_are_found_as_they_are_written() -> None:
-    text = "```console\n$ witnesstree seal a  # a word\nSealed a\n$ make demo\n$ witnesstree verify b \\\n  --json  # exit 3: altered\n```\n"
-    assert commands(text) == [Command("witnesstree seal a", 0), Command("witnesstree verify b    --json", 3)]
-    assert commands("```sh\nwitnesstree status\n```\n```python\nwitnesstree x\n```\nwitnesstree y\n") == [Command("witnesstree status", 0)]
+    text = (
+        "```console\n$ witnesstree seal a  # a word\nSealed a\n$ make demo\n$ witnesstree verify b"
+        " \\\n  --json  # exit 3: altered\n```\n"
+    )
+    assert commands(text) == [
+        Command("witnesstree seal a", 0),
+        Command("witnesstree verify b    --json", 3),
+    ]
+    assert commands(
+        "```sh\nwitnesstree status\n```\n```python\nwitnesstree x\n```\nwitnesstree y\n"
+    ) == [Command("witnesstree status", 0)]

@@ -1,4 +1,5 @@
-"""docs/real-networks.md, run from its first command to its last: an authority and a chain on this machine stand under the names that it uses."""
+"""docs/real-networks.md, run from its first command to its last: an authority and a chain on this
+machine stand under the names that it uses."""
 
 import json
 import os
@@ -25,7 +26,8 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.real("anvil"), pytest.mark.
 
 
 def commands() -> list[tuple[str, int]]:
-    """Return each command of the page with the exit code that it claims, but those of other programs."""
+    """Return each command of the page with the exit code that it claims, but those of other
+    programs."""
     lines = "\n".join(_BLOCK.findall(PAGE.read_text(encoding="utf-8"))).splitlines()
     found = []
     for line in lines:
@@ -41,9 +43,12 @@ def block_hash(folder: Path) -> str:
 
 
 def make_payer(folder: Path, node: Node) -> None:
-    """Write a keystore as `cast wallet import` does, and give its account some ether as a faucet does."""
+    """Write a keystore as `cast wallet import` does, and give its account some ether as a faucet
+    does."""
     account = Account.create()
-    (folder / "payer").write_text(json.dumps(Account.encrypt(account.key, PASSWORD, kdf="pbkdf2", iterations=1000)))
+    (folder / "payer").write_text(
+        json.dumps(Account.encrypt(account.key, PASSWORD, kdf="pbkdf2", iterations=1000))
+    )
     (folder / "payer").chmod(0o600)
     node.ask("anvil_setBalance", account.address, hex(10**18))
 
@@ -61,11 +66,15 @@ def test_the_way_that_the_page_shows(tmp_path: Path) -> None:
         (work / "cacert.pem").write_bytes(pem(authority.root.certificate))
         local = {
             "https://rpc.example.org/sepolia": node.url,
-            "witnesstree authority add freetsa": f"witnesstree authority add freetsa {authority.url}/tsr",
+            "witnesstree authority add freetsa": (
+                f"witnesstree authority add freetsa {authority.url}/tsr"
+            ),
         }
         used: set[str] = set()
         path = os.pathsep.join([str(Path(PROGRAM).parent), os.environ["PATH"]])
-        env = environment(PATH=path, HOME=str(work), XDG_CONFIG_HOME=str(work / "config"), PAYER_PASSWORD=PASSWORD)
+        env = environment(
+            PATH=path, HOME=str(work), XDG_CONFIG_HOME=str(work / "config"), PAYER_PASSWORD=PASSWORD
+        )
         env["WITNESSTREE_HOME"] = str(work / "ledger")
         ran: dict[str, Any] = {}
         for line, code in commands():
@@ -76,16 +85,31 @@ def test_the_way_that_the_page_shows(tmp_path: Path) -> None:
                     command = command.replace(public, here)
             if "0x…" in command:
                 command = command.replace(f"{SEPOLIA}:0x…", block_hash(work))
-            done = subprocess.run(["sh", "-c", command], cwd=work, capture_output=True, text=True, check=False, env=env, timeout=120)
+            done = subprocess.run(
+                ["sh", "-c", command],
+                cwd=work,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=env,
+                timeout=120,
+            )
             assert done.returncode == code, f"{line}\n{done.stdout}\n{done.stderr}"
             ran[line] = done
         assert used == set(local)
         last = [done.stdout for line, done in ran.items() if line.startswith("witnesstree verify")]
-        assert [text.splitlines()[-1].split()[0].rstrip(":") for text in last] == ["UNDECIDED", "VERIFIED", "VERIFIED"]
+        assert [text.splitlines()[-1].split()[0].rstrip(":") for text in last] == [
+            "UNDECIDED",
+            "VERIFIED",
+            "VERIFIED",
+        ]
         assert "embedded" not in ran["witnesstree seal contract.pdf photo.jpg"].stderr
         # Sepolia is a test network: what it says is private at most.
         assert "(private)" in last[-1]
         # The same question, asked by a program that is not ours.
         root = json.loads((work / "contract.pdf.proof.json").read_bytes())["inclusion"]["root"]
-        assert "https://sepolia.etherscan.io/tx/0x" in ran["witnesstree show contract.pdf.proof.json"].stdout
+        assert (
+            "https://sepolia.etherscan.io/tx/0x"
+            in ran["witnesstree show contract.pdf.proof.json"].stdout
+        )
         assert len(root) == 64

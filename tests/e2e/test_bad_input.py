@@ -1,4 +1,5 @@
-"""Bad input from outside: one line on standard error that says what to do, a documented exit code, and nothing half-written."""
+"""Bad input from outside: one line on standard error that says what to do, a documented exit code,
+and nothing half-written."""
 
 import fcntl
 import json
@@ -37,7 +38,13 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 
 def seal_of(*arguments: object) -> Callable[[Path], tuple[object, ...]]:
     """Return what makes a `seal` command line; names ending in @ stand in the test's folder."""
-    return lambda folder: ("seal", *(folder / word[:-1] if isinstance(word, str) and word.endswith("@") else word for word in arguments))
+    return lambda folder: (
+        "seal",
+        *(
+            folder / word[:-1] if isinstance(word, str) and word.endswith("@") else word
+            for word in arguments
+        ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,11 @@ def seal_of(*arguments: object) -> Callable[[Path], tuple[object, ...]]:
         (["file@", "--name", " .. "], 5, "--name has to give a file name"),
         (["file@", "--name", "n" * 201], 5, "--name has to give a file name"),
         (["file@", "--name", "n\udcff"], 5, "the manifest cannot be written as JSON"),
-        (["file@", "--name", "n", "--meta", "k=\udcff"], 5, "the manifest cannot be written as JSON"),
+        (
+            ["file@", "--name", "n", "--meta", "k=\udcff"],
+            5,
+            "the manifest cannot be written as JSON",
+        ),
         (["n.manifest.json@", "--name", "n"], 5, "there is nothing but"),
         (["--digests", "folder@"], 5, "is not a regular file"),
         (["file@", "--proofs", "proven@"], 5, "no proof can be written into"),
@@ -82,7 +93,9 @@ def seal_of(*arguments: object) -> Callable[[Path], tuple[object, ...]]:
         (["--digests", "long line@"], 5, "line 2: expected 64 hex digits"),
     ],
 )
-def test_what_cannot_be_sealed_changes_nothing(arguments: list[str], code: int, says: str, home: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_sealed_changes_nothing(
+    arguments: list[str], code: int, says: str, home: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "given"
     for name in ("folder", "empty", "dangling", "pipes", f"proven{PROOF}"):
         (folder / name).mkdir(parents=True)
@@ -94,16 +107,22 @@ def test_what_cannot_be_sealed_changes_nothing(arguments: list[str], code: int, 
     (folder / "raw 33").write_bytes(bytes(33))
     (folder / "line 7").write_bytes(b"\n".join([*digests[:6], digests[6][:63], digests[7]]))
     # Eight lines of this form have 32 * n bytes: they must not pass for raw digests.
-    (folder / "bsd").write_bytes(b"".join(b"SHA256 (123456789ab) = " + digest + b"\n" for digest in digests))
+    (folder / "bsd").write_bytes(
+        b"".join(b"SHA256 (123456789ab) = " + digest + b"\n" for digest in digests)
+    )
     assert (folder / "bsd").stat().st_size % 32 == 0
-    (folder / "long line").write_bytes(digests[0] + b"\n" + digests[1] + b"  " + b"x" * 10_000 + b"\n")
+    (folder / "long line").write_bytes(
+        digests[0] + b"\n" + digests[1] + b"  " + b"x" * 10_000 + b"\n"
+    )
     content = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     before, metadata = tree(home), call("status", "--home", home, "--json").json
     ran = call(*seal_of(*arguments)(folder), "--home", home)
     assert ran.code == code
     assert says in ran.error()
     assert ran.answer == b""
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == content
+    assert {
+        path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()
+    } == content
     assert tree(home) == before
     assert call("status", "--home", home, "--json").json == metadata
 
@@ -117,7 +136,10 @@ def test_an_unreadable_file_and_folder(sealed: Sealed, tmp_path: Path) -> None:
     unreadable = run("seal", closed / "file", "--home", sealed.home, before=before)
     assert unreadable.code == 5
     assert unreadable.error() == f"Error: cannot read {closed / 'file'}: Permission denied"
-    assert run("verify", closed / "file", "--proof", sealed.proof, before=before).error() == unreadable.error()
+    assert (
+        run("verify", closed / "file", "--proof", sealed.proof, before=before).error()
+        == unreadable.error()
+    )
     closed.chmod(0)
     for path in (closed, closed / "file"):
         refused = run("seal", "-r", path, "--home", sealed.home, before=before)
@@ -136,16 +158,42 @@ def test_a_read_only_folder_beside_the_file(sealed: Sealed, tmp_path: Path) -> N
     before = without_privilege()
     refused = run("seal", folder / "file", "--home", sealed.home, before=before)
     assert refused.code == 5
-    assert refused.error() == f"Error: no proof can be written into {folder}: name a folder with --proofs"
+    assert (
+        refused.error()
+        == f"Error: no proof can be written into {folder}: name a folder with --proofs"
+    )
     # Nothing was sealed, so that the person can seal it as it should be.
     assert call("proof", folder / "file", "--all-entries", "--home", sealed.home).code == 6
-    assert run("seal", folder / "file", "--proofs", tmp_path / "p", "--home", sealed.home, before=before).code == 0
+    assert (
+        run(
+            "seal",
+            folder / "file",
+            "--proofs",
+            tmp_path / "p",
+            "--home",
+            sealed.home,
+            before=before,
+        ).code
+        == 0
+    )
     folder.chmod(0o700)
-    assert call("verify", folder / "file", "--proof", tmp_path / "p" / f"file{PROOF}", "--home", sealed.home).code == 0
+    assert (
+        call(
+            "verify",
+            folder / "file",
+            "--proof",
+            tmp_path / "p" / f"file{PROOF}",
+            "--home",
+            sealed.home,
+        ).code
+        == 0
+    )
 
 
 @pytest.mark.parametrize("command", ["seal", "verify"])
-def test_a_file_that_changes_while_it_is_hashed(command: str, sealed: Sealed, tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_hashed(
+    command: str, sealed: Sealed, tmp_path: Path
+) -> None:
     file, finished = tmp_path / "recording", threading.Event()
     with file.open("wb") as recording:
         recording.truncate(300 * MB)
@@ -164,7 +212,11 @@ def test_a_file_that_changes_while_it_is_hashed(command: str, sealed: Sealed, tm
         finished.set()
         recorder.join()
     assert ran.code == 5
-    assert ran.error() == f"Error: {file} changed while it was read: close the program that writes it, then run the command again"
+    assert (
+        ran.error()
+        == f"Error: {file} changed while it was read: close the program that writes it, then run"
+        " the command again"
+    )
     assert not Path(f"{file}{PROOF}").exists()
     assert call("status", "--home", sealed.home, "--json").json["entries"] == 1
 
@@ -184,7 +236,13 @@ def test_a_large_file_takes_little_memory(command: str, sealed: Sealed, tmp_path
         large.truncate(1024 * MB)
     extra = ("--no-wait",) if command == "seal" else ("--proof", sealed.proof)
     arguments = [PROGRAM, command, str(file), "--home", str(sealed.home), *map(str, extra)]
-    done = subprocess.run([sys.executable, "-c", MEASURE, *arguments], capture_output=True, text=True, check=True, env=environment(measured=False))
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(measured=False),
+    )
     code, used = map(int, done.stdout.splitlines()[-1].split())
     assert code == (0 if command == "seal" else 3)
     assert used < 256 * 1024, "kilobytes"
@@ -237,42 +295,88 @@ def test_a_proof_for_another_file(sealed: Sealed, tmp_path: Path) -> None:
     other.write_bytes(b"other")
     ran = call("verify", other, "--proof", sealed.proof, "--home", sealed.home, "--json")
     assert (ran.code, ran.json["verdict"], ran.json["assurance"]) == (3, "failed", None)
-    assert [check["name"] for check in ran.json["checks"] if check["outcome"] == "failed"] == ["digest"]
+    assert [check["name"] for check in ran.json["checks"] if check["outcome"] == "failed"] == [
+        "digest"
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["verify", "contract.txt", "--proof", "."], "Is a directory"),
-        (["verify", "contract.txt", "--proof", "nothing"], "cannot read the proof nothing: No such file or directory; name it with --proof"),
+        (
+            ["verify", "contract.txt", "--proof", "nothing"],
+            "cannot read the proof nothing: No such file or directory; name it with --proof",
+        ),
         (["verify", "contract.txt", "--proof", LONG], "File name too long"),
-        (["verify", "misspelt.txt"], "cannot read misspelt.txt: No such file or directory; check the name"),
-        (["verify", ".", "--proof", "nothing"], "cannot read the proof nothing: No such file or directory"),
-        (["verify", ".", "--proof", f"contract.txt{PROOF}"], f"contract.txt{PROOF} is the proof of one file"),
-        (["verify", "contract.txt", "--block-hash", "0x12"], "a block hash is 0x and 64 hex digits, or CHAIN_ID:0x…, not '0x12'"),
-        (["verify", "contract.txt", "--block-hash", "0x" + "é" * 64], "a block hash is 0x and 64 hex digits"),
-        (["verify", "contract.txt", "--checkpoint-key", "a+b"], "--checkpoint-key takes a ledger's key"),
-        (["verify", "contract.txt", "--checkpoint-key", "nothing"], "--checkpoint-key takes a ledger's key"),
-        (["verify", "contract.txt", "--checkpoint-key", "home"], "--checkpoint-key takes a ledger's key"),
-        (["verify", "contract.txt", "--checkpoint-key", LONG], "--checkpoint-key takes a ledger's key"),
-        (["verify", "contract.txt", "--trust", "contract.txt"], "contract.txt holds no certificates in PEM: give "),
+        (
+            ["verify", "misspelt.txt"],
+            "cannot read misspelt.txt: No such file or directory; check the name",
+        ),
+        (
+            ["verify", ".", "--proof", "nothing"],
+            "cannot read the proof nothing: No such file or directory",
+        ),
+        (
+            ["verify", ".", "--proof", f"contract.txt{PROOF}"],
+            f"contract.txt{PROOF} is the proof of one file",
+        ),
+        (
+            ["verify", "contract.txt", "--block-hash", "0x12"],
+            "a block hash is 0x and 64 hex digits, or CHAIN_ID:0x…, not '0x12'",
+        ),
+        (
+            ["verify", "contract.txt", "--block-hash", "0x" + "é" * 64],
+            "a block hash is 0x and 64 hex digits",
+        ),
+        (
+            ["verify", "contract.txt", "--checkpoint-key", "a+b"],
+            "--checkpoint-key takes a ledger's key",
+        ),
+        (
+            ["verify", "contract.txt", "--checkpoint-key", "nothing"],
+            "--checkpoint-key takes a ledger's key",
+        ),
+        (
+            ["verify", "contract.txt", "--checkpoint-key", "home"],
+            "--checkpoint-key takes a ledger's key",
+        ),
+        (
+            ["verify", "contract.txt", "--checkpoint-key", LONG],
+            "--checkpoint-key takes a ledger's key",
+        ),
+        (
+            ["verify", "contract.txt", "--trust", "contract.txt"],
+            "contract.txt holds no certificates in PEM: give ",
+        ),
         (["verify", "contract.txt", "--trust", "home"], "cannot read home: Is a directory"),
-        (["verify", "contract.txt", "--trust", "nothing"], "cannot read nothing: No such file or directory"),
+        (
+            ["verify", "contract.txt", "--trust", "nothing"],
+            "cannot read nothing: No such file or directory",
+        ),
         (["show", "contract.txt"], ""),
         (["show", "nothing"], "cannot read the proof nothing: No such file or directory"),
         (["show", "home"], "Is a directory"),
         (["proof", "nothing", "--home", "home"], "is neither a file here nor a SHA-256 digest"),
         (["proof", LONG, "--home", "home"], "is neither a file here nor a SHA-256 digest"),
         (["proof", "home", "--home", "home"], "is not a regular file"),
-        (["proof", "contract.txt", "--home", "home", "-o", "nothing/proof"], "nothing is no folder: make it first"),
-        (["proof", "contract.txt", "--home", "home", "-o", "home"], "home is a folder: name a file in it"),
+        (
+            ["proof", "contract.txt", "--home", "home", "-o", "nothing/proof"],
+            "nothing is no folder: make it first",
+        ),
+        (
+            ["proof", "contract.txt", "--home", "home", "-o", "home"],
+            "home is a folder: name a file in it",
+        ),
         (["init", "--home", "new", "--origin", "a b"], ""),
         (["init", "--home", "new", "--origin", ""], ""),
         (["init", "--home", "contract.txt"], "name a new folder with --home"),
         (["init", "--home", "."], "name a new folder with --home"),
     ],
 )
-def test_bad_arguments(arguments: list[str], says: str, sealed: Sealed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_arguments(
+    arguments: list[str], says: str, sealed: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(sealed.file.parent)
     before = tree(sealed.file.parent)
     ran = call(*arguments)
@@ -283,7 +387,12 @@ def test_bad_arguments(arguments: list[str], says: str, sealed: Sealed, monkeypa
 
 
 def test_what_is_not_in_the_ledger(sealed: Sealed) -> None:
-    for arguments in (["0" * 64], ["0" * 64, "--all-entries"], [sealed.file, "--batch", 7], [sealed.file, "--batch", 7, "--all-entries"]):
+    for arguments in (
+        ["0" * 64],
+        ["0" * 64, "--all-entries"],
+        [sealed.file, "--batch", 7],
+        [sealed.file, "--batch", 7, "--all-entries"],
+    ):
         ran = call("proof", *arguments, "--home", sealed.home)
         assert ran.code == 6
         assert ("batch 7" if 7 in arguments else "this ledger") in ran.error()
@@ -291,7 +400,9 @@ def test_what_is_not_in_the_ledger(sealed: Sealed) -> None:
     assert call("proof", sealed.file, "--batch", 2**63, "--home", sealed.home).code == 2
 
 
-@pytest.mark.parametrize("arguments", [["bogus"], ["seal", "--bogus"], ["verify"], ["proof", "x", "--batch", "-1"], []])
+@pytest.mark.parametrize(
+    "arguments", [["bogus"], ["seal", "--bogus"], ["verify"], ["proof", "x", "--batch", "-1"], []]
+)
 def test_a_misspelt_command_line(arguments: list[str]) -> None:
     ran = run(*arguments)
     assert (ran.code, ran.answer) == (2, b"")
@@ -303,11 +414,19 @@ def test_a_misspelt_command_line(arguments: list[str]) -> None:
 
 def test_a_home_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
-    for command in (["status"], ["seal", tmp_path / "file"], ["seal"], ["proof", tmp_path / "file"], ["fsck"]):
+    for command in (
+        ["status"],
+        ["seal", tmp_path / "file"],
+        ["seal"],
+        ["proof", tmp_path / "file"],
+        ["fsck"],
+    ):
         for place in ("nothing", "file", "file/below"):
             ran = call(*command, "--home", tmp_path / place)
             assert ran.code == 6
-            assert ran.error().endswith("holds no ledger: make one with `witnesstree init`, or name another with --home")
+            assert ran.error().endswith(
+                "holds no ledger: make one with `witnesstree init`, or name another with --home"
+            )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -332,9 +451,13 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "no ledger.vkey": lambda home: (home / "keys/ledger.vkey").unlink(),
     "no batches": lambda home: shutil.rmtree(home / "batches"),
     "no chain": lambda home: shutil.rmtree(home / "chain"),
-    "chain is garbage": lambda home: [path.write_bytes(b"garbage" * 10_000) for path in (home / "chain").iterdir()],
+    "chain is garbage": lambda home: [
+        path.write_bytes(b"garbage" * 10_000) for path in (home / "chain").iterdir()
+    ],
     "no authority": lambda home: shutil.rmtree(home / "authority"),
-    "authority is garbage": lambda home: [path.write_bytes(b"garbage") for path in (home / "authority").iterdir()],
+    "authority is garbage": lambda home: [
+        path.write_bytes(b"garbage") for path in (home / "authority").iterdir()
+    ],
 }
 
 
@@ -383,7 +506,8 @@ def test_a_home_locked_by_another_process(sealed: Sealed, tmp_path: Path) -> Non
         assert locked.code == 7
         assert "is held by another process" in locked.error()
         assert not Path(f"{file}{PROOF}").exists()
-    # The entry was taken: the same command, run again, finishes the work, and takes it no second time.
+    # The entry was taken: the same command, run again, finishes the work, and takes it no second
+    # time.
     assert call("seal", file, "--home", sealed.home).code == 0
     assert call("verify", file, "--home", sealed.home).code == 0
     assert len(call("proof", file, "--all-entries", "--home", sealed.home, "--json").json) == 1
@@ -391,10 +515,18 @@ def test_a_home_locked_by_another_process(sealed: Sealed, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("most", [0, 100, 4096, 40_000, 200_000])
 def test_a_disk_that_takes_no_more(most: int, sealed: Sealed, tmp_path: Path) -> None:
-    """The limit on the size of files stands in for a full disk: writing fails in the same places."""
+    """The limit on the size of files stands in for a full disk: writing fails in the same
+    places."""
     file = tmp_path / "new"
     file.write_bytes(b"new")
-    full = run("seal", file, "--home", sealed.home, measured=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+    full = run(
+        "seal",
+        file,
+        "--home",
+        sealed.home,
+        measured=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+    )
     if full.code:
         assert full.code == 11
         assert "run it again" in full.error()
@@ -408,10 +540,15 @@ def test_a_disk_that_takes_no_more(most: int, sealed: Sealed, tmp_path: Path) ->
 
 @pytest.mark.real("unshare")
 def test_a_full_disk(sealed: Sealed, tmp_path: Path) -> None:
-    """On a disk of its own, filled up to the last byte: nothing acknowledged before is lost, and with room again all goes on."""
+    """On a disk of its own, filled up to the last byte: nothing acknowledged before is lost, and
+    with room again all goes on."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run([require_real("unshare"), "-rm", "mount", "-t", "tmpfs", "none", disk], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [require_real("unshare"), "-rm", "mount", "-t", "tmpfs", "none", disk],
+        capture_output=True,
+        check=False,
+    ).returncode:
         unavailable("this machine lets nobody mount a tmpfs")
     script = """
         set -e
@@ -428,8 +565,20 @@ def test_a_full_disk(sealed: Sealed, tmp_path: Path) -> None:
         "$1" verify --home "$2/home" "$2/new"
         "$1" fsck --home "$2/home"
     """
-    command = [require_real("unshare"), "-rm", "sh", "-c", script, "sh", PROGRAM, str(disk), str(sealed.home)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(measured=False))
+    command = [
+        require_real("unshare"),
+        "-rm",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        PROGRAM,
+        str(disk),
+        str(sealed.home),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment(measured=False)
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[:2] == ["code 11", "code 11"]
@@ -470,19 +619,42 @@ def test_a_bad_settings_file(content: bytes, home: Path) -> None:
 
 def test_an_answer_that_nobody_reads(sealed: Sealed) -> None:
     done = subprocess.run(
-        ["sh", "-c", '{ "$1" show "$2"; echo "code $?" >&2; } | head -0', "sh", PROGRAM, sealed.proof],
+        [
+            "sh",
+            "-c",
+            '{ "$1" show "$2"; echo "code $?" >&2; } | head -0',
+            "sh",
+            PROGRAM,
+            sealed.proof,
+        ],
         capture_output=True,
         text=True,
         check=True,
         env=environment(),
     )
     assert (done.stdout, done.stderr) == ("", "code 1\n")
-    closed = subprocess.run(["sh", "-c", '"$1" show "$2" >&-', "sh", PROGRAM, sealed.proof], capture_output=True, check=False, env=environment())
+    closed = subprocess.run(
+        ["sh", "-c", '"$1" show "$2" >&-', "sh", PROGRAM, sealed.proof],
+        capture_output=True,
+        check=False,
+        env=environment(),
+    )
     assert (closed.returncode, closed.stderr) == (0, b"")
 
 
 def test_an_answer_that_fits_nowhere(sealed: Sealed) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run([PROGRAM, "show", sealed.proof], stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment())
+        done = subprocess.run(
+            [PROGRAM, "show", sealed.proof],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment(),
+        )
     assert done.returncode == 11
-    assert done.stderr == "Error: standard output: No space left on device; name another place, or make room, then run it again\n"
+    assert (
+        done.stderr
+        == "Error: standard output: No space left on device; name another place, or make room, then"
+        " run it again\n"
+    )

@@ -11,7 +11,9 @@ def test_the_demo_shows_the_whole_way(tmp_path: Path) -> None:
     ran = run("demo", env={"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}, cwd=tmp_path)
     assert ran.code == 0, ran.talk
     lines = ran.text.splitlines()
-    verified = [line for line in lines if " VERIFIED (local: it proves nothing to a third party)" in line]
+    verified = [
+        line for line in lines if " VERIFIED (local: it proves nothing to a third party)" in line
+    ]
     assert [line.split()[0] for line in verified] == list(FILES)
     assert lines[-1].startswith("contract.pdf, altered  FAILED: ")
     assert sum("FAILED" in line for line in lines) == 1

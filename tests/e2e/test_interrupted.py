@@ -1,4 +1,5 @@
-"""Several processes on one home, and processes that are stopped: nothing acknowledged is lost, and the next command finishes the work."""
+"""Several processes on one home, and processes that are stopped: nothing acknowledged is lost, and
+the next command finishes the work."""
 
 import json
 import signal
@@ -26,9 +27,11 @@ def files_in(folder: Path, count: int = 20) -> list[Path]:
 
 
 def stopped(process: subprocess.Popen[bytes], moment: float, sign: signal.Signals) -> Ran:
-    """Wait until a command has opened its ledger and a moment more, stop it, and return what it left.
+    """Wait until a command has opened its ledger and a moment more, stop it, and return what it
+    left.
 
-    A signal that comes when all is done and the interpreter is ending takes the process away by itself: that counts as done.
+    A signal that comes when all is done and the interpreter is ending takes the process away by
+    itself: that counts as done.
     """
     assert process.stderr
     line = b""
@@ -76,12 +79,17 @@ def test_two_make_one_home(tmp_path: Path) -> None:
     answers = [process.communicate(timeout=120)[0] for process in pair]
     assert sorted(process.returncode for process in pair) == [0, 7]
     made = json.loads(next(answer for answer in answers if answer))
-    assert call("status", "--home", tmp_path / "home", "--json").json["checkpoint_key"] == made["checkpoint_key"]
+    assert (
+        call("status", "--home", tmp_path / "home", "--json").json["checkpoint_key"]
+        == made["checkpoint_key"]
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_while_files_are_sealed(sign: signal.Signals, sealed: Sealed, tmp_path: Path) -> None:
+def test_stopped_while_files_are_sealed(
+    sign: signal.Signals, sealed: Sealed, tmp_path: Path
+) -> None:
     taken = tmp_path / "taken"
     taken.write_bytes(b"taken")
     receipt = call("seal", taken, "--no-wait", "--home", sealed.home, "--json").json["receipt"]
@@ -116,8 +124,12 @@ def test_stopped_while_digests_are_sealed(sealed: Sealed, tmp_path: Path) -> Non
     digests.write_bytes(b"".join(sha256(i.to_bytes(4)).digest() for i in range(200_000)))
     before = call("status", "--home", sealed.home, "--json").json["entries"]
     for moment in MOMENTS[:5]:
-        assert stopped(start("seal", "--digests", digests, "--home", sealed.home), moment, signal.SIGINT).code in (0, 130)
-    assert call("seal", "--digests", digests, "--home", sealed.home, "--json").json["count"] == 200_000
+        assert stopped(
+            start("seal", "--digests", digests, "--home", sealed.home), moment, signal.SIGINT
+        ).code in (0, 130)
+    assert (
+        call("seal", "--digests", digests, "--home", sealed.home, "--json").json["count"] == 200_000
+    )
     status = call("status", "--home", sealed.home, "--json").json
     assert status["entries"] - before >= 200_000
     assert (status["unsealed"], status["waiting"]) == ([], [])

@@ -1,4 +1,5 @@
-"""`seal --ipfs` on a real Kubo node: encrypted by default, readable for everybody with --public, and every file comes back as it was."""
+"""`seal --ipfs` on a real Kubo node: encrypted by default, readable for everybody with --public,
+and every file comes back as it was."""
 
 import json
 from hashlib import sha256
@@ -19,24 +20,40 @@ def test_files_go_to_kubo_and_come_back(tmp_path: Path) -> None:
     with running_kubo(tmp_path / "repository") as node:
         node_address(home, node)
         assert call("ipfs", "check", "--home", home).code == 0
-        sealed = call("seal", file, "--ipfs", "--name", "case", "--publish-batches", "--home", home, "--json")
+        sealed = call(
+            "seal", file, "--ipfs", "--name", "case", "--publish-batches", "--home", home, "--json"
+        )
         assert sealed.code == 0, sealed.talk
         [stored] = [item for item in sealed.json["files"] if item["path"] == str(file)]
         manifest = json.loads((tmp_path / "case.manifest.json").read_bytes())["files"][0]
         assert manifest["digest"] == sha256(content).hexdigest()
-        assert (manifest["cid"], manifest["ciphertext_digest"]) == (stored["cid"], stored["ciphertext_digest"])
+        assert (manifest["cid"], manifest["ciphertext_digest"]) == (
+            stored["cid"],
+            stored["ciphertext_digest"],
+        )
 
-        assert call("ipfs", "get", stored["cid"], "-o", tmp_path / "cipher", "--home", home).code == 0
+        assert (
+            call("ipfs", "get", stored["cid"], "-o", tmp_path / "cipher", "--home", home).code == 0
+        )
         assert sha256((tmp_path / "cipher").read_bytes()).hexdigest() == stored["ciphertext_digest"]
         assert content not in (tmp_path / "cipher").read_bytes()
-        assert call("ipfs", "get", stored["cid"], "--decrypt", "-o", tmp_path / "plain", "--home", home).code == 0
+        assert (
+            call(
+                "ipfs", "get", stored["cid"], "--decrypt", "-o", tmp_path / "plain", "--home", home
+            ).code
+            == 0
+        )
         assert (tmp_path / "plain").read_bytes() == content
         again = call("seal", file, "--ipfs", "--again", "--home", home, "--json").json["files"][0]
         assert again["cid"] == stored["cid"], "what is stored already is not encrypted anew"
 
-        public = call("seal", file, "--ipfs", "--public", "--again", "--home", home, "--json").json["files"][0]
+        public = call("seal", file, "--ipfs", "--public", "--again", "--home", home, "--json").json[
+            "files"
+        ][0]
         assert "ciphertext_digest" not in public
-        assert call("ipfs", "get", public["cid"], "-o", tmp_path / "public", "--home", home).code == 0
+        assert (
+            call("ipfs", "get", public["cid"], "-o", tmp_path / "public", "--home", home).code == 0
+        )
         assert (tmp_path / "public").read_bytes() == content
 
         proof = json.loads((tmp_path / "case.manifest.json.proof.json").read_bytes())

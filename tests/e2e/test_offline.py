@@ -1,4 +1,5 @@
-"""Verifying needs a file, its proof and what the verifier trusts: no network, and nothing of what sealing needs."""
+"""Verifying needs a file, its proof and what the verifier trusts: no network, and nothing of what
+sealing needs."""
 
 import json
 import subprocess
@@ -7,8 +8,22 @@ import sys
 import pytest
 from commandline import PROGRAM, Sealed, environment, run, without_network
 
-HEAVY = ("web3", "eth_tester", "eth", "eth_account", "sqlalchemy", "pydantic", "pydantic_settings", "numpy", "rich", "fastapi", "requests", "aiohttp")
-"""What is slow to import, talks to a network, or need not be installed where proofs are only verified."""
+HEAVY = (
+    "web3",
+    "eth_tester",
+    "eth",
+    "eth_account",
+    "sqlalchemy",
+    "pydantic",
+    "pydantic_settings",
+    "numpy",
+    "rich",
+    "fastapi",
+    "requests",
+    "aiohttp",
+)
+"""What is slow to import, talks to a network, or need not be installed where proofs are only
+verified."""
 
 BLOCKED = f"""
 import sys
@@ -33,13 +48,17 @@ finally:
 
 def script(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment(measured=False))
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment(measured=False)
+    )
 
 
 @pytest.mark.real("unshare")
 def test_verified_without_any_network(sealed: Sealed) -> None:
     before = without_network()
-    interfaces = subprocess.run([*before, "cat", "/proc/net/dev"], capture_output=True, text=True, check=True).stdout.splitlines()[2:]
+    interfaces = subprocess.run(
+        [*before, "cat", "/proc/net/dev"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[2:]
     assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
     ran = run("verify", sealed.file, "--home", sealed.home, "--json", before=before)
     assert (ran.code, ran.json["verdict"], ran.talk) == (0, "verified", "")
@@ -65,7 +84,10 @@ def test_verified_where_what_sealing_needs_is_not_installed(sealed: Sealed) -> N
     assert "is not installed here" in script(BLOCKED, "status", "--home", sealed.home).stderr
 
 
-@pytest.mark.parametrize("arguments", ["verify", "verify --home", "show", "--help", "verify --help", "seal --help", "--version"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["verify", "verify --home", "show", "--help", "verify --help", "seal --help", "--version"],
+)
 def test_what_must_start_fast_imports_nothing_heavy(arguments: str, sealed: Sealed) -> None:
     known: dict[str, list[object]] = {
         "verify": ["verify", sealed.file],

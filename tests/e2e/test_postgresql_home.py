@@ -1,4 +1,5 @@
-"""The commands on a home whose metadata is in PostgreSQL: the same way, and no database file in the home."""
+"""The commands on a home whose metadata is in PostgreSQL: the same way, and no database file in the
+home."""
 
 from pathlib import Path
 
@@ -21,14 +22,22 @@ def test_a_home_with_its_metadata_in_postgresql(postgres: PostgreSQL, tmp_path: 
     verified = call("verify", file, "--home", home)
     assert verified.code == 0, verified.text
     assert call("status", "--home", home, "--json").json["entries"] == 1
-    assert call("fsck", "--home", home).text.startswith("Checked 1 batch with 1 entry: no problems.")
+    assert call("fsck", "--home", home).text.startswith(
+        "Checked 1 batch with 1 entry: no problems."
+    )
     again = call("init", "--home", tmp_path / "other", "--database", url)
     assert again.code == 7
     assert not (tmp_path / "other").exists()
 
 
 def test_an_address_with_a_password_is_refused(tmp_path: Path) -> None:
-    refused = call("init", "--home", tmp_path / "home", "--database", "postgresql://user:hunter2@127.0.0.1/ledger")
+    refused = call(
+        "init",
+        "--home",
+        tmp_path / "home",
+        "--database",
+        "postgresql://user:hunter2@127.0.0.1/ledger",
+    )
     assert refused.code == 5
     assert "hunter2" not in refused.talk + refused.text
     assert not (tmp_path / "home").exists()

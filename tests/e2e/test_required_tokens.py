@@ -1,4 +1,5 @@
-"""Several authorities, of which so many are required: one that is down holds up nobody, and one that does not come back is given up."""
+"""Several authorities, of which so many are required: one that is down holds up nobody, and one
+that does not come back is given up."""
 
 from pathlib import Path
 
@@ -38,13 +39,17 @@ def test_one_that_is_down_holds_up_nobody_and_can_be_given_up(home: Path, tmp_pa
         assert "Done without down: " in sealed.talk
         assert call("verify", file, "--home", home).code == 0
         assert call("worker", "--until-done", "--interval", "0.05", "--home", home).code == 0
-        assert [job["target"] for job in call("status", "--home", home, "--json").json["waiting"]] == ["down"]
+        assert [
+            job["target"] for job in call("status", "--home", home, "--json").json["waiting"]
+        ] == ["down"]
 
         write_setting(home, "required_tokens", 2)
         again = call("seal", "--home", home)
         assert again.code == 8
         assert "1 stamp or anchor job could not be done" in again.error()
-        assert call("authority", "remove", "down", "--home", home).code == 5, "two are required, and one would be left"
+        assert call("authority", "remove", "down", "--home", home).code == 5, (
+            "two are required, and one would be left"
+        )
         write_setting(home, "required_tokens", 1)
         assert call("authority", "remove", "down", "--home", home).code == 0
         assert "no down is configured any more" in call("seal", "--home", home).talk
@@ -65,4 +70,6 @@ def test_fsck_does_not_call_an_untrusted_root_damage(home: Path, tmp_path: Path)
     assert checked.code == 0
     assert "token.chain: No trusted root issued" in checked.text
     assert "trust its root with `witnesstree trust add`" in checked.talk
-    assert [found["damage"] for found in call("fsck", "--home", home, "--json").json["problems"]] == [False]
+    assert [
+        found["damage"] for found in call("fsck", "--home", home, "--json").json["problems"]
+    ] == [False]

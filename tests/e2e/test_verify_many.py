@@ -1,4 +1,5 @@
-"""Folders verified on all cores where something is in the way: what cannot begin, what will not end, and what changes or is no file."""
+"""Folders verified on all cores where something is in the way: what cannot begin, what will not
+end, and what changes or is no file."""
 
 import os
 import signal
@@ -35,7 +36,12 @@ def test_ctrl_c_ends_work_that_heeds_nothing(tmp_path: Path) -> None:
     script.write_text(SCRIPT)
     began.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen([sys.executable, str(script), str(began)], env=environment, start_new_session=True, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(began)],
+        env=environment,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+    )
     until = time.monotonic() + 30
     # A process that has only just been started does not heed the parent's wishes yet.
     while len(list(began.iterdir())) < (os.cpu_count() or 1) and time.monotonic() < until:
@@ -60,7 +66,9 @@ def is_there(group: int) -> bool:
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_what_cannot_begin_says_why(cores: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_begin_says_why(
+    cores: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     with pytest.raises(InvalidInput, match="nothing can be doubled here"):
         list(parallel.on_all_cores(refuse, (), range(60), part=2))
@@ -68,9 +76,13 @@ def test_what_cannot_begin_says_why(cores: int, monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--trust", "nothere.pem"), ("--checkpoint-key", "nothere"), ("--block-hash", "0x12")], ids=["trust", "key", "block"]
+    ("option", "value"),
+    [("--trust", "nothere.pem"), ("--checkpoint-key", "nothere"), ("--block-hash", "0x12")],
+    ids=["trust", "key", "block"],
 )
-def test_a_wrong_option_is_told_of_a_folder_as_of_a_file(option: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_option_is_told_of_a_folder_as_of_a_file(
+    option: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parallel, "PART", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     folder = tmp_path / "files"
@@ -88,15 +100,19 @@ def test_a_wrong_option_is_told_of_a_folder_as_of_a_file(option: str, value: str
 def test_a_proof_that_is_no_file_holds_nothing_up(kind: str, tmp_path: Path) -> None:
     proof = tmp_path / f"a.jpg{PROOF}"
     (tmp_path / "a.jpg").touch()
-    {"pipe": os.mkfifo, "folder": os.mkdir, "gone": lambda path: path.symlink_to("nowhere")}[kind](proof)
-    (file, *_) = call("verify", tmp_path, "--json").json["files"]
+    {"pipe": os.mkfifo, "folder": os.mkdir, "gone": lambda path: path.symlink_to("nowhere")}[kind](
+        proof
+    )
+    file, *_ = call("verify", tmp_path, "--json").json["files"]
     assert (file["gap"], f"a.jpg{PROOF}" in file["reason"]) == ("unreadable", True)
     assert ("is not a regular file" in file["reason"]) is (kind != "gone")
     ran = call("verify", tmp_path / "a.jpg")
     assert (ran.code, f"a.jpg{PROOF}" in ran.error()) == (5, True)
 
 
-def test_a_file_that_vanishes_while_it_is_judged_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_while_it_is_judged_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("a", "b"):
         (tmp_path / name).touch()
         (tmp_path / f"{name}{PROOF}").write_text("{}")

@@ -33,10 +33,15 @@ def test_a_file_is_sealed_and_verified_by_the_installed_program(home: Path, tmp_
     file = tmp_path / "photo.jpg"
     file.write_bytes(b"a photo")
     sealed = run("seal", "photo.jpg", cwd=tmp_path, env={"WITNESSTREE_HOME": str(home)})
-    assert (sealed.code, sealed.text) == (0, "Sealed photo.jpg (batch 0, position 1) → photo.jpg.proof.json\n")
+    assert (sealed.code, sealed.text) == (
+        0,
+        "Sealed photo.jpg (batch 0, position 1) → photo.jpg.proof.json\n",
+    )
     verified = run("verify", "photo.jpg", cwd=tmp_path, env={"WITNESSTREE_HOME": str(home)})
     assert verified.code == 0
-    assert verified.text.splitlines()[-1].startswith("VERIFIED (local: it proves nothing to a third party): sealed not before ")
+    assert verified.text.splitlines()[-1].startswith(
+        "VERIFIED (local: it proves nothing to a third party): sealed not before "
+    )
     file.write_bytes(b"A photo")
     altered = run("verify", "photo.jpg", cwd=tmp_path, env={"WITNESSTREE_HOME": str(home)})
     assert altered.code == 3
@@ -97,8 +102,14 @@ def test_sealed_again_only_on_demand(home: Path, tmp_path: Path) -> None:
     (folder / "a").write_bytes(b"a")
     (folder / "b").write_bytes(b"b")
     first = call("seal", "-r", folder, "--home", home, "--json").json
-    assert [(item["batch"], item["position"], item["new"]) for item in first["files"]] == [(0, 1, True), (0, 2, True)]
-    assert (first["receipt"]["origin"], first["receipt"]["spans"]) == ("ledger.test/court", [{"batch": 0, "first": 1, "count": 2}])
+    assert [(item["batch"], item["position"], item["new"]) for item in first["files"]] == [
+        (0, 1, True),
+        (0, 2, True),
+    ]
+    assert (first["receipt"]["origin"], first["receipt"]["spans"]) == (
+        "ledger.test/court",
+        [{"batch": 0, "first": 1, "count": 2}],
+    )
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     again = call("seal", "-r", folder, "--home", home)
     assert again.code == 0
@@ -119,10 +130,21 @@ def test_sealed_again_only_on_demand(home: Path, tmp_path: Path) -> None:
     assert (folder / f"a.1{PROOF}").read_bytes() == before[f"a{PROOF}"]
     assert verdict(folder / "a", home) == verdict(folder / "b", home) == "verified"
     listed = call("proof", folder / "a", "--all-entries", "--home", home, "--json").json
-    assert listed == [{"batch": 0, "position": 1, "sealed": True}, {"batch": 2, "position": 1, "sealed": True}]
-    assert call("proof", folder / "a", "--all-entries", "--home", home).text == "batch 0, position 1\nbatch 2, position 1\n"
-    assert parse_proof(call("proof", folder / "a", "--home", home).answer) == parse_proof(before[f"a{PROOF}"])
-    assert call("proof", folder / "a", "--batch", 2, "--home", home).answer == proof_of(folder / "a").read_bytes()
+    assert listed == [
+        {"batch": 0, "position": 1, "sealed": True},
+        {"batch": 2, "position": 1, "sealed": True},
+    ]
+    assert (
+        call("proof", folder / "a", "--all-entries", "--home", home).text
+        == "batch 0, position 1\nbatch 2, position 1\n"
+    )
+    assert parse_proof(call("proof", folder / "a", "--home", home).answer) == parse_proof(
+        before[f"a{PROOF}"]
+    )
+    assert (
+        call("proof", folder / "a", "--batch", 2, "--home", home).answer
+        == proof_of(folder / "a").read_bytes()
+    )
 
 
 def test_receipts_now_seals_later(home: Path, tmp_path: Path) -> None:
@@ -131,11 +153,19 @@ def test_receipts_now_seals_later(home: Path, tmp_path: Path) -> None:
     taken = call("seal", file, "--no-wait", "--home", home)
     assert taken.text == f"Took {file} (batch 0, position 1)\n"
     assert not proof_of(file).exists()
-    assert call("seal", file, "--no-wait", "--home", home).text == f"Already taken {file} (batch 0, position 1)\n"
+    assert (
+        call("seal", file, "--no-wait", "--home", home).text
+        == f"Already taken {file} (batch 0, position 1)\n"
+    )
     status = call("status", "--home", home, "--json").json
-    assert [(batch["batch"], batch["state"], batch["entries"]) for batch in status["unsealed"]] == [(0, "open", 1)]
+    assert [(batch["batch"], batch["state"], batch["entries"]) for batch in status["unsealed"]] == [
+        (0, "open", 1)
+    ]
     assert "Batch 0 is open with 1 entry, since " in call("status", "--home", home).text
-    assert call("proof", file, "--all-entries", "--home", home).text == "batch 0, position 1, not sealed yet\n"
+    assert (
+        call("proof", file, "--all-entries", "--home", home).text
+        == "batch 0, position 1, not sealed yet\n"
+    )
     early = call("proof", file, "--home", home, "-o", proof_of(file), "--json")
     assert early.json == {"proof": str(proof_of(file)), "complete": False}
     assert "still lacks: inclusion, token, anchor" in early.talk
@@ -147,9 +177,15 @@ def test_receipts_now_seals_later(home: Path, tmp_path: Path) -> None:
     assert (finished.code, finished.answer) == (0, b"")
     # The early proof lacks everything, so it is replaced and nothing is kept of it.
     assert call("seal", file, "--home", home).code == 0
-    assert sorted(path.name for path in tmp_path.iterdir() if path != home) == ["a b", f"a b{PROOF}"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path != home) == [
+        "a b",
+        f"a b{PROOF}",
+    ]
     assert verdict(file, home) == "verified"
-    assert call("status", "--home", home).text.splitlines()[-2:] == ["1 sealed batch with 1 entry", "Nothing waits."]
+    assert call("status", "--home", home).text.splitlines()[-2:] == [
+        "1 sealed batch with 1 entry",
+        "Nothing waits.",
+    ]
     assert call("fsck", "--home", home).text == "Checked 1 batch with 1 entry: no problems.\n"
 
 
@@ -157,7 +193,20 @@ def test_a_manifest_names_the_files_and_never_itself(home: Path, tmp_path: Path)
     folder = tmp_path / "evidence"
     folder.mkdir()
     (folder / "chat.json").write_bytes(b"{}")
-    name, arguments = "张三_借款合同_20261123", ("seal", "-r", folder, "--home", home, "--name", "张三_借款合同_20261123", "--meta", "place=上海")
+    name, arguments = (
+        "张三_借款合同_20261123",
+        (
+            "seal",
+            "-r",
+            folder,
+            "--home",
+            home,
+            "--name",
+            "张三_借款合同_20261123",
+            "--meta",
+            "place=上海",
+        ),
+    )
     assert call(*arguments, "--ipfs", "--meta", "a=b=c").code == 0
     path = folder / f"{name}.manifest.json"
     manifest = parse_manifest(path.read_bytes())
@@ -166,76 +215,144 @@ def test_a_manifest_names_the_files_and_never_itself(home: Path, tmp_path: Path)
         ("chat.json", 2, sha256(b"{}").digest(), "application/json")
     ]
     assert manifest.files[0].cid
-    assert parse_proof(proof_of(folder / "chat.json").read_bytes()).hints.cid == manifest.files[0].cid
+    assert (
+        parse_proof(proof_of(folder / "chat.json").read_bytes()).hints.cid == manifest.files[0].cid
+    )
     assert verdict(path, home) == "verified"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     again = call(*arguments, "--ipfs", "--meta", "a=b=c")
     assert again.text.count("Already sealed") == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    # Another file makes another manifest; the older one is kept, and neither ever becomes a file of the next.
+    # Another file makes another manifest; the older one is kept, and neither ever becomes a file of
+    # the next.
     (folder / "page.html").write_bytes(b"<p>")
     for _ in range(2):
         assert call(*arguments).code == 0
-    assert sorted(path.name for path in folder.glob("*.manifest.json")) == [f"{name}.1.manifest.json", f"{name}.manifest.json"]
+    assert sorted(path.name for path in folder.glob("*.manifest.json")) == [
+        f"{name}.1.manifest.json",
+        f"{name}.manifest.json",
+    ]
     assert (folder / f"{name}.1.manifest.json").read_bytes() == before[path.name]
-    assert [file.name for file in parse_manifest(path.read_bytes()).files] == ["chat.json", "page.html"]
+    assert [file.name for file in parse_manifest(path.read_bytes()).files] == [
+        "chat.json",
+        "page.html",
+    ]
 
 
 def test_proofs_in_a_folder_of_their_own(home: Path, tmp_path: Path) -> None:
     for name in ("d/one", "d/sub/one"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text(name)
-    assert call("seal", "-r", tmp_path / "d", "--proofs", tmp_path / "p/q", "--name", "n", "--home", home).code == 0
-    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("p/**/*") if path.is_file()) == [
+    assert (
+        call(
+            "seal",
+            "-r",
+            tmp_path / "d",
+            "--proofs",
+            tmp_path / "p/q",
+            "--name",
+            "n",
+            "--home",
+            home,
+        ).code
+        == 0
+    )
+    assert sorted(
+        str(path.relative_to(tmp_path)) for path in tmp_path.glob("p/**/*") if path.is_file()
+    ) == [
         "p/q/n.manifest.json",
         "p/q/n.manifest.json.proof.json",
         "p/q/one.proof.json",
         "p/q/sub/one.proof.json",
     ]
     assert sorted(path.name for path in tmp_path.glob("d/**/*")) == ["one", "one", "sub"]
-    assert verdict(tmp_path / "d/sub/one", home, "--proof", tmp_path / "p/q/sub/one.proof.json") == "verified"
+    assert (
+        verdict(tmp_path / "d/sub/one", home, "--proof", tmp_path / "p/q/sub/one.proof.json")
+        == "verified"
+    )
 
 
 DIGESTS = [sha256(bytes([i])).digest() for i in range(3)]
 FORMS = {
     "raw": b"".join(DIGESTS),
     "hex": b"\n".join(digest.hex().encode() for digest in DIGESTS),
-    "hex, upper case, CRLF, empty lines": b"\r\n\r\n".join(digest.hex().upper().encode() for digest in DIGESTS) + b"\r\n",
+    "hex, upper case, CRLF, empty lines": (
+        b"\r\n\r\n".join(digest.hex().upper().encode() for digest in DIGESTS) + b"\r\n"
+    ),
     "sha256sum": b"".join(digest.hex().encode() + b"  a name\n" for digest in DIGESTS),
-    "sha256sum -b, odd names": b"".join(digest.hex().encode() + b" *\xff  " + digest.hex().encode() + b"\n" for digest in DIGESTS),
-    "sha256sum, escaped name": b"".join(b"\\" + digest.hex().encode() + b"  new\\nline\n" for digest in DIGESTS),
+    "sha256sum -b, odd names": b"".join(
+        digest.hex().encode() + b" *\xff  " + digest.hex().encode() + b"\n" for digest in DIGESTS
+    ),
+    "sha256sum, escaped name": b"".join(
+        b"\\" + digest.hex().encode() + b"  new\\nline\n" for digest in DIGESTS
+    ),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_digests_in_every_form(form: str, home: Path, tmp_path: Path) -> None:
     (tmp_path / "digests").write_bytes(FORMS[form])
-    taken = call("seal", "--digests", tmp_path / "digests", "--no-wait", "--home", home, "--json").json
-    assert (taken["count"], taken["sealed"], taken["receipt"]["spans"]) == (3, False, [{"batch": 0, "first": 1, "count": 3}])
-    assert [call("proof", digest.hex(), "--all-entries", "--home", home, "--json").json[0]["position"] for digest in DIGESTS] == [1, 2, 3]
+    taken = call(
+        "seal", "--digests", tmp_path / "digests", "--no-wait", "--home", home, "--json"
+    ).json
+    assert (taken["count"], taken["sealed"], taken["receipt"]["spans"]) == (
+        3,
+        False,
+        [{"batch": 0, "first": 1, "count": 3}],
+    )
+    assert [
+        call("proof", digest.hex(), "--all-entries", "--home", home, "--json").json[0]["position"]
+        for digest in DIGESTS
+    ] == [1, 2, 3]
 
 
 def test_what_sha256sum_wrote_is_sealed_and_proven(home: Path, tmp_path: Path) -> None:
     (tmp_path / "new\nline").write_bytes(bytes([0]))
     (tmp_path / "\\back").write_bytes(bytes([1]))
-    lines = [b"\\" + DIGESTS[0].hex().encode() + b"  new\\nline\n", b"\\" + DIGESTS[1].hex().encode() + b" *\\\\back\n"]
+    lines = [
+        b"\\" + DIGESTS[0].hex().encode() + b"  new\\nline\n",
+        b"\\" + DIGESTS[1].hex().encode() + b" *\\\\back\n",
+    ]
     (tmp_path / "sums").write_bytes(b"".join(lines))
-    sealed = call("seal", "--digests", tmp_path / "sums", "--proofs", tmp_path / "p", "--home", home)
+    sealed = call(
+        "seal", "--digests", tmp_path / "sums", "--proofs", tmp_path / "p", "--home", home
+    )
     assert sealed.text == "Sealed 2 digests: batch 0, positions 1 to 2.\n"
     for name, digest in zip(("new\nline", "\\back"), DIGESTS, strict=False):
-        assert verdict(tmp_path / name, home, "--proof", tmp_path / "p" / (digest.hex() + PROOF)) == "verified"
+        assert (
+            verdict(tmp_path / name, home, "--proof", tmp_path / "p" / (digest.hex() + PROOF))
+            == "verified"
+        )
 
 
 def test_more_digests_than_a_batch_holds(home: Path, tmp_path: Path) -> None:
     digests = [sha256(i.to_bytes(4)).digest() for i in range(25)]
     (tmp_path / "digests").write_bytes(b"".join(digests))
     env = {"WITNESSTREE_BATCH_ENTRIES": "10"}
-    spans = call("seal", "--digests", tmp_path / "digests", "--home", home, "--json", env=env).json["receipt"]["spans"]
-    assert spans == [{"batch": 0, "first": 1, "count": 10}, {"batch": 1, "first": 1, "count": 10}, {"batch": 2, "first": 1, "count": 5}]
+    spans = call("seal", "--digests", tmp_path / "digests", "--home", home, "--json", env=env).json[
+        "receipt"
+    ]["spans"]
+    assert spans == [
+        {"batch": 0, "first": 1, "count": 10},
+        {"batch": 1, "first": 1, "count": 10},
+        {"batch": 2, "first": 1, "count": 5},
+    ]
     status = call("status", "--home", home, "--json").json
-    assert (status["batches"], status["entries"], status["unsealed"], status["waiting"]) == (3, 25, [], [])
-    assert call("fsck", "--home", home, "--json").json == {"batches": 3, "entries": 25, "problems": []}
-    sizes = [parse_proof(call("proof", digests[i].hex(), "--home", home).answer).inclusion for i in (0, 9, 10, 24)]
+    assert (status["batches"], status["entries"], status["unsealed"], status["waiting"]) == (
+        3,
+        25,
+        [],
+        [],
+    )
+    assert call("fsck", "--home", home, "--json").json == {
+        "batches": 3,
+        "entries": 25,
+        "problems": [],
+    }
+    sizes = [
+        parse_proof(call("proof", digests[i].hex(), "--home", home).answer).inclusion
+        for i in (0, 9, 10, 24)
+    ]
     assert [(at.position, at.size) for at in sizes if at] == [(1, 11), (10, 11), (1, 11), (5, 6)]
 
 
@@ -285,12 +402,16 @@ def test_show_gives_what_an_explorer_asks_for(home: Path, tmp_path: Path) -> Non
 
 
 def test_a_home_is_where_the_user_keeps_data(tmp_path: Path) -> None:
-    made = run("init", "--json", env={"XDG_DATA_HOME": str(tmp_path / "data"), "HOME": str(tmp_path)})
+    made = run(
+        "init", "--json", env={"XDG_DATA_HOME": str(tmp_path / "data"), "HOME": str(tmp_path)}
+    )
     assert made.json["home"] == str(tmp_path / "data/witnesstree")
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["witnesstree"]
     assert (tmp_path / "data/witnesstree").stat().st_mode & 0o777 == 0o700
     status = run("status", "--json", env={"XDG_DATA_HOME": str(tmp_path / "data")}).json
-    assert [status[name] for name in ("origin", "checkpoint_key")] == [made.json[name] for name in ("origin", "checkpoint_key")]
+    assert [status[name] for name in ("origin", "checkpoint_key")] == [
+        made.json[name] for name in ("origin", "checkpoint_key")
+    ]
 
 
 def test_the_log_grows_with_every_batch(home: Path, tmp_path: Path) -> None:
@@ -299,7 +420,10 @@ def test_the_log_grows_with_every_batch(home: Path, tmp_path: Path) -> None:
         assert call("seal", tmp_path / f"{i}", "--home", home).code == 0
     proofs = [parse_proof(proof_of(tmp_path / f"{i}").read_bytes()) for i in range(3)]
     assert [proof.log.index for proof in proofs if proof.log] == [0, 1, 2]
-    assert all(earlier.anchors[0].block_number < later.anchors[0].block_number for earlier, later in pairwise(proofs))
+    assert all(
+        earlier.anchors[0].block_number < later.anchors[0].block_number
+        for earlier, later in pairwise(proofs)
+    )
     assert {verdict(tmp_path / f"{i}", home) for i in range(3)} == {"verified"}
 
 
@@ -307,26 +431,46 @@ def refuse(_authority: LocalAuthority, _root: bytes) -> bytes:
     raise Unreachable("the authority does not answer")
 
 
-def test_digests_that_cannot_be_stamped_have_their_receipt(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digests_that_cannot_be_stamped_have_their_receipt(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No proof stands beside them, so the receipt is all that tells where they are."""
     (tmp_path / "digests").write_text(f"{'ab' * 32}\n")
     monkeypatch.setattr(LocalAuthority, "stamp", refuse)
-    taken = call("seal", "--digests", tmp_path / "digests", "--proofs", tmp_path / "proofs", "--home", home, "--json")
-    assert (taken.code, taken.json["receipt"]["spans"]) == (8, [{"batch": 0, "first": 1, "count": 1}])
+    taken = call(
+        "seal",
+        "--digests",
+        tmp_path / "digests",
+        "--proofs",
+        tmp_path / "proofs",
+        "--home",
+        home,
+        "--json",
+    )
+    assert (taken.code, taken.json["receipt"]["spans"]) == (
+        8,
+        [{"batch": 0, "first": 1, "count": 1}],
+    )
     assert "the authority does not answer" in taken.error()
-    assert parse_proof((tmp_path / "proofs" / f"{'ab' * 32}{PROOF}").read_bytes()).missing == ("token",)
+    assert parse_proof((tmp_path / "proofs" / f"{'ab' * 32}{PROOF}").read_bytes()).missing == (
+        "token",
+    )
 
 
-def test_what_cannot_be_stamped_waits_and_says_so(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_stamped_waits_and_says_so(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"f")
     with monkeypatch.context() as patch:
         patch.setattr(LocalAuthority, "stamp", refuse)
         waiting = call("seal", file, "--home", home)
         assert waiting.code == 8
-        assert waiting.error() == (
-            "Error: 1 stamp or anchor job could not be done (the authority does not answer): nothing is lost; "
-            "run `witnesstree worker`, or `witnesstree seal` later, to finish, then `witnesstree proof`"
+        assert (
+            waiting.error()
+            == "Error: 1 stamp or anchor job could not be done (the authority does not answer):"
+            " nothing is lost; run `witnesstree worker`, or `witnesstree seal` later, to finish,"
+            " then `witnesstree proof`"
         )
         assert call("seal", "--home", home).code == 8
         assert parse_proof(proof_of(file).read_bytes()).missing == ("token",)
@@ -336,12 +480,21 @@ def test_what_cannot_be_stamped_waits_and_says_so(home: Path, tmp_path: Path, mo
         lines = call("status", "--home", home).text.splitlines()
         assert lines[-2].startswith("Batch 0 waits for its stamp by local since ")
         assert lines[-2].endswith("; 2 failed attempts, the last: the authority does not answer")
-        assert lines[-1] == "Run `witnesstree worker`, or `witnesstree seal`, to go on with what waits."
-        assert [job["kind"] for job in call("status", "--home", home, "--json").json["waiting"]] == ["stamp"]
+        assert (
+            lines[-1]
+            == "Run `witnesstree worker`, or `witnesstree seal`, to go on with what waits."
+        )
+        assert [
+            job["kind"] for job in call("status", "--home", home, "--json").json["waiting"]
+        ] == ["stamp"]
     assert call("seal", "--home", home, "--json").json == []
     assert call("seal", file, "--home", home).code == 0
     assert verdict(file, home) == "verified"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["f", f"f{PROOF}", "home"], "the proof that lacked a token was replaced"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "f",
+        f"f{PROOF}",
+        "home",
+    ], "the proof that lacked a token was replaced"
 
 
 def test_show_says_what_is_there_and_what_is_not(sealed: Sealed) -> None:
@@ -352,7 +505,9 @@ def test_show_says_what_is_there_and_what_is_not(sealed: Sealed) -> None:
         sealed.proof.write_bytes(format_proof(replace(proof, **changes)))
         return call("show", sealed.proof)
 
-    assert f"contract.txt', {sealed.file.stat().st_size} bytes (this is not proven)." in shown().text
+    assert (
+        f"contract.txt', {sealed.file.stat().st_size} bytes (this is not proven)." in shown().text
+    )
     assert "named" not in shown(hints=Hints()).text
     held = shown(hints=Hints("照片.jpg", None, "bafkrei")).text
     assert "It says the file was named '照片.jpg' (this is not proven)." in held

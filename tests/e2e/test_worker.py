@@ -1,4 +1,5 @@
-"""The worker as people run it: beside `seal`, stopped at any moment, two at once, and on a chain whose blocks take their time to become final."""
+"""The worker as people run it: beside `seal`, stopped at any moment, two at once, and on a chain
+whose blocks take their time to become final."""
 
 import json
 import signal
@@ -87,7 +88,9 @@ def test_beside_others_that_submit(home: Path, tmp_path: Path, sign: signal.Sign
     messages = [json.loads(line)["message"] for line in talk.splitlines()]
     assert "batch 0 is sealed" in messages
     assert messages[-1] == "stopped"
-    families = {family.name: family for family in text_string_to_metric_families(metrics.read_text())}
+    families = {
+        family.name: family for family in text_string_to_metric_families(metrics.read_text())
+    }
     assert families["witnesstree_entries"].samples[0].value == 3
     prove(home, files)
 
@@ -156,15 +159,25 @@ print(step)
 
 def test_a_signal_is_heard_at_every_moment() -> None:
     # The handler runs wherever the worker just is: nothing that it needs may be held there.
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED_ANYWHERE], capture_output=True, timeout=30, check=True, env=environment(measured=False))
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_ANYWHERE],
+        capture_output=True,
+        timeout=30,
+        check=True,
+        env=environment(measured=False),
+    )
     assert 3 < int(done.stdout) < 59
 
 
 # `seal` and what waits
 
 
-def test_seal_waits_for_what_failed_at_first(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnesstree.anchor.wiring.Pace", partial(Pace, first_retry=timedelta(0), poll=timedelta(0)))
+def test_seal_waits_for_what_failed_at_first(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "witnesstree.anchor.wiring.Pace", partial(Pace, first_retry=timedelta(0), poll=timedelta(0))
+    )
     monkeypatch.setattr("witnesstree.cli.seal.LOOK_SECONDS", 0.01)
     stamps, looks = iter([Unreachable("nobody answers")] * 2), iter([None] * 3)
     stamp_in_earnest, collect_in_earnest = LocalAuthority.stamp, LocalChain.collect
@@ -188,7 +201,9 @@ def test_seal_waits_for_what_failed_at_first(home: Path, tmp_path: Path, monkeyp
     assert call("verify", file, "--home", home).code == 0
 
 
-def test_seal_finishes_what_is_open_and_says_nothing_of_real_witnesses(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seal_finishes_what_is_open_and_says_nothing_of_real_witnesses(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("witnesstree.anchor.wiring.notice", lambda _settings: None)
     [file] = files_in(tmp_path, "file")
     assert call("seal", file, "--no-wait", "--home", home).code == 0
@@ -218,7 +233,10 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 def use(home: Path, node: Node, chain_id: int = CHAIN_ID, more: str = "") -> None:
-    (home / "settings.toml").write_text(f'{more}[chains.anvil]\nchain_id = {chain_id}\nurls = ["{node.url}"]\nkey = "env:WITNESSTREE_TEST_KEY"\n')
+    (home / "settings.toml").write_text(
+        f'{more}[chains.anvil]\nchain_id = {chain_id}\nurls = ["{node.url}"]\nkey ='
+        ' "env:WITNESSTREE_TEST_KEY"\n'
+    )
 
 
 @pytest.fixture
@@ -229,17 +247,33 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.enable_socket
 @pytest.mark.real("anvil")
 @pytest.mark.usefixtures("_key")
-def test_a_proof_is_completed_once_its_block_is_final(home: Path, tmp_path: Path, node: Node) -> None:
+def test_a_proof_is_completed_once_its_block_is_final(
+    home: Path, tmp_path: Path, node: Node
+) -> None:
     use(home, node)
     [file] = files_in(tmp_path, "file")
     ran = call("seal", file, "--home", home)
     assert ran.code == 0
-    assert "Sent to anvil, and not in a final block yet: run `witnesstree worker`, then the same command again" in ran.talk
+    assert (
+        "Sent to anvil, and not in a final block yet: run `witnesstree worker`, then the same"
+        " command again" in ran.talk
+    )
     early = parse_proof(file.with_name(file.name + PROOF).read_bytes())
     assert (len(early.tokens), early.anchors) == (1, ())
     assert call("verify", file, "--home", home).code == 4
     node.mine(3)
-    assert run("worker", "--until-done", "--interval", "0.2", "--home", home, env={"WITNESSTREE_TEST_KEY": KEYS[0]}).code == 0
+    assert (
+        run(
+            "worker",
+            "--until-done",
+            "--interval",
+            "0.2",
+            "--home",
+            home,
+            env={"WITNESSTREE_TEST_KEY": KEYS[0]},
+        ).code
+        == 0
+    )
     ran = call("seal", file, "--home", home)
     assert ran.code == 0
     assert ran.text.startswith("Already sealed")
@@ -248,8 +282,13 @@ def test_a_proof_is_completed_once_its_block_is_final(home: Path, tmp_path: Path
     assert anchor.block_number <= node.newest() - 2
     pinned = node.ask("eth_getBlockByNumber", hex(anchor.block_number), False)["hash"]
     assert call("verify", file, "--home", home, "--block-hash", f"{CHAIN_ID}:{pinned}").code == 0
-    assert call("verify", file, "--home", home, "--block-hash", f"{CHAIN_ID}:0x{'ab' * 32}").code != 0
-    assert KEYS[0][2:] not in (ran.talk + "".join(path.read_text(errors="ignore") for path in home.rglob("*") if path.is_file()))
+    assert (
+        call("verify", file, "--home", home, "--block-hash", f"{CHAIN_ID}:0x{'ab' * 32}").code != 0
+    )
+    assert KEYS[0][2:] not in (
+        ran.talk
+        + "".join(path.read_text(errors="ignore") for path in home.rglob("*") if path.is_file())
+    )
 
 
 @pytest.mark.enable_socket

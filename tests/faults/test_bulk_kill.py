@@ -1,4 +1,5 @@
-"""Bulk work killed with SIGKILL: what was acknowledged is there, what stands under its name is whole, and the same command finishes."""
+"""Bulk work killed with SIGKILL: what was acknowledged is there, what stands under its name is
+whole, and the same command finishes."""
 
 import contextlib
 import os
@@ -30,12 +31,21 @@ def sealed(folder: Path, count: int) -> Path:
 def test_digests_that_were_taken_are_sealed_by_the_next_run(tmp_path: Path) -> None:
     home, digests = tmp_path / "home", tmp_path / "digests"
     count = 3 * PART + 5
-    content = b"".join(sha256(b"%d" % i).digest() for i in range(1000)) + os.urandom((count - 1000) * 32)
+    content = b"".join(sha256(b"%d" % i).digest() for i in range(1000)) + os.urandom(
+        (count - 1000) * 32
+    )
     digests.write_bytes(content)
     assert call("init", "--home", home, "--origin", "ledger.test/killed-bulk").code == 0
     command = ("seal", "--digests", digests, "--home", home)
     taken = []
-    moments = {"submitting/*.json": 0.0, "submitting/*": 0.01, "*.nodes*": 0.02, ".*.index.*": 0.03, "*.index": 0.04, "chain.db*": 0.0}
+    moments = {
+        "submitting/*.json": 0.0,
+        "submitting/*": 0.01,
+        "*.nodes*": 0.02,
+        ".*.index.*": 0.03,
+        "*.index": 0.04,
+        "chain.db*": 0.0,
+    }
     for pattern, delay in moments.items():
         assert kill_when(home, pattern, delay, *command) == -signal.SIGKILL
         taken.append(entries_of(home))
@@ -48,7 +58,15 @@ def test_digests_that_were_taken_are_sealed_by_the_next_run(tmp_path: Path) -> N
     assert (entries_of(home) - count) % PART in {0, 5}
     assert entries_of(home) - count <= PART * len(taken)
     for place in (0, 1, PART, 2 * PART + 7, count - 1):
-        found = call("proof", content[32 * place :][:32].hex(), "-o", tmp_path / "proof", "--home", home, "--json")
+        found = call(
+            "proof",
+            content[32 * place :][:32].hex(),
+            "-o",
+            tmp_path / "proof",
+            "--home",
+            home,
+            "--json",
+        )
         assert found.json["complete"]
     assert call("fsck", "--home", home).code == 0
 
@@ -68,7 +86,8 @@ def files(folder: Path, pattern: str) -> dict[Path, int]:
 
 
 def kill_when(folder: Path, pattern: str, delay: float, *arguments: object) -> int:
-    """Run a command, kill it and all that it started some time after it made or changed such a file in `folder`, and return its exit code."""
+    """Run a command, kill it and all that it started some time after it made or changed such a file
+    in `folder`, and return its exit code."""
     before = files(folder, pattern)
     process = start(*arguments, start_new_session=True)
     while process.poll() is None and files(folder, pattern) == before:
@@ -115,7 +134,9 @@ def test_single_proofs_are_whole_and_the_rest_follows(tmp_path: Path) -> None:
         proofs = list(out.rglob("[0-9a-f]*.proof.json"))
         seen.append(len(proofs))
         for proof in proofs:
-            assert parse_proof(proof.read_bytes()).digest.hex() == proof.name.removesuffix(".proof.json")
+            assert parse_proof(proof.read_bytes()).digest.hex() == proof.name.removesuffix(
+                ".proof.json"
+            )
         assert code in {0, -signal.SIGKILL}
     assert seen == sorted(seen)
     assert 0 < seen[0] < SPLIT

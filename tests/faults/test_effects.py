@@ -1,6 +1,8 @@
-"""Every effect of sealing fails before or after it took hold, then the ledger is opened anew: nothing acknowledged is lost.
+"""Every effect of sealing fails before or after it took hold, then the ledger is opened anew:
+nothing acknowledged is lost.
 
-The authority and the chain are fakes, the store is real. test_kill.py does the same with a real SIGKILL on the embedded parts.
+The authority and the chain are fakes, the store is real. test_kill.py does the same with a real
+SIGKILL on the embedded parts.
 """
 
 import errno
@@ -15,7 +17,14 @@ import pytest
 from conftest import Clock
 from fakes import Crash, FakeWorld, Steps, When, digests
 
-from witnesstree.ledger.base.errors import BadAnswer, Damaged, NotFound, StorageFailure, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Damaged,
+    NotFound,
+    StorageFailure,
+    Unreachable,
+    WitnesstreeError,
+)
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.proof.proof import format_proof
 from witnesstree.ledger.store.batches import BatchFiles
@@ -50,7 +59,8 @@ def run(world: FakeWorld, acknowledged: list[bytes]) -> None:
 
 
 def require_whole(world: FakeWorld, acknowledged: list[bytes]) -> None:
-    """Everything acknowledged is here once and VERIFIED, each root anchored once, and fsck finds nothing."""
+    """Everything acknowledged is here once and VERIFIED, each root anchored once, and fsck finds
+    nothing."""
     with world.open() as ledger:
         assert ledger.outbox.unfinished() == []
         assert list(check_ledger(ledger, Trust((world.authority.root,)))) == []
@@ -62,12 +72,16 @@ def require_whole(world: FakeWorld, acknowledged: list[bytes]) -> None:
             roots = [batch.root for batch in transaction.batches()]
             assert transaction.open_batches() == []
             for batch in transaction.batches():
-                assert (len(transaction.tokens(batch.sequence)), len(transaction.anchors(batch.sequence))) == (1, 1)
+                assert (
+                    len(transaction.tokens(batch.sequence)),
+                    len(transaction.anchors(batch.sequence)),
+                ) == (1, 1)
     assert world.chain.anchored == dict.fromkeys(roots, 1)
 
 
 def require_nothing_false(world: FakeWorld, acknowledged: list[bytes]) -> None:
-    """Right after a fault, before anything is mended: what is acknowledged is here, and no proof says more than it can."""
+    """Right after a fault, before anything is mended: what is acknowledged is here, and no proof
+    says more than it can."""
     with world.open() as ledger:
         assert list(check_ledger(ledger, Trust((world.authority.root,)))) == []
         for digest in acknowledged:
@@ -112,7 +126,8 @@ def test_a_crash_at_any_durable_step(tmp_path: Path, clock: Clock, when: When) -
 
 @pytest.mark.parametrize("when", When)
 def test_a_disk_that_refuses_any_durable_step(tmp_path: Path, clock: Clock, when: When) -> None:
-    """The process goes on: one error that says so, no receipt, and the same command again does the rest."""
+    """The process goes on: one error that says so, no receipt, and the same command again does the
+    rest."""
 
     def refuse() -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -179,11 +194,15 @@ EFFECTS: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("effect", EFFECTS, ids=[f"{owner.__name__}.{name}" for owner, name in EFFECTS])
+@pytest.mark.parametrize(
+    "effect", EFFECTS, ids=[f"{owner.__name__}.{name}" for owner, name in EFFECTS]
+)
 @pytest.mark.parametrize("when", When)
 @pytest.mark.parametrize("at", [0, 1])
 @pytest.mark.parametrize("kind", [Crash, StorageFailure])
-def test_an_effect_of_the_store_fails(world: FakeWorld, effect: tuple[object, str], when: When, at: int, kind: type[BaseException]) -> None:
+def test_an_effect_of_the_store_fails(
+    world: FakeWorld, effect: tuple[object, str], when: When, at: int, kind: type[BaseException]
+) -> None:
     acknowledged: list[bytes] = []
     if at and effect[1] == "store_transaction":
         # Both roots go into one transaction: the second is stored where the first was replaced.
@@ -204,7 +223,9 @@ def test_an_effect_of_the_store_fails(world: FakeWorld, effect: tuple[object, st
 @pytest.mark.parametrize("method", ["recent_block", "stamp", "standing", "sign", "send", "collect"])
 @pytest.mark.parametrize("when", When)
 @pytest.mark.parametrize("kind", [Crash, Unreachable, BadAnswer])
-def test_an_effect_outside_fails(world: FakeWorld, method: str, when: When, kind: type[BaseException]) -> None:
+def test_an_effect_outside_fails(
+    world: FakeWorld, method: str, when: When, kind: type[BaseException]
+) -> None:
     acknowledged: list[bytes] = []
     switches = world.authority.switches if method == "stamp" else world.chain.switches
     switches.fail(method, when, kind("failed"))
@@ -239,7 +260,9 @@ def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("name", ["fsync", "pwrite"])
 @pytest.mark.parametrize("is_first", [True, False])
-def test_entries_that_the_disk_refuses_are_not_there(ledger: Ledger, name: str, code: int, is_first: bool) -> None:
+def test_entries_that_the_disk_refuses_are_not_there(
+    ledger: Ledger, name: str, code: int, is_first: bool
+) -> None:
     before, refused, after = digests("before", 2), digests("refused", 3), digests("after", 2)
     if not is_first:
         ledger.submit(b"".join(before))
@@ -256,7 +279,9 @@ def test_entries_that_the_disk_refuses_are_not_there(ledger: Ledger, name: str, 
             ledger.proof(digest)
     expected = [] if is_first else before
     receipt = ledger.submit(b"".join(after))
-    assert [(span.batch, span.first, span.count) for span in receipt.spans] == [(0, 1 + len(expected), 2)]
+    assert [(span.batch, span.first, span.count) for span in receipt.spans] == [
+        (0, 1 + len(expected), 2)
+    ]
     assert ledger.close() == [0]
     assert ledger.outbox.work() == []
     stored = ledger.files.digests_path(0).read_bytes()
@@ -296,7 +321,8 @@ def test_a_torn_write_that_nobody_acknowledged_is_never_read(world: FakeWorld) -
 
 
 def test_bytes_that_were_lost_after_their_receipt_stop_the_batch(world: FakeWorld) -> None:
-    """As a disk does that lies about fsync: the entries cannot be brought back, and nothing is made up in their place."""
+    """As a disk does that lies about fsync: the entries cannot be brought back, and nothing is made
+    up in their place."""
     with world.open() as ledger:
         ledger.submit(b"".join(digests("lost", 2)))
     path = world.home.batches / "00000" / "00000000.digests"

@@ -1,4 +1,5 @@
-"""A disk that is really full: a small file system in memory where this machine lets us mount one, a limit on the size of files elsewhere."""
+"""A disk that is really full: a small file system in memory where this machine lets us mount one, a
+limit on the size of files elsewhere."""
 
 import os
 import resource
@@ -33,7 +34,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     mount = shutil.which("mount")
     if mount is None or os.geteuid() != 0:
         unavailable("only root can mount a small disk")
-    done = subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         unavailable(f"this machine mounts no small disk: {done.stderr.strip()}")
     yield disk

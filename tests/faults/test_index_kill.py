@@ -1,4 +1,5 @@
-"""The digest index while its runs are merged or made anew: killed at each durable step, on a full disk, and asked by two processes at once."""
+"""The digest index while its runs are merged or made anew: killed at each durable step, on a full
+disk, and asked by two processes at once."""
 
 import errno
 import os
@@ -54,7 +55,9 @@ def mend(world: FakeWorld, steps: Steps) -> None:
 
 @pytest.mark.parametrize("work", [merge, mend])
 @pytest.mark.parametrize("when", When)
-def test_a_killed_merge_leaves_every_digest_to_be_found(tmp_path: Path, clock: Clock, when: When, work: Callable[[FakeWorld, Steps], None]) -> None:
+def test_a_killed_merge_leaves_every_digest_to_be_found(
+    tmp_path: Path, clock: Clock, when: When, work: Callable[[FakeWorld, Steps], None]
+) -> None:
     step, status = -1, -signal.SIGKILL
     while status:
         step += 1
@@ -63,15 +66,25 @@ def test_a_killed_merge_leaves_every_digest_to_be_found(tmp_path: Path, clock: C
         assert status in {0, -signal.SIGKILL}, step
         for _ in range(2):
             with world.open() as ledger:
-                assert [digest for digest in EVERYTHING if len(list(ledger.entries(digest))) != 1] == [], step
+                assert [
+                    digest for digest in EVERYTHING if len(list(ledger.entries(digest))) != 1
+                ] == [], step
                 assert set(ledger.find(EVERYTHING)) == set(EVERYTHING)
-                assert [problem for problem in check_ledger(ledger, Trust((world.authority.root,))) if "index" in problem.fault] == []
+                assert [
+                    problem
+                    for problem in check_ledger(ledger, Trust((world.authority.root,)))
+                    if "index" in problem.fault
+                ] == []
                 assert ledger.mend_indexes() == 4
-        assert [path.name for path in world.home.batches.rglob("*.index")] == ["00000000-00000003.index"], step
+        assert [path.name for path in world.home.batches.rglob("*.index")] == [
+            "00000000-00000003.index"
+        ], step
     assert step > 5
 
 
-def test_a_full_disk_does_not_keep_a_batch_from_being_sealed(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_does_not_keep_a_batch_from_being_sealed(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = FakeWorld(tmp_path / "home", clock, SMALL)
 
     def refuse(*_: object) -> None:
@@ -88,11 +101,14 @@ def test_a_full_disk_does_not_keep_a_batch_from_being_sealed(tmp_path: Path, clo
         monkeypatch.undo()
         seal(ledger, digests("yet more", 1))
         assert set(ledger.find(EVERYTHING)) == set(EVERYTHING)
-    assert [path.name for path in world.home.batches.rglob("*.index")] == ["00000000-00000005.index"]
+    assert [path.name for path in world.home.batches.rglob("*.index")] == [
+        "00000000-00000005.index"
+    ]
 
 
 def test_what_another_process_adds_is_in_the_next_answer(tmp_path: Path, clock: Clock) -> None:
-    """Batches, tokens and anchors, merged and mended indexes: nothing that is kept in memory is older than what was committed."""
+    """Batches, tokens and anchors, merged and mended indexes: nothing that is kept in memory is
+    older than what was committed."""
     world = FakeWorld(tmp_path / "home", clock, SMALL)
     first, second = BATCHES[0][0], BATCHES[1][0]
 
@@ -114,7 +130,10 @@ def test_what_another_process_adds_is_in_the_next_answer(tmp_path: Path, clock: 
         assert ledger.proof(second).missing == ("token", "anchor")
         for entries in BATCHES[2:]:
             elsewhere(partial(lambda entries, other: seal(other, entries), entries))
-            assert [ledger.proof(digest).inclusion is not None for digest in entries] == [True, True]
+            assert [ledger.proof(digest).inclusion is not None for digest in entries] == [
+                True,
+                True,
+            ]
         assert set(ledger.find(EVERYTHING)) == set(EVERYTHING)
         (path,) = world.home.batches.rglob("*.index")
         assert path.name == "00000000-00000003.index"
@@ -129,7 +148,9 @@ def test_what_another_process_adds_is_in_the_next_answer(tmp_path: Path, clock: 
             ledger.find(EVERYTHING)
 
 
-def test_what_proofs_have_in_common_is_kept_of_some_batches_only(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_proofs_have_in_common_is_kept_of_some_batches_only(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("witnesstree.ledger.work.sealing.MAX_COMMONS", 2)
     world = sealed(tmp_path / "home", clock)
     with world.open() as ledger:
@@ -138,7 +159,10 @@ def test_what_proofs_have_in_common_is_kept_of_some_batches_only(tmp_path: Path,
         assert [ledger.proof(entries[0]) for entries in BATCHES] == proofs
     with world.open() as other:
         assert [other.proof(entries[0]) for entries in BATCHES] == proofs
-        assert [next(other.entries(digest, 2), None) is not None for digest in (BATCHES[1][0], BATCHES[2][0])] == [False, True]
+        assert [
+            next(other.entries(digest, 2), None) is not None
+            for digest in (BATCHES[1][0], BATCHES[2][0])
+        ] == [False, True]
 
 
 def test_a_database_that_went_back_is_read_anew(tmp_path: Path, clock: Clock) -> None:

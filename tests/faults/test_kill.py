@@ -1,4 +1,5 @@
-"""`seal` and `init` killed with SIGKILL at each of their durable steps, before and after it took hold, on the real embedded parts."""
+"""`seal` and `init` killed with SIGKILL at each of their durable steps, before and after it took
+hold, on the real embedded parts."""
 
 import json
 import os
@@ -14,7 +15,6 @@ import pytest
 from fakes import Steps, When, digests
 
 from witnesstree.anchor.evm import local as evm_local
-from witnesstree.anchor.evm import mining as _mining  # noqa: F401 - imported before the forks, because it takes more than a second
 from witnesstree.anchor.evm.blocks import ChainFile
 from witnesstree.anchor.evm.local import LocalChain
 from witnesstree.anchor.fsck import check_embedded
@@ -48,7 +48,8 @@ def kill_me() -> None:
 
 
 def in_child(work: Callable[[Callable[[Any], object]], None]) -> tuple[list[Any], int]:
-    """Run `work` in a child process; return what it told, and its exit status: minus the signal, if one ended it."""
+    """Run `work` in a child process; return what it told, and its exit status: minus the signal, if
+    one ended it."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -80,10 +81,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def seal(home: Path, proofs: Path, tell: Callable[[Any], object]) -> None:
-    """Do what `witnesstree seal` does: submit what is not here yet, close, work, write the proofs. Tells each digest once it has its receipt."""
+    """Do what `witnesstree seal` does: submit what is not here yet, close, work, write the proofs.
+
+    Tells each digest once it has its receipt.
+    """
     with open_ledger(home, clock) as ledger:
         for submission in SUBMISSIONS:
-            if new := [digest for digest in submission if next(ledger.entries(digest), None) is None]:
+            if new := [
+                digest for digest in submission if next(ledger.entries(digest), None) is None
+            ]:
                 receipt = ledger.submit(b"".join(new))
                 assert [span.count for span in receipt.spans] == [len(new)]
                 tell([digest.hex() for digest in new])
@@ -99,17 +105,33 @@ def examine(home: Path, proofs: Path, tell: Callable[[Any], object]) -> None:
     with open_ledger(home, clock) as ledger:
         with ledger.metadata.read() as transaction:
             batches = list(transaction.batches())
-            effects = [(len(transaction.tokens(batch.sequence)), len(transaction.anchors(batch.sequence))) for batch in batches]
+            effects = [
+                (len(transaction.tokens(batch.sequence)), len(transaction.anchors(batch.sequence)))
+                for batch in batches
+            ]
             waiting = len(transaction.open_batches()) + len(transaction.unfinished_jobs())
         verdicts = {}
         for path in sorted(proofs.glob("*.json")):
             digest = bytes.fromhex(path.stem)
-            verdicts[path.stem] = verify(digest, path.read_bytes(), home_trust(opened, ledger.proof(digest)) or Trust(), NOW).verdict.value
-        problems = [*check_ledger(ledger, Trust((trusted_root(opened.authority),))), *check_embedded(ledger)]
-        entries = {digest.hex(): len(list(ledger.entries(digest))) for submission in SUBMISSIONS for digest in submission}
+            verdicts[path.stem] = verify(
+                digest, path.read_bytes(), home_trust(opened, ledger.proof(digest)) or Trust(), NOW
+            ).verdict.value
+        problems = [
+            *check_ledger(ledger, Trust((trusted_root(opened.authority),))),
+            *check_embedded(ledger),
+        ]
+        entries = {
+            digest.hex(): len(list(ledger.entries(digest)))
+            for submission in SUBMISSIONS
+            for digest in submission
+        }
     chain = LocalChain.open(opened.chain, clock)
     with ChainFile.open(opened.chain) as file:
-        nonce, *_ = evm_local._account(file, evm_local._newest_header(file), evm_local._address(evm_local._read_key(opened.chain)))
+        nonce, *_ = evm_local._account(
+            file,
+            evm_local._newest_header(file),
+            evm_local._address(evm_local._read_key(opened.chain)),
+        )
     tell(
         {
             "batches": len({batch.root for batch in batches}),
@@ -120,14 +142,18 @@ def examine(home: Path, proofs: Path, tell: Callable[[Any], object]) -> None:
             "problems": [str(problem) for problem in problems],
             "blocks": chain.recent_block().number + 1,
             "nonce": int.from_bytes(nonce),
-            "are_anchored": all(chain.standing(batch.root, None) is Standing.FINAL for batch in batches),
+            "are_anchored": all(
+                chain.standing(batch.root, None) is Standing.FINAL for batch in batches
+            ),
         }
     )
     chain.close()
 
 
 @pytest.mark.parametrize("when", When)
-def test_a_killed_seal_loses_nothing_and_anchors_nothing_twice(prepared: Path, tmp_path: Path, when: When) -> None:
+def test_a_killed_seal_loses_nothing_and_anchors_nothing_twice(
+    prepared: Path, tmp_path: Path, when: When
+) -> None:
     step, status, seen = -1, -signal.SIGKILL, set()
     while status:
         step += 1
@@ -142,7 +168,8 @@ def test_a_killed_seal_loses_nothing_and_anchors_nothing_twice(prepared: Path, t
         (shown,), recovered = in_child(partial(_seal_and_examine, home, proofs))
         assert recovered == 0, step
         assert acknowledged <= set(shown["entries"]), step
-        # What was acknowledged was found, not taken again; here neither is what was taken and not acknowledged.
+        # What was acknowledged was found, not taken again; here neither is what was taken and not
+        # acknowledged.
         assert shown == {
             "entries": dict.fromkeys(EVERYTHING, 1),
             "verdicts": dict.fromkeys(EVERYTHING, "verified"),
@@ -175,7 +202,9 @@ def _seal_and_examine(home: Path, proofs: Path, tell: Callable[[Any], object]) -
 
 
 @pytest.mark.parametrize("when", When)
-def test_a_killed_init_leaves_no_home_or_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: When) -> None:
+def test_a_killed_init_leaves_no_home_or_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: When
+) -> None:
     # A key of the usual size takes up to a second to find, which is much for so many homes.
     monkeypatch.setattr(tsa_local, "_KEY_BITS", 2048)
     step, status, seen = -1, -signal.SIGKILL, set()
@@ -212,4 +241,9 @@ def _init_again(home: Path, tell: Callable[[Any], object]) -> None:
         ledger.close()
         assert ledger.outbox.work() == []
         assert list(check_ledger(ledger, Trust((trusted_root(ledger.home.authority),)))) == []
-    tell([was_there, sorted(path.name for path in home.parent.iterdir() if path.name.endswith(".half-made"))])
+    tell(
+        [
+            was_there,
+            sorted(path.name for path in home.parent.iterdir() if path.name.endswith(".half-made")),
+        ]
+    )

@@ -42,7 +42,9 @@ def roots_of(raw: bytes) -> int:
     return len(rlp.decode(raw)[2])
 
 
-def test_one_that_the_pool_refuses_as_too_cheap_is_replaced_once_it_has_waited(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
+def test_one_that_the_pool_refuses_as_too_cheap_is_replaced_once_it_has_waited(
+    world: FakeWorld, ledger: Ledger, clock: Clock
+) -> None:
     world.chain.is_stuck = world.chain.is_dear = True
     seal(ledger, A)
     ledger.outbox.work()
@@ -59,7 +61,9 @@ def test_one_that_the_pool_refuses_as_too_cheap_is_replaced_once_it_has_waited(w
     assert (first.nonce, first.hash == second.hash) == (second.nonce, False)
 
 
-def test_one_that_the_pool_refuses_and_that_pays_what_is_asked_stays_an_alarm(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
+def test_one_that_the_pool_refuses_and_that_pays_what_is_asked_stays_an_alarm(
+    world: FakeWorld, ledger: Ledger, clock: Clock
+) -> None:
     world.chain.is_stuck = True
     seal(ledger, A)
     ledger.outbox.work()
@@ -71,7 +75,9 @@ def test_one_that_the_pool_refuses_and_that_pays_what_is_asked_stays_an_alarm(wo
     assert alarms(ledger) == set()
 
 
-def test_one_that_waits_and_is_not_due_still_holds_up_the_next(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
+def test_one_that_waits_and_is_not_due_still_holds_up_the_next(
+    world: FakeWorld, ledger: Ledger, clock: Clock
+) -> None:
     world.chain.is_stuck = True
     seal(ledger, A)
     ledger.outbox.work(due_only=True)
@@ -87,7 +93,9 @@ def test_one_that_waits_and_is_not_due_still_holds_up_the_next(world: FakeWorld,
     assert len(world.chain.anchored) == 2
 
 
-def test_a_replacement_carries_all_roots_of_what_it_replaces(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
+def test_a_replacement_carries_all_roots_of_what_it_replaces(
+    world: FakeWorld, ledger: Ledger, clock: Clock
+) -> None:
     world.chain.is_stuck = world.chain.is_dear = True
     seal(ledger, A, B, C)
     ledger.outbox.work()
@@ -96,14 +104,20 @@ def test_a_replacement_carries_all_roots_of_what_it_replaces(world: FakeWorld, l
     world.chain.switches.fail("standing", error=Unreachable("down"), times=4)
     for _ in range(4):
         ledger.outbox.work()
-    first = min(job.retry_at for job in ledger.outbox.unfinished() if job.kind is JobKind.ANCHOR and job.retry_at)
+    first = min(
+        job.retry_at
+        for job in ledger.outbox.unfinished()
+        if job.kind is JobKind.ANCHOR and job.retry_at
+    )
     clock.now = first
     ledger.outbox.work(due_only=True)
     assert {roots_of(each.raw) for each in world.chain.pool} == {3}
     assert len({each.hash for each in world.chain.pool}) == 2
 
 
-def test_a_loss_is_an_alarm_until_what_was_signed_anew_is_anchored(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
+def test_a_loss_is_an_alarm_until_what_was_signed_anew_is_anchored(
+    world: FakeWorld, ledger: Ledger, clock: Clock
+) -> None:
     world.chain.confirmations = 2
     seal(ledger, A)
     world.chain.switches.fail("send")

@@ -1,4 +1,7 @@
-"""A ledger on PostgreSQL: its server killed at any moment, and several processes on it at once. Nothing acknowledged is lost."""
+"""A ledger on PostgreSQL: its server killed at any moment, and several processes on it at once.
+
+Nothing acknowledged is lost.
+"""
 
 import multiprocessing
 import threading
@@ -57,7 +60,8 @@ Receipts = list[tuple[list[bytes], tuple[Span, ...]]]
 
 
 def require_whole(ledger: Ledger, receipts: Receipts, trust: Trust) -> None:
-    """Each acknowledged entry stands where its receipt says, no two in one place, and fsck finds nothing."""
+    """Each acknowledged entry stands where its receipt says, no two in one place, and fsck finds
+    nothing."""
     ledger.close()
     ledger.outbox.work()
     places: list[tuple[int, int]] = []
@@ -102,12 +106,19 @@ def dying(server: PostgreSQL, owner: type, name: str, when: When) -> Iterator[No
         yield
 
 
-EFFECTS: list[tuple[type, str]] = [(BatchFiles, "append"), (Transaction, "open_batch"), (Transaction, "set_count"), (Transaction, "seal")]
+EFFECTS: list[tuple[type, str]] = [
+    (BatchFiles, "append"),
+    (Transaction, "open_batch"),
+    (Transaction, "set_count"),
+    (Transaction, "seal"),
+]
 
 
 @pytest.mark.parametrize(("owner", "name"), EFFECTS, ids=[name for _, name in EFFECTS])
 @pytest.mark.parametrize("when", When)
-def test_a_server_that_is_killed_loses_nothing(mortal: PostgreSQL, tmp_path: Path, owner: type, name: str, when: When) -> None:
+def test_a_server_that_is_killed_loses_nothing(
+    mortal: PostgreSQL, tmp_path: Path, owner: type, name: str, when: When
+) -> None:
     home, url = made(tmp_path / "home", mortal)
     first, second, third = (digests(label, 2) for label in ("first", "second", "third"))
     with opened(home, url) as ledger:
@@ -119,7 +130,10 @@ def test_a_server_that_is_killed_loses_nothing(mortal: PostgreSQL, tmp_path: Pat
             ledger.submit(b"".join(second))
             ledger.close()
 
-        with dying(mortal, owner, name, when), pytest.raises(Unreachable, match="does not answer") as caught:
+        with (
+            dying(mortal, owner, name, when),
+            pytest.raises(Unreachable, match="does not answer") as caught,
+        ):
             submit_and_close()
         assert "\n" not in str(caught.value)
         if name == "seal":
@@ -169,7 +183,8 @@ def test_a_server_that_is_killed_again_and_again(mortal: PostgreSQL, tmp_path: P
 
 
 def test_who_lost_its_lock_writes_over_nobody(postgres: PostgreSQL, tmp_path: Path) -> None:
-    """The server forgets the lock of a process whose connection ended; the process learns it late, and is about to write entries."""
+    """The server forgets the lock of a process whose connection ended; the process learns it late,
+    and is about to write entries."""
     home, url = made(tmp_path / "home", postgres)
     late, other = digests("late", 3), digests("other", 3)
     receipts: Receipts = []
@@ -184,7 +199,10 @@ def test_who_lost_its_lock_writes_over_nobody(postgres: PostgreSQL, tmp_path: Pa
     def delayed(files: BatchFiles, sequence: int, count: int, *packed: bytes | memoryview) -> None:
         if late[0] in b"".join(packed):
             with postgres.connect() as operator:
-                operator.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'")
+                operator.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype ="
+                    " 'advisory'"
+                )
             rival.start()
             rival.join(0.5)
         append(files, sequence, count, *packed)
@@ -207,7 +225,13 @@ def submission(writer: int, number: int) -> list[bytes]:
     return digests(f"writer {writer}, submission {number}", SIZE)
 
 
-def write(home: Home, url: str, authority: FakeAuthority, writer: int, told: "Queue[tuple[int, int, tuple[Span, ...]]]") -> None:
+def write(
+    home: Home,
+    url: str,
+    authority: FakeAuthority,
+    writer: int,
+    told: "Queue[tuple[int, int, tuple[Span, ...]]]",
+) -> None:
     with opened(home, url, authority) as ledger:
         for number in range(EACH):
             told.put((writer, number, ledger.submit(b"".join(submission(writer, number))).spans))
@@ -221,7 +245,10 @@ def test_several_submit_close_and_work_at_once(postgres: PostgreSQL, tmp_path: P
     home, url = made(tmp_path / "home", postgres)
     authority = FakeAuthority("tsa", clock)
     told: Queue[tuple[int, int, tuple[Span, ...]]] = FORKS.Queue()
-    writers = [FORKS.Process(target=write, args=(home, url, authority, writer, told)) for writer in range(WRITERS)]
+    writers = [
+        FORKS.Process(target=write, args=(home, url, authority, writer, told))
+        for writer in range(WRITERS)
+    ]
     for process in writers:
         process.start()
     receipts = [told.get(timeout=120) for _ in range(WRITERS * EACH)]
@@ -229,7 +256,11 @@ def test_several_submit_close_and_work_at_once(postgres: PostgreSQL, tmp_path: P
         process.join(60)
     assert {process.exitcode for process in writers} == {0}
     with opened(home, url, authority) as ledger:
-        require_whole(ledger, [(submission(writer, number), spans) for writer, number, spans in receipts], Trust((authority.root,)))
+        require_whole(
+            ledger,
+            [(submission(writer, number), spans) for writer, number, spans in receipts],
+            Trust((authority.root,)),
+        )
         with ledger.metadata.read() as transaction:
             assert transaction.entry_count() == WRITERS * EACH * SIZE
             batches = list(transaction.batches())

@@ -1,4 +1,5 @@
-"""Several processes on one home at once: each receipt is right, each entry is there, and a reader sees nothing half-made."""
+"""Several processes on one home at once: each receipt is right, each entry is there, and a reader
+sees nothing half-made."""
 
 import multiprocessing
 from collections import Counter
@@ -40,7 +41,9 @@ def opened(home: Home, *, with_witnesses: bool = False) -> Iterator[Ledger]:
             metadata=metadata,
             files=BatchFiles(home.batches),
             witnesses=Witnesses(
-                {"tsa": FakeAuthority("tsa", clock)} if with_witnesses else {}, {"chain": FakeChain("chain", clock)} if with_witnesses else {}, {}
+                {"tsa": FakeAuthority("tsa", clock)} if with_witnesses else {},
+                {"chain": FakeChain("chain", clock)} if with_witnesses else {},
+                {},
             ),
             clock=clock,
             limits=LIMITS,
@@ -51,11 +54,15 @@ def submission(writer: int, number: int) -> list[bytes]:
     return digests(f"writer {writer}, submission {number}", SIZE)
 
 
-def write(home: Home, writer: int, told: "Queue[tuple[int, int, list[tuple[int, int, int]]]]") -> None:
+def write(
+    home: Home, writer: int, told: "Queue[tuple[int, int, list[tuple[int, int, int]]]]"
+) -> None:
     with opened(home) as ledger:
         for number in range(EACH):
             receipt = ledger.submit(b"".join(submission(writer, number)))
-            told.put((writer, number, [(span.batch, span.first, span.count) for span in receipt.spans]))
+            told.put(
+                (writer, number, [(span.batch, span.first, span.count) for span in receipt.spans])
+            )
             if number % 10 == writer:
                 ledger.close()
 
@@ -71,7 +78,9 @@ def read(home: Home, enough: Event, told: "Queue[int]") -> None:
                 except NotFound:
                     continue
                 if found := proof.inclusion:
-                    assert root_from_path(digest, found.position, found.size, found.path) == found.root
+                    assert (
+                        root_from_path(digest, found.position, found.size, found.path) == found.root
+                    )
                     seen += 1
             assert [str(problem) for problem in check_ledger(ledger, Trust())] == []
     told.put(seen)
@@ -102,7 +111,11 @@ def test_several_submit_and_close_while_one_reads(home: Home) -> None:
         ledger.close()
         places: Counter[tuple[int, int]] = Counter()
         for writer, number, spans in receipts:
-            stored = b"".join(ledger.files.digest_at(batch, first + i) for batch, first, count in spans for i in range(count))
+            stored = b"".join(
+                ledger.files.digest_at(batch, first + i)
+                for batch, first, count in spans
+                for i in range(count)
+            )
             assert stored == b"".join(submission(writer, number))
             places.update((batch, first + i) for batch, first, count in spans for i in range(count))
         assert len(places) == WRITERS * EACH * SIZE

@@ -1,4 +1,5 @@
-"""`log rotate` killed with SIGKILL at each of its durable steps: the ledger goes on under the one key that counts, and never under two."""
+"""`log rotate` killed with SIGKILL at each of its durable steps: the ledger goes on under the one
+key that counts, and never under two."""
 
 import os
 import shutil
@@ -17,10 +18,14 @@ from witnesstree.ledger.work.rotation import destroy_old_keys, rotate
 
 
 def rotate_in_child(world: FakeWorld, step: int, when: When, *, destroys_old: bool) -> int:
-    """Rotate in a child process that is killed at a step; return its exit status: minus the signal, if one ended it."""
+    """Rotate in a child process that is killed at a step; return its exit status: minus the signal,
+    if one ended it."""
 
     def work() -> None:
-        with Steps(lambda: os.kill(os.getpid(), signal.SIGKILL), step, when).counted(), world.open() as ledger:
+        with (
+            Steps(lambda: os.kill(os.getpid(), signal.SIGKILL), step, when).counted(),
+            world.open() as ledger,
+        ):
             rotate(ledger, destroys_old=destroys_old)
 
     return in_child(work)
@@ -41,7 +46,8 @@ def test_a_killed_rotation_has_happened_or_not(tmp_path: Path, when: When) -> No
         with world.open() as ledger:
             with ledger.metadata.read() as transaction:
                 seen.append(len(transaction.key_notes()))
-            # What is left is sound, and the next checkpoint, and the next rotation, go on from there.
+            # What is left is sound, and the next checkpoint, and the next rotation, go on from
+            # there.
             assert list(check_ledger(ledger, Trust((world.authority.root,)))) == []
             ledger.submit(digests("after", 1)[0])
             ledger.close()
@@ -50,7 +56,10 @@ def test_a_killed_rotation_has_happened_or_not(tmp_path: Path, when: When) -> No
                 changes = ledger.key_changes(transaction)
                 assert [change.size for change in changes] == [1, 2][-len(changes) :]
                 for size in range(3):
-                    assert check_checkpoint(transaction.checkpoint(size), key_in_force(world.home.verifier_key(), changes, size))
+                    assert check_checkpoint(
+                        transaction.checkpoint(size),
+                        key_in_force(world.home.verifier_key(), changes, size),
+                    )
                 assert transaction.key_notes() == list(world.home.key_notes())
             assert list(check_ledger(ledger, Trust((world.authority.root,)))) == []
         if status == 0:

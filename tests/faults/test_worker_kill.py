@@ -1,6 +1,8 @@
-"""The worker killed with SIGKILL 200 times against a real chain: at each step of its life, before and after it took hold, and at any moment.
+"""The worker killed with SIGKILL 200 times against a real chain: at each step of its life, before
+and after it took hold, and at any moment.
 
-No acknowledged entry is lost, and no root is anchored twice: that is counted in the blocks of the chain, past everything that is tested.
+No acknowledged entry is lost, and no root is anchored twice: that is counted in the blocks of the
+chain, past everything that is tested.
 """
 
 import os
@@ -52,7 +54,10 @@ class Death:
         self.come(step, When.AFTER)
 
     def watch(self, chain: Chain) -> Chain:
-        """Return the chain with its steps watched, and watch what is stored from now on. Nothing of it is taken back: the process ends with it."""
+        """Return the chain with its steps watched, and watch what is stored from now on.
+
+        Nothing of it is taken back: the process ends with it.
+        """
         self._watch_store()
         return _Watched(chain, self)
 
@@ -75,7 +80,11 @@ class Death:
             return lambda *args, **named: (self.noted.append(step), call(*args, **named))[1]
 
         Metadata.write = write  # type: ignore[method-assign]
-        for step, name in (("store", "store_transaction"), ("keep", "finish_anchor"), ("see mined", "note_attempt")):
+        for step, name in (
+            ("store", "store_transaction"),
+            ("keep", "finish_anchor"),
+            ("see mined", "note_attempt"),
+        ):
             setattr(Transaction, name, noting(step, getattr(Transaction, name)))
 
 
@@ -101,7 +110,9 @@ class _Watched(Chain):
         return standing
 
     @override
-    def sign(self, roots: Sequence[bytes], replaced: SignedTransaction | None = None) -> SignedTransaction | None:
+    def sign(
+        self, roots: Sequence[bytes], replaced: SignedTransaction | None = None
+    ) -> SignedTransaction | None:
         with self._death.around("sign"):
             return self._chain.sign(roots, replaced)
 
@@ -127,7 +138,8 @@ def work(world: ChainWorld, node: Node, death: Death | None, tell: Callable[[Any
 
 
 def killed(world: ChainWorld, node: Node, death: Death | None, moment: float) -> bool:
-    """Start a worker, and return whether it was killed: by `death`, or without one after so many seconds."""
+    """Start a worker, and return whether it was killed: by `death`, or without one after so many
+    seconds."""
     child = in_child(partial(work, world, node, death))
     if death is None:
         time.sleep(moment)
@@ -155,7 +167,12 @@ def test_a_worker_killed_200_times_loses_nothing_and_anchors_nothing_twice(tmp_p
         while deaths:
             death = deaths[-1]
             with world.open() as ledger:
-                sealed += seal(ledger, f"{len(sealed)} before it", batches=random.choice((1, 1, 1, 3)), entries=2)
+                sealed += seal(
+                    ledger,
+                    f"{len(sealed)} before it",
+                    batches=random.choice((1, 1, 1, 3)),
+                    entries=2,
+                )
             if killed(world, node, Death(*death) if death else None, random.uniform(0, longest)):
                 deaths.pop()
             else:

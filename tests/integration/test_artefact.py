@@ -1,4 +1,5 @@
-"""The committed artefact is what the compiler makes of the sources; its hashes and address follow from its bytes."""
+"""The committed artefact is what the compiler makes of the sources; its hashes and address follow
+from its bytes."""
 
 import json
 import os
@@ -46,10 +47,13 @@ def unhex(text: str) -> bytes:
 
 
 def checksummed(address: bytes) -> str:
-    """Return the address with the capitals of ERC-55: where the hash of the lower-case text has 8 or more."""
+    """Return the address with the capitals of ERC-55: where the hash of the lower-case text has 8
+    or more."""
     lower = address.hex()
     marks = keccak256(lower.encode()).hex()
-    return "0x" + "".join(c.upper() if int(mark, 16) >= 8 else c for c, mark in zip(lower, marks, strict=False))
+    return "0x" + "".join(
+        c.upper() if int(mark, 16) >= 8 else c for c, mark in zip(lower, marks, strict=False)
+    )
 
 
 @pytest.fixture
@@ -62,7 +66,9 @@ def node(monkeypatch: pytest.MonkeyPatch) -> str:
     """Node's path, this environment's own before the machine's; it and npm are first on PATH."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     path = require_real("node")
-    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    version = subprocess.run(
+        [path, "--version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     if tuple(int(part) for part in version.removeprefix("v").split(".")[:2]) < OLDEST_NODE:
         unavailable(f"node {version} is older than 22.18")
     if not (HARDHAT / "node_modules/.bin/hardhat").exists():
@@ -71,7 +77,9 @@ def node(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def run(*command: str, cwd: Path = HARDHAT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False
+    )
 
 
 def test_the_hashes_and_the_address_follow_from_the_bytes(artefact: Any) -> None:
@@ -82,9 +90,13 @@ def test_the_hashes_and_the_address_follow_from_the_bytes(artefact: Any) -> None
     assert unhex(artefact["codeHash"]) == keccak256(runtime)
     assert unhex(artefact["initCodeHash"]) == keccak256(init_code)
     assert (len(deployer), salt) == (20, bytes(32))
-    assert create2["deployer"] == checksummed(deployer) == "0x4e59b44847b379578588920cA78FbF26c0B4956C"
+    assert (
+        create2["deployer"] == checksummed(deployer) == "0x4e59b44847b379578588920cA78FbF26c0B4956C"
+    )
     # EIP-1014
-    assert create2["address"] == checksummed(keccak256(b"\xff" + deployer + salt + keccak256(init_code))[12:])
+    assert create2["address"] == checksummed(
+        keccak256(b"\xff" + deployer + salt + keccak256(init_code))[12:]
+    )
 
 
 def test_the_ledger_trusts_this_address_and_this_code(artefact: Any) -> None:
@@ -94,7 +106,10 @@ def test_the_ledger_trusts_this_address_and_this_code(artefact: Any) -> None:
 
 def test_its_sources_are_the_files_in_contracts(artefact: Any) -> None:
     sources = artefact["standardJsonInput"]["sources"]
-    on_disk = {f"contracts/{path.name}": path.read_text("utf-8") for path in (REPOSITORY / "contracts").glob("*.sol")}
+    on_disk = {
+        f"contracts/{path.name}": path.read_text("utf-8")
+        for path in (REPOSITORY / "contracts").glob("*.sol")
+    }
     assert {name: source["content"] for name, source in sources.items()} == on_disk
 
 
@@ -102,7 +117,10 @@ def test_it_has_its_members_in_order_and_ends_with_a_newline(artefact: Any) -> N
     assert list(artefact) == MEMBERS
     assert ARTEFACT.read_text("utf-8") == json.dumps(artefact, indent=2, ensure_ascii=False) + "\n"
     settings = artefact["standardJsonInput"]["settings"]
-    assert (settings["evmVersion"], settings["optimizer"]) == (artefact["evmVersion"], artefact["optimizer"])
+    assert (settings["evmVersion"], settings["optimizer"]) == (
+        artefact["evmVersion"],
+        artefact["optimizer"],
+    )
 
 
 def test_the_lock_file_holds_hashes_and_no_download_address() -> None:
@@ -110,7 +128,9 @@ def test_the_lock_file_holds_hashes_and_no_download_address() -> None:
     del packages[""]
     assert packages
     assert not [name for name, package in packages.items() if "resolved" in package]
-    assert not [name for name, package in packages.items() if not package["integrity"].startswith("sha512-")]
+    assert not [
+        name for name, package in packages.items() if not package["integrity"].startswith("sha512-")
+    ]
 
 
 @pytest.mark.real("node")
@@ -136,9 +156,24 @@ def copy(node: str, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("file", "old", "new", "complaint"),
     [
-        ("anchor/evm/EvidenceAnchor.json", '"codeHash": "0x', '"codeHash": "0xff', "  codeHash: committed"),
-        ("anchor/evm/EvidenceAnchor.json", '"contractName"', '"name"', "  contractName: committed absent, compiled"),
-        ("anchor/evm/EvidenceAnchor.json", '\n  "abi"', '\n "abi"', "only in spaces or the order of members"),
+        (
+            "anchor/evm/EvidenceAnchor.json",
+            '"codeHash": "0x',
+            '"codeHash": "0xff',
+            "  codeHash: committed",
+        ),
+        (
+            "anchor/evm/EvidenceAnchor.json",
+            '"contractName"',
+            '"name"',
+            "  contractName: committed absent, compiled",
+        ),
+        (
+            "anchor/evm/EvidenceAnchor.json",
+            '\n  "abi"',
+            '\n "abi"',
+            "only in spaces or the order of members",
+        ),
         ("anchor/evm/EvidenceAnchor.json", "{", "", "is not JSON"),
         ("contracts/EvidenceAnchor.sol", "time != 0 &&", "", "  bytecode: committed"),
         ("contracts/IEvidenceAnchor.sol", "for ever", "for years", "  bytecode: committed"),

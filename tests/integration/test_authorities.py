@@ -55,24 +55,38 @@ def asking(url: str, trust: Trust | None = None, **settings: Any) -> Iterator[Ht
 
 
 def trusting(certificate: bytes, *between: bytes) -> Trust:
-    return Trust(roots=(TrustedRoot(certificate, "the test", Assurance.PRIVATE),), certificates=between)
+    return Trust(
+        roots=(TrustedRoot(certificate, "the test", Assurance.PRIVATE),), certificates=between
+    )
 
 
 def outcomes(stamp: Stamp, trust: Trust, root: bytes = ROOT) -> dict[str, Outcome]:
-    return {check.name.removeprefix("token."): check.outcome for check in judge_token(stamp, root, trust).checks}
+    return {
+        check.name.removeprefix("token."): check.outcome
+        for check in judge_token(stamp, root, trust).checks
+    }
 
 
-ALL_PASSED = dict.fromkeys(("form", "imprint", "signer", "signature", "chain", "revocation"), Outcome.PASSED)
+ALL_PASSED = dict.fromkeys(
+    ("form", "imprint", "signer", "signature", "chain", "revocation"), Outcome.PASSED
+)
 NOT_ASKED = ALL_PASSED | {"revocation": Outcome.UNKNOWN}
 
 
-# Real authorities ---------------------------------------------------------------------------------------------------------------------------------
+# Real authorities
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.real("openssl")
-@pytest.mark.parametrize(("key", "digest"), [("rsa", "sha256"), ("p256", "sha256"), ("p384", "sha384"), ("p521", "sha512")])
+@pytest.mark.parametrize(
+    ("key", "digest"),
+    [("rsa", "sha256"), ("p256", "sha256"), ("p384", "sha384"), ("p521", "sha512")],
+)
 def test_openssl(tmp_path: Path, key: str, digest: str) -> None:
-    with openssl_authority(tmp_path, key=key, digest=digest) as server, asking(server.url) as authority:
+    with (
+        openssl_authority(tmp_path, key=key, digest=digest) as server,
+        asking(server.url) as authority,
+    ):
         stamp = authority.stamp(ROOT)
     assert stamp == Stamp(stamp.token)
     trust = trusting(der(server.root.certificate))
@@ -88,7 +102,9 @@ def test_the_token_is_kept_as_it_came(tmp_path: Path, monkeypatch: pytest.Monkey
     answers: list[bytes] = []
     with openssl_authority(tmp_path) as server, asking(server.url) as authority:
         real = server.answer
-        monkeypatch.setattr(server, "answer", lambda request: answers.append(real(request)) or answers[-1])
+        monkeypatch.setattr(
+            server, "answer", lambda request: answers.append(real(request)) or answers[-1]
+        )
         stamp = authority.stamp(ROOT)
     assert answers[0].endswith(stamp.token)
 
@@ -110,8 +126,13 @@ def test_user_and_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("TSA_PASSWORD", "pass:wörd")
     with openssl_authority(tmp_path, auth=("us", "pass:wörd")) as server:
         with asking(server.url, user="us", password="env:TSA_PASSWORD") as authority:
-            assert outcomes(authority.stamp(ROOT), trusting(der(server.root.certificate))) == NOT_ASKED
-        with asking(server.url, user="us") as authority, pytest.raises(BadAnswer, match="status 401: check user, password") as raised:
+            assert (
+                outcomes(authority.stamp(ROOT), trusting(der(server.root.certificate))) == NOT_ASKED
+            )
+        with (
+            asking(server.url, user="us") as authority,
+            pytest.raises(BadAnswer, match="status 401: check user, password") as raised,
+        ):
             authority.stamp(ROOT)
     assert "wörd" not in str(raised.value)
 
@@ -121,9 +142,16 @@ def test_client_certificate(tmp_path: Path) -> None:
     tls = make_tls(tmp_path)
     certificate, key = tls.client(in_one_file=False)
     with openssl_authority(tmp_path, tls=tls.server(asks=True)) as server:
-        with asking(server.url, tls_ca=tls.ca, client_certificate=certificate, client_key=key) as authority:
-            assert outcomes(authority.stamp(ROOT), trusting(der(server.root.certificate))) == NOT_ASKED
-        with asking(server.url, tls_ca=tls.ca) as authority, pytest.raises(Unreachable, match="cannot be reached"):
+        with asking(
+            server.url, tls_ca=tls.ca, client_certificate=certificate, client_key=key
+        ) as authority:
+            assert (
+                outcomes(authority.stamp(ROOT), trusting(der(server.root.certificate))) == NOT_ASKED
+            )
+        with (
+            asking(server.url, tls_ca=tls.ca) as authority,
+            pytest.raises(Unreachable, match="cannot be reached"),
+        ):
             authority.stamp(ROOT)
 
 
@@ -147,13 +175,17 @@ def test_sigstore() -> None:
 
 @pytest.mark.real("timestamp-server")
 def test_sigstore_with_its_chain_and_status_201() -> None:
-    with sigstore_authority("--include-chain-in-response", "--use-http-201") as server, asking(server.url) as authority:
+    with (
+        sigstore_authority("--include-chain-in-response", "--use-http-201") as server,
+        asking(server.url) as authority,
+    ):
         stamp = authority.stamp(ROOT)
     assert stamp == Stamp(stamp.token)
     assert outcomes(stamp, trusting(server.chain[-1])) == NOT_ASKED
 
 
-# What is kept beside a token ----------------------------------------------------------------------------------------------------------------------
+# What is kept beside a token
+# --------------------------------------------------------------------------------------------------
 
 
 BOTH = frozenset({"crl", "ocsp"})
@@ -167,7 +199,9 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenSslAu
 
 @pytest.mark.real("openssl")
 def test_ocsp_answers_are_kept(server: OpenSslAuthority) -> None:
-    with asking(server.url, trusting(der(server.root.certificate)), private_addresses=True) as authority:
+    with asking(
+        server.url, trusting(der(server.root.certificate)), private_addresses=True
+    ) as authority:
         stamp = authority.stamp(ROOT)
     assert server.asked == ["/", "/ocsp", "/ocsp"]
     assert (len(stamp.certificates), len(stamp.ocsps), len(stamp.crls)) == (0, 2, 0)
@@ -177,7 +211,9 @@ def test_ocsp_answers_are_kept(server: OpenSslAuthority) -> None:
 @pytest.mark.real("openssl")
 @pytest.mark.parametrize("server", [{"revocation": frozenset({"crl"})}], indirect=True)
 def test_lists_are_kept_where_there_is_no_ocsp(server: OpenSslAuthority) -> None:
-    with asking(server.url, trusting(der(server.root.certificate)), private_addresses=True) as authority:
+    with asking(
+        server.url, trusting(der(server.root.certificate)), private_addresses=True
+    ) as authority:
         stamp = authority.stamp(ROOT)
     assert server.asked == ["/", "/crl/intermediate", "/crl/root"]
     assert (len(stamp.certificates), len(stamp.ocsps), len(stamp.crls)) == (0, 0, 2)
@@ -185,57 +221,85 @@ def test_lists_are_kept_where_there_is_no_ocsp(server: OpenSslAuthority) -> None
 
 
 @pytest.mark.real("openssl")
-def test_lists_are_kept_where_ocsp_fails(server: OpenSslAuthority, caplog: pytest.LogCaptureFixture) -> None:
+def test_lists_are_kept_where_ocsp_fails(
+    server: OpenSslAuthority, caplog: pytest.LogCaptureFixture
+) -> None:
     server.broken.add("/ocsp")
-    with asking(server.url, trusting(der(server.root.certificate)), private_addresses=True) as authority:
+    with asking(
+        server.url, trusting(der(server.root.certificate)), private_addresses=True
+    ) as authority:
         stamp = authority.stamp(ROOT)
     assert (len(stamp.ocsps), len(stamp.crls)) == (0, 2)
     assert outcomes(stamp, trusting(der(server.root.certificate))) == ALL_PASSED
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
-        f"court: an OCSP answer could not be had for its token: {server.url} answered with status 500"
+    assert [
+        record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING
+    ] == [
+        (
+            f"court: an OCSP answer could not be had for its token: {server.url} answered with"
+            " status 500"
+        )
     ] * 2
 
 
 @pytest.mark.real("openssl")
 @pytest.mark.parametrize("revocation", ["crl", "ocsp"])
-def test_a_token_of_a_revoked_authority_is_refused_and_said(tmp_path: Path, revocation: str) -> None:
+def test_a_token_of_a_revoked_authority_is_refused_and_said(
+    tmp_path: Path, revocation: str
+) -> None:
     """Kept, it would make every proof FAILED, whatever good tokens stand beside it."""
     with openssl_authority(tmp_path, revocation=frozenset({revocation})) as server:
         server.revoked[server.signer.certificate.serial_number] = x509.ReasonFlags.key_compromise
         trust = trusting(der(server.root.certificate))
         with asking(server.url, trust, private_addresses=True) as authority:
-            with pytest.raises(BadAnswer, match=r"would not verify: The certificate of “Test authority” was revoked"):
+            with pytest.raises(
+                BadAnswer,
+                match=r"would not verify: The certificate of “Test authority” was revoked",
+            ):
                 authority.stamp(ROOT)
-            assert {check.name.removeprefix("token."): check.outcome for check in authority.check().judgement.checks} == ALL_PASSED | {
-                "revocation": Outcome.FAILED
-            }
+            assert {
+                check.name.removeprefix("token."): check.outcome
+                for check in authority.check().judgement.checks
+            } == ALL_PASSED | {"revocation": Outcome.FAILED}
 
 
 @pytest.mark.real("openssl")
-def test_private_addresses_are_not_asked(server: OpenSslAuthority, caplog: pytest.LogCaptureFixture) -> None:
+def test_private_addresses_are_not_asked(
+    server: OpenSslAuthority, caplog: pytest.LogCaptureFixture
+) -> None:
     """Certificates come from outside: they must not send us into our own network."""
     with asking(server.url, trusting(der(server.root.certificate))) as authority:
         stamp = authority.stamp(ROOT)
     assert server.asked == ["/"]
     assert stamp == Stamp(stamp.token)
-    # Two certificates name two places each: all four are of one server, which is told once, with the setting that allows it.
-    (warning,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
-    assert warning.startswith(
-        f"court: nothing about its token's certificates is fetched from there: {server.url} cannot be reached: its address 127."
+    # Two certificates name two places each: all four are of one server, which is told once, with
+    # the setting that allows it.
+    (warning,) = (
+        record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING
     )
-    assert warning.endswith("is not a public one; if that network is yours, set private_addresses = true in [authorities.court] of the settings")
+    assert warning.startswith(
+        f"court: nothing about its token's certificates is fetched from there: {server.url} cannot"
+        " be reached: its address 127."
+    )
+    assert warning.endswith(
+        "is not a public one; if that network is yours, set private_addresses = true in"
+        " [authorities.court] of the settings"
+    )
 
 
 @pytest.mark.real("openssl")
 def test_nothing_is_asked_where_the_settings_say_so(server: OpenSslAuthority) -> None:
-    with asking(server.url, trusting(der(server.root.certificate)), private_addresses=True, revocation=False) as authority:
+    with asking(
+        server.url, trusting(der(server.root.certificate)), private_addresses=True, revocation=False
+    ) as authority:
         stamp = authority.stamp(ROOT)
     assert server.asked == ["/"]
     assert stamp == Stamp(stamp.token)
 
 
 @pytest.mark.real("openssl")
-@pytest.mark.parametrize("server", [{"revocation": frozenset({"issuer"}), "carries_chain": False}], indirect=True)
+@pytest.mark.parametrize(
+    "server", [{"revocation": frozenset({"issuer"}), "carries_chain": False}], indirect=True
+)
 def test_an_issuers_certificate_is_fetched(server: OpenSslAuthority) -> None:
     with asking(server.url, private_addresses=True) as authority:
         stamp = authority.stamp(ROOT)
@@ -245,15 +309,23 @@ def test_an_issuers_certificate_is_fetched(server: OpenSslAuthority) -> None:
 
 
 @pytest.mark.real("openssl")
-@pytest.mark.parametrize("server", [{"revocation": frozenset({"issuer"}), "carries_chain": False}], indirect=True)
+@pytest.mark.parametrize(
+    "server", [{"revocation": frozenset({"issuer"}), "carries_chain": False}], indirect=True
+)
 @pytest.mark.parametrize("said", [b"", b"no certificate", "root", "broken"])
-def test_an_issuers_certificate_that_is_none(server: OpenSslAuthority, said: bytes | str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_issuers_certificate_that_is_none(
+    server: OpenSslAuthority, said: bytes | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another certificate than the issuer's leads nowhere."""
     if said == "broken":
         server.broken.add("/issuer")
     body = der(server.root.certificate) if said == "root" else said
     real = server.respond
-    monkeypatch.setattr(server, "respond", lambda path, asked: ("x/y", body) if path == "/issuer" else real(path, asked))
+    monkeypatch.setattr(
+        server,
+        "respond",
+        lambda path, asked: ("x/y", body) if path == "/issuer" else real(path, asked),
+    )
     with asking(server.url, private_addresses=True) as authority:
         stamp = authority.stamp(ROOT)
     assert server.asked == ["/", "/issuer"]
@@ -263,7 +335,9 @@ def test_an_issuers_certificate_that_is_none(server: OpenSslAuthority, said: byt
 @pytest.mark.real("openssl")
 @pytest.mark.parametrize("server", [{"carries_chain": False}], indirect=True)
 @pytest.mark.parametrize("revocation", [True, False])
-def test_certificates_of_the_trust_store_are_kept_beside(server: OpenSslAuthority, *, revocation: bool) -> None:
+def test_certificates_of_the_trust_store_are_kept_beside(
+    server: OpenSslAuthority, *, revocation: bool
+) -> None:
     between, root = der(server.intermediate.certificate), der(server.root.certificate)
     with asking(server.url, trusting(root, between), revocation=revocation) as authority:
         stamp = authority.stamp(ROOT)
@@ -273,7 +347,9 @@ def test_certificates_of_the_trust_store_are_kept_beside(server: OpenSslAuthorit
 
 @pytest.mark.real("openssl")
 def test_a_pinned_signer_is_its_own_root(server: OpenSslAuthority) -> None:
-    with asking(server.url, trusting(der(server.signer.certificate)), private_addresses=True) as authority:
+    with asking(
+        server.url, trusting(der(server.signer.certificate)), private_addresses=True
+    ) as authority:
         stamp = authority.stamp(ROOT)
     assert server.asked == ["/"]
     assert stamp == Stamp(stamp.token)
@@ -282,16 +358,25 @@ def test_a_pinned_signer_is_its_own_root(server: OpenSslAuthority) -> None:
 
 @pytest.mark.real("openssl")
 @pytest.mark.parametrize("lie", ["rubbish", "of another certificate", "huge", "cut off"])
-def test_revocation_data_that_must_not_be_believed_is_left_out(server: OpenSslAuthority, lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_revocation_data_that_must_not_be_believed_is_left_out(
+    server: OpenSslAuthority, lie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = server.respond
     other = server.crl(server.root)
-    bodies = {"rubbish": b"<html>", "of another certificate": other, "huge": bytes(2**20), "cut off": server.crl(server.intermediate)[:-1]}
+    bodies = {
+        "rubbish": b"<html>",
+        "of another certificate": other,
+        "huge": bytes(2**20),
+        "cut off": server.crl(server.intermediate)[:-1],
+    }
 
     def respond(path: str, asked: bytes) -> tuple[str, bytes]:
         return ("x/y", bodies[lie]) if path in {"/ocsp", "/crl/intermediate"} else real(path, asked)
 
     monkeypatch.setattr(server, "respond", respond)
-    with asking(server.url, trusting(der(server.root.certificate)), private_addresses=True) as authority:
+    with asking(
+        server.url, trusting(der(server.root.certificate)), private_addresses=True
+    ) as authority:
         stamp = authority.stamp(ROOT)
     # The root's list, about the intermediate certificate, is the only one that holds.
     assert (stamp.ocsps, len(stamp.crls)) == ((), 1)
@@ -304,7 +389,9 @@ def test_requests_about_one_token_are_bounded_in_number(
 ) -> None:
     monkeypatch.setattr(client, "MAX_FETCHES", 1)
     assert MAX_FETCHES > 1
-    with asking(server.url, trusting(der(server.root.certificate)), private_addresses=True) as authority:
+    with asking(
+        server.url, trusting(der(server.root.certificate)), private_addresses=True
+    ) as authority:
         stamp = authority.stamp(ROOT)
     assert server.asked == ["/", "/ocsp"]
     assert len(stamp.ocsps) == 1
@@ -312,7 +399,9 @@ def test_requests_about_one_token_are_bounded_in_number(
 
 
 @pytest.mark.real("openssl")
-def test_requests_about_one_token_are_bounded_in_time(server: OpenSslAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_about_one_token_are_bounded_in_time(
+    server: OpenSslAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = server.respond
 
     def respond(path: str, asked: bytes) -> tuple[str, bytes]:
@@ -322,14 +411,18 @@ def test_requests_about_one_token_are_bounded_in_time(server: OpenSslAuthority, 
 
     monkeypatch.setattr(server, "respond", respond)
     begun = time.monotonic()
-    with asking(server.url, trusting(der(server.root.certificate)), private_addresses=True, timeout=2) as authority:
+    with asking(
+        server.url, trusting(der(server.root.certificate)), private_addresses=True, timeout=2
+    ) as authority:
         stamp = authority.stamp(ROOT)
     assert stamp == Stamp(stamp.token)
     assert time.monotonic() - begun < 8
 
 
 @pytest.mark.real("openssl")
-@pytest.mark.parametrize("server", [{"revocation": frozenset({"crl"}), "carries_chain": False}], indirect=True)
+@pytest.mark.parametrize(
+    "server", [{"revocation": frozenset({"crl"}), "carries_chain": False}], indirect=True
+)
 def test_no_more_is_kept_beside_a_token_than_fits(
     server: OpenSslAuthority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -341,7 +434,8 @@ def test_no_more_is_kept_beside_a_token_than_fits(
     assert caplog.text.count("about its token's certificates are too many, and were left out") == 2
 
 
-# Lies ---------------------------------------------------------------------------------------------------------------------------------------------
+# Lies
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -364,15 +458,25 @@ def of_another_nonce(request: bytes) -> bytes:
 
 def of_no_nonce(request: bytes) -> bytes:
     asked = tsp.TimeStampReq.load(request).native
-    return bytes(tsp.TimeStampReq({"version": "v1", "message_imprint": asked["message_imprint"], "cert_req": True}).dump())
+    return bytes(
+        tsp.TimeStampReq(
+            {"version": "v1", "message_imprint": asked["message_imprint"], "cert_req": True}
+        ).dump()
+    )
 
 
 def of_another_imprint(request: bytes) -> bytes:
-    return changed(request, message_imprint={"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": OTHER})
+    return changed(
+        request,
+        message_imprint={"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": OTHER},
+    )
 
 
 def of_another_algorithm(request: bytes) -> bytes:
-    return changed(request, message_imprint={"hash_algorithm": {"algorithm": "sha512"}, "hashed_message": ROOT * 2})
+    return changed(
+        request,
+        message_imprint={"hash_algorithm": {"algorithm": "sha512"}, "hashed_message": ROOT * 2},
+    )
 
 
 REQUESTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -385,7 +489,9 @@ REQUESTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize(("change", "words"), REQUESTS.values(), ids=REQUESTS)
-def test_an_answer_to_another_request_is_refused(local: LocalAuthority, change: Callable[[bytes], bytes], words: str) -> None:
+def test_an_answer_to_another_request_is_refused(
+    local: LocalAuthority, change: Callable[[bytes], bytes], words: str
+) -> None:
     with (
         talking(replying(lambda request: local.answer(change(request), NOW))) as url,
         asking(url) as authority,
@@ -400,7 +506,11 @@ def test_an_answer_under_another_policy_is_refused(local: LocalAuthority) -> Non
         kept = {name: asked[name] for name in ("version", "message_imprint", "nonce", "cert_req")}
         return local.answer(tsp.TimeStampReq(kept).dump(), NOW)
 
-    with talking(replying(answer)) as url, asking(url, policy="1.2.3") as authority, pytest.raises(BadAnswer, match=r"and 1\.2\.3 was asked for$"):
+    with (
+        talking(replying(answer)) as url,
+        asking(url, policy="1.2.3") as authority,
+        pytest.raises(BadAnswer, match=r"and 1\.2\.3 was asked for$"),
+    ):
         authority.stamp(ROOT)
 
 
@@ -415,7 +525,9 @@ BODIES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("change", BODIES.values(), ids=BODIES)
-def test_an_answer_that_is_none_is_refused(local: LocalAuthority, change: Callable[[bytes], bytes]) -> None:
+def test_an_answer_that_is_none_is_refused(
+    local: LocalAuthority, change: Callable[[bytes], bytes]
+) -> None:
     with (
         talking(replying(lambda request: change(local.answer(request, NOW)))) as url,
         asking(url) as authority,
@@ -426,20 +538,32 @@ def test_an_answer_that_is_none_is_refused(local: LocalAuthority, change: Callab
 
 @pytest.mark.parametrize("kind", ["text/html", "application/octet-stream", ""])
 def test_the_type_of_an_answer_only_explains(local: LocalAuthority, kind: str) -> None:
-    """Some authorities call a good answer something else. A bad one is explained by what it calls itself."""
-    with talking(replying(lambda request: local.answer(request, NOW), kind)) as url, asking(url) as authority:
+    """Some authorities call a good answer something else.
+
+    A bad one is explained by what it calls itself.
+    """
+    with (
+        talking(replying(lambda request: local.answer(request, NOW), kind)) as url,
+        asking(url) as authority,
+    ):
         assert parse_token(authority.stamp(ROOT).token).imprint == ROOT
     with (
         talking(replying(lambda _: b"<html>", kind)) as url,
         asking(url) as authority,
-        pytest.raises(BadAnswer, match=f"it calls its answer '{kind or 'nothing'}', not 'application/timestamp-reply'"),
+        pytest.raises(
+            BadAnswer,
+            match=f"it calls its answer '{kind or 'nothing'}', not 'application/timestamp-reply'",
+        ),
     ):
         authority.stamp(ROOT)
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
 def test_success_by_any_status(local: LocalAuthority, status: int) -> None:
-    with talking(replying(lambda request: local.answer(request, NOW), status=status)) as url, asking(url) as authority:
+    with (
+        talking(replying(lambda request: local.answer(request, NOW), status=status)) as url,
+        asking(url) as authority,
+    ):
         assert parse_token(authority.stamp(ROOT).token).imprint == ROOT
 
 
@@ -460,7 +584,9 @@ def test_success_by_any_status(local: LocalAuthority, status: int) -> None:
         (599, Unreachable, "try again later"),
     ],
 )
-def test_other_statuses(local: LocalAuthority, status: int, error: type[Exception], words: str) -> None:
+def test_other_statuses(
+    local: LocalAuthority, status: int, error: type[Exception], words: str
+) -> None:
     """A body that would be right changes nothing."""
     with (
         talking(replying(lambda request: local.answer(request, NOW), status=status)) as url,
@@ -488,7 +614,10 @@ def trickle(connection: socket.socket) -> None:
 WRONG: dict[str, tuple[Script, type[Exception]]] = {
     "a gigabyte": (gigabyte, BadAnswer),
     "a trickle": (trickle, Unreachable),
-    "gzip": (saying(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"")), BadAnswer),
+    "gzip": (
+        saying(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"")),
+        BadAnswer,
+    ),
     "cut off": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n0"), Unreachable),
     "nothing": (saying(b""), Unreachable),
     "no HTTP": (saying(b"220 mail.example ESMTP\r\n\r\n"), BadAnswer),
@@ -498,7 +627,11 @@ WRONG: dict[str, tuple[Script, type[Exception]]] = {
 @pytest.mark.parametrize(("script", "error"), WRONG.values(), ids=WRONG)
 def test_servers_that_do_harm(script: Script, error: type[Exception]) -> None:
     begun = time.monotonic()
-    with talking(script) as url, asking(f"{url}/?key=secret", timeout=1) as authority, pytest.raises(error) as raised:
+    with (
+        talking(script) as url,
+        asking(f"{url}/?key=secret", timeout=1) as authority,
+        pytest.raises(error) as raised,
+    ):
         authority.stamp(ROOT)
     assert time.monotonic() - begun < 8
     assert "secret" not in str(raised.value)
@@ -520,15 +653,20 @@ def test_nonces_are_random_and_have_64_bits(local: LocalAuthority) -> None:
     assert max(nonces) > 2**60
 
 
-# Checks -------------------------------------------------------------------------------------------------------------------------------------------
+# Checks
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.real("openssl")
 def test_check(server: OpenSslAuthority) -> None:
-    with asking(server.url, trusting(der(server.root.certificate)), private_addresses=True) as authority:
+    with asking(
+        server.url, trusting(der(server.root.certificate)), private_addresses=True
+    ) as authority:
         found = authority.check()
         again = authority.check()
-    assert {check.name.removeprefix("token."): check.outcome for check in found.judgement.checks} == ALL_PASSED
+    assert {
+        check.name.removeprefix("token."): check.outcome for check in found.judgement.checks
+    } == ALL_PASSED
     assert found.judgement.root is not None
     assert found.judgement.root.source == "the test"
     assert (found.signer, found.policy) == ("Test authority", "1.2.3.4.5")
@@ -541,14 +679,18 @@ def test_check(server: OpenSslAuthority) -> None:
     assert found.judgement.token.imprint != again.judgement.token.imprint
 
 
-def test_check_of_a_clock_that_is_wrong_and_a_signer_that_is_not_named(local: LocalAuthority) -> None:
+def test_check_of_a_clock_that_is_wrong_and_a_signer_that_is_not_named(
+    local: LocalAuthority,
+) -> None:
     """Without certificates, all that is known of the signer is what the token says."""
 
     def answer(request: bytes) -> bytes:
         return local.answer(changed(request, cert_req=False), NOW)
 
     with talking(replying(answer)) as url:
-        authority = HttpAuthority("court", AuthoritySettings(url=url), Trust(), lambda: NOW - timedelta(hours=1))
+        authority = HttpAuthority(
+            "court", AuthoritySettings(url=url), Trust(), lambda: NOW - timedelta(hours=1)
+        )
         found = authority.check()
         authority.close()
     assert found.offset == timedelta(hours=1)

@@ -1,4 +1,5 @@
-"""`witnesstree contract` and `chain` against anvil and geth: deployed once, at its one address, never believed where other code stands."""
+"""`witnesstree contract` and `chain` against anvil and geth: deployed once, at its one address,
+never believed where other code stands."""
 
 import json
 import subprocess
@@ -18,11 +19,25 @@ from servers.geth import DEPLOYER_PAYER, DEPLOYER_TRANSACTION, geth
 from witnesstree.anchor.evm import deploy as deploying
 from witnesstree.anchor.evm.client import Client
 from witnesstree.anchor.evm.contract import anchoring_calldata, artefact
-from witnesstree.anchor.evm.deploy import DEPLOYER_CODE_HASH, KEYLESS_PAYER, KEYLESS_TRANSACTION, Deployer, Deployment, Way
+from witnesstree.anchor.evm.deploy import (
+    DEPLOYER_CODE_HASH,
+    KEYLESS_PAYER,
+    KEYLESS_TRANSACTION,
+    Deployer,
+    Deployment,
+    Way,
+)
 from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.keys import checksummed
 from witnesstree.anchor.settings import ChainSettings, read_settings
-from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unaffordable, Unreachable
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Unaffordable,
+    Unreachable,
+)
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
 
 ADDRESS = checksummed(CONTRACT_ADDRESS)
@@ -64,7 +79,20 @@ def bare(tmp_path: Path) -> Iterator[Node]:
 
 
 def add(home: Path, node: Node, *options: object, chain_id: int = CHAIN_ID) -> None:
-    ran = call("chain", "add", "dev", "--chain-id", chain_id, "--rpc", node.url, "--key", "env:PAYER", *options, "--home", home)
+    ran = call(
+        "chain",
+        "add",
+        "dev",
+        "--chain-id",
+        chain_id,
+        "--rpc",
+        node.url,
+        "--key",
+        "env:PAYER",
+        *options,
+        "--home",
+        home,
+    )
     assert ran.code == 0, ran.talk
 
 
@@ -96,11 +124,18 @@ def test_it_is_deployed_once_and_found_again(node: Node, home: Path) -> None:
     }
     assert code_hash(node, ADDRESS) == CONTRACT_CODE_HASH
     receipt = node.ask("eth_getTransactionReceipt", first.json["transaction"])
-    assert (receipt["status"], receipt["from"], int(receipt["blockNumber"], 16)) == ("0x1", "0x" + RICH.address.hex(), 1)
+    assert (receipt["status"], receipt["from"], int(receipt["blockNumber"], 16)) == (
+        "0x1",
+        "0x" + RICH.address.hex(),
+        1,
+    )
     again = deploy(home)
     assert (again.code, again.json["way"], again.json["transaction"]) == (0, "present", None)
     words = call("contract", "deploy", "dev", "--home", home)
-    assert (words.code, words.text) == (0, f"The contract stands on dev already, at {ADDRESS}. Nothing was sent.\n")
+    assert (words.code, words.text) == (
+        0,
+        f"The contract stands on dev already, at {ADDRESS}. Nothing was sent.\n",
+    )
     assert node.newest() == 1
 
 
@@ -109,7 +144,9 @@ def test_it_is_deployed_once_and_found_again(node: Node, home: Path) -> None:
 def test_the_words_say_where_it_stands(node: Node, home: Path) -> None:
     add(home, node)
     ran = call("contract", "deploy", "dev", "--home", home)
-    assert ran.text.startswith(f"The contract stands on dev at {ADDRESS}, since block 1 (transaction 0x")
+    assert ran.text.startswith(
+        f"The contract stands on dev at {ADDRESS}, since block 1 (transaction 0x"
+    )
     assert "waiting for its block" in ran.talk
     assert "not final yet" in ran.talk
     assert KEYS[0][2:] not in ran.text + ran.talk
@@ -162,7 +199,9 @@ def test_a_plain_creation_is_written_into_the_settings(bare: Node, home: Path) -
 
 @socket
 @pytest.mark.real("anvil")
-def test_a_plain_creation_that_was_cut_off_is_found_and_not_paid_for_again(tmp_path: Path, home: Path) -> None:
+def test_a_plain_creation_that_was_cut_off_is_found_and_not_paid_for_again(
+    tmp_path: Path, home: Path
+) -> None:
     with anvil(tmp_path, "--disable-default-create2-deployer") as node:
         add(home, node)
         said: list[str] = []
@@ -177,19 +216,34 @@ def test_a_plain_creation_that_was_cut_off_is_found_and_not_paid_for_again(tmp_p
             node.ask("eth_sendTransaction", {"from": "0x" + RICH.address.hex(), "data": "0x", **to})
             node.mine()
         ran = deploy(home, "--plain")
-        assert (ran.code, ran.json["way"], ran.json["transaction"], ran.json["address"].lower()) == (0, "plain", None, address)
-        assert f"An earlier plain creation of this account stands at {address}: it is taken, and nothing is paid." in ran.talk
+        assert (
+            ran.code,
+            ran.json["way"],
+            ran.json["transaction"],
+            ran.json["address"].lower(),
+        ) == (0, "plain", None, address)
+        assert (
+            f"An earlier plain creation of this account stands at {address}: it is taken, and"
+            " nothing is paid." in ran.talk
+        )
         assert read_settings(home).chains["dev"].contract == address
-        assert int(node.ask("eth_getTransactionCount", "0x" + RICH.address.hex(), "latest"), 16) == 3
+        assert (
+            int(node.ask("eth_getTransactionCount", "0x" + RICH.address.hex(), "latest"), 16) == 3
+        )
 
 
 @socket
 @pytest.mark.real("anvil")
-def test_an_earlier_creation_is_looked_for_among_the_newest_transactions_only(bare: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_creation_is_looked_for_among_the_newest_transactions_only(
+    bare: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = run(bare, how=PLAIN)
     assert run(bare, how=PLAIN) == Deployment(first.address, Way.PLAIN)
     for _ in range(2):
-        bare.ask("eth_sendTransaction", {"from": "0x" + RICH.address.hex(), "to": "0x" + OTHER.address.hex()})
+        bare.ask(
+            "eth_sendTransaction",
+            {"from": "0x" + RICH.address.hex(), "to": "0x" + OTHER.address.hex()},
+        )
     monkeypatch.setattr(deploying, "LOOK_BACK", 2)
     assert run(bare, how=PLAIN).address == keccak256(rlp.encode([RICH.address, 3]))[12:]
 
@@ -235,7 +289,10 @@ def test_the_constants_are_the_deployers_own() -> None:
 @pytest.mark.real("anvil")
 def test_what_must_be_there_first(node: Node, home: Path) -> None:
     assert deploy(home).code == 6
-    assert call("chain", "add", "dev", "--chain-id", CHAIN_ID, "--rpc", node.url, "--home", home).code == 0
+    assert (
+        call("chain", "add", "dev", "--chain-id", CHAIN_ID, "--rpc", node.url, "--home", home).code
+        == 0
+    )
     ran = deploy(home)
     assert ran.code == 5
     assert "no key" in ran.error()
@@ -246,7 +303,12 @@ def test_what_must_be_there_first(node: Node, home: Path) -> None:
 def test_a_well_known_chain_has_pages_to_look_it_up(tmp_path: Path, home: Path) -> None:
     with anvil(tmp_path, "--chain-id", "1") as node:
         node.ask("evm_setAutomine", True)
-        assert call("chain", "add", "ethereum", "--rpc", node.url, "--key", "env:PAYER", "--home", home).code == 0
+        assert (
+            call(
+                "chain", "add", "ethereum", "--rpc", node.url, "--key", "env:PAYER", "--home", home
+            ).code
+            == 0
+        )
         assert read_settings(home).chains["ethereum"].urls == (node.url,)
         ran = call("contract", "deploy", "ethereum", "--home", home)
         assert ran.code == 0, ran.talk
@@ -275,7 +337,12 @@ def test_check_says_what_an_endpoint_can_do(node: Node, home: Path) -> None:
     absent = check(home)
     assert absent.code == 6
     [chain] = absent.json
-    assert (chain["name"], chain["chain"], chain["coin"], chain["exit_code"]) == ("dev", f"chain {CHAIN_ID}", None, 6)
+    assert (chain["name"], chain["chain"], chain["coin"], chain["exit_code"]) == (
+        "dev",
+        f"chain {CHAIN_ID}",
+        None,
+        6,
+    )
     [endpoint] = chain["endpoints"]
     assert endpoint == {
         "place": node.url,
@@ -290,8 +357,14 @@ def test_check_says_what_an_endpoint_can_do(node: Node, home: Path) -> None:
     }
     account = chain["account"]
     assert account["address"] == checksummed(RICH.address)
-    assert int(account["balance"]) == int(node.ask("eth_getBalance", account["address"], "latest"), 16)
-    assert account["anchors"] == int(account["balance"]) // (46_000 * int(node.ask("eth_gasPrice"), 16)) > 10**6
+    assert int(account["balance"]) == int(
+        node.ask("eth_getBalance", account["address"], "latest"), 16
+    )
+    assert (
+        account["anchors"]
+        == int(account["balance"]) // (46_000 * int(node.ask("eth_gasPrice"), 16))
+        > 10**6
+    )
     words = call("chain", "check", "--home", home)
     assert "run `witnesstree contract deploy`" in words.text
     assert "10000 coins, enough for" in words.text
@@ -299,9 +372,14 @@ def test_check_says_what_an_endpoint_can_do(node: Node, home: Path) -> None:
     node.ask("anvil_mine", hex(70), hex(12))
     present = check(home)
     assert (present.code, present.json[0]["endpoints"][0]["contract"]) == (0, "ours")
-    assert present.json[0]["endpoints"][0]["newest"] - present.json[0]["endpoints"][0]["final"] == 64
+    assert (
+        present.json[0]["endpoints"][0]["newest"] - present.json[0]["endpoints"][0]["final"] == 64
+    )
     assert present.json[0]["endpoints"][0]["lag"] == 64 * 12
-    assert "gives state proofs; the contract is there" in call("chain", "check", "dev", "--home", home).text
+    assert (
+        "gives state proofs; the contract is there"
+        in call("chain", "check", "dev", "--home", home).text
+    )
 
 
 @socket
@@ -326,21 +404,30 @@ def test_check_finds_other_code_and_an_account_without_money(node: Node, home: P
 
 @socket
 @pytest.mark.real("anvil")
-def test_check_where_gas_costs_nothing_and_no_key_is_needed(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_where_gas_costs_nothing_and_no_key_is_needed(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with anvil(tmp_path) as node:
         add(home, node)
         monkeypatch.setattr(Client, "gas_price", lambda self: 0)
         assert check(home).json[0]["account"]["anchors"] is None
         assert "gas costs nothing" in call("chain", "check", "--home", home).text
         assert call("chain", "remove", "dev", "--home", home).code == 0
-        assert call("chain", "add", "dev", "--chain-id", CHAIN_ID, "--rpc", node.url, "--home", home).code == 0
+        assert (
+            call(
+                "chain", "add", "dev", "--chain-id", CHAIN_ID, "--rpc", node.url, "--home", home
+            ).code
+            == 0
+        )
         ran = call("chain", "check", "--home", home)
         assert (ran.code, "no key to pay with" in ran.text) == (6, True)
 
 
 @socket
 @pytest.mark.real("anvil")
-def test_check_goes_on_where_one_endpoint_fails(node: Node, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_goes_on_where_one_endpoint_fails(
+    node: Node, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(home, node, "--rpc", "http://user:hunter2@127.0.0.1:1/hunter2")
     ran = check(home)
     assert ran.code == 8
@@ -349,7 +436,10 @@ def test_check_goes_on_where_one_endpoint_fails(node: Node, home: Path, monkeypa
     assert "hunter2" not in ran.text + ran.talk + call("chain", "check", "--home", home).text
     monkeypatch.setenv("PAYER", "no key")
     assert check(home).json[0]["account"]["exit_code"] == 5
-    assert "account: the environment variable PAYER holds no key" in call("chain", "check", "--home", home).text
+    assert (
+        "account: the environment variable PAYER holds no key"
+        in call("chain", "check", "--home", home).text
+    )
 
 
 @socket
@@ -358,7 +448,10 @@ def test_check_finds_a_node_of_another_chain(node: Node, home: Path) -> None:
     add(home, node, chain_id=CHAIN_ID + 1)
     ran = check(home)
     assert (ran.code, ran.json[0]["account"]) == (9, None)
-    assert f"is a node of chain {CHAIN_ID}, not of chain {CHAIN_ID + 1}" in call("chain", "check", "--home", home).text
+    assert (
+        f"is a node of chain {CHAIN_ID}, not of chain {CHAIN_ID + 1}"
+        in call("chain", "check", "--home", home).text
+    )
 
 
 # The deployer itself
@@ -379,7 +472,9 @@ def run(
 ) -> Deployment:
     settings = settings_of(node, **members)
     with closing(NodeChain("dev", settings, signer, lambda: None)) as chain:
-        return Deployer(chain, settings, signer, said, patience=patience, poll=0.01).deploy(**how or {})
+        return Deployer(chain, settings, signer, said, patience=patience, poll=0.01).deploy(
+            **how or {}
+        )
 
 
 @socket
@@ -392,7 +487,9 @@ def test_a_transaction_that_waits_is_waited_for_and_not_paid_for_again(tmp_path:
             run(node)
         node.mine()
         assert run(node).way is Way.PRESENT
-        assert int(node.ask("eth_getTransactionCount", "0x" + RICH.address.hex(), "latest"), 16) == 1
+        assert (
+            int(node.ask("eth_getTransactionCount", "0x" + RICH.address.hex(), "latest"), 16) == 1
+        )
 
 
 @socket
@@ -401,9 +498,12 @@ def test_a_transaction_that_fails_is_said_so(tmp_path: Path) -> None:
     with anvil(tmp_path) as node:
 
         def overtake(text: str) -> None:
-            # Somebody else's deployment comes first, so ours fails: the deployer makes one address once.
+            # Somebody else's deployment comes first, so ours fails: the deployer makes one address
+            # once.
             if "Sent" in text:
-                node.ask("anvil_dropTransaction", "0x" + keccak256(bytes.fromhex(sent[0][2:])).hex())
+                node.ask(
+                    "anvil_dropTransaction", "0x" + keccak256(bytes.fromhex(sent[0][2:])).hex()
+                )
                 node.deploy()
                 node.mine()
                 node.ask("eth_sendRawTransaction", sent[0])
@@ -431,7 +531,9 @@ def test_settings_that_name_an_empty_address_are_refused(node: Node) -> None:
 
 @socket
 @pytest.mark.real("anvil")
-def test_nothing_there_after_its_transaction_is_an_error(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_there_after_its_transaction_is_an_error(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Another contract than ours is deployed, so at our address stands nothing.
     monkeypatch.setattr(deploying, "deployment_calldata", lambda: bytes(32) + b"\x00")
     with pytest.raises(BadAnswer, match=f"nothing stands at 0x{CONTRACT_ADDRESS.hex()}"):
@@ -473,25 +575,41 @@ def test_a_keyless_transaction_that_waits_already_is_waited_for(tmp_path: Path) 
 def test_several_endpoints_may_be_asked(bare: Node) -> None:
     settings = ChainSettings(chain_id=CHAIN_ID, urls=(bare.url, bare.url + "/"))
     with closing(NodeChain("dev", settings, RICH, lambda: None)) as chain:
-        assert Deployer(chain, settings, RICH, lambda text: None).deploy(keyless=True).address == CONTRACT_ADDRESS
+        assert (
+            Deployer(chain, settings, RICH, lambda text: None).deploy(keyless=True).address
+            == CONTRACT_ADDRESS
+        )
 
 
 @socket
 @pytest.mark.real("geth")
-def test_a_chain_that_demands_chain_ids_is_no_place_for_the_keyless_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chain_that_demands_chain_ids_is_no_place_for_the_keyless_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start = subprocess.Popen
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **how: start([each for each in command if "unprotected" not in each], **how))
+    monkeypatch.setattr(
+        subprocess,
+        "Popen",
+        lambda command, **how: start(
+            [each for each in command if "unprotected" not in each], **how
+        ),
+    )
     with geth(tmp_path) as node:
         node.give("0x" + RICH.address.hex())
         settings = ChainSettings(chain_id=GETH_ID, urls=(node.url,))
-        with closing(NodeChain("dev", settings, RICH, lambda: None)) as chain, pytest.raises(BadAnswer, match="without a chain id"):
+        with (
+            closing(NodeChain("dev", settings, RICH, lambda: None)) as chain,
+            pytest.raises(BadAnswer, match="without a chain id"),
+        ):
             Deployer(chain, settings, RICH, lambda text: None).deploy(keyless=True)
         assert int(node.ask("eth_getBalance", DEPLOYER_PAYER, "latest"), 16) == 0
 
 
 @socket
 @pytest.mark.real("anvil")
-def test_a_node_that_goes_on_refusing_is_not_paid_again(bare: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_goes_on_refusing_is_not_paid_again(
+    bare: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(deploying, "KEYLESS_GAS", 50_000)
     with pytest.raises(BadAnswer, match="which its payer has by now"):
         run(bare, how=KEYLESS)
@@ -500,7 +618,9 @@ def test_a_node_that_goes_on_refusing_is_not_paid_again(bare: Node, monkeypatch:
 
 @socket
 @pytest.mark.real("anvil")
-def test_a_keyless_transaction_that_makes_nothing_is_an_error(bare: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keyless_transaction_that_makes_nothing_is_an_error(
+    bare: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(deploying, "DEPLOYER_CODE_HASH", bytes(32))
 
     def never(self: Deployer, address: bytes, code_hash: bytes, what: str) -> bool:
@@ -521,8 +641,22 @@ def test_the_missing_deployer_is_not_found() -> None:
 @pytest.mark.parametrize(
     ("chain", "pages"),
     [
-        ("ethereum", ["etherscan.io/verifyContract?a=", "eth.blockscout.com/contract-verification", "verify.sourcify.dev"]),
-        ("8453", ["basescan.org/verifyContract?a=", "base.blockscout.com/contract-verification", "verify.sourcify.dev"]),
+        (
+            "ethereum",
+            [
+                "etherscan.io/verifyContract?a=",
+                "eth.blockscout.com/contract-verification",
+                "verify.sourcify.dev",
+            ],
+        ),
+        (
+            "8453",
+            [
+                "basescan.org/verifyContract?a=",
+                "base.blockscout.com/contract-verification",
+                "verify.sourcify.dev",
+            ],
+        ),
         ("conflux", ["evm.confluxscan.org/address/", "verify.sourcify.dev"]),
         ("31337", []),
     ],
@@ -532,8 +666,15 @@ def test_where_the_source_can_be_published(chain: str, pages: list[str], tmp_pat
     assert ran.code == 0
     assert len(ran.json["publish_at"]) == len(pages)
     assert all(part in page for part, page in zip(pages, ran.json["publish_at"], strict=True))
-    assert (ran.json["address"], ran.json["compiler"]) == (ADDRESS.lower(), "v0.8.37+commit.f401782d")
-    assert (ran.json["optimizer_runs"], ran.json["evm_version"], ran.json["via_ir"]) == (1_000_000, "london", False)
+    assert (ran.json["address"], ran.json["compiler"]) == (
+        ADDRESS.lower(),
+        "v0.8.37+commit.f401782d",
+    )
+    assert (ran.json["optimizer_runs"], ran.json["evm_version"], ran.json["via_ir"]) == (
+        1_000_000,
+        "london",
+        False,
+    )
 
 
 def test_an_unknown_chain_has_no_place(tmp_path: Path) -> None:
@@ -542,9 +683,14 @@ def test_an_unknown_chain_has_no_place(tmp_path: Path) -> None:
 
 def test_a_chain_of_the_settings_has_its_own_address(home: Path) -> None:
     plain = "0x" + "ab" * 20
-    ran = call("chain", "add", "ethereum", "--key", "env:PAYER", "--contract", plain, "--home", home)
+    ran = call(
+        "chain", "add", "ethereum", "--key", "env:PAYER", "--contract", plain, "--home", home
+    )
     assert ran.code == 0, ran.talk
-    assert call("contract", "source", "--chain", "ethereum", "--json", "--home", home).json["address"] == plain
+    assert (
+        call("contract", "source", "--chain", "ethereum", "--json", "--home", home).json["address"]
+        == plain
+    )
 
 
 def test_the_source_goes_to_standard_output_or_into_a_file(tmp_path: Path) -> None:
@@ -555,8 +701,12 @@ def test_the_source_goes_to_standard_output_or_into_a_file(tmp_path: Path) -> No
     assert "compiler: v0.8.37+commit.f401782d" in written.talk
     printed = call("contract", "source", "--home", tmp_path)
     assert printed.answer == out.read_bytes()
-    assert call("contract", "source", "-o", out, "--json", "--home", tmp_path).json["output"] == str(out)
-    assert call("contract", "source", "-o", tmp_path / "none" / "file", "--home", tmp_path).code == 5
+    assert call("contract", "source", "-o", out, "--json", "--home", tmp_path).json[
+        "output"
+    ] == str(out)
+    assert (
+        call("contract", "source", "-o", tmp_path / "none" / "file", "--home", tmp_path).code == 5
+    )
 
 
 def test_the_sources_are_the_files_in_contracts(tmp_path: Path) -> None:
@@ -574,10 +724,21 @@ def test_the_standard_json_gives_the_code_that_is_deployed(tmp_path: Path) -> No
 
         unavailable("hardhat-config/node_modules is missing: run `npm ci` in hardhat-config")
     source = call("contract", "source", "--home", tmp_path).answer
-    done = subprocess.run([node, str(compiler), "--standard-json"], input=source, capture_output=True, check=True, timeout=120, cwd=tmp_path)
-    built = json.loads(done.stdout[done.stdout.index(b"{") :])["contracts"]["contracts/EvidenceAnchor.sol"]["EvidenceAnchor"]
+    done = subprocess.run(
+        [node, str(compiler), "--standard-json"],
+        input=source,
+        capture_output=True,
+        check=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    built = json.loads(done.stdout[done.stdout.index(b"{") :])["contracts"][
+        "contracts/EvidenceAnchor.sol"
+    ]["EvidenceAnchor"]
     assert bytes.fromhex(built["evm"]["bytecode"]["object"]) == artefact().init_code
-    assert keccak256(bytes.fromhex(built["evm"]["deployedBytecode"]["object"])) == CONTRACT_CODE_HASH
+    assert (
+        keccak256(bytes.fromhex(built["evm"]["deployedBytecode"]["object"])) == CONTRACT_CODE_HASH
+    )
     request = call("contract", "source", "--format", "sourcify", "--home", tmp_path).json
     assert request["stdJsonInput"] == json.loads(source)
     assert json.loads(built["metadata"])["compiler"]["version"] == request["compilerVersion"]
@@ -595,13 +756,30 @@ def test_a_clerk_can_ask_with_cast(node: Node) -> None:
     node.settle(node.deploy())
     node.settle(node.send(0, to=ADDRESS, data="0x" + anchoring_calldata([root]).hex()))
     page = (HARDHAT.parent / "docs/contract.md").read_text("utf-8")
-    values = {"CONTRACT": ADDRESS, "NODE": node.url, "cast ": f"{cast} ", "0xROOT": f"0x{root.hex()}", "0xDIGEST": f"0x{root.hex()}"}
-    script = "\n".join(line for line in page.splitlines() if line.startswith("cast ")).replace("[0xFIRST,0xSECOND]", "[]")
+    values = {
+        "CONTRACT": ADDRESS,
+        "NODE": node.url,
+        "cast ": f"{cast} ",
+        "0xROOT": f"0x{root.hex()}",
+        "0xDIGEST": f"0x{root.hex()}",
+    }
+    script = "\n".join(line for line in page.splitlines() if line.startswith("cast ")).replace(
+        "[0xFIRST,0xSECOND]", "[]"
+    )
     for name, value in values.items():
         script = script.replace(name, value)
-    done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(
+        ["bash", "-ec", script], capture_output=True, text=True, check=True, timeout=30
+    )
     code_hash, time, number, submitter, included, same_time = done.stdout.split("\n")[:6]
     assert code_hash == "0x" + CONTRACT_CODE_HASH.hex()
-    assert (number, submitter, included, same_time) == ("2", checksummed(RICH.address), "true", time)
+    assert (number, submitter, included, same_time) == (
+        "2",
+        checksummed(RICH.address),
+        "true",
+        time,
+    )
     # cast writes large numbers twice: 1795405735 [1.795e9]
-    assert int(time.split()[0]) == int(node.ask("eth_getBlockByNumber", "0x2", False)["timestamp"], 16)
+    assert int(time.split()[0]) == int(
+        node.ask("eth_getBlockByNumber", "0x2", False)["timestamp"], 16
+    )

@@ -1,4 +1,5 @@
-"""The contract's `verify` on the embedded chain and ledger/tree/tree.py's `root_from_path` say the same of the same trees."""
+"""The contract's `verify` on the embedded chain and ledger/tree/tree.py's `root_from_path` say the
+same of the same trees."""
 
 import random
 from collections.abc import Iterator
@@ -37,7 +38,8 @@ class Tree:
 
 
 class Contract:
-    """The deployed contract, asked by its virtual machine directly: a thousand times faster to set up than a call through web3."""
+    """The deployed contract, asked by its virtual machine directly: a thousand times faster to set
+    up than a call through web3."""
 
     def __init__(self, chain: LocalChain) -> None:
         miner = chain._miner()
@@ -93,30 +95,45 @@ def flipped(rng: random.Random, node: bytes) -> bytes:
     return node[:at] + bytes([node[at] ^ 1 << rng.randrange(8)]) + node[at + 1 :]
 
 
-def corrupted(rng: random.Random, tree: Tree, other: Tree) -> Iterator[tuple[str, bytes, bytes, list[bytes]]]:
-    """Yield named changes of the root, the digest and the path, each of which makes the claim false."""
+def corrupted(
+    rng: random.Random, tree: Tree, other: Tree
+) -> Iterator[tuple[str, bytes, bytes, list[bytes]]]:
+    """Yield named changes of the root, the digest and the path, each of which makes the claim
+    false."""
     yield "another digest", tree.root, flipped(rng, tree.digest), tree.path
     yield "another root, anchored too", other.root, tree.digest, tree.path
     yield "another root, never anchored", flipped(rng, tree.root), tree.digest, tree.path
     yield "a hash too many", tree.root, tree.digest, [*tree.path, rng.randbytes(32)]
     if tree.path:
         at = rng.randrange(len(tree.path))
-        yield "another hash", tree.root, tree.digest, [*tree.path[:at], flipped(rng, tree.path[at]), *tree.path[at + 1 :]]
+        yield (
+            "another hash",
+            tree.root,
+            tree.digest,
+            [*tree.path[:at], flipped(rng, tree.path[at]), *tree.path[at + 1 :]],
+        )
         yield "a hash too few", tree.root, tree.digest, tree.path[:at] + tree.path[at + 1 :]
     if len(tree.path) > 1:
         yield "the path backwards", tree.root, tree.digest, tree.path[::-1]
 
 
-def test_what_the_ledger_accepts_the_contract_accepts(trees: list[Tree], contract: Contract) -> None:
+def test_what_the_ledger_accepts_the_contract_accepts(
+    trees: list[Tree], contract: Contract
+) -> None:
     for number, tree in enumerate(trees):
         assert accepts(tree.root, tree.digest, tree.position, tree.size, tree.path)
         # The clock stands still, so each block is a second after its parent.
-        assert contract.verify(tree.root, tree.digest, tree.path) == (True, TIME + number // BATCH), number
+        assert contract.verify(tree.root, tree.digest, tree.path) == (
+            True,
+            TIME + number // BATCH,
+        ), number
 
 
 def test_what_is_false_both_refuse(trees: list[Tree], contract: Contract) -> None:
     rng = random.Random(3161)
-    seen = dict.fromkeys(["another digest", "another hash", "a hash too few", "the path backwards"], 0)
+    seen = dict.fromkeys(
+        ["another digest", "another hash", "a hash too few", "the path backwards"], 0
+    )
     for tree, other in zip(trees, [*trees[1:], trees[0]], strict=True):
         name, root, digest, path = rng.choice(list(corrupted(rng, tree, other)))
         assert not accepts(root, digest, tree.position, tree.size, path), name
@@ -137,11 +154,16 @@ def test_every_change_of_one_tree_is_refused_by_both(trees: list[Tree], contract
 def test_a_call_through_web3_says_the_same(trees: list[Tree], contract: Contract) -> None:
     for tree in trees[:20]:
         for digest in (tree.digest, bytes(32)):
-            assert contract.through_web3.verify(tree.root, digest, tree.path) == contract.verify(tree.root, digest, tree.path)
+            assert contract.through_web3.verify(tree.root, digest, tree.path) == contract.verify(
+                tree.root, digest, tree.path
+            )
 
 
-def test_only_the_ledger_sees_a_node_that_passes_for_a_leaf(trees: list[Tree], contract: Contract) -> None:
-    """The one difference, by design: the contract knows no position, so it cannot demand a path's length."""
+def test_only_the_ledger_sees_a_node_that_passes_for_a_leaf(
+    trees: list[Tree], contract: Contract
+) -> None:
+    """The one difference, by design: the contract knows no position, so it cannot demand a path's
+    length."""
     tree = next(tree for tree in trees if len(tree.path) > 2)
     node = parent(tree.digest, tree.path[0])
     assert contract.verify(tree.root, node, tree.path[1:])[0]

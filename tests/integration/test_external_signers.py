@@ -1,4 +1,5 @@
-"""Real external signers: clef with a person at it, and geth and anvil for eth_signTransaction (web3signer's method)."""
+"""Real external signers: clef with a person at it, and geth and anvil for eth_signTransaction
+(web3signer's method)."""
 
 import json
 from collections.abc import Iterator
@@ -29,8 +30,21 @@ METHODS = {ONE: ["anchor(bytes32"], SEVERAL: ["anchorAll(bytes32[]"], b"": []}
 
 
 def transaction(chain_id: int, *, is_legacy: bool = False, **members: Any) -> dict[str, Any]:
-    fees = {"gasPrice": 10**10} if is_legacy else {"type": 2, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9}
-    return {"chainId": chain_id, "nonce": 0, "value": 0, "gas": 200_000, "data": ONE, "to": b"\x5a" * 20, **fees, **members}
+    fees = (
+        {"gasPrice": 10**10}
+        if is_legacy
+        else {"type": 2, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9}
+    )
+    return {
+        "chainId": chain_id,
+        "nonce": 0,
+        "value": 0,
+        "gas": 200_000,
+        "data": ONE,
+        "to": b"\x5a" * 20,
+        **fees,
+        **members,
+    }
 
 
 def own(members: dict[str, Any]) -> bytes:
@@ -40,7 +54,9 @@ def own(members: dict[str, Any]) -> bytes:
 @pytest.fixture(scope="module")
 def keystores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("keystores")
-    (folder / "payer.json").write_text(json.dumps(Account.encrypt(KEYS[0], PASSWORD, "scrypt", 4096)))
+    (folder / "payer.json").write_text(
+        json.dumps(Account.encrypt(KEYS[0], PASSWORD, "scrypt", 4096))
+    )
     return folder
 
 
@@ -53,17 +69,32 @@ def person(tmp_path_factory: pytest.TempPathFactory, keystores: Path) -> Iterato
 @pytest.mark.real("clef")
 @pytest.mark.parametrize("data", METHODS, ids=["one", "several", "none"])
 @pytest.mark.parametrize("is_legacy", [False, True])
-def test_clef_signs_what_a_person_agrees_to(data: bytes, *, is_legacy: bool, person: Person) -> None:
+def test_clef_signs_what_a_person_agrees_to(
+    data: bytes, *, is_legacy: bool, person: Person
+) -> None:
     asked = transaction(ANVIL_ID, is_legacy=is_legacy, data=data)
     signer = open_signer(f"clef+{person.url}#{OURS.address}")
     assert signer.sign(asked) == own(asked)
     notes = person.asked[-1]["call_info"] or []
-    assert [note["message"].partition(': "')[2].partition(":")[0] for note in notes] == METHODS[data]
+    assert [note["message"].partition(': "')[2].partition(":")[0] for note in notes] == METHODS[
+        data
+    ]
 
 
 @pytest.mark.real("clef")
-@pytest.mark.parametrize("change", [{"nonce": "0x7"}, {"maxFeePerGas": hex(10**13)}, {"to": "0x" + "66" * 20}, {"data": "0x"}, {"value": "0x1"}])
-def test_what_a_person_at_clef_has_changed_is_not_taken(change: dict[str, str], person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"nonce": "0x7"},
+        {"maxFeePerGas": hex(10**13)},
+        {"to": "0x" + "66" * 20},
+        {"data": "0x"},
+        {"value": "0x1"},
+    ],
+)
+def test_what_a_person_at_clef_has_changed_is_not_taken(
+    change: dict[str, str], person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(person, "changes", change)
     with pytest.raises(BadAnswer, match=f"signed another {next(iter(change))} than was asked for"):
         open_signer(f"clef+{person.url}#{OURS.address}").sign(transaction(ANVIL_ID))
@@ -101,10 +132,15 @@ def test_anvil_signs_and_takes_what_it_signed(*, is_legacy: bool, tmp_path: Path
     require_real("anvil")
     with anvil(tmp_path) as node:
         signer = open_signer(f"web3signer+{node.url}#{OURS.address}")
-        for asked in (transaction(ANVIL_ID, is_legacy=is_legacy), creation(ANVIL_ID, is_legacy=is_legacy)):
+        for asked in (
+            transaction(ANVIL_ID, is_legacy=is_legacy),
+            creation(ANVIL_ID, is_legacy=is_legacy),
+        ):
             raw = signer.sign(asked)
             assert raw == own(asked)
-            assert node.ask("eth_sendRawTransaction", "0x" + raw.hex()) == "0x" + keccak256(raw).hex()
+            assert (
+                node.ask("eth_sendRawTransaction", "0x" + raw.hex()) == "0x" + keccak256(raw).hex()
+            )
             node.mine()
         with pytest.raises(BadAnswer):
             open_signer(f"web3signer+{node.url}#0x{'12' * 20}").sign(transaction(ANVIL_ID))
@@ -113,7 +149,9 @@ def test_anvil_signs_and_takes_what_it_signed(*, is_legacy: bool, tmp_path: Path
 
 
 def creation(chain_id: int, *, is_legacy: bool) -> dict[str, Any]:
-    members = transaction(chain_id, is_legacy=is_legacy, nonce=1, data=bytes.fromhex("6001600c60003960016000f300"))
+    members = transaction(
+        chain_id, is_legacy=is_legacy, nonce=1, data=bytes.fromhex("6001600c60003960016000f300")
+    )
     del members["to"]
     return members
 
@@ -124,10 +162,19 @@ def test_geth_signs_and_takes_what_it_signed(*, is_legacy: bool, tmp_path: Path)
     with geth(tmp_path) as node:
         account = bytes.fromhex(node.ask("eth_accounts")[0][2:])
         signer = open_signer(f"web3signer+{node.url}#{checksummed(account)}")
-        for asked in (transaction(GETH_ID, is_legacy=is_legacy), creation(GETH_ID, is_legacy=is_legacy)):
+        for asked in (
+            transaction(GETH_ID, is_legacy=is_legacy),
+            creation(GETH_ID, is_legacy=is_legacy),
+        ):
             raw = signer.sign(asked)
             with node.awaiting_block():
-                assert node.ask("eth_sendRawTransaction", "0x" + raw.hex()) == "0x" + keccak256(raw).hex()
-            assert node.ask("eth_getTransactionReceipt", "0x" + keccak256(raw).hex())["from"] == "0x" + account.hex()
+                assert (
+                    node.ask("eth_sendRawTransaction", "0x" + raw.hex())
+                    == "0x" + keccak256(raw).hex()
+                )
+            assert (
+                node.ask("eth_getTransactionReceipt", "0x" + keccak256(raw).hex())["from"]
+                == "0x" + account.hex()
+            )
         with pytest.raises(BadAnswer):
             signer.sign(transaction(GETH_ID + 1, is_legacy=is_legacy))

@@ -1,4 +1,5 @@
-"""What anchoring costs, measured on anvil (prague) with the calldata that is really sent, and compared with the snapshot.
+"""What anchoring costs, measured on anvil (prague) with the calldata that is really sent, and
+compared with the snapshot.
 
 Run with UPDATE_GAS_SNAPSHOT=1 to write the snapshot anew.
 """
@@ -20,9 +21,13 @@ BOUNDS = {1: 46_000, 10: 10 * 27_000, 100: 100 * 25_000, 200: 200 * 25_000}
 
 
 def dear_roots(many: int, seed: str) -> list[bytes]:
-    """Return roots without zero bytes, which are cheaper to send: the dearest case, and the same each time."""
+    """Return roots without zero bytes, which are cheaper to send: the dearest case, and the same
+    each time."""
     found = (keccak256(f"{seed} {i}".encode()) for i in count())
-    return [root for _, root in zip(range(many), (root for root in found if 0 not in root), strict=False)]
+    return [
+        root
+        for _, root in zip(range(many), (root for root in found if 0 not in root), strict=False)
+    ]
 
 
 def gas_of(node: Node, to: bytes, calldata: bytes) -> int:
@@ -38,7 +43,9 @@ def gas_of(node: Node, to: bytes, calldata: bytes) -> int:
 def test_gas_is_within_its_bounds_and_as_the_snapshot_says(tmp_path: Path) -> None:
     with anvil(tmp_path) as node:
         deployer = bytes.fromhex("4e59b44847b379578588920ca78fbf26c0b4956c")
-        measured = {"deployment through the CREATE2 deployer": gas_of(node, deployer, deployment_calldata())}
+        measured = {
+            "deployment through the CREATE2 deployer": gas_of(node, deployer, deployment_calldata())
+        }
         for many, bound in BOUNDS.items():
             roots = dear_roots(many, f"{many} roots")
             gas = gas_of(node, CONTRACT_ADDRESS, anchoring_calldata(roots))
@@ -48,4 +55,6 @@ def test_gas_is_within_its_bounds_and_as_the_snapshot_says(tmp_path: Path) -> No
                 measured["1 known root"] = gas_of(node, CONTRACT_ADDRESS, anchoring_calldata(roots))
     if os.environ.get("UPDATE_GAS_SNAPSHOT") == "1":
         SNAPSHOT.write_text(json.dumps(measured, indent=2) + "\n")
-    assert measured == json.loads(SNAPSHOT.read_text()), "if it was meant to change, run this test with UPDATE_GAS_SNAPSHOT=1"
+    assert measured == json.loads(SNAPSHOT.read_text()), (
+        "if it was meant to change, run this test with UPDATE_GAS_SNAPSHOT=1"
+    )

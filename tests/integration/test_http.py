@@ -16,7 +16,9 @@ from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable
 
 pytestmark = pytest.mark.enable_socket
 
-HELLO = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Plain; charset=utf-8\r\nContent-Length: 5\r\n\r\nhello"
+HELLO = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: Text/Plain; charset=utf-8\r\nContent-Length: 5\r\n\r\nhello"
+)
 
 
 @pytest.fixture
@@ -28,10 +30,13 @@ def http() -> Iterator[Http]:
 def echo(connection: socket.socket) -> None:
     """Answer with the request itself, for as long as there are requests."""
     while request := read_request(connection):
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(request), request))
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(request), request)
+        )
 
 
-# What is sent and what comes back -----------------------------------------------------------------------------------------------------------------
+# What is sent and what comes back
+# --------------------------------------------------------------------------------------------------
 
 
 def test_get(http: Http) -> None:
@@ -46,7 +51,13 @@ def test_an_answer_without_type_and_body(http: Http) -> None:
 
 def test_request_as_it_is_sent(http: Http) -> None:
     with talking(echo) as url:
-        request = http.post(f"{url}/a b?c=ü", b"body\x00", content_type="application/x", limit=1000, accept="application/y").body
+        request = http.post(
+            f"{url}/a b?c=ü",
+            b"body\x00",
+            content_type="application/x",
+            limit=1000,
+            accept="application/y",
+        ).body
     head, _, body = request.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert lines[0] == b"POST /a%20b?c=%C3%BC HTTP/1.1"
@@ -67,7 +78,9 @@ def test_one_connection_serves_several_requests_and_keeps_no_cookies(http: Http)
     def script(connection: socket.socket) -> None:
         while request := read_request(connection):
             seen.append(request)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 1\r\n\r\n%d" % len(seen))
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 1\r\n\r\n%d" % len(seen)
+            )
         seen.append(b"closed")
 
     with talking(script) as url:
@@ -77,7 +90,9 @@ def test_one_connection_serves_several_requests_and_keeps_no_cookies(http: Http)
     assert b"ookie" not in b"".join(seen)
 
 
-@pytest.mark.parametrize(("auth", "user"), [(("us", "p:w"), ""), (None, "us:p%3Aw@"), (("us", "p:w"), "other:secret@")])
+@pytest.mark.parametrize(
+    ("auth", "user"), [(("us", "p:w"), ""), (None, "us:p%3Aw@"), (("us", "p:w"), "other:secret@")]
+)
 def test_user_and_password(auth: tuple[str, str] | None, user: str) -> None:
     with talking(echo) as url, Http(timeout=5, auth=auth) as http:
         request = http.get(url.replace("//", f"//{user}"), limit=1000).body
@@ -98,14 +113,17 @@ def test_redirects_are_not_followed_and_refusals_are_answers(http: Http, status:
 
     def script(connection: socket.socket) -> None:
         seen.append(read_request(connection))
-        connection.sendall(b"HTTP/1.1 %d Reason\r\nLocation: /elsewhere\r\nContent-Length: 2\r\n\r\nno" % status)
+        connection.sendall(
+            b"HTTP/1.1 %d Reason\r\nLocation: /elsewhere\r\nContent-Length: 2\r\n\r\nno" % status
+        )
 
     with talking(script) as url:
         assert http.get(url, limit=5) == Answer(status, "", b"no")
     assert len(seen) == 1
 
 
-# Lies ---------------------------------------------------------------------------------------------------------------------------------------------
+# Lies
+# --------------------------------------------------------------------------------------------------
 
 
 def endless(head: bytes, piece: bytes) -> Script:
@@ -122,20 +140,62 @@ MEGABYTE = bytes(2**20)
 BOMB = gzip.compress(bytes(10**6))
 
 WRONG = {
-    "too long, and says so": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"), "more than 100 bytes"),
-    "too long, in chunks": (endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"100000\r\n" + MEGABYTE + b"\r\n"), "more than 100"),
+    "too long, and says so": (
+        saying(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"),
+        "more than 100 bytes",
+    ),
+    "too long, in chunks": (
+        endless(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"100000\r\n" + MEGABYTE + b"\r\n",
+        ),
+        "more than 100",
+    ),
     "too long, without end": (endless(b"HTTP/1.1 200 OK\r\n\r\n", MEGABYTE), "more than 100 bytes"),
-    "a byte too long": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" + bytes(101)), "more than 100 bytes"),
-    "gzip": (saying(b"HTTP/1.1 200 OK\r\nContent-Encoding: GZip\r\nContent-Length: %d\r\n\r\n%b" % (len(BOMB), BOMB)), "the encoding 'gzip'"),
-    "gzip on the way": (saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), "does not speak HTTP"),
-    "headers without end": (endless(b"HTTP/1.1 200 OK\r\n", b"X: " + bytes(b"a" * 1000) + b"\r\n"), "does not speak HTTP"),
-    "a header without end": (endless(b"HTTP/1.1 200 OK\r\nX: ", b"a" * 1000), "does not speak HTTP"),
+    "a byte too long": (
+        saying(b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" + bytes(101)),
+        "more than 100 bytes",
+    ),
+    "gzip": (
+        saying(
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: GZip\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(BOMB), BOMB)
+        ),
+        "the encoding 'gzip'",
+    ),
+    "gzip on the way": (
+        saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        "does not speak HTTP",
+    ),
+    "headers without end": (
+        endless(b"HTTP/1.1 200 OK\r\n", b"X: " + bytes(b"a" * 1000) + b"\r\n"),
+        "does not speak HTTP",
+    ),
+    "a header without end": (
+        endless(b"HTTP/1.1 200 OK\r\nX: ", b"a" * 1000),
+        "does not speak HTTP",
+    ),
     "no HTTP": (saying(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "does not speak HTTP"),
-    "two lengths": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), "does not speak HTTP"),
-    "a length of many digits": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"), "does not speak HTTP"),
-    "a negative length": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), "does not speak HTTP"),
-    "a chunk without length": (saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n" + bytes(10)), "does not speak HTTP"),
-    "another protocol": (saying(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), "does not speak HTTP"),
+    "two lengths": (
+        saying(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+        "does not speak HTTP",
+    ),
+    "a length of many digits": (
+        saying(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"),
+        "does not speak HTTP",
+    ),
+    "a negative length": (
+        saying(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
+        "does not speak HTTP",
+    ),
+    "a chunk without length": (
+        saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n" + bytes(10)),
+        "does not speak HTTP",
+    ),
+    "another protocol": (
+        saying(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
+        "does not speak HTTP",
+    ),
 }
 
 
@@ -164,7 +224,10 @@ CUT_OFF = {
 
 @pytest.mark.parametrize("said", CUT_OFF.values(), ids=CUT_OFF)
 def test_an_answer_that_is_cut_off(http: Http, said: bytes) -> None:
-    with talking(saying(said)) as url, pytest.raises(Unreachable, match=r"closed the connection before its answer was complete"):
+    with (
+        talking(saying(said)) as url,
+        pytest.raises(Unreachable, match=r"closed the connection before its answer was complete"),
+    ):
         http.get(url, limit=100)
 
 
@@ -184,7 +247,8 @@ def test_nobody_there(http: Http) -> None:
         http.get(url, limit=100)
 
 
-# Time ---------------------------------------------------------------------------------------------------------------------------------------------
+# Time
+# --------------------------------------------------------------------------------------------------
 
 
 def trickling(head: bytes, piece: bytes, seconds: float = 0.02) -> Script:
@@ -203,7 +267,9 @@ SLOW = {
     "slow status": trickling(b"", b"H"),
     "slow headers": trickling(b"HTTP/1.1 200 OK\r\n", b"a"),
     "slow body": trickling(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", b"a"),
-    "slow chunks": trickling(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+    "slow chunks": trickling(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"
+    ),
     "promises": trickling(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
 }
 
@@ -211,7 +277,11 @@ SLOW = {
 @pytest.mark.parametrize("script", SLOW.values(), ids=SLOW)
 def test_the_whole_exchange_is_bounded_in_time(script: Script) -> None:
     begun = time.monotonic()
-    with talking(script) as url, Http(timeout=0.3) as http, pytest.raises(Unreachable, match=r"did not answer within 0.3 seconds"):
+    with (
+        talking(script) as url,
+        Http(timeout=0.3) as http,
+        pytest.raises(Unreachable, match=r"did not answer within 0.3 seconds"),
+    ):
         http.get(url, limit=1000)
     assert 0.25 < time.monotonic() - begun < 5
 
@@ -235,7 +305,11 @@ def test_a_server_that_does_not_read() -> None:
 
 def test_a_server_that_does_not_shake_hands() -> None:
     begun = time.monotonic()
-    with talking(trickling(b"", b"\x16")) as url, Http(timeout=0.3) as http, pytest.raises(Unreachable, match=r"did not answer within 0.3 seconds"):
+    with (
+        talking(trickling(b"", b"\x16")) as url,
+        Http(timeout=0.3) as http,
+        pytest.raises(Unreachable, match=r"did not answer within 0.3 seconds"),
+    ):
         http.get(url.replace("http", "https"), limit=1)
     assert time.monotonic() - begun < 5
 
@@ -244,24 +318,35 @@ def test_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(5) and [])
     begun = time.monotonic()
-    with Http(timeout=0.2) as http, pytest.raises(Unreachable, match=r"did not answer within 0.2 seconds"):
+    with (
+        Http(timeout=0.2) as http,
+        pytest.raises(Unreachable, match=r"did not answer within 0.2 seconds"),
+    ):
         http.get("http://example.org/", limit=1)
     answered.set()
     assert time.monotonic() - begun < 5
 
 
 def test_time_that_is_up_before_a_step() -> None:
-    with talking(saying(HELLO)) as url, Http(timeout=1e-9) as http, pytest.raises(Unreachable, match=r"did not answer within"):
+    with (
+        talking(saying(HELLO)) as url,
+        Http(timeout=1e-9) as http,
+        pytest.raises(Unreachable, match=r"did not answer within"),
+    ):
         http.get(url, limit=5)
 
 
-# Names --------------------------------------------------------------------------------------------------------------------------------------------
+# Names
+# --------------------------------------------------------------------------------------------------
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """Let every name have these addresses."""
     real = socket.getaddrinfo
-    found = [(socket.AF_INET6 if ":" in each else socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, 0)) for each in addresses]
+    found = [
+        (socket.AF_INET6 if ":" in each else socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, 0))
+        for each in addresses
+    ]
 
     def resolve(host: str, *rest: Any, **more: Any) -> Any:
         return found if "example" in host else real(host, *rest, **more)
@@ -275,7 +360,9 @@ def test_the_next_address_is_tried(http: Http, monkeypatch: pytest.MonkeyPatch) 
         assert http.get(f"http://example.org:{url.rpartition(':')[2]}", limit=5).body == b"hello"
 
 
-def test_a_name_with_too_many_addresses_or_none(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_too_many_addresses_or_none(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with talking(saying(HELLO)) as url:
         port = url.rpartition(":")[2]
         resolving(monkeypatch, *(f"127.0.0.{i}" for i in range(2, 2 + MAX_ADDRESSES)), "127.0.0.1")
@@ -286,7 +373,9 @@ def test_a_name_with_too_many_addresses_or_none(http: Http, monkeypatch: pytest.
             http.get(f"http://example.org:{port}", limit=5)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "[::1]"]
+)
 def test_public_only_refuses_this_machine_by_any_name(host: str) -> None:
     asked = []
     refused = pytest.raises(Unreachable, match=r"is not a public one|its name has no address")
@@ -295,19 +384,34 @@ def test_public_only_refuses_this_machine_by_any_name(host: str) -> None:
     assert not asked
 
 
-def test_public_only_refuses_a_name_with_one_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_public_only_refuses_a_name_with_one_private_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     resolving(monkeypatch, "1.1.1.1", "10.0.0.1")
-    with Http(timeout=5, public_only=True) as http, pytest.raises(Unreachable, match=r"its address 10.0.0.1 is not a public one"):
+    with (
+        Http(timeout=5, public_only=True) as http,
+        pytest.raises(Unreachable, match=r"its address 10.0.0.1 is not a public one"),
+    ):
         http.get("http://example.org/", limit=5)
 
 
-def test_public_only_connects_to_the_address_that_was_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_public_only_connects_to_the_address_that_was_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The name is asked for once: a second answer could be another one."""
     asked, connected = [], []
 
     def resolve(*arguments: object, **_: object) -> list[tuple[object, ...]]:
         asked.append(arguments[0])
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1" if len(asked) == 1 else "127.0.0.1", 80))]
+        return [
+            (
+                socket.AF_INET,
+                socket.SOCK_STREAM,
+                6,
+                "",
+                ("1.1.1.1" if len(asked) == 1 else "127.0.0.1", 80),
+            )
+        ]
 
     def connect(address: tuple[str, int], *_: object, **__: object) -> socket.socket:
         connected.append(address)
@@ -321,7 +425,8 @@ def test_public_only_connects_to_the_address_that_was_judged(monkeypatch: pytest
     assert connected == [("1.1.1.1", 81)]
 
 
-# TLS ----------------------------------------------------------------------------------------------------------------------------------------------
+# TLS
+# --------------------------------------------------------------------------------------------------
 
 
 def test_tls(tmp_path: Path) -> None:
@@ -332,7 +437,10 @@ def test_tls(tmp_path: Path) -> None:
             assert http.get(url, limit=5).body == b"hello"
             with pytest.raises(Unreachable, match=r"cannot be reached: .*Hostname mismatch"):
                 http.get(url.replace("127.0.0.1", "localhost"), limit=5)
-        with Http(timeout=5) as http, pytest.raises(Unreachable, match=r"cannot be reached: .*unable to get local issuer"):
+        with (
+            Http(timeout=5) as http,
+            pytest.raises(Unreachable, match=r"cannot be reached: .*unable to get local issuer"),
+        ):
             http.get(url, limit=5)
 
 
@@ -343,7 +451,10 @@ def test_tls_with_a_client_certificate(tmp_path: Path, *, in_one_file: bool) -> 
     with talking(saying(HELLO), tls.server(asks=True)) as url:
         with Http(timeout=5, tls_ca=tls.ca, client_certificate=certificate, client_key=key) as http:
             assert http.get(url, limit=5).body == b"hello"
-        with Http(timeout=5, tls_ca=tls.ca) as http, pytest.raises(Unreachable, match=r"cannot be reached"):
+        with (
+            Http(timeout=5, tls_ca=tls.ca) as http,
+            pytest.raises(Unreachable, match=r"cannot be reached"),
+        ):
             http.get(url, limit=5)
 
 
@@ -354,7 +465,8 @@ def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(tmp_path: P
         Http(timeout=5, client_certificate=certificate, client_key=key)
 
 
-# Large bodies -------------------------------------------------------------------------------------------------------------------------------------
+# Large bodies
+# --------------------------------------------------------------------------------------------------
 
 
 def read_chunks(connection: socket.socket) -> bytes:
@@ -395,13 +507,17 @@ def test_upload_reports_what_the_parts_raise(http: Http) -> None:
 def test_upload_that_is_refused_before_its_end(http: Http) -> None:
     def script(connection: socket.socket) -> None:
         connection.recv(1000)
-        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+        connection.sendall(
+            b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+        )
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass
 
     with talking(script) as url:
-        assert http.upload(url, (bytes(65536) for _ in range(20)), content_type="x/y", limit=5) == Answer(413, "", b"no")
+        assert http.upload(
+            url, (bytes(65536) for _ in range(20)), content_type="x/y", limit=5
+        ) == Answer(413, "", b"no")
 
 
 def test_upload_may_last_longer_than_its_timeout_while_it_goes_on() -> None:
@@ -423,7 +539,11 @@ def test_upload_ends_when_the_server_is_silent() -> None:
         read_chunks(connection)
         connection.recv(1)
 
-    with talking(script) as url, Http(timeout=0.2) as http, pytest.raises(Unreachable, match=r"did not answer within 0.2 seconds"):
+    with (
+        talking(script) as url,
+        Http(timeout=0.2) as http,
+        pytest.raises(Unreachable, match=r"did not answer within 0.2 seconds"),
+    ):
         http.upload(url, [b"part"], content_type="x/y", limit=5)
 
 
@@ -438,7 +558,11 @@ def test_stream_gives_parts_as_they_come() -> None:
             connection.sendall(b"1\r\n%d\r\n" % i)
         connection.sendall(b"0\r\n\r\n")
 
-    with talking(script) as url, Http(timeout=1) as http, http.stream("POST", f"{url}/api/get?old=1", params={"arg": "a b"}) as parts:
+    with (
+        talking(script) as url,
+        Http(timeout=1) as http,
+        http.stream("POST", f"{url}/api/get?old=1", params={"arg": "a b"}) as parts,
+    ):
         assert b"".join(parts) == b"01234567"
 
 
@@ -447,7 +571,10 @@ def test_stream_without_parameters(http: Http) -> None:
         assert b"".join(parts).startswith(b"GET /x?y=z HTTP/1.1\r\n")
 
 
-@pytest.mark.parametrize(("stays", "words"), [(False, r"before its answer was complete"), (True, r"did not answer within 0.2 seconds")])
+@pytest.mark.parametrize(
+    ("stays", "words"),
+    [(False, r"before its answer was complete"), (True, r"did not answer within 0.2 seconds")],
+)
 def test_stream_is_cut_off_or_silent(*, stays: bool, words: str) -> None:
     def script(connection: socket.socket) -> None:
         saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")(connection)
@@ -462,7 +589,11 @@ def test_stream_is_cut_off_or_silent(*, stays: bool, words: str) -> None:
 
 def test_stream_is_refused(http: Http) -> None:
     page = b"HTTP/1.1 500 Oh\r\nContent-Type: application/json\r\n\r\n" + bytes(MAX_REFUSAL + 1)
-    with talking(saying(page)) as url, pytest.raises(Refused, match=rf"{url} answered with status 500") as raised, http.stream("POST", url):
+    with (
+        talking(saying(page)) as url,
+        pytest.raises(Refused, match=rf"{url} answered with status 500") as raised,
+        http.stream("POST", url),
+    ):
         pass
     assert isinstance(raised.value, BadAnswer)
     assert raised.value.answer == Answer(500, "application/json", bytes(MAX_REFUSAL))
@@ -479,7 +610,8 @@ def test_a_stream_in_a_stream(http: Http) -> None:
         assert b"".join(outer).startswith(b"GET /outer")
 
 
-# Threads ------------------------------------------------------------------------------------------------------------------------------------------
+# Threads
+# --------------------------------------------------------------------------------------------------
 
 
 def test_threads_share_a_client_and_not_their_deadlines(http: Http) -> None:
@@ -495,4 +627,6 @@ def test_threads_share_a_client_and_not_their_deadlines(http: Http) -> None:
         for thread in threads:
             thread.join()
         http.close()
-    assert sorted(body.split()[1] for body in bodies) == sorted(b"/%d" % i for i in range(20) for _ in range(4))
+    assert sorted(body.split()[1] for body in bodies) == sorted(
+        b"/%d" % i for i in range(20) for _ in range(4)
+    )

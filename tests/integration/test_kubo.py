@@ -1,4 +1,5 @@
-"""KuboStore against Kubo itself: the same CIDs, nothing claimed that is not there, and no answer believed unseen. The node has no network."""
+"""KuboStore against Kubo itself: the same CIDs, nothing claimed that is not there, and no answer
+believed unseen. The node has no network."""
 
 import json
 import os
@@ -55,11 +56,14 @@ def pinned(kubo: Kubo) -> set[str]:
     return set(kubo.run("pin", "ls", "--type=recursive", "--quiet").decode().split())
 
 
-# The same CIDs ------------------------------------------------------------------------------------------------------------------------------------
+# The same CIDs
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 10_000_000])
-def test_the_same_cid_as_the_embedded_store_gives(kubo: Kubo, store: KuboStore, tmp_path: Path, size: int) -> None:
+def test_the_same_cid_as_the_embedded_store_gives(
+    kubo: Kubo, store: KuboStore, tmp_path: Path, size: int
+) -> None:
     file, out = tmp_path / "file", tmp_path / "out"
     file.write_bytes(os.urandom(size))
     cid = store.add(file)
@@ -71,9 +75,13 @@ def test_the_same_cid_as_the_embedded_store_gives(kubo: Kubo, store: KuboStore, 
 
 
 def test_a_gibibyte_has_the_same_cid(store: KuboStore, tmp_path: Path) -> None:
-    """Against what the embedded store computes; it is not kept there as well, which would take as long again and another GiB."""
+    """Against what the embedded store computes; it is not kept there as well, which would take as
+    long again and another GiB."""
     if shutil.disk_usage(tmp_path).free < 4 * GIBIBYTE:
-        unavailable("a file of 1 GiB and Kubo's copy of it need 4 GiB of free disk, with what else is under way")
+        unavailable(
+            "a file of 1 GiB and Kubo's copy of it need 4 GiB of free disk, with what else is"
+            " under way"
+        )
     file, random = tmp_path / "file", Random(0)
     with file.open("wb") as stream:
         for _ in range(GIBIBYTE // 2**20):
@@ -99,7 +107,8 @@ def test_memory_does_not_grow_with_the_file(store: KuboStore, tmp_path: Path) ->
 
 @pytest.mark.parametrize("profile", ["unixfs-v1-2025", "unixfs-v0-2015"])
 def test_the_nodes_own_settings_do_not_change_the_cid(tmp_path: Path, profile: str) -> None:
-    """The newer profile cuts chunks of 1 MiB and links 1,024 of them, the older one writes CIDv0."""
+    """The newer profile cuts chunks of 1 MiB and links 1,024 of them, the older one writes
+    CIDv0."""
     file = tmp_path / "file"
     file.write_bytes(os.urandom(200 * CHUNK))
     kubo = Kubo(tmp_path / "kubo")
@@ -117,7 +126,9 @@ def test_the_nodes_own_settings_do_not_change_the_cid(tmp_path: Path, profile: s
 def test_the_car_is_that_of_kubo(kubo: Kubo, store: KuboStore, file: Path, tmp_path: Path) -> None:
     cid = store.add(file)
     store.export_car(cid, tmp_path / "file.car")
-    assert (tmp_path / "file.car").read_bytes() == kubo.run("dag", "export", "--progress=false", cid)
+    assert (tmp_path / "file.car").read_bytes() == kubo.run(
+        "dag", "export", "--progress=false", cid
+    )
 
 
 def test_a_health_check_leaves_nothing(kubo: Kubo, store: KuboStore) -> None:
@@ -129,12 +140,15 @@ def test_a_health_check_leaves_nothing(kubo: Kubo, store: KuboStore) -> None:
     assert kubo.run("refs", "local") == before
 
 
-# What is not there --------------------------------------------------------------------------------------------------------------------------------
+# What is not there
+# --------------------------------------------------------------------------------------------------
 
 
-def test_a_file_whose_middle_is_missing(kubo: Kubo, store: KuboStore, file: Path, tmp_path: Path) -> None:
+def test_a_file_whose_middle_is_missing(
+    kubo: Kubo, store: KuboStore, file: Path, tmp_path: Path
+) -> None:
     cid = store.add(file)
-    (leaf, *_) = kubo.run("refs", cid).decode().split()
+    leaf, *_ = kubo.run("refs", cid).decode().split()
     kubo.forget(cid)
     kubo.forget(leaf)
     BlockStore(tmp_path / "ipfs").add(file)
@@ -162,9 +176,11 @@ def test_an_online_node_does_not_look_for_a_block_without_end(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
-def test_an_altered_block_in_the_middle(kubo: Kubo, store: KuboStore, file: Path, tmp_path: Path) -> None:
+def test_an_altered_block_in_the_middle(
+    kubo: Kubo, store: KuboStore, file: Path, tmp_path: Path
+) -> None:
     cid = store.add(file)
-    (_, leaf, *_) = kubo.run("refs", cid).decode().split()
+    _, leaf, *_ = kubo.run("refs", cid).decode().split()
     block = kubo.block_file(leaf)
     block.write_bytes(b"x" + block.read_bytes()[1:])
     with pytest.raises(BadAnswer, match=leaf):
@@ -200,7 +216,8 @@ def test_killed_in_the_middle_of_an_add(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_killed_before_it_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last byte is sent, and the answer never comes: the file may be there, and nobody says so."""
+    """The last byte is sent, and the answer never comes: the file may be there, and nobody says
+    so."""
     file = tmp_path / "file"
     file.write_bytes(os.urandom(20 * CHUNK))
     with running_kubo(tmp_path / "kubo") as kubo:
@@ -221,7 +238,9 @@ def test_killed_before_it_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert store.holds(store.add(file))
 
 
-def test_a_file_that_changes_while_it_is_sent(kubo: Kubo, store: KuboStore, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_sent(
+    kubo: Kubo, store: KuboStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, real = pinned(kubo), kubo_module._noting
 
     def changing(chunks: Iterator[bytes], note: Callable[[bytes], None]) -> Iterator[bytes]:
@@ -235,7 +254,8 @@ def test_a_file_that_changes_while_it_is_sent(kubo: Kubo, store: KuboStore, file
     assert pinned(kubo) == before
 
 
-# Nodes that lie below HTTP ------------------------------------------------------------------------------------------------------------------------
+# Nodes that lie below HTTP
+# --------------------------------------------------------------------------------------------------
 
 
 def cut_off(connection: socket.socket) -> None:
@@ -263,22 +283,39 @@ def silent(connection: socket.socket) -> None:
         pass
 
 
-@pytest.mark.parametrize(("script", "error"), [(cut_off, Unreachable), (endless, BadAnswer), (endless_chunks, BadAnswer), (silent, Unreachable)])
-def test_a_node_that_breaks_off_or_never_ends(script: Callable[[socket.socket], None], error: type[Exception], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (cut_off, Unreachable),
+        (endless, BadAnswer),
+        (endless_chunks, BadAnswer),
+        (silent, Unreachable),
+    ],
+)
+def test_a_node_that_breaks_off_or_never_ends(
+    script: Callable[[socket.socket], None], error: type[Exception], tmp_path: Path
+) -> None:
     file, out = tmp_path / "file", tmp_path / "out"
     file.write_bytes(b"evidence")
     with talking(script) as url, closing(KuboStore(url, 0.5)) as store:
-        for call in (lambda: store.add(file), lambda: store.read(EMPTY, out), lambda: store.holds(EMPTY), store.check):
+        for call in (
+            lambda: store.add(file),
+            lambda: store.read(EMPTY, out),
+            lambda: store.holds(EMPTY),
+            store.check,
+        ):
             with pytest.raises(error):
                 call()
     assert list(tmp_path.iterdir()) == [file]
 
 
-# Remote pinning -----------------------------------------------------------------------------------------------------------------------------------
+# Remote pinning
+# --------------------------------------------------------------------------------------------------
 
 
 class PinningService:
-    """As much of the IPFS Pinning Service API 1.0 as Kubo asks for: `pins` holds a status for each CID, `asked` what came in."""
+    """As much of the IPFS Pinning Service API 1.0 as Kubo asks for: `pins` holds a status for each
+    CID, `asked` what came in."""
 
     def __init__(self) -> None:
         self.pins: dict[str, str] = {}
@@ -292,7 +329,11 @@ def pinning_service() -> Iterator[PinningService]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            results = [self._status_of(cid) for cid, status in service.pins.items() if cid in self.path and status in self.path]
+            results = [
+                self._status_of(cid)
+                for cid, status in service.pins.items()
+                if cid in self.path and status in self.path
+            ]
             self._answer(200, {"count": len(results), "results": results})
 
         def do_POST(self) -> None:

@@ -1,4 +1,7 @@
-"""The embedded block store against Kubo itself: the same CIDs, and Kubo reads our CAR files. Kubo runs without a daemon and without a network."""
+"""The embedded block store against Kubo itself: the same CIDs, and Kubo reads our CAR files.
+
+Kubo runs without a daemon and without a network.
+"""
 
 import os
 import subprocess
@@ -21,7 +24,8 @@ Kubo = Callable[..., bytes]
 
 @pytest.fixture(scope="module")
 def kubo(tmp_path_factory: pytest.TempPathFactory) -> Kubo:
-    """Run the `ipfs` of PATH, or the one that tests/servers/kubo.sh built, on an empty repository of its own."""
+    """Run the `ipfs` of PATH, or the one that tests/servers/kubo.sh built, on an empty repository
+    of its own."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "witnesstree", "bin")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(cache), prepend=os.pathsep)
@@ -30,7 +34,9 @@ def kubo(tmp_path_factory: pytest.TempPathFactory) -> Kubo:
     environment = {**os.environ, "IPFS_PATH": str(repository)}
 
     def run(*arguments: str | Path) -> bytes:
-        return subprocess.run([program, *arguments], env=environment, check=True, capture_output=True, timeout=120).stdout
+        return subprocess.run(
+            [program, *arguments], env=environment, check=True, capture_output=True, timeout=120
+        ).stdout
 
     run("init", "--profile=test")
     return run
@@ -46,12 +52,18 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_kubo_gives_the_same_cid_and_reads_our_car(kubo: Kubo, file: Path, tmp_path: Path) -> None:
     store = BlockStore(tmp_path / "ipfs")
     cid = store.add(file)
-    assert cid == kubo("add", "--offline", "--cid-version=1", "-Q", "--only-hash", file).decode().strip()
+    assert (
+        cid
+        == kubo("add", "--offline", "--cid-version=1", "-Q", "--only-hash", file).decode().strip()
+    )
     car = tmp_path / "file.car"
     store.export_car(cid, car)
     # --only-hash has stored nothing, so what `cat` gives can only come from the CAR.
     kubo("dag", "import", "--offline", "--pin-roots=false", car)
-    assert sha256(kubo("cat", "--offline", f"/ipfs/{cid}")).digest() == sha256(file.read_bytes()).digest()
+    assert (
+        sha256(kubo("cat", "--offline", f"/ipfs/{cid}")).digest()
+        == sha256(file.read_bytes()).digest()
+    )
     assert kubo("dag", "export", "--offline", "--progress=false", cid) == car.read_bytes()
 
 

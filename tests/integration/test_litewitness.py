@@ -1,4 +1,5 @@
-"""A real litewitness cosigns our checkpoints, and refuses those that fork. https://c2sp.org/tlog-witness"""
+"""A real litewitness cosigns our checkpoints, and refuses those that fork.
+https://c2sp.org/tlog-witness"""
 
 import json
 import shutil
@@ -20,7 +21,11 @@ from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.anchor.witnesses import Witness, ask_witness
 from witnesstree.cli.log import log_command
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, NotFound
-from witnesstree.ledger.log.cosignature import add_cosignatures, check_cosignatures, format_witness_key
+from witnesstree.ledger.log.cosignature import (
+    add_cosignatures,
+    check_cosignatures,
+    format_witness_key,
+)
 from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.work.rotation import rotate
@@ -57,10 +62,14 @@ def ask(http: Http, server: Litewitness, ledger: Ledger, size: int | None = None
     witness = Witness(server.url, server.key)
     with ledger.metadata.read() as transaction:
         note = transaction.checkpoint(size)
-        return add_cosignatures(note, ask_witness(http, witness, note, transaction.log_node), [server.key])
+        return add_cosignatures(
+            note, ask_witness(http, witness, note, transaction.log_node), [server.key]
+        )
 
 
-def test_it_cosigns_what_continues_and_refuses_what_forks(server: Litewitness, http: Http, tmp_path: Path) -> None:
+def test_it_cosigns_what_continues_and_refuses_what_forks(
+    server: Litewitness, http: Http, tmp_path: Path
+) -> None:
     clock = Clock(START)
     world = FakeWorld(tmp_path / "home", clock)
     key = world.home.verifier_key()
@@ -83,7 +92,9 @@ def test_it_cosigns_what_continues_and_refuses_what_forks(server: Litewitness, h
             # The same one again is cosigned again.
             assert check_cosignatures(ask(http, server, ledger), [server.key])
             seal(ledger, label)
-        with pytest.raises(Conflict, match="has seen this log with 3 entries, and this checkpoint has 2"):
+        with pytest.raises(
+            Conflict, match="has seen this log with 3 entries, and this checkpoint has 2"
+        ):
             ask(http, server, ledger, size=2)
     with open_copy(world, copied) as forked:
         for label in ("another second", "another third", "another fourth"):
@@ -112,14 +123,26 @@ def test_it_has_to_be_told_of_a_new_key(server: Litewitness, http: Http, tmp_pat
         assert check_cosignatures(ask(http, server, ledger), [server.key])
 
 
-def test_the_command_keeps_cosignatures_and_publishes_them(server: Litewitness, tmp_path: Path) -> None:
+def test_the_command_keeps_cosignatures_and_publishes_them(
+    server: Litewitness, tmp_path: Path
+) -> None:
     home, folder = tmp_path / "home", tmp_path / "published"
     server.learn(make_home(home, "ledger.test/command").verifier_key())
     with open_ledger(home) as ledger:
         seal(ledger, "first")
         publish(ledger, folder)
 
-    done = cosign("--witness", server.url, "--witness-key", format_witness_key(server.key), "--home", home, "--into", folder, "--json")
+    done = cosign(
+        "--witness",
+        server.url,
+        "--witness-key",
+        format_witness_key(server.key),
+        "--home",
+        home,
+        "--into",
+        folder,
+        "--json",
+    )
 
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
@@ -129,7 +152,9 @@ def test_the_command_keeps_cosignatures_and_publishes_them(server: Litewitness, 
     assert check_cosignatures(published, [server.key])
 
 
-def test_a_forked_log_is_not_cosigned_by_the_command_either(server: Litewitness, tmp_path: Path) -> None:
+def test_a_forked_log_is_not_cosigned_by_the_command_either(
+    server: Litewitness, tmp_path: Path
+) -> None:
     home, copied = tmp_path / "home", tmp_path / "copied"
     server.learn(make_home(home, "ledger.test/forked").verifier_key())
     shutil.copytree(home, copied)

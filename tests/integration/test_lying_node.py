@@ -1,4 +1,5 @@
-"""A node that lies, before a sound anvil: it is not believed, another one is asked, and no lie makes a false anchor or a false loss."""
+"""A node that lies, before a sound anvil: it is not believed, another one is asked, and no lie
+makes a false anchor or a false loss."""
 
 import copy
 import time
@@ -43,7 +44,9 @@ def make() -> Iterator[Callable[..., NodeChain]]:
 
         def make(*urls: str, **settings: Any) -> NodeChain:
             members = ChainSettings(chain_id=CHAIN_ID, urls=urls, timeout=5, **settings)
-            return stack.enter_context(closing(NodeChain("real", members, KeySigner(), lambda: datetime.now(UTC))))
+            return stack.enter_context(
+                closing(NodeChain("real", members, KeySigner(), lambda: datetime.now(UTC)))
+            )
 
         yield make
 
@@ -80,8 +83,12 @@ def beside(false: Liar, node: Node, make: Callable[..., NodeChain]) -> NodeChain
     return make(false.url, node.url)
 
 
-def saying(method: str, change: Callable[[Any], Any], when: Callable[[list[Any]], bool] = lambda _: True) -> Twist:
-    return lambda asked, params, result: change(copy.deepcopy(result)) if asked == method and when(params) else result
+def saying(
+    method: str, change: Callable[[Any], Any], when: Callable[[list[Any]], bool] = lambda _: True
+) -> Twist:
+    return lambda asked, params, result: (
+        change(copy.deepcopy(result)) if asked == method and when(params) else result
+    )
 
 
 def with_members(**members: Any) -> Callable[[Any], Any]:
@@ -103,7 +110,10 @@ def garbled(result: Any) -> Any:
 
 
 def swapped(result: Any) -> Any:
-    result["accountProof"], result["storageProof"][0]["proof"] = result["storageProof"][0]["proof"], result["accountProof"]
+    result["accountProof"], result["storageProof"][0]["proof"] = (
+        result["storageProof"][0]["proof"],
+        result["accountProof"],
+    )
     return result
 
 
@@ -117,9 +127,15 @@ COLLECTING = {
     "a text for a block": saying(BLOCK, lambda _: "block", is_final),
     "a proof with one byte changed": saying("eth_getProof", garbled),
     "a proof with its parts swapped": saying("eth_getProof", swapped),
-    "an empty proof": saying("eth_getProof", with_members(accountProof=[], storageProof=[{"proof": []}])),
-    "a proof of rubbish": saying("eth_getProof", with_members(accountProof=["0x" + "ee" * 500] * 60)),
-    "a proof of endless nodes": saying("eth_getProof", with_members(accountProof=["0x00"] * 100_000)),
+    "an empty proof": saying(
+        "eth_getProof", with_members(accountProof=[], storageProof=[{"proof": []}])
+    ),
+    "a proof of rubbish": saying(
+        "eth_getProof", with_members(accountProof=["0x" + "ee" * 500] * 60)
+    ),
+    "a proof of endless nodes": saying(
+        "eth_getProof", with_members(accountProof=["0x00"] * 100_000)
+    ),
     "a record of another form": saying("eth_call", lambda _: "0x" + "11" * 95),
     "a record before there could be one": saying("eth_call", lambda _: "0x" + "ff" * 96),
 }
@@ -127,7 +143,11 @@ COLLECTING = {
 
 @pytest.mark.parametrize("lie", COLLECTING.values(), ids=list(COLLECTING))
 def test_a_lie_about_a_final_root_makes_no_anchor_and_the_next_node_s_is_sound(
-    false: Liar, alone: NodeChain, beside: NodeChain, sent: tuple[SignedTransaction, ...], lie: Twist
+    false: Liar,
+    alone: NodeChain,
+    beside: NodeChain,
+    sent: tuple[SignedTransaction, ...],
+    lie: Twist,
 ) -> None:
     false.twist = lie
     with pytest.raises(BadAnswer):
@@ -144,9 +164,17 @@ def require_sound(anchor: Anchor | None, false: Liar) -> None:
     assert anchor
     assert anchor.state
     node = Node(false.target)
-    assert node.ask(BLOCK, hex(anchor.block_number), False)["hash"] == "0x" + anchor.block_hash.hex()
+    assert (
+        node.ask(BLOCK, hex(anchor.block_number), False)["hash"] == "0x" + anchor.block_hash.hex()
+    )
     assert anchor.block_number <= int(node.ask(BLOCK, "finalized", False)["number"], 16)
-    prove_slot(parse_header(anchor.state.header), anchor.contract, FINAL, anchor.state.account, anchor.state.storage)
+    prove_slot(
+        parse_header(anchor.state.header),
+        anchor.contract,
+        FINAL,
+        anchor.state.account,
+        anchor.state.storage,
+    )
 
 
 def endless(handler: BaseHTTPRequestHandler, _body: bytes) -> None:
@@ -159,7 +187,9 @@ def endless(handler: BaseHTTPRequestHandler, _body: bytes) -> None:
 
 
 def endless_and_unannounced(handler: BaseHTTPRequestHandler, _body: bytes) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    handler.wfile.write(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     for _ in range(2**10):
         handler.wfile.write(b"100000\r\n" + b" " * 2**20 + b"\r\n")
 
@@ -217,7 +247,11 @@ def test_an_answer_that_is_none_is_refused_in_little_memory_and_time(
     began = time.monotonic()
     tracemalloc.start()
     try:
-        for ask in (lambda: alone.collect(FINAL, sent), lambda: alone.standing(FINAL, sent[0]), alone.recent_block):
+        for ask in (
+            lambda: alone.collect(FINAL, sent),
+            lambda: alone.standing(FINAL, sent[0]),
+            alone.recent_block,
+        ):
             with pytest.raises(kind):
                 ask()
         # Client and liar run in one process, so this bounds both.
@@ -248,17 +282,27 @@ def test_a_root_that_is_not_final_gets_no_anchor_whatever_the_node_says_of_the_r
     assert int(real["record"][2:66], 16) > 0
 
 
-def test_a_node_that_calls_its_newest_block_final_is_found_out_by_another(false: Liar, node: Node, make: Callable[..., NodeChain]) -> None:
+def test_a_node_that_calls_its_newest_block_final_is_found_out_by_another(
+    false: Liar, node: Node, make: Callable[..., NodeChain]
+) -> None:
     """One node's word for what is final can only be compared with another's."""
-    false.twist = lambda method, params, result: node.ask(BLOCK, "latest", False) if method == BLOCK and is_final(params) else result
+    false.twist = lambda method, params, result: (
+        node.ask(BLOCK, "latest", False) if method == BLOCK and is_final(params) else result
+    )
     assert make(false.url, node.url, agree=2).standing(WAITING, None) is Standing.UNSETTLED
     assert make(false.url, node.url, agree=2).collect(WAITING, []) is None
 
 
-def test_endpoints_that_must_agree_do_not_settle_on_a_lie(false: Liar, node: Node, make: Callable[..., NodeChain]) -> None:
+def test_endpoints_that_must_agree_do_not_settle_on_a_lie(
+    false: Liar, node: Node, make: Callable[..., NodeChain]
+) -> None:
     false.twist = saying(BLOCK, with_members(hash=OTHER_HASH))
     chain = make(false.url, node.url, agree=2)
-    for ask in (lambda: chain.collect(FINAL, []), lambda: chain.standing(FINAL, None), chain.recent_block):
+    for ask in (
+        lambda: chain.collect(FINAL, []),
+        lambda: chain.standing(FINAL, None),
+        chain.recent_block,
+    ):
         with pytest.raises(BadAnswer, match="name different blocks"):
             ask()
     with liar(node.url) as third:
@@ -289,8 +333,12 @@ def test_no_lie_about_the_record_makes_a_transaction_lost_that_anchored_its_root
 
 
 SIGNING = {
-    "a huge pending nonce": saying("eth_getTransactionCount", lambda _: "0x4000", lambda params: params[1] == "pending"),
-    "a nonce beyond all numbers": saying("eth_getTransactionCount", lambda _: "0x" + "f" * 64, lambda params: params[1] == "pending"),
+    "a huge pending nonce": saying(
+        "eth_getTransactionCount", lambda _: "0x4000", lambda params: params[1] == "pending"
+    ),
+    "a nonce beyond all numbers": saying(
+        "eth_getTransactionCount", lambda _: "0x" + "f" * 64, lambda params: params[1] == "pending"
+    ),
     "a huge gas estimate": saying("eth_estimateGas", lambda _: "0xffffffffffff"),
     "no gas estimate": saying("eth_estimateGas", lambda _: None),
     "other code": saying("eth_getCode", lambda _: "0x6000"),
@@ -300,20 +348,28 @@ SIGNING = {
 
 
 @pytest.mark.parametrize("lie", SIGNING.values(), ids=list(SIGNING))
-def test_a_lie_is_never_signed(false: Liar, alone: NodeChain, beside: NodeChain, node: Node, lie: Twist) -> None:
+def test_a_lie_is_never_signed(
+    false: Liar, alone: NodeChain, beside: NodeChain, node: Node, lie: Twist
+) -> None:
     false.twist = lie
     with pytest.raises(BadAnswer):
         alone.sign([ABSENT])
     transaction = beside.sign([ABSENT])
     assert transaction
-    assert transaction.nonce == int(node.ask("eth_getTransactionCount", "0x" + transaction.sender.hex(), "pending"), 16)
+    assert transaction.nonce == int(
+        node.ask("eth_getTransactionCount", "0x" + transaction.sender.hex(), "pending"), 16
+    )
 
 
-def test_a_nonce_far_beyond_another_endpoint_s_is_not_signed(false: Liar, beside: NodeChain, node: Node) -> None:
+def test_a_nonce_far_beyond_another_endpoint_s_is_not_signed(
+    false: Liar, beside: NodeChain, node: Node
+) -> None:
     false.twist = saying("eth_getTransactionCount", lambda _: "0xffffffffff")
     transaction = beside.sign([ABSENT])
     assert transaction
-    assert transaction.nonce == int(node.ask("eth_getTransactionCount", "0x" + transaction.sender.hex(), "pending"), 16)
+    assert transaction.nonce == int(
+        node.ask("eth_getTransactionCount", "0x" + transaction.sender.hex(), "pending"), 16
+    )
     assert "has made 1099511627775 transactions" in beside.troubles()[0]
 
 
@@ -328,7 +384,9 @@ def test_lies_about_fees_stay_below_the_cap(false: Liar, make: Callable[..., Nod
         chain.sign([ABSENT])
 
 
-def test_a_transaction_that_the_liar_swallows_still_gets_to_the_other(false: Liar, alone: NodeChain, beside: NodeChain, node: Node) -> None:
+def test_a_transaction_that_the_liar_swallows_still_gets_to_the_other(
+    false: Liar, alone: NodeChain, beside: NodeChain, node: Node
+) -> None:
     root = digests("swallowed", 1)[0]
     transaction = beside.sign([root])
     assert transaction
@@ -341,7 +399,9 @@ def test_a_transaction_that_the_liar_swallows_still_gets_to_the_other(false: Lia
     assert beside.standing(root, transaction) is Standing.UNSETTLED
 
 
-def test_a_verifier_s_nodes_that_differ_are_both_not_believed(false: Liar, node: Node, alone: NodeChain, sent: tuple[SignedTransaction, ...]) -> None:
+def test_a_verifier_s_nodes_that_differ_are_both_not_believed(
+    false: Liar, node: Node, alone: NodeChain, sent: tuple[SignedTransaction, ...]
+) -> None:
     anchor = alone.collect(FINAL, sent)
     assert anchor
     proof = Proof(bytes(32), Inclusion(1, 2, FINAL, (bytes(32),)), anchors=(anchor,))

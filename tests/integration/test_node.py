@@ -1,4 +1,5 @@
-"""Real chains on anvil and geth: from a signed transaction to a proof that stands alone, and the same answers from Foundry's cast."""
+"""Real chains on anvil and geth: from a signed transaction to a proof that stands alone, and the
+same answers from Foundry's cast."""
 
 import json
 import subprocess
@@ -27,7 +28,14 @@ from witnesstree.ledger.base.errors import BadAnswer, Conflict, Unaffordable, Un
 from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.report import Outcome, Verdict
 from witnesstree.ledger.base.witness import Anchor
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot, record_slot
+from witnesstree.ledger.chain.stateproof import (
+    CONTRACT_ADDRESS,
+    CONTRACT_CODE_HASH,
+    keccak256,
+    parse_header,
+    prove_slot,
+    record_slot,
+)
 from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
 from witnesstree.ledger.verify.verify import verify
@@ -35,7 +43,10 @@ from witnesstree.ledger.verify.verify import verify
 pytestmark = pytest.mark.enable_socket
 
 CONTRACT = "0x" + CONTRACT_ADDRESS.hex()
-REAL = [pytest.param("anvil", marks=pytest.mark.real("anvil")), pytest.param("geth", marks=pytest.mark.real("geth"))]
+REAL = [
+    pytest.param("anvil", marks=pytest.mark.real("anvil")),
+    pytest.param("geth", marks=pytest.mark.real("geth")),
+]
 
 
 def now() -> datetime:
@@ -43,7 +54,9 @@ def now() -> datetime:
 
 
 @pytest.fixture(scope="module", params=REAL)
-def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def node(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Node]:
     """A node with the contract at its one address, and our account with money."""
     if request.param == "anvil":
         with anvil.anvil(tmp_path_factory.mktemp("anvil")) as found:
@@ -63,7 +76,9 @@ def make() -> Iterator[Callable[..., NodeChain]]:
     """Make chains whose connections are closed when the test ends."""
     with ExitStack() as stack:
 
-        def make(*urls: str, key: str = KEYS[0], chain_id: int = CHAIN_ID, **settings: Any) -> NodeChain:
+        def make(
+            *urls: str, key: str = KEYS[0], chain_id: int = CHAIN_ID, **settings: Any
+        ) -> NodeChain:
             members = ChainSettings(chain_id=chain_id, urls=urls, **settings)
             return stack.enter_context(closing(NodeChain("real", members, KeySigner(key), now)))
 
@@ -97,7 +112,13 @@ def anchored(chain: NodeChain, node: Node, *roots: bytes) -> SignedTransaction:
 
 def cast(node: Node, *arguments: str) -> str:
     program = require_real("cast")
-    return subprocess.run([program, *arguments, "--rpc-url", node.url], capture_output=True, check=True, text=True, timeout=60).stdout
+    return subprocess.run(
+        [program, *arguments, "--rpc-url", node.url],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    ).stdout
 
 
 def test_from_a_signature_to_a_proof_that_stands_alone(chain: NodeChain, node: Node) -> None:
@@ -118,8 +139,13 @@ def test_from_a_signature_to_a_proof_that_stands_alone(chain: NodeChain, node: N
     assert anchor
     require_proven(anchor, root, KeySigner().address)
     assert anchor.transaction == transaction.hash
-    assert anchor.block_number <= int(node.ask("eth_getBlockByNumber", "finalized", False)["number"], 16)
-    assert node.ask("eth_getBlockByNumber", hex(anchor.block_number), False)["hash"] == "0x" + anchor.block_hash.hex()
+    assert anchor.block_number <= int(
+        node.ask("eth_getBlockByNumber", "finalized", False)["number"], 16
+    )
+    assert (
+        node.ask("eth_getBlockByNumber", hex(anchor.block_number), False)["hash"]
+        == "0x" + anchor.block_hash.hex()
+    )
     assert chain.standing(other, None) is Standing.ABSENT
     assert chain.collect(other, []) is None
     assert chain.troubles() == []
@@ -140,7 +166,9 @@ def test_one_transaction_carries_many_roots(chain: NodeChain, node: Node) -> Non
     roots = digests(f"many {node.url}", 200)
     transaction = anchored(chain, node, *roots)
     finalize(node)
-    assert {chain.standing(root, transaction) for root in roots[:3] + roots[-1:]} == {Standing.FINAL}
+    assert {chain.standing(root, transaction) for root in roots[:3] + roots[-1:]} == {
+        Standing.FINAL
+    }
     for root in (roots[0], roots[-1]):
         anchor = chain.collect(root, [transaction])
         require_proven(anchor, root, transaction.sender)
@@ -177,16 +205,40 @@ def test_what_a_clerk_reads_with_cast_is_what_we_read(chain: NodeChain, node: No
     assert anchor
     assert anchor.state
     header = parse_header(anchor.state.header)
-    record = prove_slot(header, CONTRACT_ADDRESS, root, anchor.state.account, anchor.state.storage).record
-    said = cast(node, "call", CONTRACT, "anchoredAt(bytes32)(uint64,uint64,address)", "0x" + root.hex(), "--json")
-    time_, number, submitter = json.loads(said)
-    assert [int(str(time_)), int(str(number)), bytes.fromhex(submitter[2:])] == [record.time, record.block_number, record.submitter]
+    record = prove_slot(
+        header, CONTRACT_ADDRESS, root, anchor.state.account, anchor.state.storage
+    ).record
     said = cast(
-        node, "call", CONTRACT, "verify(bytes32,bytes32,bytes32[])(bool,uint64)", f"0x{root.hex()}", f"0x{leaves[0].hex()}", f"[0x{leaves[1].hex()}]"
+        node,
+        "call",
+        CONTRACT,
+        "anchoredAt(bytes32)(uint64,uint64,address)",
+        "0x" + root.hex(),
+        "--json",
+    )
+    time_, number, submitter = json.loads(said)
+    assert [int(str(time_)), int(str(number)), bytes.fromhex(submitter[2:])] == [
+        record.time,
+        record.block_number,
+        record.submitter,
+    ]
+    said = cast(
+        node,
+        "call",
+        CONTRACT,
+        "verify(bytes32,bytes32,bytes32[])(bool,uint64)",
+        f"0x{root.hex()}",
+        f"0x{leaves[0].hex()}",
+        f"[0x{leaves[1].hex()}]",
     )
     assert said.split()[:2] == ["true", str(record.time)]
     wrong = ("0x" + root.hex(), "0x" + leaves[0].hex(), f"[0x{leaves[0].hex()}]")
-    assert cast(node, "call", CONTRACT, "verify(bytes32,bytes32,bytes32[])(bool,uint64)", *wrong).split()[0] == "false"
+    assert (
+        cast(
+            node, "call", CONTRACT, "verify(bytes32,bytes32,bytes32[])(bool,uint64)", *wrong
+        ).split()[0]
+        == "false"
+    )
 
 
 def test_cast_proof_gives_the_same_account_and_storage_proof(chain: NodeChain, node: Node) -> None:
@@ -196,12 +248,25 @@ def test_cast_proof_gives_the_same_account_and_storage_proof(chain: NodeChain, n
     anchor = chain.collect(root, [transaction])
     assert anchor
     assert anchor.state
-    said = json.loads(cast(node, "proof", CONTRACT, "0x" + record_slot(root).hex(), "--block", str(anchor.block_number)))
+    said = json.loads(
+        cast(
+            node,
+            "proof",
+            CONTRACT,
+            "0x" + record_slot(root).hex(),
+            "--block",
+            str(anchor.block_number),
+        )
+    )
     assert [bytes.fromhex(each[2:]) for each in said["accountProof"]] == list(anchor.state.account)
-    assert [bytes.fromhex(each[2:]) for each in said["storageProof"][0]["proof"]] == list(anchor.state.storage)
+    assert [bytes.fromhex(each[2:]) for each in said["storageProof"][0]["proof"]] == list(
+        anchor.state.storage
+    )
 
 
-def test_a_stranger_s_root_is_anchored_too_and_names_no_transaction(chain: NodeChain, node: Node) -> None:
+def test_a_stranger_s_root_is_anchored_too_and_names_no_transaction(
+    chain: NodeChain, node: Node
+) -> None:
     root = digests(f"stranger {node.url}", 1)[0]
     calldata = "0x" + (keccak256(b"anchor(bytes32)")[:4] + root).hex()
     node.send(0 if isinstance(node, geth.GethNode) else 2, to=CONTRACT, data=calldata)
@@ -214,7 +279,9 @@ def test_a_stranger_s_root_is_anchored_too_and_names_no_transaction(chain: NodeC
     assert anchor.state
 
 
-def test_sealed_anchored_and_verified_offline_with_a_pinned_block(chain: NodeChain, node: Node, chain_id: int, tmp_path: Path) -> None:
+def test_sealed_anchored_and_verified_offline_with_a_pinned_block(
+    chain: NodeChain, node: Node, chain_id: int, tmp_path: Path
+) -> None:
     world = FakeWorld(tmp_path / "home", now)
     world.chain = chain  # type: ignore[assignment]
     digest = sha256(f"a file {node.url}".encode()).digest()
@@ -242,10 +309,19 @@ def test_sealed_anchored_and_verified_offline_with_a_pinned_block(chain: NodeCha
     assert said.notes == ()
     # Without a state proof it is the node's word about the record, too.
     bare = replace(proof, anchors=(replace(anchor, state=None),))
-    assert outcome(digest, bare, trusting(world)) == {"anchors[0].state": Outcome.UNKNOWN, "anchors[0].canonical": Outcome.UNKNOWN}
+    assert outcome(digest, bare, trusting(world)) == {
+        "anchors[0].state": Outcome.UNKNOWN,
+        "anchors[0].canonical": Outcome.UNKNOWN,
+    }
     said = ask_nodes([node.url], bare)
-    assert outcome(digest, bare, trusting(world) | said.trust) == {"anchors[0].state": Outcome.PASSED, "anchors[0].canonical": Outcome.PASSED}
-    assert verify(digest, format_proof(bare), trusting(world) | said.trust, now()).verdict is Verdict.VERIFIED
+    assert outcome(digest, bare, trusting(world) | said.trust) == {
+        "anchors[0].state": Outcome.PASSED,
+        "anchors[0].canonical": Outcome.PASSED,
+    }
+    assert (
+        verify(digest, format_proof(bare), trusting(world) | said.trust, now()).verdict
+        is Verdict.VERIFIED
+    )
     wrong = trusting(world, TrustedBlock(bytes(32), "another", chain_id, anchor.block_number))
     assert verify(digest, format_proof(proof), wrong, now()).verdict is Verdict.FAILED
 
@@ -256,10 +332,14 @@ def trusting(world: FakeWorld, *blocks: TrustedBlock) -> Trust:
 
 def outcome(digest: bytes, proof: Proof, trust: Trust) -> dict[str, Outcome]:
     report = verify(digest, format_proof(proof), trust, now())
-    return {check.name: check.outcome for check in report.checks if check.name.startswith("anchors")}
+    return {
+        check.name: check.outcome for check in report.checks if check.name.startswith("anchors")
+    }
 
 
-def test_a_taken_nonce_is_a_conflict_and_then_the_transaction_is_lost(chain: NodeChain, node: Node) -> None:
+def test_a_taken_nonce_is_a_conflict_and_then_the_transaction_is_lost(
+    chain: NodeChain, node: Node
+) -> None:
     root, other = digests(f"conflict {node.url}", 2)
     stale = chain.sign([root])
     assert stale
@@ -274,13 +354,17 @@ def test_a_taken_nonce_is_a_conflict_and_then_the_transaction_is_lost(chain: Nod
     assert chain.standing(root, fresh) is Standing.UNSETTLED
 
 
-def test_an_account_without_money_cannot_pay(make: Callable[..., NodeChain], node: Node, chain_id: int) -> None:
+def test_an_account_without_money_cannot_pay(
+    make: Callable[..., NodeChain], node: Node, chain_id: int
+) -> None:
     poor = make(node.url, chain_id=chain_id, key="0x" + "77" * 32)
     with pytest.raises((Unaffordable, BadAnswer)):
         poor.sign([bytes(32)])
 
 
-def test_a_transaction_that_the_account_cannot_pay_is_refused_by_the_node_as_we_expect(chain: NodeChain, chain_id: int) -> None:
+def test_a_transaction_that_the_account_cannot_pay_is_refused_by_the_node_as_we_expect(
+    chain: NodeChain, chain_id: int
+) -> None:
     signed = KeySigner().sign(
         {
             "type": 2,
@@ -299,13 +383,22 @@ def test_a_transaction_that_the_account_cannot_pay_is_refused_by_the_node_as_we_
 
 
 @pytest.mark.parametrize("node", REAL[1:], indirect=True)
-def test_geth_takes_what_we_call_a_replacement_and_nothing_less(node: Node, chain: NodeChain, chain_id: int) -> None:
+def test_geth_takes_what_we_call_a_replacement_and_nothing_less(
+    node: Node, chain: NodeChain, chain_id: int
+) -> None:
     # anvil takes any higher fee. Behind a gap in the nonces, so that it waits.
     sender = KeySigner().address
     nonce = int(node.ask("eth_getTransactionCount", "0x" + sender.hex(), "latest"), 16) + 5
 
     def offering(most: int, tip: int) -> SignedTransaction:
-        members = {"chainId": chain_id, "nonce": nonce, "to": CONTRACT_ADDRESS, "value": 0, "data": b"", "gas": 60_000}
+        members = {
+            "chainId": chain_id,
+            "nonce": nonce,
+            "to": CONTRACT_ADDRESS,
+            "value": 0,
+            "data": b"",
+            "gas": 60_000,
+        }
         raw = KeySigner().sign({**members, **Offer(most, tip).members()})
         return SignedTransaction(raw, keccak256(raw), sender, nonce)
 
@@ -330,7 +423,9 @@ def own(tmp_path: Path) -> Iterator[Node]:
 
 
 @pytest.mark.real("anvil")
-def test_a_base_fee_fifty_times_as_high_waits_at_the_cap_and_goes_on_once_it_falls(own: Node, make: Callable[..., NodeChain]) -> None:
+def test_a_base_fee_fifty_times_as_high_waits_at_the_cap_and_goes_on_once_it_falls(
+    own: Node, make: Callable[..., NodeChain]
+) -> None:
     chain = make(own.url, fee_cap=20, tip=1.0)
     root = digests("dear", 1)[0]
     own.ask("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
@@ -402,7 +497,9 @@ def test_finality_by_confirmations(own: Node, make: Callable[..., NodeChain]) ->
 
 
 @pytest.mark.real("anvil")
-def test_a_node_that_is_killed_and_comes_back_goes_on_where_it_was(tmp_path: Path, make: Callable[..., NodeChain]) -> None:
+def test_a_node_that_is_killed_and_comes_back_goes_on_where_it_was(
+    tmp_path: Path, make: Callable[..., NodeChain]
+) -> None:
     state = ("--state", str(tmp_path / "state.json"), "--preserve-historical-states")
     root, other = digests("killed", 2)
     with anvil.anvil(tmp_path, *state) as first:
@@ -414,7 +511,12 @@ def test_a_node_that_is_killed_and_comes_back_goes_on_where_it_was(tmp_path: Pat
         waiting = chain.sign([other])
         assert waiting
         chain.send(waiting)
-    for ask in (lambda: chain.standing(root, transaction), lambda: chain.send(waiting), lambda: chain.collect(root, []), chain.recent_block):
+    for ask in (
+        lambda: chain.standing(root, transaction),
+        lambda: chain.send(waiting),
+        lambda: chain.collect(root, []),
+        chain.recent_block,
+    ):
         with pytest.raises(Unreachable):
             ask()
     assert "cannot be reached" in chain.troubles()[0]
@@ -431,19 +533,26 @@ def test_a_node_that_is_killed_and_comes_back_goes_on_where_it_was(tmp_path: Pat
 
 
 @pytest.mark.real("anvil")
-def test_another_chain_that_comes_back_behind_the_same_address_is_noticed(tmp_path: Path, make: Callable[..., NodeChain]) -> None:
+def test_another_chain_that_comes_back_behind_the_same_address_is_noticed(
+    tmp_path: Path, make: Callable[..., NodeChain]
+) -> None:
     with anvil.anvil(tmp_path) as first:
         chain = make(first.url)
         chain.recent_block()
         port = int(first.url.rpartition(":")[2])
     with pytest.raises(Unreachable):
         chain.recent_block()
-    with anvil.anvil(tmp_path, "--chain-id", "4242", port=port), pytest.raises(BadAnswer, match="is a node of chain 4242"):
+    with (
+        anvil.anvil(tmp_path, "--chain-id", "4242", port=port),
+        pytest.raises(BadAnswer, match="is a node of chain 4242"),
+    ):
         chain.recent_block()
 
 
 @pytest.mark.real("anvil")
-def test_a_recent_block_takes_no_longer_than_a_few_seconds(own: Node, make: Callable[..., NodeChain]) -> None:
+def test_a_recent_block_takes_no_longer_than_a_few_seconds(
+    own: Node, make: Callable[..., NodeChain]
+) -> None:
     assert own.process
     chain = make(own.url, timeout=60)
     import signal

@@ -1,4 +1,5 @@
-"""Reorganisations on anvil: what they take back is noticed, sent again and never paid for twice; no proof refers to a block that is not final."""
+"""Reorganisations on anvil: what they take back is noticed, sent again and never paid for twice; no
+proof refers to a block that is not final."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -19,7 +20,8 @@ from witnesstree.ledger.chain.stateproof import parse_header, prove_slot
 pytestmark = [pytest.mark.enable_socket, pytest.mark.real("anvil")]
 
 DEPTH = 64
-"""Blocks that `finalized` is behind the newest one on anvil, as on Ethereum: a reorganisation never goes deeper."""
+"""Blocks that `finalized` is behind the newest one on anvil, as on Ethereum: a reorganisation never
+goes deeper."""
 ROOT, OTHER = digests("reorganised", 2)
 
 
@@ -37,7 +39,9 @@ def make(node: Node) -> Iterator[Callable[..., NodeChain]]:
 
         def make(**settings: Any) -> NodeChain:
             members = ChainSettings(chain_id=CHAIN_ID, urls=(node.url,), **settings)
-            return stack.enter_context(closing(NodeChain("real", members, KeySigner(), lambda: datetime.now(UTC))))
+            return stack.enter_context(
+                closing(NodeChain("real", members, KeySigner(), lambda: datetime.now(UTC)))
+            )
 
         yield make
 
@@ -68,13 +72,24 @@ def require_final(anchor: Anchor | None, node: Node, root: bytes = ROOT) -> None
     assert anchor.state
     final = int(node.ask("eth_getBlockByNumber", "finalized", False)["number"], 16)
     assert anchor.block_number <= final
-    assert node.ask("eth_getBlockByNumber", hex(anchor.block_number), False)["hash"] == "0x" + anchor.block_hash.hex()
-    prove_slot(parse_header(anchor.state.header), anchor.contract, root, anchor.state.account, anchor.state.storage)
+    assert (
+        node.ask("eth_getBlockByNumber", hex(anchor.block_number), False)["hash"]
+        == "0x" + anchor.block_hash.hex()
+    )
+    prove_slot(
+        parse_header(anchor.state.header),
+        anchor.contract,
+        root,
+        anchor.state.account,
+        anchor.state.storage,
+    )
 
 
 @pytest.mark.parametrize("depth", [1, 2, 8, DEPTH])
 @pytest.mark.parametrize("confirmed", [0, 1, DEPTH - 1])
-def test_a_transaction_that_a_reorganisation_takes_back_is_sent_again(chain: NodeChain, node: Node, depth: int, confirmed: int) -> None:
+def test_a_transaction_that_a_reorganisation_takes_back_is_sent_again(
+    chain: NodeChain, node: Node, depth: int, confirmed: int
+) -> None:
     transaction = anchored(chain, node)
     node.mine(confirmed)
     reorganise(node, depth)
@@ -104,7 +119,9 @@ def test_a_final_anchor_survives_the_deepest_reorganisation(chain: NodeChain, no
     require_final(anchor, node)
 
 
-def test_one_that_was_taken_back_is_replaced_for_a_better_fee_with_the_same_nonce(make: Callable[..., NodeChain], node: Node) -> None:
+def test_one_that_was_taken_back_is_replaced_for_a_better_fee_with_the_same_nonce(
+    make: Callable[..., NodeChain], node: Node
+) -> None:
     first = anchored(make(tip=1.0), node)
     reorganise(node, 1)
     dearer = make(tip=3.0)
@@ -121,7 +138,9 @@ def test_one_that_was_taken_back_is_replaced_for_a_better_fee_with_the_same_nonc
     assert anchor.transaction == second.hash
 
 
-def test_a_nonce_that_another_transaction_took_in_the_new_blocks_is_lost_only_once_that_is_final(chain: NodeChain, node: Node) -> None:
+def test_a_nonce_that_another_transaction_took_in_the_new_blocks_is_lost_only_once_that_is_final(
+    chain: NodeChain, node: Node
+) -> None:
     transaction = anchored(chain, node)
     reorganise(node, 1)
     other = anchored(chain, node, OTHER)
@@ -138,7 +157,9 @@ def test_a_nonce_that_another_transaction_took_in_the_new_blocks_is_lost_only_on
     assert chain.standing(OTHER, other) is Standing.FINAL
 
 
-def test_a_ledger_loses_no_batch_and_anchors_no_root_twice(chain: NodeChain, node: Node, tmp_path: Path) -> None:
+def test_a_ledger_loses_no_batch_and_anchors_no_root_twice(
+    chain: NodeChain, node: Node, tmp_path: Path
+) -> None:
     world = FakeWorld(tmp_path / "home", lambda: datetime.now(UTC))
     world.chain = chain  # type: ignore[assignment]
     files = digests("files", 3)
@@ -163,5 +184,8 @@ def test_a_ledger_loses_no_batch_and_anchors_no_root_twice(chain: NodeChain, nod
     assert all(anchor.transaction for anchor in anchors)
     for root, anchor in zip(roots, anchors, strict=True):
         require_final(anchor, node, root)
-    logs = node.ask("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "address": "0x" + anchors[0].contract.hex()})
+    logs = node.ask(
+        "eth_getLogs",
+        {"fromBlock": "0x0", "toBlock": "latest", "address": "0x" + anchors[0].contract.hex()},
+    )
     assert sorted(log["topics"][1] for log in logs) == sorted("0x" + root.hex() for root in roots)

@@ -1,7 +1,9 @@
-"""A ledger and its outbox against a real chain that is reorganised, forgets, grows dear, vanishes and lies, and against others who do the same work.
+"""A ledger and its outbox against a real chain that is reorganised, forgets, grows dear, vanishes
+and lies, and against others who do the same work.
 
-Whatever happens, no batch is lost, no root is carried by a second transaction, and no proof names a block that is not final: `problems` looks
-for all of it in the chain's own blocks. An alarm stands where one is due, and is gone when it is over.
+Whatever happens, no batch is lost, no root is carried by a second transaction, and no proof names a
+block that is not final: `problems` looks for all of it in the chain's own blocks. An alarm stands
+where one is due, and is gone when it is over.
 """
 
 import gzip
@@ -20,7 +22,18 @@ from time import sleep
 from typing import Any
 
 import pytest
-from chainworld import ChainWorld, alarms, anchor_jobs, calls, finish, in_child, now, roots_in, seal, wrongly_anchored
+from chainworld import (
+    ChainWorld,
+    alarms,
+    anchor_jobs,
+    calls,
+    finish,
+    in_child,
+    now,
+    roots_in,
+    seal,
+    wrongly_anchored,
+)
 from servers.anvil import Node, anvil
 from typing_extensions import override
 
@@ -200,7 +213,9 @@ def test_the_fee_rises_fiftyfold_below_the_cap(node: Node, world: ChainWorld, cl
     assert world.problems(node, sealed) == []
 
 
-def test_the_fee_rises_fiftyfold_above_the_cap_and_falls(node: Node, world: ChainWorld, clock: Ahead) -> None:
+def test_the_fee_rises_fiftyfold_above_the_cap_and_falls(
+    node: Node, world: ChainWorld, clock: Ahead
+) -> None:
     world = world.but(chain={"fee_cap": 10, "tip": 1})
     price(node, GWEI)
     with world.open() as ledger:
@@ -224,7 +239,9 @@ def test_the_fee_rises_fiftyfold_above_the_cap_and_falls(node: Node, world: Chai
 
 
 @pytest.mark.parametrize("is_mined", [False, True])
-def test_a_node_killed_for_a_minute(tmp_path: Path, node: Node, clock: Ahead, is_mined: bool) -> None:
+def test_a_node_killed_for_a_minute(
+    tmp_path: Path, node: Node, clock: Ahead, is_mined: bool
+) -> None:
     pace = Pace(patience=30, deadline=timedelta(seconds=30))
     world = ChainWorld.create(tmp_path / "home", node.url, clock=clock, pace=pace)
     state = tmp_path / "state.json"
@@ -243,13 +260,18 @@ def test_a_node_killed_for_a_minute(tmp_path: Path, node: Node, clock: Ahead, is
             clock.tick(5)
         # That nobody answers is no alarm at once: it is one when a batch is late.
         assert alarms(ledger) == {}
-        assert {(job.sequence, job.kind.value) for job in ledger.outbox.late()} == {(0, "anchor"), (1, "anchor")}
+        assert {(job.sequence, job.kind.value) for job in ledger.outbox.late()} == {
+            (0, "anchor"),
+            (1, "anchor"),
+        }
         # Asked less and less often, not twelve times.
         assert {1 < job.attempts < 8 for job in anchor_jobs(ledger)} == {True}
         assert all("cannot be reached" in (job.last_error or "") for job in anchor_jobs(ledger))
         (tmp_path / "again").mkdir()
         port = int(node.url.rpartition(":")[2])
-        with anvil(tmp_path / "again", *QUICK_FINALITY, "--load-state", str(state), port=port) as again:
+        with anvil(
+            tmp_path / "again", *QUICK_FINALITY, "--load-state", str(state), port=port
+        ) as again:
             # What waited in its pool, it has forgotten.
             assert (pool(again), len(calls(again))) == (0, is_mined)
             for _ in range(20):
@@ -340,7 +362,9 @@ def test_another_program_uses_the_key(node: Node, world: ChainWorld) -> None:
         node.ask("anvil_dropTransaction", "0x" + sent.hex())
         node.send(account=0, to="0x" + "11" * 20, value="0x1", gasPrice=hex(100 * GWEI))
         ledger.outbox.work()
-        assert "another transaction has taken the nonce" in (anchor_jobs(ledger)[0].last_error or "")
+        assert "another transaction has taken the nonce" in (
+            anchor_jobs(ledger)[0].last_error or ""
+        )
         node.mine()
         for _ in range(2):
             ledger.outbox.work()
@@ -348,7 +372,10 @@ def test_another_program_uses_the_key(node: Node, world: ChainWorld) -> None:
             assert (transactions(ledger), alarms(ledger)) == ([sent], {})
             node.mine()
         ledger.outbox.work()
-        assert "nonce 0 of 0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266 anchored nothing" in alarms(ledger)["lost"].text
+        assert (
+            "nonce 0 of 0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266 anchored nothing"
+            in alarms(ledger)["lost"].text
+        )
         assert len(transactions(ledger)) == 2
         finish(ledger, node)
         assert alarms(ledger) == {}
@@ -356,7 +383,10 @@ def test_another_program_uses_the_key(node: Node, world: ChainWorld) -> None:
 
 
 def test_a_transaction_that_failed_in_its_block(node: Node, world: ChainWorld) -> None:
-    """It has paid and anchored nothing: its root is signed anew once that is final. Here the contract is broken for one block."""
+    """It has paid and anchored nothing: its root is signed anew once that is final.
+
+    Here the contract is broken for one block.
+    """
     with world.open() as ledger:
         [digest] = seal(ledger, "reverted")
         ledger.outbox.work()
@@ -376,7 +406,9 @@ def test_a_transaction_that_failed_in_its_block(node: Node, world: ChainWorld) -
         first, second = transactions(ledger)
         assert anchor.transaction == second
     # It did not succeed, so that one does not count; nothing else is wrong.
-    assert [problem.partition(": ")[2] for problem in world.problems(node, [digest])] == ["1 events, 2 transactions"]
+    assert [problem.partition(": ")[2] for problem in world.problems(node, [digest])] == [
+        "1 events, 2 transactions"
+    ]
     assert node.ask("eth_getTransactionReceipt", "0x" + first.hex())["status"] == "0x0"
 
 
@@ -397,7 +429,9 @@ class Liar:
 
             def do_POST(self) -> None:
                 question = self.rfile.read(int(self.headers["Content-Length"]))
-                request = urllib.request.Request(node.url, question, {"Content-Type": "application/json"})
+                request = urllib.request.Request(
+                    node.url, question, {"Content-Type": "application/json"}
+                )
                 with urllib.request.urlopen(request, timeout=30) as heard:
                     answer: bytes | None = heard.read()
                 assert answer is not None
@@ -415,7 +449,9 @@ class Liar:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -445,7 +481,9 @@ def changed(method: str, answer: bytes, of: str, change: Callable[[Any], Any]) -
 
 
 def wrong_hash(method: str, answer: bytes) -> bytes:
-    return changed(method, answer, "eth_getBlockByNumber", lambda block: {**block, "hash": "0x" + "ab" * 32})
+    return changed(
+        method, answer, "eth_getBlockByNumber", lambda block: {**block, "hash": "0x" + "ab" * 32}
+    )
 
 
 def wrong_chain(method: str, answer: bytes) -> bytes:
@@ -474,7 +512,8 @@ LIES = [wrong_hash, wrong_chain, wrong_record, truncated, endless]
 
 
 def mended(ledger: Ledger, node: Node, liar: Liar) -> None:
-    """Require an alarm that names the liar; let it tell the truth again, finish, and require that the alarm is gone."""
+    """Require an alarm that names the liar; let it tell the truth again, finish, and require that
+    the alarm is gone."""
     assert list(alarms(ledger)) == ["bad-answer"]
     assert liar.url.removeprefix("http://") in alarms(ledger)["bad-answer"].text
     liar.lie = None
@@ -484,7 +523,9 @@ def mended(ledger: Ledger, node: Node, liar: Liar) -> None:
 
 @pytest.mark.usefixtures("_forgiving")
 @pytest.mark.parametrize("lie", LIES)
-def test_the_only_endpoint_lies_before_anything_is_sent(node: Node, world: ChainWorld, liar: Liar, lie: Callable[[str, bytes], bytes | None]) -> None:
+def test_the_only_endpoint_lies_before_anything_is_sent(
+    node: Node, world: ChainWorld, liar: Liar, lie: Callable[[str, bytes], bytes | None]
+) -> None:
     world = world.but(urls=(liar.url,))
     liar.lie = lie
     with world.open() as ledger:
@@ -501,7 +542,9 @@ def test_the_only_endpoint_lies_before_anything_is_sent(node: Node, world: Chain
 
 @pytest.mark.usefixtures("_forgiving")
 @pytest.mark.parametrize("lie", [lie for lie in LIES if lie is not wrong_record])
-def test_the_only_endpoint_lies_of_what_is_final(node: Node, world: ChainWorld, liar: Liar, lie: Callable[[str, bytes], bytes | None]) -> None:
+def test_the_only_endpoint_lies_of_what_is_final(
+    node: Node, world: ChainWorld, liar: Liar, lie: Callable[[str, bytes], bytes | None]
+) -> None:
     world = world.but(urls=(liar.url,))
     with world.open() as ledger:
         sealed = seal(ledger, "before it lies")
@@ -516,7 +559,9 @@ def test_the_only_endpoint_lies_of_what_is_final(node: Node, world: ChainWorld, 
 
 
 @pytest.mark.usefixtures("_forgiving")
-def test_an_endpoint_says_that_a_transaction_is_lost(node: Node, world: ChainWorld, liar: Liar) -> None:
+def test_an_endpoint_says_that_a_transaction_is_lost(
+    node: Node, world: ChainWorld, liar: Liar
+) -> None:
     """Signed anew, its root would be paid for twice."""
     world = world.but(urls=(liar.url, node.url))
     with world.open() as ledger:
@@ -534,7 +579,9 @@ def test_an_endpoint_says_that_a_transaction_is_lost(node: Node, world: ChainWor
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_one_of_two_endpoints_lies(node: Node, world: ChainWorld, liar: Liar, lie: Callable[[str, bytes], bytes | None]) -> None:
+def test_one_of_two_endpoints_lies(
+    node: Node, world: ChainWorld, liar: Liar, lie: Callable[[str, bytes], bytes | None]
+) -> None:
     world = world.but(urls=(liar.url, node.url))
     liar.lie = lie
     with world.open() as ledger:

@@ -1,4 +1,5 @@
-"""The European Commission's DSS opens our ASiC-E containers by itself, as a court does that drops one on its page, and refuses altered ones."""
+"""The European Commission's DSS opens our ASiC-E containers by itself, as a court does that drops
+one on its page, and refuses altered ones."""
 
 from __future__ import annotations
 
@@ -42,7 +43,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert call("seal", "--home", folder / "home", *files).code == 0
     for file in files[:2]:
         out = file.with_name(f"{file.name}.asice")
-        assert call("export", f"{file}.proof.json", "--format", "asice", "--file", file, "-o", out).code == 0
+        assert (
+            call(
+                "export", f"{file}.proof.json", "--format", "asice", "--file", file, "-o", out
+            ).code
+            == 0
+        )
     return folder / "home"
 
 
@@ -53,7 +59,10 @@ def container(home: Path) -> bytes:
 
 @pytest.fixture
 def signer(home: Path) -> bytes:
-    """The certificate that the token is signed with. Trusted itself, it needs no answer about revocation, and an embedded authority gives none."""
+    """The certificate that the token is signed with.
+
+    Trusted itself, it needs no answer about revocation, and an embedded authority gives none.
+    """
     return PEM_cert_to_DER_cert((home / "authority/tsa.pem").read_text())
 
 
@@ -80,7 +89,10 @@ def test_dss_validates_the_container(dss: Judge, container: bytes, signer: bytes
 
 
 def test_dss_trusts_whom_its_user_trusts(dss: Judge, container: bytes, root: bytes) -> None:
-    """Under a root alone it asks for an answer about revocation; without any it trusts nobody. Neither is a fault of the container."""
+    """Under a root alone it asks for an answer about revocation; without any it trusts nobody.
+
+    Neither is a fault of the container.
+    """
     assert dss(container, root) == f"accepted: INDETERMINATE ASiC-E {NAME}"
     assert dss(container) == f"accepted: INDETERMINATE ASiC-E {NAME}"
 
@@ -103,7 +115,11 @@ def without(name: str) -> Change:
 
 
 def flipped(at: int) -> Callable[[bytes], bytes]:
-    return lambda content: content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :] if at >= 0 else flipped(len(content) + at)(content)
+    return lambda content: (
+        content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        if at >= 0
+        else flipped(len(content) + at)(content)
+    )
 
 
 def other_digest(manifest: bytes) -> bytes:
@@ -112,11 +128,20 @@ def other_digest(manifest: bytes) -> bytes:
 
 
 ALTERED: dict[str, tuple[Change, str]] = {
-    "a byte of the file": (changed(NAME, flipped(0)), "FAILED a file is not what the record is for"),
-    "a byte more in the file": (changed(NAME, lambda content: content + b"!"), "FAILED a file is not what the record is for"),
+    "a byte of the file": (
+        changed(NAME, flipped(0)),
+        "FAILED a file is not what the record is for",
+    ),
+    "a byte more in the file": (
+        changed(NAME, lambda content: content + b"!"),
+        "FAILED a file is not what the record is for",
+    ),
     "a byte of the token's signature": (changed(RECORD, flipped(-9)), "FAILED a timestamp"),
     "the record cut short": (changed(RECORD, lambda record: record[:-1]), "0 evidence records"),
-    "another digest in the manifest": (changed(MANIFEST, other_digest), "FAILED a file is not what the record is for"),
+    "another digest in the manifest": (
+        changed(MANIFEST, other_digest),
+        "FAILED a file is not what the record is for",
+    ),
     "another name in the manifest": (
         changed(MANIFEST, lambda text: text.replace(b'Reference URI="%', b'Reference URI="x%')),
         "INDETERMINATE no manifest",
@@ -133,7 +158,9 @@ ALTERED: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("name", ALTERED)
-def test_dss_refuses_an_altered_container(dss: Judge, container: bytes, signer: bytes, name: str) -> None:
+def test_dss_refuses_an_altered_container(
+    dss: Judge, container: bytes, signer: bytes, name: str
+) -> None:
     change, reason = ALTERED[name]
     entries = entries_of(container)
     altered = change(entries)
@@ -141,7 +168,9 @@ def test_dss_refuses_an_altered_container(dss: Judge, container: bytes, signer: 
     assert dss(packed(altered), signer).startswith(f"refused: {reason}")
 
 
-def test_dss_refuses_the_record_of_another_file(dss: Judge, container: bytes, signer: bytes, home: Path) -> None:
+def test_dss_refuses_the_record_of_another_file(
+    dss: Judge, container: bytes, signer: bytes, home: Path
+) -> None:
     other = entries_of((home.parent / "b.txt.asice").read_bytes())
     swapped = packed({**entries_of(container), RECORD: other[RECORD]})
     assert dss(swapped, signer).startswith("refused: FAILED a file is not what the record is for")

@@ -1,4 +1,5 @@
-"""BouncyCastle and the European Commission's DSS, which courts and archives use, judge our evidence records; and we judge those that others made."""
+"""BouncyCastle and the European Commission's DSS, which courts and archives use, judge our evidence
+records; and we judge those that others made."""
 
 from __future__ import annotations
 
@@ -11,7 +12,21 @@ from hashlib import new, sha256
 from pathlib import Path
 
 import pytest
-from make_record import GROUP, START, YEAR, Way, archive, authority, compose, document, group_record, make_proof, tokens_of, trusted, way
+from make_record import (
+    GROUP,
+    START,
+    YEAR,
+    Way,
+    archive,
+    authority,
+    compose,
+    document,
+    group_record,
+    make_proof,
+    tokens_of,
+    trusted,
+    way,
+)
 from make_record import digests as digests_of
 from make_record import token as make_token
 from real import CACHE, ROOT, require_real, unavailable
@@ -65,9 +80,13 @@ class Judge:
 def running(name: str, jars: list[Path], folder: Path) -> Iterator[Judge]:
     java, javac = require_real("java"), require_real("javac")
     path = ":".join(map(str, [folder, *jars]))
-    subprocess.run([javac, "-d", folder, "-cp", path, PROGRAMS / f"{name}.java"], check=True, timeout=120)
+    subprocess.run(
+        [javac, "-d", folder, "-cp", path, PROGRAMS / f"{name}.java"], check=True, timeout=120
+    )
     command = [java, "-Xmx256m", "-cp", path, name]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             yield Judge(name, process, folder)
         finally:
@@ -87,7 +106,13 @@ def dss_jars() -> list[Path]:
     lib = CACHE / "dss-6.4-asic"
     if not lib.is_dir():
         require_real("mvn")
-        fetched = subprocess.run([ROOT / "tests/servers/dss.sh"], capture_output=True, text=True, timeout=280, check=False)
+        fetched = subprocess.run(
+            [ROOT / "tests/servers/dss.sh"],
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
         if fetched.returncode:
             unavailable(f"EU DSS cannot be had: {fetched.stderr.strip()[-200:]}")
     return sorted(lib.glob("*.jar"))
@@ -99,23 +124,37 @@ def dss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
         yield judge
 
 
-@pytest.fixture(params=[pytest.param("bouncy_castle", marks=pytest.mark.real("java")), pytest.param("dss", marks=pytest.mark.real("mvn"))])
+@pytest.fixture(
+    params=[
+        pytest.param("bouncy_castle", marks=pytest.mark.real("java")),
+        pytest.param("dss", marks=pytest.mark.real("mvn")),
+    ]
+)
 def judge(request: pytest.FixtureRequest) -> Judge:
     found: Judge = request.getfixturevalue(request.param)
     return found
 
 
 def verdict(record: bytes, *contents: bytes, is_group: bool = False) -> Verdict:
-    return verify_record(record, [digests_of(content) for content in contents], trusted(), NOW, is_group=is_group).verdict
+    return verify_record(
+        record, [digests_of(content) for content in contents], trusted(), NOW, is_group=is_group
+    ).verdict
 
 
 def steps(made: Way) -> dict[str, EvidenceRecord]:
-    return {"initial": made.initial, "stamped again": made.stamped_again, "hashed again": made.hashed_again, "twice": made.twice}
+    return {
+        "initial": made.initial,
+        "stamped again": made.stamped_again,
+        "hashed again": made.hashed_again,
+        "twice": made.twice,
+    }
 
 
 @pytest.mark.parametrize("step", ["initial", "stamped again", "hashed again", "twice"])
 @pytest.mark.parametrize("size", SIZES)
-def test_they_accept_our_records_of_batches_of_every_size(judge: Judge, size: int, step: str) -> None:
+def test_they_accept_our_records_of_batches_of_every_size(
+    judge: Judge, size: int, step: str
+) -> None:
     for position in {1, size // 2, size - 1}:
         made = way(size, position)
         record = steps(made)[step].der
@@ -124,14 +163,17 @@ def test_they_accept_our_records_of_batches_of_every_size(judge: Judge, size: in
 
 
 def test_they_accept_a_file_alone(judge: Judge) -> None:
-    """A batch of one leaf, which no ledger makes: the token is for the digest itself, and there is no tree."""
+    """A batch of one leaf, which no ledger makes: the token is for the digest itself, and there is
+    no tree."""
     made = way(1, 0)
     for name, record in steps(made).items():
         assert record.chains[0][0].lists == ()
         assert judge(record.der, made.content) == "accepted"
         assert judge(record.der, b"another file").startswith("refused")
         # By then its authority's certificate has ended.
-        assert verdict(record.der, made.content) is (Verdict.UNDECIDED if name == "initial" else Verdict.VERIFIED)
+        assert verdict(record.der, made.content) is (
+            Verdict.UNDECIDED if name == "initial" else Verdict.VERIFIED
+        )
 
 
 def test_they_accept_a_third_timestamp_in_a_chain(judge: Judge) -> None:
@@ -152,20 +194,27 @@ def test_they_accept_records_that_were_renewed_together_twice(judge: Judge, coun
             assert judge(record.der, content) == "accepted"
             assert judge(record.der, b"another file").startswith("refused")
             assert verdict(record.der, content) is Verdict.VERIFIED
-    assert {len({each.timestamps[at].token.der for each in twice}) for at in (1, 2)} == {1}, "one token each time"
+    assert {len({each.timestamps[at].token.der for each in twice}) for at in (1, 2)} == {1}, (
+        "one token each time"
+    )
 
 
 def test_they_refuse_a_record_whose_place_among_others_is_false(judge: Judge) -> None:
     once, _ = together(3)
     first, second = once[1].chains[0]
-    for lists in ([second.lists[0], [flip(second.lists[1][0])], *second.lists[2:]], [[flip(second.lists[0][0])], *second.lists[1:]]):
+    for lists in (
+        [second.lists[0], [flip(second.lists[1][0])], *second.lists[2:]],
+        [[flip(second.lists[0][0])], *second.lists[1:]],
+    ):
         record = compose([first.der, archive(lists, second.token.der)])
         assert judge(record, b"file of batch 1").startswith("refused")
         assert verdict(record, b"file of batch 1") is Verdict.FAILED
 
 
 def test_they_accept_records_that_were_derived_from_that_of_their_batch(judge: Judge) -> None:
-    of_batch = renew_timestamps([parse_record(make_record(make_proof(1_000, 0))), together(2)[0][0]], tokens_of(3.5))[0]
+    of_batch = renew_timestamps(
+        [parse_record(make_record(make_proof(1_000, 0))), together(2)[0][0]], tokens_of(3.5)
+    )[0]
     for position in (1, 500, 999):
         at = make_proof(1_000, position).inclusion
         assert at
@@ -177,12 +226,19 @@ def test_they_accept_records_that_were_derived_from_that_of_their_batch(judge: J
 
 @cache
 def together(count: int) -> tuple[list[EvidenceRecord], list[EvidenceRecord]]:
-    """The records of so many batches, each of which has a token of its own, renewed with one token, and then with another one."""
+    """The records of so many batches, each of which has a token of its own, renewed with one token,
+    and then with another one."""
     records = []
     for number in range(count):
         leaf, other = sha256(b"file of batch %d" % number).digest(), sha256(b"opening").digest()
         root = parent(leaf, other)
-        records.append(parse_record(make_record(Proof(leaf, Inclusion(1, 2, root, (other,)), tokens=(Stamp(make_token(root)),)))))
+        records.append(
+            parse_record(
+                make_record(
+                    Proof(leaf, Inclusion(1, 2, root, (other,)), tokens=(Stamp(make_token(root)),))
+                )
+            )
+        )
     once = renew_timestamps(records, tokens_of(3))
     return once, renew_timestamps(once, tokens_of(6))
 
@@ -203,7 +259,9 @@ def test_they_accept_tokens_of_the_embedded_authority(judge: Judge, tmp_path: Pa
 
     leaf, other = sha256(b"a file").digest(), sha256(b"opening").digest()
     root = parent(leaf, other)
-    record = parse_record(make_record(Proof(leaf, Inclusion(1, 2, root, (other,)), tokens=(authority.stamp(root),))))
+    record = parse_record(
+        make_record(Proof(leaf, Inclusion(1, 2, root, (other,)), tokens=(authority.stamp(root),)))
+    )
     again = renew_timestamp(record, token_for)
     hashed = renew_hash_tree(again, [new("sha384", b"a file").digest()], "sha384", token_for)
     for each in (record, again, hashed):
@@ -218,13 +276,21 @@ def test_they_accept_a_data_group(judge: Judge) -> None:
 
 
 def test_where_they_differ(judge: Judge) -> None:
-    """BouncyCastle hashes a later list of several by itself, which RFC 4998, 4.3 does not say; and wants all tokens of a chain in its newest list."""
+    """BouncyCastle hashes a later list of several by itself, which RFC 4998, 4.3 does not say; and
+    wants all tokens of a chain in its newest list."""
     group = group_record().chains[0][0].der
-    assert judge(compose([group]), *GROUP).startswith("accepted" if judge.name == "Dss" else "refused")
+    assert judge(compose([group]), *GROUP).startswith(
+        "accepted" if judge.name == "Dss" else "refused"
+    )
     made = way(3, 1)
     older = [each.der for each in made.stamped_again.timestamps]
-    third = archive([], tokens_of(5)(sha256(made.stamped_again.timestamps[1].token.der).digest(), "sha256").token)
-    assert judge(compose([*older, third]), made.content).startswith("accepted" if judge.name == "Dss" else "refused")
+    third = archive(
+        [],
+        tokens_of(5)(sha256(made.stamped_again.timestamps[1].token.der).digest(), "sha256").token,
+    )
+    assert judge(compose([*older, third]), made.content).startswith(
+        "accepted" if judge.name == "Dss" else "refused"
+    )
     assert verdict(compose([*older, third]), made.content) is Verdict.VERIFIED
 
 
@@ -246,20 +312,33 @@ def mutated(name: str) -> bytes:
     (first, second), (third,) = made.hashed_again.chains
     lists = [list(nodes) for nodes in first.lists]
     chains = {
-        "a hash in the tree flipped": [[archive([lists[0], [flip(lists[1][0])], *lists[2:]], first.token.der), second.der]],
+        "a hash in the tree flipped": [
+            [archive([lists[0], [flip(lists[1][0])], *lists[2:]], first.token.der), second.der]
+        ],
         "a list dropped": [[archive(lists[:-1], first.token.der), second.der]],
         "a list added": [[archive([*lists, [bytes(32)]], first.token.der), second.der]],
         "the token of another root": [[archive(lists, make_token(bytes(32)))]],
-        "the second timestamp on another token": [[first.der, archive([], tokens_of(3)(bytes(32), "sha256").token)]],
-        "the second chain for another file": [[first.der, second.der], [elsewhere(made.stamped_again, b"another file")]],
+        "the second timestamp on another token": [
+            [first.der, archive([], tokens_of(3)(bytes(32), "sha256").token)]
+        ],
+        "the second chain for another file": [
+            [first.der, second.der],
+            [elsewhere(made.stamped_again, b"another file")],
+        ],
         "the second chain on other chains": [[first.der], [third.der]],
-        "the digest of another file as leaf": [[archive([[bytes(32)], *lists[1:]], first.token.der)]],
+        "the digest of another file as leaf": [
+            [archive([[bytes(32)], *lists[1:]], first.token.der)]
+        ],
     }
     return compose(*chains[name], algorithms=("sha256", "sha512"))
 
 
 def elsewhere(record: EvidenceRecord, content: bytes) -> bytes:
-    return renew_hash_tree(record, [new("sha512", content).digest()], "sha512", tokens_of(6)).chains[1][0].der
+    return (
+        renew_hash_tree(record, [new("sha512", content).digest()], "sha512", tokens_of(6))
+        .chains[1][0]
+        .der
+    )
 
 
 def flip(node: bytes) -> bytes:

@@ -1,4 +1,5 @@
-"""Go's golang.org/x/mod/sumdb, which guards every Go build, against our log, notes and checkpoints: in both directions."""
+"""Go's golang.org/x/mod/sumdb, which guards every Go build, against our log, notes and checkpoints:
+in both directions."""
 
 import json
 import os
@@ -28,7 +29,8 @@ PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(SEED)
 KEY = note.VerifierKey(ORIGIN, PRIVATE_KEY.public_key().public_bytes_raw())
 
 GO_TAKES_TOO = {
-    # Go takes several spellings of one signature, and names of any length. We take one spelling, and at most 255 characters.
+    # Go takes several spellings of one signature, and names of any length. We take one spelling,
+    # and at most 255 characters.
     "bits left over in the base64 of the signature",
     "name of 256 characters",
     # Go looks at the first signature of a key only.
@@ -42,15 +44,31 @@ Ask = Callable[..., dict[str, Any]]
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     go = require_real("go")
     program = tmp_path_factory.mktemp("go") / "go_sumdb"
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
+    environment = {
+        **os.environ,
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=readonly",
+        "CGO_ENABLED": "0",
+    }
     fetch = [go, "mod", "download"]
-    download = subprocess.run(fetch, cwd=PROGRAM, env=environment, timeout=60, check=False, capture_output=True, text=True)
+    download = subprocess.run(
+        fetch, cwd=PROGRAM, env=environment, timeout=60, check=False, capture_output=True, text=True
+    )
     if download.returncode:
         unavailable(f"golang.org/x/mod cannot be had: {download.stderr.strip()[-200:]}")
-    subprocess.run([go, "build", "-o", program, "."], cwd=PROGRAM, env=environment, timeout=60, check=True)
+    subprocess.run(
+        [go, "build", "-o", program, "."], cwd=PROGRAM, env=environment, timeout=60, check=True
+    )
 
     def ask(**question: Any) -> dict[str, Any]:
-        answer = subprocess.run([program], input=json.dumps(question), timeout=30, check=True, capture_output=True, text=True)
+        answer = subprocess.run(
+            [program],
+            input=json.dumps(question),
+            timeout=30,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         found: dict[str, Any] = json.loads(answer.stdout)
         return found
 
@@ -73,23 +91,42 @@ def test_go_finds_the_same_roots_and_paths(ask: Ask) -> None:
         return kept[level, index]
 
     for number, entry in enumerate(ENTRIES):
-        kept.update({(level, index): node for level, index, node in log.added_nodes(number, log.leaf_hash(entry), read)})
+        kept.update(
+            {
+                (level, index): node
+                for level, index, node in log.added_nodes(number, log.leaf_hash(entry), read)
+            }
+        )
 
     answer = ask(entries=[text_of(entry) for entry in ENTRIES])
 
     assert answer["roots"] == [text_of(log.log_root(size, read)) for size in range(SIZE + 1)]
     assert answer["inclusion_paths"] == [
-        [[text_of(node) for node in log.prove_inclusion(index, size, read)] for index in range(size)] for size in range(1, SIZE + 1)
+        [
+            [text_of(node) for node in log.prove_inclusion(index, size, read)]
+            for index in range(size)
+        ]
+        for size in range(1, SIZE + 1)
     ]
     assert answer["consistency_paths"] == [
-        [[text_of(node) for node in log.prove_consistency(old, new, read)] for old in range(1, new + 1)] for new in range(1, SIZE + 1)
+        [
+            [text_of(node) for node in log.prove_consistency(old, new, read)]
+            for old in range(1, new + 1)
+        ]
+        for new in range(1, SIZE + 1)
     ]
 
 
-@pytest.mark.parametrize(("file", "kind"), [("log/inclusion.json", "inclusions"), ("log/consistency.json", "consistencies")])
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [("log/inclusion.json", "inclusions"), ("log/consistency.json", "consistencies")],
+)
 def test_go_judges_every_vector_as_we_do(ask: Ask, file: str, kind: str) -> None:
     cases = vectors(file)
-    questions = [{name: value for name, value in case.items() if name not in ("name", "expect")} for case in cases]
+    questions = [
+        {name: value for name, value in case.items() if name not in ("name", "expect")}
+        for case in cases
+    ]
     expected = {case["name"]: case["expect"] == "verifies" for case in cases}
 
     answer = ask(**{kind: questions})
@@ -120,7 +157,9 @@ def test_go_opens_the_notes_that_we_open(ask: Ask) -> None:
         keys = case["keys"] if "keys" in case else [case["key"]]
         questions.append({"note": text_of(signed), "keys": keys})
         try:
-            ours[case["name"]] = note.open_note(signed, [note.parse_verifier_key(key) for key in keys])
+            ours[case["name"]] = note.open_note(
+                signed, [note.parse_verifier_key(key) for key in keys]
+            )
         except InvalidInput:
             ours[case["name"]] = None
 

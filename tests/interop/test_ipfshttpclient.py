@@ -1,7 +1,8 @@
-"""ipfshttpclient as an independent client of the node: it fetches what we stored, and we fetch what it stored.
+"""ipfshttpclient as an independent client of the node: it fetches what we stored, and we fetch what
+it stored.
 
-Its `connect()` refuses every Kubo since 0.8, so `Client(addr)` is used. It adds with other defaults than `ipfs add --cid-version=1`:
-`raw_leaves=True` must be said, and makes the same CIDs.
+Its `connect()` refuses every Kubo since 0.8, so `Client(addr)` is used. It adds with other defaults
+than `ipfs add --cid-version=1`: `raw_leaves=True` must be said, and makes the same CIDs.
 """
 
 import importlib
@@ -32,7 +33,10 @@ def ipfshttpclient() -> ModuleType:
     try:
         return importlib.import_module("ipfshttpclient")
     except ImportError as error:
-        unavailable(f"ipfshttpclient cannot be imported ({error}): install tests/interop/requirements.txt with --no-deps")
+        unavailable(
+            f"ipfshttpclient cannot be imported ({error}): install tests/interop/requirements.txt"
+            " with --no-deps"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,9 @@ def store(kubo: Kubo) -> Iterator[KuboStore]:
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 5_000_000])
-def test_it_fetches_what_we_stored_and_gives_the_same_cid(client: Any, store: KuboStore, tmp_path: Path, size: int) -> None:
+def test_it_fetches_what_we_stored_and_gives_the_same_cid(
+    client: Any, store: KuboStore, tmp_path: Path, size: int
+) -> None:
     file = tmp_path / "file"
     file.write_bytes(os.urandom(size))
     cid = store.add(file)

@@ -1,6 +1,8 @@
-"""merkletools as an independent reader of our paths, and as an independent builder of the same trees.
+"""merkletools as an independent reader of our paths, and as an independent builder of the same
+trees.
 
-It needs to be told on which side each sibling stands. With sorted pairs the values themselves say so.
+It needs to be told on which side each sibling stands. With sorted pairs the values themselves say
+so.
 """
 
 import importlib
@@ -19,7 +21,10 @@ def merkletools() -> ModuleType:
     try:
         return importlib.import_module("merkletools")
     except ImportError as error:
-        unavailable(f"merkletools cannot be imported ({error}): install it with --no-deps, and safe-pysha3 beside it")
+        unavailable(
+            f"merkletools cannot be imported ({error}): install it with --no-deps, and safe-pysha3"
+            " beside it"
+        )
 
 
 def sided(digest: bytes, path: list[bytes]) -> list[dict[str, str]]:
@@ -48,14 +53,17 @@ def test_it_accepts_every_path_of_ours(merkletools: ModuleType, size: int) -> No
 
 
 class _Ordered(bytearray):
-    """A node that puts itself before or after another by value, as RFC 4998 has it, where merkletools puts left before right."""
+    """A node that puts itself before or after another by value, as RFC 4998 has it, where
+    merkletools puts left before right."""
 
     def __add__(self, other: Any) -> "_Ordered":
         return _Ordered(bytes(min(self, other)) + bytes(max(self, other)))
 
 
 @pytest.mark.parametrize("size", range(1, 34))
-def test_it_builds_the_same_root_where_the_pairs_are_sorted(merkletools: ModuleType, size: int) -> None:
+def test_it_builds_the_same_root_where_the_pairs_are_sorted(
+    merkletools: ModuleType, size: int
+) -> None:
     builder = merkletools.MerkleTools(hash_type="sha256")
     leaves = leaves_of(size)
 

@@ -1,4 +1,5 @@
-"""Go's golang.org/x/mod/sumdb/tlog, which guards every Go build, reads the log that we publish, and proves from its tiles."""
+"""Go's golang.org/x/mod/sumdb/tlog, which guards every Go build, reads the log that we publish, and
+proves from its tiles."""
 
 import json
 import os
@@ -39,14 +40,36 @@ class Published:
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     go = require_real("go")
     program = tmp_path_factory.mktemp("go") / "go_tlog_tiles"
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
-    download = subprocess.run([go, "mod", "download"], cwd=PROGRAM, env=environment, timeout=60, check=False, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=readonly",
+        "CGO_ENABLED": "0",
+    }
+    download = subprocess.run(
+        [go, "mod", "download"],
+        cwd=PROGRAM,
+        env=environment,
+        timeout=60,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     if download.returncode:
         unavailable(f"golang.org/x/mod cannot be had: {download.stderr.strip()[-200:]}")
-    subprocess.run([go, "build", "-o", program, "."], cwd=PROGRAM, env=environment, timeout=60, check=True)
+    subprocess.run(
+        [go, "build", "-o", program, "."], cwd=PROGRAM, env=environment, timeout=60, check=True
+    )
 
     def ask(**question: Any) -> dict[str, Any]:
-        answer = subprocess.run([program], input=json.dumps(question), timeout=30, check=True, capture_output=True, text=True)
+        answer = subprocess.run(
+            [program],
+            input=json.dumps(question),
+            timeout=30,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         found: dict[str, Any] = json.loads(answer.stdout)
         return found
 
@@ -64,7 +87,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
             ledger.close()
             if number in SIZES:
                 publish(ledger, folder)
-                roots[number] = parse_checkpoint(parse_note((folder / "checkpoint").read_bytes()).text).root
+                roots[number] = parse_checkpoint(
+                    parse_note((folder / "checkpoint").read_bytes()).text
+                ).root
         with ledger.metadata.read() as transaction:
             statements = [batch.statement for batch in transaction.batches()]
     return Published(folder, format_verifier_key(world.home.verifier_key()), roots, statements)
@@ -83,16 +108,24 @@ def test_go_reads_our_tiles(ask: Ask, published: Published) -> None:
     assert answer["size"] == SIZES[-1] == answer["included"]
     assert answer["consistent"] == [True] * len(SIZES)
     assert answer["entries"] == [text_of(statement.encode()) for statement in published.statements]
-    assert {"0/000", "0/001.p/3", "1/000.p/1", "entries/000", "entries/001.p/3"} == set(answer["tiles"])
+    assert {"0/000", "0/001.p/3", "1/000.p/1", "entries/000", "entries/001.p/3"} == set(
+        answer["tiles"]
+    )
 
 
 def test_go_finds_that_another_root_is_no_beginning(ask: Ask, published: Published) -> None:
-    answer = ask(folder=str(published.folder), key=published.key, olds=[{"size": 7, "root": text_of(published.roots[255])}])
+    answer = ask(
+        folder=str(published.folder),
+        key=published.key,
+        olds=[{"size": 7, "root": text_of(published.roots[255])}],
+    )
     assert (answer["error"], answer["consistent"]) == ("", [False])
 
 
 @pytest.mark.parametrize("tile", ["0/000", "0/001.p/3", "1/000.p/1"])
-def test_go_finds_a_flipped_bit_in_a_tile(ask: Ask, published: Published, tmp_path: Path, tile: str) -> None:
+def test_go_finds_a_flipped_bit_in_a_tile(
+    ask: Ask, published: Published, tmp_path: Path, tile: str
+) -> None:
     folder = tmp_path / "log"
     shutil.copytree(published.folder, folder)
     content = bytearray((folder / "tile" / tile).read_bytes())

@@ -1,4 +1,5 @@
-"""What every Authority promises, asked of the fake, of the embedded one, and of the embedded one over HTTP."""
+"""What every Authority promises, asked of the fake, of the embedded one, and of the embedded one
+over HTTP."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,13 +24,18 @@ OVER_HTTP = pytest.param("over HTTP", marks=pytest.mark.enable_socket)
 
 
 @pytest.fixture(params=["fake", "embedded", OVER_HTTP])
-def found(request: pytest.FixtureRequest, clock: Callable[[], datetime], tmp_path: Path) -> Iterator[tuple[Authority, TrustedRoot]]:
+def found(
+    request: pytest.FixtureRequest, clock: Callable[[], datetime], tmp_path: Path
+) -> Iterator[tuple[Authority, TrustedRoot]]:
     if request.param == "fake":
         fake = FakeAuthority("fake", clock)
         yield fake, fake.root
         return
     LocalAuthority.create(tmp_path / "authority", clock())
-    local, root = LocalAuthority.open(tmp_path / "authority", clock), trusted_root(tmp_path / "authority")
+    local, root = (
+        LocalAuthority.open(tmp_path / "authority", clock),
+        trusted_root(tmp_path / "authority"),
+    )
     if request.param == "embedded":
         yield local, root
         return
@@ -41,12 +47,17 @@ def found(request: pytest.FixtureRequest, clock: Callable[[], datetime], tmp_pat
 
 
 def outcomes(authority: Authority, root: bytes, trust: Trust) -> dict[str, Outcome]:
-    """Judge a new token for ROOT. Whether it was revoked is not asked: none of these authorities says where to ask."""
+    """Judge a new token for ROOT.
+
+    Whether it was revoked is not asked: none of these authorities says where to ask.
+    """
     judgement = judge_token(authority.stamp(ROOT), root, trust)
     return {check.name: check.outcome for check in judgement.checks if check.required}
 
 
-def test_a_token_is_for_this_root_and_passes_every_check(found: tuple[Authority, TrustedRoot], clock: Callable[[], datetime]) -> None:
+def test_a_token_is_for_this_root_and_passes_every_check(
+    found: tuple[Authority, TrustedRoot], clock: Callable[[], datetime]
+) -> None:
     authority, root = found
     assert set(outcomes(authority, ROOT, Trust((root,))).values()) == {Outcome.PASSED}
     judgement = judge_token(authority.stamp(ROOT), ROOT, Trust((root,)))
@@ -57,7 +68,11 @@ def test_a_token_is_for_this_root_and_passes_every_check(found: tuple[Authority,
 
 def test_a_token_is_for_no_other_root(found: tuple[Authority, TrustedRoot]) -> None:
     authority, root = found
-    assert [name for name, outcome in outcomes(authority, OTHER, Trust((root,))).items() if outcome is Outcome.FAILED] == ["token.imprint"]
+    assert [
+        name
+        for name, outcome in outcomes(authority, OTHER, Trust((root,))).items()
+        if outcome is Outcome.FAILED
+    ] == ["token.imprint"]
 
 
 def test_a_token_proves_nothing_without_the_root(found: tuple[Authority, TrustedRoot]) -> None:

@@ -1,4 +1,5 @@
-"""What every Chain promises, asked of the fake, of the embedded one, and of a real one: NodeChain on anvil."""
+"""What every Chain promises, asked of the fake, of the embedded one, and of a real one: NodeChain
+on anvil."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,7 +19,13 @@ from witnesstree.ledger.base.errors import Conflict, InvalidInput, Unreachable
 from witnesstree.ledger.base.ports import Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot
+from witnesstree.ledger.chain.stateproof import (
+    CONTRACT_ADDRESS,
+    CONTRACT_CODE_HASH,
+    keccak256,
+    parse_header,
+    prove_slot,
+)
 from witnesstree.ledger.proof.proof import format_anchor, parse_anchor
 
 ROOT, OTHER, THIRD = digests("root", 3)
@@ -58,7 +65,9 @@ def subject(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Ite
             node.deploy()
             node.mine(65)
             settings = ChainSettings(chain_id=anvil.CHAIN_ID, urls=(node.url,))
-            with closing(NodeChain("real", settings, anvil.KeySigner(), lambda: datetime.now(UTC))) as real:
+            with closing(
+                NodeChain("real", settings, anvil.KeySigner(), lambda: datetime.now(UTC))
+            ) as real:
                 yield Subject(real, lambda: node.mine(65))
 
 
@@ -66,7 +75,13 @@ def record(anchor: Anchor | None, root: bytes) -> tuple[int, int, bytes]:
     """Return the time, the block and the caller that the anchor's state proof shows."""
     assert anchor is not None
     assert anchor.state is not None
-    slot = prove_slot(parse_header(anchor.state.header), anchor.contract, root, anchor.state.account, anchor.state.storage)
+    slot = prove_slot(
+        parse_header(anchor.state.header),
+        anchor.contract,
+        root,
+        anchor.state.account,
+        anchor.state.storage,
+    )
     assert slot.code_hash == CONTRACT_CODE_HASH
     return slot.record.time, slot.record.block_number, slot.record.submitter
 
@@ -140,7 +155,9 @@ def test_the_same_transaction_is_sent_again_after_others(subject: Subject) -> No
     assert subject.chain.recent_block() == after
 
 
-def test_one_that_waits_or_is_done_needs_no_replacement_where_the_market_stands_still(subject: Subject) -> None:
+def test_one_that_waits_or_is_done_needs_no_replacement_where_the_market_stands_still(
+    subject: Subject,
+) -> None:
     transaction = subject.signed()
     subject.chain.send(transaction)
     assert subject.chain.sign([ROOT], transaction) is None
@@ -148,7 +165,9 @@ def test_one_that_waits_or_is_done_needs_no_replacement_where_the_market_stands_
     assert subject.chain.sign([ROOT], transaction) is None
 
 
-def test_a_transaction_whose_nonce_is_gone_is_a_conflict_lost_and_may_be_signed_anew(subject: Subject) -> None:
+def test_a_transaction_whose_nonce_is_gone_is_a_conflict_lost_and_may_be_signed_anew(
+    subject: Subject,
+) -> None:
     stale = subject.signed()
     subject.anchored(OTHER)
     with pytest.raises(Conflict):
@@ -164,7 +183,9 @@ def test_a_transaction_whose_nonce_is_gone_is_a_conflict_lost_and_may_be_signed_
     assert anchor.transaction == fresh.hash
 
 
-def test_a_root_that_is_anchored_already_keeps_its_first_record(subject: Subject, clock: Clock) -> None:
+def test_a_root_that_is_anchored_already_keeps_its_first_record(
+    subject: Subject, clock: Clock
+) -> None:
     subject.anchored()
     first = record(subject.chain.collect(ROOT, []), ROOT)
     clock.tick(60)

@@ -47,11 +47,16 @@ def found(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[File
             (path,) = folder.rglob(cid)
             return path
 
-        yield BlockStore(folder), lambda cid: place(cid).write_bytes(b"altered"), lambda cid: place(cid).unlink()
+        yield (
+            BlockStore(folder),
+            lambda cid: place(cid).write_bytes(b"altered"),
+            lambda cid: place(cid).unlink(),
+        )
     else:
         node: Kubo = request.getfixturevalue("kubo")
         with closing(KuboStore(node.url, 30)) as store:
-            # An empty node for each test costs half a second; the one file that several tests want not to be there is taken out instead.
+            # An empty node for each test costs half a second; the one file that several tests want
+            # not to be there is taken out instead.
             node.forget(EMPTY)
             yield store, lambda cid: node.block_file(cid).write_bytes(b"altered"), node.forget
 
@@ -67,7 +72,9 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7])
-def test_a_file_comes_back_under_its_cid(store: FileStore, file: Path, tmp_path: Path, size: int) -> None:
+def test_a_file_comes_back_under_its_cid(
+    store: FileStore, file: Path, tmp_path: Path, size: int
+) -> None:
     file.write_bytes(bytes(i % 251 for i in range(size)))
     cid = store.add(file)
     store.read(cid, tmp_path / "out")
@@ -99,7 +106,9 @@ def test_a_folder_is_no_file(store: FileStore, tmp_path: Path) -> None:
         store.add(tmp_path)
 
 
-def test_a_block_that_is_not_here_is_not_found(found: tuple[FileStore, Harm, Harm], file: Path, tmp_path: Path) -> None:
+def test_a_block_that_is_not_here_is_not_found(
+    found: tuple[FileStore, Harm, Harm], file: Path, tmp_path: Path
+) -> None:
     store, _, remove = found
     with pytest.raises(NotFound):
         store.read(EMPTY, tmp_path / "out")
@@ -111,7 +120,9 @@ def test_a_block_that_is_not_here_is_not_found(found: tuple[FileStore, Harm, Har
     assert not (tmp_path / "out").exists()
 
 
-def test_an_altered_block_is_not_believed(found: tuple[FileStore, Harm, Harm], file: Path, tmp_path: Path) -> None:
+def test_an_altered_block_is_not_believed(
+    found: tuple[FileStore, Harm, Harm], file: Path, tmp_path: Path
+) -> None:
     store, alter, _ = found
     file.write_bytes(os.urandom(8))
     cid = store.add(file)
@@ -129,7 +140,9 @@ def test_what_is_no_cid_is_refused(store: FileStore, tmp_path: Path, text: str) 
 
 @pytest.mark.parametrize("found", REAL, indirect=True)
 @pytest.mark.parametrize("size", [8, 3 * CHUNK])
-def test_a_store_for_evidence_tells_what_it_holds(found: tuple[EvidenceStore, Harm, Harm], file: Path, tmp_path: Path, size: int) -> None:
+def test_a_store_for_evidence_tells_what_it_holds(
+    found: tuple[EvidenceStore, Harm, Harm], file: Path, tmp_path: Path, size: int
+) -> None:
     store, _, remove = found
     file.write_bytes(os.urandom(size))
     cid = BlockStore(tmp_path / "other").add(file)

@@ -1,4 +1,5 @@
-"""Names, nodes and trees of blocks: what is written can be read, and any bytes give a value or InvalidInput."""
+"""Names, nodes and trees of blocks: what is written can be read, and any bytes give a value or
+InvalidInput."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from witnesstree.anchor.ipfs import local
-from witnesstree.anchor.ipfs.cid import DAG_PB, RAW, Cid, cid_from_bytes, cid_of, format_varint, parse_cid, parse_varint
+from witnesstree.anchor.ipfs.cid import (
+    DAG_PB,
+    RAW,
+    Cid,
+    cid_from_bytes,
+    cid_of,
+    format_varint,
+    parse_cid,
+    parse_varint,
+)
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.ipfs.unixfs import Link, format_node, parse_node, store_chunks, walk
 from witnesstree.ledger.base.errors import InvalidInput
@@ -30,7 +40,12 @@ def test_a_cid_survives_both_spellings(cid: Cid) -> None:
     assert cid_from_bytes(bytes(cid)) == cid
 
 
-@given(st.text(max_size=80) | st.text(alphabet="abcdefghijklmnopqrstuvwxyz234567", min_size=58, max_size=58).map("b".__add__))
+@given(
+    st.text(max_size=80)
+    | st.text(alphabet="abcdefghijklmnopqrstuvwxyz234567", min_size=58, max_size=58).map(
+        "b".__add__
+    )
+)
 def test_any_text_is_a_cid_in_its_one_spelling_or_refused(text: str) -> None:
     try:
         cid = parse_cid(text)
@@ -69,9 +84,13 @@ def test_any_bytes_are_the_one_spelling_of_a_node_or_refused(block: bytes) -> No
 
 
 @given(st.lists(links(), min_size=1, max_size=4).map(format_node), st.data())
-def test_a_changed_node_is_still_the_one_spelling_of_a_node_or_refused(block: bytes, data: st.DataObject) -> None:
+def test_a_changed_node_is_still_the_one_spelling_of_a_node_or_refused(
+    block: bytes, data: st.DataObject
+) -> None:
     at = data.draw(st.integers(0, len(block) - 1))
-    changed = block[:at] + data.draw(st.binary(max_size=3)) + block[at + data.draw(st.integers(0, 3)) :]
+    changed = (
+        block[:at] + data.draw(st.binary(max_size=3)) + block[at + data.draw(st.integers(0, 3)) :]
+    )
     try:
         below = parse_node(changed)
     except InvalidInput:
@@ -86,7 +105,11 @@ def plainly(chunks: Sequence[bytes], node_links: int) -> Cid:
         groups = [level[at : at + node_links] for at in range(0, len(level), node_links)]
         nodes = [format_node(group) for group in groups]
         level = [
-            Link(cid_of(DAG_PB, node), sum(link.size for link in group), len(node) + sum(link.total for link in group))
+            Link(
+                cid_of(DAG_PB, node),
+                sum(link.size for link in group),
+                len(node) + sum(link.total for link in group),
+            )
             for node, group in zip(nodes, groups, strict=True)
         ]
     return level[0].cid
@@ -122,11 +145,21 @@ def read_car(content: bytes) -> tuple[bytes, list[tuple[Cid, bytes]]]:
 
 
 @settings(max_examples=50, deadline=None)
-@given(content=st.binary(max_size=64) | st.sampled_from([b"ab", b"abc", b"a"]).flatmap(lambda part: st.integers(0, 40).map(part.__mul__)))
+@given(
+    content=st.binary(max_size=64)
+    | st.sampled_from([b"ab", b"abc", b"a"]).flatmap(
+        lambda part: st.integers(0, 40).map(part.__mul__)
+    )
+)
 def test_a_stored_file_comes_back_and_its_car_holds_it_once(content: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         patch.setattr(local, "CHUNK", 2)
-        file, back, car, store = Path(folder, "in"), Path(folder, "out"), Path(folder, "out.car"), BlockStore(Path(folder, "ipfs"))
+        file, back, car, store = (
+            Path(folder, "in"),
+            Path(folder, "out"),
+            Path(folder, "out.car"),
+            BlockStore(Path(folder, "ipfs")),
+        )
         file.write_bytes(content)
         cid = store.add(file)
         store.read(cid, back)
@@ -134,9 +167,16 @@ def test_a_stored_file_comes_back_and_its_car_holds_it_once(content: bytes) -> N
         assert list(store.check()) == []
         store.export_car(cid, car)
         header, blocks = read_car(car.read_bytes())
-        assert header == bytes.fromhex("a265726f6f747381d82a582500") + bytes(parse_cid(cid)) + b"gversion\x01"
+        assert (
+            header
+            == bytes.fromhex("a265726f6f747381d82a582500") + bytes(parse_cid(cid)) + b"gversion\x01"
+        )
         assert blocks[0][0] == parse_cid(cid)
         assert len({name for name, _ in blocks}) == len(blocks)
         assert all(cid_of(name.codec, block) == name for name, block in blocks)
-        leaves = [block for name, block in walk(parse_cid(cid), dict(blocks).__getitem__) if name.codec == RAW]
+        leaves = [
+            block
+            for name, block in walk(parse_cid(cid), dict(blocks).__getitem__)
+            if name.codec == RAW
+        ]
         assert b"".join(leaves) == content

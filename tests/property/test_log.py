@@ -16,7 +16,9 @@ LARGEST = 130
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 KEPT: dict[tuple[int, int], bytes] = {}
 for number in range(LARGEST):
-    for level_, index_, hash_ in log.added_nodes(number, log.leaf_hash(b"%d" % number), lambda level, index: KEPT[level, index]):
+    for level_, index_, hash_ in log.added_nodes(
+        number, log.leaf_hash(b"%d" % number), lambda level, index: KEPT[level, index]
+    ):
         KEPT[level_, index_] = hash_
 ENTRIES = [b"%d" % number for number in range(LARGEST)]
 LEAVES = [log.leaf_hash(entry) for entry in ENTRIES]
@@ -36,7 +38,9 @@ def root_as_the_rfc_defines_it(entries: list[bytes]) -> bytes:
     if len(entries) == 1:
         return sha256(b"\x00" + entries[0]).digest()
     k = max(2**i for i in range(len(entries).bit_length()) if 2**i < len(entries))
-    return sha256(b"\x01" + root_as_the_rfc_defines_it(entries[:k]) + root_as_the_rfc_defines_it(entries[k:])).digest()
+    return sha256(
+        b"\x01" + root_as_the_rfc_defines_it(entries[:k]) + root_as_the_rfc_defines_it(entries[k:])
+    ).digest()
 
 
 def flipped(node: bytes, bit: int) -> bytes:
@@ -48,11 +52,15 @@ def test_every_root_is_the_one_that_the_rfc_defines() -> None:
 
 
 def test_kept_are_the_complete_subtrees_and_no_more() -> None:
-    complete = {(level, index) for level in range(LARGEST.bit_length()) for index in range(LARGEST >> level)}
+    complete = {
+        (level, index) for level in range(LARGEST.bit_length()) for index in range(LARGEST >> level)
+    }
 
     assert set(KEPT) == complete
     for level, index in complete:
-        assert KEPT[level, index] == root_as_the_rfc_defines_it(ENTRIES[index << level : (index + 1) << level])
+        assert KEPT[level, index] == root_as_the_rfc_defines_it(
+            ENTRIES[index << level : (index + 1) << level]
+        )
 
 
 def test_every_entry_of_every_size_is_included() -> None:
@@ -74,10 +82,14 @@ def test_no_path_of_another_size_or_entry_leads_to_the_root() -> None:
         for index in range(size):
             path = log.prove_inclusion(index, size, read)
             for other in range(size):
-                assert log.check_inclusion(other, size, LEAVES[index], path, ROOTS[size]) is (other == index)
+                assert log.check_inclusion(other, size, LEAVES[index], path, ROOTS[size]) is (
+                    other == index
+                )
             for other in range(index + 1, 18):
                 # A path does not always bind the size; the root of another size it never reaches.
-                assert log.check_inclusion(index, other, LEAVES[index], path, ROOTS[other]) is (other == size)
+                assert log.check_inclusion(index, other, LEAVES[index], path, ROOTS[other]) is (
+                    other == size
+                )
 
 
 def test_no_consistency_path_serves_two_pairs_of_sizes() -> None:
@@ -86,8 +98,12 @@ def test_no_consistency_path_serves_two_pairs_of_sizes() -> None:
             path = log.prove_consistency(old, new, read)
             for other_old in range(1, 14):
                 for other_new in range(other_old, 14):
-                    consistent = log.check_consistency(other_old, other_new, ROOTS[other_old], ROOTS[other_new], path)
-                    same = (other_old, other_new) == (old, new) or (old == new and other_old == other_new)
+                    consistent = log.check_consistency(
+                        other_old, other_new, ROOTS[other_old], ROOTS[other_new], path
+                    )
+                    same = (other_old, other_new) == (old, new) or (
+                        old == new and other_old == other_new
+                    )
                     assert consistent is same
 
 
@@ -115,8 +131,16 @@ def test_a_flipped_bit_of_a_consistency_is_refused(data: st.DataObject) -> None:
     assert log.check_consistency(old, new, nodes[0], nodes[1], nodes[2:]) is False
 
 
-@given(st.integers(), st.integers(), st.binary(max_size=40), st.lists(st.binary(max_size=40), max_size=60), st.binary(max_size=40))
-def test_checking_is_total(first: int, second: int, one: bytes, path: list[bytes], two: bytes) -> None:
+@given(
+    st.integers(),
+    st.integers(),
+    st.binary(max_size=40),
+    st.lists(st.binary(max_size=40), max_size=60),
+    st.binary(max_size=40),
+)
+def test_checking_is_total(
+    first: int, second: int, one: bytes, path: list[bytes], two: bytes
+) -> None:
     checks: list[Callable[[], bool]] = [
         lambda: log.check_inclusion(first, second, one, path, two),
         lambda: log.check_consistency(first, second, one, two, path),
@@ -126,24 +150,50 @@ def test_checking_is_total(first: int, second: int, one: bytes, path: list[bytes
             assert check() is False or (first == second and one == two)
 
 
-@given(st.integers(1, log.MAX_SIZE), st.integers(0, log.MAX_SIZE), st.lists(st.binary(min_size=32, max_size=32), max_size=60))
+@given(
+    st.integers(1, log.MAX_SIZE),
+    st.integers(0, log.MAX_SIZE),
+    st.lists(st.binary(min_size=32, max_size=32), max_size=60),
+)
 def test_checking_ends_on_large_logs(size: int, index: int, path: list[bytes]) -> None:
     old = index % size + 1
 
-    assert log.check_inclusion(old - 1, size, bytes(32), path, bytes(32)) is False or (size == 1 and not path)
-    assert log.check_consistency(old, size, bytes(32), bytes(32), path) is False or (old == size and not path)
+    assert log.check_inclusion(old - 1, size, bytes(32), path, bytes(32)) is False or (
+        size == 1 and not path
+    )
+    assert log.check_consistency(old, size, bytes(32), bytes(32), path) is False or (
+        old == size and not path
+    )
 
 
 # Text: names, keys, notes, checkpoints, statements
 
-NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zs", "Zl", "Zp"], exclude_characters="+"), min_size=1, max_size=60)
+NAMES = st.text(
+    st.characters(
+        codec="utf-8", exclude_categories=["Cc", "Zs", "Zl", "Zp"], exclude_characters="+"
+    ),
+    min_size=1,
+    max_size=60,
+)
 SIZES = st.integers(0, log.MAX_SIZE)
 HASHES = st.binary(min_size=32, max_size=32)
-LINES = st.text(st.characters(codec="utf-8", exclude_characters=[chr(code) for code in range(32)]), min_size=1, max_size=60)
-TEXTS = st.lists(st.one_of(st.just(""), LINES), max_size=5).map(lambda lines: "".join(line + "\n" for line in lines) or "\n")
-TIMES = st.datetimes(min_value=datetime(1, 1, 1), timezones=st.just(UTC)).map(lambda time: time.replace(microsecond=0))  # noqa: DTZ001  # hypothesis wants it naive
-CHECKPOINTS = st.builds(note.Checkpoint, NAMES, SIZES, HASHES, st.lists(LINES, max_size=3).map(tuple))
-STATEMENTS = st.builds(statement.Statement, NAMES, SIZES, st.integers(1, log.MAX_SIZE), HASHES, TIMES, TIMES)
+LINES = st.text(
+    st.characters(codec="utf-8", exclude_characters=[chr(code) for code in range(32)]),
+    min_size=1,
+    max_size=60,
+)
+TEXTS = st.lists(st.one_of(st.just(""), LINES), max_size=5).map(
+    lambda lines: "".join(line + "\n" for line in lines) or "\n"
+)
+TIMES = st.datetimes(min_value=datetime(1, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
+    lambda time: time.replace(microsecond=0)
+)  # hypothesis wants it naive
+CHECKPOINTS = st.builds(
+    note.Checkpoint, NAMES, SIZES, HASHES, st.lists(LINES, max_size=3).map(tuple)
+)
+STATEMENTS = st.builds(
+    statement.Statement, NAMES, SIZES, st.integers(1, log.MAX_SIZE), HASHES, TIMES, TIMES
+)
 ANY_TEXT = st.text(st.characters(codec=None))
 
 PARSERS: list[Callable[[str], object]] = [
@@ -168,13 +218,19 @@ def refusal(parse: Callable[[str], object], text: str) -> str:
 
 @pytest.mark.parametrize("parse", PARSERS)
 @given(text=ANY_TEXT)
-def test_parsers_of_text_are_total_and_refuse_in_one_line(parse: Callable[[str], object], text: str) -> None:
+def test_parsers_of_text_are_total_and_refuse_in_one_line(
+    parse: Callable[[str], object], text: str
+) -> None:
     assert "\n" not in refusal(parse, text)
 
 
 @given(st.binary())
 def test_parsers_of_bytes_are_total(content: bytes) -> None:
-    for parse in (note.parse_note, statement.parse_statement, lambda content: note.parse_text(content, 100)):
+    for parse in (
+        note.parse_note,
+        statement.parse_statement,
+        lambda content: note.parse_text(content, 100),
+    ):
         with suppress(InvalidInput):
             parse(content)
 
@@ -192,7 +248,11 @@ def test_checkpoint_round_trip(checkpoint: note.Checkpoint) -> None:
     key = note.VerifierKey(checkpoint.origin, PRIVATE_KEY.public_key().public_bytes_raw())
 
     assert note.parse_checkpoint(note.format_checkpoint(checkpoint)) == checkpoint
-    assert note.check_checkpoint(signed, key) == note.check_checkpoint(signed.encode(), key) == checkpoint
+    assert (
+        note.check_checkpoint(signed, key)
+        == note.check_checkpoint(signed.encode(), key)
+        == checkpoint
+    )
 
 
 @given(TEXTS, NAMES)
@@ -212,7 +272,13 @@ def test_statement_round_trip(said: statement.Statement) -> None:
 CHECKPOINT = note.Checkpoint("ledger.example/court", 7, LEAVES[0], ("extension",))
 KEY = note.VerifierKey(CHECKPOINT.origin, PRIVATE_KEY.public_key().public_bytes_raw())
 SIGNED = note.sign_checkpoint(CHECKPOINT, PRIVATE_KEY).encode()
-SAID = statement.Statement("ledger.example/court", 41, 1003, LEAVES[1], *2 * [datetime(2026, 11, 23, 3, 48, 55, tzinfo=UTC)])
+SAID = statement.Statement(
+    "ledger.example/court",
+    41,
+    1003,
+    LEAVES[1],
+    *2 * [datetime(2026, 11, 23, 3, 48, 55, tzinfo=UTC)],
+)
 TEXT_KEY = note.format_verifier_key(KEY)
 
 
@@ -228,7 +294,13 @@ def test_every_flipped_bit_of_a_checkpoint_is_refused() -> None:
 def edited(text: str, data: st.DataObject) -> str:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(len(text), start + 3)))
-    return text[:start] + data.draw(st.text(st.sampled_from(string.printable + "—\u2028\u0085\u00a0１"), max_size=3)) + text[end:]
+    return (
+        text[:start]
+        + data.draw(
+            st.text(st.sampled_from(string.printable + "—\u2028\u0085\u00a0１"), max_size=3)
+        )
+        + text[end:]
+    )
 
 
 @given(st.data())

@@ -1,6 +1,8 @@
-"""No change of a proof verifies, and none makes the verifier raise: bytes, members, parts of other proofs.
+"""No change of a proof verifies, and none makes the verifier raise: bytes, members, parts of other
+proofs.
 
-What may change without anything being proven by it is listed by name in HINTS and in the tests after it; docs/proof-format.md lists the same.
+What may change without anything being proven by it is listed by name in HINTS and in the tests
+after it; docs/proof-format.md lists the same.
 """
 
 import base64
@@ -45,7 +47,11 @@ def original(known: Honest | None = None, batch: int = 3, position: int = 4) -> 
     """A document in which every optional member is present."""
     proof = (known or honest()).proof(batch, position)
     hints = replace(
-        proof.hints, name="photo.jpg", size=12, cid="bafkqaaa", links=("https://explorer.example/tx/1", "https://explorer.example/block/1")
+        proof.hints,
+        name="photo.jpg",
+        size=12,
+        cid="bafkqaaa",
+        links=("https://explorer.example/tx/1", "https://explorer.example/block/1"),
     )
     return json.loads(format_proof(replace(proof, hints=hints)))
 
@@ -55,7 +61,9 @@ def test_the_honest_proofs_verify() -> None:
         for (batch, position), proof in known.proofs.items():
             report = verify(proof.digest, known.content(batch, position), known.trust, known.now)
             assert report.verdict is Verdict.VERIFIED, report
-            assert all(check.outcome is Outcome.PASSED for check in report.checks if check.required), report
+            assert all(
+                check.outcome is Outcome.PASSED for check in report.checks if check.required
+            ), report
     assert judged(sealed_again(original())).is_verified
 
 
@@ -69,7 +77,9 @@ def test_a_proof_that_is_written_again_is_the_same_bytes() -> None:
 def is_same_json(changed: bytes, content: bytes) -> bool:
     """Whether Python's own reader sees the same value: white space, an escape, -0 for 0."""
     try:
-        return json.dumps(json.loads(changed.decode()), sort_keys=True) == json.dumps(json.loads(content), sort_keys=True)
+        return json.dumps(json.loads(changed.decode()), sort_keys=True) == json.dumps(
+            json.loads(content), sort_keys=True
+        )
     except ValueError:
         return False
 
@@ -107,7 +117,12 @@ def test_no_byte_can_be_changed_anywhere() -> None:
             case 2:
                 changed = content[:at] + bytes([other]) + content[at:]
             case 3:
-                changed = content[:at] + content[at + 1 : at + 2] + content[at : at + 1] + content[at + 2 :]
+                changed = (
+                    content[:at]
+                    + content[at + 1 : at + 2]
+                    + content[at : at + 1]
+                    + content[at + 2 :]
+                )
             case _:
                 changed = content[:at]
         if changed != content:
@@ -145,14 +160,21 @@ def test_no_run_of_bytes_can_be_changed(data: st.DataObject) -> None:
         must_not_verify(changed, content)
 
 
-@given(st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda text: text.encode(errors="surrogatepass"))))
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.text(max_size=300).map(lambda text: text.encode(errors="surrogatepass")),
+    )
+)
 def test_no_bytes_at_all_make_it_raise(content: bytes) -> None:
     assert judged(content).verdict is Verdict.FAILED
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=9),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -162,13 +184,29 @@ def test_no_json_makes_it_raise(value: Any) -> None:
     assert judged(json.dumps(value).encode()).verdict is Verdict.FAILED
 
 
-@pytest.mark.parametrize("name", ["", "format", "digest", "inclusion", "opening", "tokens", "anchors", "log", "hints", "checksum"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "format",
+        "digest",
+        "inclusion",
+        "opening",
+        "tokens",
+        "anchors",
+        "log",
+        "hints",
+        "checksum",
+    ],
+)
 def test_no_depth_makes_it_raise(name: str) -> None:
     """Around the depth at which Python's own reader gives up, too."""
     document = original()
     for depth in [*range(1, 1100, 7), *range(880, 1010), 100_000]:
         nested = "[" * depth + "]" * depth
-        text = nested if not name else json.dumps({**document, name: "HERE"}).replace('"HERE"', nested)
+        text = (
+            nested if not name else json.dumps({**document, name: "HERE"}).replace('"HERE"', nested)
+        )
         assert judged(text.encode()).verdict is Verdict.FAILED
 
 
@@ -204,14 +242,53 @@ def without(document: Any, path: Path) -> Any:
 
 
 def other_numbers(value: int) -> list[Any]:
-    return [*(number for number in (value + 1, value - 1, 0, 1, 2, 2**31, 2**53 - 1, 2**53, 2**64, -1) if number != value), float(value), str(value)]
+    return [
+        *(
+            number
+            for number in (value + 1, value - 1, 0, 1, 2, 2**31, 2**53 - 1, 2**53, 2**64, -1)
+            if number != value
+        ),
+        float(value),
+        str(value),
+    ]
 
 
 def other_texts(value: str) -> Iterator[Any]:
-    """Each kind of change at some places of a text, the first and last character among them; and other texts as a whole."""
-    yield from ("", " ", value + " ", " " + value, value + "\n", value + "\0", value.swapcase(), value[1:], value[:-1], value * 2, value[::-1])
-    yield from (value.removeprefix("0x"), "0x" + value, value + "00", value + "é", value + "\ud800", value.replace("\n", "\r\n"))
-    for i in sorted({0, 1, 2, len(value) // 3, len(value) // 2, 2 * len(value) // 3, len(value) - 2, len(value) - 1}):
+    """Each kind of change at some places of a text, the first and last character among them; and
+    other texts as a whole."""
+    yield from (
+        "",
+        " ",
+        value + " ",
+        " " + value,
+        value + "\n",
+        value + "\0",
+        value.swapcase(),
+        value[1:],
+        value[:-1],
+        value * 2,
+        value[::-1],
+    )
+    yield from (
+        value.removeprefix("0x"),
+        "0x" + value,
+        value + "00",
+        value + "é",
+        value + "\ud800",
+        value.replace("\n", "\r\n"),
+    )
+    for i in sorted(
+        {
+            0,
+            1,
+            2,
+            len(value) // 3,
+            len(value) // 2,
+            2 * len(value) // 3,
+            len(value) - 2,
+            len(value) - 1,
+        }
+    ):
         if 0 <= i < len(value):
             for other in {"0", "1", "a", "F", "+", "\n", chr(ord(value[i]) ^ 1)} - {value[i]}:
                 yield value[:i] + other + value[i + 1 :]
@@ -222,7 +299,16 @@ def other_texts(value: str) -> Iterator[Any]:
 
 
 def other_lists(value: list[Any]) -> Iterator[Any]:
-    yield from ([], value * 2, [value], value[::-1], value[1:], value[:-1], value[1:] + value[:1], dict(enumerate(map(str, value))))
+    yield from (
+        [],
+        value * 2,
+        [value],
+        value[::-1],
+        value[1:],
+        value[:-1],
+        value[1:] + value[:1],
+        dict(enumerate(map(str, value))),
+    )
     for i, item in enumerate(value):
         yield value[:i] + value[i + 1 :]
         yield value[: i + 1] + value[i:]
@@ -232,7 +318,14 @@ def other_lists(value: list[Any]) -> Iterator[Any]:
 
 
 def other_objects(value: dict[str, Any]) -> Iterator[Any]:
-    yield from ({}, [value], {**value, "": 0}, {**value, "extra": None}, list(value.values()), {"value": value})
+    yield from (
+        {},
+        [value],
+        {**value, "": 0},
+        {**value, "extra": None},
+        list(value.values()),
+        {"value": value},
+    )
     for name in value:
         yield {key: inner for key, inner in value.items() if key != name}
         yield {key.upper() if key == name else key: inner for key, inner in value.items()}
@@ -249,7 +342,23 @@ def others(value: Any) -> Iterator[Any]:
         yield from other_texts(value)
     elif isinstance(value, int):
         yield from other_numbers(value)
-    of_all_types: list[Any] = [None, True, False, 0, 1, -1, 1.5, 10**400, "", "x", [], {}, [[]], [{}], {"": {}}]
+    of_all_types: list[Any] = [
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        1.5,
+        10**400,
+        "",
+        "x",
+        [],
+        {},
+        [[]],
+        [{}],
+        {"": {}},
+    ]
     for other in of_all_types:
         if type(other) is not type(value) or other != value:
             yield other
@@ -257,8 +366,14 @@ def others(value: Any) -> Iterator[Any]:
 
 def is_seen(report: Report, honest_report: Report) -> bool:
     """Whether anything but a reason differs."""
-    facts = [[(check.name, check.outcome, check.required) for check in each.checks] for each in (report, honest_report)]
-    summary = [(each.verdict, each.assurance, each.not_before, each.not_after) for each in (report, honest_report)]
+    facts = [
+        [(check.name, check.outcome, check.required) for check in each.checks]
+        for each in (report, honest_report)
+    ]
+    summary = [
+        (each.verdict, each.assurance, each.not_before, each.not_after)
+        for each in (report, honest_report)
+    ]
     return facts[0] != facts[1] or summary[0] != summary[1]
 
 
@@ -280,15 +395,24 @@ CHECKPOINT: Path = ("log", "checkpoint")
 
 
 def is_open(path: Path, value: Any, document: Any) -> bool:
-    """Whether docs/proof-format.md says that this change is not found: it lists these, and no others, as not proven."""
+    """Whether docs/proof-format.md says that this change is not found: it lists these, and no
+    others, as not proven."""
     if path[:1] == HINTS or path == TRANSACTION:
         return True
     if path == POSITION:
         size = document["inclusion"]["size"]
-        return type(value) is int and 0 <= value < size and length(value, size) == length(document["inclusion"]["position"], size)
+        return (
+            type(value) is int
+            and 0 <= value < size
+            and length(value, size) == length(document["inclusion"]["position"], size)
+        )
     if path in (TOKENS, ANCHORS):
         # One and the same witness twice is as good as once.
-        return isinstance(value, list) and bool(value) and all(item == at(document, path)[0] for item in value)
+        return (
+            isinstance(value, list)
+            and bool(value)
+            and all(item == at(document, path)[0] for item in value)
+        )
     if path == (*ANCHORS, 0) and isinstance(value, dict):
         return {**value, "transaction": None} == {**at(document, path), "transaction": None}
     return False
@@ -332,7 +456,8 @@ def test_the_checksum_itself_cannot_be_changed() -> None:
 
 
 def test_hints_and_transaction_change_nothing() -> None:
-    """Documented as not authenticated: whatever stands there, and if nothing does, every check comes out the same."""
+    """Documented as not authenticated: whatever stands there, and if nothing does, every check
+    comes out the same."""
     document, before = original(), judged(sealed_again(original()))
     changes = [
         put(document, TRANSACTION, "0x" + "00" * 32),
@@ -358,16 +483,38 @@ def paths_in_both(one: Any, other: Any) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("known", "batch", "position"),
-    [(honest, 3, 5), (honest, 3, 6), (honest, 2, 4), (honest, 1, 4), (honest, 0, 1), (stranger, 0, 4)],
-    ids=["same batch", "same batch, shorter path", "batch of 9", "batch of 12", "batch of 2", "other ledger, same size"],
+    [
+        (honest, 3, 5),
+        (honest, 3, 6),
+        (honest, 2, 4),
+        (honest, 1, 4),
+        (honest, 0, 1),
+        (stranger, 0, 4),
+    ],
+    ids=[
+        "same batch",
+        "same batch, shorter path",
+        "batch of 9",
+        "batch of 12",
+        "batch of 2",
+        "other ledger, same size",
+    ],
 )
-def test_no_part_of_another_honest_proof_fits(known: Callable[[], Honest], batch: int, position: int) -> None:
+def test_no_part_of_another_honest_proof_fits(
+    known: Callable[[], Honest], batch: int, position: int
+) -> None:
     document, other = original(), original(known(), batch, position)
-    # Both ledgers are trusted, so that what is refused is refused because it does not belong together.
+    # Both ledgers are trusted, so that what is refused is refused because it does not belong
+    # together.
     ours, theirs = honest().trust, stranger().trust
-    trust = Trust(ours.roots + theirs.roots, ours.blocks + theirs.blocks, ours.checkpoint_keys + theirs.checkpoint_keys)
+    trust = Trust(
+        ours.roots + theirs.roots,
+        ours.blocks + theirs.blocks,
+        ours.checkpoint_keys + theirs.checkpoint_keys,
+    )
     if known is stranger:
-        # The two embedded chains have one id: two blocks of one number are a contradiction, so only ours is known.
+        # The two embedded chains have one id: two blocks of one number are a contradiction, so only
+        # ours is known.
         trust = replace(trust, blocks=ours.blocks)
     assert judged(sealed_again(document), trust=trust).is_verified
     different = [path for path in paths_in_both(document, other) if path != ("checksum",)]
@@ -383,21 +530,33 @@ def test_no_part_of_another_honest_proof_fits(known: Callable[[], Honest], batch
 
 @pytest.mark.parametrize("size", [2, 7, 9, 12])
 def test_a_position_is_proven_as_far_as_its_path_length_goes(size: int) -> None:
-    batch = {proof.inclusion.size: batch for (batch, _), proof in honest().proofs.items() if proof.inclusion}[size]
+    batch = {
+        proof.inclusion.size: batch
+        for (batch, _), proof in honest().proofs.items()
+        if proof.inclusion
+    }[size]
     for position in range(1, size):
         document = original(batch=batch, position=position)
         digest = honest().proof(batch, position).digest
         for other in range(size):
             verdict = judged(sealed_again(put(document, POSITION, other)), digest).verdict
             is_as_long = length(other, size) == length(position, size)
-            assert verdict is (Verdict.VERIFIED if is_as_long else Verdict.FAILED), (position, other)
+            assert verdict is (Verdict.VERIFIED if is_as_long else Verdict.FAILED), (
+                position,
+                other,
+            )
 
 
 # Parts of other batches, as values
 
 
 def parts(proof: Proof) -> dict[str, Any]:
-    return {"tokens": proof.tokens, "anchors": proof.anchors, "opening": proof.opening, "log": proof.log}
+    return {
+        "tokens": proof.tokens,
+        "anchors": proof.anchors,
+        "opening": proof.opening,
+        "log": proof.log,
+    }
 
 
 @pytest.mark.parametrize("name", ["tokens", "anchors", "opening", "log"])
@@ -406,18 +565,27 @@ def test_a_part_of_another_batch_fails(name: str, batch: int) -> None:
     proof, other = honest().proof(), honest().proof(batch, 1)
     report = judged(format_proof(replace(proof, **{name: parts(other)[name]})))
     assert report.verdict is Verdict.FAILED
-    assert {check.name.split(".")[0].split("[")[0] for check in report.checks if check.outcome is Outcome.FAILED} == {name}
+    assert {
+        check.name.split(".")[0].split("[")[0]
+        for check in report.checks
+        if check.outcome is Outcome.FAILED
+    } == {name}
 
 
 def test_all_parts_of_another_batch_fail_at_the_path() -> None:
     report = judged(format_proof(replace(honest().proof(2, 4), digest=honest().proof().digest)))
-    assert [check.name for check in report.checks if check.outcome is Outcome.FAILED] == ["inclusion"]
+    assert [check.name for check in report.checks if check.outcome is Outcome.FAILED] == [
+        "inclusion"
+    ]
 
 
 def test_a_part_of_another_ledger_fails_although_all_digests_are_the_same() -> None:
     proof, other = honest().proof(0, 1), stranger().proof(0, 1)
     for name, part in parts(other).items():
-        assert judged(format_proof(replace(proof, **{name: part})), proof.digest).verdict is Verdict.FAILED
+        assert (
+            judged(format_proof(replace(proof, **{name: part})), proof.digest).verdict
+            is Verdict.FAILED
+        )
 
 
 def log_of(proof: Proof) -> LogProof:
@@ -433,25 +601,34 @@ def test_an_older_checkpoint_of_the_same_log_fails() -> None:
     log = log_of(honest().proof())
     older = replace(log, checkpoint=log_of(honest().proof(2, 1)).checkpoint)
     report = judged(format_proof(replace(honest().proof(), log=older)))
-    assert [check.name for check in report.checks if check.outcome is Outcome.FAILED] == ["log.path"]
+    assert [check.name for check in report.checks if check.outcome is Outcome.FAILED] == [
+        "log.path"
+    ]
 
 
 # What stands outside every signature, and so can be changed, without anything being proven by it
 
 
 def test_signature_lines_of_others_can_be_added_to_a_checkpoint() -> None:
-    """C2SP signed-note: witnesses add lines to it. They are no ground for belief here, and none for doubt."""
+    """C2SP signed-note: witnesses add lines to it.
+
+    They are no ground for belief here, and none for doubt.
+    """
     document, before = original(), judged(sealed_again(original()))
     checkpoint = at(document, CHECKPOINT)
-    cosigned = checkpoint + "\N{EM DASH} witness.example " + base64.b64encode(bytes(68)).decode() + "\n"
+    cosigned = (
+        checkpoint + "\N{EM DASH} witness.example " + base64.b64encode(bytes(68)).decode() + "\n"
+    )
     report = judged(sealed_again(put(document, CHECKPOINT, cosigned)))
     assert report.is_verified
     assert not is_seen(report, before)
 
 
 def test_what_a_token_claims_cannot_be_changed() -> None:
-    """Some bytes of CMS stand outside the signature (RFC 5652, 5.3 and 5.4): two version numbers, the list of digest algorithms, parameters
-    that are NULL. They can be changed, and nothing that the token claims or was judged by changes with them."""
+    """Some bytes of CMS stand outside the signature (RFC 5652, 5.3 and 5.4): two version numbers,
+    the list of digest algorithms, parameters that are NULL. They can be changed, and nothing that
+    the token claims or was judged by changes with them.
+    """
     proof = honest().proof()
     assert proof.inclusion
     token, root, trust = proof.tokens[0].token, proof.inclusion.root, honest().trust
@@ -467,9 +644,14 @@ def test_what_a_token_claims_cannot_be_changed() -> None:
 
 def test_a_second_token_of_the_same_root_may_stand_beside_the_first() -> None:
     proof = honest().proof()
-    report = judged(format_proof(replace(proof, tokens=proof.tokens * 2, anchors=proof.anchors * 2)))
+    report = judged(
+        format_proof(replace(proof, tokens=proof.tokens * 2, anchors=proof.anchors * 2))
+    )
     assert report.is_verified
     assert report.not_after == judged(honest().content()).not_after
     token = proof.tokens[0].token
     broken = Stamp(token[:-1] + bytes([token[-1] ^ 1]))
-    assert judged(format_proof(replace(proof, tokens=(proof.tokens[0], broken)))).verdict is Verdict.FAILED
+    assert (
+        judged(format_proof(replace(proof, tokens=(proof.tokens[0], broken)))).verdict
+        is Verdict.FAILED
+    )

@@ -1,4 +1,5 @@
-"""Any bytes are an evidence record or one documented error, and a changed record that is verified still says the same."""
+"""Any bytes are an evidence record or one documented error, and a changed record that is verified
+still says the same."""
 
 from __future__ import annotations
 
@@ -9,13 +10,33 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_record import GROUP, START, YEAR, authority, digests, document, group_record, make_proof, token, tokens_of, top, trusted, way
+from make_record import (
+    GROUP,
+    START,
+    YEAR,
+    authority,
+    digests,
+    document,
+    group_record,
+    make_proof,
+    token,
+    tokens_of,
+    top,
+    trusted,
+    way,
+)
 from make_revocation import make_crl, make_ocsp, wrap
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.proof.record import EvidenceRecord, make_record, parse_record, renew_timestamp, verify_record
+from witnesstree.ledger.proof.record import (
+    EvidenceRecord,
+    make_record,
+    parse_record,
+    renew_timestamp,
+    verify_record,
+)
 
 CHUNKS, CHUNK = 20, 500
 # Seconds of this process's own time for one record.
@@ -26,7 +47,11 @@ NOW = START + 7 * YEAR
 @cache
 def subjects() -> tuple[tuple[EvidenceRecord, tuple[bytes, ...], int], ...]:
     """Valid records, each with the files that it is for, and the year at which it is judged."""
-    beside = {"certificates": (authority(0).der,), "crls": (make_crl(top()),), "ocsps": (make_ocsp(authority(0), top()),)}
+    beside = {
+        "certificates": (authority(0).der,),
+        "crls": (make_crl(top()),),
+        "ocsps": (make_ocsp(authority(0), top()),),
+    }
     small = parse_record(make_record(make_proof(7, 4)))
     return (
         (small, (document(4),), 1),
@@ -37,9 +62,14 @@ def subjects() -> tuple[tuple[EvidenceRecord, tuple[bytes, ...], int], ...]:
 
 
 def judged(der: bytes, number: int) -> bool:
-    """Assert that `der` is a record or InvalidInput, and that what is verified is what was signed. Return whether it is verified."""
+    """Assert that `der` is a record or InvalidInput, and that what is verified is what was signed.
+
+    Return whether it is verified.
+    """
     original, contents, years = subjects()[number]
-    report = verify_record(der, [digests(content) for content in contents], trusted(), START + years * YEAR)
+    report = verify_record(
+        der, [digests(content) for content in contents], trusted(), START + years * YEAR
+    )
     try:
         record = parse_record(der)
     except InvalidInput:
@@ -50,10 +80,17 @@ def judged(der: bytes, number: int) -> bool:
     if report.verdict is not Verdict.VERIFIED:
         return False
     signed = [(each.token.content, each.token.signer.attributes) for each in record.timestamps]
-    assert signed == [(each.token.content, each.token.signer.attributes) for each in original.timestamps]
-    assert report.not_after == original.timestamps[0].token.gen_time + original.timestamps[0].token.accuracy
+    assert signed == [
+        (each.token.content, each.token.signer.attributes) for each in original.timestamps
+    ]
+    assert (
+        report.not_after
+        == original.timestamps[0].token.gen_time + original.timestamps[0].token.accuracy
+    )
     # An order that sorting undoes, and what no hash covers, may be another; a hash may not.
-    assert [sorted(map(sorted, each.lists)) for each in record.timestamps] == [sorted(map(sorted, each.lists)) for each in original.timestamps]
+    assert [sorted(map(sorted, each.lists)) for each in record.timestamps] == [
+        sorted(map(sorted, each.lists)) for each in original.timestamps
+    ]
     return True
 
 
@@ -75,25 +112,35 @@ def places_of_values(der: bytes) -> list[tuple[int, int, int]]:
 
 
 def spliced(der: bytes, start: int, end: int, value: bytes) -> bytes:
-    """Return `der` with the value from `start` to `end` replaced, and the lengths of all values around it mended."""
+    """Return `der` with the value from `start` to `end` replaced, and the lengths of all values
+    around it mended."""
     if start == 0:
         return value
-    at, content, after = max(place for place in places_of_values(der) if place[0] < start and place[2] >= end)
+    at, content, after = max(
+        place for place in places_of_values(der) if place[0] < start and place[2] >= end
+    )
     return spliced(der, at, after, wrap(der[at], der[content:start] + value + der[end:after]))
 
 
 def changed(valid: bytes, other: bytes, random: Random) -> bytes:
-    """Return `valid` with one change of a random kind; those near the top, where a record has its own fields, as often as all below."""
+    """Return `valid` with one change of a random kind; those near the top, where a record has its
+    own fields, as often as all below."""
     places = places_of_values(valid)
     if random.random() < 0.5:
-        places = [place for place in places if sum(each[0] < place[0] < each[2] for each in places) <= 6]
+        places = [
+            place for place in places if sum(each[0] < place[0] < each[2] for each in places) <= 6
+        ]
     at, start, after = random.choice(places)
     begin, _, end = random.choice(places_of_values(other))
     place = random.randrange(at, after) if random.random() < 0.5 else random.randrange(len(valid))
     content = random.randbytes(random.randrange(1, 20))
     return random.choice(
         [
-            lambda: valid[:place] + bytes([valid[place] ^ 1 << random.randrange(8)]) + valid[place + 1 :],
+            lambda: (
+                valid[:place]
+                + bytes([valid[place] ^ 1 << random.randrange(8)])
+                + valid[place + 1 :]
+            ),
             lambda: valid[:place],
             lambda: valid[:at] + random.randbytes(1) + valid[at + 1 :],
             lambda: spliced(valid, at, after, valid[at : at + 1] + bytes([len(content)]) + content),
@@ -115,13 +162,15 @@ def test_10_000_changed_records(chunk: int) -> None:
     random = Random(chunk)
     verified = 0
     for _ in range(CHUNK):
-        # The large ones take three times as long and have nothing that the small ones lack but their number.
+        # The large ones take three times as long and have nothing that the small ones lack but
+        # their number.
         number = random.choice([0] * 9 + [1] * 3 + [2, 3])
         der = changed(subjects()[number][0].der, random.choice(subjects())[0].der, random)
         begun = time.process_time()
         verified += judged(der, number)
         assert time.process_time() - begun < LIMIT
-    # What no hash and no signature covers: the order within a list, cryptoInfos, the names of algorithms at the top.
+    # What no hash and no signature covers: the order within a list, cryptoInfos, the names of
+    # algorithms at the top.
     assert verified < CHUNK / 4
 
 
@@ -131,7 +180,9 @@ def test_a_flipped_bit_in_every_byte_of_the_tree() -> None:
     for nodes in lists:
         at = record.der.index(nodes[0])
         for byte in range(at, at + 32):
-            assert not judged(record.der[:byte] + bytes([record.der[byte] ^ 1]) + record.der[byte + 1 :], 0)
+            assert not judged(
+                record.der[:byte] + bytes([record.der[byte] ^ 1]) + record.der[byte + 1 :], 0
+            )
 
 
 def test_every_truncation() -> None:
@@ -149,7 +200,11 @@ def test_any_bytes(der: bytes) -> None:
 
 
 @settings(max_examples=30)
-@given(years=st.lists(st.sampled_from([0.5, 1, 2, 3]), max_size=3), size=st.integers(1, 9), position=st.integers(0, 8))
+@given(
+    years=st.lists(st.sampled_from([0.5, 1, 2, 3]), max_size=3),
+    size=st.integers(1, 9),
+    position=st.integers(0, 8),
+)
 def test_any_renewals_of_any_record_read_back(years: list[float], size: int, position: int) -> None:
     record = parse_record(make_record(make_proof(size, position % size)))
     when = 0.0
@@ -157,12 +212,16 @@ def test_any_renewals_of_any_record_read_back(years: list[float], size: int, pos
         when += step
         record = renew_timestamp(record, tokens_of(when))
         assert parse_record(record.der) == record
-    report = verify_record(record.der, [digests(document(position % size))], trusted(), START + (when + 1) * YEAR)
+    report = verify_record(
+        record.der, [digests(document(position % size))], trusted(), START + (when + 1) * YEAR
+    )
     assert report.verdict is Verdict.VERIFIED
 
 
 def test_a_renewal_on_another_record_s_token_is_not_verified() -> None:
     record = renew_timestamp(way(7, 4).initial, tokens_of(3))
-    other = renew_timestamp(way(3, 1).initial, lambda digest, algorithm: Stamp(token(digest, algorithm, 3)))
+    other = renew_timestamp(
+        way(3, 1).initial, lambda digest, algorithm: Stamp(token(digest, algorithm, 3))
+    )
     der = record.der.replace(record.timestamps[1].der, other.timestamps[1].der)
     assert verify_record(der, [digests(document(4))], trusted(), NOW).verdict is Verdict.FAILED

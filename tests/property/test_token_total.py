@@ -1,4 +1,5 @@
-"""Any bytes are a token, a CRL, an OCSP answer, or one documented error, and no change of what was signed goes unseen."""
+"""Any bytes are a token, a CRL, an OCSP answer, or one documented error, and no change of what was
+signed goes unseen."""
 
 from __future__ import annotations
 
@@ -31,8 +32,21 @@ from witnesstree.ledger.base.der import demand_der
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.tokens.revocation import RevocationSource, check_crl, check_ocsp, judge_revocation, revocation_sources
-from witnesstree.ledger.tokens.token import TimeStampResp, Token, chain_of, check_response, judge_token, parse_token
+from witnesstree.ledger.tokens.revocation import (
+    RevocationSource,
+    check_crl,
+    check_ocsp,
+    judge_revocation,
+    revocation_sources,
+)
+from witnesstree.ledger.tokens.token import (
+    TimeStampResp,
+    Token,
+    chain_of,
+    check_response,
+    judge_token,
+    parse_token,
+)
 from witnesstree.ledger.tokens.x509 import read_certificate
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
@@ -53,7 +67,8 @@ def parsed_once(der: bytes) -> Token:
 
 
 def assert_total(der: bytes, made: tuple[bytes, TrustedRoot]) -> bool:
-    """Assert that `der` gives a token or InvalidInput, and that what is proven is what the authority signed. Return whether it is proven."""
+    """Assert that `der` gives a token or InvalidInput, and that what is proven is what the
+    authority signed. Return whether it is proven."""
     original = parsed_once(made[0])
     judgement = judge_token(Stamp(der), ROOT, Trust((made[1],)))
     assert len(judgement.checks) == 6
@@ -67,7 +82,11 @@ def assert_total(der: bytes, made: tuple[bytes, TrustedRoot]) -> bool:
     if judgement.is_proven:
         assert parsed.content == original.content
         assert parsed.signer.attributes == original.signer.attributes
-        assert (parsed.gen_time, parsed.imprint, parsed.serial) == (original.gen_time, original.imprint, original.serial)
+        assert (parsed.gen_time, parsed.imprint, parsed.serial) == (
+            original.gen_time,
+            original.imprint,
+            original.serial,
+        )
     return judgement.is_proven
 
 
@@ -79,7 +98,10 @@ def test_unchanged_token_is_proven(made: tuple[bytes, TrustedRoot]) -> None:
 def test_one_changed_byte_anywhere(made: tuple[bytes, TrustedRoot], flip: int) -> None:
     token = made[0]
     signed = parse_token(token)
-    ranges = [(token.index(part), token.index(part) + len(part)) for part in (signed.content, signed.signer.attributes[1:], signed.signer.signature)]
+    ranges = [
+        (token.index(part), token.index(part) + len(part))
+        for part in (signed.content, signed.signer.attributes[1:], signed.signer.signature)
+    ]
     for at in range(len(token)):
         changed = token[:at] + bytes([token[at] ^ flip]) + token[at + 1 :]
         is_proven = assert_total(changed, made)
@@ -92,16 +114,29 @@ def test_every_truncation(made: tuple[bytes, TrustedRoot]) -> None:
             parse_token(made[0][:size])
 
 
-@given(changes=st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=6))
-def test_several_changed_bytes(made: tuple[bytes, TrustedRoot], changes: list[tuple[int, int]]) -> None:
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=6
+    )
+)
+def test_several_changed_bytes(
+    made: tuple[bytes, TrustedRoot], changes: list[tuple[int, int]]
+) -> None:
     der = bytearray(made[0])
     for at, value in changes:
         der[at % len(der)] = value
     assert_total(bytes(der), made)
 
 
-@given(start=st.integers(0, 1 << 16), length=st.integers(0, 300), target=st.integers(0, 1 << 16), cut=st.integers(0, 300))
-def test_splices(made: tuple[bytes, TrustedRoot], start: int, length: int, target: int, cut: int) -> None:
+@given(
+    start=st.integers(0, 1 << 16),
+    length=st.integers(0, 300),
+    target=st.integers(0, 1 << 16),
+    cut=st.integers(0, 300),
+)
+def test_splices(
+    made: tuple[bytes, TrustedRoot], start: int, length: int, target: int, cut: int
+) -> None:
     token = made[0]
     start, target = start % len(token), target % len(token)
     assert_total(token[:target] + token[start : start + length] + token[target + cut :], made)
@@ -111,17 +146,32 @@ def test_splices(made: tuple[bytes, TrustedRoot], start: int, length: int, targe
 def values(draw: st.DrawFn) -> bytes:
     """Well-formed DER of any kind: what gets past the skeleton and into the fields."""
     if draw(st.integers(0, 3)) == 0:
-        tag, content = draw(st.sampled_from([0x30, 0x31, 0xA0, 0xA1])), b"".join(draw(st.lists(values(), max_size=4)))
+        tag, content = (
+            draw(st.sampled_from([0x30, 0x31, 0xA0, 0xA1])),
+            b"".join(draw(st.lists(values(), max_size=4))),
+        )
     else:
-        tag, content = draw(st.sampled_from([0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x13, 0x17, 0x18, 0x80, 0x82])), draw(st.binary(max_size=20))
-    length = bytes([len(content)]) if len(content) < 128 else bytes([0x82]) + len(content).to_bytes(2, "big")
+        tag, content = (
+            draw(
+                st.sampled_from(
+                    [0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x13, 0x17, 0x18, 0x80, 0x82]
+                )
+            ),
+            draw(st.binary(max_size=20)),
+        )
+    length = (
+        bytes([len(content)])
+        if len(content) < 128
+        else bytes([0x82]) + len(content).to_bytes(2, "big")
+    )
     if 128 <= len(content) < 256:
         length = bytes([0x81, len(content)])
     return bytes([tag]) + length + content
 
 
 def replaced(der: bytes, at: int, value: bytes) -> bytes:
-    """Return `der` with the value whose tag is the `at`-th one replaced, and every length above it mended."""
+    """Return `der` with the value whose tag is the `at`-th one replaced, and every length above it
+    mended."""
 
     def walk(start: int, end: int) -> bytes:
         nonlocal at
@@ -157,9 +207,18 @@ def test_any_bytes(made: tuple[bytes, TrustedRoot], der: bytes) -> None:
         check_response(der, ROOT, 1)
 
 
-@given(changes=st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=3), cut=st.integers(0, 40))
-def test_answers_with_changed_bytes(made: tuple[bytes, TrustedRoot], changes: list[tuple[int, int]], cut: int) -> None:
-    refusal = TimeStampResp({"status": {"status": "rejection", "status_string": ["no"], "fail_info": {"bad_alg"}}}).dump()
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=3
+    ),
+    cut=st.integers(0, 40),
+)
+def test_answers_with_changed_bytes(
+    made: tuple[bytes, TrustedRoot], changes: list[tuple[int, int]], cut: int
+) -> None:
+    refusal = TimeStampResp(
+        {"status": {"status": "rejection", "status_string": ["no"], "fail_info": {"bad_alg"}}}
+    ).dump()
     der = bytearray(refusal)
     for at, value in changes:
         der[at % len(der)] = value
@@ -167,12 +226,15 @@ def test_answers_with_changed_bytes(made: tuple[bytes, TrustedRoot], changes: li
         check_response(bytes(der[: len(der) - cut]), ROOT, 1)
 
 
-# 20,000 changed answers of several kinds ----------------------------------------------------------------------------------------------------------
+# 20,000 changed answers of several kinds
+# --------------------------------------------------------------------------------------------------
 
 CHUNKS, CHUNK = 20, 1000
 # Seconds of this process's own time. The dearest are those whose signatures have to be looked at.
 LIMIT = 1.0
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "token" / "tokens.json").read_text(encoding="utf-8"))
+VECTORS = json.loads(
+    (Path(__file__).parents[1] / "vectors" / "token" / "tokens.json").read_text(encoding="utf-8")
+)
 
 
 @dataclass(frozen=True)
@@ -192,17 +254,25 @@ def of_token(token: bytes, imprint: bytes, trust: Trust) -> Subject:
 
     def assert_holds(der: bytes) -> None:
         judgement = judge_token(Stamp(der), imprint, trust)
-        assert judgement.token or {check.outcome for check in judgement.checks} == {Outcome.FAILED, Outcome.UNKNOWN}
+        assert judgement.token or {check.outcome for check in judgement.checks} == {
+            Outcome.FAILED,
+            Outcome.UNKNOWN,
+        }
         if judgement.is_proven:
             assert judgement.token
-            assert (judgement.token.content, judgement.token.signer.attributes) == (original.content, original.signer.attributes)
+            assert (judgement.token.content, judgement.token.signer.attributes) == (
+                original.content,
+                original.signer.attributes,
+            )
 
     return Subject(token, assert_holds)
 
 
 def of_answer(token: bytes, imprint: bytes, nonce: int) -> Subject:
     """A TimeStampResp: what is taken answers the request."""
-    whole = TimeStampResp({"status": {"status": "granted"}, "time_stamp_token": cms.ContentInfo.load(token)}).dump()
+    whole = TimeStampResp(
+        {"status": {"status": "granted"}, "time_stamp_token": cms.ContentInfo.load(token)}
+    ).dump()
     check_response(whole, imprint, nonce, "1.2.3")
 
     def assert_holds(der: bytes) -> None:
@@ -219,11 +289,16 @@ def of_answer(token: bytes, imprint: bytes, nonce: int) -> Subject:
 @cache
 def chain_token() -> tuple[bytes, Trust]:
     """A token under two certificates below the root."""
-    return Forge(signer=signer(), certificates=[signer().der, middle().der]).make(), Trust(tuple(trust(top())))
+    return Forge(signer=signer(), certificates=[signer().der, middle().der]).make(), Trust(
+        tuple(trust(top()))
+    )
 
 
 def of_revocation(kind: str, valid: bytes, expected: Outcome) -> Subject:
-    """A CRL or OCSP answer about the signer: it says what it said, or nothing. What it says is never turned round."""
+    """A CRL or OCSP answer about the signer: it says what it said, or nothing.
+
+    What it says is never turned round.
+    """
     path = [read for read in map(read_certificate, (signer().der, middle().der, top().der)) if read]
     source = RevocationSource(signer().der, middle().der, (), ())
     check = {"crls": check_crl, "ocsps": check_ocsp}[kind]
@@ -253,7 +328,8 @@ def make_crl_of_top() -> bytes:
 
 
 def of_certificate() -> Subject:
-    """A certificate beside a token that needs it: changed, it leads nowhere; and what leads somewhere is what it was."""
+    """A certificate beside a token that needs it: changed, it leads nowhere; and what leads
+    somewhere is what it was."""
     token = Forge(signer=signer(), certificates=[signer().der]).make()
     trusted = Trust(tuple(trust(top())))
     assert judge_token(Stamp(token, (middle().der,)), IMPRINT_BYTES, trusted).is_proven
@@ -272,12 +348,27 @@ def of_certificate() -> Subject:
 def subjects() -> tuple[Subject, ...]:
     token, trusted = chain_token()
     public = []
-    for name, root_name in (("GlobalSign, 2021", "GlobalSign Root CA - R6"), ("Sigstore staging, 2025", "sigstore-tsa-selfsigned (staging)")):
+    for name, root_name in (
+        ("GlobalSign, 2021", "GlobalSign Root CA - R6"),
+        ("Sigstore staging, 2025", "sigstore-tsa-selfsigned (staging)"),
+    ):
         entry, root = VECTORS["tokens"][name], VECTORS["roots"][root_name]
-        known = Trust((TrustedRoot(base64.b64decode(root["certificate"]), root_name, Assurance.PUBLIC),))
-        public.append(of_token(base64.b64decode(entry["token"]), hashlib.sha256(entry["stamped"].encode()).digest(), known))
+        known = Trust(
+            (TrustedRoot(base64.b64decode(root["certificate"]), root_name, Assurance.PUBLIC),)
+        )
+        public.append(
+            of_token(
+                base64.b64decode(entry["token"]),
+                hashlib.sha256(entry["stamped"].encode()).digest(),
+                known,
+            )
+        )
     superseded = [(x509.CRLReason(x509.ReasonFlags.superseded), False)]
-    revoked = make_crl(middle(), *((each, NOW, superseded) for each in (signer(), top())), extensions=[(x509.CRLNumber(7), False)])
+    revoked = make_crl(
+        middle(),
+        *((each, NOW, superseded) for each in (signer(), top())),
+        extensions=[(x509.CRLNumber(7), False)],
+    )
     return (
         *public,
         of_token(token, IMPRINT_BYTES, trusted),
@@ -286,7 +377,11 @@ def subjects() -> tuple[Subject, ...]:
         of_revocation("crls", revoked, Outcome.FAILED),
         of_revocation("ocsps", make_ocsp(signer(), middle()), Outcome.PASSED),
         of_revocation("ocsps", make_ocsp(signer(), middle(), responder=delegate()), Outcome.PASSED),
-        of_revocation("ocsps", make_ocsp(signer(), middle(), revoked=NOW, reason=x509.ReasonFlags.superseded), Outcome.FAILED),
+        of_revocation(
+            "ocsps",
+            make_ocsp(signer(), middle(), revoked=NOW, reason=x509.ReasonFlags.superseded),
+            Outcome.FAILED,
+        ),
         of_certificate(),
     )
 
@@ -321,12 +416,17 @@ def changed(valid: bytes, others: Sequence[bytes], random: Random) -> bytes:
     content = random.randbytes(random.randrange(1, 20))
     return random.choice(
         [
-            lambda: valid[:place] + bytes([valid[place] ^ 1 << random.randrange(8)]) + valid[place + 1 :],
+            lambda: (
+                valid[:place]
+                + bytes([valid[place] ^ 1 << random.randrange(8)])
+                + valid[place + 1 :]
+            ),
             lambda: valid[:place],
             # Another tag, another length, the rest as it was.
             lambda: valid[:at] + random.randbytes(1) + valid[at + 1 :],
             lambda: valid[: at + 1] + random.randbytes(1) + valid[at + 2 :],
-            # Another value, none, one that occurs twice, or a piece of something else; every length around it mended.
+            # Another value, none, one that occurs twice, or a piece of something else; every length
+            # around it mended.
             lambda: spliced(valid, at, after, valid[at : at + 1] + bytes([len(content)]) + content),
             lambda: spliced(valid, at, after, b""),
             lambda: spliced(valid, at, after, valid[at:after] * 2),
@@ -336,7 +436,8 @@ def changed(valid: bytes, others: Sequence[bytes], random: Random) -> bytes:
 
 
 def spliced(der: bytes, start: int, end: int, value: bytes) -> bytes:
-    """Return `der` with the value from `start` to `end` replaced, and the lengths of all values around it mended."""
+    """Return `der` with the value from `start` to `end` replaced, and the lengths of all values
+    around it mended."""
     if start == 0:
         return value
     around = [place for place in places_of_values(der) if place[0] < start and place[2] >= end]
@@ -350,7 +451,11 @@ def test_20_000_changed_answers(chunk: int) -> None:
     for number in range(CHUNK):
         subject = subjects()[number % len(subjects())]
         # A piece of an answer that says the opposite may be all of it.
-        others = [other.valid for other in subjects() if None in {subject.says, other.says} or subject.says is other.says]
+        others = [
+            other.valid
+            for other in subjects()
+            if None in {subject.says, other.says} or subject.says is other.says
+        ]
         der = changed(subject.valid, others, random)
         begun = time.process_time()
         subject.assert_holds(der)
@@ -359,10 +464,18 @@ def test_20_000_changed_answers(chunk: int) -> None:
 
 @pytest.mark.parametrize("kind", ["crl", "ocsp"])
 def test_changed_and_signed_anew(kind: str) -> None:
-    """An issuer that writes nonsense, and signs it: behind the signature stand as many fields as before it."""
+    """An issuer that writes nonsense, and signs it: behind the signature stand as many fields as
+    before it."""
     random, source = Random(kind), RevocationSource(signer().der, middle().der, (), ())
-    superseded = [(x509.CRLReason(x509.ReasonFlags.superseded), False), (x509.InvalidityDate(NOW), False)]
-    valid = make_crl(middle(), (signer(), NOW, superseded)) if kind == "crl" else make_ocsp(signer(), middle(), revoked=NOW)
+    superseded = [
+        (x509.CRLReason(x509.ReasonFlags.superseded), False),
+        (x509.InvalidityDate(NOW), False),
+    ]
+    valid = (
+        make_crl(middle(), (signer(), NOW, superseded))
+        if kind == "crl"
+        else make_ocsp(signer(), middle(), revoked=NOW)
+    )
     resign, check = (resigned_crl, check_crl) if kind == "crl" else (resigned_ocsp, check_ocsp)
     taken = 0
     for _ in range(CHUNK):
@@ -388,4 +501,6 @@ def resigned_ocsp(valid: bytes, private: Any, change: Callable[[bytes], bytes]) 
     basic = asn1_ocsp.OCSPResponse.load(valid)["response_bytes"]["response"].parsed
     body = change(basic["tbs_response_data"].dump())
     signature = private.sign(body, ec.ECDSA(hashes.SHA256()))
-    return wrapped(wrap(0x30, body + basic["signature_algorithm"].dump() + wrap(0x03, b"\0" + signature)))
+    return wrapped(
+        wrap(0x30, body + basic["signature_algorithm"].dump() + wrap(0x03, b"\0" + signature))
+    )

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.tree.tree import MAX_SIZE, NODE, level_sizes, next_level, prove, root_from_path, root_of, siblings
+from witnesstree.ledger.tree.tree import (
+    MAX_SIZE,
+    NODE,
+    level_sizes,
+    next_level,
+    prove,
+    root_from_path,
+    root_of,
+    siblings,
+)
 
 DIGEST = st.binary(min_size=NODE, max_size=NODE)
 LEAVES = st.lists(DIGEST, min_size=1, max_size=200)
@@ -31,7 +40,9 @@ def implied(digest: bytes, position: int, size: int, path: list[bytes]) -> bytes
 @given(leaves=LEAVES, data=st.data())
 def test_each_path_leads_to_the_root(leaves: list[bytes], data: st.DataObject) -> None:
     packed, position = b"".join(leaves), data.draw(st.integers(0, len(leaves) - 1))
-    assert root_from_path(leaves[position], position, len(leaves), prove(packed, position)) == root_of(packed)
+    assert root_from_path(
+        leaves[position], position, len(leaves), prove(packed, position)
+    ) == root_of(packed)
 
 
 @given(leaves=LEAVES, data=st.data())
@@ -48,7 +59,11 @@ def test_a_path_taken_apart_leads_elsewhere(leaves: list[bytes], data: st.DataOb
     packed, position = b"".join(leaves), data.draw(st.integers(0, len(leaves) - 1))
     path, root = prove(packed, position), root_of(packed)
     at = data.draw(st.integers(0, len(path) - 1))
-    for other in (path[:at] + path[at + 1 :], path[: at + 1] + path[at:], path[at + 1 :] + path[: at + 1]):
+    for other in (
+        path[:at] + path[at + 1 :],
+        path[: at + 1] + path[at:],
+        path[at + 1 :] + path[: at + 1],
+    ):
         assert other == path or implied(leaves[position], position, len(leaves), other) != root
 
 
@@ -69,14 +84,25 @@ def test_a_path_is_never_longer_than_the_tree_is_high(size: int, data: st.DataOb
 
 
 @given(leaves=LEAVES, data=st.data())
-def test_a_level_cut_after_an_even_node_is_the_same_level(leaves: list[bytes], data: st.DataObject) -> None:
-    cuts = sorted(2 * cut for cut in data.draw(st.lists(st.integers(0, len(leaves) // 2), max_size=5)))
+def test_a_level_cut_after_an_even_node_is_the_same_level(
+    leaves: list[bytes], data: st.DataObject
+) -> None:
+    cuts = sorted(
+        2 * cut for cut in data.draw(st.lists(st.integers(0, len(leaves) // 2), max_size=5))
+    )
     ends = [0, *cuts, len(leaves)]
     parts = [b"".join(leaves[start:end]) for start, end in pairwise(ends)]
     assert b"".join(map(next_level, parts)) == next_level(b"".join(leaves))
 
 
-@given(st.binary(max_size=200), st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70), st.lists(st.binary(max_size=40), max_size=60))
-def test_whatever_is_asked_it_answers_or_raises_invalid_input(digest: bytes, position: int, size: int, path: list[bytes]) -> None:
+@given(
+    st.binary(max_size=200),
+    st.integers(-(2**70), 2**70),
+    st.integers(-(2**70), 2**70),
+    st.lists(st.binary(max_size=40), max_size=60),
+)
+def test_whatever_is_asked_it_answers_or_raises_invalid_input(
+    digest: bytes, position: int, size: int, path: list[bytes]
+) -> None:
     root = implied(digest, position, size, path)
     assert root is None or len(root) == NODE

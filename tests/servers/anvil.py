@@ -35,14 +35,19 @@ class KeySigner:
 
 
 class Node:
-    """A running node. `ask` is a JSON-RPC client of its own, so that tests do not ask through what they test."""
+    """A running node.
+
+    `ask` is a JSON-RPC client of its own, so that tests do not ask through what they test.
+    """
 
     def __init__(self, url: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
         self.url = url
         self.process = process
 
     def ask(self, method: str, *params: object) -> Any:
-        content = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        content = json.dumps(
+            {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        ).encode()
         request = urllib.request.Request(self.url, content, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             members = json.loads(answer.read())
@@ -62,7 +67,8 @@ class Node:
         return str(self.ask("eth_sendTransaction", {"from": sender, **members}))
 
     def settle(self, hash_: str) -> None:
-        """Wait until a block has the transaction: also a node that makes a block for each says its hash before that."""
+        """Wait until a block has the transaction: also a node that makes a block for each says its
+        hash before that."""
         end = time.monotonic() + START_SECONDS
         while self.ask("eth_getTransactionReceipt", hash_) is None:
             assert time.monotonic() < end, "no block has the transaction"
@@ -70,7 +76,12 @@ class Node:
 
     def deploy(self, account: int = 1) -> str:
         """Put the contract at its one address, and return the transaction's hash."""
-        return self.send(account, to="0x" + artefact().deployer.hex(), data="0x" + deployment_calldata().hex(), gas=hex(2_000_000))
+        return self.send(
+            account,
+            to="0x" + artefact().deployer.hex(),
+            data="0x" + deployment_calldata().hex(),
+            gas=hex(2_000_000),
+        )
 
 
 def started(process: "subprocess.Popen[bytes]", log: Path, mark: str) -> str:
@@ -95,12 +106,27 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 @contextmanager
 def anvil(folder: Path, *options: str, port: int = 0) -> Iterator[Node]:
-    """Run anvil for a block. Transactions wait until `mine`; `finalized` is 64 blocks behind the newest one, as on Ethereum."""
+    """Run anvil for a block.
+
+    Transactions wait until `mine`; `finalized` is 64 blocks behind the newest one, as on Ethereum.
+    """
     program = require_real("anvil")
     log = folder / "anvil.log"
-    command = [program, "--host", "127.0.0.1", "--port", str(port), "--no-mining", "--hardfork", "prague", *options]
+    command = [
+        program,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--no-mining",
+        "--hardfork",
+        "prague",
+        *options,
+    ]
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        )
         try:
             yield Node(f"http://{started(process, log, 'Listening on ')}", process)
         finally:

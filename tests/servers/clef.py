@@ -1,4 +1,5 @@
-"""clef, go-ethereum's external signer, on a free port of 127.0.0.1, with a person who answers its questions played here."""
+"""clef, go-ethereum's external signer, on a free port of 127.0.0.1, with a person who answers its
+questions played here."""
 
 import json
 import subprocess
@@ -15,7 +16,8 @@ from servers.anvil import stop
 
 @dataclass
 class Person:
-    """Who sits at clef: agrees or not, perhaps to other values than were asked for, and types the password."""
+    """Who sits at clef: agrees or not, perhaps to other values than were asked for, and types the
+    password."""
 
     password: str
     agrees: bool = True
@@ -30,7 +32,10 @@ class Person:
             message = json.loads(line)
             result = self._result(message["method"], message["params"][0])
             if "id" in message:
-                into.write(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode() + b"\n")
+                into.write(
+                    json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
+                    + b"\n"
+                )
                 into.flush()
 
     def _result(self, method: str, question: dict[str, Any]) -> dict[str, Any]:
@@ -39,20 +44,46 @@ class Person:
             self.is_ready.set()
         if method == "ui_approveTx":
             self.asked.append(question)
-            return {"approved": self.agrees, "transaction": {**question["transaction"], **self.changes}}
+            return {
+                "approved": self.agrees,
+                "transaction": {**question["transaction"], **self.changes},
+            }
         return {"text": self.password}
 
 
 @contextmanager
-def clef(folder: Path, keystores: Path, chain_id: int, password: str, *options: str) -> Iterator[Person]:
+def clef(
+    folder: Path, keystores: Path, chain_id: int, password: str, *options: str
+) -> Iterator[Person]:
     """Run clef for a block, with the keystores in a folder."""
     program = require_real("clef")
-    places = ["--keystore", str(keystores), "--configdir", str(folder), "--auditlog", "", "--4bytedb-custom", str(folder / "4byte.json")]
-    door = ["--http", "--http.addr", "127.0.0.1", "--http.port", "0", "--ipcdisable", "--stdio-ui", "--nousb", "--suppress-bootwarn"]
+    places = [
+        "--keystore",
+        str(keystores),
+        "--configdir",
+        str(folder),
+        "--auditlog",
+        "",
+        "--4bytedb-custom",
+        str(folder / "4byte.json"),
+    ]
+    door = [
+        "--http",
+        "--http.addr",
+        "127.0.0.1",
+        "--http.port",
+        "0",
+        "--ipcdisable",
+        "--stdio-ui",
+        "--nousb",
+        "--suppress-bootwarn",
+    ]
     command = [program, *places, *door, "--chainid", str(chain_id), *options]
     person = Person(password)
     with (folder / "clef.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+        )
         assert process.stdin
         assert process.stdout
         thread = threading.Thread(target=person.answer, args=(process.stdout, process.stdin))

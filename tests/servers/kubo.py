@@ -1,4 +1,5 @@
-"""Kubo for tests: the real one on an empty repository, without a network; and one in memory that may be told to lie."""
+"""Kubo for tests: the real one on an empty repository, without a network; and one in memory that
+may be told to lie."""
 
 from __future__ import annotations
 
@@ -24,11 +25,15 @@ from real import require_real
 from witnesstree.anchor.ipfs.cid import RAW, cid_of, parse_cid
 from witnesstree.anchor.ipfs.unixfs import CHUNK, store_chunks
 
-# The real one -------------------------------------------------------------------------------------------------------------------------------------
+# The real one
+# --------------------------------------------------------------------------------------------------
 
 
 class Kubo:
-    """A node with its own repository in `folder`. It listens on a free port of 127.0.0.1, another one after each start."""
+    """A node with its own repository in `folder`.
+
+    It listens on a free port of 127.0.0.1, another one after each start.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.repository = folder
@@ -38,13 +43,21 @@ class Kubo:
 
     def run(self, *arguments: str | Path) -> bytes:
         """Run one command of the program `ipfs` on the repository, and return what it prints."""
-        return subprocess.run([self._program, *arguments], env=self._environment(), check=True, capture_output=True, timeout=120).stdout
+        return subprocess.run(
+            [self._program, *arguments],
+            env=self._environment(),
+            check=True,
+            capture_output=True,
+            timeout=120,
+        ).stdout
 
     def start(self, *, is_online: bool = False) -> None:
         """Start the daemon. Also online it knows no other node: the test profile names none."""
         (self.repository / "api").unlink(missing_ok=True)
         command = [self._program, "daemon", *([] if is_online else ["--offline"])]
-        self._daemon = subprocess.Popen(command, env=self._environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._daemon = subprocess.Popen(
+            command, env=self._environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + 60
         # The file is written once the port is open.
         while not (self.repository / "api").exists() or not self.address:
@@ -73,7 +86,8 @@ class Kubo:
 
     def block_file(self, cid: str) -> Path:
         """Return the file in which the repository keeps a block."""
-        # It is named by the multihash in base32: what the CID says, without the version and the codec.
+        # It is named by the multihash in base32: what the CID says, without the version and the
+        # codec.
         name = b32encode(b"\x12\x20" + parse_cid(cid).digest).decode().rstrip("=")
         (path,) = (self.repository / "blocks").rglob(f"{name}.data")
         return path
@@ -99,7 +113,8 @@ def running_kubo(folder: Path) -> Iterator[Kubo]:
         kubo.stop()
 
 
-# The one in memory --------------------------------------------------------------------------------------------------------------------------------
+# The one in memory
+# --------------------------------------------------------------------------------------------------
 
 Reply = tuple[int, bytes]
 Saying = Callable[[dict[str, str], bytes], Reply]
@@ -108,7 +123,10 @@ Saying = Callable[[dict[str, str], bytes], Reply]
 
 def said(status: int, body: bytes | dict[str, Any]) -> Saying:
     """Return what always answers this."""
-    return lambda _params, _file: (status, body if isinstance(body, bytes) else json.dumps(body).encode())
+    return lambda _params, _file: (
+        status,
+        body if isinstance(body, bytes) else json.dumps(body).encode(),
+    )
 
 
 def refused(message: str) -> Saying:
@@ -117,7 +135,9 @@ def refused(message: str) -> Saying:
 
 
 class FakeKubo:
-    """A node in memory. `sayings` holds what each command answers: an honest answer until a test puts another one there.
+    """A node in memory.
+
+    `sayings` holds what each command answers: an honest answer until a test puts another one there.
 
     `seen` are the commands with their parameters, in the order in which they came.
     """
@@ -157,7 +177,9 @@ class FakeKubo:
 
     def _get_block(self, params: dict[str, str], _file: bytes) -> Reply:
         if (cid := params["arg"]) not in self.blocks:
-            return refused(f"block was not found locally (offline): ipld: could not find {cid}")({}, b"")
+            return refused(f"block was not found locally (offline): ipld: could not find {cid}")(
+                {}, b""
+            )
         return 200, self.blocks[cid]
 
     def _put_block(self, _params: dict[str, str], file: bytes) -> Reply:
@@ -170,7 +192,17 @@ class FakeKubo:
         return 200, json.dumps({"Hash": params["arg"]}).encode()
 
     def _list_services(self, _params: dict[str, str], _file: bytes) -> Reply:
-        return 200, json.dumps({"RemoteServices": [{"Service": name, "ApiEndpoint": "https://pin.example"} for name in self.services]}).encode()
+        return (
+            200,
+            json.dumps(
+                {
+                    "RemoteServices": [
+                        {"Service": name, "ApiEndpoint": "https://pin.example"}
+                        for name in self.services
+                    ]
+                }
+            ).encode(),
+        )
 
     def _list_remote_pins(self, params: dict[str, str], _file: bytes) -> Reply:
         if params["service"] not in self.services:
@@ -178,7 +210,11 @@ class FakeKubo:
         status = self.services[params["service"]].get(params["cid"])
         # Unlike its command line, Kubo's API takes no commas.
         is_asked_for = status in params["status"].split()
-        return 200, json.dumps({"Status": status, "Cid": params["cid"], "Name": ""}).encode() + b"\n" if is_asked_for else b""
+        return 200, (
+            json.dumps({"Status": status, "Cid": params["cid"], "Name": ""}).encode() + b"\n"
+            if is_asked_for
+            else b""
+        )
 
     def _pin_remotely(self, params: dict[str, str], _file: bytes) -> Reply:
         self.services[params["service"]][params["arg"]] = "queued"
@@ -187,7 +223,8 @@ class FakeKubo:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Else an answer whose body follows its headers in a second packet waits for the first one's acknowledgement.
+    # Else an answer whose body follows its headers in a second packet waits for the first one's
+    # acknowledgement.
     disable_nagle_algorithm = True
     kubo: FakeKubo
 
@@ -221,7 +258,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         boundary = self.headers["Content-Type"].partition("boundary=")[2].encode()
-        found = re.fullmatch(rb"--%b\r\n.*?\r\n\r\n(.*)\r\n--%b--\r\n" % (boundary, boundary), b"".join(parts), re.DOTALL)
+        found = re.fullmatch(
+            rb"--%b\r\n.*?\r\n\r\n(.*)\r\n--%b--\r\n" % (boundary, boundary),
+            b"".join(parts),
+            re.DOTALL,
+        )
         return found[1] if found else None
 
     def log_message(self, *_arguments: object) -> None:

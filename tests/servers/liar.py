@@ -13,7 +13,10 @@ Twist = Callable[[str, list[Any], Any], Any]
 
 
 class Liar:
-    """`twist` changes results; `speak` writes the whole HTTP answer, given the honest body. Without either, it is honest."""
+    """`twist` changes results; `speak` writes the whole HTTP answer, given the honest body.
+
+    Without either, it is honest.
+    """
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -34,7 +37,9 @@ class Liar:
             return
         members = json.loads(body)
         if self.twist and "result" in members:
-            members["result"] = self.twist(question["method"], question["params"], members["result"])
+            members["result"] = self.twist(
+                question["method"], question["params"], members["result"]
+            )
             body = json.dumps(members).encode()
         handler.send_response(200)
         handler.send_header("Content-Type", "application/json")

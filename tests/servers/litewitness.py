@@ -1,4 +1,5 @@
-"""litewitness, a witness of transparency logs (C2SP tlog-witness), on a free port of 127.0.0.1; its key is held by an ssh-agent of its own."""
+"""litewitness, a witness of transparency logs (C2SP tlog-witness), on a free port of 127.0.0.1; its
+key is held by an ssh-agent of its own."""
 
 import socket
 import sqlite3
@@ -35,13 +36,20 @@ class Litewitness:
     def learn(self, key: VerifierKey) -> None:
         """Tell the witness of a log, as its own witnessctl does."""
         with closing(sqlite3.connect(self.database, timeout=10)) as connection, connection:
-            connection.execute("INSERT INTO log (origin, tree_size, tree_hash) VALUES (?, 0, ?)", (key.name, EMPTY_ROOT))
-            connection.execute("INSERT INTO key (origin, key) VALUES (?, ?)", (key.name, format_verifier_key(key)))
+            connection.execute(
+                "INSERT INTO log (origin, tree_size, tree_hash) VALUES (?, 0, ?)",
+                (key.name, EMPTY_ROOT),
+            )
+            connection.execute(
+                "INSERT INTO key (origin, key) VALUES (?, ?)", (key.name, format_verifier_key(key))
+            )
 
     def learn_another(self, key: VerifierKey) -> None:
         """Tell the witness of another key of a log that it knows."""
         with closing(sqlite3.connect(self.database, timeout=10)) as connection, connection:
-            connection.execute("INSERT INTO key (origin, key) VALUES (?, ?)", (key.name, format_verifier_key(key)))
+            connection.execute(
+                "INSERT INTO key (origin, key) VALUES (?, ?)", (key.name, format_verifier_key(key))
+            )
 
 
 @contextmanager
@@ -58,7 +66,14 @@ def litewitness() -> Iterator[Litewitness]:
         door = folder / "agent"
         _start(stack, [agent, "-D", "-a", str(door)], out, door.exists, log)
         pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-        subprocess.run([add, "-q", "-"], input=pem, env={"SSH_AUTH_SOCK": str(door)}, check=True, timeout=20, capture_output=True)
+        subprocess.run(
+            [add, "-q", "-"],
+            input=pem,
+            env={"SSH_AUTH_SOCK": str(door)},
+            check=True,
+            timeout=20,
+            capture_output=True,
+        )
         address = f"127.0.0.1:{_free_port()}"
         command = [
             program,
@@ -77,13 +92,19 @@ def litewitness() -> Iterator[Litewitness]:
         yield Litewitness(f"http://{address}", WitnessKey(NAME, public_key), folder / "db")
 
 
-def _start(stack: ExitStack, command: list[str], out: object, is_ready: Callable[[], bool], log: Path) -> None:
-    process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)  # type: ignore[call-overload]
+def _start(
+    stack: ExitStack, command: list[str], out: object, is_ready: Callable[[], bool], log: Path
+) -> None:
+    process = subprocess.Popen(
+        command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+    )  # type: ignore[call-overload]
     stack.callback(stop, process)
     end = time.monotonic() + 30
     while not is_ready():
         assert process.poll() is None, log.read_text(errors="replace")[-2000:]
-        assert time.monotonic() < end, f"it did not start: {log.read_text(errors='replace')[-2000:]}"
+        assert time.monotonic() < end, (
+            f"it did not start: {log.read_text(errors='replace')[-2000:]}"
+        )
         time.sleep(0.02)
 
 

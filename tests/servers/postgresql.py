@@ -1,4 +1,7 @@
-"""A PostgreSQL server of our own on a Unix socket, and on 127.0.0.1 where a test asks for it. It can be killed and started again."""
+"""A PostgreSQL server of our own on a Unix socket, and on 127.0.0.1 where a test asks for it.
+
+It can be killed and started again.
+"""
 
 import os
 import shutil
@@ -18,14 +21,23 @@ from real import require_real
 
 OWNER = "witness"
 PASSWORD = "s3cr3t:of/the@tests"
-"""Asked for over TCP; whoever comes by the socket needs none. It holds what has to be escaped in a URL."""
+"""Asked for over TCP; whoever comes by the socket needs none.
+
+It holds what has to be escaped in a URL.
+"""
 DATABASE = "postgres"
 NOBODY = 65534
 PATIENCE = 60
 """Seconds that a server may take to start or to stop."""
 
 # Small, so that it starts fast. fsync stays on: the store refuses a server without it.
-SETTINGS = ("shared_buffers=16MB", "max_connections=40", "max_wal_size=32MB", "autovacuum=off", "log_min_messages=fatal")
+SETTINGS = (
+    "shared_buffers=16MB",
+    "max_connections=40",
+    "max_wal_size=32MB",
+    "autovacuum=off",
+    "log_min_messages=fatal",
+)
 
 
 class PostgreSQL:
@@ -50,14 +62,43 @@ class PostgreSQL:
                 os.chown(path, NOBODY, NOBODY)
         command = [
             Path(self._postgres).with_name("initdb"),
-            *("--pgdata", self.folder / "data", "--username", OWNER, "--pwfile", password, "--wal-segsize", "1"),
-            *("--auth-local", "trust", "--auth-host", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
+            *(
+                "--pgdata",
+                self.folder / "data",
+                "--username",
+                OWNER,
+                "--pwfile",
+                password,
+                "--wal-segsize",
+                "1",
+            ),
+            *(
+                "--auth-local",
+                "trust",
+                "--auth-host",
+                "scram-sha-256",
+                "--encoding",
+                "UTF8",
+                "--locale",
+                "C.UTF-8",
+                "--no-sync",
+            ),
         ]
         subprocess.run(command, check=True, capture_output=True, **_owner())
 
     def start(self, *settings: str) -> None:
         """Start the server, and wait until it answers."""
-        command = [self._postgres, "-D", self.folder / "data", "-k", self.folder, "-p", str(self.port), "-h", self._address]
+        command = [
+            self._postgres,
+            "-D",
+            self.folder / "data",
+            "-k",
+            self.folder,
+            "-p",
+            str(self.port),
+            "-h",
+            self._address,
+        ]
         for setting in (*SETTINGS, *settings):
             command += ["-c", setting]
         with (self.folder / "log").open("ab") as log:
@@ -65,7 +106,9 @@ class PostgreSQL:
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if self._running.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()}")
+                raise AssertionError(
+                    f"PostgreSQL did not start: {(self.folder / 'log').read_text()}"
+                )
             time.sleep(0.02)
 
     def _answers(self) -> bool:
@@ -76,14 +119,21 @@ class PostgreSQL:
         return True
 
     def stop(self) -> None:
-        """Stop the server as an operator does; whoever is connected is told. SIGINT asks for the fast way."""
+        """Stop the server as an operator does; whoever is connected is told.
+
+        SIGINT asks for the fast way.
+        """
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill the server and all that it started, at once: its memory is gone, its files stay as they are."""
+        """Kill the server and all that it started, at once: its memory is gone, its files stay as
+        they are."""
         assert self._running
-        children = Path(f"/proc/{self._running.pid}/task/{self._running.pid}/children").read_text().split()
-        # The server first: it would otherwise see a child die, and restart the others in good order.
+        children = (
+            Path(f"/proc/{self._running.pid}/task/{self._running.pid}/children").read_text().split()
+        )
+        # The server first: it would otherwise see a child die, and restart the others in good
+        # order.
         self._end(signal.SIGKILL)
         for child in children:
             try:
@@ -91,7 +141,8 @@ class PostgreSQL:
             except ProcessLookupError:
                 continue
         _wait_for_the_end_of([int(child) for child in children])
-        # A killed server leaves this behind; the next one compares it with the processes that there are.
+        # A killed server leaves this behind; the next one compares it with the processes that there
+        # are.
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def _end(self, number: signal.Signals) -> None:
@@ -101,9 +152,17 @@ class PostgreSQL:
             self._running = None
 
     def connect(self, schema: str = "public") -> "psycopg.Connection[tuple[object, ...]]":
-        """Return a connection of a foreign program, by the socket; each statement counts at once."""
+        """Return a connection of a foreign program, by the socket; each statement counts at
+        once."""
         options = f"-csearch_path={schema}"
-        return psycopg.connect(host=str(self.folder), port=self.port, user=OWNER, dbname=DATABASE, autocommit=True, options=options)
+        return psycopg.connect(
+            host=str(self.folder),
+            port=self.port,
+            user=OWNER,
+            dbname=DATABASE,
+            autocommit=True,
+            options=options,
+        )
 
     def new_schema(self) -> str:
         """Make a schema, and return its name."""
@@ -151,7 +210,8 @@ def _lives(pid: int) -> bool:
 def postgresql(*, tcp: bool = False) -> Iterator[PostgreSQL]:
     """Run a new server while the block runs."""
     require_real("postgres")
-    # Not below pytest's own folder, which nobody but its owner may enter. Sockets' names must be short, too.
+    # Not below pytest's own folder, which nobody but its owner may enter. Sockets' names must be
+    # short, too.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     try:
         server = PostgreSQL(folder, tcp=tcp)

@@ -1,4 +1,5 @@
-"""An EVM chain in memory, and nodes of it that answer JSON-RPC without a socket: late, wrongly, or not at all, as a test asks for."""
+"""An EVM chain in memory, and nodes of it that answer JSON-RPC without a socket: late, wrongly, or
+not at all, as a test asks for."""
 
 import json
 import re
@@ -26,7 +27,9 @@ START = 1_795_420_000
 def contract_code() -> bytes:
     from importlib.resources import files
 
-    artefact = json.loads(files("witnesstree.anchor.evm").joinpath("EvidenceAnchor.json").read_text("utf-8"))
+    artefact = json.loads(
+        files("witnesstree.anchor.evm").joinpath("EvidenceAnchor.json").read_text("utf-8")
+    )
     return bytes.fromhex(artefact["deployedBytecode"][2:])
 
 
@@ -61,8 +64,16 @@ class World:
         self.salt = 0
         self.mine()
 
-    def mine(self, count: int = 1, roots: tuple[bytes, ...] = (), sender: bytes = PAYER, spent: int = 0, transaction: bytes | None = None) -> None:
-        """Make `count` blocks; the first one records `roots`, uses up `spent` nonces, and holds `transaction` (a hash)."""
+    def mine(
+        self,
+        count: int = 1,
+        roots: tuple[bytes, ...] = (),
+        sender: bytes = PAYER,
+        spent: int = 0,
+        transaction: bytes | None = None,
+    ) -> None:
+        """Make `count` blocks; the first one records `roots`, uses up `spent` nonces, and holds
+        `transaction` (a hash)."""
         for _ in range(count):
             number, before = len(self.blocks), self.states[-1] if self.states else State()
             records = dict(before.records)
@@ -93,9 +104,23 @@ class World:
                 self.receipts[transaction] = self._receipt(transaction, members, roots, sender)
             roots, spent, transaction = (), 0, None
 
-    def _receipt(self, transaction: bytes, block: dict[str, Any], roots: tuple[bytes, ...], sender: bytes) -> dict[str, Any]:
-        logs = [{"address": hexed(CONTRACT_ADDRESS), "topics": [hexed(ANCHORED), hexed(root), hexed(bytes(12) + sender)]} for root in roots]
-        return {"transactionHash": hexed(transaction), "blockNumber": block["number"], "blockHash": block["hash"], "status": "0x1", "logs": logs}
+    def _receipt(
+        self, transaction: bytes, block: dict[str, Any], roots: tuple[bytes, ...], sender: bytes
+    ) -> dict[str, Any]:
+        logs = [
+            {
+                "address": hexed(CONTRACT_ADDRESS),
+                "topics": [hexed(ANCHORED), hexed(root), hexed(bytes(12) + sender)],
+            }
+            for root in roots
+        ]
+        return {
+            "transactionHash": hexed(transaction),
+            "blockNumber": block["number"],
+            "blockHash": block["hash"],
+            "status": "0x1",
+            "logs": logs,
+        }
 
     def carry_out(self, raw: bytes) -> None:
         """Put a signed transaction that anchors roots into a block."""
@@ -109,7 +134,11 @@ class World:
         """Take the newest blocks back, and make as many empty ones in their place."""
         length = len(self.blocks) - depth
         gone = {block["hash"] for block in self.blocks[length:]}
-        self.receipts = {hash_: receipt for hash_, receipt in self.receipts.items() if receipt["blockHash"] not in gone}
+        self.receipts = {
+            hash_: receipt
+            for hash_, receipt in self.receipts.items()
+            if receipt["blockHash"] not in gone
+        }
         del self.blocks[length:], self.states[length:]
         self.salt += 1
         self.mine(depth)
@@ -117,18 +146,27 @@ class World:
     def tries(self, number: int) -> tuple[bytes, Any, Any]:
         storage, accounts = HexaryTrie({}), HexaryTrie({})
         for root, (time, block, sender) in self.states[number].records.items():
-            storage[keccak256(record_slot(root))] = rlp.encode(int.from_bytes(sender) << 96 | block << 48 | time)
-        accounts[keccak256(CONTRACT_ADDRESS)] = rlp.encode([1, 0, storage.root_hash, keccak256(contract_code())])
+            storage[keccak256(record_slot(root))] = rlp.encode(
+                int.from_bytes(sender) << 96 | block << 48 | time
+            )
+        accounts[keccak256(CONTRACT_ADDRESS)] = rlp.encode(
+            [1, 0, storage.root_hash, keccak256(contract_code())]
+        )
         return accounts.root_hash, accounts, storage
 
 
 class StubNode:
-    """A node of `world` that lags `lag` blocks behind. `answers` replaces what it says of a method: a value, or a function of the parameters.
+    """A node of `world` that lags `lag` blocks behind.
 
-    `keeps` so many states before its newest block; `finalizes` so many blocks behind it. `asked` holds the methods that it was asked for.
+    `answers` replaces what it says of a method: a value, or a function of the parameters.
+
+    `keeps` so many states before its newest block; `finalizes` so many blocks behind it. `asked`
+    holds the methods that it was asked for.
     """
 
-    def __init__(self, world: World, *, lag: int = 0, finalizes: int = 4, keeps: int = 10_000) -> None:
+    def __init__(
+        self, world: World, *, lag: int = 0, finalizes: int = 4, keeps: int = 10_000
+    ) -> None:
         self.world, self.lag, self.finalizes, self.keeps = world, lag, finalizes, keeps
         self.answers: dict[str, Any] = {}
         self.asked: list[str] = []
@@ -147,7 +185,11 @@ class StubNode:
             members: dict[str, Any] = {"result": self.say(question["method"], question["params"])}
         except RpcError as error:
             members = {"error": {"code": error.code, "message": error.message}}
-        return Answer(200, "application/json", json.dumps({"jsonrpc": "2.0", "id": question["id"], **members}).encode())
+        return Answer(
+            200,
+            "application/json",
+            json.dumps({"jsonrpc": "2.0", "id": question["id"], **members}).encode(),
+        )
 
     def say(self, method: str, params: list[Any]) -> Any:
         if method in self.answers:
@@ -157,7 +199,9 @@ class StubNode:
 
     def honest(self, method: str, params: list[Any]) -> Any:
         """Return what a sound node says."""
-        say = getattr(self, "_" + re.sub("[A-Z]", lambda found: "_" + found[0].lower(), method), None)
+        say = getattr(
+            self, "_" + re.sub("[A-Z]", lambda found: "_" + found[0].lower(), method), None
+        )
         if say is None:
             raise RpcError(-32601, f"the method {method} does not exist/is not available")
         return say(*params)
@@ -168,7 +212,14 @@ class StubNode:
 
     def _number(self, at: Any) -> int | None:
         if isinstance(at, dict):
-            number = next((i for i, block in enumerate(self.world.blocks) if block["hash"] == at["blockHash"]), None)
+            number = next(
+                (
+                    i
+                    for i, block in enumerate(self.world.blocks)
+                    if block["hash"] == at["blockHash"]
+                ),
+                None,
+            )
         elif at in {"latest", "pending"}:
             number = self.newest
         elif at == "finalized":
@@ -216,7 +267,9 @@ class StubNode:
         _, accounts, storage = self.world.tries(self._state(at)[0])
         return {
             "accountProof": _nodes(accounts, keccak256(bytes.fromhex(address[2:]))),
-            "storageProof": [{"proof": _nodes(storage, keccak256(bytes.fromhex(slot[2:])))} for slot in slots],
+            "storageProof": [
+                {"proof": _nodes(storage, keccak256(bytes.fromhex(slot[2:])))} for slot in slots
+            ],
         }
 
     def _eth_max_priority_fee_per_gas(self) -> str:
@@ -241,7 +294,9 @@ class StubNode:
         if keccak256(content) in self.pool:
             raise RpcError(-32000, "already known")
         if nonce < self.world.states[-1].nonce:
-            raise RpcError(-32000, f"nonce too low: next nonce {self.world.states[-1].nonce}, tx nonce {nonce}")
+            raise RpcError(
+                -32000, f"nonce too low: next nonce {self.world.states[-1].nonce}, tx nonce {nonce}"
+            )
         assert Account.recover_transaction(content)
         self.pool[keccak256(content)] = content
         return hexed(keccak256(content))

@@ -1,4 +1,5 @@
-"""Servers for tests of authorities: sockets that say what they are told, with or without TLS, and real RFC 3161 authorities."""
+"""Servers for tests of authorities: sockets that say what they are told, with or without TLS, and
+real RFC 3161 authorities."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 from real import require_real
 
-# Sockets ------------------------------------------------------------------------------------------------------------------------------------------
+# Sockets
+# --------------------------------------------------------------------------------------------------
 
 Script = Callable[[socket.socket], None]
 """What a server says on one connection; it is closed afterwards."""
@@ -49,7 +51,9 @@ def talking(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[str]:
                 talk.hang_up()
 
 
-def _accept(listener: socket.socket, script: Script, tls: ssl.SSLContext | None, talks: list[_Talk]) -> None:
+def _accept(
+    listener: socket.socket, script: Script, tls: ssl.SSLContext | None, talks: list[_Talk]
+) -> None:
     while True:
         try:
             connection, _ = listener.accept()
@@ -60,7 +64,9 @@ def _accept(listener: socket.socket, script: Script, tls: ssl.SSLContext | None,
 
 
 class _Talk(threading.Thread):
-    def __init__(self, connection: socket.socket, script: Script, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, connection: socket.socket, script: Script, tls: ssl.SSLContext | None
+    ) -> None:
         super().__init__()
         self.connection = connection
         self.script = script
@@ -84,7 +90,10 @@ class _Talk(threading.Thread):
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """Return a request: its head, and as much of a body as that announces. Empty where there is none any more."""
+    """Return a request: its head, and as much of a body as that announces.
+
+    Empty where there is none any more.
+    """
     received = b""
     while b"\r\n\r\n" not in received:
         part = connection.recv(65536)
@@ -92,7 +101,14 @@ def read_request(connection: socket.socket) -> bytes:
             return received
         received += part
     head, _, body = received.partition(b"\r\n\r\n")
-    length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+    length = next(
+        (
+            int(line.split(b":")[1])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length:")
+        ),
+        0,
+    )
     while len(body) < length:
         body += connection.recv(65536)
     return head + b"\r\n\r\n" + body
@@ -108,18 +124,24 @@ def saying(answer: bytes) -> Script:
     return script
 
 
-def replying(answer: Callable[[bytes], bytes], kind: str = "application/timestamp-reply", status: int = 200) -> Script:
+def replying(
+    answer: Callable[[bytes], bytes], kind: str = "application/timestamp-reply", status: int = 200
+) -> Script:
     """Answer each request with what `answer` makes of its body."""
 
     def script(connection: socket.socket) -> None:
         while request := read_request(connection):
             body = answer(request.partition(b"\r\n\r\n")[2])
-            connection.sendall(b"HTTP/1.1 %d Status\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (status, kind.encode(), len(body), body))
+            connection.sendall(
+                b"HTTP/1.1 %d Status\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
+                % (status, kind.encode(), len(body), body)
+            )
 
     return script
 
 
-# Certificates -------------------------------------------------------------------------------------------------------------------------------------
+# Certificates
+# --------------------------------------------------------------------------------------------------
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 KEYS: dict[str, Callable[[], Key]] = {
@@ -142,8 +164,14 @@ def der(certificate: x509.Certificate) -> bytes:
 
 def key_pem(key: Key, password: bytes | None = None) -> bytes:
     """Return a private key in PEM."""
-    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    encryption = (
+        serialization.BestAvailableEncryption(password)
+        if password
+        else serialization.NoEncryption()
+    )
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    )
 
 
 @dataclass
@@ -159,18 +187,39 @@ class Issuer:
         key = KEYS[kind]()
         return cls(_issue(name, key, None, ca=True), key)
 
-    def issue(self, name: str, kind: str = "p256", *extensions: tuple[x509.ExtensionType, bool], ca: bool = False, days: int = 10) -> Issuer:
+    def issue(
+        self,
+        name: str,
+        kind: str = "p256",
+        *extensions: tuple[x509.ExtensionType, bool],
+        ca: bool = False,
+        days: int = 10,
+    ) -> Issuer:
         """Issue a certificate, valid since yesterday."""
         key = KEYS[kind]()
         return Issuer(_issue(name, key, self, *extensions, ca=ca, days=days), key)
 
 
 def _issue(
-    name: str, key: Key, issuer: Issuer | None, *extensions: tuple[x509.ExtensionType, bool], ca: bool = False, days: int = 10
+    name: str,
+    key: Key,
+    issuer: Issuer | None,
+    *extensions: tuple[x509.ExtensionType, bool],
+    ca: bool = False,
+    days: int = 10,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC).replace(microsecond=0)
-    usage = dict.fromkeys(("key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False)
+    usage = dict.fromkeys(
+        (
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
     builder = x509.CertificateBuilder(
         issuer.certificate.subject if issuer else subject,
         subject,
@@ -182,7 +231,16 @@ def _issue(
     public = issuer.certificate.public_key() if issuer else key.public_key()
     for extension, critical in (
         (x509.BasicConstraints(ca=ca, path_length=None), True),
-        (x509.KeyUsage(digital_signature=not ca, content_commitment=not ca, key_cert_sign=ca, crl_sign=ca, **usage), True),
+        (
+            x509.KeyUsage(
+                digital_signature=not ca,
+                content_commitment=not ca,
+                key_cert_sign=ca,
+                crl_sign=ca,
+                **usage,
+            ),
+            True,
+        ),
         (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(public), False),  # type: ignore[arg-type]
         *extensions,
@@ -200,7 +258,8 @@ class Tls:
     ca: Path
 
     def server(self, *, asks: bool = False) -> ssl.SSLContext:
-        """Return the settings of a server on 127.0.0.1, which asks for a client certificate or not."""
+        """Return the settings of a server on 127.0.0.1, which asks for a client certificate or
+        not."""
         names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
         file = self._write("server", self.root.issue("127.0.0.1", "p256", (names, False)))
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -210,7 +269,9 @@ class Tls:
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
-    def client(self, *, in_one_file: bool, password: bytes | None = None) -> tuple[Path, Path | None]:
+    def client(
+        self, *, in_one_file: bool, password: bytes | None = None
+    ) -> tuple[Path, Path | None]:
         """Return the files of a client's certificate and its key."""
         client = self.root.issue("A client")
         if in_one_file:
@@ -232,7 +293,8 @@ def make_tls(folder: Path) -> Tls:
     return Tls(folder, root, folder / "tls-root.pem")
 
 
-# An `openssl ts` authority ------------------------------------------------------------------------------------------------------------------------
+# An `openssl ts` authority
+# --------------------------------------------------------------------------------------------------
 
 CONFIGURATION = """
 [tsa]
@@ -254,10 +316,12 @@ ess_cert_id_alg = sha256
 
 @dataclass
 class OpenSslAuthority:
-    """`openssl ts -reply` behind HTTP on this machine, under a root and an intermediate certificate of its own.
+    """`openssl ts -reply` behind HTTP on this machine, under a root and an intermediate certificate
+    of its own.
 
-    The same server answers for its revocation lists (/crl/…), by OCSP (/ocsp) and with the intermediate certificate (/issuer). `revoked` holds
-    reasons by serial number, `asked` the paths that were asked for, and `broken` paths that answer with status 500.
+    The same server answers for its revocation lists (/crl/…), by OCSP (/ocsp) and with the
+    intermediate certificate (/issuer). `revoked` holds reasons by serial number, `asked` the paths
+    that were asked for, and `broken` paths that answer with status 500.
     """
 
     url: str
@@ -278,18 +342,32 @@ class OpenSslAuthority:
         with self.lock, tempfile.NamedTemporaryFile(dir=self.folder) as query:
             query.write(request)
             query.flush()
-            command = [self.openssl, "ts", "-reply", "-config", str(self.folder / "tsa.cnf"), "-queryfile", query.name]
+            command = [
+                self.openssl,
+                "ts",
+                "-reply",
+                "-config",
+                str(self.folder / "tsa.cnf"),
+                "-queryfile",
+                query.name,
+            ]
             return subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
 
     def crl(self, issuer: Issuer) -> bytes:
         """Return the issuer's revocation list (RFC 5280, 5)."""
         now = datetime.now(UTC).replace(microsecond=0)
-        builder = x509.CertificateRevocationListBuilder(issuer.certificate.subject, now - timedelta(hours=1), now + timedelta(hours=1))
+        builder = x509.CertificateRevocationListBuilder(
+            issuer.certificate.subject, now - timedelta(hours=1), now + timedelta(hours=1)
+        )
         builder = builder.add_extension(x509.CRLNumber(1), critical=False)
         key = issuer.certificate.public_key()
-        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key), critical=False)  # type: ignore[arg-type]
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(key), critical=False
+        )  # type: ignore[arg-type]
         for serial, reason in self.revoked.items():
-            entry = x509.RevokedCertificateBuilder(serial, now - timedelta(minutes=30)).add_extension(x509.CRLReason(reason), critical=False)
+            entry = x509.RevokedCertificateBuilder(
+                serial, now - timedelta(minutes=30)
+            ).add_extension(x509.CRLReason(reason), critical=False)
             builder = builder.add_revoked_certificate(entry.build())
         return builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
@@ -340,19 +418,28 @@ def openssl_authority(
     auth: tuple[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[OpenSslAuthority]:
-    """Start an `openssl ts` authority. Its certificates name what `revocation` says of "crl", "ocsp" and "issuer"."""
+    """Start an `openssl ts` authority.
+
+    Its certificates name what `revocation` says of "crl", "ocsp" and "issuer".
+    """
     openssl = require_real("openssl")
     with ThreadingHTTPServer(("127.0.0.1", 0), _Requests) as server:
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
         root = Issuer.root()
-        intermediate = root.issue("Test intermediate", "p256", *_pointers(url, "root", revocation - {"issuer"}), ca=True)
+        intermediate = root.issue(
+            "Test intermediate", "p256", *_pointers(url, "root", revocation - {"issuer"}), ca=True
+        )
         purpose = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), True)
-        signer = intermediate.issue("Test authority", key, purpose, *_pointers(url, "intermediate", revocation))
+        signer = intermediate.issue(
+            "Test authority", key, purpose, *_pointers(url, "intermediate", revocation)
+        )
         (folder / "signer.pem").write_bytes(pem(signer.certificate))
         (folder / "signer.key").write_bytes(key_pem(signer.key))
-        (folder / "chain.pem").write_bytes(pem(intermediate.certificate) if carries_chain else pem(signer.certificate))
+        (folder / "chain.pem").write_bytes(
+            pem(intermediate.certificate) if carries_chain else pem(signer.certificate)
+        )
         (folder / "serial").write_text("01\n")
         (folder / "tsa.cnf").write_text(CONFIGURATION.format(folder=folder, digest=digest))
         authority = OpenSslAuthority(url, root, intermediate, signer, folder, openssl, auth)
@@ -367,13 +454,26 @@ def openssl_authority(
             thread.join()
 
 
-def _pointers(url: str, issuer: str, revocation: frozenset[str]) -> list[tuple[x509.ExtensionType, bool]]:
-    access = {"ocsp": AuthorityInformationAccessOID.OCSP, "issuer": AuthorityInformationAccessOID.CA_ISSUERS}
-    named = [x509.AccessDescription(oid, x509.UniformResourceIdentifier(f"{url}/{name}")) for name, oid in access.items() if name in revocation]
-    extensions: list[tuple[x509.ExtensionType, bool]] = [(x509.AuthorityInformationAccess(named), False)] if named else []
+def _pointers(
+    url: str, issuer: str, revocation: frozenset[str]
+) -> list[tuple[x509.ExtensionType, bool]]:
+    access = {
+        "ocsp": AuthorityInformationAccessOID.OCSP,
+        "issuer": AuthorityInformationAccessOID.CA_ISSUERS,
+    }
+    named = [
+        x509.AccessDescription(oid, x509.UniformResourceIdentifier(f"{url}/{name}"))
+        for name, oid in access.items()
+        if name in revocation
+    ]
+    extensions: list[tuple[x509.ExtensionType, bool]] = (
+        [(x509.AuthorityInformationAccess(named), False)] if named else []
+    )
     if "crl" in revocation:
         place = [x509.UniformResourceIdentifier(f"{url}/crl/{issuer}")]
-        extensions.append((x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, None)]), False))
+        extensions.append(
+            (x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, None)]), False)
+        )
     return extensions
 
 
@@ -393,7 +493,11 @@ class _Requests(BaseHTTPRequestHandler):
         status, kind, content = 200, "text/plain", b"no"
         if self.path in authority.broken:
             status = 500
-        elif authority.auth and self.path == "/" and self.headers["Authorization"] != _basic(authority.auth):
+        elif (
+            authority.auth
+            and self.path == "/"
+            and self.headers["Authorization"] != _basic(authority.auth)
+        ):
             status = 401
         else:
             kind, content = authority.respond(self.path, body)
@@ -411,12 +515,14 @@ def _basic(auth: tuple[str, str]) -> str:
     return "Basic " + base64.b64encode(":".join(auth).encode()).decode()
 
 
-# sigstore's timestamp-server ----------------------------------------------------------------------------------------------------------------------
+# sigstore's timestamp-server
+# --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class SigstoreAuthority:
-    """sigstore's timestamp-server with a key in memory; `chain` is its signer's certificate, the intermediate one and the root, in DER."""
+    """sigstore's timestamp-server with a key in memory; `chain` is its signer's certificate, the
+    intermediate one and the root, in DER."""
 
     url: str
     chain: tuple[bytes, ...]
@@ -424,17 +530,36 @@ class SigstoreAuthority:
 
 @contextmanager
 def sigstore_authority(*options: str) -> Iterator[SigstoreAuthority]:
-    """Start timestamp-server. One at a time on a machine, because its port for metrics is always 2112."""
+    """Start timestamp-server.
+
+    One at a time on a machine, because its port for metrics is always 2112.
+    """
     program = require_real("timestamp-server")
     with (Path(tempfile.gettempdir()) / "timestamp-server.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        where = ["--host", "127.0.0.1", "--port", str(port), "--timestamp-signer", "memory", "--disable-ntp-monitoring"]
-        with subprocess.Popen([program, "serve", *where, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        where = [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--timestamp-signer",
+            "memory",
+            "--disable-ntp-monitoring",
+        ]
+        with subprocess.Popen(
+            [program, "serve", *where, *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as server:
             try:
-                chain = x509.load_pem_x509_certificates(_fetch(server, port, "/api/v1/timestamp/certchain"))
-                yield SigstoreAuthority(f"http://127.0.0.1:{port}/api/v1/timestamp", tuple(der(each) for each in chain))
+                chain = x509.load_pem_x509_certificates(
+                    _fetch(server, port, "/api/v1/timestamp/certchain")
+                )
+                yield SigstoreAuthority(
+                    f"http://127.0.0.1:{port}/api/v1/timestamp", tuple(der(each) for each in chain)
+                )
             finally:
                 server.kill()
 

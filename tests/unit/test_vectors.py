@@ -1,4 +1,5 @@
-"""The vectors as a whole: each case that must not pass has a reason, and tests/vectors/REASONS.md says what each reason means."""
+"""The vectors as a whole: each case that must not pass has a reason, and tests/vectors/REASONS.md
+says what each reason means."""
 
 import json
 import re
@@ -15,20 +16,32 @@ README = (VECTORS / "README.md").read_text(encoding="utf-8")
 GOOD = {"verifies", "accepted", "verified", "met", "sound"}
 FOREIGN = {"merkle/consistency.json", "merkle/inclusion.json"}
 """Other people's cases, in their words: `desc` and `wantErr`."""
-WITHOUT_CASES = {"ipfs/cids.json", "log/root.json", "merkle/roots.json", "tiles/tiles.json", "tree/tree.json"}
+WITHOUT_CASES = {
+    "ipfs/cids.json",
+    "log/root.json",
+    "merkle/roots.json",
+    "tiles/tiles.json",
+    "tree/tree.json",
+}
 
 
 def cases_of(file: Path) -> list[dict[str, Any]]:
     content = json.loads(file.read_text(encoding="utf-8"))
     places = ("cases", "records", "refused", "refused_cids")
-    return [case for place in places for case in content.get(place, [])] if isinstance(content, dict) else []
+    return (
+        [case for place in places for case in content.get(place, [])]
+        if isinstance(content, dict)
+        else []
+    )
 
 
 def name_of(file: Path) -> str:
     return str(file.relative_to(VECTORS))
 
 
-FILES = sorted(file for file in VECTORS.glob("*/*.json") if name_of(file) not in FOREIGN | WITHOUT_CASES)
+FILES = sorted(
+    file for file in VECTORS.glob("*/*.json") if name_of(file) not in FOREIGN | WITHOUT_CASES
+)
 
 
 def is_good(case: dict[str, Any]) -> bool:
@@ -44,7 +57,9 @@ def is_good(case: dict[str, Any]) -> bool:
 
 
 def documented() -> Iterator[tuple[str, set[str]]]:
-    for code, meaning, folders in re.findall(r"^\| `([a-z-]+)` \| (.+) \| (.+) \|$", TABLE, re.MULTILINE):
+    for code, meaning, folders in re.findall(
+        r"^\| `([a-z-]+)` \| (.+) \| (.+) \|$", TABLE, re.MULTILINE
+    ):
         assert meaning.strip()
         yield code, set(folders.split(", "))
 

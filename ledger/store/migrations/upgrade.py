@@ -1,4 +1,7 @@
-"""Upgrade: bring a ledger's database to the newest version, in one transaction. The only module that loads Alembic."""
+"""Upgrade: bring a ledger's database to the newest version, in one transaction.
+
+The only module that loads Alembic.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ MIGRATIONS = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """From which version to which a database was brought, and where it lies as it was, if it is a file and was changed."""
+    """From which version to which a database was brought, and where it lies as it was, if it is a
+    file and was changed.
+    """
 
     before: int
     after: int
@@ -33,13 +38,16 @@ class Upgrade:
 
 
 def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
-    """Bring the database at `place`, that of `home`, to the newest version; one that has it is left alone.
+    """Bring the database at `place`, that of `home`, to the newest version; one that has it is left
+    alone.
 
-    A file is copied first. All changes are one transaction: after a crash the database is the old one or the new one, and this may be run again.
-    What a batch's files lack is written before, what they need no more is removed afterwards.
+    A file is copied first. All changes are one transaction: after a crash the database is the old
+    one or the new one, and this may be run again. What a batch's files lack is written before, what
+    they need no more is removed afterwards.
 
-    Raises Conflict if another process works on the ledger for longer than `patience` seconds, InvalidInput if a newer witnesstree made the
-    database, Damaged if it does not say which version it has.
+    Raises Conflict if another process works on the ledger for longer than `patience` seconds,
+    InvalidInput if a newer witnesstree made the database, Damaged if it does not say which version
+    it has.
     """
     with ExitStack() as stack:
         metadata = stack.enter_context(closing(Metadata(place, patience)))
@@ -47,7 +55,8 @@ def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
             stack.enter_context(home.lock(name, patience))
         before = metadata.version()
         if before == VERSION:
-            # A worker of an older version that was not stopped goes on sealing as it knows, and only what it left tells.
+            # A worker of an older version that was not stopped goes on sealing as it knows, and
+            # only what it left tells.
             _write_derived(home, metadata, missing_only=True)
             with metadata.write() as transaction:
                 transaction.schedule_missing()
@@ -64,7 +73,8 @@ def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
 
 
 def _write_derived(home: Home, metadata: Metadata, *, missing_only: bool) -> None:
-    """Write what this version derives from digests: of the tree every sixth level, where older ones kept all, and runs in the order of whole digests.
+    """Write what this version derives from digests: of the tree every sixth level, where older ones
+    kept all, and runs in the order of whole digests.
 
     Raises Damaged if a batch's digests do not lead to its root.
     """
@@ -73,7 +83,11 @@ def _write_derived(home: Home, metadata: Metadata, *, missing_only: bool) -> Non
         for batch in transaction.batches():
             if not (missing_only and files.nodes_path(batch.sequence).exists()):
                 files.write_nodes(batch.sequence, batch.count, batch.root)
-                write_run(files.index_path(batch.sequence), files.digests_path(batch.sequence), batch.count)
+                write_run(
+                    files.index_path(batch.sequence),
+                    files.digests_path(batch.sequence),
+                    batch.count,
+                )
 
 
 def _remove_trees(home: Home) -> None:
@@ -86,6 +100,10 @@ def _run(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     scripts = ScriptDirectory.from_config(config)
-    with EnvironmentContext(config, scripts, fn=lambda current, _context: scripts._upgrade_revs("head", current)) as environment:  # noqa: SLF001 - as alembic.command does
+    with EnvironmentContext(
+        config,
+        scripts,
+        fn=lambda current, _context: scripts._upgrade_revs("head", current),  # noqa: SLF001 - changing the schema is for this module alone
+    ) as environment:
         environment.configure(connection=connection)
         environment.run_migrations()

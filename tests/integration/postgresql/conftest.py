@@ -1,4 +1,5 @@
-"""Everything in this folder is a suite from elsewhere, run once more with the metadata in PostgreSQL."""
+"""Everything in this folder is a suite from elsewhere, run once more with the metadata in
+PostgreSQL."""
 
 from pathlib import Path
 
@@ -17,4 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _on_postgresql(postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeWorld, "new_database", staticmethod(lambda: postgres.url(postgres.new_schema())))
+    monkeypatch.setattr(
+        FakeWorld, "new_database", staticmethod(lambda: postgres.url(postgres.new_schema()))
+    )

@@ -1,4 +1,7 @@
-"""What fsck finds in records, with the metadata in PostgreSQL. Of the batches' files nothing is different there."""
+"""What fsck finds in records, with the metadata in PostgreSQL.
+
+Of the batches' files nothing is different there.
+"""
 
 from typing import Any
 
@@ -27,13 +30,22 @@ def _altering(postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:
         with connect(altered) as database:
             database.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
             condition = "true" if where == "1" else where
-            assert database.execute(f'UPDATE {table} SET "{column}" = %s WHERE {condition}'.encode(), (value,)).rowcount == 1
+            assert (
+                database.execute(
+                    f'UPDATE {table} SET "{column}" = %s WHERE {condition}'.encode(), (value,)
+                ).rowcount
+                == 1
+            )
             if table not in {"jobs", "open_batches"}:
-                database.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_append_only".encode())
+                database.execute(
+                    f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_append_only".encode()
+                )
 
     def column_value(altered: FakeWorld, table: str, column: str, where: str = "1") -> Any:
         with connect(altered) as database:
-            row = database.execute(f'SELECT "{column}" FROM {table} WHERE {"true" if where == "1" else where}'.encode()).fetchone()
+            row = database.execute(
+                f'SELECT "{column}" FROM {table} WHERE {"true" if where == "1" else where}'.encode()
+            ).fetchone()
         assert row
         return row[0]
 

@@ -1,4 +1,5 @@
-"""age encryption: what is encrypted comes back, to its recipients alone; damage is told from the wrong key; nothing is left half-written."""
+"""age encryption: what is encrypted comes back, to its recipients alone; damage is told from the
+wrong key; nothing is left half-written."""
 
 import errno
 import os
@@ -56,7 +57,8 @@ def content_of(path: Path) -> Content:
     return Content(sha256(path.read_bytes()).digest(), path.stat().st_size)
 
 
-# There and back -----------------------------------------------------------------------------------------------------------------------------------
+# There and back
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 262_144, 262_145, 1_000_000])
@@ -92,7 +94,8 @@ def test_each_recipient_can_decrypt_and_nobody_else(file: Path, tmp_path: Path) 
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    """In a process of its own, which tells by how many KiB its largest size grew, pyrage's own memory included."""
+    """In a process of its own, which tells by how many KiB its largest size grew, pyrage's own
+    memory included."""
     with (tmp_path / "large").open("wb") as file:
         file.truncate(192 * 2**20)
     program = f"""
@@ -112,11 +115,14 @@ large.unlink()
 decrypt(ciphertext, out, [identity])
 print(most() - before)
 """
-    grown = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=100).stdout
+    grown = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, timeout=100
+    ).stdout
     assert int(grown) < 24 * 1024
 
 
-# Recipients and identities ------------------------------------------------------------------------------------------------------------------------
+# Recipients and identities
+# --------------------------------------------------------------------------------------------------
 
 
 NO_RECIPIENTS = [
@@ -135,7 +141,10 @@ NO_RECIPIENTS = [
 
 @pytest.mark.parametrize("text", NO_RECIPIENTS, ids=range(len(NO_RECIPIENTS)))
 def test_what_is_no_recipient_is_refused(file: Path, tmp_path: Path, text: str) -> None:
-    for call in (lambda: encrypt(file, tmp_path / "out", [RECIPIENT, text]), lambda: require_recipients([text])):
+    for call in (
+        lambda: encrypt(file, tmp_path / "out", [RECIPIENT, text]),
+        lambda: require_recipients([text]),
+    ):
         with pytest.raises(InvalidInput, match="is no age recipient"):
             call()
     assert not (tmp_path / "out").exists()
@@ -174,7 +183,10 @@ def test_an_identity_that_is_there_stays(tmp_path: Path) -> None:
 
 def test_processes_that_make_one_at_once_find_the_same(tmp_path: Path) -> None:
     found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(own_recipient(tmp_path / "age.txt"))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: found.append(own_recipient(tmp_path / "age.txt")))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -183,7 +195,9 @@ def test_processes_that_make_one_at_once_find_the_same(tmp_path: Path) -> None:
     assert len(set(found)) == 1
 
 
-def test_a_disk_that_refuses_leaves_no_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_refuses_leaves_no_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -195,7 +209,9 @@ def test_a_disk_that_refuses_leaves_no_identity(tmp_path: Path, monkeypatch: pyt
 
 def test_identities_as_age_writes_them(tmp_path: Path) -> None:
     path, other = tmp_path / "keys.txt", x25519.Identity.generate()
-    path.write_text(f"# created: 2026-11-23\n# public key: {RECIPIENT}\n{IDENTITY}\n\n  {other}  \n")
+    path.write_text(
+        f"# created: 2026-11-23\n# public key: {RECIPIENT}\n{IDENTITY}\n\n  {other}  \n"
+    )
     assert [str(identity) for identity in read_identities(path)] == [str(IDENTITY), str(other)]
 
 
@@ -225,7 +241,9 @@ def test_what_is_no_identity_is_refused(tmp_path: Path, fault: str) -> None:
 
 
 @given(st.binary(max_size=200) | st.text().map(str.encode))
-def test_any_bytes_are_identities_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_bytes_are_identities_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any identities"
     path.write_bytes(content)
     with pytest.raises(InvalidInput):
@@ -243,7 +261,8 @@ def test_identities_that_are_not_there(tmp_path: Path) -> None:
         read_identities(tmp_path / "age.txt")
 
 
-# Damage -------------------------------------------------------------------------------------------------------------------------------------------
+# Damage
+# --------------------------------------------------------------------------------------------------
 
 
 def test_no_cut_leaves_a_file(ciphertext: Path, tmp_path: Path) -> None:
@@ -269,7 +288,9 @@ def small_ciphertext() -> bytes:
 
 
 @given(place=st.integers(0, len(SMALL := small_ciphertext()) - 1), flip=st.integers(1, 255))
-def test_a_flipped_byte_is_damage_or_another_key(tmp_path_factory: pytest.TempPathFactory, place: int, flip: int) -> None:
+def test_a_flipped_byte_is_damage_or_another_key(
+    tmp_path_factory: pytest.TempPathFactory, place: int, flip: int
+) -> None:
     folder = tmp_path_factory.getbasetemp()
     altered = bytearray(SMALL)
     altered[place] ^= flip
@@ -280,7 +301,10 @@ def test_a_flipped_byte_is_damage_or_another_key(tmp_path_factory: pytest.TempPa
     assert not (folder / "never").exists()
 
 
-@given(st.binary(max_size=300).map(lambda rest: b"age-encryption.org/v1\n" + rest) | st.binary(max_size=100))
+@given(
+    st.binary(max_size=300).map(lambda rest: b"age-encryption.org/v1\n" + rest)
+    | st.binary(max_size=100)
+)
 def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.getbasetemp()
     (folder / "any").write_bytes(content)
@@ -293,14 +317,19 @@ def test_what_is_not_encrypted_is_told_from_damage(file: Path, tmp_path: Path) -
         decrypt(file, tmp_path / "out", [IDENTITY])
 
 
-def test_a_header_without_end_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_without_end_is_not_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(encryption.pyrage, "decrypt_io", lambda *_: pytest.fail("parsed"))
-    (tmp_path / "endless").write_bytes(b"age-encryption.org/v1\n" + b"-> X25519 AAAA\nAAAA\n" * (MAX_HEADER // 10))
+    (tmp_path / "endless").write_bytes(
+        b"age-encryption.org/v1\n" + b"-> X25519 AAAA\nAAAA\n" * (MAX_HEADER // 10)
+    )
     with pytest.raises(Damaged, match="no end of its age header"):
         decrypt(tmp_path / "endless", tmp_path / "out", [IDENTITY])
 
 
-# Disks and people ---------------------------------------------------------------------------------------------------------------------------------
+# Disks and people
+# --------------------------------------------------------------------------------------------------
 
 
 class _Refusing:
@@ -325,18 +354,31 @@ def refusing(monkeypatch: pytest.MonkeyPatch, mode: str, name: str, error: BaseE
     """Let what is opened for writing, or reading, fail when its method `name` is used."""
     if mode == "r":
         real_fdopen: Callable[..., Any] = os.fdopen
-        monkeypatch.setattr(local.os, "fdopen", lambda *given, **how: _Refusing(real_fdopen(*given, **how), name, error))
+        monkeypatch.setattr(
+            local.os,
+            "fdopen",
+            lambda *given, **how: _Refusing(real_fdopen(*given, **how), name, error),
+        )
     else:
         real_open: Callable[..., Any] = Path.open
-        monkeypatch.setattr(Path, "open", lambda path, *given: _Refusing(real_open(path, *given), name, error))
+        monkeypatch.setattr(
+            Path, "open", lambda path, *given: _Refusing(real_open(path, *given), name, error)
+        )
 
 
-FULL, BROKEN = OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EIO, "Input/output error")
+FULL, BROKEN = (
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError(errno.EIO, "Input/output error"),
+)
 
 
 @pytest.mark.parametrize("work", [encrypt, decrypt])
-@pytest.mark.parametrize("error", [BROKEN, FULL, KeyboardInterrupt()], ids=["broken", "full", "interrupted"])
-def test_what_goes_wrong_on_this_side_is_said_as_it_is(work: Any, error: BaseException, file: Path, ciphertext: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error", [BROKEN, FULL, KeyboardInterrupt()], ids=["broken", "full", "interrupted"]
+)
+def test_what_goes_wrong_on_this_side_is_said_as_it_is(
+    work: Any, error: BaseException, file: Path, ciphertext: Path, tmp_path: Path
+) -> None:
     source, keys = (file, [RECIPIENT]) if work is encrypt else (ciphertext, [IDENTITY])
     for mode, name in (("r", "read"), ("x", "write")):
         with pytest.MonkeyPatch.context() as patch:
@@ -346,14 +388,18 @@ def test_what_goes_wrong_on_this_side_is_said_as_it_is(work: Any, error: BaseExc
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.age", "photo.jpg"]
 
 
-def test_identities_that_the_disk_refuses_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identities_that_the_disk_refuses_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_identity(tmp_path / "age.txt")
     refusing(monkeypatch, "r", "read", OSError(errno.EIO, "Input/output error"))
     with pytest.raises(StorageFailure, match="Input/output error"):
         read_identities(tmp_path / "age.txt")
 
 
-def test_a_disk_that_fails_after_the_header(ciphertext: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_after_the_header(
+    ciphertext: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> bytes:
         raise StorageFailure("cannot read")
 
@@ -362,7 +408,9 @@ def test_a_disk_that_fails_after_the_header(ciphertext: Path, tmp_path: Path, mo
         decrypt(ciphertext, tmp_path / "out", [IDENTITY])
 
 
-def test_a_file_that_changes_while_it_is_encrypted(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_encrypted(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = local._next_chunk
 
     def changing(path: Path, stream: Any) -> bytes:
@@ -385,7 +433,8 @@ def test_places_that_are_not_there(file: Path, tmp_path: Path) -> None:
         decrypt(tmp_path / "nothing", tmp_path / "out", [IDENTITY])
 
 
-# age itself ---------------------------------------------------------------------------------------------------------------------------------------
+# age itself
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.real("age")
@@ -393,7 +442,12 @@ def test_age_decrypts_what_we_encrypt_with_a_key_that_we_made(file: Path, tmp_pa
     age = require_real("age")
     key, ciphertext = tmp_path / "age.txt", tmp_path / "photo.age"
     encrypt(file, ciphertext, [own_recipient(key)])
-    assert subprocess.run([age, "--decrypt", "-i", key, ciphertext], check=True, capture_output=True, timeout=60).stdout == file.read_bytes()
+    assert (
+        subprocess.run(
+            [age, "--decrypt", "-i", key, ciphertext], check=True, capture_output=True, timeout=60
+        ).stdout
+        == file.read_bytes()
+    )
 
 
 @pytest.mark.real("age")
@@ -420,7 +474,9 @@ def test_a_passphrase_or_armour_is_not_what_we_write(file: Path, tmp_path: Path)
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
 def test_keys_of_ssh(file: Path, tmp_path: Path, kind: str) -> None:
     key, ciphertext = tmp_path / "key", tmp_path / "photo.age"
-    subprocess.run([require_real("ssh-keygen"), "-q", "-t", kind, "-N", "", "-f", key], check=True, timeout=60)
+    subprocess.run(
+        [require_real("ssh-keygen"), "-q", "-t", kind, "-N", "", "-f", key], check=True, timeout=60
+    )
     encrypt(file, ciphertext, [RECIPIENT, (tmp_path / "key.pub").read_text().strip()])
     assert decrypt(ciphertext, tmp_path / "out", read_identities(key)) == content_of(file)
     with pytest.raises(Damaged, match="another key"):
@@ -430,6 +486,10 @@ def test_keys_of_ssh(file: Path, tmp_path: Path, kind: str) -> None:
 @pytest.mark.real("ssh-keygen")
 def test_a_key_of_ssh_with_a_passphrase_is_refused(file: Path, tmp_path: Path) -> None:
     key = tmp_path / "key"
-    subprocess.run([require_real("ssh-keygen"), "-q", "-t", "ed25519", "-N", "secret", "-f", key], check=True, timeout=60)
+    subprocess.run(
+        [require_real("ssh-keygen"), "-q", "-t", "ed25519", "-N", "secret", "-f", key],
+        check=True,
+        timeout=60,
+    )
     with pytest.raises(InvalidInput, match="without a passphrase"):
         read_identities(key)

@@ -14,7 +14,8 @@ EMPTY_ROOT = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421
 NO_UNCLES = "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347"
 ZEROS = "0x" + "00" * 32
 
-# Ethereum's block 0, and with it a header as Frontier had it. Public facts, as any node or explorer gives them.
+# Ethereum's block 0, and with it a header as Frontier had it. Public facts, as any node or explorer
+# gives them.
 FRONTIER = {
     "number": "0x0",
     "hash": "0xd4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3",
@@ -75,7 +76,8 @@ def test_an_older_fork_has_fewer_fields(count: int) -> None:
 
 
 def test_a_field_that_is_missing_before_another_one_keeps_its_place() -> None:
-    # So does geth's RLP with its optional fields; a list of validators' chain once had a base fee and blobs without withdrawals.
+    # So does geth's RLP with its optional fields; a list of validators' chain once had a base fee
+    # and blobs without withdrawals.
     gap = {**PRAGUE, "withdrawalsRoot": None}
     assert len(rebuild_header(gap)) == len(rebuild_header(PRAGUE)) - 32
 
@@ -89,7 +91,12 @@ def test_a_field_of_another_form_is_refused(name: str, value: object) -> None:
         rebuild_header({**PRAGUE, name: value})
 
 
-@given(st.dictionaries(st.sampled_from([*FIELDS, *LATER]), st.one_of(st.none(), st.integers(), st.text(max_size=80), st.from_regex(r"0x[0-9a-f]*"))))
+@given(
+    st.dictionaries(
+        st.sampled_from([*FIELDS, *LATER]),
+        st.one_of(st.none(), st.integers(), st.text(max_size=80), st.from_regex(r"0x[0-9a-f]*")),
+    )
+)
 def test_any_members_give_a_header_or_bad_answer(members: dict[str, Any]) -> None:
     try:
         rebuild_header({**PRAGUE, **members})

@@ -1,4 +1,5 @@
-"""The embedded chain: real blocks and proofs, kept through crashes, and every damage found by name."""
+"""The embedded chain: real blocks and proofs, kept through crashes, and every damage found by
+name."""
 
 import os
 import signal
@@ -28,7 +29,13 @@ from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotF
 from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, prove_slot
+from witnesstree.ledger.chain.stateproof import (
+    CONTRACT_ADDRESS,
+    CONTRACT_CODE_HASH,
+    keccak256,
+    parse_header,
+    prove_slot,
+)
 
 START = datetime(2026, 11, 23, 3, 48, 55, tzinfo=UTC)
 ROOT, OTHER = (sha256(name).digest() for name in (b"root", b"other"))
@@ -73,7 +80,9 @@ def require_honest(anchored: Anchor | None, root: bytes) -> int:
     assert anchored.state
     header = parse_header(anchored.state.header)
     assert (header.hash, header.number) == (anchored.block_hash, anchored.block_number)
-    slot = prove_slot(header, anchored.contract, root, anchored.state.account, anchored.state.storage)
+    slot = prove_slot(
+        header, anchored.contract, root, anchored.state.account, anchored.state.storage
+    )
     assert slot.code_hash == CONTRACT_CODE_HASH
     return slot.record.block_number
 
@@ -102,7 +111,9 @@ def test_the_contract_stands_where_it_stands_on_public_chains(chain: LocalChain)
     assert keccak256(code) == CONTRACT_CODE_HASH == artefact().code_hash
 
 
-def test_the_key_is_for_its_owner_alone_and_every_chain_has_its_own(chain: LocalChain, folder: Path, tmp_path: Path) -> None:
+def test_the_key_is_for_its_owner_alone_and_every_chain_has_its_own(
+    chain: LocalChain, folder: Path, tmp_path: Path
+) -> None:
     assert stat.S_IMODE((folder / KEY_FILE).stat().st_mode) == 0o600
     LocalChain.create(tmp_path / "second", Clock()).close()
     assert (tmp_path / "second" / KEY_FILE).read_bytes() != (folder / KEY_FILE).read_bytes()
@@ -112,8 +123,13 @@ def test_the_keys_of_the_file_are_those_of_py_evm(chain: LocalChain, folder: Pat
     transaction = anchor(chain, ROOT)
     assert SchemaV1.make_canonical_head_hash_lookup_key() == HEAD
     with ChainFile.open(folder) as file:
-        assert file.get(SchemaV1.make_block_number_to_hash_lookup_key(BlockNumber(2))) == b"\xa0" + file.head()
-        assert file.get(SchemaV1.make_transaction_hash_to_block_lookup_key(Hash32(transaction.hash))) == rlp.encode([b"\2", b""])
+        assert (
+            file.get(SchemaV1.make_block_number_to_hash_lookup_key(BlockNumber(2)))
+            == b"\xa0" + file.head()
+        )
+        assert file.get(
+            SchemaV1.make_transaction_hash_to_block_lookup_key(Hash32(transaction.hash))
+        ) == rlp.encode([b"\2", b""])
 
 
 # Anchoring
@@ -130,7 +146,11 @@ def test_a_root_is_signed_sent_and_collected(chain: LocalChain) -> None:
     anchored = chain.collect(ROOT, [transaction])
     assert require_honest(anchored, ROOT) == 2
     assert anchored
-    assert (anchored.chain_id, anchored.contract, anchored.transaction) == (LOCAL_CHAIN_ID, CONTRACT_ADDRESS, transaction.hash)
+    assert (anchored.chain_id, anchored.contract, anchored.transaction) == (
+        LOCAL_CHAIN_ID,
+        CONTRACT_ADDRESS,
+        transaction.hash,
+    )
 
 
 def test_the_proof_and_the_contract_say_the_same(chain: LocalChain) -> None:
@@ -138,7 +158,13 @@ def test_the_proof_and_the_contract_say_the_same(chain: LocalChain) -> None:
     anchored = chain.collect(ROOT, [])
     assert anchored
     assert anchored.state
-    slot = prove_slot(parse_header(anchored.state.header), anchored.contract, ROOT, anchored.state.account, anchored.state.storage)
+    slot = prove_slot(
+        parse_header(anchored.state.header),
+        anchored.contract,
+        ROOT,
+        anchored.state.account,
+        anchored.state.storage,
+    )
     assert contract_of(chain).anchored_at(ROOT) == slot.record
     assert contract_of(chain).anchored_at(OTHER) is None
 
@@ -155,18 +181,26 @@ def test_every_root_of_many_can_be_proven_at_the_newest_block(chain: LocalChain)
         assert anchored.block_hash == newest.hash
 
 
-def test_the_signed_transaction_is_eip_1559_and_stays_the_same_until_something_is_sent(chain: LocalChain, folder: Path) -> None:
+def test_the_signed_transaction_is_eip_1559_and_stays_the_same_until_something_is_sent(
+    chain: LocalChain, folder: Path
+) -> None:
     transaction = chain.sign([ROOT])
     assert chain.sign([ROOT]) == transaction
     assert transaction.raw[0] == 2
     assert transaction.hash == keccak256(transaction.raw)
     account = Account.from_key((folder / KEY_FILE).read_text())
-    assert Account.recover_transaction(transaction.raw) == account.address == to_checksum_address(transaction.sender)
+    assert (
+        Account.recover_transaction(transaction.raw)
+        == account.address
+        == to_checksum_address(transaction.sender)
+    )
     fields = rlp.decode(transaction.raw[1:])
     assert transaction.nonce == int.from_bytes(fields[1])
     assert int.from_bytes(fields[0]) == LOCAL_CHAIN_ID
     chain.send(transaction)
-    assert int.from_bytes(rlp.decode(chain.sign([OTHER]).raw[1:])[1]) == int.from_bytes(fields[1]) + 1
+    assert (
+        int.from_bytes(rlp.decode(chain.sign([OTHER]).raw[1:])[1]) == int.from_bytes(fields[1]) + 1
+    )
 
 
 def test_sending_twice_is_sending_once(chain: LocalChain, folder: Path, clock: Clock) -> None:
@@ -180,7 +214,9 @@ def test_sending_twice_is_sending_once(chain: LocalChain, folder: Path, clock: C
     assert (folder / FILE).read_bytes() == content
 
 
-def test_a_transaction_signed_before_another_was_sent_must_be_signed_again(chain: LocalChain) -> None:
+def test_a_transaction_signed_before_another_was_sent_must_be_signed_again(
+    chain: LocalChain,
+) -> None:
     first, second = chain.sign([ROOT]), chain.sign([OTHER])
     chain.send(first)
     with pytest.raises(Conflict, match="sign it again"):
@@ -191,7 +227,9 @@ def test_a_transaction_signed_before_another_was_sent_must_be_signed_again(chain
     assert chain.standing(OTHER, None) is Standing.FINAL
 
 
-def test_a_root_that_another_transaction_anchored_has_no_transaction_of_ours(chain: LocalChain) -> None:
+def test_a_root_that_another_transaction_anchored_has_no_transaction_of_ours(
+    chain: LocalChain,
+) -> None:
     anchor(chain, ROOT)
     late = anchor(chain, ROOT)
     anchored = chain.collect(ROOT, [late])
@@ -232,7 +270,15 @@ def test_what_is_no_transaction_for_this_chain_is_refused(
 
 
 def sign_with(key: bytes, **fields: int) -> bytes:
-    transaction = {"type": 2, "chainId": LOCAL_CHAIN_ID, "nonce": 1, "to": CONTRACT_ADDRESS, "value": 0, "data": bytes(36), "gas": 100_000}
+    transaction = {
+        "type": 2,
+        "chainId": LOCAL_CHAIN_ID,
+        "nonce": 1,
+        "to": CONTRACT_ADDRESS,
+        "value": 0,
+        "data": bytes(36),
+        "gas": 100_000,
+    }
     fees = {"maxFeePerGas": 10**11, "maxPriorityFeePerGas": 0}
     return bytes(Account.sign_transaction({**transaction, **fees, **fields}, key).raw_transaction)
 
@@ -249,7 +295,9 @@ def test_blocks_have_the_time_of_the_clock(chain: LocalChain, clock: Clock) -> N
     assert record.time == int(clock.now.timestamp())
 
 
-def test_the_first_root_does_not_stand_in_the_future_and_times_rise_though_the_clock_stands(chain: LocalChain) -> None:
+def test_the_first_root_does_not_stand_in_the_future_and_times_rise_though_the_clock_stands(
+    chain: LocalChain,
+) -> None:
     anchor(chain, ROOT)
     assert parse_header(chain.recent_block().header).time == int(START.timestamp())
     anchor(chain, OTHER)
@@ -279,7 +327,9 @@ def test_the_chain_goes_on_where_it_was(chain: LocalChain, folder: Path, clock: 
     again.close()
 
 
-def test_a_reader_beside_the_writer_sees_each_block(chain: LocalChain, folder: Path, clock: Clock) -> None:
+def test_a_reader_beside_the_writer_sees_each_block(
+    chain: LocalChain, folder: Path, clock: Clock
+) -> None:
     reader = LocalChain.open(folder, clock)
     for root in (ROOT, OTHER):
         assert reader.standing(root, None) is Standing.ABSENT
@@ -293,7 +343,9 @@ def test_a_reader_beside_the_writer_sees_each_block(chain: LocalChain, folder: P
     reader.close()
 
 
-def test_a_second_chain_is_not_made_over_the_first(chain: LocalChain, folder: Path, clock: Clock) -> None:
+def test_a_second_chain_is_not_made_over_the_first(
+    chain: LocalChain, folder: Path, clock: Clock
+) -> None:
     content = (folder / FILE).read_bytes()
     with pytest.raises(Conflict, match="already"):
         LocalChain.create(folder, clock)
@@ -306,7 +358,9 @@ def test_there_must_be_a_chain_to_open(tmp_path: Path, clock: Clock) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_creation_that_was_cut_off_is_made_good(folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_creation_that_was_cut_off_is_made_good(
+    folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def cut_off(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -324,7 +378,9 @@ def test_a_creation_that_was_cut_off_is_made_good(folder: Path, clock: Clock, mo
     assert sorted(path.name for path in folder.iterdir()) == sorted([KEY_FILE, FILE])
 
 
-@pytest.mark.parametrize(("name", "value"), [("CONTRACT_CODE_HASH", bytes(32)), ("CONTRACT_ADDRESS", bytes(20))])
+@pytest.mark.parametrize(
+    ("name", "value"), [("CONTRACT_CODE_HASH", bytes(32)), ("CONTRACT_ADDRESS", bytes(20))]
+)
 def test_a_contract_that_the_verifier_does_not_know_is_not_founded(
     folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, name: str, value: bytes
 ) -> None:
@@ -344,7 +400,10 @@ def test_a_chain_cannot_be_made_where_a_file_is(tmp_path: Path, clock: Clock) ->
 
 
 def in_child(work: Callable[[], None]) -> int:
-    """Run `work` in a forked child and return its wait status. The child never returns to pytest."""
+    """Run `work` in a forked child and return its wait status.
+
+    The child never returns to pytest.
+    """
     child = os.fork()
     if child == 0:
         try:
@@ -356,7 +415,8 @@ def in_child(work: Callable[[], None]) -> int:
 
 
 def require_sound(folder: Path) -> int:
-    """Check every block from the newest to the first, as `canonical_hash` reads them; return the newest one's number."""
+    """Check every block from the newest to the first, as `canonical_hash` reads them; return the
+    newest one's number."""
     with ChainFile.open(folder) as file:
         head = file.head()
         newest = parse_header(file.header(head)).number
@@ -368,7 +428,8 @@ def require_sound(folder: Path) -> int:
 
 
 def send_and_die_at(folder: Path, transaction: bytes, statement: int) -> None:
-    """Send, and die of SIGKILL before the commit's n-th statement runs; the one after the last is death after it."""
+    """Send, and die of SIGKILL before the commit's n-th statement runs; the one after the last is
+    death after it."""
     chain = LocalChain.open(folder, Clock())
     chain._miner()
     seen: list[str] = []
@@ -384,12 +445,16 @@ def send_and_die_at(folder: Path, transaction: bytes, statement: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
-def test_killed_at_any_statement_the_chain_is_at_the_block_before_or_after(chain: LocalChain, folder: Path, clock: Clock) -> None:
+def test_killed_at_any_statement_the_chain_is_at_the_block_before_or_after(
+    chain: LocalChain, folder: Path, clock: Clock
+) -> None:
     transaction = chain.sign([ROOT])
     before = chain.recent_block().number
     chain.close()
     for statement in range(1, 200):
-        status = in_child(lambda statement=statement: send_and_die_at(folder, transaction, statement))  # type: ignore[misc]
+        status = in_child(
+            lambda statement=statement: send_and_die_at(folder, transaction, statement)
+        )  # type: ignore[misc]
         number = require_sound(folder)
         again = LocalChain.open(folder, clock)
         assert (again.standing(ROOT, None) is Standing.FINAL) == (number == before + 1)
@@ -407,7 +472,9 @@ def test_killed_at_any_statement_the_chain_is_at_the_block_before_or_after(chain
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
-def test_killed_at_any_time_no_acknowledged_root_is_missing(chain: LocalChain, folder: Path, clock: Clock) -> None:
+def test_killed_at_any_time_no_acknowledged_root_is_missing(
+    chain: LocalChain, folder: Path, clock: Clock
+) -> None:
     chain.close()
     acknowledged: list[bytes] = []
     for turn in range(6):
@@ -462,7 +529,9 @@ def test_a_full_disk_leaves_the_chain_as_it_was(chain: LocalChain, folder: Path)
     assert chain.standing(ROOT, None) is Standing.FINAL
 
 
-def test_a_block_is_not_added_to_another_than_it_was_made_for(chain: LocalChain, folder: Path) -> None:
+def test_a_block_is_not_added_to_another_than_it_was_made_for(
+    chain: LocalChain, folder: Path
+) -> None:
     with ChainFile.open(folder) as file:
         with pytest.raises(Conflict, match="another process has added a block"):
             file.put({b"key": b"value"}, after=bytes(32))
@@ -482,12 +551,18 @@ def test_nothing_is_ever_deleted(chain: LocalChain, folder: Path) -> None:
     anchor(chain, ROOT)
     after = pairs()
     assert before.keys() <= after.keys()
-    assert {key for key in before if before[key] != after[key]} == {HEAD, b"v1:header_chain_gaps", b"v1:chain_gaps"} & before.keys()
+    assert {key for key in before if before[key] != after[key]} == {
+        HEAD,
+        b"v1:header_chain_gaps",
+        b"v1:chain_gaps",
+    } & before.keys()
     with ChainFile.open(folder) as file, pytest.raises(NotImplementedError):
         del mining._Pairs(file)[HEAD]
 
 
-def test_another_process_that_holds_the_file_is_a_conflict(chain: LocalChain, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_that_holds_the_file_is_a_conflict(
+    chain: LocalChain, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(blocks, "BUSY_SECONDS", 0)
     holder = sqlite3.connect(folder / FILE, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
@@ -500,7 +575,10 @@ def test_another_process_that_holds_the_file_is_a_conflict(chain: LocalChain, fo
 # Damage
 
 
-@pytest.mark.parametrize("content", [b"", b"not a database", b"SQLite format 3\0" + bytes(84), b"SQLite format 3\0" + bytes(4096)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a database", b"SQLite format 3\0" + bytes(84), b"SQLite format 3\0" + bytes(4096)],
+)
 def test_a_file_that_is_no_chain_is_damaged(tmp_path: Path, clock: Clock, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     for read in (lambda: LocalChain.open(tmp_path, clock), lambda: canonical_hash(tmp_path, 0)):
@@ -509,7 +587,9 @@ def test_a_file_that_is_no_chain_is_damaged(tmp_path: Path, clock: Clock, conten
     assert (tmp_path / FILE).read_bytes() == content
 
 
-def test_a_file_of_a_newer_version_is_left_to_it(chain: LocalChain, folder: Path, clock: Clock) -> None:
+def test_a_file_of_a_newer_version_is_left_to_it(
+    chain: LocalChain, folder: Path, clock: Clock
+) -> None:
     chain.close()
     change(folder, "PRAGMA user_version = 2")
     with pytest.raises(Conflict, match="newer witnesstree"):
@@ -522,8 +602,12 @@ def test_a_file_that_cannot_be_opened_is_a_storage_failure(tmp_path: Path) -> No
         canonical_hash(tmp_path, 0)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"00" * 32, b"ff" * 32, b"11" * 31, b"not hex", b"\xff"])
-def test_a_lost_or_broken_key_stops_signing_and_nothing_else(chain: LocalChain, folder: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    "content", [None, b"", b"00" * 32, b"ff" * 32, b"11" * 31, b"not hex", b"\xff"]
+)
+def test_a_lost_or_broken_key_stops_signing_and_nothing_else(
+    chain: LocalChain, folder: Path, content: bytes | None
+) -> None:
     anchor(chain, ROOT)
     (folder / KEY_FILE).unlink()
     if content is not None:
@@ -537,11 +621,19 @@ def node_hashes(chain: LocalChain) -> list[bytes]:
     anchored = chain.collect(ROOT, [])
     assert anchored
     assert anchored.state
-    return [keccak256(node) for node in (anchored.state.header, *anchored.state.account, *anchored.state.storage)]
+    return [
+        keccak256(node)
+        for node in (anchored.state.header, *anchored.state.account, *anchored.state.storage)
+    ]
 
 
 @pytest.mark.parametrize(
-    "statement", ["DELETE FROM pair WHERE key = ?", "UPDATE pair SET value = x'c0' WHERE key = ?", "UPDATE pair SET value = 7 WHERE key = ?"]
+    "statement",
+    [
+        "DELETE FROM pair WHERE key = ?",
+        "UPDATE pair SET value = x'c0' WHERE key = ?",
+        "UPDATE pair SET value = 7 WHERE key = ?",
+    ],
 )
 def test_a_lost_or_changed_node_is_damage(chain: LocalChain, folder: Path, statement: str) -> None:
     anchor(chain, OTHER)
@@ -549,7 +641,9 @@ def test_a_lost_or_changed_node_is_damage(chain: LocalChain, folder: Path, state
     waiting = chain.sign([sha256(b"waiting").digest()])
     for node_hash in node_hashes(chain):
         connection = sqlite3.connect(folder / FILE)
-        (kept,) = connection.execute("SELECT value FROM pair WHERE key = ?", (node_hash,)).fetchone()
+        (kept,) = connection.execute(
+            "SELECT value FROM pair WHERE key = ?", (node_hash,)
+        ).fetchone()
         connection.close()
         change(folder, statement, node_hash)
         for read in (lambda: chain.collect(ROOT, []), lambda: chain.standing(ROOT, None)):
@@ -601,14 +695,18 @@ def test_an_account_that_is_not_there_is_damage(chain: LocalChain, folder: Path)
         chain.standing(ROOT, None)
 
 
-def test_another_contract_at_our_address_is_damage(chain: LocalChain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_contract_at_our_address_is_damage(
+    chain: LocalChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     anchor(chain, ROOT)
     monkeypatch.setattr(local, "CONTRACT_CODE_HASH", bytes(32))
     with pytest.raises(Damaged, match="another contract"):
         chain.collect(ROOT, [])
 
 
-def test_a_proof_that_does_not_verify_is_damage_and_not_given_out(chain: LocalChain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proof_that_does_not_verify_is_damage_and_not_given_out(
+    chain: LocalChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
         raise InvalidInput("the account proof ends before it reaches a value")
 
@@ -620,12 +718,18 @@ def test_a_proof_that_does_not_verify_is_damage_and_not_given_out(chain: LocalCh
 
 def test_a_transactions_place_that_is_none_is_damage(chain: LocalChain, folder: Path) -> None:
     transaction = anchor(chain, ROOT)
-    change(folder, "UPDATE pair SET value = x'01' WHERE key = ?", f"transaction-hash-to-block:{transaction.hash!r}".encode())
+    change(
+        folder,
+        "UPDATE pair SET value = x'01' WHERE key = ?",
+        f"transaction-hash-to-block:{transaction.hash!r}".encode(),
+    )
     with pytest.raises(Damaged, match="in which block"):
         chain.collect(ROOT, [transaction])
 
 
-def test_any_flipped_byte_of_the_file_gives_the_right_hash_none_or_damage(chain: LocalChain, folder: Path, tmp_path: Path) -> None:
+def test_any_flipped_byte_of_the_file_gives_the_right_hash_none_or_damage(
+    chain: LocalChain, folder: Path, tmp_path: Path
+) -> None:
     anchor(chain, ROOT)
     honest = canonical_hash(folder, 2)
     chain.close()
@@ -669,26 +773,53 @@ def test_a_number_without_a_hash_is_damage(chain: LocalChain, folder: Path, valu
 def test_a_number_with_another_blocks_hash_is_damage(chain: LocalChain, folder: Path) -> None:
     genesis = canonical_hash(folder, 0)
     assert genesis
-    change(folder, "UPDATE pair SET value = ? WHERE key = ?", b"\xa0" + genesis, b"block-number-to-hash:1")
+    change(
+        folder,
+        "UPDATE pair SET value = ? WHERE key = ?",
+        b"\xa0" + genesis,
+        b"block-number-to-hash:1",
+    )
     with pytest.raises(Damaged, match="block 0 for block 1"):
         canonical_hash(folder, 1)
-    change(folder, "UPDATE pair SET value = ? WHERE key = ?", b"\xa0" + CONTRACT_CODE_HASH, b"block-number-to-hash:1")
+    change(
+        folder,
+        "UPDATE pair SET value = ? WHERE key = ?",
+        b"\xa0" + CONTRACT_CODE_HASH,
+        b"block-number-to-hash:1",
+    )
     with pytest.raises(Damaged, match="no header where block 1"):
         canonical_hash(folder, 1)
 
 
 def modules_after(program: str) -> set[str]:
-    run = subprocess.run([sys.executable, "-c", program + "\nimport sys; print(*sys.modules)"], check=True, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", program + "\nimport sys; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return set(run.stdout.split())
 
 
 def test_reading_loads_nothing_heavy(chain: LocalChain, folder: Path) -> None:
     anchor(chain, ROOT)
-    program = f"from pathlib import Path; from witnesstree.anchor.evm.blocks import canonical_hash; canonical_hash(Path({str(folder)!r}), 2)"
-    assert not {"web3", "eth", "eth_tester", "eth_utils", "rlp", "trie", "sqlalchemy"} & modules_after(program)
     program = (
-        "from datetime import *; from pathlib import Path; from witnesstree.anchor.evm.local import LocalChain\n"
-        f"assert LocalChain.open(Path({str(folder)!r}), lambda: datetime.now(UTC)).collect({ROOT!r}, [])"
+        "from pathlib import Path; from witnesstree.anchor.evm.blocks import canonical_hash;"
+        f" canonical_hash(Path({str(folder)!r}), 2)"
+    )
+    assert not {
+        "web3",
+        "eth",
+        "eth_tester",
+        "eth_utils",
+        "rlp",
+        "trie",
+        "sqlalchemy",
+    } & modules_after(program)
+    program = (
+        "from datetime import *; from pathlib import Path; from witnesstree.anchor.evm.local"
+        f" import LocalChain\nassert LocalChain.open(Path({str(folder)!r}), lambda:"
+        f" datetime.now(UTC)).collect({ROOT!r}, [])"
     )
     assert not {"web3", "eth", "eth_tester", "eth_account"} & modules_after(program)
 
@@ -698,10 +829,22 @@ def test_reading_loads_nothing_heavy(chain: LocalChain, folder: Path) -> None:
 
 def test_it_signs_as_eth_account_does(chain: LocalChain, folder: Path) -> None:
     signed = chain.sign([ROOT, OTHER])
-    members = {"type": 2, "chainId": LOCAL_CHAIN_ID, "nonce": signed.nonce, "to": CONTRACT_ADDRESS, "value": 0}
-    fees = {"gas": local.ANCHOR_GAS + local.FURTHER_GAS, "maxFeePerGas": local.MAX_FEE, "maxPriorityFeePerGas": 0}
+    members = {
+        "type": 2,
+        "chainId": LOCAL_CHAIN_ID,
+        "nonce": signed.nonce,
+        "to": CONTRACT_ADDRESS,
+        "value": 0,
+    }
+    fees = {
+        "gas": local.ANCHOR_GAS + local.FURTHER_GAS,
+        "maxFeePerGas": local.MAX_FEE,
+        "maxPriorityFeePerGas": 0,
+    }
     transaction = {**members, **fees, "data": anchoring_calldata([ROOT, OTHER])}
-    assert signed.raw == bytes(Account.sign_transaction(transaction, (folder / KEY_FILE).read_text()).raw_transaction)
+    assert signed.raw == bytes(
+        Account.sign_transaction(transaction, (folder / KEY_FILE).read_text()).raw_transaction
+    )
     assert signed.sender == bytes.fromhex(Account.recover_transaction(signed.raw)[2:])
 
 
@@ -713,8 +856,21 @@ def test_many_roots_in_one_transaction(chain: LocalChain, folder: Path) -> None:
     with ChainFile.open(folder) as file:
         chain.send(local._signed(file, bytes.fromhex(key), CONTRACT_ADDRESS, calldata, 1_000_000))
     records = [contract_of(chain).anchored_at(root) for root in roots]
-    assert [record.block_number if record else None for record in records] == [3, 3, 3, 2, 3, 3, 3, 3, 3, 3]
-    assert {record.submitter.hex() for record in records if record} == {Account.from_key(key).address[2:].lower()}
+    assert [record.block_number if record else None for record in records] == [
+        3,
+        3,
+        3,
+        2,
+        3,
+        3,
+        3,
+        3,
+        3,
+        3,
+    ]
+    assert {record.submitter.hex() for record in records if record} == {
+        Account.from_key(key).address[2:].lower()
+    }
 
 
 def test_the_contract_can_be_asked_as_of_an_earlier_block(chain: LocalChain) -> None:

@@ -1,4 +1,5 @@
-"""Real chains on nodes in memory: what is final, absent or lost; what is signed for which fees; what a node may say wrongly, and what comes of it."""
+"""Real chains on nodes in memory: what is final, absent or lost; what is signed for which fees;
+what a node may say wrongly, and what comes of it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,14 +17,37 @@ from servers.stub import CHAIN_ID, PAYER, START, STRANGER, Network, RpcError, St
 from witnesstree.anchor.evm import check, fees, node
 from witnesstree.anchor.evm.check import ask_nodes
 from witnesstree.anchor.evm.client import Client
-from witnesstree.anchor.evm.fees import GWEI, Market, Offer, bumped, offer, read_offer, replacement, wei
+from witnesstree.anchor.evm.fees import (
+    GWEI,
+    Market,
+    Offer,
+    bumped,
+    offer,
+    read_offer,
+    replacement,
+    wei,
+)
 from witnesstree.anchor.evm.node import MAX_GAS, MAX_STEPS, PROOF_PATIENCE, NodeChain
 from witnesstree.anchor.evm.rpc import Endpoint
 from witnesstree.anchor.settings import ChainSettings
-from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, Unaffordable, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Conflict,
+    InvalidInput,
+    Unaffordable,
+    Unreachable,
+    WitnesstreeError,
+)
 from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, MAX_HEADER, keccak256, parse_header, prove_slot
+from witnesstree.ledger.chain.stateproof import (
+    CONTRACT_ADDRESS,
+    CONTRACT_CODE_HASH,
+    MAX_HEADER,
+    keccak256,
+    parse_header,
+    prove_slot,
+)
 from witnesstree.ledger.log.opening import BlockName, Opening, format_opening
 from witnesstree.ledger.proof.proof import Inclusion, OpeningProof, Proof
 from witnesstree.ledger.trust import TrustedRecord
@@ -92,19 +116,25 @@ def test_gwei_are_read_as_they_are_written() -> None:
 def test_an_offer_stays_good_while_the_base_fee_doubles() -> None:
     assert offer(Market(10, 3), 10**9) == Offer(23, 3)
     assert offer(Market(10 * GWEI, GWEI), 12 * GWEI) == Offer(12 * GWEI, GWEI)
-    assert offer(Market(10 * GWEI, GWEI), 10 * GWEI + fees.LEAST_TIP) == Offer(10 * GWEI + fees.LEAST_TIP, fees.LEAST_TIP)
+    assert offer(Market(10 * GWEI, GWEI), 10 * GWEI + fees.LEAST_TIP) == Offer(
+        10 * GWEI + fees.LEAST_TIP, fees.LEAST_TIP
+    )
     assert offer(Market(7, 0, is_legacy=True), 7) == Offer(7, 7, is_legacy=True)
 
 
 def test_what_is_dearer_than_the_cap_is_not_offered() -> None:
-    with pytest.raises(Unaffordable, match=r"the chain asks 50\.001 gwei for one gas, and the cap is 50 gwei"):
+    with pytest.raises(
+        Unaffordable, match=r"the chain asks 50\.001 gwei for one gas, and the cap is 50 gwei"
+    ):
         offer(Market(50 * GWEI, GWEI), 50 * GWEI)
     with pytest.raises(Unaffordable, match="8"):
         offer(Market(8, 0, is_legacy=True), 7)
 
 
 @given(st.integers(0, 10**30), st.integers(0, 10**30), st.integers(1, 10**30), st.booleans())
-def test_no_offer_is_above_the_cap_and_none_is_below_the_market(base: int, tip: int, cap: int, is_legacy: bool) -> None:
+def test_no_offer_is_above_the_cap_and_none_is_below_the_market(
+    base: int, tip: int, cap: int, is_legacy: bool
+) -> None:
     market = Market(base, 0 if is_legacy else tip, is_legacy)
     try:
         found = offer(market, cap)
@@ -115,8 +145,16 @@ def test_no_offer_is_above_the_cap_and_none_is_below_the_market(base: int, tip: 
         assert found.tip <= found.most
 
 
-@given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12), st.integers(1, 10**13))
-def test_a_replacement_raises_every_fee_by_an_eighth_and_stays_below_the_cap(most: int, tip: int, base: int, asked: int, cap: int) -> None:
+@given(
+    st.integers(0, 10**12),
+    st.integers(0, 10**12),
+    st.integers(0, 10**12),
+    st.integers(0, 10**12),
+    st.integers(1, 10**13),
+)
+def test_a_replacement_raises_every_fee_by_an_eighth_and_stays_below_the_cap(
+    most: int, tip: int, base: int, asked: int, cap: int
+) -> None:
     before = Offer(max(most, tip), tip)
     try:
         after = replacement(before, Market(base, asked), cap)
@@ -140,7 +178,13 @@ def test_one_that_pays_what_is_asked_may_wait() -> None:
 
 
 def test_a_replacement_above_the_cap_waits_with_both_numbers() -> None:
-    with pytest.raises(Unaffordable, match=r"to replace the transaction that waits, 9 gwei must be offered for one gas, and the cap is 8\.5 gwei"):
+    with pytest.raises(
+        Unaffordable,
+        match=(
+            r"to replace the transaction that waits, 9 gwei must be offered for one gas, and the"
+            r" cap is 8\.5 gwei"
+        ),
+    ):
         replacement(Offer(8 * GWEI, 1), Market(5 * GWEI, GWEI), 8 * GWEI + GWEI // 2)
 
 
@@ -150,7 +194,18 @@ def test_bumped(fee: int, least: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"\x02", b"\x01\xc0", b"\x02\xc0", b"\xc0", b"\x80", b"\x02" + rlp.encode([b"\0"] * 12), rlp.encode([[]] * 9), b"\xff" * 9]
+    "raw",
+    [
+        b"",
+        b"\x02",
+        b"\x01\xc0",
+        b"\x02\xc0",
+        b"\xc0",
+        b"\x80",
+        b"\x02" + rlp.encode([b"\0"] * 12),
+        rlp.encode([[]] * 9),
+        b"\xff" * 9,
+    ],
 )
 def test_what_is_no_transaction(raw: bytes) -> None:
     with pytest.raises(InvalidInput):
@@ -205,7 +260,9 @@ def require_proven(anchor: Anchor | None, root: bytes) -> None:
     assert slot.code_hash == CONTRACT_CODE_HASH
 
 
-def test_a_reorganisation_takes_back_what_is_not_final(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_a_reorganisation_takes_back_what_is_not_final(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     world.mine(5)
     transaction = signed(chain)
     chain.send(transaction)
@@ -218,7 +275,9 @@ def test_a_reorganisation_takes_back_what_is_not_final(chain: NodeChain, stub: S
     assert chain.standing(ROOT, transaction) is Standing.FINAL
 
 
-def test_lost_is_said_only_once_another_transaction_is_final(chain: NodeChain, world: World) -> None:
+def test_lost_is_said_only_once_another_transaction_is_final(
+    chain: NodeChain, world: World
+) -> None:
     world.mine(5)
     transaction = signed(chain)
     world.mine(spent=1)
@@ -229,7 +288,9 @@ def test_lost_is_said_only_once_another_transaction_is_final(chain: NodeChain, w
     assert chain.standing(ROOT, None) is Standing.ABSENT
 
 
-def test_before_any_block_is_final_nothing_is(network: Network, world: World, make: Callable[..., NodeChain]) -> None:
+def test_before_any_block_is_final_nothing_is(
+    network: Network, world: World, make: Callable[..., NodeChain]
+) -> None:
     stub = StubNode(world, finalizes=10)
     network.add(stub)
     chain = make()
@@ -241,10 +302,16 @@ def test_before_any_block_is_final_nothing_is(network: Network, world: World, ma
         chain.recent_block()
 
 
-@pytest.mark.parametrize(("code", "message"), [(-39001, "Unknown block"), (-32000, "finalized block not found")])
-def test_geth_s_words_for_no_final_block(chain: NodeChain, stub: StubNode, code: int, message: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "message"), [(-39001, "Unknown block"), (-32000, "finalized block not found")]
+)
+def test_geth_s_words_for_no_final_block(
+    chain: NodeChain, stub: StubNode, code: int, message: str
+) -> None:
     stub.answers["eth_getBlockByNumber"] = lambda params: (
-        refusing(code, message)(params) if params[0] == "finalized" else stub.honest("eth_getBlockByNumber", params)
+        refusing(code, message)(params)
+        if params[0] == "finalized"
+        else stub.honest("eth_getBlockByNumber", params)
     )
     assert chain.standing(ROOT, None) is Standing.ABSENT
 
@@ -256,15 +323,21 @@ def test_a_node_that_does_not_know_the_tag_is_an_error(chain: NodeChain, stub: S
 
 
 @pytest.mark.parametrize("confirmations", [0, 1, 3, 50])
-def test_finality_by_confirmations(stub: StubNode, world: World, make: Callable[..., NodeChain], confirmations: int) -> None:
+def test_finality_by_confirmations(
+    stub: StubNode, world: World, make: Callable[..., NodeChain], confirmations: int
+) -> None:
     chain = make(finality=confirmations)
     world.mine(5, roots=(ROOT,))
-    assert chain.standing(ROOT, None) is (Standing.FINAL if confirmations <= 4 else Standing.UNSETTLED)
+    assert chain.standing(ROOT, None) is (
+        Standing.FINAL if confirmations <= 4 else Standing.UNSETTLED
+    )
     if confirmations <= 4:
         assert chain.recent_block().number == 5 - confirmations
 
 
-def test_a_node_that_forgot_the_final_state_is_believed_by_its_newest_one(network: Network, world: World, make: Callable[..., NodeChain]) -> None:
+def test_a_node_that_forgot_the_final_state_is_believed_by_its_newest_one(
+    network: Network, world: World, make: Callable[..., NodeChain]
+) -> None:
     network.add(StubNode(world, keeps=2))
     chain = make()
     world.mine(6, roots=(ROOT,))
@@ -279,7 +352,9 @@ def test_a_node_that_forgot_the_final_state_is_believed_by_its_newest_one(networ
         chain.standing(THIRD, SignedTransaction(b"", bytes(32), PAYER, 0))
 
 
-def test_a_node_without_eip_1898_is_asked_by_number_with_the_hash_around_it(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_a_node_without_eip_1898_is_asked_by_number_with_the_hash_around_it(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     for method in ("eth_call", "eth_getProof", "eth_getTransactionCount"):
 
         def by_number(params: list[Any], method: str = method) -> Any:
@@ -295,7 +370,9 @@ def test_a_node_without_eip_1898_is_asked_by_number_with_the_hash_around_it(chai
     require_proven(chain.collect(ROOT, []), ROOT)
 
 
-def test_a_block_that_changes_while_it_is_read_is_not_believed(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_a_block_that_changes_while_it_is_read_is_not_believed(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     def reorganising(params: list[Any]) -> Any:
         if isinstance(params[-1], dict):
             raise RpcError(-32602, "invalid argument")
@@ -323,7 +400,9 @@ def three(network: Network, world: World) -> list[StubNode]:
     return nodes
 
 
-def test_the_next_endpoint_answers_where_one_does_not(three: list[StubNode], make: Callable[..., NodeChain]) -> None:
+def test_the_next_endpoint_answers_where_one_does_not(
+    three: list[StubNode], make: Callable[..., NodeChain]
+) -> None:
     chain = make()
     three[0].fails = Unreachable("it is gone")
     three[1].answers["eth_chainId"] = "0x1"
@@ -331,12 +410,21 @@ def test_the_next_endpoint_answers_where_one_does_not(three: list[StubNode], mak
     assert chain.standing(ROOT, None) is Standing.ABSENT
     assert chain.troubles() == [
         "it is gone",
-        f"http://node1.test is a node of chain 1, not of chain {CHAIN_ID}: correct its address or the chain's id",
+        (
+            f"http://node1.test is a node of chain 1, not of chain {CHAIN_ID}: correct its address"
+            " or the chain's id"
+        ),
     ]
-    assert [endpoint.place for endpoint in chain.endpoints] == ["http://node2.test", "http://node0.test", "http://node1.test"]
+    assert [endpoint.place for endpoint in chain.endpoints] == [
+        "http://node2.test",
+        "http://node0.test",
+        "http://node1.test",
+    ]
 
 
-def test_endpoints_that_must_agree_settle_on_a_block_that_so_many_have(network: Network, world: World, make: Callable[..., NodeChain]) -> None:
+def test_endpoints_that_must_agree_settle_on_a_block_that_so_many_have(
+    network: Network, world: World, make: Callable[..., NodeChain]
+) -> None:
     for lag in (0, 3, 7):
         network.add(StubNode(world, lag=lag))
     world.mine(20)
@@ -352,16 +440,30 @@ def fork(world: World) -> World:
     return other
 
 
-def test_endpoints_that_name_different_final_blocks_are_not_believed(three: list[StubNode], world: World, make: Callable[..., NodeChain]) -> None:
+def test_endpoints_that_name_different_final_blocks_are_not_believed(
+    three: list[StubNode], world: World, make: Callable[..., NodeChain]
+) -> None:
     three[0].world = fork(world)
     three[2].fails = Unreachable("gone")
     chain = make(agree=2)
-    for ask in (chain.recent_block, lambda: chain.standing(ROOT, None), lambda: chain.collect(ROOT, [])):
-        with pytest.raises(BadAnswer, match=r"name different blocks 6 that are final: 0x\w{64} by http://node0.test; 0x\w{64} by http://node1.test"):
+    for ask in (
+        chain.recent_block,
+        lambda: chain.standing(ROOT, None),
+        lambda: chain.collect(ROOT, []),
+    ):
+        with pytest.raises(
+            BadAnswer,
+            match=(
+                r"name different blocks 6 that are final: 0x\w{64} by http://node0.test; 0x\w{64}"
+                r" by http://node1.test"
+            ),
+        ):
             ask()
 
 
-def test_two_of_three_outvote_one_and_it_is_named(three: list[StubNode], world: World, make: Callable[..., NodeChain]) -> None:
+def test_two_of_three_outvote_one_and_it_is_named(
+    three: list[StubNode], world: World, make: Callable[..., NodeChain]
+) -> None:
     three[0].world = fork(world)
     chain = make(agree=2)
     world.mine(5, roots=(ROOT,))
@@ -372,10 +474,14 @@ def test_two_of_three_outvote_one_and_it_is_named(three: list[StubNode], world: 
     assert "by http://node0.test" in chain.troubles()[0]
 
 
-def test_too_few_endpoints_are_no_agreement(three: list[StubNode], world: World, make: Callable[..., NodeChain]) -> None:
+def test_too_few_endpoints_are_no_agreement(
+    three: list[StubNode], world: World, make: Callable[..., NodeChain]
+) -> None:
     chain = make(agree=3)
     three[1].fails = Unreachable("it is gone")
-    with pytest.raises(Unreachable, match="3 endpoints of test must agree, and 2 gave an answer: it is gone"):
+    with pytest.raises(
+        Unreachable, match="3 endpoints of test must agree, and 2 gave an answer: it is gone"
+    ):
         chain.standing(ROOT, None)
     three[1].fails = None
     three[1].finalizes = 100
@@ -383,26 +489,39 @@ def test_too_few_endpoints_are_no_agreement(three: list[StubNode], world: World,
     assert chain.collect(ROOT, []) is None
 
 
-def test_an_endpoint_that_falls_silent_in_between_is_no_vote(three: list[StubNode], make: Callable[..., NodeChain]) -> None:
+def test_an_endpoint_that_falls_silent_in_between_is_no_vote(
+    three: list[StubNode], make: Callable[..., NodeChain]
+) -> None:
     chain = make(agree=3)
     three[1].lag = 1
-    three[2].answers["eth_getBlockByNumber"] = lambda params: None if params[0] != "finalized" else three[2].honest("eth_getBlockByNumber", params)
+    three[2].answers["eth_getBlockByNumber"] = lambda params: (
+        None if params[0] != "finalized" else three[2].honest("eth_getBlockByNumber", params)
+    )
     with pytest.raises(Unreachable, match="fewer than 3 endpoints of test gave block 5"):
         chain.standing(ROOT, None)
 
 
-def test_more_must_agree_than_there_are(three: list[StubNode], make: Callable[..., NodeChain]) -> None:
+def test_more_must_agree_than_there_are(
+    three: list[StubNode], make: Callable[..., NodeChain]
+) -> None:
     with pytest.raises(InvalidInput, match="4 endpoints are to agree, but there are 3"):
         make(agree=4)
 
 
-def test_lost_is_contradicted_by_one_endpoint_that_has_the_root(three: list[StubNode], world: World, make: Callable[..., NodeChain]) -> None:
+def test_lost_is_contradicted_by_one_endpoint_that_has_the_root(
+    three: list[StubNode], world: World, make: Callable[..., NodeChain]
+) -> None:
     chain = make()
     transaction = signed(chain)
     world.mine(5, roots=(ROOT,), spent=1, transaction=transaction.hash)
     # The first one answers as if it had not seen the block's records.
     three[0].answers["eth_call"] = hexed(bytes(96))
-    with pytest.raises(BadAnswer, match=r"differ on whether the transaction 0x.* is lost: http://node0.test has it in block 11"):
+    with pytest.raises(
+        BadAnswer,
+        match=(
+            r"differ on whether the transaction 0x.* is lost: http://node0.test has it in block 11"
+        ),
+    ):
         chain.standing(ROOT, transaction)
     three[0].answers["eth_getTransactionReceipt"] = None
     world.receipts = {}
@@ -410,7 +529,9 @@ def test_lost_is_contradicted_by_one_endpoint_that_has_the_root(three: list[Stub
         chain.standing(ROOT, transaction)
 
 
-def test_lost_is_contradicted_by_one_that_counts_otherwise(three: list[StubNode], world: World, make: Callable[..., NodeChain]) -> None:
+def test_lost_is_contradicted_by_one_that_counts_otherwise(
+    three: list[StubNode], world: World, make: Callable[..., NodeChain]
+) -> None:
     chain = make()
     transaction = signed(chain)
     three[0].answers["eth_getTransactionCount"] = "0x1"
@@ -418,18 +539,24 @@ def test_lost_is_contradicted_by_one_that_counts_otherwise(three: list[StubNode]
         chain.standing(ROOT, transaction)
 
 
-def test_lost_needs_as_many_as_must_agree(three: list[StubNode], world: World, make: Callable[..., NodeChain]) -> None:
+def test_lost_needs_as_many_as_must_agree(
+    three: list[StubNode], world: World, make: Callable[..., NodeChain]
+) -> None:
     chain = make(agree=2)
     transaction = signed(chain)
     world.mine(5, spent=1)
     assert chain.standing(ROOT, transaction) is Standing.LOST
     for each in three[1:]:
-        each.answers["eth_getTransactionReceipt"] = lambda _: (_ for _ in ()).throw(Unreachable("gone"))
+        each.answers["eth_getTransactionReceipt"] = lambda _: (_ for _ in ()).throw(
+            Unreachable("gone")
+        )
     with pytest.raises(Unreachable):
         chain.standing(ROOT, transaction)
 
 
-def test_a_receipt_of_a_failed_transaction_contradicts_nothing(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_a_receipt_of_a_failed_transaction_contradicts_nothing(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     transaction = signed(chain)
     world.mine(5, spent=1, transaction=transaction.hash)
     world.receipts[transaction.hash]["status"] = "0x0"
@@ -450,7 +577,10 @@ def test_the_recent_block_is_final_and_bounded_in_time(
     now = [0.0]
     monkeypatch.setattr(chain._quick, "_now", lambda: now[0])
     for each in three:
-        each.body = lambda _question: (now.__setitem__(0, now[0] + 4), (_ for _ in ()).throw(Unreachable("slow")))[1]
+        each.body = lambda _question: (
+            now.__setitem__(0, now[0] + 4),
+            (_ for _ in ()).throw(Unreachable("slow")),
+        )[1]
         each.asked.clear()
     with pytest.raises(Unreachable):
         chain.recent_block()
@@ -481,7 +611,9 @@ def unlike(stub: StubNode, world: World) -> StubNode:
     return stub
 
 
-def test_a_chain_without_such_headers_gives_anchors_without_proof(world: World, unlike: StubNode, chain: NodeChain) -> None:
+def test_a_chain_without_such_headers_gives_anchors_without_proof(
+    world: World, unlike: StubNode, chain: NodeChain
+) -> None:
     world.mine(10, roots=(ROOT,))
     for i, block in enumerate(world.blocks):
         block["hash"] = hexed(bytes([i]) * 32)
@@ -494,7 +626,9 @@ def test_a_chain_without_such_headers_gives_anchors_without_proof(world: World, 
         chain.recent_block()
 
 
-def test_one_wrong_hash_on_a_chain_with_headers_is_not_believed(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_one_wrong_hash_on_a_chain_with_headers_is_not_believed(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     world.mine(10, roots=(ROOT,))
 
     def wrong(params: list[Any]) -> Any:
@@ -509,11 +643,21 @@ def test_one_wrong_hash_on_a_chain_with_headers_is_not_believed(chain: NodeChain
         chain.collect(ROOT, [])
 
 
-def test_a_fork_that_is_not_known_here_is_read_from_the_raw_header(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_a_fork_that_is_not_known_here_is_read_from_the_raw_header(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     world.mine(10)
     raws = {}
     for i in range(len(world.blocks)):
-        raw = rlp.encode([*rlp.decode(node.Client(Endpoint("http://node0.test", timeout=5)).header(block_of(stub, i)) or b""), b"new"])
+        raw = rlp.encode(
+            [
+                *rlp.decode(
+                    node.Client(Endpoint("http://node0.test", timeout=5)).header(block_of(stub, i))
+                    or b""
+                ),
+                b"new",
+            ]
+        )
         raws[hex(i)] = hexed(raw)
     for i, block in enumerate(world.blocks):
         block["hash"] = hexed(keccak256(bytes.fromhex(raws[hex(i)][2:])))
@@ -534,9 +678,13 @@ def block_of(stub: StubNode, number: int) -> Any:
 # Collecting
 
 
-def test_a_node_without_proofs_gives_an_anchor_without_one_at_once(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_a_node_without_proofs_gives_an_anchor_without_one_at_once(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     world.mine(10, roots=(ROOT,))
-    stub.answers["eth_getProof"] = refusing(-32601, "the method eth_getProof does not exist/is not available")
+    stub.answers["eth_getProof"] = refusing(
+        -32601, "the method eth_getProof does not exist/is not available"
+    )
     anchor = chain.collect(ROOT, [])
     assert anchor
     assert anchor.state is None
@@ -544,7 +692,9 @@ def test_a_node_without_proofs_gives_an_anchor_without_one_at_once(chain: NodeCh
     assert anchor.block_hash == bytes.fromhex(world.blocks[6]["hash"][2:])
 
 
-def test_another_endpoint_s_proof_is_taken(three: list[StubNode], world: World, make: Callable[..., NodeChain]) -> None:
+def test_another_endpoint_s_proof_is_taken(
+    three: list[StubNode], world: World, make: Callable[..., NodeChain]
+) -> None:
     chain = make()
     world.mine(10, roots=(ROOT,))
     three[0].answers["eth_getProof"] = refusing(-32601, "no")
@@ -552,7 +702,9 @@ def test_another_endpoint_s_proof_is_taken(three: list[StubNode], world: World, 
     require_proven(chain.collect(ROOT, []), ROOT)
 
 
-def test_a_proof_is_waited_for_where_an_endpoint_is_gone(three: list[StubNode], world: World, make: Callable[..., NodeChain], clock: Clock) -> None:
+def test_a_proof_is_waited_for_where_an_endpoint_is_gone(
+    three: list[StubNode], world: World, make: Callable[..., NodeChain], clock: Clock
+) -> None:
     chain = make()
     world.mine(10, roots=(ROOT,))
     three[0].answers["eth_getProof"] = refusing(-32601, "no")
@@ -600,7 +752,9 @@ def test_a_kept_proof_of_a_block_that_was_reorganised_away_is_had_anew(
     assert anchor.block_hash.hex() == world.blocks[anchor.block_number]["hash"][2:]
 
 
-def test_kept_proofs_are_bounded(network: Network, world: World, make: Callable[..., NodeChain], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_proofs_are_bounded(
+    network: Network, world: World, make: Callable[..., NodeChain], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(node, "MAX_KEPT", 1)
     network.add(StubNode(world, keeps=2))
     chain = make()
@@ -610,7 +764,9 @@ def test_kept_proofs_are_bounded(network: Network, world: World, make: Callable[
     assert list(chain._kept) == [OTHER]
 
 
-def test_the_transaction_is_the_one_of_ours_that_brought_the_root(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_the_transaction_is_the_one_of_ours_that_brought_the_root(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     first = signed(chain)
     stub.answers["eth_maxPriorityFeePerGas"] = hex(5 * GWEI)
     second = chain.sign([ROOT], first)
@@ -632,7 +788,9 @@ def test_the_transaction_is_the_one_of_ours_that_brought_the_root(chain: NodeCha
         {"logs": [{"address": hexed(bytes(20)), "topics": []}]},
     ],
 )
-def test_a_receipt_that_says_otherwise_names_no_transaction(chain: NodeChain, world: World, change: dict[str, Any]) -> None:
+def test_a_receipt_that_says_otherwise_names_no_transaction(
+    chain: NodeChain, world: World, change: dict[str, Any]
+) -> None:
     transaction = signed(chain)
     world.mine(roots=(ROOT,), spent=1, transaction=transaction.hash)
     world.mine(5)
@@ -652,11 +810,15 @@ def test_a_stranger_s_root_has_no_transaction_of_ours(chain: NodeChain, world: W
     assert anchor.transaction is None
 
 
-def test_a_receipt_that_the_node_cannot_look_up_names_no_transaction(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_a_receipt_that_the_node_cannot_look_up_names_no_transaction(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     transaction = signed(chain)
     world.mine(roots=(ROOT,), spent=1, transaction=transaction.hash)
     world.mine(5)
-    stub.answers["eth_getTransactionReceipt"] = refusing(-32000, "transaction indexing is in progress")
+    stub.answers["eth_getTransactionReceipt"] = refusing(
+        -32000, "transaction indexing is in progress"
+    )
     anchor = chain.collect(ROOT, [transaction])
     assert anchor
     assert anchor.transaction is None
@@ -680,7 +842,9 @@ LIES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("method", "lie"), [(method, lie) for method, lies in LIES.items() for lie in lies])
+@pytest.mark.parametrize(
+    ("method", "lie"), [(method, lie) for method, lies in LIES.items() for lie in lies]
+)
 def test_a_lie_is_a_bad_answer_and_the_next_endpoint_is_asked(
     three: list[StubNode], world: World, make: Callable[..., NodeChain], method: str, lie: object
 ) -> None:
@@ -694,7 +858,9 @@ def test_a_lie_is_a_bad_answer_and_the_next_endpoint_is_asked(
     assert len(chain.troubles()) == 1
 
 
-def test_another_contract_s_record_means_nothing(chain: NodeChain, stub: StubNode, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_contract_s_record_means_nothing(
+    chain: NodeChain, stub: StubNode, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.mine(10, roots=(ROOT,))
     monkeypatch.setattr(node, "CONTRACT_CODE_HASH", bytes(32))
     with pytest.raises(BadAnswer, match=r"as http://node0.test proves"):
@@ -704,8 +870,12 @@ def test_another_contract_s_record_means_nothing(chain: NodeChain, stub: StubNod
         chain.collect(ROOT, [])
 
 
-@pytest.mark.parametrize("receipt", [1, [], {}, {"logs": None}, {"logs": [], "transactionHash": hexed(bytes(32))}, "0x"])
-def test_a_receipt_of_another_form_is_a_bad_answer(chain: NodeChain, stub: StubNode, world: World, receipt: object) -> None:
+@pytest.mark.parametrize(
+    "receipt", [1, [], {}, {"logs": None}, {"logs": [], "transactionHash": hexed(bytes(32))}, "0x"]
+)
+def test_a_receipt_of_another_form_is_a_bad_answer(
+    chain: NodeChain, stub: StubNode, world: World, receipt: object
+) -> None:
     world.mine(10, roots=(ROOT,))
     stub.answers["eth_getTransactionReceipt"] = receipt
     with pytest.raises(BadAnswer):
@@ -713,7 +883,14 @@ def test_a_receipt_of_another_form_is_a_bad_answer(chain: NodeChain, stub: StubN
 
 
 @pytest.mark.parametrize(
-    "log", [None, {}, {"topics": []}, {"topics": ["0x"] * 5, "address": hexed(PAYER)}, {"topics": ["0x00"], "address": hexed(PAYER)}]
+    "log",
+    [
+        None,
+        {},
+        {"topics": []},
+        {"topics": ["0x"] * 5, "address": hexed(PAYER)},
+        {"topics": ["0x00"], "address": hexed(PAYER)},
+    ],
 )
 def test_a_log_of_another_form_is_a_bad_answer(chain: NodeChain, world: World, log: object) -> None:
     world.mine(10, roots=(ROOT,), transaction=OTHER)
@@ -722,7 +899,9 @@ def test_a_log_of_another_form_is_a_bad_answer(chain: NodeChain, world: World, l
         chain.collect(ROOT, [SignedTransaction(b"", OTHER, PAYER, 0)])
 
 
-def test_a_node_answers_with_the_block_that_was_asked_for(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_a_node_answers_with_the_block_that_was_asked_for(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     world.mine(10)
     client = Client(Endpoint("http://node0.test", timeout=5))
     stub.answers["eth_getBlockByNumber"] = world.blocks[3]
@@ -747,7 +926,11 @@ def decoded(transaction: SignedTransaction) -> list[Any]:
 
 def test_a_signed_transaction_is_what_it_says(chain: NodeChain, stub: StubNode) -> None:
     transaction = signed(chain)
-    assert bytes.fromhex(Account.recover_transaction(transaction.raw)[2:]) == PAYER == transaction.sender
+    assert (
+        bytes.fromhex(Account.recover_transaction(transaction.raw)[2:])
+        == PAYER
+        == transaction.sender
+    )
     assert keccak256(transaction.raw) == transaction.hash
     chain_id, nonce, tip, most, gas, to, value, data, _, *_ = decoded(transaction)
     numbers = [int.from_bytes(each) for each in (chain_id, nonce, tip, most, gas, value)]
@@ -765,14 +948,22 @@ def test_the_next_nonce_counts_what_waits(chain: NodeChain, stub: StubNode) -> N
     assert signed(chain, OTHER).nonce == 1
 
 
-@pytest.mark.parametrize(("newest", "pending"), [("0x0", "0x41"), ("0x5", "0x4"), ("0x0", "0x" + "f" * 12)])
-def test_a_nonce_that_cannot_be_is_a_bad_answer(chain: NodeChain, stub: StubNode, newest: str, pending: str) -> None:
-    stub.answers["eth_getTransactionCount"] = lambda params: {"latest": newest, "pending": pending}[params[1]]
+@pytest.mark.parametrize(
+    ("newest", "pending"), [("0x0", "0x41"), ("0x5", "0x4"), ("0x0", "0x" + "f" * 12)]
+)
+def test_a_nonce_that_cannot_be_is_a_bad_answer(
+    chain: NodeChain, stub: StubNode, newest: str, pending: str
+) -> None:
+    stub.answers["eth_getTransactionCount"] = lambda params: {"latest": newest, "pending": pending}[
+        params[1]
+    ]
     with pytest.raises(BadAnswer, match=r"transactions of 0xf39f.* wait"):
         chain.sign([ROOT])
 
 
-def test_nothing_is_signed_where_the_contract_does_not_stand(chain: NodeChain, stub: StubNode) -> None:
+def test_nothing_is_signed_where_the_contract_does_not_stand(
+    chain: NodeChain, stub: StubNode
+) -> None:
     for code in ("0x", "0x6001"):
         stub.answers["eth_getCode"] = code
         with pytest.raises(BadAnswer, match="stands no EvidenceAnchor"):
@@ -780,13 +971,20 @@ def test_nothing_is_signed_where_the_contract_does_not_stand(chain: NodeChain, s
 
 
 def test_without_a_key_nothing_is_signed(stub: StubNode, clock: Clock) -> None:
-    chain = NodeChain("test", ChainSettings(chain_id=CHAIN_ID, urls=("http://node0.test",)), None, clock)
+    chain = NodeChain(
+        "test", ChainSettings(chain_id=CHAIN_ID, urls=("http://node0.test",)), None, clock
+    )
     with pytest.raises(InvalidInput, match="no key"):
         chain.sign([ROOT])
 
 
-@pytest.mark.parametrize(("estimate", "gas"), [(21_000, 57_000), (50_000, 60_000), (400_000, 480_000), (13_000_000, 15_600_000)])
-def test_gas_is_within_our_own_bounds(stub: StubNode, make: Callable[..., NodeChain], estimate: int, gas: int) -> None:
+@pytest.mark.parametrize(
+    ("estimate", "gas"),
+    [(21_000, 57_000), (50_000, 60_000), (400_000, 480_000), (13_000_000, 15_600_000)],
+)
+def test_gas_is_within_our_own_bounds(
+    stub: StubNode, make: Callable[..., NodeChain], estimate: int, gas: int
+) -> None:
     stub.answers["eth_estimateGas"] = hex(estimate)
     stub.answers["eth_maxPriorityFeePerGas"] = "0x0"
     stub.world.base_fee = 10**7
@@ -807,13 +1005,18 @@ def test_the_account_must_hold_what_may_be_spent(chain: NodeChain, stub: StubNod
     stub.answers["eth_getBalance"] = hex(need)
     assert chain.sign([ROOT])
     stub.answers["eth_getBalance"] = hex(need - 1)
-    with pytest.raises(Unaffordable, match=f"0x{PAYER.hex()} on test is too poor for a transaction: it must hold {need} wei"):
+    with pytest.raises(
+        Unaffordable,
+        match=f"0x{PAYER.hex()} on test is too poor for a transaction: it must hold {need} wei",
+    ):
         chain.sign([ROOT])
 
 
 def test_a_base_fee_above_the_cap_waits(stub: StubNode, make: Callable[..., NodeChain]) -> None:
     chain = make(fee_cap=0.5)
-    with pytest.raises(Unaffordable, match=r"the chain asks 1\.001 gwei .* and the cap is 0\.5 gwei"):
+    with pytest.raises(
+        Unaffordable, match=r"the chain asks 1\.001 gwei .* and the cap is 0\.5 gwei"
+    ):
         chain.sign([ROOT])
     assert chain.troubles() == []
 
@@ -829,7 +1032,11 @@ def test_a_base_fee_above_the_cap_waits(stub: StubNode, make: Callable[..., Node
     ],
 )
 def test_the_tip_is_what_was_set_or_what_the_node_says_within_bounds(
-    stub: StubNode, make: Callable[..., NodeChain], settings: dict[str, Any], tip: object, offered: int
+    stub: StubNode,
+    make: Callable[..., NodeChain],
+    settings: dict[str, Any],
+    tip: object,
+    offered: int,
 ) -> None:
     stub.answers["eth_maxPriorityFeePerGas"] = tip
     assert int.from_bytes(decoded(signed(make(**settings)))[2]) == offered
@@ -850,13 +1057,17 @@ def test_a_legacy_transaction(stub: StubNode, make: Callable[..., NodeChain]) ->
         chain.sign([ROOT])
 
 
-def test_a_chain_without_a_base_fee_must_be_set_to_legacy(network: Network, make: Callable[..., NodeChain]) -> None:
+def test_a_chain_without_a_base_fee_must_be_set_to_legacy(
+    network: Network, make: Callable[..., NodeChain]
+) -> None:
     network.add(StubNode(World(base_fee=None)))
     with pytest.raises(BadAnswer, match="set fees to legacy"):
         make().sign([ROOT])
 
 
-def test_a_replacement_has_the_nonce_and_better_fees(chain: NodeChain, stub: StubNode, world: World) -> None:
+def test_a_replacement_has_the_nonce_and_better_fees(
+    chain: NodeChain, stub: StubNode, world: World
+) -> None:
     first = signed(chain)
     chain.send(first)
     assert chain.sign([ROOT], first) is None
@@ -872,7 +1083,9 @@ def test_a_replacement_has_the_nonce_and_better_fees(chain: NodeChain, stub: Stu
     assert chain.sign([ROOT], second) is None
 
 
-def test_a_replacement_above_the_cap_is_unaffordable(stub: StubNode, make: Callable[..., NodeChain], world: World) -> None:
+def test_a_replacement_above_the_cap_is_unaffordable(
+    stub: StubNode, make: Callable[..., NodeChain], world: World
+) -> None:
     chain = make(fee_cap=3.2)
     first = signed(chain)
     world.base_fee = 3 * GWEI
@@ -893,7 +1106,9 @@ def test_a_replacement_needs_the_same_account(chain: NodeChain) -> None:
         chain.sign([ROOT], SignedTransaction(b"", bytes(32), STRANGER, 0))
 
 
-def test_a_signer_s_failure_is_not_the_endpoint_s(chain: NodeChain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signer_s_failure_is_not_the_endpoint_s(
+    chain: NodeChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(_transaction: Any) -> bytes:
         raise BadAnswer("the signer refuses")
 
@@ -913,7 +1128,9 @@ def test_any_call_can_be_signed_for_the_same_fees(chain: NodeChain, stub: StubNo
 # Sending
 
 
-def test_sending_twice_is_sending_once_and_every_node_gets_it(three: list[StubNode], make: Callable[..., NodeChain]) -> None:
+def test_sending_twice_is_sending_once_and_every_node_gets_it(
+    three: list[StubNode], make: Callable[..., NodeChain]
+) -> None:
     chain = make()
     transaction = signed(chain)
     for _ in range(2):
@@ -923,7 +1140,9 @@ def test_sending_twice_is_sending_once_and_every_node_gets_it(three: list[StubNo
     chain.send(transaction)
 
 
-def test_one_node_that_takes_it_is_enough(three: list[StubNode], make: Callable[..., NodeChain]) -> None:
+def test_one_node_that_takes_it_is_enough(
+    three: list[StubNode], make: Callable[..., NodeChain]
+) -> None:
     chain = make()
     transaction = signed(chain)
     three[0].fails = Unreachable("gone")
@@ -953,7 +1172,9 @@ def test_one_node_that_takes_it_is_enough(three: list[StubNode], make: Callable[
         (-32602, "Failed to decode transaction", BadAnswer),
     ],
 )
-def test_what_a_refusal_means(chain: NodeChain, stub: StubNode, code: int, message: str, kind: type[WitnesstreeError]) -> None:
+def test_what_a_refusal_means(
+    chain: NodeChain, stub: StubNode, code: int, message: str, kind: type[WitnesstreeError]
+) -> None:
     transaction = signed(chain)
     stub.answers["eth_sendRawTransaction"] = refusing(code, message)
     with pytest.raises(kind) as caught:
@@ -961,14 +1182,21 @@ def test_what_a_refusal_means(chain: NodeChain, stub: StubNode, code: int, messa
     assert isinstance(caught.value, Unaffordable) == (kind is Unaffordable)
 
 
-@pytest.mark.parametrize("message", ["already known", "Known transaction", "transaction already imported", "AlreadyKnown"])
+@pytest.mark.parametrize(
+    "message",
+    ["already known", "Known transaction", "transaction already imported", "AlreadyKnown"],
+)
 def test_a_node_that_knows_it_has_taken_it(chain: NodeChain, stub: StubNode, message: str) -> None:
     stub.answers["eth_sendRawTransaction"] = refusing(-32000, message)
-    stub.answers["eth_getTransactionByHash"] = refusing(-32000, "transaction indexing is in progress")
+    stub.answers["eth_getTransactionByHash"] = refusing(
+        -32000, "transaction indexing is in progress"
+    )
     chain.send(signed(chain))
 
 
-def test_of_several_refusals_the_taken_nonce_counts(three: list[StubNode], make: Callable[..., NodeChain]) -> None:
+def test_of_several_refusals_the_taken_nonce_counts(
+    three: list[StubNode], make: Callable[..., NodeChain]
+) -> None:
     chain = make()
     transaction = signed(chain)
     three[0].answers["eth_sendRawTransaction"] = refusing(-32000, "insufficient funds")
@@ -987,7 +1215,11 @@ def test_the_hash_must_be_ours(chain: NodeChain, stub: StubNode, hash_: object) 
 
 def test_what_is_no_transaction_is_not_sent(chain: NodeChain, stub: StubNode) -> None:
     transaction = signed(chain)
-    for raw, hash_ in ((b"", keccak256(b"")), (b"\x02", keccak256(b"\x02")), (transaction.raw, bytes(32))):
+    for raw, hash_ in (
+        (b"", keccak256(b"")),
+        (b"\x02", keccak256(b"\x02")),
+        (transaction.raw, bytes(32)),
+    ):
         with pytest.raises(InvalidInput):
             chain.send(SignedTransaction(raw, hash_, PAYER, 0))
     assert "eth_sendRawTransaction" not in stub.asked
@@ -1002,11 +1234,20 @@ def test_closing(chain: NodeChain) -> None:
 
 
 def proof_of(*anchors: Anchor, opening: str | None = None) -> Proof:
-    return Proof(bytes(32), Inclusion(1, 2, ROOT, (bytes(32),)), OpeningProof(opening, ()) if opening else None, anchors=anchors)
+    return Proof(
+        bytes(32),
+        Inclusion(1, 2, ROOT, (bytes(32),)),
+        OpeningProof(opening, ()) if opening else None,
+        anchors=anchors,
+    )
 
 
-def anchor_at(world: World, number: int, chain_id: int = CHAIN_ID, contract: bytes = CONTRACT_ADDRESS) -> Anchor:
-    return Anchor(chain_id, contract, None, number, bytes.fromhex(world.blocks[number]["hash"][2:]), None)
+def anchor_at(
+    world: World, number: int, chain_id: int = CHAIN_ID, contract: bytes = CONTRACT_ADDRESS
+) -> Anchor:
+    return Anchor(
+        chain_id, contract, None, number, bytes.fromhex(world.blocks[number]["hash"][2:]), None
+    )
 
 
 def opening_with(world: World, number: int) -> str:
@@ -1017,10 +1258,20 @@ def opening_with(world: World, number: int) -> str:
 
 def test_a_node_names_the_blocks_of_the_proof_and_the_record(stub: StubNode, world: World) -> None:
     world.mine(10, roots=(ROOT,))
-    said = ask_nodes(["http://node0.test"], proof_of(anchor_at(world, 5), opening=opening_with(world, 2)))
-    assert [(block.number, block.hash.hex()) for block in said.trust.blocks] == [(n, world.blocks[n]["hash"][2:]) for n in (2, 5)]
-    assert {block.source for block in said.trust.blocks} == {"the node at http://node0.test says so"}
-    assert said.trust.records == (TrustedRecord(CHAIN_ID, CONTRACT_ADDRESS, ROOT, START + 12, "the node at http://node0.test says so"),)
+    said = ask_nodes(
+        ["http://node0.test"], proof_of(anchor_at(world, 5), opening=opening_with(world, 2))
+    )
+    assert [(block.number, block.hash.hex()) for block in said.trust.blocks] == [
+        (n, world.blocks[n]["hash"][2:]) for n in (2, 5)
+    ]
+    assert {block.source for block in said.trust.blocks} == {
+        "the node at http://node0.test says so"
+    }
+    assert said.trust.records == (
+        TrustedRecord(
+            CHAIN_ID, CONTRACT_ADDRESS, ROOT, START + 12, "the node at http://node0.test says so"
+        ),
+    )
     assert said.notes == ()
 
 
@@ -1028,20 +1279,34 @@ def test_what_is_not_final_there_is_not_confirmed(stub: StubNode, world: World) 
     world.mine(10)
     said = ask_nodes(["http://node0.test"], proof_of(anchor_at(world, 7)))
     assert said.trust.blocks == ()
-    assert said.notes[0] == "http://node0.test does not have block 7 as final: its newest final one is 6."
+    assert (
+        said.notes[0]
+        == "http://node0.test does not have block 7 as final: its newest final one is 6."
+    )
     assert "no record of the root" in said.notes[1]
     assert said.trust.records == ()
     stub.finalizes = 100
-    assert "names no final block" in ask_nodes(["http://node0.test"], proof_of(anchor_at(world, 7))).notes[0]
+    assert (
+        "names no final block"
+        in ask_nodes(["http://node0.test"], proof_of(anchor_at(world, 7))).notes[0]
+    )
 
 
 def test_a_node_of_another_chain_is_told(stub: StubNode, world: World) -> None:
-    for proof, names in ((proof_of(anchor_at(world, 0, chain_id=1)), "Ethereum"), (proof_of(), "none"), (proof_of(opening="rubbish"), "none")):
-        with pytest.raises(BadAnswer, match=f"is a node of chain {CHAIN_ID}, and the proof names {names}"):
+    for proof, names in (
+        (proof_of(anchor_at(world, 0, chain_id=1)), "Ethereum"),
+        (proof_of(), "none"),
+        (proof_of(opening="rubbish"), "none"),
+    ):
+        with pytest.raises(
+            BadAnswer, match=f"is a node of chain {CHAIN_ID}, and the proof names {names}"
+        ):
             ask_nodes(["http://node0.test"], proof)
 
 
-def test_two_nodes_that_contradict_each_other_are_both_not_believed(three: list[StubNode], world: World) -> None:
+def test_two_nodes_that_contradict_each_other_are_both_not_believed(
+    three: list[StubNode], world: World
+) -> None:
     three[1].world = fork(world)
     proof = proof_of(anchor_at(world, 3))
     assert len(ask_nodes(["http://node0.test", "http://node2.test"], proof).trust.blocks) == 2
@@ -1049,19 +1314,28 @@ def test_two_nodes_that_contradict_each_other_are_both_not_believed(three: list[
         ask_nodes(["http://node0.test", "http://node1.test"], proof)
 
 
-def test_a_node_that_fails_is_left_out_where_another_answers(three: list[StubNode], world: World) -> None:
+def test_a_node_that_fails_is_left_out_where_another_answers(
+    three: list[StubNode], world: World
+) -> None:
     proof, urls = proof_of(anchor_at(world, 3)), ["http://node0.test", "http://node1.test"]
-    for failure, words in ((Unreachable("node0 cannot be reached"), "node0 cannot be reached"), (BadAnswer("node0 lies"), "node0 lies")):
+    for failure, words in (
+        (Unreachable("node0 cannot be reached"), "node0 cannot be reached"),
+        (BadAnswer("node0 lies"), "node0 lies"),
+    ):
         three[0].fails = failure
         for asked in (urls, urls[::-1]):
             said = ask_nodes(asked, proof)
-            assert [block.source for block in said.trust.blocks] == ["the node at http://node1.test says so"]
+            assert [block.source for block in said.trust.blocks] == [
+                "the node at http://node1.test says so"
+            ]
             assert f"One node was left out: {words}." in said.notes
     three[0].fails, three[0].answers["eth_chainId"] = None, "0x1"
     assert "is a node of Ethereum" in ask_nodes(urls, proof).notes[0]
 
 
-def test_a_node_that_fails_in_the_middle_counts_for_nothing(three: list[StubNode], world: World) -> None:
+def test_a_node_that_fails_in_the_middle_counts_for_nothing(
+    three: list[StubNode], world: World
+) -> None:
     three[0].world = fork(world)
     three[0].answers["eth_getCode"] = "no code"
     said = ask_nodes(["http://node0.test", "http://node1.test"], proof_of(anchor_at(world, 3)))
@@ -1072,7 +1346,11 @@ def test_a_node_that_fails_in_the_middle_counts_for_nothing(three: list[StubNode
 
 def test_where_all_nodes_fail_their_failure_is_told(three: list[StubNode], world: World) -> None:
     proof = proof_of(anchor_at(world, 3))
-    three[0].fails, three[1].fails, three[2].fails = Unreachable("down"), BadAnswer("lies"), BadAnswer("lies, too")
+    three[0].fails, three[1].fails, three[2].fails = (
+        Unreachable("down"),
+        BadAnswer("lies"),
+        BadAnswer("lies, too"),
+    )
     with pytest.raises(Unreachable, match="down; lies"):
         ask_nodes(["http://node0.test", "http://node1.test"], proof)
     with pytest.raises(BadAnswer, match="lies; lies, too"):
@@ -1083,23 +1361,33 @@ def test_where_all_nodes_fail_their_failure_is_told(three: list[StubNode], world
 
 @pytest.mark.parametrize("url", ["http://[secret", "secret", "ftp://secret", "http://"])
 def test_an_address_that_cannot_be_read_names_the_option(url: str, world: World) -> None:
-    with pytest.raises(InvalidInput, match=r"^--rpc takes the address of a node: .*expected http://") as caught:
+    with pytest.raises(
+        InvalidInput, match=r"^--rpc takes the address of a node: .*expected http://"
+    ) as caught:
         ask_nodes([url], proof_of(anchor_at(world, 0)))
     assert "secret" not in str(caught.value)
 
 
-def test_another_code_or_another_address_is_no_record_of_that_time(stub: StubNode, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_code_or_another_address_is_no_record_of_that_time(
+    stub: StubNode, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.mine(10, roots=(ROOT,))
-    monkeypatch.setattr(stub, "_eth_get_code", lambda _address, _at: stub.answers["code"], raising=False)
+    monkeypatch.setattr(
+        stub, "_eth_get_code", lambda _address, _at: stub.answers["code"], raising=False
+    )
     stub.answers["code"] = "0x60"
     elsewhere = proof_of(anchor_at(world, 3, contract=bytes(20)))
     assert ask_nodes(["http://node0.test"], elsewhere).trust.records == ()
     monkeypatch.setattr(check, "CONTRACT_CODE_HASH", keccak256(b"\x60"))
     # Whoever made it could have written the slot before, so only the final block's own time counts.
-    assert [record.time for record in ask_nodes(["http://node0.test"], elsewhere).trust.records] == [START + 12 * 6]
+    assert [
+        record.time for record in ask_nodes(["http://node0.test"], elsewhere).trust.records
+    ] == [START + 12 * 6]
 
 
-def test_an_anchor_with_its_own_proof_or_of_another_chain_needs_no_record(chain: NodeChain, world: World) -> None:
+def test_an_anchor_with_its_own_proof_or_of_another_chain_needs_no_record(
+    chain: NodeChain, world: World
+) -> None:
     world.mine(10, roots=(ROOT,))
     anchor = chain.collect(ROOT, [])
     assert anchor

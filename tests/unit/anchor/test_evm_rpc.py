@@ -12,9 +12,23 @@ from web3reader import Contract
 
 from witnesstree.anchor.evm import contract, rpc
 from witnesstree.anchor.evm.contract import artefact, deployment_calldata, parse_record
-from witnesstree.anchor.evm.rpc import Endpoint, Endpoints, Missing, Refusal, octets, quantity, shown
+from witnesstree.anchor.evm.rpc import (
+    Endpoint,
+    Endpoints,
+    Missing,
+    Refusal,
+    octets,
+    quantity,
+    shown,
+)
 from witnesstree.anchor.http import Answer
-from witnesstree.ledger.base.errors import BadAnswer, Conflict, Unaffordable, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Conflict,
+    Unaffordable,
+    Unreachable,
+    WitnesstreeError,
+)
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, keccak256
 
 SECRET = "5ecre7key0f0ur5"
@@ -39,7 +53,9 @@ def endpoint(node: StubNode) -> Endpoint:
 
 
 def body(content: bytes, status: int = 200) -> Any:
-    return lambda question: Answer(status, "application/json", content.replace(b"ID", str(question["id"]).encode()))
+    return lambda question: Answer(
+        status, "application/json", content.replace(b"ID", str(question["id"]).encode())
+    )
 
 
 # What one node answers
@@ -69,16 +85,32 @@ def test_an_answer_is_the_result_as_it_stands(node: StubNode, endpoint: Endpoint
         (b'{"jsonrpc":"2.0","id":true,"result":"0x1"}', 200, BadAnswer),
         (b'{"jsonrpc":"2.0","id":ID,"result":"0x1"}', 404, BadAnswer),
         (b'{"jsonrpc":"2.0","id":ID,"result":1.5}', 200, BadAnswer),
-        (b'{"jsonrpc":"2.0","id":ID,"result":' + b"[" * 200_000 + b"]" * 200_000 + b"}", 200, BadAnswer),
+        (
+            b'{"jsonrpc":"2.0","id":ID,"result":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+            200,
+            BadAnswer,
+        ),
         (b'{"jsonrpc":"2.0","id":ID,"error":"no"}', 200, BadAnswer),
         (b'{"jsonrpc":"2.0","id":ID,"error":{"code":"-1","message":"no"}}', 200, BadAnswer),
         (b'{"jsonrpc":"2.0","id":ID,"error":{"code":-1,"message":7}}', 200, BadAnswer),
         (b'{"jsonrpc":"2.0","id":ID,"error":{"code":-32000,"message":"no"}}', 200, Refusal),
         (b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}', 400, Refusal),
         (b'{"jsonrpc":"2.0","id":ID,"error":{"code":-32601,"message":"no"}}', 200, Missing),
-        (b'{"jsonrpc":"2.0","id":ID,"error":{"code":-32005,"message":"slow down"}}', 200, Unreachable),
-        (b'{"jsonrpc":"2.0","id":ID,"error":{"code":-32000,"message":"Rate limit exceeded"}}', 200, Unreachable),
-        (b'{"jsonrpc":"2.0","id":ID,"error":{"code":-32603,"message":"internal"}}', 200, Unreachable),
+        (
+            b'{"jsonrpc":"2.0","id":ID,"error":{"code":-32005,"message":"slow down"}}',
+            200,
+            Unreachable,
+        ),
+        (
+            b'{"jsonrpc":"2.0","id":ID,"error":{"code":-32000,"message":"Rate limit exceeded"}}',
+            200,
+            Unreachable,
+        ),
+        (
+            b'{"jsonrpc":"2.0","id":ID,"error":{"code":-32603,"message":"internal"}}',
+            200,
+            Unreachable,
+        ),
         (b"too many", 429, Unreachable),
         (b"", 500, Unreachable),
         (b'{"jsonrpc":"2.0","id":ID,"result":"0x1"}', 503, Unreachable),
@@ -96,7 +128,9 @@ def test_what_is_no_answer_is_a_documented_error(
     assert "https://node.test:8545" in str(caught.value)
 
 
-def test_json_at_the_first_bad_member_is_refused_even_where_recursion_is_unlimited(node: StubNode, endpoint: Endpoint) -> None:
+def test_json_at_the_first_bad_member_is_refused_even_where_recursion_is_unlimited(
+    node: StubNode, endpoint: Endpoint
+) -> None:
     import sys
 
     node.body = body(b'{"id":ID,"result":' + b'{"a":' * 500_000)
@@ -112,7 +146,10 @@ def test_json_at_the_first_bad_member_is_refused_even_where_recursion_is_unlimit
 @pytest.mark.parametrize(
     "content",
     [
-        f'{{"jsonrpc":"2.0","id":1,"error":{{"code":-32000,"message":"key {SECRET} is over its limit at /v3/{SECRET}"}}}}',
+        (
+            f'{{"jsonrpc":"2.0","id":1,"error":{{"code":-32000,"message":"key {SECRET} is over its'
+            f' limit at /v3/{SECRET}"}}}}'
+        ),
         f'{{"jsonrpc":"2.0","id":1,"error":{{"code":-32000,"message":"{"x" * 195}{SECRET}"}}}}',
         f'{{"jsonrpc":"2.0","id":1,"error":"{SECRET}"}}',
         f'{{"jsonrpc":"2.0","id":1,"{SECRET}":1}}',
@@ -120,17 +157,23 @@ def test_json_at_the_first_bad_member_is_refused_even_where_recursion_is_unlimit
         f"unknown key {SECRET}",
     ],
 )
-def test_a_key_in_the_address_is_in_no_error(node: StubNode, endpoint: Endpoint, content: str) -> None:
+def test_a_key_in_the_address_is_in_no_error(
+    node: StubNode, endpoint: Endpoint, content: str
+) -> None:
     for status in (200, 401, 500):
         node.body = body(content.encode(), status)
         with pytest.raises((BadAnswer, Unreachable)) as caught:
             endpoint.ask("eth_blockNumber")
-        assert SECRET[:8] not in "".join(traceback.format_exception(caught.value)).replace(repr(content), "")
+        assert SECRET[:8] not in "".join(traceback.format_exception(caught.value)).replace(
+            repr(content), ""
+        )
     assert SECRET not in repr(endpoint)
 
 
 def test_a_refusal_carries_the_node_s_own_words_cleaned(node: StubNode, endpoint: Endpoint) -> None:
-    node.answers["x"] = lambda _: (_ for _ in ()).throw(RpcError(-32000, "line\nbreak\x1b[31m" + "long" * 1000))
+    node.answers["x"] = lambda _: (_ for _ in ()).throw(
+        RpcError(-32000, "line\nbreak\x1b[31m" + "long" * 1000)
+    )
     with pytest.raises(Refusal) as caught:
         endpoint.ask("x")
     assert caught.value.code == -32000
@@ -154,7 +197,9 @@ def test_any_bytes_give_a_result_or_a_documented_error(content: bytes) -> None:
 # The chain's id
 
 
-def test_the_chain_id_is_asked_once_and_again_after_a_failure(network: Network, node: StubNode) -> None:
+def test_the_chain_id_is_asked_once_and_again_after_a_failure(
+    network: Network, node: StubNode
+) -> None:
     endpoint = Endpoint(URL, timeout=5, chain_id=CHAIN_ID)
     endpoint.ask("eth_gasPrice")
     endpoint.ask("eth_gasPrice")
@@ -179,12 +224,17 @@ def test_a_chain_id_of_another_form_is_refused(node: StubNode, value: object) ->
 # Values
 
 
-@pytest.mark.parametrize(("text", "number"), [("0x0", 0), ("0xFf", 255), ("0x00ff", 255), ("0x" + "f" * 64, rpc.MAX_QUANTITY)])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0x0", 0), ("0xFf", 255), ("0x00ff", 255), ("0x" + "f" * 64, rpc.MAX_QUANTITY)],
+)
 def test_quantities(text: str, number: int) -> None:
     assert quantity(text, "it") == number
 
 
-@pytest.mark.parametrize("value", [None, 1, "1", "0x", "0x-1", "0x1_0", " 0x1", "0x1\n", "0x" + "1" * 65, b"0x1", "0x٣"])
+@pytest.mark.parametrize(
+    "value", [None, 1, "1", "0x", "0x-1", "0x1_0", " 0x1", "0x1\n", "0x" + "1" * 65, b"0x1", "0x٣"]
+)
 def test_what_is_no_quantity(value: object) -> None:
     with pytest.raises(BadAnswer, match="it: expected a number"):
         quantity(value, "it")
@@ -241,20 +291,27 @@ def nodes(network: Network) -> list[StubNode]:
 
 @pytest.fixture
 def endpoints(nodes: list[StubNode], ticks: Ticks) -> Endpoints:
-    return Endpoints([Endpoint(f"http://node{i}.test", timeout=5, chain_id=CHAIN_ID) for i in range(3)], ticks)
+    return Endpoints(
+        [Endpoint(f"http://node{i}.test", timeout=5, chain_id=CHAIN_ID) for i in range(3)], ticks
+    )
 
 
 def who(endpoints: Endpoints) -> Any:
     return endpoints.first(lambda endpoint: endpoint.ask("who"))
 
 
-def test_the_first_one_is_asked_while_it_answers(nodes: list[StubNode], endpoints: Endpoints) -> None:
+def test_the_first_one_is_asked_while_it_answers(
+    nodes: list[StubNode], endpoints: Endpoints
+) -> None:
     assert who(endpoints) == 0
     assert nodes[1].asked == []
     assert endpoints.troubles() == []
 
 
-@pytest.mark.parametrize(("error", "pause"), [(Unreachable("gone"), 30), (Refusal("no", -1, "no"), 30), (BadAnswer("nonsense"), 600)])
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [(Unreachable("gone"), 30), (Refusal("no", -1, "no"), 30), (BadAnswer("nonsense"), 600)],
+)
 def test_the_next_one_is_asked_and_the_failed_one_last_for_a_while(
     nodes: list[StubNode], endpoints: Endpoints, ticks: Ticks, error: Exception, pause: int
 ) -> None:
@@ -269,36 +326,55 @@ def test_the_next_one_is_asked_and_the_failed_one_last_for_a_while(
     assert endpoints.troubles() == []
 
 
-def test_a_node_of_another_chain_is_passed_over_and_named(nodes: list[StubNode], endpoints: Endpoints) -> None:
+def test_a_node_of_another_chain_is_passed_over_and_named(
+    nodes: list[StubNode], endpoints: Endpoints
+) -> None:
     nodes[0].answers["eth_chainId"] = "0x1"
     assert who(endpoints) == 1
     assert "http://node0.test is a node of chain 1" in endpoints.troubles()[0]
     assert "who" not in nodes[0].asked
 
 
-def test_one_that_lied_stays_named_for_its_pause_though_it_answers_again(nodes: list[StubNode], endpoints: Endpoints, ticks: Ticks) -> None:
-    for error, stays in ((Unreachable("gone"), False), (Refusal("unknown block", -32000, "unknown block"), False), (BadAnswer("nonsense"), True)):
+def test_one_that_lied_stays_named_for_its_pause_though_it_answers_again(
+    nodes: list[StubNode], endpoints: Endpoints, ticks: Ticks
+) -> None:
+    for error, stays in (
+        (Unreachable("gone"), False),
+        (Refusal("unknown block", -32000, "unknown block"), False),
+        (BadAnswer("nonsense"), True),
+    ):
         nodes[0].fails = error
         who(endpoints)
         nodes[0].fails = None
-        assert [result for result in endpoints.attempts(lambda endpoint: endpoint.ask("who")) if result == 0]
+        assert [
+            result
+            for result in endpoints.attempts(lambda endpoint: endpoint.ask("who"))
+            if result == 0
+        ]
         assert (endpoints.troubles() == ["nonsense"]) is stays
     ticks.now += 600
     assert who(endpoints) == 0
     assert endpoints.troubles() == []
 
 
-def test_the_failed_ones_are_still_asked_when_all_others_fail(nodes: list[StubNode], endpoints: Endpoints) -> None:
+def test_the_failed_ones_are_still_asked_when_all_others_fail(
+    nodes: list[StubNode], endpoints: Endpoints
+) -> None:
     nodes[0].fails = BadAnswer("nonsense")
     assert who(endpoints) == 1
     nodes[0].fails, nodes[1].fails, nodes[2].fails = None, Unreachable("gone"), Unreachable("gone")
     assert who(endpoints) == 0
 
 
-def test_when_all_fail_the_error_says_what_to_do_next(nodes: list[StubNode], endpoints: Endpoints) -> None:
+def test_when_all_fail_the_error_says_what_to_do_next(
+    nodes: list[StubNode], endpoints: Endpoints
+) -> None:
     for node in nodes:
         node.fails = BadAnswer("nonsense")
-    with pytest.raises(BadAnswer, match=r"no endpoint gave an answer that can be used: nonsense; nonsense; nonsense"):
+    with pytest.raises(
+        BadAnswer,
+        match=r"no endpoint gave an answer that can be used: nonsense; nonsense; nonsense",
+    ):
         who(endpoints)
     nodes[1].fails = Unreachable("gone")
     with pytest.raises(Unreachable, match="gone"):
@@ -306,7 +382,9 @@ def test_when_all_fail_the_error_says_what_to_do_next(nodes: list[StubNode], end
 
 
 @pytest.mark.parametrize("error", [Unaffordable("dear"), Conflict("taken")])
-def test_an_answer_that_nobody_likes_is_no_failure(nodes: list[StubNode], endpoints: Endpoints, error: WitnesstreeError) -> None:
+def test_an_answer_that_nobody_likes_is_no_failure(
+    nodes: list[StubNode], endpoints: Endpoints, error: WitnesstreeError
+) -> None:
     def refuse(_endpoint: Endpoint) -> None:
         raise error
 
@@ -315,7 +393,9 @@ def test_an_answer_that_nobody_likes_is_no_failure(nodes: list[StubNode], endpoi
     assert endpoints.troubles() == []
 
 
-def test_no_further_one_is_asked_after_the_time_that_was_given(nodes: list[StubNode], endpoints: Endpoints, ticks: Ticks) -> None:
+def test_no_further_one_is_asked_after_the_time_that_was_given(
+    nodes: list[StubNode], endpoints: Endpoints, ticks: Ticks
+) -> None:
     def slow(endpoint: Endpoint) -> None:
         ticks.now += 4
         raise Unreachable(endpoint.place)
@@ -329,7 +409,9 @@ def test_no_further_one_is_asked_after_the_time_that_was_given(nodes: list[StubN
 
 def test_the_deployment_goes_to_the_address_that_the_ledger_knows() -> None:
     salt, code = deployment_calldata()[:32], deployment_calldata()[32:]
-    assert keccak256(b"\xff" + artefact().deployer + salt + keccak256(code))[12:] == CONTRACT_ADDRESS
+    assert (
+        keccak256(b"\xff" + artefact().deployer + salt + keccak256(code))[12:] == CONTRACT_ADDRESS
+    )
 
 
 def test_calldata_is_what_web3_makes_of_the_abi() -> None:
@@ -338,12 +420,28 @@ def test_calldata_is_what_web3_makes_of_the_abi() -> None:
     assert contract.anchoring_calldata(roots[:1]) == Contract().calldata("anchor", roots[0])
     several = contract.anchoring_calldata(roots)
     assert several == Contract().calldata("anchorAll", roots)
-    assert several == keccak256(b"anchorAll(bytes32[])")[:4] + (32).to_bytes(32) + (3).to_bytes(32) + b"".join(roots)
+    assert several == keccak256(b"anchorAll(bytes32[])")[:4] + (32).to_bytes(32) + (3).to_bytes(
+        32
+    ) + b"".join(roots)
     asked = contract.anchored_at_calldata(roots[1])
-    assert asked == Contract().calldata("anchoredAt", roots[1]) == keccak256(b"anchoredAt(bytes32)")[:4] + roots[1]
+    assert (
+        asked
+        == Contract().calldata("anchoredAt", roots[1])
+        == keccak256(b"anchoredAt(bytes32)")[:4] + roots[1]
+    )
 
 
-@pytest.mark.parametrize("answer", [b"", bytes(95), bytes(97), b"\1" + bytes(95), bytes(32) + b"\1" + bytes(63), bytes(64) + b"\1" + bytes(31)])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        bytes(95),
+        bytes(97),
+        b"\1" + bytes(95),
+        bytes(32) + b"\1" + bytes(63),
+        bytes(64) + b"\1" + bytes(31),
+    ],
+)
 def test_what_is_no_record_is_refused(answer: bytes) -> None:
     with pytest.raises(BadAnswer):
         parse_record(answer)

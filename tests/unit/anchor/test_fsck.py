@@ -1,4 +1,5 @@
-"""fsck of the embedded parts: a chain that lost or changed a block, and a block store that lost or changed one."""
+"""fsck of the embedded parts: a chain that lost or changed a block, and a block store that lost or
+changed one."""
 
 import shutil
 import sqlite3
@@ -55,13 +56,17 @@ def test_sound_parts_have_no_problem(home: Home) -> None:
 
 def test_a_block_that_is_gone_is_named(home: Home) -> None:
     execute(home, "DELETE FROM pair WHERE key = ?", b"block-number-to-hash:2")
-    assert problems(home) == [Problem(str(home.chain), "does not have block 2 as the anchor of batch 0 names it")]
+    assert problems(home) == [
+        Problem(str(home.chain), "does not have block 2 as the anchor of batch 0 names it")
+    ]
 
 
 def test_another_block_in_its_place_is_named(home: Home) -> None:
     """The block of batch 1 under the number of batch 0: the chain contradicts itself."""
     with closing(sqlite3.connect(home.chain / FILE)) as database:
-        (other,) = database.execute("SELECT value FROM pair WHERE key = ?", (b"block-number-to-hash:3",)).fetchone()
+        (other,) = database.execute(
+            "SELECT value FROM pair WHERE key = ?", (b"block-number-to-hash:3",)
+        ).fetchone()
     execute(home, "UPDATE pair SET value = ? WHERE key = ?", other, b"block-number-to-hash:2")
     (problem,) = problems(home)
     assert problem.fault.startswith("batch 0: ")
@@ -69,7 +74,9 @@ def test_another_block_in_its_place_is_named(home: Home) -> None:
 
 def test_an_altered_header_is_named(home: Home) -> None:
     with closing(sqlite3.connect(home.chain / FILE)) as database:
-        (value,) = database.execute("SELECT value FROM pair WHERE key = ?", (b"block-number-to-hash:2",)).fetchone()
+        (value,) = database.execute(
+            "SELECT value FROM pair WHERE key = ?", (b"block-number-to-hash:2",)
+        ).fetchone()
     execute(home, "UPDATE pair SET value = zeroblob(600) WHERE key = ?", value[1:])
     (problem,) = problems(home)
     assert problem.place == str(home.chain)
@@ -90,14 +97,14 @@ def test_damaged_and_missing_blocks_of_files_are_named(home: Home) -> None:
     leaves[0].write_bytes(b"altered")
     leaves[1].unlink()
     found = problems(home)
-    assert {problem.place for problem in found} == {f"{home.ipfs}, {path.relative_to(home.ipfs).as_posix()}" for path in leaves[:2]}
+    assert {problem.place for problem in found} == {
+        f"{home.ipfs}, {path.relative_to(home.ipfs).as_posix()}" for path in leaves[:2]
+    }
 
 
 def test_an_anchor_on_another_chain_is_not_asked_of_the_embedded_one(home: Home) -> None:
     with closing(sqlite3.connect(home.database)) as database:
-        elsewhere = (
-            """INSERT INTO anchors SELECT sequence, 'elsewhere', replace(anchor, '"number":2', '"number":99') FROM anchors WHERE sequence = 0"""
-        )
+        elsewhere = """INSERT INTO anchors SELECT sequence, 'elsewhere', replace(anchor, '"number":2', '"number":99') FROM anchors WHERE sequence = 0"""  # noqa: E501
         assert database.execute(elsewhere).rowcount == 1
         database.commit()
     assert problems(home) == []

@@ -6,12 +6,25 @@ from pathlib import Path
 import httpcore2
 import pytest
 
-from witnesstree.anchor.http import ERRORS, MAX_URL, Answer, Http, _Exchange, _is_public, _Stream, place
+from witnesstree.anchor.http import (
+    ERRORS,
+    MAX_URL,
+    Answer,
+    Http,
+    _Exchange,
+    _is_public,
+    _Stream,
+    place,
+)
 from witnesstree.ledger.base.errors import InvalidInput, Unreachable, WitnesstreeError
 
 
 def every_error() -> list[type[Exception]]:
-    return [each for each in vars(httpcore2).values() if isinstance(each, type) and issubclass(each, Exception)]
+    return [
+        each
+        for each in vars(httpcore2).values()
+        if isinstance(each, type) and issubclass(each, Exception)
+    ]
 
 
 def test_there_are_errors_to_map() -> None:
@@ -28,7 +41,9 @@ def test_every_error_of_httpcore2_has_a_meaning(error: type[Exception]) -> None:
 
 
 @pytest.mark.parametrize("error", list(ERRORS), ids=lambda error: error.__name__)
-def test_an_error_is_translated_from_its_cause_and_names_the_place_alone(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_translated_from_its_cause_and_names_the_place_alone(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise error("a reason\n")
 
@@ -86,7 +101,10 @@ NO_URLS = [
 @pytest.mark.parametrize("url", NO_URLS, ids=range(len(NO_URLS)))
 def test_what_is_no_address_is_refused_and_not_repeated(url: str) -> None:
     assert place(url) == "an address that cannot be read"
-    with Http(timeout=1) as http, pytest.raises(InvalidInput, match="this is no address: expected http://") as raised:
+    with (
+        Http(timeout=1) as http,
+        pytest.raises(InvalidInput, match="this is no address: expected http://") as raised,
+    ):
         http.get(url, limit=1)
     assert "secret" not in str(raised.value)
     assert raised.value.__cause__ is None
@@ -117,7 +135,10 @@ class Deaf(httpcore2.NetworkStream):
         return 2
 
 
-@pytest.mark.parametrize(("error", "expected"), [(TimeoutError(), httpcore2.WriteTimeout), (OSError("reset"), httpcore2.WriteError)])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(TimeoutError(), httpcore2.WriteTimeout), (OSError("reset"), httpcore2.WriteError)],
+)
 def test_writing_fails_as_httpcore2_expects_it(error: OSError, expected: type[Exception]) -> None:
     deaf = Deaf(error)
     with pytest.raises(expected) as raised:
@@ -126,7 +147,15 @@ def test_writing_fails_as_httpcore2_expects_it(error: OSError, expected: type[Ex
     assert raised.value.__cause__ is error
 
 
-PUBLIC = ["1.1.1.1", "193.99.144.80", "2606:4700::1111", "2a00:1450:4001::1", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1"]
+PUBLIC = [
+    "1.1.1.1",
+    "193.99.144.80",
+    "2606:4700::1111",
+    "2a00:1450:4001::1",
+    "::ffff:1.1.1.1",
+    "64:ff9b::101:101",
+    "2002:101:101::1",
+]
 PRIVATE = [
     "0.0.0.0",
     "10.0.0.1",
@@ -178,7 +207,15 @@ def test_success(status: int) -> None:
     assert Answer(status, "", b"").is_success is (status in {200, 299})
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"no certificate",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ],
+)
 def test_files_for_tls_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "file.pem"
     if content is not None:
@@ -193,5 +230,10 @@ def test_files_for_tls_that_cannot_be_used(tmp_path: Path, content: bytes | None
 
 @pytest.mark.enable_socket
 def test_a_name_that_does_not_exist() -> None:
-    with Http(timeout=5) as http, pytest.raises(Unreachable, match=r"http://nowhere.invalid cannot be reached: its name has no address"):
+    with (
+        Http(timeout=5) as http,
+        pytest.raises(
+            Unreachable, match=r"http://nowhere.invalid cannot be reached: its name has no address"
+        ),
+    ):
         http.get("http://nowhere.invalid/", limit=1)

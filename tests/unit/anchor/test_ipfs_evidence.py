@@ -1,4 +1,5 @@
-"""Evidence in a store: encrypted unless it is to be public, once for each file and its readers, with nothing left in between."""
+"""Evidence in a store: encrypted unless it is to be public, once for each file and its readers,
+with nothing left in between."""
 
 import fcntl
 import os
@@ -15,10 +16,21 @@ from witnesstree.anchor.ipfs.encryption import Content, decrypt, read_identities
 from witnesstree.anchor.ipfs.evidence import StoredFile, publish_batch, scratch, store_evidence
 from witnesstree.anchor.ipfs.kubo import KuboStore
 from witnesstree.anchor.ipfs.local import BlockStore
-from witnesstree.anchor.ipfs.stores import evidence_folder, identity_path, open_file_store, recipients_of
+from witnesstree.anchor.ipfs.stores import (
+    evidence_folder,
+    identity_path,
+    open_file_store,
+    recipients_of,
+)
 from witnesstree.anchor.ipfs.unixfs import CHUNK
 from witnesstree.anchor.settings import IpfsSettings
-from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound, StorageFailure, Unreachable
+from witnesstree.ledger.base.errors import (
+    Damaged,
+    InvalidInput,
+    NotFound,
+    StorageFailure,
+    Unreachable,
+)
 from witnesstree.ledger.store.home import Home
 
 IDENTITY = x25519.Identity.generate()
@@ -43,10 +55,25 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def stored(store: BlockStore, file: Path, folder: Path, recipients: list[str] | None = None, *, public: bool = False) -> StoredFile:
+def stored(
+    store: BlockStore,
+    file: Path,
+    folder: Path,
+    recipients: list[str] | None = None,
+    *,
+    public: bool = False,
+) -> StoredFile:
     """Store the file as `seal` does."""
     content = file.read_bytes()
-    return store_evidence(store, file, sha256(content).digest(), len(content), recipients=recipients or RECIPIENTS, folder=folder, public=public)
+    return store_evidence(
+        store,
+        file,
+        sha256(content).digest(),
+        len(content),
+        recipients=recipients or RECIPIENTS,
+        folder=folder,
+        public=public,
+    )
 
 
 def left_in(folder: Path) -> list[Path]:
@@ -58,17 +85,27 @@ def memory_in(folder: Path) -> Path:
     return path
 
 
-def test_a_file_is_stored_encrypted(store: BlockStore, file: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_file_is_stored_encrypted(
+    store: BlockStore, file: Path, folder: Path, tmp_path: Path
+) -> None:
     found = stored(store, file, folder)
     ciphertext, out = tmp_path / "ciphertext", tmp_path / "out"
     store.read(found.cid, ciphertext)
-    assert found == StoredFile(found.cid, sha256(ciphertext.read_bytes()).digest(), ciphertext.stat().st_size)
+    assert found == StoredFile(
+        found.cid, sha256(ciphertext.read_bytes()).digest(), ciphertext.stat().st_size
+    )
     assert decrypt(ciphertext, out, [IDENTITY]) == Content(sha256(file.read_bytes()).digest(), 800)
-    assert not any(b"evidence" in path.read_bytes() for path in (tmp_path / "ipfs").rglob("*") if path.is_file())
+    assert not any(
+        b"evidence" in path.read_bytes()
+        for path in (tmp_path / "ipfs").rglob("*")
+        if path.is_file()
+    )
     assert left_in(folder) == []
 
 
-def test_a_public_file_is_stored_as_it_is(store: BlockStore, file: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_public_file_is_stored_as_it_is(
+    store: BlockStore, file: Path, folder: Path, tmp_path: Path
+) -> None:
     found = stored(store, file, folder, public=True)
     assert found == StoredFile(BlockStore(tmp_path / "other").add(file))
     store.read(found.cid, tmp_path / "out")
@@ -80,7 +117,9 @@ def blocks_of(store: BlockStore) -> int:
     return len(list((store._folder / "blocks").glob("*/*")))
 
 
-def test_the_same_file_is_kept_once(store: BlockStore, file: Path, folder: Path, tmp_path: Path) -> None:
+def test_the_same_file_is_kept_once(
+    store: BlockStore, file: Path, folder: Path, tmp_path: Path
+) -> None:
     found = stored(store, file, folder)
     twin = tmp_path / "twin.jpg"
     twin.write_bytes(file.read_bytes())
@@ -89,7 +128,9 @@ def test_the_same_file_is_kept_once(store: BlockStore, file: Path, folder: Path,
     assert blocks_of(store) == 1
 
 
-def test_another_reader_means_another_ciphertext(store: BlockStore, file: Path, folder: Path, tmp_path: Path) -> None:
+def test_another_reader_means_another_ciphertext(
+    store: BlockStore, file: Path, folder: Path, tmp_path: Path
+) -> None:
     found = stored(store, file, folder)
     both = [str(OTHER.to_public()), *RECIPIENTS]
     again = stored(store, file, folder, both)
@@ -100,7 +141,9 @@ def test_another_reader_means_another_ciphertext(store: BlockStore, file: Path, 
     assert stored(store, file, folder, both[::-1]) == again
 
 
-def test_a_ciphertext_that_the_store_lost_is_made_anew(store: BlockStore, file: Path, folder: Path) -> None:
+def test_a_ciphertext_that_the_store_lost_is_made_anew(
+    store: BlockStore, file: Path, folder: Path
+) -> None:
     found = stored(store, file, folder)
     (block,) = (store._folder / "blocks").glob("*/*")
     block.write_bytes(b"altered")
@@ -124,8 +167,12 @@ def test_a_file_is_held_only_if_all_its_blocks_are_whole(store: BlockStore, tmp_
     assert store.holds(cid)
 
 
-@pytest.mark.parametrize("content", [b"", b"rubbish", b"{}", b'{"format":"witnesstree-ciphertext/2"}', b"x" * 5000])
-def test_a_damaged_memory_is_forgotten(store: BlockStore, file: Path, folder: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"rubbish", b"{}", b'{"format":"witnesstree-ciphertext/2"}', b"x" * 5000]
+)
+def test_a_damaged_memory_is_forgotten(
+    store: BlockStore, file: Path, folder: Path, content: bytes
+) -> None:
     found = stored(store, file, folder)
     memory_in(folder).write_bytes(content)
     again = stored(store, file, folder)
@@ -133,14 +180,18 @@ def test_a_damaged_memory_is_forgotten(store: BlockStore, file: Path, folder: Pa
     assert stored(store, file, folder) == again
 
 
-def test_a_memory_of_a_newer_version_is_not_believed(store: BlockStore, file: Path, folder: Path) -> None:
+def test_a_memory_of_a_newer_version_is_not_believed(
+    store: BlockStore, file: Path, folder: Path
+) -> None:
     found = stored(store, file, folder)
     memory = memory_in(folder)
     memory.write_bytes(memory.read_bytes().replace(b"ciphertext/1", b"ciphertext/2"))
     assert stored(store, file, folder).cid != found.cid
 
 
-def test_a_file_that_is_not_the_one_that_was_hashed(store: BlockStore, file: Path, folder: Path) -> None:
+def test_a_file_that_is_not_the_one_that_was_hashed(
+    store: BlockStore, file: Path, folder: Path
+) -> None:
     digest = sha256(file.read_bytes()).digest()
     for content in (b"evidence" * 99 + b"evidencx", b"evidence"):
         file.write_bytes(content)
@@ -151,7 +202,9 @@ def test_a_file_that_is_not_the_one_that_was_hashed(store: BlockStore, file: Pat
     assert not (store._folder / "blocks").exists()
 
 
-def test_nothing_is_left_or_remembered_where_the_store_fails(store: BlockStore, file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_or_remembered_where_the_store_fails(
+    store: BlockStore, file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(path: Path) -> str:
         assert path.read_bytes().startswith(b"age-encryption.org/v1\n")
         raise Unreachable("gone")
@@ -170,7 +223,8 @@ def test_a_disk_without_room_for_the_memory(store: BlockStore, file: Path, folde
         stored(store, file, folder)
 
 
-# Temporary files ----------------------------------------------------------------------------------------------------------------------------------
+# Temporary files
+# --------------------------------------------------------------------------------------------------
 
 
 def test_what_a_killed_process_left_is_removed(folder: Path) -> None:
@@ -217,7 +271,8 @@ def test_a_place_where_no_folder_can_be(tmp_path: Path) -> None:
         pass
 
 
-# Batches, settings --------------------------------------------------------------------------------------------------------------------------------
+# Batches, settings
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_batch_is_published_as_it_is(store: BlockStore, tmp_path: Path) -> None:
@@ -229,7 +284,9 @@ def test_a_batch_is_published_as_it_is(store: BlockStore, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("size", [0, 31, 33])
-def test_what_is_no_list_of_digests_is_not_published(store: BlockStore, tmp_path: Path, size: int) -> None:
+def test_what_is_no_list_of_digests_is_not_published(
+    store: BlockStore, tmp_path: Path, size: int
+) -> None:
     (tmp_path / "0.digests").write_bytes(bytes(size))
     with pytest.raises(InvalidInput, match="no list of digests"):
         publish_batch(store, tmp_path / "0.digests")
@@ -275,11 +332,20 @@ def test_a_home_whose_identity_was_altered(home: Home) -> None:
         recipients_of(home, IpfsSettings())
 
 
-def test_a_ciphertext_is_found_with_the_homes_own_key(home: Home, file: Path, tmp_path: Path) -> None:
+def test_a_ciphertext_is_found_with_the_homes_own_key(
+    home: Home, file: Path, tmp_path: Path
+) -> None:
     recipients = recipients_of(home, IpfsSettings())
     content = file.read_bytes()
     with closing(open_file_store(home, IpfsSettings())) as store:
-        found = store_evidence(store, file, sha256(content).digest(), len(content), recipients=recipients, folder=evidence_folder(home))
+        found = store_evidence(
+            store,
+            file,
+            sha256(content).digest(),
+            len(content),
+            recipients=recipients,
+            folder=evidence_folder(home),
+        )
         store.read(found.cid, tmp_path / "ciphertext")
     decrypt(tmp_path / "ciphertext", tmp_path / "out", read_identities(identity_path(home)))
     assert (tmp_path / "out").read_bytes() == content
@@ -287,4 +353,6 @@ def test_a_ciphertext_is_found_with_the_homes_own_key(home: Home, file: Path, tm
 
 def test_a_file_that_is_not_there(store: BlockStore, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
-        store_evidence(store, tmp_path / "nothing", bytes(32), 0, recipients=RECIPIENTS, folder=folder)
+        store_evidence(
+            store, tmp_path / "nothing", bytes(32), 0, recipients=RECIPIENTS, folder=folder
+        )

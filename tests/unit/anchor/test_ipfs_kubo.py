@@ -20,7 +20,14 @@ from witnesstree.anchor.ipfs.cid import DAG_PB, RAW, Cid, cid_of
 from witnesstree.anchor.ipfs.kubo import KuboHealth, KuboStore, RemotePin
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.ipfs.unixfs import CHUNK, MAX_BLOCK, Link, format_node
-from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, NotFound, StorageFailure, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    InvalidInput,
+    NotFound,
+    StorageFailure,
+    Unreachable,
+    WitnesstreeError,
+)
 
 pytestmark = pytest.mark.enable_socket
 
@@ -51,10 +58,13 @@ def added(store: KuboStore, file: Path) -> str:
     return store.add(file)
 
 
-# add ----------------------------------------------------------------------------------------------------------------------------------------------
+# add
+# --------------------------------------------------------------------------------------------------
 
 
-def test_what_is_asked_for_does_not_depend_on_the_settings_of_the_node(kubo: FakeKubo, store: KuboStore, file: Path, tmp_path: Path) -> None:
+def test_what_is_asked_for_does_not_depend_on_the_settings_of_the_node(
+    kubo: FakeKubo, store: KuboStore, file: Path, tmp_path: Path
+) -> None:
     cid = store.add(file)
     assert cid == BlockStore(tmp_path / "ipfs").add(file)
     (command, params), (asked, pin) = kubo.seen
@@ -92,7 +102,9 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_lie_about_an_added_file_is_not_believed(kubo: FakeKubo, store: KuboStore, file: Path, lie: str) -> None:
+def test_a_lie_about_an_added_file_is_not_believed(
+    kubo: FakeKubo, store: KuboStore, file: Path, lie: str
+) -> None:
     kubo.sayings["add"] = LIES[lie]
     with pytest.raises(BadAnswer):
         store.add(file)
@@ -100,7 +112,11 @@ def test_a_lie_about_an_added_file_is_not_believed(kubo: FakeKubo, store: KuboSt
 
 GIVES_UP = {
     "an empty answer, as when the error stands in the trailer": said(200, b""),
-    "an error in the answer": said(200, b'{"Name":"file","Hash":"b"}\n{"Message":"no space left\\non device","Code":0,"Type":"error"}\n'),
+    "an error in the answer": said(
+        200,
+        b'{"Name":"file","Hash":"b"}\n{"Message":"no space left\\non'
+        b' device","Code":0,"Type":"error"}\n',
+    ),
     "an error": refused("no space left on device"),
     "an error without a body": said(500, b""),
     "an error of another form": said(500, b"{}"),
@@ -110,7 +126,9 @@ GIVES_UP = {
 
 
 @pytest.mark.parametrize("how", GIVES_UP)
-def test_a_node_that_gives_up_has_stored_nothing(kubo: FakeKubo, store: KuboStore, file: Path, how: str) -> None:
+def test_a_node_that_gives_up_has_stored_nothing(
+    kubo: FakeKubo, store: KuboStore, file: Path, how: str
+) -> None:
     kubo.sayings["add"] = GIVES_UP[how]
     with pytest.raises(Unreachable) as raised:
         store.add(file)
@@ -118,7 +136,9 @@ def test_a_node_that_gives_up_has_stored_nothing(kubo: FakeKubo, store: KuboStor
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_node_that_does_not_allow_it(kubo: FakeKubo, store: KuboStore, file: Path, status: int) -> None:
+def test_a_node_that_does_not_allow_it(
+    kubo: FakeKubo, store: KuboStore, file: Path, status: int
+) -> None:
     kubo.sayings["add"] = said(status, b"Forbidden")
     with pytest.raises(InvalidInput, match=r"API\.Authorizations"):
         store.add(file)
@@ -134,13 +154,17 @@ def test_a_node_that_does_not_allow_it(kubo: FakeKubo, store: KuboStore, file: P
         said(200, b'{"Keys":{}}\n{"Keys":{}}\n'),
     ],
 )
-def test_a_file_that_is_not_pinned_is_not_stored(kubo: FakeKubo, store: KuboStore, file: Path, pins: Any) -> None:
+def test_a_file_that_is_not_pinned_is_not_stored(
+    kubo: FakeKubo, store: KuboStore, file: Path, pins: Any
+) -> None:
     kubo.sayings["pin/ls"] = pins
     with pytest.raises(BadAnswer):
         store.add(file)
 
 
-def test_a_pin_of_one_block_is_no_pin_of_the_file(kubo: FakeKubo, store: KuboStore, file: Path, tmp_path: Path) -> None:
+def test_a_pin_of_one_block_is_no_pin_of_the_file(
+    kubo: FakeKubo, store: KuboStore, file: Path, tmp_path: Path
+) -> None:
     cid = BlockStore(tmp_path / "ipfs").add(file)
     kubo.sayings["pin/ls"] = said(200, {"Keys": {cid: {"Type": "direct"}}})
     assert not store.holds(cid)
@@ -148,7 +172,9 @@ def test_a_pin_of_one_block_is_no_pin_of_the_file(kubo: FakeKubo, store: KuboSto
         store.add(file)
 
 
-def test_a_file_that_changes_while_it_is_sent_is_not_stored(kubo: FakeKubo, store: KuboStore, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_sent_is_not_stored(
+    kubo: FakeKubo, store: KuboStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = local._next_chunk
 
     def changing(path: Path, stream: Any) -> bytes:
@@ -162,7 +188,9 @@ def test_a_file_that_changes_while_it_is_sent_is_not_stored(kubo: FakeKubo, stor
     assert kubo.pins == set()
 
 
-def test_a_disk_that_refuses_while_the_file_is_sent(kubo: FakeKubo, store: KuboStore, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_refuses_while_the_file_is_sent(
+    kubo: FakeKubo, store: KuboStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path, stream: Any) -> bytes:
         raise StorageFailure("cannot read")
 
@@ -176,19 +204,40 @@ def test_no_node(tmp_path: Path, file: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     with closing(KuboStore(url, 5)) as store:
-        for call in (lambda: store.add(file), lambda: store.read(EMPTY, tmp_path / "out"), store.check, lambda: store.holds(EMPTY)):
-            with pytest.raises(Unreachable, match=rf"{url}.*start it with `ipfs daemon`, or correct `url` in the settings' \[ipfs\]"):
+        for call in (
+            lambda: store.add(file),
+            lambda: store.read(EMPTY, tmp_path / "out"),
+            store.check,
+            lambda: store.holds(EMPTY),
+        ):
+            with pytest.raises(
+                Unreachable,
+                match=(
+                    rf"{url}.*start it with `ipfs daemon`, or correct `url` in the settings'"
+                    r" \[ipfs\]"
+                ),
+            ):
                 call()
     assert not (tmp_path / "out").exists()
 
 
-# read, export_car ---------------------------------------------------------------------------------------------------------------------------------
+# read, export_car
+# --------------------------------------------------------------------------------------------------
 
 
-def test_every_block_is_compared(kubo: FakeKubo, store: KuboStore, added: str, tmp_path: Path) -> None:
+def test_every_block_is_compared(
+    kubo: FakeKubo, store: KuboStore, added: str, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     for name, block in list(kubo.blocks.items()):
-        for wrong in (block[:-1] + bytes([block[-1] ^ 1]), block[:-1], block + b"x", b"", b"x" * MAX_BLOCK, b"x" * (MAX_BLOCK + 1)):
+        for wrong in (
+            block[:-1] + bytes([block[-1] ^ 1]),
+            block[:-1],
+            block + b"x",
+            b"",
+            b"x" * MAX_BLOCK,
+            b"x" * (MAX_BLOCK + 1),
+        ):
             kubo.blocks[name] = wrong
             with pytest.raises(BadAnswer):
                 store.read(added, out)
@@ -200,7 +249,9 @@ def test_every_block_is_compared(kubo: FakeKubo, store: KuboStore, added: str, t
     store.read(added, out)
 
 
-def test_what_was_there_stays_where_a_file_cannot_be_read(kubo: FakeKubo, store: KuboStore, added: str, file: Path, tmp_path: Path) -> None:
+def test_what_was_there_stays_where_a_file_cannot_be_read(
+    kubo: FakeKubo, store: KuboStore, added: str, file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     out.write_bytes(b"older")
     removed = kubo.blocks.popitem()
@@ -212,7 +263,9 @@ def test_what_was_there_stays_where_a_file_cannot_be_read(kubo: FakeKubo, store:
     assert out.read_bytes() == file.read_bytes()
 
 
-def test_a_block_that_nobody_supplies_in_time(kubo: FakeKubo, store: KuboStore, tmp_path: Path) -> None:
+def test_a_block_that_nobody_supplies_in_time(
+    kubo: FakeKubo, store: KuboStore, tmp_path: Path
+) -> None:
     kubo.sayings["block/get"] = refused("context deadline exceeded")
     with pytest.raises(Unreachable, match="deadline exceeded"):
         store.read(EMPTY, tmp_path / "out")
@@ -237,7 +290,9 @@ def test_sizes_that_lie_are_seen(kubo: FakeKubo, store: KuboStore, tmp_path: Pat
         store.read(cid, tmp_path / "out")
 
 
-def test_the_car_is_that_of_the_embedded_store(store: KuboStore, added: str, file: Path, tmp_path: Path) -> None:
+def test_the_car_is_that_of_the_embedded_store(
+    store: KuboStore, added: str, file: Path, tmp_path: Path
+) -> None:
     embedded = BlockStore(tmp_path / "ipfs")
     embedded.add(file)
     embedded.export_car(added, tmp_path / "a.car")
@@ -250,12 +305,15 @@ def test_a_place_that_cannot_be_written_to(store: KuboStore, added: str, tmp_pat
         store.read(added, tmp_path / "no folder" / "out")
 
 
-# check --------------------------------------------------------------------------------------------------------------------------------------------
+# check
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_healthy_node(kubo: FakeKubo, store: KuboStore) -> None:
     kubo.services["archive"] = {}
-    assert store.check() == KuboHealth("0.42.0", is_online=True, stored=1000, capacity=10**10, services=("archive",))
+    assert store.check() == KuboHealth(
+        "0.42.0", is_online=True, stored=1000, capacity=10**10, services=("archive",)
+    )
     assert kubo.blocks == {}
     kubo.sayings["id"] = said(200, {"Addresses": None})
     assert not store.check().is_online
@@ -267,7 +325,11 @@ SICK = {
     "other blocks": ("block/get", said(200, b"other"), BadAnswer),
     "no version": ("version", said(200, {}), BadAnswer),
     "no room": ("repo/stat", said(200, {"RepoSize": -1, "StorageMax": 1}), BadAnswer),
-    "no list of services": ("pin/remote/service/ls", said(200, {"RemoteServices": None}), BadAnswer),
+    "no list of services": (
+        "pin/remote/service/ls",
+        said(200, {"RemoteServices": None}),
+        BadAnswer,
+    ),
     "what is not allowed": ("repo/stat", said(403, b"Forbidden"), InvalidInput),
 }
 
@@ -280,7 +342,8 @@ def test_a_sick_node(kubo: FakeKubo, store: KuboStore, fault: str) -> None:
         store.check()
 
 
-# pin_remotely -------------------------------------------------------------------------------------------------------------------------------------
+# pin_remotely
+# --------------------------------------------------------------------------------------------------
 
 
 def asked(kubo: FakeKubo) -> list[str]:
@@ -289,9 +352,15 @@ def asked(kubo: FakeKubo) -> list[str]:
 
 def test_services_are_asked_once(kubo: FakeKubo, store: KuboStore) -> None:
     kubo.services.update(first={}, second={EMPTY: "pinned"})
-    assert store.pin_remotely(EMPTY, ["first", "second"]) == (RemotePin("first", "queued"), RemotePin("second", "pinned"))
+    assert store.pin_remotely(EMPTY, ["first", "second"]) == (
+        RemotePin("first", "queued"),
+        RemotePin("second", "pinned"),
+    )
     assert asked(kubo) == ["first"]
-    assert kubo.seen[1] == ("pin/remote/add", {"arg": EMPTY, "service": "first", "background": "true"})
+    assert kubo.seen[1] == (
+        "pin/remote/add",
+        {"arg": EMPTY, "service": "first", "background": "true"},
+    )
     assert store.pin_remotely(EMPTY, ["first"]) == (RemotePin("first", "queued"),)
     assert asked(kubo) == ["first"]
 
@@ -302,16 +371,25 @@ def test_a_service_that_failed_is_asked_again(kubo: FakeKubo, store: KuboStore) 
 
 
 def test_of_several_pins_the_best_counts(kubo: FakeKubo, store: KuboStore) -> None:
-    lines = "\n".join(json.dumps({"Status": status, "Cid": EMPTY}) for status in ("queued", "pinned", "pinning"))
+    lines = "\n".join(
+        json.dumps({"Status": status, "Cid": EMPTY}) for status in ("queued", "pinned", "pinning")
+    )
     kubo.sayings["pin/remote/ls"] = said(200, lines.encode())
     assert store.pin_remotely(EMPTY, ["archive"]) == (RemotePin("archive", "pinned"),)
 
 
 @pytest.mark.parametrize(
     "lie",
-    [{"Status": "queued", "Cid": "bafkreiother"}, {"Status": "perhaps", "Cid": EMPTY}, {"Status": "queued"}, {"Cid": EMPTY}],
+    [
+        {"Status": "queued", "Cid": "bafkreiother"},
+        {"Status": "perhaps", "Cid": EMPTY},
+        {"Status": "queued"},
+        {"Cid": EMPTY},
+    ],
 )
-def test_a_lie_of_a_service_is_not_believed(kubo: FakeKubo, store: KuboStore, lie: dict[str, str]) -> None:
+def test_a_lie_of_a_service_is_not_believed(
+    kubo: FakeKubo, store: KuboStore, lie: dict[str, str]
+) -> None:
     kubo.services["archive"] = {}
     kubo.sayings["pin/remote/add"] = said(200, lie)
     with pytest.raises(BadAnswer):
@@ -330,23 +408,50 @@ def test_what_is_no_cid_is_pinned_nowhere(kubo: FakeKubo, store: KuboStore) -> N
     assert kubo.seen == []
 
 
-# Totality, secrets --------------------------------------------------------------------------------------------------------------------------------
+# Totality, secrets
+# --------------------------------------------------------------------------------------------------
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["error", EMPTY, "pinned", "recursive"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["Type", "Message", "Hash", "Keys", EMPTY, "Cid", "Status"]), inner),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["error", EMPTY, "pinned", "recursive"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["Type", "Message", "Hash", "Keys", EMPTY, "Cid", "Status"]), inner
+        )
+    ),
     max_leaves=8,
 )
-bodies = st.binary(max_size=40) | st.lists(json_values.map(lambda value: json.dumps(value).encode()), max_size=3).map(b"\n".join)
+bodies = st.binary(max_size=40) | st.lists(
+    json_values.map(lambda value: json.dumps(value).encode()), max_size=3
+).map(b"\n".join)
 
 
 @settings(max_examples=300)
-@given(status=st.sampled_from([200, 200, 200, 204, 301, 400, 403, 404, 408, 500, 500, 503]), body=bodies)
+@given(
+    status=st.sampled_from([200, 200, 200, 204, 301, 400, 403, 404, 408, 500, 500, 503]),
+    body=bodies,
+)
 def test_any_answer_gives_a_value_or_an_error_of_ours(status: int, body: bytes) -> None:
-    with closing(KuboStore("http://127.0.0.1:1", 1)) as store, pytest.MonkeyPatch.context() as patch:
+    with (
+        closing(KuboStore("http://127.0.0.1:1", 1)) as store,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(store._http, "post", lambda *_, **__: Answer(status, "", body))
-        patch.setattr(store._http, "upload", lambda _url, parts, **_: Answer(status, "", body if b"".join(parts) else b""))
-        for call in (lambda: store.add(Path(__file__)), lambda: store.holds(EMPTY), store.check, lambda: store.pin_remotely(EMPTY, ["archive"])):
+        patch.setattr(
+            store._http,
+            "upload",
+            lambda _url, parts, **_: Answer(status, "", body if b"".join(parts) else b""),
+        )
+        for call in (
+            lambda: store.add(Path(__file__)),
+            lambda: store.holds(EMPTY),
+            store.check,
+            lambda: store.pin_remotely(EMPTY, ["archive"]),
+        ):
             with suppress(WitnesstreeError):
                 call()
 
@@ -360,7 +465,10 @@ def test_a_password_in_the_address_is_used_and_never_shown(kubo: FakeKubo, file:
         with pytest.raises(Unreachable) as raised:
             store.add(file)
         assert "secret" not in str(raised.value)
-    for url in ("http://user:secret@127.0.0.1:5001?key=secret", "http://user:secret@127.0.0.1:5001/#secret"):
+    for url in (
+        "http://user:secret@127.0.0.1:5001?key=secret",
+        "http://user:secret@127.0.0.1:5001/#secret",
+    ):
         with pytest.raises(InvalidInput) as refusal:
             KuboStore(url, 5)
         assert "secret" not in str(refusal.value)

@@ -14,10 +14,34 @@ import pytest
 
 from witnesstree.anchor.ipfs import local
 from witnesstree.anchor.ipfs.car import format_block, format_header
-from witnesstree.anchor.ipfs.cid import DAG_PB, RAW, Cid, cid_from_bytes, cid_of, parse_cid, parse_varint
+from witnesstree.anchor.ipfs.cid import (
+    DAG_PB,
+    RAW,
+    Cid,
+    cid_from_bytes,
+    cid_of,
+    parse_cid,
+    parse_varint,
+)
 from witnesstree.anchor.ipfs.local import BlockStore
-from witnesstree.anchor.ipfs.unixfs import CHUNK, MAX_BLOCK, MAX_DEPTH, MAX_LINKS, Link, format_node, parse_node, store_chunks, walk
-from witnesstree.ledger.base.errors import BadAnswer, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.anchor.ipfs.unixfs import (
+    CHUNK,
+    MAX_BLOCK,
+    MAX_DEPTH,
+    MAX_LINKS,
+    Link,
+    format_node,
+    parse_node,
+    store_chunks,
+    walk,
+)
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Damaged,
+    InvalidInput,
+    NotFound,
+    StorageFailure,
+)
 from witnesstree.ledger.base.ports import FileStore
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "ipfs"
@@ -92,7 +116,10 @@ def test_store_chunks_names_a_file_as_kubo_does(vector: dict[str, object], count
     chunk = vector["chunk"]
     assert isinstance(chunk, int)
     names: list[Cid] = []
-    cid = store_chunks((bytes(content[at : at + chunk]) for at in range(0, len(content), chunk)), lambda cid, _: names.append(cid))
+    cid = store_chunks(
+        (bytes(content[at : at + chunk]) for at in range(0, len(content), chunk)),
+        lambda cid, _: names.append(cid),
+    )
     assert str(cid) == vector["cid"]
     assert names[-1] == cid
 
@@ -101,14 +128,18 @@ def test_deep_trees_are_exported_as_kubo_does(counter: bytes) -> None:
     (vector,) = (file for file in FILES if file["size"] == 174**2 + 1)
     blocks: dict[Cid, bytes] = {}
     root = store_chunks((bytes([byte]) for byte in counter[: vector["size"]]), blocks.__setitem__)
-    car = format_header(root) + b"".join(format_block(cid, block) for cid, block in walk(root, blocks.__getitem__, once=True))
+    car = format_header(root) + b"".join(
+        format_block(cid, block) for cid, block in walk(root, blocks.__getitem__, once=True)
+    )
     assert (len(car), sha256(car).hexdigest()) == (vector["car_size"], vector["car_sha256"])
 
 
 def test_the_node_of_the_vectors_is_read_and_written() -> None:
     node = bytes.fromhex(NODE["node"])
     links = parse_node(node)
-    assert [{"cid": str(link.cid), "size": link.size, "total": link.total} for link in links] == NODE["links"]
+    assert [
+        {"cid": str(link.cid), "size": link.size, "total": link.total} for link in links
+    ] == NODE["links"]
     assert format_node(links) == node
     assert str(cid_of(DAG_PB, node)) == NODE["cid"]
 
@@ -132,9 +163,16 @@ def test_a_block_beyond_the_limit_is_refused_unread() -> None:
 
 
 @pytest.mark.parametrize("vector", NODE["refused_cids"], ids=named)
-def test_what_is_no_cid_of_ours_is_refused(vector: dict[str, str], store: BlockStore, tmp_path: Path) -> None:
+def test_what_is_no_cid_of_ours_is_refused(
+    vector: dict[str, str], store: BlockStore, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    for call in (parse_cid, store.has, lambda cid: store.read(cid, out), lambda cid: store.export_car(cid, out)):
+    for call in (
+        parse_cid,
+        store.has,
+        lambda cid: store.read(cid, out),
+        lambda cid: store.export_car(cid, out),
+    ):
         with pytest.raises(InvalidInput):
             call(vector["cid"])
     assert not out.exists()
@@ -179,7 +217,9 @@ def test_walk_refuses_a_tree_that_is_too_deep() -> None:
     blocks, link = [(RAW, b"abc")], Link(cid_of(RAW, b"abc"), 3, 3)
     for depth in range(MAX_DEPTH + 1):
         if depth == MAX_DEPTH:
-            assert [block for cid, block in walk(link.cid, lay(*blocks)) if cid.codec == RAW] == [b"abc"]
+            assert [block for cid, block in walk(link.cid, lay(*blocks)) if cid.codec == RAW] == [
+                b"abc"
+            ]
         node = format_node([link])
         blocks.append((DAG_PB, node))
         link = Link(cid_of(DAG_PB, node), 3, link.total + len(node))
@@ -197,7 +237,9 @@ def test_walk_refuses_a_raw_block_beyond_the_limit() -> None:
 
 
 @pytest.mark.parametrize("vector", STORED, ids=named)
-def test_a_file_comes_back_and_its_car_is_kubos(vector: dict[str, object], counter: bytes, store: BlockStore, tmp_path: Path) -> None:
+def test_a_file_comes_back_and_its_car_is_kubos(
+    vector: dict[str, object], counter: bytes, store: BlockStore, tmp_path: Path
+) -> None:
     file, back, car = tmp_path / "in", tmp_path / "out", tmp_path / "out.car"
     file.write_bytes(content_of(vector, counter))
     cid = store.add(file)
@@ -206,7 +248,10 @@ def test_a_file_comes_back_and_its_car_is_kubos(vector: dict[str, object], count
     store.read(cid, back)
     assert back.read_bytes() == file.read_bytes()
     store.export_car(cid, car)
-    assert (car.stat().st_size, sha256(car.read_bytes()).hexdigest()) == (vector["car_size"], vector["car_sha256"])
+    assert (car.stat().st_size, sha256(car.read_bytes()).hexdigest()) == (
+        vector["car_size"],
+        vector["car_sha256"],
+    )
     assert list(store.check()) == []
     assert not leftovers(tmp_path)
 
@@ -233,7 +278,9 @@ def test_memory_does_not_grow_with_the_file(store: BlockStore, tmp_path: Path) -
     assert peak < 12 * CHUNK
 
 
-def test_adding_a_file_again_keeps_its_blocks(store: BlockStore, small: Path, tmp_path: Path) -> None:
+def test_adding_a_file_again_keeps_its_blocks(
+    store: BlockStore, small: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "home" / "ipfs"
     cid = store.add(small)
     before = {path: path.stat().st_ino for path in (folder / "blocks").glob("*/*")}
@@ -242,7 +289,9 @@ def test_adding_a_file_again_keeps_its_blocks(store: BlockStore, small: Path, tm
     assert len(before) == 4
 
 
-def test_adding_a_file_again_mends_its_blocks(store: BlockStore, small: Path, tmp_path: Path) -> None:
+def test_adding_a_file_again_mends_its_blocks(
+    store: BlockStore, small: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "home" / "ipfs"
     cid = store.add(small)
     good = blocks_in(folder)
@@ -256,7 +305,10 @@ def test_adding_a_file_again_mends_its_blocks(store: BlockStore, small: Path, tm
 def test_two_stores_may_add_to_one_folder_at_once(small: Path, tmp_path: Path) -> None:
     folder, cids = tmp_path / "ipfs", []
     small.write_bytes(bytes(range(256)) * 4)
-    threads = [threading.Thread(target=lambda: cids.append(BlockStore(folder).add(small))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: cids.append(BlockStore(folder).add(small)))
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -275,10 +327,18 @@ def test_a_file_that_is_not_there_is_not_found(store: BlockStore, tmp_path: Path
         store.add(tmp_path / "nothing")
 
 
-def test_a_folder_a_pipe_and_a_name_that_cannot_be_are_refused(store: BlockStore, tmp_path: Path) -> None:
+def test_a_folder_a_pipe_and_a_name_that_cannot_be_are_refused(
+    store: BlockStore, tmp_path: Path
+) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    for path in (tmp_path, tmp_path / "pipe", tmp_path / "loop", tmp_path / "nul\0", tmp_path / ("x" * 300)):
+    for path in (
+        tmp_path,
+        tmp_path / "pipe",
+        tmp_path / "loop",
+        tmp_path / "nul\0",
+        tmp_path / ("x" * 300),
+    ):
         with pytest.raises(InvalidInput, match=r"regular file|cannot read"):
             store.add(path)
     assert not (tmp_path / "home").exists()
@@ -307,7 +367,11 @@ def cut(file: Path) -> None:
 
 @pytest.mark.parametrize("change", [append, overwrite, replace, cut, Path.unlink])
 def test_a_file_that_changes_while_it_is_read_is_refused(
-    change: Callable[[Path], None], store: BlockStore, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[Path], None],
+    store: BlockStore,
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     changed: list[Path] = []
     real = BlockStore._put
@@ -325,7 +389,9 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     assert nodes_in(tmp_path / "home" / "ipfs") == []
 
 
-def test_a_file_that_never_ends_is_refused(store: BlockStore, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_never_ends_is_refused(
+    store: BlockStore, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = BlockStore._put
 
     def put(self: BlockStore, cid: Cid, block: bytes) -> Path:
@@ -350,7 +416,8 @@ def test_a_file_on_a_broken_disk_is_a_storage_failure(store: BlockStore, tmp_pat
     mem = Path("/proc/self/mem")
     if not mem.exists():
         pytest.skip("no /proc here")
-    # Nothing is mapped at address 0, so the first read fails with EIO, as on a disk that cannot read a sector.
+    # Nothing is mapped at address 0, so the first read fails with EIO, as on a disk that cannot
+    # read a sector.
     with pytest.raises(StorageFailure, match="cannot read /proc/self/mem"):
         store.add(mem)
 
@@ -363,7 +430,9 @@ def added(store: BlockStore, small: Path) -> str:
     return store.add(small)
 
 
-def refuse_to_read(store: BlockStore, cid: str, folder: Path, error: type[Exception], match: str) -> None:
+def refuse_to_read(
+    store: BlockStore, cid: str, folder: Path, error: type[Exception], match: str
+) -> None:
     """Reading and exporting fail alike, and leave what was at `out` as it was."""
     out = folder / "out"
     for call in (store.read, store.export_car):
@@ -381,15 +450,23 @@ def test_a_file_that_is_not_here_is_not_found(store: BlockStore, tmp_path: Path)
     assert not (tmp_path / "home").exists()
 
 
-def test_a_file_whose_last_block_is_gone_is_not_found(store: BlockStore, added: str, tmp_path: Path) -> None:
+def test_a_file_whose_last_block_is_gone_is_not_found(
+    store: BlockStore, added: str, tmp_path: Path
+) -> None:
     last = str(cid_of(RAW, b"cc"))
     path_of(tmp_path / "home" / "ipfs", last).unlink()
     assert store.has(added)
     refuse_to_read(store, added, tmp_path, NotFound, last)
 
 
-@pytest.mark.parametrize("rot", [b"", b"c", b"cC", b"ccc", bytes(MAX_BLOCK + 1)], ids=["empty", "cut", "flipped", "longer", "huge"])
-def test_a_damaged_block_is_never_given_out(rot: bytes, store: BlockStore, added: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "rot",
+    [b"", b"c", b"cC", b"ccc", bytes(MAX_BLOCK + 1)],
+    ids=["empty", "cut", "flipped", "longer", "huge"],
+)
+def test_a_damaged_block_is_never_given_out(
+    rot: bytes, store: BlockStore, added: str, tmp_path: Path
+) -> None:
     last = str(cid_of(RAW, b"cc"))
     path_of(tmp_path / "home" / "ipfs", last).write_bytes(rot)
     assert not store.has(last)
@@ -399,7 +476,9 @@ def test_a_damaged_block_is_never_given_out(rot: bytes, store: BlockStore, added
     assert "damaged" in found.reason
 
 
-def test_every_flipped_bit_of_every_block_is_found(store: BlockStore, added: str, tmp_path: Path) -> None:
+def test_every_flipped_bit_of_every_block_is_found(
+    store: BlockStore, added: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "home" / "ipfs"
     for name, block in blocks_in(folder).items():
         path = path_of(folder, name)
@@ -413,7 +492,9 @@ def test_every_flipped_bit_of_every_block_is_found(store: BlockStore, added: str
     assert list(store.check()) == []
 
 
-def test_blocks_that_are_no_file_are_damaged_though_their_names_are_right(store: BlockStore, tmp_path: Path) -> None:
+def test_blocks_that_are_no_file_are_damaged_though_their_names_are_right(
+    store: BlockStore, tmp_path: Path
+) -> None:
     folder = tmp_path / "home" / "ipfs"
     for vector in NODE["refused"]:
         cid = plant(folder, bytes.fromhex(vector["node"]))
@@ -421,7 +502,9 @@ def test_blocks_that_are_no_file_are_damaged_though_their_names_are_right(store:
         assert any(found.name.endswith(cid) for found in store.check()), vector["name"]
 
 
-def test_a_block_beyond_the_limit_is_damaged_though_its_name_is_right(store: BlockStore, tmp_path: Path) -> None:
+def test_a_block_beyond_the_limit_is_damaged_though_its_name_is_right(
+    store: BlockStore, tmp_path: Path
+) -> None:
     cid = plant(tmp_path / "home" / "ipfs", bytes(MAX_BLOCK + 1), RAW)
     assert not store.has(cid)
     refuse_to_read(store, cid, tmp_path, Damaged, "larger than")
@@ -435,7 +518,9 @@ def test_a_node_that_lies_about_its_leaf_is_damaged(store: BlockStore, tmp_path:
     refuse_to_read(store, cid, tmp_path, Damaged, "holds 3 bytes of the file")
 
 
-def test_a_place_that_cannot_be_written_is_refused(store: BlockStore, added: str, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_refused(
+    store: BlockStore, added: str, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(b"x")
     for out in (tmp_path / "no" / "out", tmp_path / "home", tmp_path / "file" / "out"):
         for call in (store.read, store.export_car):
@@ -471,13 +556,18 @@ def test_check_names_what_does_not_belong(store: BlockStore, added: str, tmp_pat
     right = f"blocks/{leaf[-3:-1]}/{leaf}"
     assert found.pop(f"blocks/zz/{leaf}") == f"misplaced: it belongs at {right}"
     assert found.pop(right) == f"missing: {added} links to it"
-    assert found.pop(f"blocks/{folder_as_block[-3:-1]}/{folder_as_block}") == "this is not a regular file"
+    assert (
+        found.pop(f"blocks/{folder_as_block[-3:-1]}/{folder_as_block}")
+        == "this is not a regular file"
+    )
     assert found.pop("blocks/zz/notes.txt") == "this is not the name of a block"
     assert found.pop("blocks/stray") == "this is not a folder of blocks"
     assert found == {}
 
 
-def test_check_follows_no_link_out_of_the_folder(store: BlockStore, added: str, tmp_path: Path) -> None:
+def test_check_follows_no_link_out_of_the_folder(
+    store: BlockStore, added: str, tmp_path: Path
+) -> None:
     path = path_of(tmp_path / "home" / "ipfs", added)
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
@@ -486,7 +576,9 @@ def test_check_follows_no_link_out_of_the_folder(store: BlockStore, added: str, 
     ]
 
 
-def test_check_goes_on_after_a_block_that_the_disk_refuses(store: BlockStore, added: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_goes_on_after_a_block_that_the_disk_refuses(
+    store: BlockStore, added: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = local._read_limited
 
     def refuse(path: Path) -> bytes:
@@ -516,9 +608,21 @@ class Effects:
         self.log: list[tuple[str, Path]] = []
         self._fail_at, self._after, self._error = -1, False, BaseException()
         real_fsync, real_replace, real_sync = os.fsync, Path.replace, local.sync_folder
-        monkeypatch.setattr(os, "fsync", lambda number: self._step("fsync", Path(str(number)), lambda: real_fsync(number)))
-        monkeypatch.setattr(Path, "replace", lambda part, path: self._step("rename", path, lambda: real_replace(part, path)))
-        monkeypatch.setattr(local, "sync_folder", lambda folder: self._step("settle", folder, lambda: real_sync(folder)))
+        monkeypatch.setattr(
+            os,
+            "fsync",
+            lambda number: self._step("fsync", Path(str(number)), lambda: real_fsync(number)),
+        )
+        monkeypatch.setattr(
+            Path,
+            "replace",
+            lambda part, path: self._step("rename", path, lambda: real_replace(part, path)),
+        )
+        monkeypatch.setattr(
+            local,
+            "sync_folder",
+            lambda folder: self._step("settle", folder, lambda: real_sync(folder)),
+        )
 
     def fail(self, at: int, error: BaseException, *, after: bool) -> None:
         self.log.clear()
@@ -552,7 +656,14 @@ def steps(effects: Effects, error: BaseException, call: Callable[[], object]) ->
         assert at > 3
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EIO, "Input/output error"), Killed()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EIO, "Input/output error"),
+        Killed(),
+    ],
+)
 def test_add_that_fails_at_any_step_leaves_whole_blocks_and_can_be_repeated(
     error: BaseException, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -573,8 +684,11 @@ def test_add_that_fails_at_any_step_leaves_whole_blocks_and_can_be_repeated(
     assert count > 20
 
 
-def test_after_a_power_failure_no_node_lacks_a_block(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name may be lost until its folder was settled: so when a node takes its name, all below it must have been settled."""
+def test_after_a_power_failure_no_node_lacks_a_block(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may be lost until its folder was settled: so when a node takes its name, all below it
+    must have been settled."""
     monkeypatch.setattr(local, "CHUNK", 1)
     small.write_bytes(bytes(number % 256 for number in range(500)))
     effects = Effects(monkeypatch)
@@ -597,7 +711,9 @@ def test_after_a_power_failure_no_node_lacks_a_block(small: Path, tmp_path: Path
     assert BlockStore(tmp_path / "ipfs").has(cid)
 
 
-def test_a_block_is_on_disk_before_it_takes_its_name(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_is_on_disk_before_it_takes_its_name(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     effects = Effects(monkeypatch)
     BlockStore(tmp_path / "ipfs").add(small)
     written = [name for name, _ in effects.log if name in {"fsync", "rename"}]
@@ -609,7 +725,11 @@ def test_a_block_is_on_disk_before_it_takes_its_name(small: Path, tmp_path: Path
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), Killed()])
 def test_read_that_fails_leaves_the_old_file_or_the_whole_new_one(
-    error: BaseException, store: BlockStore, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: BaseException,
+    store: BlockStore,
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     added, out = store.add(small), tmp_path / "out"
     out.write_bytes(b"before")

@@ -1,4 +1,5 @@
-"""Keys: each form opens or says why not, what an external signer returns is what was asked for, and no secret is ever in a text."""
+"""Keys: each form opens or says why not, what an external signer returns is what was asked for, and
+no secret is ever in a text."""
 
 import json
 import logging
@@ -22,20 +23,34 @@ from witnesstree.anchor.keys import checksummed, exposure, open_signer
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, WitnesstreeError
 from witnesstree.ledger.chain.stateproof import keccak256
 
-# Foundry's documentation gives this key for its second account: public, and worthless on any real chain.
+# Foundry's documentation gives this key for its second account: public, and worthless on any real
+# chain.
 KEY = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
 ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 PASSWORD = "correct horse 照片"
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-CALL = {"chainId": 31337, "nonce": 7, "value": 0, "data": anchoring_calldata([b"\x11" * 32]), "gas": 60_000, "to": bytes(range(20))}
+CALL = {
+    "chainId": 31337,
+    "nonce": 7,
+    "value": 0,
+    "data": anchoring_calldata([b"\x11" * 32]),
+    "gas": 60_000,
+    "to": bytes(range(20)),
+}
 EIP1559 = {**CALL, "type": 2, "maxFeePerGas": 3 * 10**9, "maxPriorityFeePerGas": 10**9}
 LEGACY = {**CALL, "gasPrice": 2 * 10**9}
-CREATION = {**{name: value for name, value in EIP1559.items() if name != "to"}, "data": b"\x60\x00" * 300}
+CREATION = {
+    **{name: value for name, value in EIP1559.items() if name != "to"},
+    "data": b"\x60\x00" * 300,
+}
 ASKED = [EIP1559, LEGACY, CREATION, {**EIP1559, "nonce": 0, "value": 10**18, "data": b""}]
 
 
-def without_secrets(action: Callable[[], object], kind: type[WitnesstreeError], caplog: pytest.LogCaptureFixture) -> str:
-    """Return the one-line text of the error that `action` raises, after looking for secrets in all that could be shown of it."""
+def without_secrets(
+    action: Callable[[], object], kind: type[WitnesstreeError], caplog: pytest.LogCaptureFixture
+) -> str:
+    """Return the one-line text of the error that `action` raises, after looking for secrets in all
+    that could be shown of it."""
     with pytest.raises(kind) as caught:
         action()
     told = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
@@ -54,19 +69,39 @@ def test_a_key_from_the_environment(text: str, monkeypatch: pytest.MonkeyPatch) 
     signer = open_signer("env:PAYER")
     assert checksummed(signer.address) == ADDRESS
     for transaction in ASKED:
-        assert signer.sign(transaction) == bytes(Account.sign_transaction(transaction, KEY).raw_transaction)
+        assert signer.sign(transaction) == bytes(
+            Account.sign_transaction(transaction, KEY).raw_transaction
+        )
 
 
 @pytest.mark.parametrize(
-    "text", [KEY[:-1], KEY + "00", "x" + KEY[1:], "", "00" * 32, f"{ORDER:064x}", "ff" * 32, " ".join(KEY), "٣" * 64, f"hunter2 {KEY}"]
+    "text",
+    [
+        KEY[:-1],
+        KEY + "00",
+        "x" + KEY[1:],
+        "",
+        "00" * 32,
+        f"{ORDER:064x}",
+        "ff" * 32,
+        " ".join(KEY),
+        "٣" * 64,
+        f"hunter2 {KEY}",
+    ],
 )
-def test_what_is_no_key_is_refused(text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_key_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("PAYER", text)
-    assert "PAYER holds no key" in without_secrets(lambda: open_signer("env:PAYER"), InvalidInput, caplog)
+    assert "PAYER holds no key" in without_secrets(
+        lambda: open_signer("env:PAYER"), InvalidInput, caplog
+    )
 
 
 def test_a_key_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
-    assert "PAYER is not set" in without_secrets(lambda: open_signer("env:PAYER"), InvalidInput, caplog)
+    assert "PAYER is not set" in without_secrets(
+        lambda: open_signer("env:PAYER"), InvalidInput, caplog
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,13 +121,18 @@ def test_a_key_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
         f"clef+http://{'h' * 2001}#{ADDRESS}",
     ],
 )
-def test_what_refers_to_no_key_is_refused_and_not_repeated(reference: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_refers_to_no_key_is_refused_and_not_repeated(
+    reference: str, caplog: pytest.LogCaptureFixture
+) -> None:
     assert keys.FORMS in without_secrets(lambda: open_signer(reference), InvalidInput, caplog)
 
 
 def test_a_signer_shows_its_address_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYER", KEY)
-    for signer in (open_signer("env:PAYER"), open_signer(f"web3signer+http://user:hunter2@host/{KEY}#{ADDRESS.lower()}")):
+    for signer in (
+        open_signer("env:PAYER"),
+        open_signer(f"web3signer+http://user:hunter2@host/{KEY}#{ADDRESS.lower()}"),
+    ):
         assert repr(signer) == str(signer) == f"Signer({ADDRESS})"
         assert not hasattr(signer, "__dict__")
         assert signer.address == bytes.fromhex(ADDRESS[2:])
@@ -103,7 +143,10 @@ def test_a_signer_shows_its_address_alone(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture(scope="module")
 def keystores() -> dict[str, Any]:
-    return {"pbkdf2": Account.encrypt(KEY, PASSWORD, "pbkdf2", 1000), "scrypt": Account.encrypt(KEY, PASSWORD, "scrypt", 1024)}
+    return {
+        "pbkdf2": Account.encrypt(KEY, PASSWORD, "pbkdf2", 1000),
+        "scrypt": Account.encrypt(KEY, PASSWORD, "scrypt", 1024),
+    }
 
 
 @pytest.fixture
@@ -120,35 +163,58 @@ def written(folder: Path, content: object, mode: int = 0o600) -> Path:
 
 
 @pytest.mark.parametrize("kdf", ["pbkdf2", "scrypt"])
-def test_a_keystore_opens_with_its_password(kdf: str, keystores: dict[str, Any], password: str, tmp_path: Path) -> None:
+def test_a_keystore_opens_with_its_password(
+    kdf: str, keystores: dict[str, Any], password: str, tmp_path: Path
+) -> None:
     path = written(tmp_path, keystores[kdf])
     assert checksummed(open_signer(f"keystore:{path}", password).address) == ADDRESS
     (tmp_path / "password").write_text(PASSWORD + "\n")
-    assert checksummed(open_signer(f"keystore:{path}", f"file:{tmp_path / 'password'}").address) == ADDRESS
+    assert (
+        checksummed(open_signer(f"keystore:{path}", f"file:{tmp_path / 'password'}").address)
+        == ADDRESS
+    )
 
 
-def test_a_keystore_of_an_old_program_opens(keystores: dict[str, Any], password: str, tmp_path: Path) -> None:
+def test_a_keystore_of_an_old_program_opens(
+    keystores: dict[str, Any], password: str, tmp_path: Path
+) -> None:
     path = written(tmp_path, {"version": 3, "Crypto": keystores["pbkdf2"]["crypto"], "balance": 12})
     assert checksummed(open_signer(f"keystore:{path}", password).address) == ADDRESS
 
 
-def test_a_keystore_may_stand_in_the_home_folder(keystores: dict[str, Any], password: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keystore_may_stand_in_the_home_folder(
+    keystores: dict[str, Any], password: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     written(tmp_path, keystores["pbkdf2"], mode=0o640)
     assert checksummed(open_signer("keystore:~/keystore.json", password).address) == ADDRESS
     said = exposure("keystore:~/keystore.json")
-    assert said == f"{tmp_path}/keystore.json can be read by others, who may then try passwords on it: run `chmod 600` on it"
+    assert (
+        said
+        == f"{tmp_path}/keystore.json can be read by others, who may then try passwords on it: run"
+        " `chmod 600` on it"
+    )
 
 
-def test_a_wrong_password(keystores: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_password(
+    keystores: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.setenv("PAYER_PASSWORD", "hunter2")
     path = written(tmp_path, keystores["pbkdf2"])
-    text = without_secrets(lambda: open_signer(f"keystore:{path}", "env:PAYER_PASSWORD"), InvalidInput, caplog)
+    text = without_secrets(
+        lambda: open_signer(f"keystore:{path}", "env:PAYER_PASSWORD"), InvalidInput, caplog
+    )
     assert text == f"the password does not open the keystore {path}"
 
 
 def test_a_person_is_asked_for_the_password_and_it_is_not_shown(
-    keystores: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    keystores: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = written(tmp_path, keystores["pbkdf2"])
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
@@ -157,7 +223,9 @@ def test_a_person_is_asked_for_the_password_and_it_is_not_shown(
     assert checksummed(open_signer(f"keystore:{path}").address) == ADDRESS
     assert asked == [f"Password of {path}: "]
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
-    assert "nobody can be asked" in without_secrets(lambda: open_signer(f"keystore:{path}"), InvalidInput, caplog)
+    assert "nobody can be asked" in without_secrets(
+        lambda: open_signer(f"keystore:{path}"), InvalidInput, caplog
+    )
 
 
 def test_a_keystore_that_others_can_read_is_said_so(
@@ -175,9 +243,13 @@ def test_a_keystore_that_others_can_read_is_said_so(
     assert exposure(f"keystore:{tmp_path / 'none'}") is None
 
 
-def test_a_keystore_that_is_not_there(tmp_path: Path, password: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_keystore_that_is_not_there(
+    tmp_path: Path, password: str, caplog: pytest.LogCaptureFixture
+) -> None:
     for path in (tmp_path / "none", tmp_path):
-        assert "cannot be read" in without_secrets(lambda path=path: open_signer(f"keystore:{path}", password), InvalidInput, caplog)
+        assert "cannot be read" in without_secrets(
+            lambda path=path: open_signer(f"keystore:{path}", password), InvalidInput, caplog
+        )
 
 
 def spoilt(member: str, value: object) -> Callable[[dict[str, Any]], object]:
@@ -217,26 +289,50 @@ def spoilt(member: str, value: object) -> Callable[[dict[str, Any]], object]:
         ("scrypt", spoilt("crypto.kdfparams.n", 1025)),
         ("scrypt", spoilt("crypto.kdfparams.r", 2**19)),
         ("scrypt", spoilt("crypto.kdfparams.p", keys.MAX_LANES + 1)),
-        ("scrypt", lambda document: spoilt("crypto.kdfparams.r", 1)(spoilt("crypto.kdfparams.n", 2**16)(document))),
+        (
+            "scrypt",
+            lambda document: spoilt("crypto.kdfparams.r", 1)(
+                spoilt("crypto.kdfparams.n", 2**16)(document)
+            ),
+        ),
     ],
 )
 def test_what_is_no_keystore_is_refused_at_once(
-    *, kdf: str, spoil: Callable[[dict[str, Any]], object], keystores: dict[str, Any], password: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    *,
+    kdf: str,
+    spoil: Callable[[dict[str, Any]], object],
+    keystores: dict[str, Any],
+    password: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = written(tmp_path, spoil(pickle.loads(pickle.dumps(keystores[kdf]))))
     text = without_secrets(lambda: open_signer(f"keystore:{path}", password), InvalidInput, caplog)
-    assert text == f"{path} is no keystore that can be opened here: expected Web3 secret storage, version 3, with usual parameters"
+    assert (
+        text
+        == f"{path} is no keystore that can be opened here: expected Web3 secret storage, version"
+        " 3, with usual parameters"
+    )
 
 
-def test_a_keystore_of_no_account_is_refused(keystores: dict[str, Any], password: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    # Made as a keystore is made, but of zeros: AES in counter mode is its own inverse, so the key stream is the text of the zeros.
+def test_a_keystore_of_no_account_is_refused(
+    keystores: dict[str, Any], password: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Made as a keystore is made, but of zeros: AES in counter mode is its own inverse, so the key
+    # stream is the text of the zeros.
     document = pickle.loads(pickle.dumps(keystores["pbkdf2"]))
     crypto = document["crypto"]
-    stream = bytes(a ^ b for a, b in zip(bytes.fromhex(crypto["ciphertext"]), bytes.fromhex(KEY), strict=True))
-    derived = pbkdf2_hmac("sha256", PASSWORD.encode(), bytes.fromhex(crypto["kdfparams"]["salt"]), 1000, 32)
+    stream = bytes(
+        a ^ b for a, b in zip(bytes.fromhex(crypto["ciphertext"]), bytes.fromhex(KEY), strict=True)
+    )
+    derived = pbkdf2_hmac(
+        "sha256", PASSWORD.encode(), bytes.fromhex(crypto["kdfparams"]["salt"]), 1000, 32
+    )
     crypto["ciphertext"], crypto["mac"] = stream.hex(), keccak256(derived[16:] + stream).hex()
     path = written(tmp_path, document)
-    assert "no account has this number" in without_secrets(lambda: open_signer(f"keystore:{path}", password), InvalidInput, caplog)
+    assert "no account has this number" in without_secrets(
+        lambda: open_signer(f"keystore:{path}", password), InvalidInput, caplog
+    )
 
 
 @given(st.binary(max_size=300))
@@ -277,7 +373,9 @@ def signed(transaction: dict[str, Any], key: str = KEY) -> bytes:
 
 @pytest.mark.parametrize("transaction", ASKED)
 @pytest.mark.parametrize("kind", ["web3signer", "clef"])
-def test_what_was_asked_for_is_taken(kind: str, transaction: dict[str, Any], answers: Answers) -> None:
+def test_what_was_asked_for_is_taken(
+    kind: str, transaction: dict[str, Any], answers: Answers
+) -> None:
     raw = signed(transaction)
     for answers.answer in ("0x" + raw.hex(), {"raw": "0x" + raw.hex(), "tx": {}}):
         assert external(kind).sign(transaction) == raw
@@ -289,7 +387,10 @@ def test_what_was_asked_for_is_taken(kind: str, transaction: dict[str, Any], ans
     assert {"nonce", "value", "gas"} < set(members)
     assert "type" not in members
     if kind == "clef":
-        assert (method, rest) == ("account_signTransaction", ["anchor(bytes32)" if transaction["data"] == CALL["data"] else None])
+        assert (method, rest) == (
+            "account_signTransaction",
+            ["anchor(bytes32)" if transaction["data"] == CALL["data"] else None],
+        )
     else:
         assert (method, rest) == ("eth_signTransaction", [])
 
@@ -316,7 +417,13 @@ CHANGES = [
 
 @pytest.mark.parametrize(("transaction", "name", "value", "says"), CHANGES)
 def test_any_other_member_is_refused(
-    *, transaction: dict[str, Any], name: str, value: Any, says: str, answers: Answers, caplog: pytest.LogCaptureFixture
+    *,
+    transaction: dict[str, Any],
+    name: str,
+    value: Any,
+    says: str,
+    answers: Answers,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     answers.answer = "0x" + signed({**transaction, name: value}).hex()
     assert says in without_secrets(lambda: external().sign(transaction), BadAnswer, caplog)
@@ -346,26 +453,69 @@ def high_s(members: list[Any]) -> list[Any]:
         (lambda transaction: b"\x01" + signed(transaction), "another type"),
         (lambda transaction: signed(transaction)[:-1], "no signature"),
         (lambda transaction: signed(transaction) + b"\x00", "no signature"),
-        (lambda transaction: resigned(transaction, lambda members: [*members, b""]), "no signature"),
-        (lambda transaction: resigned(transaction, lambda members: [*members[:-1], b"\x00" + members[-1]]), " "),
-        (lambda transaction: resigned(transaction, lambda members: [*members[:-1], [members[-1]]]), "no signature"),
-        (lambda transaction: resigned(transaction, lambda members: [*members[:-1], [[[[]]]] * 20_000]), "no signature"),
-        (lambda transaction: resigned(transaction, lambda members: [*members[:-1], b""]), "another key"),
-        (lambda transaction: resigned(transaction, lambda members: [*members[:-2], b"\xff" * 32, members[-1]]), "another key"),
-        (lambda transaction: resigned(transaction, lambda members: [*members[:-3], b"\x05", *members[-2:]]), "another chain"),
+        (
+            lambda transaction: resigned(transaction, lambda members: [*members, b""]),
+            "no signature",
+        ),
+        (
+            lambda transaction: resigned(
+                transaction, lambda members: [*members[:-1], b"\x00" + members[-1]]
+            ),
+            " ",
+        ),
+        (
+            lambda transaction: resigned(
+                transaction, lambda members: [*members[:-1], [members[-1]]]
+            ),
+            "no signature",
+        ),
+        (
+            lambda transaction: resigned(
+                transaction, lambda members: [*members[:-1], [[[[]]]] * 20_000]
+            ),
+            "no signature",
+        ),
+        (
+            lambda transaction: resigned(transaction, lambda members: [*members[:-1], b""]),
+            "another key",
+        ),
+        (
+            lambda transaction: resigned(
+                transaction, lambda members: [*members[:-2], b"\xff" * 32, members[-1]]
+            ),
+            "another key",
+        ),
+        (
+            lambda transaction: resigned(
+                transaction, lambda members: [*members[:-3], b"\x05", *members[-2:]]
+            ),
+            "another chain",
+        ),
         (lambda transaction: resigned(transaction, high_s), "another "),
-        (lambda transaction: signed(transaction).replace(b"\xf8", b"\xf9\x00", 1), "a form that no chain takes"),
+        (
+            lambda transaction: signed(transaction).replace(b"\xf8", b"\xf9\x00", 1),
+            "a form that no chain takes",
+        ),
     ],
 )
 def test_a_forgery_is_refused(
-    transaction: dict[str, Any], forge: Callable[[dict[str, Any]], bytes], says: str, answers: Answers, caplog: pytest.LogCaptureFixture
+    transaction: dict[str, Any],
+    forge: Callable[[dict[str, Any]], bytes],
+    says: str,
+    answers: Answers,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     answers.answer = "0x" + forge(transaction).hex()
     assert says in without_secrets(lambda: external().sign(transaction), BadAnswer, caplog)
 
 
-@pytest.mark.parametrize("answer", [None, True, 7, [], {}, {"raw": None}, "", "0xzz", "02f8", "0x" + "00" * (keys.MAX_SIGNED + 1)])
-def test_what_is_no_transaction_is_refused(answer: Any, answers: Answers, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [None, True, 7, [], {}, {"raw": None}, "", "0xzz", "02f8", "0x" + "00" * (keys.MAX_SIGNED + 1)],
+)
+def test_what_is_no_transaction_is_refused(
+    answer: Any, answers: Answers, caplog: pytest.LogCaptureFixture
+) -> None:
     answers.answer = answer
     without_secrets(lambda: external().sign(EIP1559), BadAnswer, caplog)
 

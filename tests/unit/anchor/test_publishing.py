@@ -1,4 +1,5 @@
-"""Publishing the log as a folder: incremental, refused where something else is, and killed at each of its durable steps."""
+"""Publishing the log as a folder: incremental, refused where something else is, and killed at each
+of its durable steps."""
 
 import os
 import signal
@@ -23,10 +24,24 @@ from witnesstree.anchor.publishing import (
 )
 from witnesstree.ledger.audit import audit, tiles
 from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, follow, record_path
-from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, StorageFailure, Unreachable
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    StorageFailure,
+    Unreachable,
+)
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.log.log import EMPTY_ROOT
-from witnesstree.ledger.log.note import MAX_SIGNATURES, Checkpoint, format_base64, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.log.note import (
+    MAX_SIGNATURES,
+    Checkpoint,
+    format_base64,
+    parse_checkpoint,
+    parse_note,
+    sign_checkpoint,
+)
 from witnesstree.ledger.proof.forms import format_tlog_proof
 from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof
 from witnesstree.ledger.trust import Trust
@@ -50,7 +65,11 @@ def seal(ledger: Ledger, *labels: str, work: bool = True) -> None:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def size_of(folder: Path) -> int:
@@ -59,8 +78,14 @@ def size_of(folder: Path) -> int:
 
 def audited(world: FakeWorld, folder: Path) -> list[str]:
     """Return the checks of an audit that did not pass."""
-    followed = follow(fetching_from_folder(folder), [world.home.verifier_key()], None, world.clock())
-    return [f"{check.name}: {check.reason}" for check in followed.checks if check.outcome is not Outcome.PASSED]
+    followed = follow(
+        fetching_from_folder(folder), [world.home.verifier_key()], None, world.clock()
+    )
+    return [
+        f"{check.name}: {check.reason}"
+        for check in followed.checks
+        if check.outcome is not Outcome.PASSED
+    ]
 
 
 def test_only_what_is_new_is_written(world: FakeWorld, tmp_path: Path) -> None:
@@ -72,12 +97,17 @@ def test_only_what_is_new_is_written(world: FakeWorld, tmp_path: Path) -> None:
         assert publish(ledger, folder) == Published(0, 2, 2, 2)
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
         assert publish(ledger, folder) == Published(2, 2, 0, 0)
-        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
+        assert {
+            path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()
+        } == before
         seal(ledger, "third")
         advanced: list[int] = []
         assert publish(ledger, folder, advanced.append) == Published(2, 3, 2, 1)
         assert sum(advanced) == 3
-    assert {path for path in before if path.stat().st_mtime_ns != before[path]} == {folder / CHECKPOINT, folder / STATE}
+    assert {path for path in before if path.stat().st_mtime_ns != before[path]} == {
+        folder / CHECKPOINT,
+        folder / STATE,
+    }
     assert set(files_of(folder)) == {
         CHECKPOINT,
         FIRST_CHECKPOINT,
@@ -88,7 +118,9 @@ def test_only_what_is_new_is_written(world: FakeWorld, tmp_path: Path) -> None:
     assert audited(world, folder) == []
 
 
-def test_a_record_is_published_again_when_it_has_more_witnesses(world: FakeWorld, tmp_path: Path) -> None:
+def test_a_record_is_published_again_when_it_has_more_witnesses(
+    world: FakeWorld, tmp_path: Path
+) -> None:
     folder = tmp_path / "published"
     with world.open() as ledger:
         seal(ledger, "first", work=False)
@@ -97,7 +129,8 @@ def test_a_record_is_published_again_when_it_has_more_witnesses(world: FakeWorld
         assert ledger.outbox.work() == []
         assert publish(ledger, folder) == Published(1, 1, 0, 1)
         assert parse_proof((folder / record_path(0)).read_bytes()).missing == ()
-        # What is complete is not looked at again, unless the run before told nothing; then one that is damaged is written anew.
+        # What is complete is not looked at again, unless the run before told nothing; then one that
+        # is damaged is written anew.
         (folder / record_path(0)).write_bytes(b"{")
         assert publish(ledger, folder).records == 0
         (folder / STATE).unlink()
@@ -108,7 +141,9 @@ def test_a_record_is_published_again_when_it_has_more_witnesses(world: FakeWorld
 # What is refused
 
 
-def test_a_folder_that_holds_something_else_is_refused_and_left_alone(world: FakeWorld, tmp_path: Path) -> None:
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(
+    world: FakeWorld, tmp_path: Path
+) -> None:
     other = FakeWorld(tmp_path / "other home", Clock(START))
     with world.open() as ledger, other.open() as stranger:
         seal(ledger, "first")
@@ -116,8 +151,14 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(world: Fak
             "other files": ({"index.html": b"hello"}, "is not empty and holds no log"),
             "no checkpoint": ({CHECKPOINT: b"hello"}, "is no checkpoint"),
             "too large a checkpoint": ({CHECKPOINT: bytes(2**18)}, "is no checkpoint"),
-            "another ledger's beginning": ({FIRST_CHECKPOINT: stranger_note(stranger, 0)}, "is not empty and holds no log"),
-            "another ledger's log": ({CHECKPOINT: stranger_note(stranger, 0)}, "holds the log of another ledger"),
+            "another ledger's beginning": (
+                {FIRST_CHECKPOINT: stranger_note(stranger, 0)},
+                "is not empty and holds no log",
+            ),
+            "another ledger's log": (
+                {CHECKPOINT: stranger_note(stranger, 0)},
+                "holds the log of another ledger",
+            ),
         }
         for name, (files, said) in contents.items():
             folder = tmp_path / name
@@ -139,13 +180,20 @@ def stranger_note(ledger: Ledger, size: int) -> bytes:
         return transaction.checkpoint(size).encode()
 
 
-@pytest.mark.parametrize(("size", "said"), [(1, "holds another history of this log at 1 batches"), (9, "this ledger has 2")])
-def test_another_or_a_longer_history_of_the_same_log_is_refused(world: FakeWorld, tmp_path: Path, size: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [(1, "holds another history of this log at 1 batches"), (9, "this ledger has 2")],
+)
+def test_another_or_a_longer_history_of_the_same_log_is_refused(
+    world: FakeWorld, tmp_path: Path, size: int, said: str
+) -> None:
     folder = tmp_path / "published"
     with world.open() as ledger:
         seal(ledger, "first", "second")
         publish(ledger, folder)
-        forged = sign_checkpoint(Checkpoint(world.home.origin, size, EMPTY_ROOT), world.home.private_key())
+        forged = sign_checkpoint(
+            Checkpoint(world.home.origin, size, EMPTY_ROOT), world.home.private_key()
+        )
         (folder / CHECKPOINT).write_text(forged, encoding="utf-8")
         before = files_of(folder)
         with pytest.raises(Conflict, match=said):
@@ -167,7 +215,9 @@ def test_a_tile_that_was_altered_is_not_written_over(world: FakeWorld, tmp_path:
     assert size_of(folder) == 0
 
 
-def test_a_place_that_cannot_be_written_is_a_storage_failure(world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_cannot_be_written_is_a_storage_failure(
+    world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -177,10 +227,15 @@ def test_a_place_that_cannot_be_written_is_a_storage_failure(world: FakeWorld, t
             publish(ledger, tmp_path / "published")
 
 
-def test_two_publishers_take_turns(world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_publishers_take_turns(
+    world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(publishing, "PATIENCE", 0.1)
     with world.open() as ledger, world.open() as other:
-        with ledger.home.lock("publish", 1), pytest.raises(Conflict, match="is held by another process"):
+        with (
+            ledger.home.lock("publish", 1),
+            pytest.raises(Conflict, match="is held by another process"),
+        ):
             publish(other, tmp_path / "published")
         publish(other, tmp_path / "published")
 
@@ -190,7 +245,9 @@ def test_two_publishers_take_turns(world: FakeWorld, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("when", When)
 @pytest.mark.parametrize("already", [0, 1], ids=["the first time", "once more"])
-def test_killed_at_each_step_it_leaves_a_folder_that_is_what_its_checkpoint_says(world: FakeWorld, tmp_path: Path, when: When, already: int) -> None:
+def test_killed_at_each_step_it_leaves_a_folder_that_is_what_its_checkpoint_says(
+    world: FakeWorld, tmp_path: Path, when: When, already: int
+) -> None:
     begun = tmp_path / "begun"
     with world.open() as ledger:
         if already:
@@ -205,7 +262,10 @@ def test_killed_at_each_step_it_leaves_a_folder_that_is_what_its_checkpoint_says
             subprocess.run(["cp", "-r", begun, folder], check=True)
 
         def work(folder: Path = folder, step: int = step) -> None:
-            with world.open() as ledger, Steps(lambda: os.kill(os.getpid(), signal.SIGKILL), step, when).counted():
+            with (
+                world.open() as ledger,
+                Steps(lambda: os.kill(os.getpid(), signal.SIGKILL), step, when).counted(),
+            ):
                 publish(ledger, folder)
 
         status = in_child(work)
@@ -219,11 +279,14 @@ def test_killed_at_each_step_it_leaves_a_folder_that_is_what_its_checkpoint_says
             publish(ledger, folder)
         assert size_of(folder) == already + 2
         assert audited(world, folder) == []
-        assert {path for path in files_of(folder) if not Path(path).name.startswith(".")} >= set(files_of(whole))
+        assert {path for path in files_of(folder) if not Path(path).name.startswith(".")} >= set(
+            files_of(whole)
+        )
         if status == 0:
             break
         assert status == -signal.SIGKILL
-    # Each new file is synced, renamed, and its folder synced; so are new folders; the lock names its holder.
+    # Each new file is synced, renamed, and its folder synced; so are new folders; the lock names
+    # its holder.
     assert step == (7 * 3 + 7 + 2 if not already else 6 * 3 + 2)
 
 
@@ -234,7 +297,10 @@ WITNESS = "witness.example/w1"
 
 
 def cosignature(time: int, name: str = WITNESS) -> str:
-    """Return a line that has the form of a cosignature. Who signed, whoever hands it in has seen to."""
+    """Return a line that has the form of a cosignature.
+
+    Who signed, whoever hands it in has seen to.
+    """
     return f"— {name} {format_base64(b'1234' + time.to_bytes(8, 'big') + bytes(64))}\n"
 
 
@@ -255,33 +321,56 @@ def test_cosignatures_are_kept_and_published(world: FakeWorld, tmp_path: Path) -
         publish(ledger, folder)
         note = (folder / CHECKPOINT).read_text(encoding="utf-8")
         signed = note + cosignature(7)
-        assert keep_cosignatures(ledger, signed, folder) == signed == (folder / CHECKPOINT).read_text(encoding="utf-8")
-        # The first one of a witness stays; another witness's comes beside it; what has not the form of one is not kept.
-        more = note + cosignature(8) + cosignature(9, "witness.example/w2") + "— x AAAAAAA=\n" + cosignature(2**63, "y")
-        assert keep_cosignatures(ledger, more, None) == signed + cosignature(9, "witness.example/w2")
+        assert (
+            keep_cosignatures(ledger, signed, folder)
+            == signed
+            == (folder / CHECKPOINT).read_text(encoding="utf-8")
+        )
+        # The first one of a witness stays; another witness's comes beside it; what has not the form
+        # of one is not kept.
+        more = (
+            note
+            + cosignature(8)
+            + cosignature(9, "witness.example/w2")
+            + "— x AAAAAAA=\n"
+            + cosignature(2**63, "y")
+        )
+        assert keep_cosignatures(ledger, more, None) == signed + cosignature(
+            9, "witness.example/w2"
+        )
         both = signed + cosignature(9, "witness.example/w2")
         # Publishing takes them along, and does not take them away.
         again = tmp_path / "again"
         publish(ledger, again)
         publish(ledger, folder)
-        assert (again / CHECKPOINT).read_text(encoding="utf-8") == both == (folder / CHECKPOINT).read_text(encoding="utf-8")
+        assert (
+            (again / CHECKPOINT).read_text(encoding="utf-8")
+            == both
+            == (folder / CHECKPOINT).read_text(encoding="utf-8")
+        )
         seal(ledger, "second")
         publish(ledger, again)
         newer = (again / CHECKPOINT).read_text(encoding="utf-8")
         assert "witness.example" not in newer
         with pytest.raises(Conflict, match="holds another checkpoint than the newest one"):
             keep_cosignatures(ledger, newer, folder)
-        forged = sign_checkpoint(Checkpoint(world.home.origin, 1, EMPTY_ROOT), world.home.private_key())
+        forged = sign_checkpoint(
+            Checkpoint(world.home.origin, 1, EMPTY_ROOT), world.home.private_key()
+        )
         with pytest.raises(InvalidInput, match="another checkpoint than the ledger signed"):
             keep_cosignatures(ledger, forged + cosignature(7), None)
         assert list(check_ledger(ledger, Trust((world.authority.root,)))) == []
         with ledger.metadata.write() as transaction:
             transaction.add_cosignature(2, "z", b"1234", "— z AAAAAAA=\n")
             transaction.add_cosignature(2, "y", b"1234", "y\n")
-        assert [problem.fault for problem in check_ledger(ledger, Trust((world.authority.root,)))] == ["a cosignature of it is none"] * 2
+        assert [
+            problem.fault for problem in check_ledger(ledger, Trust((world.authority.root,)))
+        ] == ["a cosignature of it is none"] * 2
 
 
-def test_proofs_carry_the_cosignatures_and_published_records_do_not(world: FakeWorld, tmp_path: Path) -> None:
+def test_proofs_carry_the_cosignatures_and_published_records_do_not(
+    world: FakeWorld, tmp_path: Path
+) -> None:
     folder = tmp_path / "published"
     digest = digests("first", 1)[0]
     with world.open() as ledger, world.open() as other:
@@ -293,7 +382,11 @@ def test_proofs_carry_the_cosignatures_and_published_records_do_not(world: FakeW
         assert signed != bare
         assert checkpoint_in(ledger.proof(digest)) == checkpoint_in(other.proof(digest)) == signed
         more = keep_cosignatures(ledger, bare + cosignature(9, "witness.example/w2"), None)
-        assert checkpoint_in(other.proof(digest)) == more == signed + cosignature(9, "witness.example/w2")
+        assert (
+            checkpoint_in(other.proof(digest))
+            == more
+            == signed + cosignature(9, "witness.example/w2")
+        )
         seal(ledger, "second")
         # Those of one checkpoint are in the proofs of one batch.
         assert "witness.example" not in checkpoint_in(ledger.proof(digests("second", 1)[0]))
@@ -312,7 +405,11 @@ def test_a_note_has_room_for_so_many_cosignatures(world: FakeWorld, tmp_path: Pa
         seal(ledger, "first")
         with ledger.metadata.write() as transaction:
             # Damage: neither is a line of a note, nor of the form of a cosignature.
-            for name, damaged in (("a", "y\n"), ("b", "— b AAAAAAA=\n"), ("c", "\n" + cosignature(1, "c"))):
+            for name, damaged in (
+                ("a", "y\n"),
+                ("b", "— b AAAAAAA=\n"),
+                ("c", "\n" + cosignature(1, "c")),
+            ):
                 transaction.add_cosignature(1, name, b"1234", damaged)
             for number in range(MAX_SIGNATURES):
                 name = f"witness.example/{number:03}"
@@ -324,7 +421,9 @@ def test_a_note_has_room_for_so_many_cosignatures(world: FakeWorld, tmp_path: Pa
         assert (tmp_path / "published" / CHECKPOINT).read_text(encoding="utf-8") == checkpoint
 
 
-def test_cosignatures_of_an_older_version_are_taken_over_once(world: FakeWorld, tmp_path: Path) -> None:
+def test_cosignatures_of_an_older_version_are_taken_over_once(
+    world: FakeWorld, tmp_path: Path
+) -> None:
     log = world.home.folder / "log"
     with world.open() as ledger:
         seal(ledger, "first", "second")
@@ -335,11 +434,18 @@ def test_cosignatures_of_an_older_version_are_taken_over_once(world: FakeWorld, 
         (log / "checkpoint-2").write_text(notes[1] + cosignature(9, "misplaced"), encoding="utf-8")
         (log / "checkpoint-0").write_bytes(b"x")
         (log / "checkpoint-3").mkdir()
-        beyond = sign_checkpoint(Checkpoint(world.home.origin, 9, EMPTY_ROOT), world.home.private_key())
+        beyond = sign_checkpoint(
+            Checkpoint(world.home.origin, 9, EMPTY_ROOT), world.home.private_key()
+        )
         (log / "checkpoint-9").write_text(beyond + cosignature(7), encoding="utf-8")
         publish(ledger, tmp_path / "published")
         # A checkpoint says itself of what size it is, whatever its file is called.
-        assert [kept(ledger, size) for size in (0, 1, 2, 9)] == [[], [cosignature(9, "misplaced"), cosignature(7)], [], []]
+        assert [kept(ledger, size) for size in (0, 1, 2, 9)] == [
+            [],
+            [cosignature(9, "misplaced"), cosignature(7)],
+            [],
+            [],
+        ]
         assert len(list(log.iterdir())) == 5
         (log / "checkpoint-2").write_text(notes[2] + cosignature(7), encoding="utf-8")
         publish(ledger, tmp_path / "published")
@@ -349,7 +455,9 @@ def test_cosignatures_of_an_older_version_are_taken_over_once(world: FakeWorld, 
 # What a run looks at
 
 
-def test_a_run_reads_and_writes_what_is_new(world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_reads_and_writes_what_is_new(
+    world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "published"
     # Nobody witnesses these batches, and nothing has to survive: a thousand take long enough.
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
@@ -371,7 +479,9 @@ def test_a_run_reads_and_writes_what_is_new(world: FakeWorld, tmp_path: Path, mo
     assert audited(world, folder) == []
 
 
-def test_partial_tiles_go_when_the_last_checkpoint_has_full_ones(world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partial_tiles_go_when_the_last_checkpoint_has_full_ones(
+    world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Small tiles, so that few batches fill them.
     for module in (publishing, tiles, audit):
         monkeypatch.setattr(module, "WIDTH", 2)
@@ -397,7 +507,9 @@ def test_partial_tiles_go_when_the_last_checkpoint_has_full_ones(world: FakeWorl
             left = set(names.split())
             seal(ledger, *labels)
             publish(ledger, folder)
-            assert {path.removeprefix("tile/entries/") for path in partial() if "entries" in path} == left
+            assert {
+                path.removeprefix("tile/entries/") for path in partial() if "entries" in path
+            } == left
             assert audited(world, folder) == []
 
 
@@ -413,7 +525,9 @@ def test_partial_tiles_go_when_the_last_checkpoint_has_full_ones(world: FakeWorl
         bytes(publishing.MAX_STATE + 1),
     ],
 )
-def test_what_a_run_told_and_cannot_be_read_is_told_anew(world: FakeWorld, tmp_path: Path, content: bytes) -> None:
+def test_what_a_run_told_and_cannot_be_read_is_told_anew(
+    world: FakeWorld, tmp_path: Path, content: bytes
+) -> None:
     folder = tmp_path / "published"
     with world.open() as ledger:
         seal(ledger, "first")
@@ -423,8 +537,11 @@ def test_what_a_run_told_and_cannot_be_read_is_told_anew(world: FakeWorld, tmp_p
         (folder / record_path(0)).unlink()
         assert publish(ledger, folder).records == 1
         assert (folder / STATE).read_bytes() == told
-        # It is believed no further than the checkpoint: what stood beyond may have been another history's.
-        (folder / STATE).write_bytes(b'{"format":"witnesstree-published/1","size":9,"swept":512,"waiting":[0,7]}')
+        # It is believed no further than the checkpoint: what stood beyond may have been another
+        # history's.
+        (folder / STATE).write_bytes(
+            b'{"format":"witnesstree-published/1","size":9,"swept":512,"waiting":[0,7]}'
+        )
         seal(ledger, "second")
         assert publish(ledger, folder) == Published(1, 2, 2, 1)
     assert audited(world, folder) == []
@@ -460,11 +577,22 @@ class Served(Http):
 
 @contextmanager
 def served(status: int, body: bytes = b"") -> Iterator[Callable[[str, int], bytes]]:
-    yield fetching_from_address(Served({"https://log.example/court/checkpoint": (status, body)}), "https://log.example/court/")
+    yield fetching_from_address(
+        Served({"https://log.example/court/checkpoint": (status, body)}),
+        "https://log.example/court/",
+    )
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(404, NotFound), (410, NotFound), (500, Unreachable), (429, Unreachable), (301, BadAnswer), (403, BadAnswer)]
+    ("status", "error"),
+    [
+        (404, NotFound),
+        (410, NotFound),
+        (500, Unreachable),
+        (429, Unreachable),
+        (301, BadAnswer),
+        (403, BadAnswer),
+    ],
 )
 def test_an_address_answers_with_a_file_or_an_error(status: int, error: type[Exception]) -> None:
     with served(200, b"body") as fetch:

@@ -1,4 +1,5 @@
-"""Settings: from the environment before settings.toml; what is misspelt or out of bounds is one line that says so."""
+"""Settings: from the environment before settings.toml; what is misspelt or out of bounds is one
+line that says so."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +39,11 @@ def refused(home: Path) -> str:
 
 def test_without_any_the_defaults_hold(tmp_path: Path) -> None:
     assert read_settings(tmp_path) == Settings()
-    assert (Settings().batch_entries, Settings().batch_age, Settings().patience) == (2**23, timedelta(minutes=10), 60)
+    assert (Settings().batch_entries, Settings().batch_age, Settings().patience) == (
+        2**23,
+        timedelta(minutes=10),
+        60,
+    )
 
 
 def test_they_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,26 +60,39 @@ def test_they_come_from_the_file(tmp_path: Path, toml: Path) -> None:
     assert (found.batch_entries, found.batch_age, found.patience) == (7, timedelta(seconds=90), 60)
 
 
-def test_the_environment_goes_before_the_file(tmp_path: Path, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_goes_before_the_file(
+    tmp_path: Path, toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     toml.write_text("batch_entries = 7\npatience = 3\n")
     monkeypatch.setenv("WITNESSTREE_BATCH_ENTRIES", "8")
     found = read_settings(tmp_path)
     assert (found.batch_entries, found.patience) == (8, 3)
 
 
-def test_the_home_is_no_stranger_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_is_no_stranger_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WITNESSTREE_HOME", str(tmp_path))
     assert read_settings(tmp_path) == Settings()
 
 
-@pytest.mark.parametrize("name", ["WITNESSTREE_BATCH_ENTRY", "WITNESSTREE_", "WITNESSTREE_batch_age", "WITNESSTREE_HOMES"])
-def test_a_misspelt_variable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["WITNESSTREE_BATCH_ENTRY", "WITNESSTREE_", "WITNESSTREE_batch_age", "WITNESSTREE_HOMES"],
+)
+def test_a_misspelt_variable_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv(name, "7")
-    assert refused(tmp_path).startswith(f"{name} is no setting: expected one of WITNESSTREE_BATCH_AGE, ")
+    assert refused(tmp_path).startswith(
+        f"{name} is no setting: expected one of WITNESSTREE_BATCH_AGE, "
+    )
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_table_does_not_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+def test_a_table_does_not_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
     monkeypatch.setenv(f"WITNESSTREE_{table.upper()}", "{}")
     assert refused(tmp_path).startswith(f"WITNESSTREE_{table.upper()} is no setting")
 
@@ -99,13 +117,19 @@ def test_a_table_does_not_come_from_the_environment(tmp_path: Path, monkeypatch:
         ("patience", "86401"),
     ],
 )
-def test_a_value_out_of_bounds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_value_out_of_bounds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(f"WITNESSTREE_{name.upper()}", value)
     assert refused(tmp_path).startswith(f"setting {name}: ")
 
 
-@pytest.mark.parametrize("text", ["batch_entries = 0", "patience = -1", 'batch_age = "soon"', "batch_entries = [1]"])
-def test_a_value_of_the_file_out_of_bounds_is_refused(tmp_path: Path, toml: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["batch_entries = 0", "patience = -1", 'batch_age = "soon"', "batch_entries = [1]"]
+)
+def test_a_value_of_the_file_out_of_bounds_is_refused(
+    tmp_path: Path, toml: Path, text: str
+) -> None:
     toml.write_text(text)
     assert refused(tmp_path).startswith(f"setting {text.split(maxsplit=1)[0]}: ")
 
@@ -113,7 +137,9 @@ def test_a_value_of_the_file_out_of_bounds_is_refused(tmp_path: Path, toml: Path
 @pytest.mark.parametrize("text", ["batch_entry = 7", "home = '/elsewhere'", "[batch]\nentries = 7"])
 def test_an_unknown_key_is_refused(tmp_path: Path, toml: Path, text: str) -> None:
     toml.write_text(text)
-    assert refused(tmp_path).endswith(f"is no setting: expected {', '.join(sorted(Settings.model_fields))}")
+    assert refused(tmp_path).endswith(
+        f"is no setting: expected {', '.join(sorted(Settings.model_fields))}"
+    )
 
 
 def test_a_folder_in_its_place_is_refused(tmp_path: Path, toml: Path) -> None:
@@ -121,7 +147,10 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path, toml: Path) -> None:
     assert "is not a file" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"batch_entries", b"= 7", b"batch_entries = 7\nbatch_entries = 8", b"\xff\xfe", b'a = "'])
+@pytest.mark.parametrize(
+    "content",
+    [b"batch_entries", b"= 7", b"batch_entries = 7\nbatch_entries = 8", b"\xff\xfe", b'a = "'],
+)
 def test_what_is_no_toml_is_refused(tmp_path: Path, toml: Path, content: bytes) -> None:
     toml.write_bytes(content)
     assert refused(tmp_path).startswith(f"{toml} cannot be read: ")
@@ -139,8 +168,14 @@ def test_the_example_has_every_setting_and_holds(tmp_path: Path, toml: Path) -> 
     toml.write_bytes(EXAMPLE.read_bytes())
     found = read_settings(tmp_path)
     assert set(Settings.model_fields) == found.model_fields_set
-    for tables, model in ((found.authorities, AuthoritySettings), (found.chains, ChainSettings), ({"": found.ipfs}, IpfsSettings)):
-        assert set().union(*(table.model_fields_set for table in tables.values())) == set(model.model_fields)
+    for tables, model in (
+        (found.authorities, AuthoritySettings),
+        (found.chains, ChainSettings),
+        ({"": found.ipfs}, IpfsSettings),
+    ):
+        assert set().union(*(table.model_fields_set for table in tables.values())) == set(
+            model.model_fields
+        )
 
 
 @pytest.mark.parametrize("name", ["local", "Sepolia", "a b", "", "-a", "a" * 33, "../a"])
@@ -180,7 +215,10 @@ def test_tables_are_added_and_removed_and_all_else_stays(tmp_path: Path, toml: P
 def test_one_member_of_a_table_is_changed_and_all_else_stays(tmp_path: Path, toml: Path) -> None:
     toml.write_text('# ours\n[chains.a]\nchain_id = 1  # one\nurls = ["http://a"]\n')
     set_member(tmp_path, "chains", "a", "fee_cap", 7)
-    assert toml.read_text() == '# ours\n[chains.a]\nchain_id = 1  # one\nurls = ["http://a"]\nfee_cap = 7\n'
+    assert (
+        toml.read_text()
+        == '# ours\n[chains.a]\nchain_id = 1  # one\nurls = ["http://a"]\nfee_cap = 7\n'
+    )
     with pytest.raises(NotFound, match=r"has no \[chains.b\]"):
         set_member(tmp_path, "chains", "b", "fee_cap", 7)
     with pytest.raises(InvalidInput, match="fee_cap"):
@@ -221,7 +259,9 @@ def test_a_table_that_would_not_hold_is_not_written(tmp_path: Path, toml: Path) 
         'database = "mysql://u:secret@h/d"',
     ],
 )
-def test_a_table_out_of_bounds_is_refused_and_no_secret_repeated(tmp_path: Path, toml: Path, text: str) -> None:
+def test_a_table_out_of_bounds_is_refused_and_no_secret_repeated(
+    tmp_path: Path, toml: Path, text: str
+) -> None:
     toml.write_text(text)
     said = refused(tmp_path)
     assert said.startswith("setting ")
@@ -230,8 +270,13 @@ def test_a_table_out_of_bounds_is_refused_and_no_secret_repeated(tmp_path: Path,
 
 def test_more_tokens_than_authorities_cannot_be_required(tmp_path: Path, toml: Path) -> None:
     toml.write_text("required_tokens = 2")
-    assert "setting required_tokens: 2 tokens are required, and there are 0 authorities: add some, or require fewer" in refused(tmp_path)
-    toml.write_text('required_tokens = 2\n[authorities.a]\nurl = "http://a"\n[authorities.b]\nurl = "http://b"')
+    assert (
+        "setting required_tokens: 2 tokens are required, and there are 0 authorities: add some, or"
+        " require fewer" in refused(tmp_path)
+    )
+    toml.write_text(
+        'required_tokens = 2\n[authorities.a]\nurl = "http://a"\n[authorities.b]\nurl = "http://b"'
+    )
     assert read_settings(tmp_path).required_tokens == 2
     with pytest.raises(InvalidInput, match="there are 1 authorities"):
         remove_table(tmp_path, "authorities", "a")
@@ -242,8 +287,20 @@ def test_what_is_written_is_for_its_owner_alone(tmp_path: Path, toml: Path) -> N
     assert toml.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "http://h:99999", "http://h:0", "http://a b", "http:///x", "http://" + "a" * 2048])
-def test_an_address_that_is_none_is_refused_and_not_repeated(tmp_path: Path, toml: Path, url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1",
+        "http://h:99999",
+        "http://h:0",
+        "http://a b",
+        "http:///x",
+        "http://" + "a" * 2048,
+    ],
+)
+def test_an_address_that_is_none_is_refused_and_not_repeated(
+    tmp_path: Path, toml: Path, url: str
+) -> None:
     toml.write_text(f'[authorities.a]\nurl = "{url}"')
     said = refused(tmp_path)
     assert said.startswith("setting authorities.a.url: expected http://… or https://… with a host")
@@ -252,7 +309,9 @@ def test_an_address_that_is_none_is_refused_and_not_repeated(tmp_path: Path, tom
 
 def test_a_table_goes_where_no_table_is(tmp_path: Path, toml: Path) -> None:
     toml.write_text('authorities = "http://secret.example"')
-    with pytest.raises(InvalidInput, match=r"authorities is no table: write \[authorities.NAME\]") as caught:
+    with pytest.raises(
+        InvalidInput, match=r"authorities is no table: write \[authorities.NAME\]"
+    ) as caught:
         add_table(tmp_path, "authorities", "a", {"url": "http://a"})
     assert "secret" not in str(caught.value)
 
@@ -265,7 +324,9 @@ def test_a_number_of_confirmations_may_be_text(tmp_path: Path, toml: Path) -> No
 # Secrets
 
 
-def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_comes_from_the_environment_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WITNESSTREE_TSA", " word ")
     (tmp_path / "secret").write_text("word\n")
     assert read_secret("env:WITNESSTREE_TSA") == " word "
@@ -276,7 +337,9 @@ def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path, monkeypat
         read_secret(f"file:{tmp_path / 'nowhere'}")
 
 
-def test_a_variable_that_the_settings_refer_to_is_no_stranger(tmp_path: Path, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_the_settings_refer_to_is_no_stranger(
+    tmp_path: Path, toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WITNESSTREE_TSA_PASSWORD", "word")
     toml.write_text('[authorities.a]\nurl = "http://a"\npassword = "env:WITNESSTREE_TSA_PASSWORD"')
     assert read_settings(tmp_path).authorities["a"].password == "env:WITNESSTREE_TSA_PASSWORD"
@@ -285,16 +348,26 @@ def test_a_variable_that_the_settings_refer_to_is_no_stranger(tmp_path: Path, to
 
 
 def test_ends_of_methods_are_times_with_a_zone(tmp_path: Path, toml: Path) -> None:
-    toml.write_text('[ends]\nsha256 = "2035-01-01T01:00:00+01:00"\n"rsa below 3072 bits" = 2030-01-01T00:00:00Z\n')
+    toml.write_text(
+        '[ends]\nsha256 = "2035-01-01T01:00:00+01:00"\n"rsa below 3072 bits" ='
+        " 2030-01-01T00:00:00Z\n"
+    )
     found = read_settings(tmp_path)
-    assert found.ends == {"sha256": datetime(2035, 1, 1, tzinfo=UTC), "rsa below 3072 bits": datetime(2030, 1, 1, tzinfo=UTC)}
+    assert found.ends == {
+        "sha256": datetime(2035, 1, 1, tzinfo=UTC),
+        "rsa below 3072 bits": datetime(2030, 1, 1, tzinfo=UTC),
+    }
     assert found.renew_before == timedelta(days=90)
     for text in ("sha256 = 2035-01-01T00:00:00", "md5 = 2035-01-01T00:00:00Z", 'sha256 = "never"'):
         toml.write_text(f"[ends]\n{text}\n")
         assert refused(tmp_path).startswith(f"setting ends.{text.split(maxsplit=1)[0]}")
 
 
-@pytest.mark.parametrize("value", ["2035", "2035.5", "true", '"2035"', '"2051222400"', "[2035]", "08:00:00"])
+@pytest.mark.parametrize(
+    "value", ["2035", "2035.5", "true", '"2035"', '"2051222400"', "[2035]", "08:00:00"]
+)
 def test_the_end_of_a_method_is_no_bare_number(tmp_path: Path, toml: Path, value: str) -> None:
     toml.write_text(f"[ends]\nsha256 = {value}\n")
-    assert refused(tmp_path).startswith("setting ends.sha256: expected a date and a time with a zone, such as 2035-01-01T00:00:00Z")
+    assert refused(tmp_path).startswith(
+        "setting ends.sha256: expected a date and a time with a zone, such as 2035-01-01T00:00:00Z"
+    )

@@ -64,7 +64,9 @@ def test_another_home_says_nothing(sealed: tuple[Home, Proof], tmp_path: Path) -
     assert home_trust(other, sealed[1]) is None
 
 
-def test_a_home_of_the_same_name_does_not_verify_it(sealed: tuple[Home, Proof], tmp_path: Path) -> None:
+def test_a_home_of_the_same_name_does_not_verify_it(
+    sealed: tuple[Home, Proof], tmp_path: Path
+) -> None:
     namesake = make_home(tmp_path / "namesake", ORIGIN)
     trust = home_trust(namesake, sealed[1])
     assert trust is not None
@@ -75,7 +77,9 @@ def test_a_proof_that_names_no_ledger_has_no_home(sealed: tuple[Home, Proof]) ->
     home, proof = sealed
     assert proof.opening
     assert home_trust(home, Proof(A)) is None
-    assert home_trust(home, replace(proof, opening=replace(proof.opening, record="nonsense"))) is None
+    assert (
+        home_trust(home, replace(proof, opening=replace(proof.opening, record="nonsense"))) is None
+    )
 
 
 def test_a_block_that_the_chain_does_not_have_is_not_trusted(sealed: tuple[Home, Proof]) -> None:
@@ -112,6 +116,8 @@ def test_a_batch_that_was_opened_without_a_block_needs_none(sealed: tuple[Home, 
     home, proof = sealed
     assert proof.opening
     record = format_opening(replace(parse_opening(proof.opening.record), block=None))
-    trust = home_trust(home, replace(proof, opening=replace(proof.opening, record=record), anchors=()))
+    trust = home_trust(
+        home, replace(proof, opening=replace(proof.opening, record=record), anchors=())
+    )
     assert trust is not None
     assert trust.blocks == ()

@@ -1,4 +1,5 @@
-"""The user's trust store: what is written is what is read, and anything else is an error that names its file."""
+"""The user's trust store: what is written is what is read, and anything else is an error that names
+its file."""
 
 import ssl
 import subprocess
@@ -30,7 +31,14 @@ from witnesstree.anchor.truststore import (
     trusts_certifi,
 )
 from witnesstree.anchor.tsa.local import LocalAuthority
-from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure, WitnesstreeError
+from witnesstree.ledger.base.errors import (
+    Conflict,
+    Damaged,
+    InvalidInput,
+    NotFound,
+    StorageFailure,
+    WitnesstreeError,
+)
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
@@ -39,7 +47,12 @@ ROOT = Issuer.root("A root, “quoted”\n")
 OTHER = Issuer.root("Another root")
 
 
-def stored(issuer: Issuer = ROOT, kind: Kind = Kind.ROOT, assurance: Assurance = Assurance.PRIVATE, source: str = "given by hand, 见证") -> Stored:
+def stored(
+    issuer: Issuer = ROOT,
+    kind: Kind = Kind.ROOT,
+    assurance: Assurance = Assurance.PRIVATE,
+    source: str = "given by hand, 见证",
+) -> Stored:
     return Stored(der(issuer.certificate), kind, assurance, source, NOW)
 
 
@@ -67,7 +80,8 @@ def test_a_file_says_what_it_is_and_openssl_and_others_can_read_it(folder: Path)
     add_certificate(folder, stored())
     content = file_of(folder, stored()).read_text()
     assert content.startswith(
-        "Kind: root\nAssurance: private\nAdded: 2026-11-23T08:00:00Z\nSource: given by hand, 见证\n-----BEGIN CERTIFICATE-----\n"
+        "Kind: root\nAssurance: private\nAdded: 2026-11-23T08:00:00Z\nSource: given by hand,"
+        " 见证\n-----BEGIN CERTIFICATE-----\n"
     )
     assert x509.load_pem_x509_certificates(content.encode()) == [ROOT.certificate]
 
@@ -82,7 +96,9 @@ def test_certifi_is_switched_off_and_on(folder: Path) -> None:
     add_certificate(folder, stored())
     trust_certifi(folder, trusted=False)
     assert not trusts_certifi(folder)
-    assert read_trust(folder).roots == (TrustedRoot(stored().certificate, stored().source, Assurance.PRIVATE),)
+    assert read_trust(folder).roots == (
+        TrustedRoot(stored().certificate, stored().source, Assurance.PRIVATE),
+    )
     trust_certifi(folder, trusted=True)
     trust_certifi(folder, trusted=True)
     assert trusts_certifi(folder)
@@ -91,15 +107,21 @@ def test_certifi_is_switched_off_and_on(folder: Path) -> None:
 
 def test_certifi_roots_are_those_of_its_file() -> None:
     roots = certifi_roots()
-    blocks = ["-----BEGIN" + block for block in Path(certifi.where()).read_text().split("-----BEGIN")[1:]]
+    blocks = [
+        "-----BEGIN" + block for block in Path(certifi.where()).read_text().split("-----BEGIN")[1:]
+    ]
     ends = [block.partition("\n#")[0].strip() for block in blocks]
     assert [root.certificate for root in roots] == [ssl.PEM_cert_to_DER_cert(end) for end in ends]
-    assert {(root.source, root.assurance) for root in roots} == {(f"Mozilla's root programme, certifi {certifi.__version__}", Assurance.PUBLIC)}
+    assert {(root.source, root.assurance) for root in roots} == {
+        (f"Mozilla's root programme, certifi {certifi.__version__}", Assurance.PUBLIC)
+    }
 
 
 def test_an_embedded_authority_stays_local_whatever_is_said(folder: Path, tmp_path: Path) -> None:
     LocalAuthority.create(tmp_path / "authority", NOW)
-    root = x509.load_pem_x509_certificate((tmp_path / "authority" / "root.pem").read_bytes()).public_bytes(Encoding.DER)
+    root = x509.load_pem_x509_certificate(
+        (tmp_path / "authority" / "root.pem").read_bytes()
+    ).public_bytes(Encoding.DER)
     added = Stored(root, Kind.ROOT, Assurance.PUBLIC, "somebody", NOW)
     add_certificate(folder, added)
     assert b"Assurance: public" in file_of(folder, added).read_bytes()
@@ -108,7 +130,9 @@ def test_an_embedded_authority_stays_local_whatever_is_said(folder: Path, tmp_pa
 
 def test_an_old_root_with_the_serial_number_zero_is_read_in_silence(folder: Path) -> None:
     """Warnings are errors here, so that one would show."""
-    odd = [root for root in certifi_roots() if b"\xa0\x03\x02\x01\x02\x02\x01\x00" in root.certificate]
+    odd = [
+        root for root in certifi_roots() if b"\xa0\x03\x02\x01\x02\x02\x01\x00" in root.certificate
+    ]
     assert odd, "none has it any more: find another one"
     add_certificate(folder, Stored(odd[0].certificate, Kind.ROOT, Assurance.PUBLIC, "certifi", NOW))
     assert len(read_stored(folder)) == 1
@@ -129,7 +153,14 @@ REFUSED = {
     "a long source": stored(source="a" * (MAX_SOURCE + 1)),
     "much behind it": replace(stored(), certificate=der(ROOT.certificate) + bytes(10)),
     "large": replace(
-        stored(), certificate=der(Issuer.root().issue("x", "p256", (x509.SubjectAlternativeName([x509.DNSName("a" * MAX_FILE)]), False)).certificate)
+        stored(),
+        certificate=der(
+            Issuer.root()
+            .issue(
+                "x", "p256", (x509.SubjectAlternativeName([x509.DNSName("a" * MAX_FILE)]), False)
+            )
+            .certificate
+        ),
     ),
 }
 
@@ -162,7 +193,9 @@ def test_remove(folder: Path) -> None:
         remove_certificate(folder, stored().fingerprint)
 
 
-@pytest.mark.parametrize("prefix", ["", "abcdef0", "0" * 65, "ghijklmn", "../../etc", "*", "abcdef01\n"])
+@pytest.mark.parametrize(
+    "prefix", ["", "abcdef0", "0" * 65, "ghijklmn", "../../etc", "*", "abcdef01\n"]
+)
 def test_remove_refuses_what_is_no_fingerprint(folder: Path, prefix: str) -> None:
     with pytest.raises(InvalidInput, match="expected 'certifi', or 8 to 64 hex digits"):
         remove_certificate(folder, prefix)
@@ -177,7 +210,10 @@ def test_remove_does_not_guess(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert file_of(folder, stored()).exists()
 
 
-WHOLE = "Kind: root\nAssurance: private\nAdded: 2026-11-23T08:00:00Z\nSource: x\n" + pem(ROOT.certificate).decode()
+WHOLE = (
+    "Kind: root\nAssurance: private\nAdded: 2026-11-23T08:00:00Z\nSource: x\n"
+    + pem(ROOT.certificate).decode()
+)
 DAMAGED = {
     "empty": "",
     "cut": WHOLE[:-40],
@@ -188,8 +224,13 @@ DAMAGED = {
     "a month too many": WHOLE.replace("-11-", "-13-"),
     "another header": WHOLE.replace("Source", "Sauce"),
     "one header more": WHOLE.replace("Source", "Source: a\nSource"),
-    "broken base64": WHOLE.replace("-----BEGIN CERTIFICATE-----\nM", "-----BEGIN CERTIFICATE-----\n"),
-    "no certificate": WHOLE.partition("-----BEGIN")[0] + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    "broken base64": WHOLE.replace(
+        "-----BEGIN CERTIFICATE-----\nM", "-----BEGIN CERTIFICATE-----\n"
+    ),
+    "no certificate": (
+        WHOLE.partition("-----BEGIN")[0]
+        + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    ),
     "another certificate": WHOLE.partition("-----BEGIN")[0] + pem(OTHER.certificate).decode(),
     "two certificates": WHOLE + pem(OTHER.certificate).decode(),
     "large": WHOLE.replace("Source: x", "Source: " + "x" * MAX_FILE),
@@ -208,7 +249,10 @@ def test_a_damaged_file_is_named(folder: Path, content: str) -> None:
 
 
 def test_every_flipped_bit_is_found_or_harmless(folder: Path) -> None:
-    """A certificate is known by its name. What is said of it has no checksum: a bit that turns one word into another is not found."""
+    """A certificate is known by its name.
+
+    What is said of it has no checksum: a bit that turns one word into another is not found.
+    """
     add_certificate(folder, stored())
     file = file_of(folder, stored())
     whole = file.read_bytes()
@@ -233,7 +277,10 @@ def test_a_store_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     file.write_bytes(b"")
     with pytest.raises(InvalidInput, match="cannot be read"):
         read_stored(file)
-    for change in (lambda: trust_certifi(file, trusted=False), lambda: add_certificate(file / "x", stored())):
+    for change in (
+        lambda: trust_certifi(file, trusted=False),
+        lambda: add_certificate(file / "x", stored()),
+    ):
         with pytest.raises((StorageFailure, InvalidInput)):
             change()
     (tmp_path / ("0" * 64 + ".pem")).mkdir()
@@ -251,9 +298,15 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def test_loading_is_fast(folder: Path) -> None:
-    """`verify` starts with it. Measured: 4 to 6 ms with 30 certificates beside certifi's; the bound leaves room for a busy machine."""
+    """`verify` starts with it.
+
+    Measured: 4 to 6 ms with 30 certificates beside certifi's; the bound leaves room for a busy
+    machine.
+    """
     for root in certifi_roots()[:20]:
-        add_certificate(folder, Stored(root.certificate, Kind.ROOT, Assurance.PUBLIC, "certifi", NOW))
+        add_certificate(
+            folder, Stored(root.certificate, Kind.ROOT, Assurance.PUBLIC, "certifi", NOW)
+        )
     read_trust(folder)
 
     def took() -> float:
@@ -266,5 +319,8 @@ def test_loading_is_fast(folder: Path) -> None:
 
 def test_loading_needs_nothing_heavy() -> None:
     heavy = ("httpx2", "httpcore2", "web3", "sqlalchemy", "click")
-    code = f"import sys; from witnesstree.anchor.truststore import *; read_trust(trust_folder()); assert not set({heavy}) & set(sys.modules)"
+    code = (
+        "import sys; from witnesstree.anchor.truststore import *; read_trust(trust_folder());"
+        f" assert not set({heavy}) & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

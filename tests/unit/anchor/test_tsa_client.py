@@ -1,4 +1,5 @@
-"""The client of authorities without a network: what it is made of, and the list of well-known ones."""
+"""The client of authorities without a network: what it is made of, and the list of well-known
+ones."""
 
 import re
 from datetime import date
@@ -17,13 +18,17 @@ from witnesstree.ledger.trust import Trust
 
 
 def test_a_password_that_is_nowhere() -> None:
-    settings = AuthoritySettings(url="http://example.org", user="us", password="env:NO_SUCH_VARIABLE")
+    settings = AuthoritySettings(
+        url="http://example.org", user="us", password="env:NO_SUCH_VARIABLE"
+    )
     with pytest.raises(InvalidInput, match="NO_SUCH_VARIABLE is not set"):
         HttpAuthority("court", settings, Trust())
 
 
 def test_a_client_certificate_that_is_none(tmp_path: Path) -> None:
-    settings = AuthoritySettings(url="https://example.org", client_certificate=tmp_path / "none.pem")
+    settings = AuthoritySettings(
+        url="https://example.org", client_certificate=tmp_path / "none.pem"
+    )
     with pytest.raises(InvalidInput, match="and its key are no pair"):
         HttpAuthority("court", settings, Trust())
 
@@ -60,7 +65,9 @@ def test_roots_that_presets_call_trusted_are_in_certifi() -> None:
 
     every = b"".join(root.certificate for root in certifi_roots())
     for name in ("digicert", "sectigo", "globalsign", "identrust"):
-        named = re.split(r", by | in tokens of | in newer ", PRESETS[name].chain.partition(": ")[2])[0]
+        named = re.split(
+            r", by | in tokens of | in newer ", PRESETS[name].chain.partition(": ")[2]
+        )[0]
         common = named.removeprefix("GlobalSign Root CA - ")
         assert common.encode() in every, named
     for name in ("apple", "microsoft"):

@@ -23,7 +23,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from witnesstree.anchor.tsa import local
 from witnesstree.anchor.tsa.local import LIFETIME, MAX_REQUEST, POLICY, LocalAuthority, trusted_root
-from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Conflict,
+    Damaged,
+    InvalidInput,
+    NotFound,
+    StorageFailure,
+)
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.tokens.token import TimeStampResp, Token, judge_token, parse_token
 from witnesstree.ledger.trust import Trust
@@ -45,12 +52,16 @@ def authority(folder: Path) -> LocalAuthority:
 
 
 def request(algorithm: str = "sha256", imprint: bytes = ROOT, **more: Any) -> bytes:
-    fields = {"version": "v1", "message_imprint": {"hash_algorithm": {"algorithm": algorithm}, "hashed_message": imprint}}
+    fields = {
+        "version": "v1",
+        "message_imprint": {"hash_algorithm": {"algorithm": algorithm}, "hashed_message": imprint},
+    }
     return bytes(tsp.TimeStampReq(fields | more).dump())
 
 
 def status(answer: bytes) -> tuple[str, set[str] | None]:
-    """Return status and failure of an answer, and assert that it has a token if and only if it was granted."""
+    """Return status and failure of an answer, and assert that it has a token if and only if it was
+    granted."""
     response = TimeStampResp.load(answer, strict=True)
     found: str = response["status"]["status"].native
     assert isinstance(response["time_stamp_token"], core.Void) is (found != "granted")
@@ -62,10 +73,13 @@ def granted(answer: bytes) -> Token:
     return parse_token(TimeStampResp.load(answer)["time_stamp_token"].dump())
 
 
-# Granted ------------------------------------------------------------------------------------------------------------------------------------------
+# Granted
+# --------------------------------------------------------------------------------------------------
 
 
-def test_stamp_gives_a_token_that_the_homes_trust_proves(authority: LocalAuthority, folder: Path) -> None:
+def test_stamp_gives_a_token_that_the_homes_trust_proves(
+    authority: LocalAuthority, folder: Path
+) -> None:
     judgement = judge_token(authority.stamp(ROOT), ROOT, Trust((trusted_root(folder),)))
     assert judgement.is_proven, judgement.checks
     assert judgement.assurance is Assurance.LOCAL
@@ -100,7 +114,10 @@ def test_nonce_and_certificates_are_as_asked(authority: LocalAuthority, folder: 
 
 
 def test_null_parameters_and_none_are_both_fine(authority: LocalAuthority) -> None:
-    null, absent = bytes.fromhex("300d06096086480165030402010500"), bytes.fromhex("300b0609608648016503040201")
+    null, absent = (
+        bytes.fromhex("300d06096086480165030402010500"),
+        bytes.fromhex("300b0609608648016503040201"),
+    )
     der = request()
     assert null in der
     assert granted(authority.answer(der, NOW)).imprint == ROOT
@@ -119,10 +136,15 @@ def test_time_is_cut_to_the_second_and_in_utc(authority: LocalAuthority) -> None
 def test_signing_time_after_2049_is_a_generalized_time(tmp_path: Path) -> None:
     late = datetime(2055, 1, 1, tzinfo=UTC)
     LocalAuthority.create(tmp_path, late)
-    assert judge_token(LocalAuthority.open(tmp_path, lambda: late).stamp(ROOT), ROOT, Trust((trusted_root(tmp_path),))).is_proven
+    assert judge_token(
+        LocalAuthority.open(tmp_path, lambda: late).stamp(ROOT),
+        ROOT,
+        Trust((trusted_root(tmp_path),)),
+    ).is_proven
 
 
-# Refused ------------------------------------------------------------------------------------------------------------------------------------------
+# Refused
+# --------------------------------------------------------------------------------------------------
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {
@@ -137,13 +159,19 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "MD5": (request("md5", bytes(16)), "bad_alg"),
     "unknown algorithm": (request("1.2.3.4", bytes(32)), "bad_alg"),
     "algorithm with parameters": (
-        bytes.fromhex("303a0201013035301106096086480165030402010404") + b"1234" + b"\x04\x20" + ROOT,
+        bytes.fromhex("303a0201013035301106096086480165030402010404")
+        + b"1234"
+        + b"\x04\x20"
+        + ROOT,
         "bad_data_format",
     ),
     "short imprint": (request(imprint=bytes(31)), "bad_data_format"),
     "imprint of another algorithm": (request("sha512", bytes(32)), "bad_data_format"),
     "another policy": (request(req_policy="1.2.3.4"), "unaccepted_policy"),
-    "an extension": (request(extensions=[{"extn_id": "1.2.3.4", "extn_value": b""}]), "unaccepted_extensions"),
+    "an extension": (
+        request(extensions=[{"extn_id": "1.2.3.4", "extn_value": b""}]),
+        "unaccepted_extensions",
+    ),
 }
 
 
@@ -169,14 +197,23 @@ def test_root_of_another_size(authority: LocalAuthority, root: bytes) -> None:
         authority.stamp(root)
 
 
-# The folder ---------------------------------------------------------------------------------------------------------------------------------------
+# The folder
+# --------------------------------------------------------------------------------------------------
 
 
 def test_what_create_leaves(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["root.pem", "serial", "tsa.key", "tsa.pem"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "root.pem",
+        "serial",
+        "tsa.key",
+        "tsa.pem",
+    ]
     assert stat.S_IMODE((folder / "tsa.key").stat().st_mode) == 0o600
     assert (folder / "tsa.key").read_text().startswith("-----BEGIN PRIVATE KEY-----")
-    root, certificate = (x509.load_pem_x509_certificate((folder / name).read_bytes()) for name in ("root.pem", "tsa.pem"))
+    root, certificate = (
+        x509.load_pem_x509_certificate((folder / name).read_bytes())
+        for name in ("root.pem", "tsa.pem")
+    )
     for each in (root, certificate):
         assert "proves nothing to third parties" in each.subject.rfc4514_string()
         assert (each.not_valid_before_utc, each.not_valid_after_utc) == (NOW, NOW + LIFETIME)
@@ -208,8 +245,11 @@ def test_create_does_not_replace_an_authority(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("step", range(8))
-def test_create_begins_again_after_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Fail before and after each file took hold; the next `create` succeeds, or there is a whole authority already."""
+def test_create_begins_again_after_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Fail before and after each file took hold; the next `create` succeeds, or there is a whole
+    authority already."""
     real, count = Path.replace, 0
 
     def failing(self: Path, target: Path) -> Path:
@@ -234,14 +274,20 @@ def test_create_begins_again_after_a_crash(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_missing_folder(tmp_path: Path) -> None:
-    for call in (lambda: LocalAuthority.open(tmp_path / "no", lambda: NOW), lambda: trusted_root(tmp_path / "no")):
+    for call in (
+        lambda: LocalAuthority.open(tmp_path / "no", lambda: NOW),
+        lambda: trusted_root(tmp_path / "no"),
+    ):
         with pytest.raises(NotFound, match="witnesstree init"):
             call()
 
 
 def test_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    for call in (lambda: LocalAuthority.create(tmp_path / "file", NOW), lambda: trusted_root(tmp_path / "file")):
+    for call in (
+        lambda: LocalAuthority.create(tmp_path / "file", NOW),
+        lambda: trusted_root(tmp_path / "file"),
+    ):
         with pytest.raises(StorageFailure):
             call()
 
@@ -252,15 +298,25 @@ def test_damaged_files(folder: Path, tmp_path: Path, name: str, content: str) ->
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     other = ec.generate_private_key(ec.SECP256R1())
-    pem = other.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    swapped = {"root.pem": (folder / "tsa.pem").read_bytes(), "tsa.pem": (folder / "root.pem").read_bytes(), "tsa.key": pem}
-    (tmp_path / name).write_bytes({"": b"", "garbage": b"\xff" * 99, "other": swapped[name]}[content])
+    pem = other.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    swapped = {
+        "root.pem": (folder / "tsa.pem").read_bytes(),
+        "tsa.pem": (folder / "root.pem").read_bytes(),
+        "tsa.key": pem,
+    }
+    (tmp_path / name).write_bytes(
+        {"": b"", "garbage": b"\xff" * 99, "other": swapped[name]}[content]
+    )
     with pytest.raises(Damaged):
         LocalAuthority.open(tmp_path, lambda: NOW)
 
 
 @pytest.mark.parametrize("members", [("p", "d"), ("q", "d"), ("dmp1", "d")])
-def test_a_key_whose_secret_half_is_damaged_signs_nothing(folder: Path, tmp_path: Path, members: tuple[str, ...]) -> None:
+def test_a_key_whose_secret_half_is_damaged_signs_nothing(
+    folder: Path, tmp_path: Path, members: tuple[str, ...]
+) -> None:
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     key = serialization.load_pem_private_key((tmp_path / "tsa.key").read_bytes(), None)
@@ -281,16 +337,21 @@ def pem_armor(name: str, der: bytes) -> str:
     return f"-----BEGIN {name}-----\n{b64encode(der).decode()}\n-----END {name}-----\n"
 
 
-# Serial numbers -----------------------------------------------------------------------------------------------------------------------------------
+# Serial numbers
+# --------------------------------------------------------------------------------------------------
 
 
 def test_serial_numbers_count_and_fit(authority: LocalAuthority) -> None:
     serials = [parse_token(authority.stamp(ROOT).token).serial for _ in range(5)]
-    assert [serial >> 64 for serial in serials] == list(range(serials[0] >> 64, (serials[0] >> 64) + 5))
+    assert [serial >> 64 for serial in serials] == list(
+        range(serials[0] >> 64, (serials[0] >> 64) + 5)
+    )
     assert all(0 < serial < 1 << 159 for serial in serials)
 
 
-def test_number_is_on_disk_before_the_token_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_is_on_disk_before_the_token_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     LocalAuthority.create(tmp_path, NOW)
     authority = LocalAuthority.open(tmp_path, lambda: NOW)
 
@@ -348,9 +409,18 @@ def test_threads_and_processes_at_once(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from witnesstree.anchor.tsa import local\n"
         "for _ in range(25): print(local._reserve(Path(sys.argv[1])) >> 64)"
     )
-    processes = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
     with ThreadPoolExecutor(2) as pool:
-        numbers = [number for part in pool.map(_reserve_many, [str(tmp_path)] * 2, [25] * 2) for number in part]
+        numbers = [
+            number
+            for part in pool.map(_reserve_many, [str(tmp_path)] * 2, [25] * 2)
+            for number in part
+        ]
     for process in processes:
         numbers += [int(line) for line in process.communicate(timeout=60)[0].split()]
     assert sorted(numbers) == list(range(1, 101))
@@ -364,10 +434,14 @@ def test_killed_processes_never_hand_out_a_number_twice(tmp_path: Path) -> None:
     )
     numbers: list[int] = []
     for lines in (1, 4, 9):
-        with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        ) as process:
             assert process.stdout is not None
             numbers += [int(process.stdout.readline()) for _ in range(lines)]
             process.send_signal(signal.SIGKILL)
             numbers += [int(line) for line in process.stdout.read().split("\n")[:-1]]
     assert len(set(numbers)) == len(numbers)
-    assert parse_token(LocalAuthority.open(tmp_path, lambda: NOW).stamp(ROOT).token).serial >> 64 > max(numbers)
+    assert parse_token(
+        LocalAuthority.open(tmp_path, lambda: NOW).stamp(ROOT).token
+    ).serial >> 64 > max(numbers)

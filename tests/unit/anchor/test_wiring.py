@@ -9,7 +9,15 @@ from fakes import digests
 from witnesstree.anchor.fsck import check_embedded
 from witnesstree.anchor.settings import read_settings
 from witnesstree.anchor.tsa.local import trusted_root
-from witnesstree.anchor.wiring import LOCAL_NOTICE, PARTLY_LOCAL_NOTICE, clock, make_home, new_origin, notice, open_ledger
+from witnesstree.anchor.wiring import (
+    LOCAL_NOTICE,
+    PARTLY_LOCAL_NOTICE,
+    clock,
+    make_home,
+    new_origin,
+    notice,
+    open_ledger,
+)
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound
 from witnesstree.ledger.log.note import require_name
 from witnesstree.ledger.store.home import Home
@@ -28,7 +36,9 @@ def home(tmp_path: Path) -> Home:
 
 def open_files(folder: Path) -> list[str]:
     """Return the files below `folder` that this process holds open."""
-    links = [descriptor for descriptor in Path("/proc/self/fd").iterdir() if descriptor.is_symlink()]
+    links = [
+        descriptor for descriptor in Path("/proc/self/fd").iterdir() if descriptor.is_symlink()
+    ]
     found = []
     for link in links:
         try:
@@ -72,7 +82,9 @@ def test_its_files_are_let_go_of(home: Home) -> None:
 
 
 @pytest.mark.parametrize("part", ["chain", "authority"])
-def test_a_home_without_an_embedded_part_is_refused_where_it_is_needed(home: Home, part: str) -> None:
+def test_a_home_without_an_embedded_part_is_refused_where_it_is_needed(
+    home: Home, part: str
+) -> None:
     (home.folder / part).rename(home.folder / "elsewhere")
 
     def seal() -> None:
@@ -87,9 +99,9 @@ def test_a_home_without_an_embedded_part_is_refused_where_it_is_needed(home: Hom
 
 
 def test_what_nobody_asks_for_is_not_opened(home: Home) -> None:
-    """A command that only looks needs no secret, and a chain's key is opened when something is signed."""
-    (home.folder / "settings.toml").write_text(
-        """
+    """A command that only looks needs no secret, and a chain's key is opened when something is
+    signed."""
+    (home.folder / "settings.toml").write_text("""
         [authorities.far]
         url = "https://tsa.example/tsr"
         user = "us"
@@ -98,8 +110,7 @@ def test_what_nobody_asks_for_is_not_opened(home: Home) -> None:
         chain_id = 7
         urls = ["https://rpc.example"]
         key = "keystore:/nowhere.json"
-        """
-    )
+        """)
     with open_ledger(home.folder) as ledger:
         assert [job.target for job in ledger.outbox.unfinished()] == []
         witnesses = ledger.outbox.witnesses
@@ -113,7 +124,9 @@ def test_what_nobody_asks_for_is_not_opened(home: Home) -> None:
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_lists_are_published_where_the_settings_or_the_caller_say_so(home: Home, *, asked: bool) -> None:
+def test_lists_are_published_where_the_settings_or_the_caller_say_so(
+    home: Home, *, asked: bool
+) -> None:
     if not asked:
         (home.folder / "settings.toml").write_text("publish_batches = true\n")
     with open_ledger(home.folder, publishes=asked) as ledger:
@@ -121,7 +134,9 @@ def test_lists_are_published_where_the_settings_or_the_caller_say_so(home: Home,
         ledger.close()
         assert ledger.outbox.work() == []
         [link] = ledger.proof(A).hints.links
-        ledger.outbox.witnesses.stores["ipfs"].read(link.removeprefix("ipfs://"), home.folder / "list")
+        ledger.outbox.witnesses.stores["ipfs"].read(
+            link.removeprefix("ipfs://"), home.folder / "list"
+        )
     assert (home.folder / "list").read_bytes()[32:] == A
 
 

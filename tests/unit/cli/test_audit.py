@@ -1,4 +1,5 @@
-"""`witnesstree audit`, as people type it; what it finds is tested in tests/unit/ledger/test_audit.py."""
+"""`witnesstree audit`, as people type it; what it finds is tested in
+tests/unit/ledger/test_audit.py."""
 
 import json
 import shutil
@@ -34,7 +35,9 @@ def audit(*arguments: object) -> Result:
     return CliRunner().invoke(audit_command, list(map(str, arguments)))
 
 
-def seal(home: Path, folder: Path, label: str, late: timedelta = timedelta(0), *, work: bool = True) -> None:
+def seal(
+    home: Path, folder: Path, label: str, late: timedelta = timedelta(0), *, work: bool = True
+) -> None:
     """Seal one batch `late` ago, fetch its witnesses now, and publish."""
     with open_ledger(home, lambda: clock() - late) as ledger:
         ledger.submit(sha256(label.encode()).digest())
@@ -99,7 +102,9 @@ def test_a_stranger_decides_what_the_key_allows(place: Path) -> None:
     assert audit(place / "published", "--home", place / "home", "--state", state).exit_code == 0
     assert parse_seen(state.read_bytes()).waiting == ()
     other = make_home(place / "other", "ledger.test/audited")
-    wrong = audit(place / "published", "--checkpoint-key", format_verifier_key(other.verifier_key()))
+    wrong = audit(
+        place / "published", "--checkpoint-key", format_verifier_key(other.verifier_key())
+    )
     assert wrong.exit_code == 3
     assert "is not signed by the expected key" in wrong.stdout
 
@@ -113,7 +118,15 @@ def test_a_log_whose_key_changed_is_sound_for_every_key_and_for_its_home(place: 
     assert owner.exit_code == 0, owner.stdout
     for number in (0, 1):
         key = format_verifier_key(open_home(home).verifier_key(number))
-        stranger = audit(folder, "--checkpoint-key", key, "--trust", place / "home" / "authority" / "root.pem", "--require", "token")
+        stranger = audit(
+            folder,
+            "--checkpoint-key",
+            key,
+            "--trust",
+            place / "home" / "authority" / "root.pem",
+            "--require",
+            "token",
+        )
         assert "FAILED" not in stranger.stdout
         assert stranger.exit_code == 0, stranger.stdout
 
@@ -143,7 +156,9 @@ def test_late_is_late_until_the_deadline_is_another(place: Path) -> None:
     assert audit(folder, "--home", home, "--deadline", 6, "--require", "token").exit_code == 0
 
 
-def test_a_fork_leaves_evidence_and_the_state_as_it_was(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_leaves_evidence_and_the_state_as_it_was(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home, folder, state = place / "home", place / "published", place / "state.json"
     shutil.copytree(home, place / "copied")
     seal(home, folder, "third")
@@ -152,11 +167,15 @@ def test_a_fork_leaves_evidence_and_the_state_as_it_was(place: Path, monkeypatch
     seal(place / "copied", place / "forked", "another third")
     evidence = place / "evidence.json"
 
-    fork = audit(place / "forked", "--home", home, "--state", state, "--evidence", evidence, "--json")
+    fork = audit(
+        place / "forked", "--home", home, "--state", state, "--evidence", evidence, "--json"
+    )
 
     said = json.loads(fork.stdout)
     assert (fork.exit_code, said["verdict"], said["evidence"]) == (3, "failed", str(evidence))
-    assert check_equivocation(parse_equivocation(evidence.read_bytes()), open_home(home).verifier_key())
+    assert check_equivocation(
+        parse_equivocation(evidence.read_bytes()), open_home(home).verifier_key()
+    )
     assert state.read_bytes() == before
     assert "stays as it was" in fork.stderr
     # So does a log that goes back.
@@ -215,7 +234,13 @@ def test_states_that_cannot_be_used(place: Path) -> None:
 def test_more_waits_than_is_kept(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_audit, "MAX_WAITING", 1)
     state = place / "state.json"
-    done = audit(place / "published", "--checkpoint-key", place / "home" / "keys" / "ledger.vkey", "--state", state)
+    done = audit(
+        place / "published",
+        "--checkpoint-key",
+        place / "home" / "keys" / "ledger.vkey",
+        "--state",
+        state,
+    )
     assert done.exit_code == 4
     assert not state.exists()
     assert "stays as it was" in done.stderr

@@ -23,7 +23,9 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def authority(home: Path, tmp_path: Path) -> Callable[..., Ran]:
-    return lambda *arguments: call("authority", *arguments, "--home", home, env={"WITNESSTREE_TRUST": str(tmp_path / "trust")})
+    return lambda *arguments: call(
+        "authority", *arguments, "--home", home, env={"WITNESSTREE_TRUST": str(tmp_path / "trust")}
+    )
 
 
 def tables(home: Path) -> Any:
@@ -33,20 +35,40 @@ def tables(home: Path) -> Any:
 def test_add_list_and_remove(home: Path, authority: Callable[..., Ran]) -> None:
     added = authority("add", "digicert")
     assert added.code == 0, added.talk
-    assert added.text == "Added digicert at http://timestamp.digicert.com. `witnesstree authority check digicert` tries it.\n"
+    assert (
+        added.text
+        == "Added digicert at http://timestamp.digicert.com. `witnesstree authority check digicert`"
+        " tries it.\n"
+    )
     assert added.talk == f"DigiCert. Root: {PRESETS['digicert'].chain}. Limits: none published.\n"
-    assert authority("add", "court", "https://tsa.example:444/tsr?key=secret", "--json").json == {"name": "court", "place": "https://tsa.example:444"}
-    assert tables(home) == {"digicert": {"url": "http://timestamp.digicert.com"}, "court": {"url": "https://tsa.example:444/tsr?key=secret"}}
+    assert authority("add", "court", "https://tsa.example:444/tsr?key=secret", "--json").json == {
+        "name": "court",
+        "place": "https://tsa.example:444",
+    }
+    assert tables(home) == {
+        "digicert": {"url": "http://timestamp.digicert.com"},
+        "court": {"url": "https://tsa.example:444/tsr?key=secret"},
+    }
     listed = authority("list")
-    assert listed.text == "digicert: http://timestamp.digicert.com\ncourt: https://tsa.example:444\n"
-    assert [each["place"] for each in authority("list", "--json").json] == ["http://timestamp.digicert.com", "https://tsa.example:444"]
+    assert (
+        listed.text == "digicert: http://timestamp.digicert.com\ncourt: https://tsa.example:444\n"
+    )
+    assert [each["place"] for each in authority("list", "--json").json] == [
+        "http://timestamp.digicert.com",
+        "https://tsa.example:444",
+    ]
     assert authority("remove", "digicert").text == "Removed digicert.\n"
     assert authority("remove", "court", "--json").json == {"removed": "court", "given_up": 0}
     assert authority("remove", "court").code == 6
-    assert authority("list").talk == "None: the embedded authority is used, which proves nothing to a third party.\n"
+    assert (
+        authority("list").talk
+        == "None: the embedded authority is used, which proves nothing to a third party.\n"
+    )
 
 
-def test_options_become_settings(home: Path, authority: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_options_become_settings(
+    home: Path, authority: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     options = {
         "--policy": "1.2.3",
@@ -57,7 +79,15 @@ def test_options_become_settings(home: Path, authority: Callable[..., Ran], monk
         "--tls-ca": "/etc/ca.pem",
         "--timeout": "7.5",
     }
-    assert authority("add", "court", "https://tsa.example", *(word for pair in options.items() for word in pair)).code == 0
+    assert (
+        authority(
+            "add",
+            "court",
+            "https://tsa.example",
+            *(word for pair in options.items() for word in pair),
+        ).code
+        == 0
+    )
     assert tables(home)["court"] == {
         "url": "https://tsa.example",
         "policy": "1.2.3",
@@ -71,7 +101,9 @@ def test_options_become_settings(home: Path, authority: Callable[..., Ran], monk
     assert authority("list").text == "court: https://tsa.example, policy 1.2.3, user us\n"
 
 
-def test_private_addresses_are_allowed_by_an_option(home: Path, authority: Callable[..., Ran]) -> None:
+def test_private_addresses_are_allowed_by_an_option(
+    home: Path, authority: Callable[..., Ran]
+) -> None:
     assert authority("add", "court", "https://tsa.example", "--private-addresses").code == 0
     assert tables(home)["court"] == {"url": "https://tsa.example", "private_addresses": True}
 
@@ -84,11 +116,31 @@ REFUSED = {
     "no address": (["court"], 5, "'court' is no well-known authority: give its address, too"),
     "an address by contract": (["tsa-cn"], 5, "has no public address (by contract"),
     "no web address": (["court", "tsa.example/secret"], 5, "authorities.court.url"),
-    "a password in the address": (["court", "https://us:secret@tsa.example"], 5, "give them with --user and --password"),
-    "a user in the address": (["court", "https://secret@tsa.example"], 5, "give them with --user and --password"),
-    "a password as it is": (["court", "https://tsa.example", "--user", "us", "--password", "secret"], 5, "authorities.court.password"),
-    "a password without a user": (["court", "https://tsa.example", "--password", "env:X"], 5, "give --user, too"),
-    "no policy": (["court", "https://tsa.example", "--policy", "best"], 5, "authorities.court.policy"),
+    "a password in the address": (
+        ["court", "https://us:secret@tsa.example"],
+        5,
+        "give them with --user and --password",
+    ),
+    "a user in the address": (
+        ["court", "https://secret@tsa.example"],
+        5,
+        "give them with --user and --password",
+    ),
+    "a password as it is": (
+        ["court", "https://tsa.example", "--user", "us", "--password", "secret"],
+        5,
+        "authorities.court.password",
+    ),
+    "a password without a user": (
+        ["court", "https://tsa.example", "--password", "env:X"],
+        5,
+        "give --user, too",
+    ),
+    "no policy": (
+        ["court", "https://tsa.example", "--policy", "best"],
+        5,
+        "authorities.court.policy",
+    ),
     "no time": (["court", "https://tsa.example", "--timeout", "0"], 5, "authorities.court.timeout"),
     "a strange name": (["../court", "https://tsa.example"], 5, "a name has 1 to 32 small letters"),
     "the embedded one's name": (["local", "https://tsa.example"], 5, "is not 'local'"),
@@ -96,7 +148,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("words", "code", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused_is_not_written(home: Path, authority: Callable[..., Ran], words: list[str], code: int, said: str) -> None:
+def test_what_is_refused_is_not_written(
+    home: Path, authority: Callable[..., Ran], words: list[str], code: int, said: str
+) -> None:
     ran = authority("add", *words)
     assert ran.code == code
     assert said in ran.error()
@@ -132,7 +186,8 @@ def test_no_home(tmp_path: Path) -> None:
         assert call("authority", *words, "--home", tmp_path / "none").code == 6
 
 
-# Checks -------------------------------------------------------------------------------------------------------------------------------------------
+# Checks
+# --------------------------------------------------------------------------------------------------
 
 
 def test_check_without_any(authority: Callable[..., Ran]) -> None:
@@ -158,22 +213,35 @@ def test_check(server: OpenSslAuthority, authority: Callable[..., Ran], tmp_path
     assert undecided.code == 0
     assert undecided.text.startswith(f"court at {server.url}: undecided\n")
     assert "no root in your trust store: see `witnesstree trust add`" in undecided.text
-    assert "UNKNOWN token.chain: No trusted root issued the certificate of “Test authority”; add it with `witnesstree trust add`." in undecided.text
+    assert (
+        "UNKNOWN token.chain: No trusted root issued the certificate of “Test authority”; add it"
+        " with `witnesstree trust add`." in undecided.text
+    )
     assert "--trust" not in undecided.text + authority("check", "--json").text
     call("trust", "add", tmp_path / "root.pem", env={"WITNESSTREE_TRUST": str(tmp_path / "trust")})
     found = authority("check", "court")
     assert found.code == 0
     lines = found.text.splitlines()
     assert lines[0] == f"court at {server.url}: ok"
-    assert lines[1] == f"  signer: Test authority, whose certificate ends on {server.signer.certificate.not_valid_after_utc:%Y-%m-%d}"
+    assert (
+        lines[1] == "  signer: Test authority, whose certificate ends on"
+        f" {server.signer.certificate.not_valid_after_utc:%Y-%m-%d}"
+    )
     assert lines[2] == "  policy: 1.2.3.4.5"
     assert "the clock here" in lines[3]
     assert lines[4] == "  root: trusted by root.pem (private)"
     assert [line.split()[0] for line in lines[5:]] == ["PASSED"] * 5 + ["UNKNOWN"]
     # The server's certificates name places on this machine, which nobody allowed.
-    assert lines[-1].endswith("was revoked is not known: no CRL and no OCSP answer about it could be had.")
+    assert lines[-1].endswith(
+        "was revoked is not known: no CRL and no OCSP answer about it could be had."
+    )
     (members,) = authority("check", "--json").json
-    assert (members["state"], members["exit_code"], members["policy"], members["assurance"]) == ("ok", 0, "1.2.3.4.5", "private")
+    assert (members["state"], members["exit_code"], members["policy"], members["assurance"]) == (
+        "ok",
+        0,
+        "1.2.3.4.5",
+        "private",
+    )
     assert abs(members["ahead"]) < 10
 
 
@@ -191,7 +259,9 @@ def test_check_counts_the_worst(authority: Callable[..., Ran], tmp_path: Path) -
         for name, url in {"good": good, "silent": silent, "lying": lying, "fast": fast}.items():
             authority("add", name, f"{url}/?key=secret")
         everything = authority("check", "--json")
-        codes = {name: authority("check", name).code for name in ("good", "silent", "lying", "fast")}
+        codes = {
+            name: authority("check", name).code for name in ("good", "silent", "lying", "fast")
+        }
         said = authority("check", "silent").text
         late = authority("check", "fast").text
     assert codes == {"good": 0, "silent": 8, "lying": 9, "fast": 9}
@@ -209,7 +279,9 @@ def test_check_counts_the_worst(authority: Callable[..., Ran], tmp_path: Path) -
 
 
 @pytest.mark.enable_socket
-def test_check_of_an_authority_whose_signer_is_not_known(authority: Callable[..., Ran], tmp_path: Path) -> None:
+def test_check_of_an_authority_whose_signer_is_not_known(
+    authority: Callable[..., Ran], tmp_path: Path
+) -> None:
     """A slow clock, and a token without certificates."""
     from asn1crypto import tsp
 
@@ -233,7 +305,9 @@ def test_check_of_an_authority_whose_signer_is_not_known(authority: Callable[...
 
 @pytest.mark.enable_socket
 @pytest.mark.real("openssl")
-def test_check_where_the_settings_are_wrong(server: OpenSslAuthority, authority: Callable[..., Ran]) -> None:
+def test_check_where_the_settings_are_wrong(
+    server: OpenSslAuthority, authority: Callable[..., Ran]
+) -> None:
     authority("add", "court", server.url, "--user", "us", "--password", "env:NO_SUCH_VARIABLE")
     ran = authority("check")
     assert ran.code == 5

@@ -1,4 +1,5 @@
-"""`witnesstree chain`: what is written into the settings, and what is refused before anything is written."""
+"""`witnesstree chain`: what is written into the settings, and what is refused before anything is
+written."""
 
 import json
 from pathlib import Path
@@ -40,7 +41,12 @@ def test_a_well_known_chain_needs_its_name_alone(name: str, home: Path) -> None:
         "chain": KNOWN_CHAINS[preset.chain_id].name,
         "endpoints": len(preset.urls),
     }
-    assert (added.chain_id, added.urls, added.finality, added.fees) == (preset.chain_id, preset.urls, "finalized", "eip1559")
+    assert (added.chain_id, added.urls, added.finality, added.fees) == (
+        preset.chain_id,
+        preset.urls,
+        "finalized",
+        "eip1559",
+    )
     assert added.fee_cap == (preset.fee_cap or 100)
     assert (preset.note or "key to pay") in ran.talk
     assert "no key to pay with yet" in ran.talk
@@ -51,19 +57,52 @@ def test_presets_are_the_public_chains_that_are_known() -> None:
     for name, preset in PRESETS.items():
         assert preset_of(preset.chain_id) is preset
         assert preset.name == name
-        assert all(url.startswith("https://") and "@" not in url and "$" not in url for url in preset.urls)
+        assert all(
+            url.startswith("https://") and "@" not in url and "$" not in url for url in preset.urls
+        )
     assert preset_of(31337) is None
 
 
-def test_everything_can_be_given(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_can_be_given(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("payer.json").write_text("{}")
     Path("payer.json").chmod(0o644)
     key = ["--key", "keystore:payer.json", "--key-password", "env:PAYER_PASSWORD"]
-    rules = ["--finality", 12, "--fees", "legacy", "--fee-cap", 3.5, "--tip", 0, "--timeout", 4, "--agree", 2]
-    ran = add(home, "house", "--chain-id", 20261, "--rpc", RPC, "--rpc", RPC + "/2", *key, *rules, "--contract", ADDRESS)
+    rules = [
+        "--finality",
+        12,
+        "--fees",
+        "legacy",
+        "--fee-cap",
+        3.5,
+        "--tip",
+        0,
+        "--timeout",
+        4,
+        "--agree",
+        2,
+    ]
+    ran = add(
+        home,
+        "house",
+        "--chain-id",
+        20261,
+        "--rpc",
+        RPC,
+        "--rpc",
+        RPC + "/2",
+        *key,
+        *rules,
+        "--contract",
+        ADDRESS,
+    )
     assert ran.code == 0, ran.talk
-    assert ran.text == "Added house: chain 20261, 2 endpoints. `witnesstree chain check house` tries them.\n"
+    assert (
+        ran.text
+        == "Added house: chain 20261, 2 endpoints. `witnesstree chain check house` tries them.\n"
+    )
     assert "payer.json can be read by others" in ran.talk
     assert chain(home, "house") == ChainSettings(
         chain_id=20261,
@@ -82,13 +121,19 @@ def test_everything_can_be_given(home: Path, tmp_path: Path, monkeypatch: pytest
 
 def test_a_preset_under_another_name_and_with_other_endpoints(home: Path) -> None:
     key = f"web3signer+http://user:hunter2@127.0.0.1:9000/hunter2#{ADDRESS}"
-    assert add(home, "court", "--preset", "polygon", "--rpc", RPC, "--fee-cap", 900, "--key", key).code == 0
+    assert (
+        add(home, "court", "--preset", "polygon", "--rpc", RPC, "--fee-cap", 900, "--key", key).code
+        == 0
+    )
     assert chain(home, "court") == ChainSettings(chain_id=137, urls=(RPC,), fee_cap=900, key=key)
     listed = call("chain", "list", "--home", home)
     assert listed.text.splitlines() == [
         "court: Polygon (137)",
         f"  endpoints: {RPC}",
-        f"  key: web3signer at http://127.0.0.1:9000, account {ADDRESS}; at most 900 gwei for one gas",
+        (
+            f"  key: web3signer at http://127.0.0.1:9000, account {ADDRESS}; at most 900 gwei for"
+            " one gas"
+        ),
         "  final: what the node calls finalized",
     ]
     assert "hunter2" not in listed.text + call("chain", "list", "--home", home, "--json").text
@@ -115,7 +160,9 @@ def test_a_preset_under_another_name_and_with_other_endpoints(home: Path) -> Non
         (["local", "--preset", "sepolia"], 5, "small letters"),
     ],
 )
-def test_what_is_refused_is_not_written(arguments: list[object], code: int, says: str, home: Path) -> None:
+def test_what_is_refused_is_not_written(
+    arguments: list[object], code: int, says: str, home: Path
+) -> None:
     ran = add(home, *arguments)
     assert ran.code == code, ran.talk
     assert says in ran.error()
@@ -148,7 +195,10 @@ def test_the_list_says_what_each_chain_is(home: Path) -> None:
             "name": "sepolia",
             "chain_id": 11155111,
             "chain": "Sepolia (a test network)",
-            "endpoints": ["https://ethereum-sepolia-rpc.publicnode.com", "https://sepolia.drpc.org"],
+            "endpoints": [
+                "https://ethereum-sepolia-rpc.publicnode.com",
+                "https://sepolia.drpc.org",
+            ],
             "agree": 2,
             "key": "environment variable PAYER",
             "finality": 30,
@@ -160,7 +210,11 @@ def test_the_list_says_what_each_chain_is(home: Path) -> None:
 def test_a_key_that_cannot_be_read_is_not_repeated(home: Path) -> None:
     (home / FILE).write_text(f'[chains.dev]\nchain_id = 7\nurls = ["{RPC}"]\nkey = "hunter2"\n')
     listed = call("chain", "list", "--home", home)
-    assert listed.error() == ("Error: setting chains.dev.key: expected keystore:FILE, env:NAME, web3signer+URL#ADDRESS or clef+URL#ADDRESS")
+    assert (
+        listed.error()
+        == "Error: setting chains.dev.key: expected keystore:FILE, env:NAME, web3signer+URL#ADDRESS"
+        " or clef+URL#ADDRESS"
+    )
     assert "hunter2" not in listed.text + listed.talk
 
 
@@ -189,9 +243,27 @@ def test_a_home_must_be_there(tmp_path: Path) -> None:
 @pytest.mark.enable_socket
 def test_what_waits_for_a_chain_that_is_gone_can_be_given_up(home: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"evidence")
-    assert call("chain", "add", "dev", "--chain-id", "7", "--rpc", "http://127.0.0.1:9", "--key", "env:PAYER", "--home", home).code == 0
+    assert (
+        call(
+            "chain",
+            "add",
+            "dev",
+            "--chain-id",
+            "7",
+            "--rpc",
+            "http://127.0.0.1:9",
+            "--key",
+            "env:PAYER",
+            "--home",
+            home,
+        ).code
+        == 0
+    )
     assert call("seal", tmp_path / "file", "--home", home).code == 8
     removed = call("chain", "remove", "dev", "--forget", "--home", home)
     assert removed.text == "Removed dev; gave up 1 that waited for it.\n"
     assert call("status", "--home", home, "--json").json["waiting"] == []
-    assert call("chain", "remove", "dev", "--forget", "--home", home, "--json").json == {"removed": "dev", "given_up": 0}
+    assert call("chain", "remove", "dev", "--forget", "--home", home, "--json").json == {
+        "removed": "dev",
+        "given_up": 0,
+    }

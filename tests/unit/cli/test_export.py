@@ -55,10 +55,18 @@ def root_of(proof: Proof) -> bytes:
 def test_an_evidence_record(proof: Proof, export: Callable[..., Ran], tmp_path: Path) -> None:
     ran = export(proof, "ers", "-o", tmp_path / "p.ers", "--json")
     assert (ran.code, ran.talk) == (0, f"Wrote {tmp_path / 'p.ers'}.\n")
-    assert ran.json == {"output": str(tmp_path / "p.ers"), "format": "ers", "digest": proof.digest.hex(), "root": root_of(proof).hex()}
+    assert ran.json == {
+        "output": str(tmp_path / "p.ers"),
+        "format": "ers",
+        "digest": proof.digest.hex(),
+        "root": root_of(proof).hex(),
+    }
     content = (tmp_path / "p.ers").read_bytes()
     assert content == make_record(proof)
-    assert verify_record(content, [{"sha256": proof.digest}], honest().trust, honest().now).verdict is Verdict.VERIFIED
+    assert (
+        verify_record(content, [{"sha256": proof.digest}], honest().trust, honest().now).verdict
+        is Verdict.VERIFIED
+    )
 
 
 def test_a_token_to_standard_output(proof: Proof, export: Callable[..., Ran]) -> None:
@@ -70,13 +78,19 @@ def test_the_token_that_is_named(proof: Proof, export: Callable[..., Ran], tmp_p
     strange = Stamp(honest().proof(2, 1).tokens[0].token)
     both = replace(proof, tokens=(strange, *proof.tokens))
     assert export(both, "tst", "--token", 1).answer == proof.tokens[0].token
-    assert parse_record(export(both, "ers", "--token", 1).answer).timestamps[0].token.der == proof.tokens[0].token
+    assert (
+        parse_record(export(both, "ers", "--token", 1).answer).timestamps[0].token.der
+        == proof.tokens[0].token
+    )
     for form in ("tst", "ers"):
         ran = export(both, form)
         assert (ran.code, ran.answer) == (5, b"")
         assert "is not for its root" in ran.error()
     ran = export(both, "tst", "--token", 2)
-    assert (ran.code, ran.error()) == (5, "Error: the proof has no token 2: its last one, counted from 0, is 1")
+    assert (ran.code, ran.error()) == (
+        5,
+        "Error: the proof has no token 2: its last one, counted from 0, is 1",
+    )
 
 
 def test_a_path_with_sides(proof: Proof, export: Callable[..., Ran]) -> None:
@@ -97,7 +111,11 @@ def test_a_proof_in_the_log(proof: Proof, export: Callable[..., Ran]) -> None:
     head, _, checkpoint = export(proof, "tlog-proof").text.partition("\n\n")
     name, extra, index, *hashes = head.split("\n")
     assert proof.log
-    assert (name, index, checkpoint) == ("c2sp.org/tlog-proof@v1", f"index {proof.log.index}", proof.log.checkpoint)
+    assert (name, index, checkpoint) == (
+        "c2sp.org/tlog-proof@v1",
+        f"index {proof.log.index}",
+        proof.log.checkpoint,
+    )
     entry = base64.b64decode(extra.removeprefix("extra "), validate=True)
     assert entry == proof.log.statement.encode()
     signed = parse_checkpoint(parse_note(checkpoint).text)
@@ -106,7 +124,9 @@ def test_a_proof_in_the_log(proof: Proof, export: Callable[..., Ran]) -> None:
     assert len(path) == 2, "the log of four batches"
 
 
-def test_arguments_for_the_contract(proof: Proof, export: Callable[..., Ran], tmp_path: Path) -> None:
+def test_arguments_for_the_contract(
+    proof: Proof, export: Callable[..., Ran], tmp_path: Path
+) -> None:
     assert proof.inclusion
     shown, digest = f"0x{root_of(proof).hex()}", f"0x{proof.digest.hex()}"
     hashes = [f"0x{node.hex()}" for node in proof.inclusion.path]
@@ -117,16 +137,18 @@ def test_arguments_for_the_contract(proof: Proof, export: Callable[..., Ran], tm
         "anchoredAt": {"root": shown},
         "verify": {"root": shown, "digest": digest, "path": hashes},
     }
-    assert export(proof, "sol").text == (
-        f"contract 0x{anchor.contract.hex()} on chain {anchor.chain_id}\nanchoredAt\n  root: {shown}\n"
-        f"verify\n  root: {shown}\n  digest: {digest}\n  path: [{','.join(hashes)}]\n"
+    assert (
+        export(proof, "sol").text
+        == f"contract 0x{anchor.contract.hex()} on chain {anchor.chain_id}\nanchoredAt\n  root:"
+        f" {shown}\nverify\n  root: {shown}\n  digest: {digest}\n  path: [{','.join(hashes)}]\n"
     )
     written = export(proof, "sol", "--json", "-o", tmp_path / "arguments.json")
     assert json.loads((tmp_path / "arguments.json").read_bytes()) == ran.json
     assert written.json["format"] == "sol"
 
 
-# Containers ---------------------------------------------------------------------------------------------------------------------------------------
+# Containers
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -140,57 +162,98 @@ def test_a_container(proof: Proof, export: Callable[..., Ran], file: Path, tmp_p
     out = tmp_path / "p.asice"
     assert export(proof, "asice", "--file", file, "-o", out, "--json").json["format"] == "asice"
     content = out.read_bytes()
-    assert content[30:].startswith(b"mimetypeapplication/vnd.etsi.asic-e+zip"), "by the letter of ETSI EN 319 162-1, A.1"
+    assert content[30:].startswith(b"mimetypeapplication/vnd.etsi.asic-e+zip"), (
+        "by the letter of ETSI EN 319 162-1, A.1"
+    )
     with zipfile.ZipFile(out) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["mimetype", file.name, "META-INF/evidencerecord.ers", "META-INF/ASiCEvidenceRecordManifest.xml"]
+        assert archive.namelist() == [
+            "mimetype",
+            file.name,
+            "META-INF/evidencerecord.ers",
+            "META-INF/ASiCEvidenceRecordManifest.xml",
+        ]
         assert archive.read(file.name) == CONTENT
         assert archive.read("META-INF/evidencerecord.ers") == make_record(proof)
         manifest = ET.fromstring(archive.read("META-INF/ASiCEvidenceRecordManifest.xml"))
     assert manifest.tag == f"{{{NAMES['asic']}}}ASiCManifest"
-    assert manifest.find("asic:SigReference", NAMES).attrib == {"URI": "META-INF/evidencerecord.ers"}  # type: ignore[union-attr]
+    assert manifest.find("asic:SigReference", NAMES).attrib == {
+        "URI": "META-INF/evidencerecord.ers"
+    }  # type: ignore[union-attr]
     (named,) = manifest.findall("asic:DataObjectReference", NAMES)
     assert named.attrib == {"URI": "%E8%AF%81%E6%8D%AE%20%26%20more.txt", "MimeType": "text/plain"}
-    assert named.find("ds:DigestMethod", NAMES).attrib == {"Algorithm": "http://www.w3.org/2001/04/xmlenc#sha256"}  # type: ignore[union-attr]
+    assert named.find("ds:DigestMethod", NAMES).attrib == {
+        "Algorithm": "http://www.w3.org/2001/04/xmlenc#sha256"
+    }  # type: ignore[union-attr]
     assert named.findtext("ds:DigestValue", None, NAMES) == base64.b64encode(proof.digest).decode()
     os.utime(file, (1, 1))
     assert export(proof, "asice", "--file", file, "-o", tmp_path / "again.asice").code == 0
-    assert (tmp_path / "again.asice").read_bytes() == content, "neither clock nor file times leave a mark"
+    assert (tmp_path / "again.asice").read_bytes() == content, (
+        "neither clock nor file times leave a mark"
+    )
 
 
-def test_a_container_of_a_file_of_no_known_type(proof: Proof, export: Callable[..., Ran], file: Path, tmp_path: Path) -> None:
+def test_a_container_of_a_file_of_no_known_type(
+    proof: Proof, export: Callable[..., Ran], file: Path, tmp_path: Path
+) -> None:
     plain = file.rename(tmp_path / "evidence")
     assert export(proof, "asice", "--file", plain, "-o", tmp_path / "p.asice").code == 0
     with zipfile.ZipFile(tmp_path / "p.asice") as archive:
-        assert b'URI="evidence" MimeType="application/octet-stream"' in archive.read("META-INF/ASiCEvidenceRecordManifest.xml")
+        assert b'URI="evidence" MimeType="application/octet-stream"' in archive.read(
+            "META-INF/ASiCEvidenceRecordManifest.xml"
+        )
 
 
 @pytest.mark.parametrize("content", [CONTENT + b"!", CONTENT[:-1], b""])
-def test_another_file_makes_no_container(proof: Proof, export: Callable[..., Ran], file: Path, tmp_path: Path, content: bytes) -> None:
+def test_another_file_makes_no_container(
+    proof: Proof, export: Callable[..., Ran], file: Path, tmp_path: Path, content: bytes
+) -> None:
     file.write_bytes(content)
     (tmp_path / "p.asice").write_bytes(b"older")
     ran = export(proof, "asice", "--file", file, "-o", tmp_path / "p.asice")
     assert ran.code == 5
-    assert f"the proof is for a file with the SHA-256 {proof.digest.hex()}, and this one has {sha256(content).hexdigest()}" in ran.error()
+    assert (
+        f"the proof is for a file with the SHA-256 {proof.digest.hex()}, and this one has"
+        f" {sha256(content).hexdigest()}" in ran.error()
+    )
     assert (tmp_path / "p.asice").read_bytes() == b"older"
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["p.asice", "p.proof.json", file.name])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["p.asice", "p.proof.json", file.name]
+    )
 
 
 @pytest.mark.parametrize("source", [CONTENT[:-1], CONTENT + b"!"], ids=["shrinks", "grows"])
 def test_a_file_that_changes_while_it_is_copied(proof: Proof, source: bytes) -> None:
     with pytest.raises(InvalidInput, match="as it was when it was sealed"):
-        write_container(io.BytesIO(), Content("a", len(CONTENT), "text/plain"), io.BytesIO(source), proof, 0, advance=lambda _: None)
+        write_container(
+            io.BytesIO(),
+            Content("a", len(CONTENT), "text/plain"),
+            io.BytesIO(source),
+            proof,
+            0,
+            advance=lambda _: None,
+        )
 
 
 def test_a_file_that_needs_zip64(proof: Proof) -> None:
-    """What is declared decides: with four bytes for the size, 3 GiB would fail only after they were copied."""
+    """What is declared decides: with four bytes for the size, 3 GiB would fail only after they were
+    copied."""
     out = io.BytesIO()
     with pytest.raises(InvalidInput, match="as it was when it was sealed"):
-        write_container(out, Content("a", 3 * 2**30, "video/mp4"), io.BytesIO(CONTENT), proof, 0, advance=lambda _: None)
+        write_container(
+            out,
+            Content("a", 3 * 2**30, "video/mp4"),
+            io.BytesIO(CONTENT),
+            proof,
+            0,
+            advance=lambda _: None,
+        )
     assert b"PK\x03\x04\x2d\x00" in out.getvalue(), "version 4.5, which is ZIP64"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "Mimetype", "meta-inf", "a/b", "a\\b", "a\nb", "x" * 256, "\udcff"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "Mimetype", "meta-inf", "a/b", "a\\b", "a\nb", "x" * 256, "\udcff"]
+)
 def test_names_that_no_container_can_hold(name: str) -> None:
     with pytest.raises(InvalidInput, match="cannot hold a file of this name"):
         Content(name, 0, "text/plain")
@@ -200,18 +263,24 @@ def test_files_that_are_none(proof: Proof, export: Callable[..., Ran], tmp_path:
     out = tmp_path / "p.asice"
     assert "is not a regular file" in export(proof, "asice", "--file", tmp_path, "-o", out).error()
     ran = export(proof, "asice", "--file", tmp_path / "none", "-o", out)
-    assert (ran.code, ran.error()) == (5, f"Error: cannot read {tmp_path / 'none'}: No such file or directory; check the name")
+    assert (ran.code, ran.error()) == (
+        5,
+        f"Error: cannot read {tmp_path / 'none'}: No such file or directory; check the name",
+    )
     assert not out.exists()
 
 
-# What is missing ----------------------------------------------------------------------------------------------------------------------------------
+# What is missing
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["ers", "tst", "merkletools", "tlog-proof", "sol"])
 def test_a_proof_without_a_path(proof: Proof, export: Callable[..., Ran], form: str) -> None:
     ran = export(Proof(proof.digest), form)
     assert (ran.code, ran.answer) == (5, b"")
-    assert "has no path yet, because the digest's batch was not sealed: fetch it again" in ran.error()
+    assert (
+        "has no path yet, because the digest's batch was not sealed: fetch it again" in ran.error()
+    )
 
 
 LACKING = {
@@ -223,7 +292,9 @@ LACKING = {
 
 
 @pytest.mark.parametrize("form", LACKING)
-def test_a_proof_that_lacks_what_the_form_needs(proof: Proof, export: Callable[..., Ran], form: str) -> None:
+def test_a_proof_that_lacks_what_the_form_needs(
+    proof: Proof, export: Callable[..., Ran], form: str
+) -> None:
     part, words = LACKING[form]
     ran = export(replace(proof, **{part: None if part == "log" else ()}), form)
     assert (ran.code, ran.answer) == (5, b"")
@@ -243,7 +314,10 @@ def test_a_log_that_does_not_belong_to_it(proof: Proof, export: Callable[..., Ra
     assert other
     for wrong in (other, replace(proof.log, path=proof.log.path[:-1]), replace(proof.log, index=0)):
         assert isinstance(wrong, LogProof)
-        assert "is not for its root, or not in the log of its checkpoint" in export(replace(proof, log=wrong), "tlog-proof").error()
+        assert (
+            "is not for its root, or not in the log of its checkpoint"
+            in export(replace(proof, log=wrong), "tlog-proof").error()
+        )
 
 
 @pytest.mark.parametrize(
@@ -256,13 +330,17 @@ def test_a_log_that_does_not_belong_to_it(proof: Proof, export: Callable[..., Ra
         (("ers", "--json"), "name a file with -o"),
     ],
 )
-def test_options_that_do_not_fit(proof: Proof, export: Callable[..., Ran], arguments: tuple[object, ...], words: str) -> None:
+def test_options_that_do_not_fit(
+    proof: Proof, export: Callable[..., Ran], arguments: tuple[object, ...], words: str
+) -> None:
     ran = export(proof, str(arguments[0]), *arguments[1:])
     assert ran.code == 5
     assert words in ran.error()
 
 
-def test_places_that_are_not_written_to(proof: Proof, export: Callable[..., Ran], file: Path, tmp_path: Path) -> None:
+def test_places_that_are_not_written_to(
+    proof: Proof, export: Callable[..., Ran], file: Path, tmp_path: Path
+) -> None:
     assert "is a folder" in export(proof, "ers", "-o", tmp_path).error()
     assert "is a device" in export(proof, "ers", "-o", "/dev/null").error()
     before = format_proof(proof)
@@ -274,19 +352,29 @@ def test_places_that_are_not_written_to(proof: Proof, export: Callable[..., Ran]
 
 def test_a_proof_that_is_none(tmp_path: Path) -> None:
     ran = call("export", tmp_path / "none", "--format", "ers")
-    assert (ran.code, ran.error()) == (5, f"Error: cannot read the proof {tmp_path / 'none'}: No such file or directory; check the name")
+    assert (ran.code, ran.error()) == (
+        5,
+        (
+            f"Error: cannot read the proof {tmp_path / 'none'}: No such file or directory; check"
+            " the name"
+        ),
+    )
     (tmp_path / "bad").write_bytes(b"{}")
     assert call("export", tmp_path / "bad", "--format", "ers").code == 5
 
 
-# Verifying what was exported ----------------------------------------------------------------------------------------------------------------------
+# Verifying what was exported
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command trusts what the honest verifier trusts."""
     monkeypatch.setattr("witnesstree.cli.verify.given_trust", lambda *_: honest().trust)
-    monkeypatch.setattr("witnesstree.cli.verify.datetime", type("Later", (), {"now": staticmethod(lambda _: honest().now)}))
+    monkeypatch.setattr(
+        "witnesstree.cli.verify.datetime",
+        type("Later", (), {"now": staticmethod(lambda _: honest().now)}),
+    )
 
 
 @pytest.fixture
@@ -300,7 +388,12 @@ def record(proof: Proof, tmp_path: Path) -> Path:
 def test_a_record_verifies(file: Path, record: Path) -> None:
     ran = call("verify", file, "--proof", record, "--json")
     assert (ran.code, ran.json["verdict"], ran.json["assurance"]) == (0, "verified", "local")
-    assert ran.json["checks"][0] == {"name": "record", "outcome": "passed", "reason": ran.json["checks"][0]["reason"], "required": True}
+    assert ran.json["checks"][0] == {
+        "name": "record",
+        "outcome": "passed",
+        "reason": ran.json["checks"][0]["reason"],
+        "required": True,
+    }
     assert ran.talk == "An evidence record holds no anchor: only its timestamps are judged.\n"
     plain = call("verify", file, "--proof", record, "--require", "token")
     assert (plain.code, plain.talk) == (0, "")
@@ -312,15 +405,23 @@ def test_a_record_of_another_file(file: Path, record: Path) -> None:
     file.write_bytes(b"another")
     ran = call("verify", file, "--proof", record, "--json")
     assert (ran.code, ran.json["verdict"]) == (3, "failed")
-    assert [check["name"] for check in ran.json["checks"] if check["outcome"] == "failed"] == ["chains[0].timestamps[0].data"]
+    assert [check["name"] for check in ran.json["checks"] if check["outcome"] == "failed"] == [
+        "chains[0].timestamps[0].data"
+    ]
 
 
-@pytest.mark.parametrize("content", [b"0", b"0" * 5_000_000, b"\x30\x80", honest().proof().tokens[0].token], ids=["short", "long", "BER", "a token"])
+@pytest.mark.parametrize(
+    "content",
+    [b"0", b"0" * 5_000_000, b"\x30\x80", honest().proof().tokens[0].token],
+    ids=["short", "long", "BER", "a token"],
+)
 def test_a_bad_record(file: Path, record: Path, content: bytes) -> None:
     record.write_bytes(content)
     ran = call("verify", file, "--proof", record, "--json")
     assert ran.code == 3
-    assert [(check["name"], check["outcome"]) for check in ran.json["checks"]] == [("record", "failed")]
+    assert [(check["name"], check["outcome"]) for check in ran.json["checks"]] == [
+        ("record", "failed")
+    ]
 
 
 @pytest.mark.parametrize("policy", ["anchor", "both"])
@@ -333,10 +434,14 @@ def test_a_record_has_no_anchor_to_require(file: Path, record: Path, policy: str
 def test_a_record_whose_authority_nobody_trusts(file: Path, record: Path) -> None:
     ran = call("verify", file, "--proof", record, "--json")
     assert (ran.code, ran.json["verdict"]) == (4, "undecided")
-    assert "chains[0].timestamps[0].chain" in [check["name"] for check in ran.json["checks"] if check["outcome"] == "unknown"]
+    assert "chains[0].timestamps[0].chain" in [
+        check["name"] for check in ran.json["checks"] if check["outcome"] == "unknown"
+    ]
 
 
-def test_files_that_cannot_be_hashed(file: Path, record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_cannot_be_hashed(
+    file: Path, record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from witnesstree.cli.verify import file_digests
 
     assert "is not a regular file" in call("verify", "/dev/null", "--proof", record).error()
@@ -345,6 +450,9 @@ def test_files_that_cannot_be_hashed(file: Path, record: Path, tmp_path: Path, m
     found = file_digests(file, ["sha256", "md5", "sha512"])
     assert set(found) == {"sha256", "sha512"}
     assert found["sha256"] == sha256(CONTENT).digest()
-    monkeypatch.setattr("witnesstree.cli.verify.progress", lambda *_, **__: contextlib.nullcontext(lambda _: os.utime(file, (5, 5))))
+    monkeypatch.setattr(
+        "witnesstree.cli.verify.progress",
+        lambda *_, **__: contextlib.nullcontext(lambda _: os.utime(file, (5, 5))),
+    )
     with pytest.raises(InvalidInput, match="changed while it was read"):
         file_digests(file, ["sha256"])

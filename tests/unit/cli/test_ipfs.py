@@ -32,7 +32,9 @@ def home(tmp_path: Path) -> Home:
     for part in ("batches", "keys"):
         (folder / part).mkdir(parents=True)
     (folder / "ledger.db").touch()
-    (folder / "home.json").write_text('{"format": "witnesstree-home/1", "origin": "ledger.test/ipfs"}')
+    (folder / "home.json").write_text(
+        '{"format": "witnesstree-home/1", "origin": "ledger.test/ipfs"}'
+    )
     return open_home(folder)
 
 
@@ -46,7 +48,9 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def kubo(home: Home) -> Iterator[FakeKubo]:
     with fake_kubo() as kubo:
-        (home.folder / "settings.toml").write_text(f'[ipfs]\nurl = "{kubo.url}"\npin_services = ["archive"]\n')
+        (home.folder / "settings.toml").write_text(
+            f'[ipfs]\nurl = "{kubo.url}"\npin_services = ["archive"]\n'
+        )
         yield kubo
 
 
@@ -54,12 +58,16 @@ def kubo(home: Home) -> Iterator[FakeKubo]:
 def stored(home: Home, file: Path) -> StoredFile:
     recipients = recipients_of(home, IpfsSettings())
     content = (sha256(CONTENT).digest(), len(CONTENT))
-    return store_evidence(BlockStore(home.ipfs), file, *content, recipients=recipients, folder=evidence_folder(home))
+    return store_evidence(
+        BlockStore(home.ipfs), file, *content, recipients=recipients, folder=evidence_folder(home)
+    )
 
 
 def ipfs(home: Home, *arguments: object) -> Result:
     command, *others = map(str, arguments)
-    return CliRunner().invoke(ipfs_command, [command, "--home", str(home.folder), *others], catch_exceptions=False)
+    return CliRunner().invoke(
+        ipfs_command, [command, "--home", str(home.folder), *others], catch_exceptions=False
+    )
 
 
 def answered(home: Home, *arguments: object) -> Any:
@@ -68,10 +76,13 @@ def answered(home: Home, *arguments: object) -> Any:
     return json.loads(result.stdout)
 
 
-# get ----------------------------------------------------------------------------------------------------------------------------------------------
+# get
+# --------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_fetched_and_decrypted_with_the_homes_key(home: Home, stored: StoredFile, tmp_path: Path) -> None:
+def test_a_file_is_fetched_and_decrypted_with_the_homes_key(
+    home: Home, stored: StoredFile, tmp_path: Path
+) -> None:
     out = tmp_path / "out.jpg"
     result = ipfs(home, "get", stored.cid, "-o", out, "--decrypt")
     assert result.exit_code == 0
@@ -80,16 +91,29 @@ def test_a_file_is_fetched_and_decrypted_with_the_homes_key(home: Home, stored: 
     assert list((evidence_folder(home) / "tmp").iterdir()) == []
 
 
-def test_without_decrypt_the_ciphertext_is_fetched(home: Home, stored: StoredFile, tmp_path: Path) -> None:
+def test_without_decrypt_the_ciphertext_is_fetched(
+    home: Home, stored: StoredFile, tmp_path: Path
+) -> None:
     out = tmp_path / "photo.age"
     assert stored.ciphertext_digest
-    expected = {"cid": stored.cid, "path": str(out), "size": stored.ciphertext_size, "digest": stored.ciphertext_digest.hex(), "decrypted": False}
+    expected = {
+        "cid": stored.cid,
+        "path": str(out),
+        "size": stored.ciphertext_size,
+        "digest": stored.ciphertext_digest.hex(),
+        "decrypted": False,
+    }
     assert answered(home, "get", stored.cid, "-o", out) == expected
     assert sha256(out.read_bytes()).digest() == stored.ciphertext_digest
 
 
 def test_another_identity(home: Home, file: Path, tmp_path: Path) -> None:
-    identity, key, ciphertext, out = x25519.Identity.generate(), tmp_path / "key.txt", tmp_path / "photo.age", tmp_path / "out.jpg"
+    identity, key, ciphertext, out = (
+        x25519.Identity.generate(),
+        tmp_path / "key.txt",
+        tmp_path / "photo.age",
+        tmp_path / "out.jpg",
+    )
     key.write_text(str(identity))
     encrypt(file, ciphertext, [str(identity.to_public())])
     cid = BlockStore(home.ipfs).add(ciphertext)
@@ -104,7 +128,9 @@ def test_another_identity(home: Home, file: Path, tmp_path: Path) -> None:
     assert out.read_bytes() == CONTENT
 
 
-def test_what_cannot_be_decrypted_is_named_by_its_cid(home: Home, file: Path, stored: StoredFile, tmp_path: Path) -> None:
+def test_what_cannot_be_decrypted_is_named_by_its_cid(
+    home: Home, file: Path, stored: StoredFile, tmp_path: Path
+) -> None:
     store, cut = BlockStore(home.ipfs), tmp_path / "cut.age"
     store.read(stored.cid, cut)
     cut.write_bytes(cut.read_bytes()[:-1])
@@ -123,7 +149,9 @@ def test_what_cannot_be_decrypted_is_named_by_its_cid(home: Home, file: Path, st
             ipfs(home, "get", cid, "-o", tmp_path / "out", "--decrypt", *more)
 
 
-def test_an_identity_without_decrypt_is_a_mistake(home: Home, stored: StoredFile, tmp_path: Path) -> None:
+def test_an_identity_without_decrypt_is_a_mistake(
+    home: Home, stored: StoredFile, tmp_path: Path
+) -> None:
     with pytest.raises(InvalidInput, match="add --decrypt"):
         ipfs(home, "get", stored.cid, "-o", tmp_path / "out", "--identity", tmp_path / "key.txt")
 
@@ -138,7 +166,9 @@ def test_what_is_not_there_leaves_no_file(home: Home, tmp_path: Path) -> None:
 
 
 @pytest.mark.enable_socket
-def test_a_file_is_fetched_from_kubo(home: Home, kubo: FakeKubo, file: Path, tmp_path: Path) -> None:
+def test_a_file_is_fetched_from_kubo(
+    home: Home, kubo: FakeKubo, file: Path, tmp_path: Path
+) -> None:
     cid = BlockStore(tmp_path / "other").add(file)
     for path in (tmp_path / "other" / "blocks").glob("*/*"):
         kubo.blocks[path.name] = path.read_bytes()
@@ -149,25 +179,34 @@ def test_a_file_is_fetched_from_kubo(home: Home, kubo: FakeKubo, file: Path, tmp
     assert not (tmp_path / "lie").exists()
 
 
-# export -------------------------------------------------------------------------------------------------------------------------------------------
+# export
+# --------------------------------------------------------------------------------------------------
 
 
 def test_export(home: Home, stored: StoredFile, tmp_path: Path) -> None:
     out, expected = tmp_path / "out.car", tmp_path / "expected.car"
     BlockStore(home.ipfs).export_car(stored.cid, expected)
-    assert answered(home, "export", stored.cid, "-o", out) == {"cid": stored.cid, "path": str(out), "size": expected.stat().st_size}
+    assert answered(home, "export", stored.cid, "-o", out) == {
+        "cid": stored.cid,
+        "path": str(out),
+        "size": expected.stat().st_size,
+    }
     assert out.read_bytes() == expected.read_bytes()
     assert ipfs(home, "export", stored.cid, "-o", out).stdout == f"Wrote {out}.\n"
 
 
-# pin ----------------------------------------------------------------------------------------------------------------------------------------------
+# pin
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.enable_socket
 def test_pin(home: Home, kubo: FakeKubo, stored: StoredFile) -> None:
     kubo.services.update(archive={}, museum={stored.cid: "pinned"})
     assert answered(home, "pin", stored.cid) == [{"service": "archive", "status": "queued"}]
-    assert ipfs(home, "pin", stored.cid, "--service", "museum", "--service", "archive").stdout == "museum: pinned\narchive: queued\n"
+    assert (
+        ipfs(home, "pin", stored.cid, "--service", "museum", "--service", "archive").stdout
+        == "museum: pinned\narchive: queued\n"
+    )
 
 
 @pytest.mark.enable_socket
@@ -182,7 +221,8 @@ def test_pin_without_kubo(home: Home, stored: StoredFile) -> None:
         ipfs(home, "pin", stored.cid, "--service", "archive")
 
 
-# check --------------------------------------------------------------------------------------------------------------------------------------------
+# check
+# --------------------------------------------------------------------------------------------------
 
 
 def test_check_of_blocks(home: Home, stored: StoredFile) -> None:
@@ -190,7 +230,9 @@ def test_check_of_blocks(home: Home, stored: StoredFile) -> None:
     assert ipfs(home, "check").stdout == "Checked the blocks in the home: no problems.\n"
 
 
-def test_check_of_damaged_blocks(home: Home, stored: StoredFile, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_of_damaged_blocks(
+    home: Home, stored: StoredFile, capsys: pytest.CaptureFixture[str]
+) -> None:
     (path,) = home.ipfs.rglob(stored.cid)
     path.write_bytes(b"altered")
     name = path.relative_to(home.ipfs).as_posix()
@@ -205,11 +247,21 @@ def test_check_of_damaged_blocks(home: Home, stored: StoredFile, capsys: pytest.
 @pytest.mark.enable_socket
 def test_check_of_kubo(home: Home, kubo: FakeKubo) -> None:
     kubo.services["archive"] = {}
-    expected = {"store": "kubo", "version": "0.42.0", "online": True, "stored": 1000, "capacity": 10**10, "services": ["archive"]}
+    expected = {
+        "store": "kubo",
+        "version": "0.42.0",
+        "online": True,
+        "stored": 1000,
+        "capacity": 10**10,
+        "services": ["archive"],
+    }
     assert answered(home, "check") == expected
     kubo.sayings["id"] = said(200, {"Addresses": None})
     result = ipfs(home, "check")
-    assert result.stdout == "Kubo 0.42.0 answers, takes blocks and gives them back; it holds 1,000 bytes.\n"
+    assert (
+        result.stdout
+        == "Kubo 0.42.0 answers, takes blocks and gives them back; it holds 1,000 bytes.\n"
+    )
     assert result.stderr == "The node is offline: nobody else can fetch from it.\n"
 
 

@@ -1,4 +1,5 @@
-"""`witnesstree log`, as people type it; litewitness answers in tests/integration/test_litewitness.py."""
+"""`witnesstree log`, as people type it; litewitness answers in
+tests/integration/test_litewitness.py."""
 
 import json
 import shutil
@@ -16,10 +17,29 @@ from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.anchor.witnesses import Witness, ask_witness
 from witnesstree.cli.log import log_command
 from witnesstree.ledger.audit.audit import check_equivocation, parse_equivocation
-from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable, WitnesstreeError
-from witnesstree.ledger.log.cosignature import WitnessKey, check_cosignatures, cosigned_message, format_witness_key
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Unreachable,
+    WitnesstreeError,
+)
+from witnesstree.ledger.log.cosignature import (
+    WitnessKey,
+    check_cosignatures,
+    cosigned_message,
+    format_witness_key,
+)
 from witnesstree.ledger.log.log import EMPTY_ROOT
-from witnesstree.ledger.log.note import Checkpoint, format_base64, format_verifier_key, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.log.note import (
+    Checkpoint,
+    format_base64,
+    format_verifier_key,
+    parse_checkpoint,
+    parse_note,
+    sign_checkpoint,
+)
 from witnesstree.ledger.store.home import open_home
 
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a witness").digest())
@@ -63,7 +83,10 @@ def key_of(home: Path) -> str:
 def test_publish(home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "published"
     done = log("publish", folder, "--home", home)
-    assert (done.exit_code, done.stdout) == (0, f"{folder} holds the log of 2 batches, 2 of them new (2 tiles and 2 records written).\n")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        f"{folder} holds the log of 2 batches, 2 of them new (2 tiles and 2 records written).\n",
+    )
     seal(home, "third")
     assert json.loads(log("publish", folder, "--home", home, "--json").stdout) == {
         "folder": str(folder),
@@ -79,7 +102,8 @@ def test_publish(home: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def fork(home: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """Two published logs of one ledger that differ in their third batch, the second one being longer."""
+    """Two published logs of one ledger that differ in their third batch, the second one being
+    longer."""
     copied = tmp_path / "copied"
     shutil.copytree(home, copied)
     for folder, labels in ((home, ["third"]), (copied, ["another third", "fourth"])):
@@ -107,17 +131,23 @@ def test_check_finds_that_a_log_continues(home: Path, tmp_path: Path) -> None:
     assert "name its folder or address" in alone.stdout
 
 
-def test_check_names_a_fork_and_keeps_both_checkpoints(fork: tuple[Path, Path], home: Path, tmp_path: Path) -> None:
+def test_check_names_a_fork_and_keeps_both_checkpoints(
+    fork: tuple[Path, Path], home: Path, tmp_path: Path
+) -> None:
     evidence = tmp_path / "evidence.json"
     done = log("check", *fork, "--checkpoint-key", key_of(home), "--evidence", evidence, "--json")
     said = json.loads(done.stdout)
     assert (done.exit_code, said["verdict"], said["evidence"]) == (3, "failed", str(evidence))
     found = parse_equivocation(evidence.read_bytes())
-    assert [found.first, found.second] == [(folder / "checkpoint").read_text(encoding="utf-8") for folder in fork]
+    assert [found.first, found.second] == [
+        (folder / "checkpoint").read_text(encoding="utf-8") for folder in fork
+    ]
     assert check_equivocation(found, open_home(home).verifier_key())
 
 
-def test_evidence_has_a_name_of_its_own(fork: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evidence_has_a_name_of_its_own(
+    fork: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     done = log("check", *fork)
     assert done.exit_code == 3
@@ -126,14 +156,21 @@ def test_evidence_has_a_name_of_its_own(fork: tuple[Path, Path], tmp_path: Path,
 
 
 def test_check_of_what_is_no_log(tmp_path: Path) -> None:
-    for subject, error in ((tmp_path / "none", InvalidInput), (tmp_path, NotFound), ("x" * 5000, InvalidInput)):
+    for subject, error in (
+        (tmp_path / "none", InvalidInput),
+        (tmp_path, NotFound),
+        ("x" * 5000, InvalidInput),
+    ):
         assert isinstance(log("check", subject, subject).exception, error)
 
 
 @pytest.mark.enable_socket
 def test_check_at_an_address(home: Path) -> None:
     with pytest.raises(Unreachable):
-        raise log("check", "http://127.0.0.1:9/court", "http://127.0.0.1:9/court").exception or AssertionError
+        raise (
+            log("check", "http://127.0.0.1:9/court", "http://127.0.0.1:9/court").exception
+            or AssertionError
+        )
 
 
 # cosign
@@ -141,7 +178,9 @@ def test_check_at_an_address(home: Path) -> None:
 
 def line(note: str, key: WitnessKey = KEY) -> bytes:
     signature = PRIVATE_KEY.sign(cosigned_message(parse_note(note).text, TIME))
-    return f"— {key.name} {format_base64(key.key_id + TIME.to_bytes(8, 'big') + signature)}\n".encode()
+    return (
+        f"— {key.name} {format_base64(key.key_id + TIME.to_bytes(8, 'big') + signature)}\n".encode()
+    )
 
 
 class Asked(Http):
@@ -151,7 +190,9 @@ class Asked(Http):
         self.answers = list(answers)
         self.asked: list[bytes] = []
 
-    def post(self, url: str, content: bytes, *, content_type: str, limit: int, accept: str = "*/*") -> Answer:
+    def post(
+        self, url: str, content: bytes, *, content_type: str, limit: int, accept: str = "*/*"
+    ) -> Answer:
         assert url == "https://witness.example/w1/add-checkpoint"
         self.asked.append(content)
         return self.answers.pop(0)
@@ -166,7 +207,12 @@ def size(number: object, kind: str = "text/x.tlog.size") -> Answer:
 
 def ask(home: Path, http: Http) -> str:
     with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
-        return ask_witness(http, Witness("https://witness.example/w1/", KEY), transaction.checkpoint(), transaction.log_node)
+        return ask_witness(
+            http,
+            Witness("https://witness.example/w1/", KEY),
+            transaction.checkpoint(),
+            transaction.log_node,
+        )
 
 
 def newest(home: Path) -> str:
@@ -200,18 +246,28 @@ REFUSALS: list[tuple[list[Answer], type[WitnesstreeError], str]] = [
     ([Answer(301, "", b"")], BadAnswer, "status 301"),
     ([Answer(200, "", b"<html>")], BadAnswer, "something else than cosignatures"),
     ([Answer(200, "", b"")], BadAnswer, "without a cosignature by the expected key"),
-    ([Answer(200, "", "— x AAAAAAA=\n".encode())], BadAnswer, "without a cosignature by the expected key"),
+    (
+        [Answer(200, "", "— x AAAAAAA=\n".encode())],
+        BadAnswer,
+        "without a cosignature by the expected key",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("answers", "error", "said"), REFUSALS, ids=[said for _, _, said in REFUSALS])
-def test_a_witness_that_does_not_cosign(home: Path, answers: list[Answer], error: type[WitnesstreeError], said: str) -> None:
+@pytest.mark.parametrize(
+    ("answers", "error", "said"), REFUSALS, ids=[said for _, _, said in REFUSALS]
+)
+def test_a_witness_that_does_not_cosign(
+    home: Path, answers: list[Answer], error: type[WitnesstreeError], said: str
+) -> None:
     with pytest.raises(error, match=said):
         ask(home, Asked(*answers))
 
 
 def test_a_witness_of_another_checkpoint_is_not_believed(home: Path) -> None:
-    other = sign_checkpoint(Checkpoint("ledger.test/log", 0, EMPTY_ROOT), open_home(home).private_key())
+    other = sign_checkpoint(
+        Checkpoint("ledger.test/log", 0, EMPTY_ROOT), open_home(home).private_key()
+    )
     with pytest.raises(BadAnswer, match="without a cosignature"):
         ask(home, Asked(Answer(200, "", line(other))))
 
@@ -226,7 +282,16 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def cosign(home: Path, *arguments: object, keys: tuple[WitnessKey, ...] = (KEY,)) -> Result:
-    each = [option for key in keys for option in ("--witness", "https://witness.example/w1", "--witness-key", format_witness_key(key))]
+    each = [
+        option
+        for key in keys
+        for option in (
+            "--witness",
+            "https://witness.example/w1",
+            "--witness-key",
+            format_witness_key(key),
+        )
+    ]
     return log("cosign", *each, "--home", home, *arguments)
 
 
@@ -238,7 +303,10 @@ def test_enough_witnesses_have_to_cosign(home: Path, answering: Callable[..., No
         done = cosign(home, *quorum, keys=(KEY, OTHER))
         assert done.exit_code == code
         assert done.stdout == note + line(note).decode()
-        assert "the witness witness.example/w2 at https://witness.example answered with status 503: try again later." in done.stderr
+        assert (
+            "the witness witness.example/w2 at https://witness.example answered with status 503:"
+            " try again later." in done.stderr
+        )
         assert f"1 of 2 witnesses cosigned; {1 if quorum else 2} had to." in done.stderr
     # What is kept counts, also where a witness does not answer any more.
     answering(bad)
@@ -251,13 +319,31 @@ def test_enough_witnesses_have_to_cosign(home: Path, answering: Callable[..., No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--witness", "http://a", "--witness", "http://b", "--witness-key", format_witness_key(KEY)), "there are 2 addresses and 1 keys"),
+        (
+            (
+                "--witness",
+                "http://a",
+                "--witness",
+                "http://b",
+                "--witness-key",
+                format_witness_key(KEY),
+            ),
+            "there are 2 addresses and 1 keys",
+        ),
         (("--witness", "http://a", "--witness-key", "x"), "takes a witness's key"),
-        (("--witness", "http://a", "--witness-key", format_witness_key(KEY), "--quorum", 2), "--quorum 2 of 1 cannot be had"),
-        (("--witness", "http://a", "--witness-key", format_witness_key(KEY)) * 2, "names one key twice"),
+        (
+            ("--witness", "http://a", "--witness-key", format_witness_key(KEY), "--quorum", 2),
+            "--quorum 2 of 1 cannot be had",
+        ),
+        (
+            ("--witness", "http://a", "--witness-key", format_witness_key(KEY)) * 2,
+            "names one key twice",
+        ),
     ],
 )
-def test_witnesses_that_cannot_be_asked(home: Path, arguments: tuple[object, ...], said: str) -> None:
+def test_witnesses_that_cannot_be_asked(
+    home: Path, arguments: tuple[object, ...], said: str
+) -> None:
     error = log("cosign", *arguments, "--home", home).exception
     assert isinstance(error, InvalidInput)
     assert said in str(error)
@@ -278,13 +364,17 @@ def test_the_key_is_changed_and_listed(home: Path, tmp_path: Path) -> None:
     assert log("keys", "--home", home).stdout == f"Key 0 from the beginning: {first}\n"
     done = log("rotate", "--home", home)
     second = format_verifier_key(open_home(home).verifier_key(1))
-    assert (done.exit_code, done.stdout) == (0, f"Key 1 for logs of more than 2 batches: {second}\n")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        f"Key 1 for logs of more than 2 batches: {second}\n",
+    )
     assert "give the new key to this log's witnesses" in done.stderr
     said = json.loads(log("rotate", "--destroy-old", "--home", home, "--json").stdout)
     assert (said["number"], said["old"], said["size"]) == (2, second, 2)
     assert not (home / "keys" / "ledger-001.pem").exists()
     assert log("keys", "--home", home).stdout.splitlines()[1:] == [
-        f"Key {number} for logs of more than 2 batches: {key}" for number, key in ((1, second), (2, said["new"]))
+        f"Key {number} for logs of more than 2 batches: {key}"
+        for number, key in ((1, second), (2, said["new"]))
     ]
     listed = json.loads(log("keys", "--home", home, "--json").stdout)
     assert listed["first"] == first
@@ -304,7 +394,12 @@ def test_check_over_a_change_of_the_key(home: Path, tmp_path: Path) -> None:
         for old, new in (folders, (folders[0] / "checkpoint", folders[1])):
             done = log("check", old, new, "--checkpoint-key", key, "--json")
             assert done.exit_code == 0, done.stdout
-            assert [check["name"] for check in json.loads(done.stdout)["checks"]] == ["old", "new", "keys", "consistency"]
+            assert [check["name"] for check in json.loads(done.stdout)["checks"]] == [
+                "old",
+                "new",
+                "keys",
+                "consistency",
+            ]
     # Another note of the same number, in another copy of the home.
     copied = tmp_path / "copied"
     shutil.copytree(home, copied)
@@ -315,8 +410,12 @@ def test_check_over_a_change_of_the_key(home: Path, tmp_path: Path) -> None:
     evidence = tmp_path / "evidence.json"
     done = log("check", *folders, "--checkpoint-key", keys[0], "--evidence", evidence, "--json")
     assert done.exit_code == 3
-    assert [check["name"] for check in json.loads(done.stdout)["checks"] if check["outcome"] == "failed"] == ["keys"]
-    assert check_equivocation(parse_equivocation(evidence.read_bytes()), open_home(home).verifier_key(1))
+    assert [
+        check["name"] for check in json.loads(done.stdout)["checks"] if check["outcome"] == "failed"
+    ] == ["keys"]
+    assert check_equivocation(
+        parse_equivocation(evidence.read_bytes()), open_home(home).verifier_key(1)
+    )
     # A note that is none accuses nobody.
     (folders[1] / "keys" / "002").write_bytes(b"x")
     done = log("check", *folders, "--checkpoint-key", keys[0], "--json")
@@ -329,7 +428,12 @@ def test_check_over_a_change_of_the_key(home: Path, tmp_path: Path) -> None:
 
 
 def test_check_of_files_over_a_change_of_the_key(home: Path, tmp_path: Path) -> None:
-    first, folder, old, new = key_of(home), tmp_path / "published", tmp_path / "old", tmp_path / "new"
+    first, folder, old, new = (
+        key_of(home),
+        tmp_path / "published",
+        tmp_path / "old",
+        tmp_path / "new",
+    )
     log("publish", folder, "--home", home)
     shutil.copy(folder / "checkpoint", old)
     log("rotate", "--home", home)
@@ -347,13 +451,19 @@ def test_check_of_files_over_a_change_of_the_key(home: Path, tmp_path: Path) -> 
     assert done.exit_code == 0
     # A file alone may be signed by a key that its notes would lead to.
     alone = log("check", old, new, "--checkpoint-key", first, "--json")
-    outcomes = {check["name"]: (check["outcome"], check["reason"]) for check in json.loads(alone.stdout)["checks"]}
+    outcomes = {
+        check["name"]: (check["outcome"], check["reason"])
+        for check in json.loads(alone.stdout)["checks"]
+    }
     assert alone.exit_code == 4
     assert outcomes["old"][0] == "passed"
     assert outcomes["new"][0] == "unknown"
     assert "name the folder or address, for its key notes" in outcomes["new"][1]
     # Where the notes beside the other one settle which key was in force, it is known.
-    forged = sign_checkpoint(parse_checkpoint(parse_note(old.read_text(encoding="utf-8")).text), open_home(home).private_key(1))
+    forged = sign_checkpoint(
+        parse_checkpoint(parse_note(old.read_text(encoding="utf-8")).text),
+        open_home(home).private_key(1),
+    )
     old.write_text(forged, encoding="utf-8")
     done = log("check", old, folder, "--checkpoint-key", first)
     assert done.exit_code == 3
@@ -377,8 +487,15 @@ def test_evidence_is_checked(fork: tuple[Path, Path], home: Path, tmp_path: Path
         done = log("check", evidence, *options)
         assert (done.exit_code, done.stdout.splitlines()[-1]) == (code, verdict)
         said = json.loads(log("check", evidence, *options, "--json").stdout)
-        assert (said["verdict"], [check["name"] for check in said["checks"]]) == (verdict.lower(), ["evidence"])
-    for path, said in ((fork[0], "cannot read"), (fork[0] / "checkpoint", "holds no evidence"), ("x" * 5000, "cannot read")):
+        assert (said["verdict"], [check["name"] for check in said["checks"]]) == (
+            verdict.lower(),
+            ["evidence"],
+        )
+    for path, said in (
+        (fork[0], "cannot read"),
+        (fork[0] / "checkpoint", "holds no evidence"),
+        ("x" * 5000, "cannot read"),
+    ):
         error = log("check", path).exception
         assert isinstance(error, InvalidInput)
         assert said in str(error)

@@ -41,19 +41,36 @@ def test_json_is_utf_8_and_gives_back_every_name(capfdbinary: pytest.CaptureFixt
 
 
 def test_things_are_counted_in_words() -> None:
-    assert [counted(n, "batch", "batches") for n in (0, 1, 2)] == ["0 batches", "1 batch", "2 batches"]
+    assert [counted(n, "batch", "batches") for n in (0, 1, 2)] == [
+        "0 batches",
+        "1 batch",
+        "2 batches",
+    ]
     assert counted(1_234_567, "digest") == "1,234,567 digests"
 
 
 @pytest.mark.parametrize(
     ("error", "code", "says"),
     [
-        *((kind("what\nhappened"), code, "Error: what\\nhappened\n") for kind, code in main_module.EXIT_CODES.items()),
-        (KeyboardInterrupt(), 130, "Interrupted. Everything acknowledged is kept; run the same command again to finish.\n"),
-        (click.Abort(), 130, "Interrupted. Everything acknowledged is kept; run the same command again to finish.\n"),
+        *(
+            (kind("what\nhappened"), code, "Error: what\\nhappened\n")
+            for kind, code in main_module.EXIT_CODES.items()
+        ),
+        (
+            KeyboardInterrupt(),
+            130,
+            "Interrupted. Everything acknowledged is kept; run the same command again to finish.\n",
+        ),
+        (
+            click.Abort(),
+            130,
+            "Interrupted. Everything acknowledged is kept; run the same command again to finish.\n",
+        ),
     ],
 )
-def test_errors_become_exit_codes(error: BaseException, code: int, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_become_exit_codes(
+    error: BaseException, code: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*, standalone_mode: bool) -> None:
         raise error
 

@@ -32,8 +32,15 @@ def test_files_come_once_each_in_the_order_of_names(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "d/loop").symlink_to(tmp_path / "d")
-    found, skipped = find_files([tmp_path / "e", tmp_path / "d", tmp_path / "d/a"], None, home, is_recursive=True)
-    assert [str(source.path.relative_to(tmp_path)) for source in found] == ["e", "d/a", "d/b", "d/c/x"]
+    found, skipped = find_files(
+        [tmp_path / "e", tmp_path / "d", tmp_path / "d/a"], None, home, is_recursive=True
+    )
+    assert [str(source.path.relative_to(tmp_path)) for source in found] == [
+        "e",
+        "d/a",
+        "d/b",
+        "d/c/x",
+    ]
     assert all(source.proof == Path(f"{source.path}.proof.json") for source in found)
     assert skipped == 1
 
@@ -42,8 +49,12 @@ def test_proofs_keep_the_folders_below_a_folder(tmp_path: Path) -> None:
     (tmp_path / "d/c").mkdir(parents=True)
     (tmp_path / "d/c/x").write_bytes(b"")
     proofs = tmp_path / "p"
-    assert find_files([tmp_path / "d"], proofs, tmp_path / "h", is_recursive=True)[0] == [Source(tmp_path / "d/c/x", proofs / "c/x.proof.json")]
-    assert find_files([tmp_path / "d/c/x"], proofs, tmp_path / "h", is_recursive=False)[0] == [Source(tmp_path / "d/c/x", proofs / "x.proof.json")]
+    assert find_files([tmp_path / "d"], proofs, tmp_path / "h", is_recursive=True)[0] == [
+        Source(tmp_path / "d/c/x", proofs / "c/x.proof.json")
+    ]
+    assert find_files([tmp_path / "d/c/x"], proofs, tmp_path / "h", is_recursive=False)[0] == [
+        Source(tmp_path / "d/c/x", proofs / "x.proof.json")
+    ]
 
 
 def test_two_files_never_share_a_proof(tmp_path: Path) -> None:
@@ -65,14 +76,19 @@ def test_digests_are_handed_over_in_parts(tmp_path: Path) -> None:
     path = tmp_path / "digests"
     # Of text, as many pieces as make no more than a part.
     lines = PART // (CHUNK // 65) * CHUNK // 65
-    for content, parts in ((DIGEST * (PART + 2), [PART, 2]), ((DIGEST.hex().encode() + b"\n") * (PART + 2), [lines, PART + 2 - lines])):
+    for content, parts in (
+        (DIGEST * (PART + 2), [PART, 2]),
+        ((DIGEST.hex().encode() + b"\n") * (PART + 2), [lines, PART + 2 - lines]),
+    ):
         path.write_bytes(content)
         assert [len(part) // 32 for part in read_digests(path)] == parts
         assert count_digests(path) == sum(parts)
 
 
 @pytest.mark.parametrize("chunk", [8193, 8200, 10_000])
-def test_a_fault_is_named_by_its_line_however_the_text_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+def test_a_fault_is_named_by_its_line_however_the_text_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
     monkeypatch.setattr(sources, "CHUNK", chunk)
     path = tmp_path / "digests"
     good = DIGEST.hex().encode() + b"  a name\n"
@@ -80,8 +96,16 @@ def test_a_fault_is_named_by_its_line_however_the_text_is_cut(tmp_path: Path, mo
     path.write_bytes(b"".join(lines))
     assert count_digests(path) == 2000
     for at in (0, 1, 111, 112, 113, 1998, 1999):
-        path.write_bytes(b"".join([*lines[:at], DIGEST.hex()[:63].encode() + b"\n", *lines[at + 1 :]]))
-        with pytest.raises(InvalidInput, match=rf"line {at + 1}: expected 64 hex digits, .*, not '{DIGEST.hex()[:63]}': it begins with 63"):
+        path.write_bytes(
+            b"".join([*lines[:at], DIGEST.hex()[:63].encode() + b"\n", *lines[at + 1 :]])
+        )
+        with pytest.raises(
+            InvalidInput,
+            match=(
+                rf"line {at + 1}: expected 64 hex digits, .*, not '{DIGEST.hex()[:63]}': it begins"
+                r" with 63"
+            ),
+        ):
             count_digests(path)
     # A blank line counts, and the last line may have no end.
     path.write_bytes(b"\n" + b"".join(lines).rstrip() + b"\r\n\n" + good[:-1])
@@ -117,7 +141,13 @@ def test_a_digest_file_that_changes_is_refused(tmp_path: Path) -> None:
         list(parts)
 
 
-@given(digests=st.lists(st.binary(min_size=32, max_size=32).filter(lambda digest: not digest.isascii()), min_size=1, max_size=40))
+@given(
+    digests=st.lists(
+        st.binary(min_size=32, max_size=32).filter(lambda digest: not digest.isascii()),
+        min_size=1,
+        max_size=40,
+    )
+)
 def test_every_form_gives_the_same_digests(digests: list[bytes], tmp_path: Path) -> None:
     path = tmp_path / "digests"
     for content in (b"".join(digests), b"\n".join(digest.hex().encode() for digest in digests)):
@@ -138,7 +168,9 @@ def test_any_bytes_give_digests_or_one_error(content: bytes, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("mark", [b"", b"\xff\xfe"])
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_text_in_utf_16_is_no_file_of_raw_digests(tmp_path: Path, encoding: str, mark: bytes) -> None:
+def test_text_in_utf_16_is_no_file_of_raw_digests(
+    tmp_path: Path, encoding: str, mark: bytes
+) -> None:
     path = tmp_path / "digests"
     for lines in range(1, 33):
         path.write_bytes(mark + (DIGEST.hex() + "\n").encode(encoding) * lines)
@@ -153,12 +185,23 @@ def test_text_in_utf_16_is_no_file_of_raw_digests(tmp_path: Path, encoding: str,
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (DIGEST.hex().encode() + b"  a\0" + DIGEST.hex().encode() + b"  b\0", "line 1: .*: it holds a zero byte, as `sha256sum -z` writes it"),
-        (b"\xef\xbb\xbf" + DIGEST.hex().encode() + b"\n", "line 1: .*: it begins with a byte order mark"),
-        ((DIGEST.hex().encode() + b"\r") * 2, "line 1: .*: lines end with LF or CR LF, not with CR alone"),
+        (
+            DIGEST.hex().encode() + b"  a\0" + DIGEST.hex().encode() + b"  b\0",
+            "line 1: .*: it holds a zero byte, as `sha256sum -z` writes it",
+        ),
+        (
+            b"\xef\xbb\xbf" + DIGEST.hex().encode() + b"\n",
+            "line 1: .*: it begins with a byte order mark",
+        ),
+        (
+            (DIGEST.hex().encode() + b"\r") * 2,
+            "line 1: .*: lines end with LF or CR LF, not with CR alone",
+        ),
     ],
 )
-def test_lines_of_other_programs_are_refused_with_the_reason(tmp_path: Path, content: bytes, says: str) -> None:
+def test_lines_of_other_programs_are_refused_with_the_reason(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
     (tmp_path / "digests").write_bytes(content)
     with pytest.raises(InvalidInput, match=says):
         count_digests(tmp_path / "digests")

@@ -53,7 +53,9 @@ def without_authority() -> Iterator[None]:
 
 
 def set_to(home: Path, **settings: object) -> None:
-    (home / "settings.toml").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
+    (home / "settings.toml").write_text(
+        "".join(f"{name} = {value}\n" for name, value in settings.items())
+    )
 
 
 def check(home: Path) -> int:
@@ -66,7 +68,9 @@ def samples(home: Path) -> dict[str, list[tuple[dict[str, str], float]]]:
     assert ran.code == 0
     families = text_string_to_metric_families(ran.text)
     return {
-        family.name.removeprefix("witnesstree_"): [(dict(sample.labels), sample.value) for sample in family.samples]
+        family.name.removeprefix("witnesstree_"): [
+            (dict(sample.labels), sample.value) for sample in family.samples
+        ]
         for family in families
         if family.documentation
     }
@@ -82,16 +86,26 @@ def test_where_nothing_waits_nothing_is_wrong(home: Path, file: Path) -> None:
 
 def test_an_alarm_needs_a_person(home: Path) -> None:
     since = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
-    alarm = Alarm(AlarmKind.UNAFFORDABLE, "sepolia", "the cap is 100 gwei, the chain asks 5000", since)
+    alarm = Alarm(
+        AlarmKind.UNAFFORDABLE, "sepolia", "the cap is 100 gwei, the chain asks 5000", since
+    )
     with writing(home) as transaction:
         transaction.raise_alarm(alarm)
     ran = call("status", "--check", "--home", home)
     assert ran.code == 12
-    assert "ALARM since 2026-11-23T08:00:00Z, sepolia: the cap is 100 gwei, the chain asks 5000" in ran.text.splitlines()
+    assert (
+        "ALARM since 2026-11-23T08:00:00Z, sepolia: the cap is 100 gwei, the chain asks 5000"
+        in ran.text.splitlines()
+    )
     shown = call("status", "--home", home, "--json")
     assert shown.code == 0
     [found] = shown.json["alarms"]
-    assert found == {"kind": "unaffordable", "subject": "sepolia", "text": alarm.text, "since": "2026-11-23T08:00:00Z"}
+    assert found == {
+        "kind": "unaffordable",
+        "subject": "sepolia",
+        "text": alarm.text,
+        "since": "2026-11-23T08:00:00Z",
+    }
     assert samples(home)["alarm"] == [({"kind": "unaffordable", "subject": "sepolia"}, 1.0)]
     assert call("status", "--check", "--metrics", "--home", home).code == 12
     with writing(home) as transaction:
@@ -105,12 +119,20 @@ def test_a_batch_past_its_deadline_needs_a_person_until_it_is_done(home: Path, f
         assert call("seal", file, "--home", home).code == 8
     ran = call("status", "--check", "--home", home)
     assert ran.code == 0
-    [line] = [line for line in ran.text.splitlines() if line.startswith("Batch 0 waits for its stamp by local since ")]
+    [line] = [
+        line
+        for line in ran.text.splitlines()
+        if line.startswith("Batch 0 waits for its stamp by local since ")
+    ]
     assert line.endswith("; 1 failed attempt, the last: nobody answers")
     set_to(home, deadline=0.001)
     ran = call("status", "--check", "--home", home)
     assert ran.code == 12
-    assert [line for line in ran.text.splitlines() if line.startswith("LATE: batch 0 waits for its stamp by local")]
+    assert [
+        line
+        for line in ran.text.splitlines()
+        if line.startswith("LATE: batch 0 waits for its stamp by local")
+    ]
     [job] = call("status", "--home", home, "--json").json["waiting"]
     assert (job["late"], job["attempts"], job["transaction"]) == (True, 1, None)
     seen = samples(home)
@@ -126,7 +148,11 @@ def test_entries_that_nobody_seals_are_late_too(home: Path, file: Path) -> None:
     assert call("seal", file, "--no-wait", "--home", home).code == 0
     ran = call("status", "--check", "--home", home)
     assert ran.code == 0
-    assert [line for line in ran.text.splitlines() if line.startswith("Batch 0 is open with 1 entry, since ")]
+    assert [
+        line
+        for line in ran.text.splitlines()
+        if line.startswith("Batch 0 is open with 1 entry, since ")
+    ]
     assert samples(home)["late_batches"] == [({}, 0.0)]
     # Not yet: before its age nobody has to close it.
     set_to(home, deadline=0.001)
@@ -134,8 +160,14 @@ def test_entries_that_nobody_seals_are_late_too(home: Path, file: Path) -> None:
     set_to(home, deadline=0.001, batch_age=0.001)
     ran = call("status", "--check", "--home", home)
     assert ran.code == 12
-    assert [line for line in ran.text.splitlines() if line.startswith("LATE: batch 0 is open with 1 entry")]
-    assert [batch["late"] for batch in call("status", "--home", home, "--json").json["unsealed"]] == [True]
+    assert [
+        line
+        for line in ran.text.splitlines()
+        if line.startswith("LATE: batch 0 is open with 1 entry")
+    ]
+    assert [
+        batch["late"] for batch in call("status", "--home", home, "--json").json["unsealed"]
+    ] == [True]
     seen = samples(home)
     assert (seen["late_batches"], seen["unsealed_entries"]) == ([({}, 1.0)], [({}, 1.0)])
     assert call("worker", "--until-done", "--home", home).code == 0
@@ -159,8 +191,17 @@ def test_metrics_count_what_there_is(home: Path, file: Path) -> None:
     assert call("seal", file, "--home", home).code == 0
     before = datetime.now(UTC) - timedelta(minutes=1)
     seen = samples(home)
-    assert (seen["batches"], seen["entries"], seen["unsealed_entries"]) == ([({}, 1.0)], [({}, 1.0)], [({}, 0.0)])
-    assert (seen["waiting_jobs"], seen["late_jobs"], seen["oldest_waiting_seconds"], seen["alarm"]) == ([], [], [], [])
+    assert (seen["batches"], seen["entries"], seen["unsealed_entries"]) == (
+        [({}, 1.0)],
+        [({}, 1.0)],
+        [({}, 0.0)],
+    )
+    assert (
+        seen["waiting_jobs"],
+        seen["late_jobs"],
+        seen["oldest_waiting_seconds"],
+        seen["alarm"],
+    ) == ([], [], [], [])
     [(_, time)] = seen["last_pass_timestamp_seconds"]
     assert time > before.timestamp()
 
@@ -177,7 +218,10 @@ def test_a_job_without_its_batch_is_shown_all_the_same(home: Path) -> None:
     assert ran.code == 0
     assert "Batch 7 waits for its stamp by local since a time that is lost" in ran.text
     seen = samples(home)
-    assert (seen["waiting_jobs"], seen["oldest_waiting_seconds"]) == ([({"kind": "stamp", "target": "local"}, 1.0)], [])
+    assert (seen["waiting_jobs"], seen["oldest_waiting_seconds"]) == (
+        [({"kind": "stamp", "target": "local"}, 1.0)],
+        [],
+    )
 
 
 def test_stand_ins_are_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,11 @@ def test_the_environment_chooses_the_core(tmp_path: Path) -> None:
     home = str(tmp_path / "home")
     assert call("init", "--home", home).code == 0
     with using(core.name().partition(" ")[0]):
-        assert call("status", "--home", home, "--json", env={"WITNESSTREE_CORE": "python"}).json["core"] == "python"
+        assert (
+            call("status", "--home", home, "--json", env={"WITNESSTREE_CORE": "python"}).json[
+                "core"
+            ]
+            == "python"
+        )
         ran = call("status", "--home", home, env={"WITNESSTREE_CORE": "pyhton"})
         assert (ran.code, ran.talk) == (5, "Error: the core is native or python, not 'pyhton'\n")

@@ -1,4 +1,5 @@
-"""A run of `seal --digests` that was cut off is gone on with: nothing is sealed twice, nothing is left out."""
+"""A run of `seal --digests` that was cut off is gone on with: nothing is sealed twice, nothing is
+left out."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -47,13 +48,22 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException) -> p
 def entries(home: Path) -> list[bytes]:
     """Return all entries that the ledger has taken, opening records left out, in their order."""
     with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
-        sizes = [*transaction.batch_sizes(), *((waiting.sequence, waiting.count) for waiting in transaction.open_batches())]
-        return [ledger.files.digest_at(sequence, position) for sequence, count in sizes for position in range(1, count)]
+        sizes = [
+            *transaction.batch_sizes(),
+            *((waiting.sequence, waiting.count) for waiting in transaction.open_batches()),
+        ]
+        return [
+            ledger.files.digest_at(sequence, position)
+            for sequence, count in sizes
+            for position in range(1, count)
+        ]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), StorageFailure("no room")])
 @pytest.mark.parametrize("at", [0, 1, 3, 6])
-def test_what_was_cut_off_is_gone_on_with(home: Path, digests: Path, error: BaseException, at: int) -> None:
+def test_what_was_cut_off_is_gone_on_with(
+    home: Path, digests: Path, error: BaseException, at: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         failing(patch, at, error)
         assert call("seal", "--digests", digests, "--home", home).code in {11, 130}
@@ -78,7 +88,9 @@ def test_a_file_that_was_changed_is_another_one(home: Path, digests: Path) -> No
     assert entries(home) == ALL[:8] + ALL[::-1]
 
 
-@pytest.mark.parametrize("harm", ["no JSON", "another format", "no spans", "other entries", "no entries"])
+@pytest.mark.parametrize(
+    "harm", ["no JSON", "another format", "no spans", "other entries", "no entries"]
+)
 def test_what_is_kept_is_not_believed(home: Path, digests: Path, harm: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         failing(patch, 2, KeyboardInterrupt())
@@ -98,10 +110,15 @@ def test_what_is_kept_is_not_believed(home: Path, digests: Path, harm: str) -> N
     assert entries(home) == ALL[:8] + ALL
 
 
-def test_batches_that_were_closed_meanwhile_are_all_in_the_receipt(home: Path, digests: Path) -> None:
+def test_batches_that_were_closed_meanwhile_are_all_in_the_receipt(
+    home: Path, digests: Path
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         failing(patch, 2, KeyboardInterrupt())
         assert call("seal", "--digests", digests, "--home", home).code == 130
     assert call("seal", "--home", home).code == 0
     spans = call("seal", "--digests", digests, "--home", home, "--json").json["receipt"]["spans"]
-    assert spans == [{"batch": 0, "first": 1, "count": 8}, {"batch": 1, "first": 1, "count": COUNT - 8}]
+    assert spans == [
+        {"batch": 0, "first": 1, "count": 8},
+        {"batch": 1, "first": 1, "count": COUNT - 8},
+    ]

@@ -15,8 +15,12 @@ from witnesstree.ledger.base.report import Assurance
 
 ROOT = Issuer.root("Court root")
 BETWEEN = ROOT.issue("Court intermediate", ca=True)
-SIGNER = BETWEEN.issue("Court authority", "p256", (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), True))
-SERVER = ROOT.issue("A web server", "p256", (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), True))
+SIGNER = BETWEEN.issue(
+    "Court authority", "p256", (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), True)
+)
+SERVER = ROOT.issue(
+    "A web server", "p256", (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), True)
+)
 
 
 @pytest.fixture
@@ -39,12 +43,20 @@ def test_add_list_and_remove(store: Path, file: Path) -> None:
     added = trust(store, "add", file)
     assert added.code == 0, added.talk
     (stored,) = read_stored(store)
-    assert (stored.certificate, stored.kind, stored.assurance, stored.source) == (der(ROOT.certificate), Kind.ROOT, Assurance.PRIVATE, "root.pem")
+    assert (stored.certificate, stored.kind, stored.assurance, stored.source) == (
+        der(ROOT.certificate),
+        Kind.ROOT,
+        Assurance.PRIVATE,
+        "root.pem",
+    )
     today = datetime.now(UTC).date().isoformat()
     assert added.text.splitlines() == [
         "CN=Court root",
         f"  {stored.fingerprint}",
-        f"  root, private, valid {stored.x509.not_valid_before_utc:%Y-%m-%d} to {stored.x509.not_valid_after_utc:%Y-%m-%d}",
+        (
+            f"  root, private, valid {stored.x509.not_valid_before_utc:%Y-%m-%d} to"
+            f" {stored.x509.not_valid_after_utc:%Y-%m-%d}"
+        ),
         f"  from root.pem, added {today}",
     ]
     listed = trust(store, "list")
@@ -57,7 +69,16 @@ def test_add_list_and_remove(store: Path, file: Path) -> None:
 
 
 def test_options_and_json(store: Path, file: Path) -> None:
-    added = trust(store, "add", file, "--public", "--intermediate", "--source", "https://court.example/\n\x1b[1m", "--json").json
+    added = trust(
+        store,
+        "add",
+        file,
+        "--public",
+        "--intermediate",
+        "--source",
+        "https://court.example/\n\x1b[1m",
+        "--json",
+    ).json
     (stored,) = read_stored(store)
     assert (stored.kind, stored.assurance) == (Kind.INTERMEDIATE, Assurance.PUBLIC)
     assert added["source"] == stored.source == "https://court.example/\\n\\x1b[1m"
@@ -71,7 +92,9 @@ def test_options_and_json(store: Path, file: Path) -> None:
     assert listed["certificates"] == [added]
     assert listed["folder"] == str(store)
     assert listed["certifi"] > 100
-    assert trust(store, "remove", stored.fingerprint, "--json").json == {"changed": stored.fingerprint}
+    assert trust(store, "remove", stored.fingerprint, "--json").json == {
+        "changed": stored.fingerprint
+    }
 
 
 def test_certifi_off_and_on(store: Path) -> None:
@@ -98,7 +121,11 @@ def test_der_is_taken_too(store: Path, tmp_path: Path) -> None:
 
 NOTICES = {
     "a root": (ROOT, [], ""),
-    "an intermediate certificate as a root": (BETWEEN, [], "This is no root but an intermediate certificate"),
+    "an intermediate certificate as a root": (
+        BETWEEN,
+        [],
+        "This is no root but an intermediate certificate",
+    ),
     "an intermediate certificate": (BETWEEN, ["--intermediate"], ""),
     "an authority": (SIGNER, [], "trusted for its own tokens, and for no others"),
     "an authority to build chains": (SIGNER, ["--intermediate"], ""),
@@ -107,7 +134,9 @@ NOTICES = {
 
 
 @pytest.mark.parametrize(("issuer", "options", "words"), NOTICES.values(), ids=NOTICES)
-def test_notices(store: Path, tmp_path: Path, issuer: Issuer, options: list[str], words: str) -> None:
+def test_notices(
+    store: Path, tmp_path: Path, issuer: Issuer, options: list[str], words: str
+) -> None:
     (tmp_path / "file.pem").write_bytes(pem(issuer.certificate))
     ran = trust(store, "add", tmp_path / "file.pem", *options)
     assert ran.code == 0
@@ -119,7 +148,10 @@ def test_notices(store: Path, tmp_path: Path, issuer: Issuer, options: list[str]
 def test_a_certificate_whose_life_has_ended(store: Path, tmp_path: Path) -> None:
     old = ROOT.issue("Old root", ca=True, days=-1)
     (tmp_path / "file.pem").write_bytes(pem(old.certificate))
-    assert "it vouches for older tokens only" in trust(store, "add", tmp_path / "file.pem", "--intermediate").talk
+    assert (
+        "it vouches for older tokens only"
+        in trust(store, "add", tmp_path / "file.pem", "--intermediate").talk
+    )
 
 
 def test_an_embedded_authority_stays_local(store: Path, tmp_path: Path) -> None:
@@ -133,7 +165,10 @@ TWO = pem(ROOT.certificate) + pem(BETWEEN.certificate)
 BAD = {
     "nothing": (b"", "this is no certificate"),
     "text": (b"hello", "this is no certificate"),
-    "a broken PEM": (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds no certificate in PEM that can be read"),
+    "a broken PEM": (
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "holds no certificate in PEM that can be read",
+    ),
     "half a PEM": (pem(ROOT.certificate)[:100], "holds no certificate in PEM that can be read"),
     "two": (TWO, "holds 2 certificates"),
     "large": (bytes(65537), "too large to hold one certificate"),
@@ -155,7 +190,9 @@ def bare(*extensions: tuple[x509.ExtensionType, bool]) -> x509.Certificate:
     """A certificate with no other extensions than these."""
     now = datetime.now(UTC)
     name = x509.Name([])
-    builder = x509.CertificateBuilder(name, name, ROOT.key.public_key(), 1, now, now.replace(year=now.year + 1))
+    builder = x509.CertificateBuilder(
+        name, name, ROOT.key.public_key(), 1, now, now.replace(year=now.year + 1)
+    )
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
     from cryptography.hazmat.primitives import hashes
@@ -166,12 +203,16 @@ def bare(*extensions: tuple[x509.ExtensionType, bool]) -> x509.Certificate:
 def test_certificates_without_a_name_or_extensions(store: Path, tmp_path: Path) -> None:
     (tmp_path / "file.pem").write_bytes(pem(bare()))
     assert "cannot vouch for an authority" in trust(store, "add", tmp_path / "file.pem").error()
-    (tmp_path / "file.pem").write_bytes(pem(bare((x509.BasicConstraints(ca=True, path_length=None), True))))
+    (tmp_path / "file.pem").write_bytes(
+        pem(bare((x509.BasicConstraints(ca=True, path_length=None), True)))
+    )
     assert "a certificate without a name" in trust(store, "add", tmp_path / "file.pem").text
 
 
 def test_extensions_that_cannot_be_read(store: Path, tmp_path: Path) -> None:
-    broken = bare((x509.UnrecognizedExtension(x509.oid.ExtensionOID.BASIC_CONSTRAINTS, b"rubbish"), True))
+    broken = bare(
+        (x509.UnrecognizedExtension(x509.oid.ExtensionOID.BASIC_CONSTRAINTS, b"rubbish"), True)
+    )
     (tmp_path / "file.pem").write_bytes(pem(broken))
     assert "cannot vouch for an authority" in trust(store, "add", tmp_path / "file.pem").error()
 

@@ -39,7 +39,9 @@ def home(made: Path, tmp_path: Path) -> Path:
 
 
 def set_to(home: Path, **settings: object) -> None:
-    (home / "settings.toml").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
+    (home / "settings.toml").write_text(
+        "".join(f"{name} = {value}\n" for name, value in settings.items())
+    )
 
 
 def submit(home: Path, name: str = "file") -> Path:
@@ -159,13 +161,17 @@ def test_metrics_are_written_after_each_pass(home: Path) -> None:
     metrics = home.parent / "witnesstree.prom"
     assert work(home, "--once", "--metrics", metrics).code == 0
     assert metrics.stat().st_mode & 0o777 == 0o644
-    families = {family.name: family for family in text_string_to_metric_families(metrics.read_text())}
+    families = {
+        family.name: family for family in text_string_to_metric_families(metrics.read_text())
+    }
     assert families["witnesstree_batches"].samples[0].value == 2
     assert families["witnesstree_waiting_jobs"].samples == []
 
 
 @pytest.mark.parametrize("is_place_wrong", [True, False])
-def test_that_metrics_cannot_be_had_or_written_stops_nothing(home: Path, monkeypatch: pytest.MonkeyPatch, is_place_wrong: bool) -> None:
+def test_that_metrics_cannot_be_had_or_written_stops_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch, is_place_wrong: bool
+) -> None:
     sealed(home, 1)
 
     def unreachable(_: object) -> bytes:
@@ -195,7 +201,9 @@ def test_the_log_is_given_back(home: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_after_the_step_at_hand(home: Path, monkeypatch: pytest.MonkeyPatch, sign: signal.Signals) -> None:
+def test_a_signal_ends_it_after_the_step_at_hand(
+    home: Path, monkeypatch: pytest.MonkeyPatch, sign: signal.Signals
+) -> None:
     sealed(home, 2)
     handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
     with monkeypatch.context() as patch:
@@ -203,7 +211,11 @@ def test_a_signal_ends_it_after_the_step_at_hand(home: Path, monkeypatch: pytest
         ran = work(home)
     assert ran.code == 0
     assert ran.talk.splitlines()[-1].endswith("INFO    stopped")
-    assert [(job["batch"], job["kind"]) for job in status(home)["waiting"]] == [(0, "anchor"), (1, "stamp"), (1, "anchor")]
+    assert [(job["batch"], job["kind"]) for job in status(home)["waiting"]] == [
+        (0, "anchor"),
+        (1, "stamp"),
+        (1, "anchor"),
+    ]
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == handlers
     assert work(home, "--until-done").code == 0
     assert status(home)["waiting"] == []
@@ -229,7 +241,10 @@ def test_a_second_signal_interrupts_it(home: Path, monkeypatch: pytest.MonkeyPat
         stamping(patch, twice)
         ran = work(home)
     assert ran.code == 130
-    assert ran.talk.splitlines()[-1] == "Interrupted. Everything acknowledged is kept; run the same command again to finish."
+    assert (
+        ran.talk.splitlines()[-1]
+        == "Interrupted. Everything acknowledged is kept; run the same command again to finish."
+    )
     assert len(status(home)["waiting"]) == 2
     assert work(home, "--until-done").code == 0
     assert call("fsck", "--home", home).code == 0
@@ -261,8 +276,12 @@ def test_another_process_that_holds_the_lock_does_not_end_it(home: Path) -> None
     assert status(home)["waiting"] == []
 
 
-@pytest.mark.parametrize(("failure", "code"), [(Damaged("batch 7 has vanished"), 10), (StorageFailure("make room"), 11)])
-def test_what_waiting_does_not_mend_ends_it(home: Path, monkeypatch: pytest.MonkeyPatch, failure: WitnesstreeError, code: int) -> None:
+@pytest.mark.parametrize(
+    ("failure", "code"), [(Damaged("batch 7 has vanished"), 10), (StorageFailure("make room"), 11)]
+)
+def test_what_waiting_does_not_mend_ends_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, failure: WitnesstreeError, code: int
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise failure
 
@@ -272,7 +291,9 @@ def test_what_waiting_does_not_mend_ends_it(home: Path, monkeypatch: pytest.Monk
     assert ran.talk.splitlines()[-1] == f"Error: {failure}"
 
 
-def test_a_database_that_is_away_does_not_end_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_does_not_end_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sealed(home, 1)
     failures = iter([Unreachable("the database is away")] * 3)
     original = Metadata.write
@@ -292,8 +313,11 @@ def test_a_database_that_is_away_does_not_end_it(home: Path, monkeypatch: pytest
     assert status(home)["waiting"] == []
 
 
-def test_settings_that_change_hold_from_the_next_pass_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An authority that is added while the worker runs stamps the batches that it closes from then on; what cannot be read changes nothing."""
+def test_settings_that_change_hold_from_the_next_pass_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An authority that is added while the worker runs stamps the batches that it closes from then
+    on; what cannot be read changes nothing."""
     steps = iter(["batch_entry = 1\n", "batch_entries = 3\n", None])
     seen: list[int] = []
     original = Outbox.work

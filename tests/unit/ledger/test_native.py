@@ -1,4 +1,5 @@
-"""The native core against the Python one: every way to hash, any number of threads, the same bytes; and what it refuses by itself."""
+"""The native core against the Python one: every way to hash, any number of threads, the same bytes;
+and what it refuses by itself."""
 
 from hashlib import sha256
 from random import Random
@@ -18,7 +19,8 @@ pytestmark = pytest.mark.real("cargo")
 HEX_63 = b"0" * 63
 KERNELS = ("avx-512", "sha-ni", "portable")
 SIZES = sorted({*range(131), *(2**k + d for k in range(8, 18) for d in (-1, 0, 1, 31))})
-"""Every small one, and those about where sixteen lanes, a part of 2**13 leaves and a thread's share end."""
+"""Every small one, and those about where sixteen lanes, a part of 2**13 leaves and a thread's share
+end."""
 
 
 @pytest.fixture
@@ -49,14 +51,21 @@ def test_every_size_has_the_same_levels(native: core.Native, kernel: str) -> Non
     packed = random_bytes(SIZES[-1] * NODE)
     for number, size in enumerate(SIZES):
         nodes = memoryview(packed)[: size * NODE]
-        levels = [bytes(nodes), *python_levels(bytes(nodes))] if size <= 130 or kernel == native.kernels()[0] else []
+        levels = (
+            [bytes(nodes), *python_levels(bytes(nodes))]
+            if size <= 130 or kernel == native.kernels()[0]
+            else []
+        )
         threads = number % 5 + 1
         found = native.levels(nodes, threads, kernel)
-        # Where Python would take too long, the levels of the other ways to hash have been compared with it already.
+        # Where Python would take too long, the levels of the other ways to hash have been compared
+        # with it already.
         levels = levels or [bytes(nodes), *native.levels(nodes, 1, native.kernels()[0])]
         assert found == levels[1:], (size, threads)
         for height in {0, 1, 2, 6, 13, 14, number % 18, 48}:
-            assert native.above(nodes, height, threads, kernel) == levels[min(height, len(levels) - 1)], (size, height, threads)
+            assert (
+                native.above(nodes, height, threads, kernel) == levels[min(height, len(levels) - 1)]
+            ), (size, height, threads)
 
 
 @pytest.mark.parametrize("threads", range(6))
@@ -75,30 +84,52 @@ def test_threads_read_the_same_lines(native: core.Native, *, is_last: bool) -> N
     faults = (HEX_63 + b"\n", b"x" * MAX_LINE + b"\n", b"y" * (MAX_LINE + 1))
     for place in (None, 0, 1700, 2222, 3999):
         for fault in faults if place is not None else (b"",):
-            text = b"".join(lines if place is None else (*lines[:place], fault, *lines[place:])) + HEX_63 + b"0"
+            text = (
+                b"".join(lines if place is None else (*lines[:place], fault, *lines[place:]))
+                + HEX_63
+                + b"0"
+            )
             assert len(text) > 1_500_000
             expected = _parse_hex(text, is_last=is_last)
             for threads in range(6):
-                assert native.parse_hex(text, is_last, MAX_LINE, threads) == expected, (place, threads)
+                assert native.parse_hex(text, is_last, MAX_LINE, threads) == expected, (
+                    place,
+                    threads,
+                )
     # One line, longer than what a thread gets, leaves the others nothing.
     for text in (b"z" * 2**20, b"z" * 2**20 + b"\n", b"\n" * 2**20):
-        assert all(native.parse_hex(text, is_last, MAX_LINE, threads) == _parse_hex(text, is_last=is_last) for threads in (1, 2, 5))
+        assert all(
+            native.parse_hex(text, is_last, MAX_LINE, threads) == _parse_hex(text, is_last=is_last)
+            for threads in (1, 2, 5)
+        )
 
 
 @given(st.data())
 def test_pairs_that_differ_late_are_put_in_order(data: st.DataObject) -> None:
-    """Random nodes differ in their first word; these have long common beginnings, and bytes above and below 0x80."""
+    """Random nodes differ in their first word; these have long common beginnings, and bytes above
+    and below 0x80."""
     native = require_native()
-    word = st.sampled_from([bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\x01"])
-    nodes = data.draw(
-        st.lists(st.lists(word, min_size=8, max_size=8).map(b"".join), min_size=2, max_size=70).filter(lambda nodes: len(nodes) % 2 == 0)
+    word = st.sampled_from(
+        [bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\x01"]
     )
-    expected = b"".join(sha256(min(a, b) + max(a, b)).digest() for a, b in zip(nodes[::2], nodes[1::2], strict=True))
+    nodes = data.draw(
+        st.lists(
+            st.lists(word, min_size=8, max_size=8).map(b"".join), min_size=2, max_size=70
+        ).filter(lambda nodes: len(nodes) % 2 == 0)
+    )
+    expected = b"".join(
+        sha256(min(a, b) + max(a, b)).digest() for a, b in zip(nodes[::2], nodes[1::2], strict=True)
+    )
     for kernel in native.kernels():
         assert native.above(b"".join(nodes), 1, 1, kernel) == expected
 
 
-@given(nodes=st.binary(max_size=300 * NODE).map(lambda content: content[: len(content) // NODE * NODE]), height=st.integers(0, 12))
+@given(
+    nodes=st.binary(max_size=300 * NODE).map(
+        lambda content: content[: len(content) // NODE * NODE]
+    ),
+    height=st.integers(0, 12),
+)
 def test_any_nodes_have_the_same_levels(nodes: bytes, height: int) -> None:
     with using("native"):
         found = levels_above(nodes), level_above(nodes, height)
@@ -108,7 +139,10 @@ def test_any_nodes_have_the_same_levels(nodes: bytes, height: int) -> None:
 
 def test_equal_nodes_have_a_parent(native: core.Native) -> None:
     for kernel in native.kernels():
-        assert native.above(b"same".ljust(NODE) * 64, 1, 1, kernel) == sha256(b"same".ljust(NODE) * 2).digest() * 32
+        assert (
+            native.above(b"same".ljust(NODE) * 64, 1, 1, kernel)
+            == sha256(b"same".ljust(NODE) * 2).digest() * 32
+        )
 
 
 @pytest.mark.parametrize("wrong", [bytes(1), bytes(31), bytes(33), memoryview(bytes(128))[::2]])
@@ -154,7 +188,9 @@ def test_there_is_no_third_core() -> None:
 # Runs
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 1000, 2**14, 2**15 - 1, 2**15, 3 * 2**15 + 7, 2**17 + 1])
+@pytest.mark.parametrize(
+    "count", [0, 1, 2, 1000, 2**14, 2**15 - 1, 2**15, 3 * 2**15 + 7, 2**17 + 1]
+)
 def test_runs_are_the_same(native: core.Native, count: int) -> None:
     digests = random_bytes(count * NODE, count)
     with using("python"):
@@ -175,7 +211,11 @@ def test_digests_that_begin_alike_are_sorted_too(native: core.Native, beginnings
     assert native.sort_run(digests) == expected
 
 
-@given(st.lists(st.binary(min_size=1, max_size=2).map(lambda start: start.ljust(NODE, b"\0")), max_size=200))
+@given(
+    st.lists(
+        st.binary(min_size=1, max_size=2).map(lambda start: start.ljust(NODE, b"\0")), max_size=200
+    )
+)
 def test_equal_digests_keep_their_order(digests: list[bytes]) -> None:
     expected = sorted((digest[:8], position) for position, digest in enumerate(digests))
     packed = b"".join(key + position.to_bytes(4) for key, position in expected)

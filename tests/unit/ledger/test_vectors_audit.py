@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from vectors.audit.make import format_file, make
 
-from witnesstree.ledger.audit.audit import Followed, Seen, check_equivocation, follow, judge_witnesses, parse_seen
+from witnesstree.ledger.audit.audit import (
+    Followed,
+    Seen,
+    check_equivocation,
+    follow,
+    judge_witnesses,
+    parse_seen,
+)
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
@@ -48,7 +55,12 @@ def asked(case: dict[str, Any], name: str) -> Any:
 
 def audited(case: dict[str, Any]) -> tuple[Followed, list[Check]]:
     now, key = parse_time(asked(case, "now")), asked(case, "key")
-    trust = Trust(tuple(TrustedRoot(b64decode(root), "a vector", Assurance.PRIVATE) for root in asked(case, "roots")))
+    trust = Trust(
+        tuple(
+            TrustedRoot(b64decode(root), "a vector", Assurance.PRIVATE)
+            for root in asked(case, "roots")
+        )
+    )
     seen: Seen | None = parse_seen(json.dumps(case["seen"]).encode()) if case["seen"] else None
     followed = follow(fetch_of(case), [parse_verifier_key(key)] if key else [], seen, now)
     deadline = timedelta(seconds=asked(case, "deadline"))
@@ -63,7 +75,13 @@ def test_audit_vector(case: dict[str, Any]) -> None:
 
     assert VERDICTS[report.verdict] == case["expect"]
     outcome = Outcome.FAILED if case["expect"] == "failed" else Outcome.UNKNOWN
-    assert [check.name for check in checks if check.outcome is outcome and check.required] == case["checks"]
-    assert (followed.seen is not None) == all(check.outcome is Outcome.PASSED for check in followed.checks)
+    assert [check.name for check in checks if check.outcome is outcome and check.required] == case[
+        "checks"
+    ]
+    assert (followed.seen is not None) == all(
+        check.outcome is Outcome.PASSED for check in followed.checks
+    )
     found = followed.equivocation
-    assert (found is not None and check_equivocation(found, parse_verifier_key(VECTOR["key"]))) is case["equivocation"]
+    assert (
+        found is not None and check_equivocation(found, parse_verifier_key(VECTOR["key"]))
+    ) is case["equivocation"]

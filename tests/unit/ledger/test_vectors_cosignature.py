@@ -12,7 +12,11 @@ from vectors.cosignature.make import format_file, make
 from witnesstree.ledger.audit.audit import judge_cosignatures
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Outcome
-from witnesstree.ledger.log.cosignature import check_cosignatures, format_witness_key, parse_witness_key
+from witnesstree.ledger.log.cosignature import (
+    check_cosignatures,
+    format_witness_key,
+    parse_witness_key,
+)
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "cosignature"
 
@@ -36,7 +40,9 @@ def test_cosignature_vector(case: dict[str, Any]) -> None:
         return
 
     found = check_cosignatures(case["note"], keys)
-    judged = judge_cosignatures(case["note"], keys, case["quorum"], datetime.fromtimestamp(case["now"], UTC))
+    judged = judge_cosignatures(
+        case["note"], keys, case["quorum"], datetime.fromtimestamp(case["now"], UTC)
+    )
 
     assert [{"name": each.key.name, "time": each.time} for each in found] == case["cosigned"]
     assert ("met" if judged.outcome is Outcome.PASSED else "unmet") == case["expect"]
@@ -49,6 +55,10 @@ def test_key_vector(case: dict[str, Any]) -> None:
             parse_witness_key(case["text"])
         return
     key = parse_witness_key(case["text"])
-    assert {"name": key.name, "key_id": key.key_id.hex(), "public_key": case["key"]["public_key"]} == case["key"]
+    assert {
+        "name": key.name,
+        "key_id": key.key_id.hex(),
+        "public_key": case["key"]["public_key"],
+    } == case["key"]
     assert key.public_key == b64decode(case["key"]["public_key"])
     assert format_witness_key(key) == case["text"]

@@ -1,7 +1,10 @@
-"""Makes audit.json: `python tests/vectors/audit/make.py`. A test compares what this makes with what is stored.
+"""Makes audit.json: `python tests/vectors/audit/make.py`.
 
-It hashes, signs and writes the published logs by itself, so that the vectors are not merely what ledger/audit/audit.py says. All keys are derived from
-names, and sign alike each time, so the file always comes out the same.
+A test compares what this makes with what is stored.
+
+It hashes, signs and writes the published logs by itself, so that the vectors are not merely what
+ledger/audit/audit.py says. All keys are derived from names, and sign alike each time, so the file
+always comes out the same.
 """
 
 import json
@@ -65,7 +68,9 @@ def _key_id(name: str, public: bytes) -> bytes:
 
 def checkpoint(size: int, root: bytes, key: str = ORIGIN) -> str:
     text = f"{ORIGIN}\n{size}\n{base64(root)}\n"
-    signature = _key_id(ORIGIN, private(key).public_key().public_bytes_raw()) + private(key).sign(text.encode())
+    signature = _key_id(ORIGIN, private(key).public_key().public_bytes_raw()) + private(key).sign(
+        text.encode()
+    )
     return f"{text}\n\N{EM DASH} {ORIGIN} {base64(signature)}\n"
 
 
@@ -100,12 +105,20 @@ OFFSETS = {"Audit vectors: root": (536, 3472), "Audit vectors: authority": (48, 
 
 
 def _rsa(name: str) -> rsa.RSAPrivateKey:
-    """A key that is the same each time: PKCS #1 v1.5 then signs alike each time, too. It protects nothing."""
-    p, q = (_number(f"{name} {prime}") + offset for prime, offset in zip("pq", OFFSETS[name], strict=True))
+    """A key that is the same each time: PKCS #1 v1.5 then signs alike each time, too.
+
+    It protects nothing.
+    """
+    p, q = (
+        _number(f"{name} {prime}") + offset
+        for prime, offset in zip("pq", OFFSETS[name], strict=True)
+    )
     e = 65537
     d = rsa.rsa_recover_private_exponent(e, p, q)
     public = rsa.RSAPublicNumbers(e, p * q)
-    return rsa.RSAPrivateNumbers(p, q, d, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q), public).private_key()
+    return rsa.RSAPrivateNumbers(
+        p, q, d, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q), public
+    ).private_key()
 
 
 def _number(name: str) -> int:
@@ -118,7 +131,9 @@ def _issued(name: str, above: Issued | None, extensions: Any) -> Issued:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     issuer = above.certificate.subject if above else subject
     serial = int.from_bytes(sha256(name.encode()).digest()[:8], "big")
-    builder = x509.CertificateBuilder(issuer, subject, key.public_key(), serial, START - 1000 * HOUR, START + 100_000 * HOUR)
+    builder = x509.CertificateBuilder(
+        issuer, subject, key.public_key(), serial, START - 1000 * HOUR, START + 100_000 * HOUR
+    )
     for extension, is_critical in extensions:
         builder = builder.add_extension(extension, is_critical)
     return Issued(builder.sign(above.key if above else key, hashes.SHA256()), key)
@@ -132,7 +147,10 @@ def authority_root() -> Issued:
 @cache
 def token(imprint: bytes, time: datetime) -> bytes:
     signer = _issued("Audit vectors: authority", authority_root(), STAMPS)
-    content = stamped(message_imprint={"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": imprint}, gen_time=time)
+    content = stamped(
+        message_imprint={"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": imprint},
+        gen_time=time,
+    )
     return Forge(signer=signer, content=tsp.TSTInfo(content).dump()).make()
 
 
@@ -163,7 +181,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Log:
-    """A published log. `named` are the checkpoints that opening records name, where they are not its own."""
+    """A published log.
+
+    `named` are the checkpoints that opening records name, where they are not its own.
+    """
 
     batches: tuple[Batch, ...] = tuple(Batch(sequence, sequence) for sequence in range(SIZE))
     named: dict[int, str] = field(default_factory=dict)
@@ -191,7 +212,15 @@ def build(*batches: Batch, named: dict[int, str] | None = None) -> Log:
         digest, other = sha256(opening.encode()).digest(), sha256(batch.content).digest()
         root = sha256(min(digest, other) + max(digest, other)).digest()
         opened = batch.stated_opened or batch.opened
-        lines = ("witnesstree-batch/1", batch.origin, batch.sequence, 2, base64(root), time_text(opened), time_text(batch.closed))
+        lines = (
+            "witnesstree-batch/1",
+            batch.origin,
+            batch.sequence,
+            2,
+            base64(root),
+            time_text(opened),
+            time_text(batch.closed),
+        )
         statement = "".join(f"{line}\n" for line in lines)
         log.entries.append(statement.encode())
         log.files[f"batch/{index:03}.json"] = _record(log, index, opening, other, root)
@@ -224,21 +253,37 @@ def _record(log: Log, index: int, opening: str, other: bytes, root: bytes) -> by
 def sealed(members: dict[str, Any]) -> bytes:
     """A proof file with a checksum that fits."""
     unsealed = {name: value for name, value in members.items() if name != "checksum"}
-    return canonical({**unsealed, "checksum": sha256(canonical(unsealed).encode()).hexdigest()}).encode() + b"\n"
+    return (
+        canonical(
+            {**unsealed, "checksum": sha256(canonical(unsealed).encode()).hexdigest()}
+        ).encode()
+        + b"\n"
+    )
 
 
 def _publish(log: Log) -> None:
     size = len(log.entries)
     log.files["checkpoint"] = log.head(size).encode()
-    log.files[f"tile/0/000.p/{size}"] = b"".join(sha256(b"\0" + entry).digest() for entry in log.entries)
-    log.files[f"tile/entries/000.p/{size}"] = b"".join(len(entry).to_bytes(2, "big") + entry for entry in log.entries)
+    log.files[f"tile/0/000.p/{size}"] = b"".join(
+        sha256(b"\0" + entry).digest() for entry in log.entries
+    )
+    log.files[f"tile/entries/000.p/{size}"] = b"".join(
+        len(entry).to_bytes(2, "big") + entry for entry in log.entries
+    )
 
 
 def seen(log: Log, size: int, *waiting: int) -> dict[str, Any]:
-    """What an auditor keeps who saw `log` when it had so many entries, and each opening record named the checkpoint just before it."""
+    """What an auditor keeps who saw `log` when it had so many entries, and each opening record
+    named the checkpoint just before it."""
     digests = [sha256(log.head(each).encode()).hexdigest() for each in (size - 1, size)]
     statements = [log.entries[index].decode() for index in waiting]
-    return {"format": "witnesstree-audit/1", "checkpoint": log.head(size), "named": size - 1, "digests": digests, "waiting": statements}
+    return {
+        "format": "witnesstree-audit/1",
+        "checkpoint": log.head(size),
+        "named": size - 1,
+        "digests": digests,
+        "waiting": statements,
+    }
 
 
 # The cases
@@ -255,17 +300,31 @@ def make() -> dict[str, Any]:
         "forked": build(first, replace(second, content=b"another file"), third),
         "a batch dropped": build(first, third, named={2: honest.head(2)}),
         "a batch doubled": build(first, second, second),
-        "a batch of another ledger": build(first, replace(second, origin="ledger.example/port"), third),
+        "a batch of another ledger": build(
+            first, replace(second, origin="ledger.example/port"), third
+        ),
         "stamped late": build(first, replace(second, lag=30 * HOUR), third),
-        "stamped just in time": build(first, replace(second, lag=DEADLINE - timedelta(seconds=2)), third),
-        "stamped in time but for its accuracy": build(first, replace(second, lag=DEADLINE - timedelta(seconds=1)), third),
+        "stamped just in time": build(
+            first, replace(second, lag=DEADLINE - timedelta(seconds=2)), third
+        ),
+        "stamped in time but for its accuracy": build(
+            first, replace(second, lag=DEADLINE - timedelta(seconds=1)), third
+        ),
         "not stamped": build(first, replace(second, lag=None), third),
         "closed in the future": build(first, second, replace(third, late=200 * HOUR)),
-        "names a checkpoint that nobody saw": build(first, second, third, named={1: checkpoint(1, bytes(32))}),
-        "names a checkpoint of another key": build(first, second, third, named={1: checkpoint(1, tree_root(honest.entries[:1]), "another")}),
+        "names a checkpoint that nobody saw": build(
+            first, second, third, named={1: checkpoint(1, bytes(32))}
+        ),
+        "names a checkpoint of another key": build(
+            first, second, third, named={1: checkpoint(1, tree_root(honest.entries[:1]), "another")}
+        ),
         "names an older checkpoint": build(first, second, replace(third, names=1)),
-        "names an older checkpoint than the batch before": build(first, second, replace(third, names=0)),
-        "another opening time": build(first, replace(second, stated_opened=second.opened - HOUR), third),
+        "names an older checkpoint than the batch before": build(
+            first, second, replace(third, names=0)
+        ),
+        "another opening time": build(
+            first, replace(second, stated_opened=second.opened - HOUR), third
+        ),
     }
     return {
         "about": "Published logs, what an auditor saw before, and what it has to find",
@@ -273,17 +332,39 @@ def make() -> dict[str, Any]:
         "now": time_text(NOW),
         "deadline": int(DEADLINE.total_seconds()),
         "roots": [base64(authority_root().der)],
-        "logs": {name: {path: base64(content) for path, content in log.files.items()} for name, log in logs.items()},
-        "cases": [*_sound(honest, two), *_histories(honest), *_witnesses(), *_files(honest), *_openings(honest)],
+        "logs": {
+            name: {path: base64(content) for path, content in log.files.items()}
+            for name, log in logs.items()
+        },
+        "cases": [
+            *_sound(honest, two),
+            *_histories(honest),
+            *_witnesses(),
+            *_files(honest),
+            *_openings(honest),
+        ],
     }
 
 
-def case(name: str, log: str = "honest", reason: str = "ok", checks: str = "", **changes: Any) -> dict[str, Any]:
+def case(
+    name: str, log: str = "honest", reason: str = "ok", checks: str = "", **changes: Any
+) -> dict[str, Any]:
     """A case; `changed` are the files that stand there instead, None for one that is gone."""
     expect = changes.pop("expect", "sound" if reason == "ok" else "failed")
-    changed = {path: content if content is None else base64(content) for path, content in changes.pop("changed", {}).items()}
+    changed = {
+        path: content if content is None else base64(content)
+        for path, content in changes.pop("changed", {}).items()
+    }
     default: dict[str, Any] = {"changed": changed, "seen": None, "equivocation": False}
-    return {"name": name, "expect": expect, "reason": reason, "checks": checks.split(), "log": log, **default, **changes}
+    return {
+        "name": name,
+        "expect": expect,
+        "reason": reason,
+        "checks": checks.split(),
+        "log": log,
+        **default,
+        **changes,
+    }
 
 
 def _sound(honest: Log, two: Log) -> list[dict[str, Any]]:
@@ -296,7 +377,9 @@ def _sound(honest: Log, two: Log) -> list[dict[str, Any]]:
         case("a batch that was waited for is stamped now", seen=seen(honest, 2, 0)),
         case("stamped just in time, its accuracy of 1.5 seconds counted", "stamped just in time"),
         case("not stamped, and not due yet", "not stamped", now=early),
-        case("an opening record names the checkpoint before the newest", "names an older checkpoint"),
+        case(
+            "an opening record names the checkpoint before the newest", "names an older checkpoint"
+        ),
         case("a file that no log has", changed={"tile/1/000.p/1": bytes(32)}),
     ]
 
@@ -306,7 +389,14 @@ def _histories(honest: Log) -> list[dict[str, Any]]:
     return [
         case("a fork, as long as what was seen", "forked", **fork, seen=seen(honest, 3)),
         case("a fork, longer than what was seen", "forked", **fork, seen=seen(honest, 2)),
-        case("the tiles show no history", "honest", "root", "consistency", seen=seen(honest, 2), changed={"tile/0/000.p/3": bytes(96)}),
+        case(
+            "the tiles show no history",
+            "honest",
+            "root",
+            "consistency",
+            seen=seen(honest, 2),
+            changed={"tile/0/000.p/3": bytes(96)},
+        ),
         case("rewound", "honest, two batches", "rewind", "consistency", seen=seen(honest, 3)),
         case("a batch dropped", "a batch dropped", "sequence", "statements"),
         case("a batch doubled", "a batch doubled", "sequence", "statements"),
@@ -320,7 +410,12 @@ def _witnesses() -> list[dict[str, Any]]:
     all_of_them = " ".join(f"batch[{sequence}].stamped" for sequence in range(SIZE))
     return [
         case("stamped late", "stamped late", "late", late),
-        case("stamped in time but for its accuracy of 1.5 seconds", "stamped in time but for its accuracy", "late", late),
+        case(
+            "stamped in time but for its accuracy of 1.5 seconds",
+            "stamped in time but for its accuracy",
+            "late",
+            late,
+        ),
         case("not stamped, and due", "not stamped", "missing", late),
         case(
             "not stamped, due since a second",
@@ -329,7 +424,14 @@ def _witnesses() -> list[dict[str, Any]]:
             late,
             now=time_text(after),
         ),
-        case("nobody vouches for the authority", "honest", "chain", all_of_them, roots=[], expect="undecided"),
+        case(
+            "nobody vouches for the authority",
+            "honest",
+            "chain",
+            all_of_them,
+            roots=[],
+            expect="undecided",
+        ),
         case("no key is expected", "honest", "no-key", "checkpoint", key=None, expect="undecided"),
     ]
 
@@ -338,22 +440,57 @@ def _files(honest: Log) -> list[dict[str, Any]]:
     tile, bundle = honest.files["tile/0/000.p/3"], honest.files["tile/entries/000.p/3"]
     altered = honest.head(3).replace("\n3\n", "\n4\n").encode()
 
-    def changed(name: str, reason: str, checks: str, path: str, content: bytes | None, **more: Any) -> dict[str, Any]:
+    def changed(
+        name: str, reason: str, checks: str, path: str, content: bytes | None, **more: Any
+    ) -> dict[str, Any]:
         return case(name, "honest", reason, checks, changed={path: content}, **more)
 
     return [
         changed("a tile is missing", "missing-file", "tiles", "tile/0/000.p/3", None),
         changed("one bit of a tile", "tile", "tiles", "tile/0/000.p/3", flipped(tile)),
         changed("a tile that is too short", "length", "tiles", "tile/0/000.p/3", tile[:-1]),
-        changed("one bit of a tile that was seen before", "root", "entries", "tile/0/000.p/3", flipped(tile, 0), seen=seen(honest, 2)),
+        changed(
+            "one bit of a tile that was seen before",
+            "root",
+            "entries",
+            "tile/0/000.p/3",
+            flipped(tile, 0),
+            seen=seen(honest, 2),
+        ),
         changed("the entries are missing", "missing-file", "entries", "tile/entries/000.p/3", None),
         changed("one bit of an entry", "root", "entries", "tile/entries/000.p/3", flipped(bundle)),
-        changed("the entries are cut short", "form", "entries", "tile/entries/000.p/3", bundle[:-1]),
-        changed("an entry too few", "length", "entries", "tile/entries/000.p/3", bundle[: -2 - len(honest.entries[-1])]),
-        changed("a checkpoint under another key", "unsigned", "checkpoint", "checkpoint", honest.head(3, "another").encode()),
-        changed("a checkpoint that was changed after it was signed", "signature", "checkpoint", "checkpoint", altered),
+        changed(
+            "the entries are cut short", "form", "entries", "tile/entries/000.p/3", bundle[:-1]
+        ),
+        changed(
+            "an entry too few",
+            "length",
+            "entries",
+            "tile/entries/000.p/3",
+            bundle[: -2 - len(honest.entries[-1])],
+        ),
+        changed(
+            "a checkpoint under another key",
+            "unsigned",
+            "checkpoint",
+            "checkpoint",
+            honest.head(3, "another").encode(),
+        ),
+        changed(
+            "a checkpoint that was changed after it was signed",
+            "signature",
+            "checkpoint",
+            "checkpoint",
+            altered,
+        ),
         changed("a checkpoint that is none", "form", "checkpoint", "checkpoint", b"3\n"),
-        case("another key is expected", "honest", "unsigned", "checkpoint", key=vkey(ORIGIN, "another")),
+        case(
+            "another key is expected",
+            "honest",
+            "unsigned",
+            "checkpoint",
+            key=vkey(ORIGIN, "another"),
+        ),
     ]
 
 
@@ -362,34 +499,97 @@ def _openings(honest: Log) -> list[dict[str, Any]]:
     record = json.loads(honest.files[path])
     other = honest.files["batch/002.json"]
 
-    def changed(name: str, reason: str, checks: str, content: bytes | None, path: str = path, **more: Any) -> dict[str, Any]:
+    def changed(
+        name: str, reason: str, checks: str, content: bytes | None, path: str = path, **more: Any
+    ) -> dict[str, Any]:
         return case(name, "honest", reason, checks, changed={path: content}, **more)
 
     def with_head(head: str) -> bytes:
         return sealed({**record, "log": {**record["log"], "checkpoint": head}})
 
     return [
-        case("an opening record names a checkpoint that nobody saw", "names a checkpoint that nobody saw", "checkpoint", second),
-        case("an opening record names a checkpoint of another key", "names a checkpoint of another key", "checkpoint", second),
+        case(
+            "an opening record names a checkpoint that nobody saw",
+            "names a checkpoint that nobody saw",
+            "checkpoint",
+            second,
+        ),
+        case(
+            "an opening record names a checkpoint of another key",
+            "names a checkpoint of another key",
+            "checkpoint",
+            second,
+        ),
         case(
             "an opening record names an older checkpoint than the batch before",
             "names an older checkpoint than the batch before",
             "checkpoint",
             "batch[2].opening",
         ),
-        case("an opening record and a statement with different times", "another opening time", "opening", second),
+        case(
+            "an opening record and a statement with different times",
+            "another opening time",
+            "opening",
+            second,
+        ),
         changed("a record is missing", "missing-file", second, None),
         changed("a record is no proof", "form", second, b"{}"),
-        changed("a record with one bit flipped", "checksum", second, honest.files[path].replace(b'"position":0', b'"position":1')),
+        changed(
+            "a record with one bit flipped",
+            "checksum",
+            second,
+            honest.files[path].replace(b'"position":0', b'"position":1'),
+        ),
         changed("the record of another batch", "root", second, other),
-        changed("a record without its opening record", "root", second, sealed({name: value for name, value in record.items() if name != "opening"})),
-        changed("a record with the checkpoint of another size", "head", second, with_head(honest.head(3))),
-        changed("a record with the checkpoint of another key", "unsigned", second, with_head(honest.head(2, "another"))),
+        changed(
+            "a record without its opening record",
+            "root",
+            second,
+            sealed({name: value for name, value in record.items() if name != "opening"}),
+        ),
+        changed(
+            "a record with the checkpoint of another size",
+            "head",
+            second,
+            with_head(honest.head(3)),
+        ),
+        changed(
+            "a record with the checkpoint of another key",
+            "unsigned",
+            second,
+            with_head(honest.head(2, "another")),
+        ),
         changed("the first checkpoint is missing", "missing-file", "opening", None, "checkpoint-0"),
-        changed("the first checkpoint is not of the empty log", "head", "opening", honest.head(1).encode(), "checkpoint-0"),
-        changed("the first checkpoint under another key", "unsigned", "opening", honest.head(0, "another").encode(), "checkpoint-0"),
-        changed("the record of a batch that was waited for is gone", "missing-file", "opening", None, "batch/000.json", seen=seen(honest, 2, 0)),
-        changed("the record of a batch that was waited for is another", "root", "opening", other, "batch/000.json", seen=seen(honest, 2, 0)),
+        changed(
+            "the first checkpoint is not of the empty log",
+            "head",
+            "opening",
+            honest.head(1).encode(),
+            "checkpoint-0",
+        ),
+        changed(
+            "the first checkpoint under another key",
+            "unsigned",
+            "opening",
+            honest.head(0, "another").encode(),
+            "checkpoint-0",
+        ),
+        changed(
+            "the record of a batch that was waited for is gone",
+            "missing-file",
+            "opening",
+            None,
+            "batch/000.json",
+            seen=seen(honest, 2, 0),
+        ),
+        changed(
+            "the record of a batch that was waited for is another",
+            "root",
+            "opening",
+            other,
+            "batch/000.json",
+            seen=seen(honest, 2, 0),
+        ),
     ]
 
 

@@ -1,4 +1,7 @@
-"""Makes header.json and slot.json: `python tests/vectors/chain/make.py`. A test compares what this makes with what is stored."""
+"""Makes header.json and slot.json: `python tests/vectors/chain/make.py`.
+
+A test compares what this makes with what is stored.
+"""
 
 import json
 import sys
@@ -12,13 +15,19 @@ import rlp
 
 from witnesstree.anchor.evm.local import KEY_FILE, LocalChain
 from witnesstree.ledger.base.witness import Anchor, StateProof
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, record_slot
+from witnesstree.ledger.chain.stateproof import (
+    CONTRACT_ADDRESS,
+    CONTRACT_CODE_HASH,
+    keccak256,
+    record_slot,
+)
 
 HERE = Path(__file__).parent
 ROOTS = [sha256(b"root %d" % i).digest() for i in range(20)]
 ROOT = ROOTS[0]
 TIME = 1_767_225_600
-"""2026-01-01T00:00:00Z: block 0 stands two seconds before it, and each block one second after its parent."""
+"""2026-01-01T00:00:00Z: block 0 stands two seconds before it, and each block one second after its
+parent."""
 
 
 HEADER_REASONS = {
@@ -129,7 +138,8 @@ SLOT_REASONS = {
 
 
 def make_chain(folder: Path) -> LocalChain:
-    """A chain whose every byte is known: a fixed key, a clock that stands still, ROOTS anchored one by one."""
+    """A chain whose every byte is known: a fixed key, a clock that stands still, ROOTS anchored one
+    by one."""
     folder.mkdir(parents=True)
     (folder / KEY_FILE).write_text(sha256(b"witnesstree test vectors").hexdigest())
     chain = LocalChain.create(folder, lambda: datetime.fromtimestamp(TIME, UTC))
@@ -185,7 +195,9 @@ def _headers(anchor: Anchor) -> dict[str, Any]:
         "number is a list": changed(8, [fields[8]]),
         "time with a leading zero": changed(11, b"\0" + fields[11]),
         "time of 9 bytes": changed(11, b"\1" * 9),
-        "a head before a byte that stands for itself": b"\xf9" + (len(payload) + 2).to_bytes(2) + payload + b"\x81\x01",
+        "a head before a byte that stands for itself": (
+            b"\xf9" + (len(payload) + 2).to_bytes(2) + payload + b"\x81\x01"
+        ),
         "its length with a leading zero": b"\xfa" + len(payload).to_bytes(3) + payload,
         "its length cut off": header[:2],
         "more than 2048 bytes": changed(12, bytes(2048)),
@@ -196,7 +208,15 @@ def _headers(anchor: Anchor) -> dict[str, Any]:
             accepted("happy path", header),
             accepted("a field of a later fork at its end", _rlp([*fields, b"\1" * 32])),
             accepted("no fields of later forks", _rlp(fields[:15])),
-            *({"name": name, "expect": "refused", "reason": HEADER_REASONS[name], "header": _0x(header)} for name, header in refused.items()),
+            *(
+                {
+                    "name": name,
+                    "expect": "refused",
+                    "reason": HEADER_REASONS[name],
+                    "header": _0x(header),
+                }
+                for name, header in refused.items()
+            ),
         ],
     }
 
@@ -205,7 +225,13 @@ def _slots(first: Anchor, other: Anchor) -> dict[str, Any]:
     assert first.state
     assert other.state
     header, account, storage = first.state.header, first.state.account, first.state.storage
-    happy = {"header": header, "contract": CONTRACT_ADDRESS, "root": ROOT, "account": account, "storage": storage}
+    happy = {
+        "header": header,
+        "contract": CONTRACT_ADDRESS,
+        "root": ROOT,
+        "account": account,
+        "storage": storage,
+    }
     word = _word(first.state)
     key = keccak256(record_slot(ROOT)).hex()
     leaf = _leaf(key, _rlp(word))
@@ -236,44 +262,79 @@ def _slots(first: Anchor, other: Anchor) -> dict[str, Any]:
         "one bit in the slot's leaf": {"storage": (*storage[:-1], _flip(storage[-1]))},
         "one bit in the account trie's root": {"account": (_flip(account[0]), *account[1:])},
         "more nodes than a key has nibbles": {"storage": storage + storage[-1:] * 64},
-        "a node of 533 bytes": {"storage": (storage[0] + bytes(533 - len(storage[0])), *storage[1:])},
+        "a node of 533 bytes": {
+            "storage": (storage[0] + bytes(533 - len(storage[0])), *storage[1:])
+        },
         "slot in a contract that is not there": {"contract": keccak256(b"nobody")[:20]},
         "forged: account of 3 fields": forged([leaf], account=lambda fields: fields[:3]),
         "forged: account of 5 fields": forged([leaf], account=lambda fields: [*fields, b""]),
-        "forged: storage root of 31 bytes": forged([leaf], account=lambda fields: [*fields[:2], fields[2][1:], fields[3]]),
-        "forged: code hash of 33 bytes": forged([leaf], account=lambda fields: [*fields[:3], fields[3] + b"\0"]),
+        "forged: storage root of 31 bytes": forged(
+            [leaf], account=lambda fields: [*fields[:2], fields[2][1:], fields[3]]
+        ),
+        "forged: code hash of 33 bytes": forged(
+            [leaf], account=lambda fields: [*fields[:3], fields[3] + b"\0"]
+        ),
         "forged: account is a string": forged([leaf], account=lambda fields: fields[2]),
         "forged: the slot is zero": forged([_leaf(key, b"\x80")]),
-        "forged: the slot has a record without a time": forged([_leaf(key, _rlp(word[:26] + bytes(6)))]),
+        "forged: the slot has a record without a time": forged(
+            [_leaf(key, _rlp(word[:26] + bytes(6)))]
+        ),
         "forged: the slot has leading zeros": forged([_leaf(key, _rlp(b"\0" + word[1:]))]),
         "forged: the slot has 33 bytes": forged([_leaf(key, _rlp(b"\1" + word))]),
         "forged: the slot is empty": forged([_leaf(key, b"")]),
         "forged: the slot is a list": forged([_leaf(key, _rlp([word]))]),
         "forged: the slot has bytes after its end": forged([_leaf(key, _rlp(word) + b"\0")]),
         "forged: the leaf's value is a list": forged([_rlp([_compact(key, leaf=True), [word]])]),
-        "forged: the leaf of another key": forged([_leaf(key[:-1] + ("0" if key[-1] != "0" else "1"), _rlp(word))]),
+        "forged: the leaf of another key": forged(
+            [_leaf(key[:-1] + ("0" if key[-1] != "0" else "1"), _rlp(word))]
+        ),
         "forged: the leaf of a shorter key": forged([_leaf(key[:-1], _rlp(word))]),
-        "forged: the path is padded with one": forged([_rlp([b"\x21" + bytes.fromhex(key), _rlp(word)])]),
-        "forged: the path is neither a leaf's nor an extension's": forged([_rlp([b"\x40" + bytes.fromhex(key), _rlp(word)])]),
+        "forged: the path is padded with one": forged(
+            [_rlp([b"\x21" + bytes.fromhex(key), _rlp(word)])]
+        ),
+        "forged: the path is neither a leaf's nor an extension's": forged(
+            [_rlp([b"\x40" + bytes.fromhex(key), _rlp(word)])]
+        ),
         "forged: the path is empty": forged([_rlp([b"", _rlp(word)])]),
         "forged: the path is a list": forged([_rlp([[b" "], _rlp(word)])]),
         "forged: an extension without a path": forged([_rlp([b"\0", keccak256(leaf)]), leaf]),
-        "forged: an extension to other keys": forged([_rlp([_compact("0" if key[0] != "0" else "1", leaf=False), keccak256(leaf)]), leaf]),
+        "forged: an extension to other keys": forged(
+            [_rlp([_compact("0" if key[0] != "0" else "1", leaf=False), keccak256(leaf)]), leaf]
+        ),
         "forged: a node of 3 items": forged([_rlp([b"", b"", b""])]),
         "forged: a branch with no link for the key": forged([_rlp([b""] * 17)]),
         "forged: a link of 31 bytes": forged([_branch(key[0], keccak256(leaf)[1:])]),
-        "forged: a long node in its parent": forged([_branch(key[0], rlp.decode(_leaf(key[1:], _rlp(word))))]),
-        "forged: a short node on its own": forged([_branch_above(key, keccak256(_short_branch(key))), _short_branch(key)]),
+        "forged: a long node in its parent": forged(
+            [_branch(key[0], rlp.decode(_leaf(key[1:], _rlp(word))))]
+        ),
+        "forged: a short node on its own": forged(
+            [_branch_above(key, keccak256(_short_branch(key))), _short_branch(key)]
+        ),
         "forged: a branch below the end of the key": forged([_below_the_end(key)]),
         "forged: a node's length with a leading zero": forged([long_form]),
         "forged: a node with bytes after its end": forged([leaf + b"\0"]),
         "forged: a node that is a string": forged([_rlp(leaf)]),
     }
     return {
-        "about": "State proofs (EIP-1186) of the EvidenceAnchor contract's record of a root: code hash and record, or refused",
+        "about": (
+            "State proofs (EIP-1186) of the EvidenceAnchor contract's record of a root: code hash"
+            " and record, or refused"
+        ),
         "cases": [
-            {"name": "happy path", "expect": "accepted", "reason": "ok", **_text(happy), **_record(word)},
-            {"name": "forged: one account, one slot", "expect": "accepted", "reason": "ok", **_text({**happy, **forged([leaf])}), **_record(word)},
+            {
+                "name": "happy path",
+                "expect": "accepted",
+                "reason": "ok",
+                **_text(happy),
+                **_record(word),
+            },
+            {
+                "name": "forged: one account, one slot",
+                "expect": "accepted",
+                "reason": "ok",
+                **_text({**happy, **forged([leaf])}),
+                **_record(word),
+            },
             {
                 "name": "forged: a short branch and a short leaf in their parents",
                 "expect": "accepted",
@@ -281,7 +342,15 @@ def _slots(first: Anchor, other: Anchor) -> dict[str, Any]:
                 **_text({**happy, **forged([_branch_above(key, rlp.decode(_short_branch(key)))])}),
                 **_record(bytes(31) + b"\1"),
             },
-            *({"name": name, "expect": "refused", "reason": SLOT_REASONS[name], **_text({**happy, **change})} for name, change in changes.items()),
+            *(
+                {
+                    "name": name,
+                    "expect": "refused",
+                    "reason": SLOT_REASONS[name],
+                    **_text({**happy, **change}),
+                }
+                for name, change in changes.items()
+            ),
         ],
     }
 
@@ -302,9 +371,17 @@ def _record(word: bytes) -> dict[str, Any]:
 
 
 def _forge(header: bytes, storage: list[bytes], account: Any) -> dict[str, Any]:
-    """A state of one account: everything fits together, from the header down to these storage nodes."""
-    node = _leaf(keccak256(CONTRACT_ADDRESS).hex(), _rlp(account([b"\1", b"", keccak256(storage[0]), CONTRACT_CODE_HASH])))
-    return {**_with_state_root(header, keccak256(node)), "account": (node,), "storage": tuple(storage)}
+    """A state of one account: everything fits together, from the header down to these storage
+    nodes."""
+    node = _leaf(
+        keccak256(CONTRACT_ADDRESS).hex(),
+        _rlp(account([b"\1", b"", keccak256(storage[0]), CONTRACT_CODE_HASH])),
+    )
+    return {
+        **_with_state_root(header, keccak256(node)),
+        "account": (node,),
+        "storage": tuple(storage),
+    }
 
 
 def _with_state_root(header: bytes, state_root: bytes) -> dict[str, Any]:
@@ -329,7 +406,8 @@ def _branch(nibble: str, child: Any) -> bytes:
 
 
 def _short_branch(key: str) -> bytes:
-    """A branch that fits into its parent, with a leaf that fits into it: the record whose only bit is the lowest of its time."""
+    """A branch that fits into its parent, with a leaf that fits into it: the record whose only bit
+    is the lowest of its time."""
     return _branch(key[62], rlp.decode(_leaf(key[63:], b"\1")))
 
 
@@ -355,7 +433,10 @@ def _0x(value: bytes) -> str:
 
 
 def _text(case: dict[str, Any]) -> dict[str, Any]:
-    return {name: _0x(value) if isinstance(value, bytes) else [_0x(node) for node in value] for name, value in case.items()}
+    return {
+        name: _0x(value) if isinstance(value, bytes) else [_0x(node) for node in value]
+        for name, value in case.items()
+    }
 
 
 def format_file(content: dict[str, Any]) -> str:

@@ -1,4 +1,5 @@
-"""Make home.tar.gz anew: run this with the first release installed (version 0.1.0), from this folder. Each run gives other keys."""
+"""Make home.tar.gz anew: run this with the first release installed (version 0.1.0), from this
+folder. Each run gives other keys."""
 
 import shutil
 import tarfile
@@ -45,7 +46,9 @@ def main() -> None:
     for lock in HOME.glob("*.lock"):
         lock.unlink()
     with tarfile.open("home.tar.gz", "w:gz") as archive:
-        archive.add(HOME, filter=lambda member: member.replace(uid=0, gid=0, uname="", gname="", deep=False))
+        archive.add(
+            HOME, filter=lambda member: member.replace(uid=0, gid=0, uname="", gname="", deep=False)
+        )
     shutil.rmtree(HOME)
 
 

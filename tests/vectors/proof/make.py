@@ -1,7 +1,9 @@
-"""Makes the cases of proof.json from the two honest proofs that stand in it: `python tests/vectors/proof/make.py`.
+"""Makes the cases of proof.json from the two honest proofs that stand in it: `python
+tests/vectors/proof/make.py`.
 
-A test compares what this makes with what is stored. With `--anew` new honest proofs are made first, by an embedded authority and chain that are
-then gone; their keys are random, so this is the one part that does not come out the same twice.
+A test compares what this makes with what is stored. With `--anew` new honest proofs are made first,
+by an embedded authority and chain that are then gone; their keys are random, so this is the one
+part that does not come out the same twice.
 """
 
 import base64
@@ -69,23 +71,39 @@ REASONS = {
     "statement of another batch": "statement",
     "header of another block for the opening record": "block",
 }
-"""Which rule a case breaks, where the name of its first check does not say it: the codes of ../REASONS.md."""
+"""Which rule a case breaks, where the name of its first check does not say it: the codes of
+../REASONS.md."""
 
 
 def make(stored: dict[str, Any]) -> dict[str, Any]:
     """The file's content, from what is honest in it."""
     kept = ("about", "digest", "now", "require", "trust", "happy", "other")
     content = {name: stored[name] for name in kept}
-    return {**content, "cases": [*_forms(content["happy"]), *_changes(content), *_questions(content)]}
+    return {
+        **content,
+        "cases": [*_forms(content["happy"]), *_changes(content), *_questions(content)],
+    }
 
 
-def _case(name: str, expect: str, checks: str, proof: str | bytes, **question: Any) -> dict[str, Any]:
-    there = {"proof": proof} if isinstance(proof, str) else {"bytes": base64.b64encode(proof).decode()}
-    return {"name": name, "expect": expect, "reason": _reason(name, checks), "checks": checks.split(), **question, **there}
+def _case(
+    name: str, expect: str, checks: str, proof: str | bytes, **question: Any
+) -> dict[str, Any]:
+    there = (
+        {"proof": proof} if isinstance(proof, str) else {"bytes": base64.b64encode(proof).decode()}
+    )
+    return {
+        "name": name,
+        "expect": expect,
+        "reason": _reason(name, checks),
+        "checks": checks.split(),
+        **question,
+        **there,
+    }
 
 
 def _reason(name: str, checks: str) -> str:
-    """The code of the rule that is broken, or of what is missing: by the check that finds it, where REASONS does not say it more exactly."""
+    """The code of the rule that is broken, or of what is missing: by the check that finds it, where
+    REASONS does not say it more exactly."""
     if not checks:
         return "ok"
     first = checks.split(maxsplit=1)[0]
@@ -114,24 +132,34 @@ def _forms(happy: str) -> list[dict[str, Any]]:
         "a byte order mark": "\ufeff" + happy,
         "not UTF-8": happy.encode().replace(b"court", b"co\xffrt", 1),
         "a lone surrogate": happy.replace('"hints": {}', '"hints": {"name": "\\ud800"}'),
-        "one hex digit of the digest, checksum not renewed": happy.replace(digest, ("0" if digest[0] != "0" else "1") + digest[1:], 1),
-        "a hint added, checksum not renewed": happy.replace('"hints": {}', '"hints": {"name": "photo.jpg"}'),
+        "one hex digit of the digest, checksum not renewed": happy.replace(
+            digest, ("0" if digest[0] != "0" else "1") + digest[1:], 1
+        ),
+        "a hint added, checksum not renewed": happy.replace(
+            '"hints": {}', '"hints": {"name": "photo.jpg"}'
+        ),
         "a member twice": happy.replace('"hints": {}', '"hints": {},\n "hints": {}'),
         "nested 5,000 deep": happy.replace('"hints": {}', '"hints": ' + "[" * 5_000 + "]" * 5_000),
         "a newer format": sealed_again({**document, "format": "witnesstree-proof/2"}),
         "an unknown member": sealed_again({**document, "comment": ""}),
-        "no hints": sealed_again({name: value for name, value in document.items() if name != "hints"}),
+        "no hints": sealed_again(
+            {name: value for name, value in document.items() if name != "hints"}
+        ),
         "null where a member could be absent": sealed_again({**document, "log": None}),
         "upper-case hex": sealed_again({**document, "digest": digest.upper()}),
         "a digest of 31 bytes": sealed_again({**document, "digest": digest[2:]}),
-        "base64 with a line end": sealed_again(_put(document, ("tokens", 0, "token"), document["tokens"][0]["token"] + "\n")),
+        "base64 with a line end": sealed_again(
+            _put(document, ("tokens", 0, "token"), document["tokens"][0]["token"] + "\n")
+        ),
         "position as a float": happy.replace('"position": 4', '"position": 4.0'),
         "position as a text": sealed_again(_put(document, ("inclusion", "position"), "4")),
         "position beyond the batch": sealed_again(_put(document, ("inclusion", "position"), 7)),
         "number beyond 2^53 - 1": happy.replace('"index": 3', f'"index": {2**53}'),
         "65 hashes in a path": sealed_again(_put(document, ("inclusion", "path"), [digest] * 65)),
         "17 tokens": sealed_again({**document, "tokens": document["tokens"] * 17}),
-        "witnesses without inclusion": sealed_again({name: value for name, value in document.items() if name != "inclusion"}),
+        "witnesses without inclusion": sealed_again(
+            {name: value for name, value in document.items() if name != "inclusion"}
+        ),
     }
     return [
         _case("happy path", "verified", "", happy),
@@ -149,10 +177,22 @@ def _changes(content: dict[str, Any]) -> list[dict[str, Any]]:
     token = base64.b64decode(document["tokens"][0]["token"])
     broken_token = base64.b64encode(token[:-1] + bytes([token[-1] ^ 1])).decode()
     record = document["opening"]["record"]
-    cosigned = document["log"]["checkpoint"] + "\N{EM DASH} witness.example " + base64.b64encode(bytes(68)).decode() + "\n"
-    unsigned = document["log"]["checkpoint"].split("\n\n")[0] + "\n\n\N{EM DASH} witness.example " + base64.b64encode(bytes(68)).decode() + "\n"
+    cosigned = (
+        document["log"]["checkpoint"]
+        + "\N{EM DASH} witness.example "
+        + base64.b64encode(bytes(68)).decode()
+        + "\n"
+    )
+    unsigned = (
+        document["log"]["checkpoint"].split("\n\n")[0]
+        + "\n\n\N{EM DASH} witness.example "
+        + base64.b64encode(bytes(68)).decode()
+        + "\n"
+    )
 
-    def put(name: str, expect: str, checks: str, *changes: tuple[tuple[str | int, ...], Any]) -> dict[str, Any]:
+    def put(
+        name: str, expect: str, checks: str, *changes: tuple[tuple[str | int, ...], Any]
+    ) -> dict[str, Any]:
         changed = document
         for place, value in changes:
             changed = _put(changed, place, value)
@@ -162,39 +202,122 @@ def _changes(content: dict[str, Any]) -> list[dict[str, Any]]:
         return put(name, "failed", checks, *((place, _at(other, place)) for place in places))
 
     return [
-        put("other hints: not proven", "verified", "", (("hints",), {"name": "another.jpg", "size": 1, "cid": "", "links": [""]})),
-        put("another transaction: not proven", "verified", "", ((*anchor, "transaction"), "0x" + "00" * 32)),
-        put("another position with a path as long: not proven", "verified", "", (("inclusion", "position"), 5)),
+        put(
+            "other hints: not proven",
+            "verified",
+            "",
+            (("hints",), {"name": "another.jpg", "size": 1, "cid": "", "links": [""]}),
+        ),
+        put(
+            "another transaction: not proven",
+            "verified",
+            "",
+            ((*anchor, "transaction"), "0x" + "00" * 32),
+        ),
+        put(
+            "another position with a path as long: not proven",
+            "verified",
+            "",
+            (("inclusion", "position"), 5),
+        ),
         put("a cosignature added", "verified", "", ((*log, "checkpoint"), cosigned)),
         put("the same token twice", "verified", "", (("tokens",), document["tokens"] * 2)),
         put("another digest", "failed", "digest inclusion", (("digest",), other["digest"])),
-        put("one bit of the path", "failed", "inclusion", (("inclusion", "path", 0), _flip(path[0]))),
-        put("path without its last hash", "failed", "inclusion", (("inclusion", "path"), path[:-1])),
-        put("path with a hash too many", "failed", "inclusion", (("inclusion", "path"), [*path, path[0]])),
-        put("position with another path length", "failed", "inclusion", (("inclusion", "position"), 6)),
-        put("another size with paths as long", "failed", "log.statement", (("inclusion", "size"), 8)),
+        put(
+            "one bit of the path", "failed", "inclusion", (("inclusion", "path", 0), _flip(path[0]))
+        ),
+        put(
+            "path without its last hash", "failed", "inclusion", (("inclusion", "path"), path[:-1])
+        ),
+        put(
+            "path with a hash too many",
+            "failed",
+            "inclusion",
+            (("inclusion", "path"), [*path, path[0]]),
+        ),
+        put(
+            "position with another path length",
+            "failed",
+            "inclusion",
+            (("inclusion", "position"), 6),
+        ),
+        put(
+            "another size with paths as long", "failed", "log.statement", (("inclusion", "size"), 8)
+        ),
         put("token that is not DER", "failed", "tokens[0].form", (("tokens", 0, "token"), "MAA=")),
-        put("one bit of the token's signature", "failed", "tokens[0].signature", (("tokens", 0, "token"), broken_token)),
+        put(
+            "one bit of the token's signature",
+            "failed",
+            "tokens[0].signature",
+            (("tokens", 0, "token"), broken_token),
+        ),
         spliced("token of another batch", "tokens[0].imprint", ("tokens",)),
         spliced("anchor of another batch", "anchors[0].state", ("anchors",)),
         spliced("state proof of another batch", "anchors[0].block", (*anchor, "state")),
         spliced("block of another anchor", "anchors[0].block", (*anchor, "block")),
         spliced("storage proof of another root", "anchors[0].state", (*anchor, "state", "storage")),
-        put("another contract", "failed", "anchors[0].state", ((*anchor, "contract"), "0x" + "11" * 20)),
-        put("account proof without its last node", "failed", "anchors[0].state", _less(document, (*anchor, "state", "account"))),
-        put("storage proof without its last node", "failed", "anchors[0].state", _less(document, (*anchor, "state", "storage"))),
-        put("anchor on another chain", "undecided", "anchors[0].canonical", ((*anchor, "chain_id"), 1)),
-        put("anchor without a state proof", "undecided", "anchors[0].state", _without(document, anchor, "state")),
+        put(
+            "another contract",
+            "failed",
+            "anchors[0].state",
+            ((*anchor, "contract"), "0x" + "11" * 20),
+        ),
+        put(
+            "account proof without its last node",
+            "failed",
+            "anchors[0].state",
+            _less(document, (*anchor, "state", "account")),
+        ),
+        put(
+            "storage proof without its last node",
+            "failed",
+            "anchors[0].state",
+            _less(document, (*anchor, "state", "storage")),
+        ),
+        put(
+            "anchor on another chain",
+            "undecided",
+            "anchors[0].canonical",
+            ((*anchor, "chain_id"), 1),
+        ),
+        put(
+            "anchor without a state proof",
+            "undecided",
+            "anchors[0].state",
+            _without(document, anchor, "state"),
+        ),
         spliced("opening record of another batch", "opening", ("opening",)),
-        spliced("header of another block for the opening record", "opening.block", ("opening", "header")),
-        put("opening record in another spelling", "failed", "opening", (("opening", "record"), record.replace(",", ", "))),
-        put("opening record without its block's header", "undecided", "opening.block", _without(document, ("opening",), "header")),
+        spliced(
+            "header of another block for the opening record", "opening.block", ("opening", "header")
+        ),
+        put(
+            "opening record in another spelling",
+            "failed",
+            "opening",
+            (("opening", "record"), record.replace(",", ", ")),
+        ),
+        put(
+            "opening record without its block's header",
+            "undecided",
+            "opening.block",
+            _without(document, ("opening",), "header"),
+        ),
         spliced("everything of the log from another batch", "log.statement", ("log",)),
         spliced("statement of another batch", "log.statement log.path", (*log, "statement")),
         spliced("an older checkpoint of the same log", "log.path", (*log, "checkpoint")),
         put("another index", "failed", "log.path", ((*log, "index"), 2)),
-        put("one bit of the log's path", "failed", "log.path", ((*log, "path", 0), _flip(document["log"]["path"][0]))),
-        put("checkpoint that only a witness signed", "failed", "log.checkpoint", ((*log, "checkpoint"), unsigned)),
+        put(
+            "one bit of the log's path",
+            "failed",
+            "log.path",
+            ((*log, "path", 0), _flip(document["log"]["path"][0])),
+        ),
+        put(
+            "checkpoint that only a witness signed",
+            "failed",
+            "log.checkpoint",
+            ((*log, "checkpoint"), unsigned),
+        ),
     ]
 
 
@@ -203,7 +326,10 @@ def _questions(content: dict[str, Any]) -> list[dict[str, Any]]:
     happy, trust = content["happy"], content["trust"]
     document = json.loads(happy)
     block = {"chain_id": document["anchors"][0]["chain_id"], **document["anchors"][0]["block"]}
-    fetched_early = {name: document[name] for name in ("format", "digest", "hints")} | {"tokens": [], "anchors": []}
+    fetched_early = {name: document[name] for name in ("format", "digest", "hints")} | {
+        "tokens": [],
+        "anchors": [],
+    }
 
     def less(name: str) -> str:
         absent: dict[str, Any] = {name: []} if isinstance(document[name], list) else {}
@@ -215,23 +341,68 @@ def _questions(content: dict[str, Any]) -> list[dict[str, Any]]:
     contradiction = {**block, "hash": "0x" + "00" * 32}
     cases: list[tuple[str, str, str, str, dict[str, Any]]] = [
         ("the digest of another file", "failed", "digest", happy, {"digest": "00" * 32}),
-        ("fetched before the batch was sealed", "undecided", "inclusion", sealed_again(fetched_early), {}),
+        (
+            "fetched before the batch was sealed",
+            "undecided",
+            "inclusion",
+            sealed_again(fetched_early),
+            {},
+        ),
         ("no token", "undecided", "tokens", less("tokens"), {}),
         ("no token, none required", "verified", "", less("tokens"), {"require": "anchor"}),
         ("no anchor", "undecided", "anchors", less("anchors"), {}),
         ("no anchor, none required", "verified", "", less("anchors"), {"require": "token"}),
         ("no opening record", "undecided", "opening", less("opening"), {"require": "token"}),
         ("nothing of the log", "undecided", "log", less("log"), {"require": "anchor"}),
-        ("no trust", "undecided", "tokens[0].chain anchors[0].canonical", happy, {"trust": {"roots": [], "blocks": [], "checkpoint_keys": []}}),
+        (
+            "no trust",
+            "undecided",
+            "tokens[0].chain anchors[0].canonical",
+            happy,
+            {"trust": {"roots": [], "blocks": [], "checkpoint_keys": []}},
+        ),
         ("no trusted root", "undecided", "tokens[0].chain", happy, {"trust": trusting(roots=[])}),
-        ("no trusted root, no token required", "verified", "", happy, {"trust": trusting(roots=[]), "require": "anchor"}),
-        ("no trusted block", "undecided", "anchors[0].canonical", happy, {"trust": trusting(blocks=[])}),
-        ("a pinned block of no chain in particular", "verified", "", happy, {"trust": trusting(blocks=[{"hash": block["hash"]}])}),
-        ("another block is known there", "failed", "anchors[0].canonical", happy, {"trust": trusting(blocks=[contradiction])}),
+        (
+            "no trusted root, no token required",
+            "verified",
+            "",
+            happy,
+            {"trust": trusting(roots=[]), "require": "anchor"},
+        ),
+        (
+            "no trusted block",
+            "undecided",
+            "anchors[0].canonical",
+            happy,
+            {"trust": trusting(blocks=[])},
+        ),
+        (
+            "a pinned block of no chain in particular",
+            "verified",
+            "",
+            happy,
+            {"trust": trusting(blocks=[{"hash": block["hash"]}])},
+        ),
+        (
+            "another block is known there",
+            "failed",
+            "anchors[0].canonical",
+            happy,
+            {"trust": trusting(blocks=[contradiction])},
+        ),
         ("no checkpoint key", "verified", "", happy, {"trust": trusting(checkpoint_keys=[])}),
-        ("the clock is an hour slow", "undecided", "window", happy, {"now": "2026-11-23T11:04:00Z"}),
+        (
+            "the clock is an hour slow",
+            "undecided",
+            "window",
+            happy,
+            {"now": "2026-11-23T11:04:00Z"},
+        ),
     ]
-    return [_case(name, expect, checks, proof, **question) for name, expect, checks, proof, question in cases]
+    return [
+        _case(name, expect, checks, proof, **question)
+        for name, expect, checks, proof, question in cases
+    ]
 
 
 def _at(document: Any, place: tuple[str | int, ...]) -> Any:
@@ -250,7 +421,9 @@ def _less(document: Any, place: tuple[str | int, ...]) -> tuple[tuple[str | int,
     return place, _at(document, place)[:-1]
 
 
-def _without(document: Any, place: tuple[str | int, ...], name: str) -> tuple[tuple[str | int, ...], Any]:
+def _without(
+    document: Any, place: tuple[str | int, ...], name: str
+) -> tuple[tuple[str | int, ...], Any]:
     return place, {key: value for key, value in _at(document, place).items() if key != name}
 
 
@@ -271,13 +444,26 @@ def _anew() -> dict[str, Any]:
 
     known = honest()
     return {
-        "about": "Proof files and what they come to: for each case the verdict, and the checks that make it so",
+        "about": (
+            "Proof files and what they come to: for each case the verdict, and the checks that make"
+            " it so"
+        ),
         "digest": known.proof().digest.hex(),
         "now": format_time(known.now),
         "require": "both",
         "trust": {
-            "roots": [{"certificate": base64.b64encode(root.certificate).decode(), "assurance": "local"} for root in known.trust.roots],
-            "blocks": [{"chain_id": block.chain_id, "number": block.number, "hash": "0x" + block.hash.hex()} for block in known.trust.blocks],
+            "roots": [
+                {"certificate": base64.b64encode(root.certificate).decode(), "assurance": "local"}
+                for root in known.trust.roots
+            ],
+            "blocks": [
+                {
+                    "chain_id": block.chain_id,
+                    "number": block.number,
+                    "hash": "0x" + block.hash.hex(),
+                }
+                for block in known.trust.blocks
+            ],
             "checkpoint_keys": [format_verifier_key(key) for key in known.trust.checkpoint_keys],
         },
         "happy": known.content().decode(),
@@ -286,6 +472,8 @@ def _anew() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    content = make(_anew() if "--anew" in sys.argv else json.loads(FILE.read_text(encoding="utf-8")))
+    content = make(
+        _anew() if "--anew" in sys.argv else json.loads(FILE.read_text(encoding="utf-8"))
+    )
     FILE.write_text(format_file(content), encoding="utf-8")
     sys.stdout.write(f"{FILE.name}: {len(content['cases'])} cases\n")

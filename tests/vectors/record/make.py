@@ -1,4 +1,5 @@
-"""Writes records.json anew, with new keys: one happy path, and records that are wrong in one named way each. Run it from the folder tests/."""
+"""Writes records.json anew, with new keys: one happy path, and records that are wrong in one named
+way each. Run it from the folder tests/."""
 
 from __future__ import annotations
 
@@ -35,7 +36,11 @@ from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.proof.record import EvidenceRecord, renew_hash_tree
 
 PASSED, FAILED, UNKNOWN = "verified", "failed", "undecided"
-FIRST, SECOND, THIRD = "chains[0].timestamps[0]", "chains[0].timestamps[1]", "chains[1].timestamps[0]"
+FIRST, SECOND, THIRD = (
+    "chains[0].timestamps[0]",
+    "chains[0].timestamps[1]",
+    "chains[1].timestamps[0]",
+)
 
 
 def case(
@@ -53,7 +58,10 @@ def case(
         "name": name,
         "reason": reason,
         "record": b64encode(record).decode(),
-        "files": [{algorithm: digest.hex() for algorithm, digest in digests(content).items()} for content in files],
+        "files": [
+            {algorithm: digest.hex() for algorithm, digest in digests(content).items()}
+            for content in files
+        ],
         "group": is_group,
         "now": format_time(now),
         "roots": [b64encode(der).decode() for der in ([top().der] if roots is None else roots)],
@@ -67,7 +75,9 @@ def flip(content: bytes, at: int = 0) -> bytes:
 
 def chain_for(record: EvidenceRecord, hashes: Callable[[bytes], bytes]) -> bytes:
     """A new chain on whatever `hashes` makes of the older chains' hash."""
-    sequence = wrap(0x30, b"".join(wrap(0x30, b"".join(each.der for each in chain)) for chain in record.chains))
+    sequence = wrap(
+        0x30, b"".join(wrap(0x30, b"".join(each.der for each in chain)) for chain in record.chains)
+    )
     imprint = hashes(new("sha512", sequence).digest())
     return archive([], token(imprint, "sha512", 6), "sha512")
 
@@ -82,8 +92,12 @@ def cases() -> list[dict[str, Any]]:
     flipped = archive([lists[0], [flip(lists[1][0])], *lists[2:]], first.token.der)
     exchanged = archive([lists[0], lists[2], lists[1]], first.token.der)
     elsewhere = archive([], token(bytes(32), years=3))
-    another = renew_hash_tree(made.stamped_again, [new("sha512", b"another file").digest()], "sha512", tokens_of(6))
-    early = archive([], token(sha256(first.token.der).digest(), "sha256", -0.5, authority(-1, "p384")))
+    another = renew_hash_tree(
+        made.stamped_again, [new("sha512", b"another file").digest()], "sha512", tokens_of(6)
+    )
+    early = archive(
+        [], token(sha256(first.token.der).digest(), "sha256", -0.5, authority(-1, "p384"))
+    )
     late = archive([], token(sha256(first.token.der).digest(), "sha256", 6))
     other = archive([], token(new("sha512", first.token.der).digest(), "sha512", 3), "sha512")
     old = archive([[bytes(20)]], token(sha256(content).digest()), "sha1")
@@ -93,19 +107,55 @@ def cases() -> list[dict[str, Any]]:
         case("its timestamp renewed", "ok", (PASSED, None), made.stamped_again.der),
         case("its hash tree renewed", "ok", (PASSED, None), whole),
         case("a data group", "ok", (PASSED, None), group_record().der, files=GROUP, is_group=True),
-        case("one file of a data group", "ok", (PASSED, None), group_record().der, files=GROUP[1:2]),
-        case("another file", "data", (FAILED, f"{FIRST}.data"), whole, files=[b"another file"]),
-        case("another leaf", "data", (FAILED, f"{FIRST}.data"), compose([archive([[bytes(32)], *lists[1:]], first.token.der)]), now=START),
-        case("a file that the group does not have", "data", (FAILED, f"{FIRST}.data"), group_record().der, files=[*GROUP, b"one more"]),
-        case("the new chain is for another file", "data", (FAILED, f"{THIRD}.data"), compose([first.der, second.der], [another.chains[1][0].der])),
-        case("the new chain is on other chains", "data", (FAILED, f"{THIRD}.data"), compose([first.der], [third.der], algorithms=both)),
         case(
-            "the new chain hashes the older chains before the file (figure 4 of RFC 4998 sorts them, its 5.2 does not)",
+            "one file of a data group", "ok", (PASSED, None), group_record().der, files=GROUP[1:2]
+        ),
+        case("another file", "data", (FAILED, f"{FIRST}.data"), whole, files=[b"another file"]),
+        case(
+            "another leaf",
+            "data",
+            (FAILED, f"{FIRST}.data"),
+            compose([archive([[bytes(32)], *lists[1:]], first.token.der)]),
+            now=START,
+        ),
+        case(
+            "a file that the group does not have",
+            "data",
+            (FAILED, f"{FIRST}.data"),
+            group_record().der,
+            files=[*GROUP, b"one more"],
+        ),
+        case(
+            "the new chain is for another file",
             "data",
             (FAILED, f"{THIRD}.data"),
-            compose([first.der, second.der], [chain_for(made.stamped_again, lambda ha: new("sha512", ha + digest).digest())], algorithms=both),
+            compose([first.der, second.der], [another.chains[1][0].der]),
         ),
-        case("a group has more files", "group", (FAILED, f"{FIRST}.group"), group_record().der, files=GROUP[:2], is_group=True),
+        case(
+            "the new chain is on other chains",
+            "data",
+            (FAILED, f"{THIRD}.data"),
+            compose([first.der], [third.der], algorithms=both),
+        ),
+        case(
+            "the new chain hashes the older chains before the file (figure 4 of RFC 4998 sorts"
+            " them, its 5.2 does not)",
+            "data",
+            (FAILED, f"{THIRD}.data"),
+            compose(
+                [first.der, second.der],
+                [chain_for(made.stamped_again, lambda ha: new("sha512", ha + digest).digest())],
+                algorithms=both,
+            ),
+        ),
+        case(
+            "a group has more files",
+            "group",
+            (FAILED, f"{FIRST}.group"),
+            group_record().der,
+            files=GROUP[:2],
+            is_group=True,
+        ),
         case(
             "a hash in the tree flipped",
             "imprint",
@@ -113,8 +163,20 @@ def cases() -> list[dict[str, Any]]:
             compose([flipped]),
             now=START,
         ),
-        case("the last list dropped", "imprint", (FAILED, f"{FIRST}.imprint"), compose([archive(lists[:-1], first.token.der)]), now=START),
-        case("a list added", "imprint", (FAILED, f"{FIRST}.imprint"), compose([archive([*lists, [bytes(32)]], first.token.der)]), now=START),
+        case(
+            "the last list dropped",
+            "imprint",
+            (FAILED, f"{FIRST}.imprint"),
+            compose([archive(lists[:-1], first.token.der)]),
+            now=START,
+        ),
+        case(
+            "a list added",
+            "imprint",
+            (FAILED, f"{FIRST}.imprint"),
+            compose([archive([*lists, [bytes(32)]], first.token.der)]),
+            now=START,
+        ),
         case(
             "two lists exchanged",
             "imprint",
@@ -122,21 +184,70 @@ def cases() -> list[dict[str, Any]]:
             compose([exchanged]),
             now=START,
         ),
-        case("the token of another root", "imprint", (FAILED, f"{FIRST}.imprint"), compose([archive(lists, token(bytes(32)))]), now=START),
-        case("the renewal is on another token", "previous", (FAILED, f"{SECOND}.previous"), compose([first.der, elsewhere])),
-        case("the renewal has another algorithm", "algorithm", (FAILED, f"{SECOND}.algorithm"), compose([first.der, other], algorithms=both)),
-        case("SHA-1", "algorithm", (UNKNOWN, f"{FIRST}.algorithm"), compose([old], algorithms=["sha1"]), now=START),
-        case("the renewal is older than the first", "order", (FAILED, f"{SECOND}.time"), compose([first.der, early])),
+        case(
+            "the token of another root",
+            "imprint",
+            (FAILED, f"{FIRST}.imprint"),
+            compose([archive(lists, token(bytes(32)))]),
+            now=START,
+        ),
+        case(
+            "the renewal is on another token",
+            "previous",
+            (FAILED, f"{SECOND}.previous"),
+            compose([first.der, elsewhere]),
+        ),
+        case(
+            "the renewal has another algorithm",
+            "algorithm",
+            (FAILED, f"{SECOND}.algorithm"),
+            compose([first.der, other], algorithms=both),
+        ),
+        case(
+            "SHA-1",
+            "algorithm",
+            (UNKNOWN, f"{FIRST}.algorithm"),
+            compose([old], algorithms=["sha1"]),
+            now=START,
+        ),
+        case(
+            "the renewal is older than the first",
+            "order",
+            (FAILED, f"{SECOND}.time"),
+            compose([first.der, early]),
+        ),
         case("renewed too late", "end", (UNKNOWN, f"{FIRST}.time"), compose([first.der, late])),
         case("not renewed", "end", (UNKNOWN, f"{FIRST}.time"), made.initial.der),
-        case("the signature changed", "signature", (FAILED, f"{FIRST}.signature"), compose([bad_signature]), now=START),
-        case("no trusted root", "chain", (UNKNOWN, f"{FIRST}.chain"), made.initial.der, now=START, roots=[]),
+        case(
+            "the signature changed",
+            "signature",
+            (FAILED, f"{FIRST}.signature"),
+            compose([bad_signature]),
+            now=START,
+        ),
+        case(
+            "no trusted root",
+            "chain",
+            (UNKNOWN, f"{FIRST}.chain"),
+            made.initial.der,
+            now=START,
+            roots=[],
+        ),
         case("from the future", "window", (UNKNOWN, "window"), made.initial.der, now=START - YEAR),
-        case("version 2", "form", (FAILED, "record"), compose([first.der], version=b"\x02\x01\x02")),
+        case(
+            "version 2", "form", (FAILED, "record"), compose([first.der], version=b"\x02\x01\x02")
+        ),
         case("no chain", "form", (FAILED, "record"), compose()),
         case("an empty chain", "form", (FAILED, "record"), compose([])),
-        case("an empty list", "form", (FAILED, "record"), compose([archive([[]], first.token.der)])),
-        case("a timestamp that is no token", "form", (FAILED, "record"), compose([archive(lists, wrap(0x30, identifier("sha256")))])),
+        case(
+            "an empty list", "form", (FAILED, "record"), compose([archive([[]], first.token.der)])
+        ),
+        case(
+            "a timestamp that is no token",
+            "form",
+            (FAILED, "record"),
+            compose([archive(lists, wrap(0x30, identifier("sha256")))]),
+        ),
         case("cut short", "form", (FAILED, "record"), whole[:-1]),
         case("a byte after the end", "form", (FAILED, "record"), whole + b"\0"),
     ]
@@ -145,7 +256,9 @@ def cases() -> list[dict[str, Any]]:
 def main() -> None:
     entries = cases()
     content = {"format": "witnesstree-record-vectors/1", "cases": entries}
-    Path(__file__).with_name("records.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path(__file__).with_name("records.json").write_text(
+        json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""Makes tree.json and path.json: `python tests/vectors/tree/make.py`. A test compares what this makes with what is stored.
+"""Makes tree.json and path.json: `python tests/vectors/tree/make.py`.
 
-It computes trees by itself, from a level as a list, so that the vectors are not merely what ledger/tree/tree.py says.
+A test compares what this makes with what is stored.
+
+It computes trees by itself, from a level as a list, so that the vectors are not merely what
+ledger/tree/tree.py says.
 """
 
 import json
@@ -49,13 +52,20 @@ def _trees() -> dict[str, Any]:
     cases = []
     for size in (*range(1, LISTED + 1), *LARGE):
         levels = levels_of(size)
-        positions = range(size) if size <= LISTED else sorted({0, 1, size // 2, size - 3, size - 2, size - 1})
+        positions = (
+            range(size)
+            if size <= LISTED
+            else sorted({0, 1, size // 2, size - 3, size - 2, size - 1})
+        )
         cases.append(
             {
                 "size": size,
                 **({"leaves": [node.hex() for node in levels[0]]} if size <= LISTED else {}),
                 "root": levels[-1][0].hex(),
-                "paths": {str(position): [node.hex() for node in path_of(levels, position)] for position in positions},
+                "paths": {
+                    str(position): [node.hex() for node in path_of(levels, position)]
+                    for position in positions
+                },
             }
         )
     return {"about": "Roots and paths; leaf i is the SHA-256 of i in decimal", "cases": cases}
@@ -69,20 +79,48 @@ def _paths() -> dict[str, Any]:
     inner, above = levels[1][0], path_of(levels, 0)[1:]
     cases: list[tuple[str, str, dict[str, Any]]] = [
         ("happy path", "verifies", {}),
-        ("one leaf", "verifies", {"digest": leaf(0), "position": 0, "size": 1, "path": [], "root": leaf(0)}),
-        ("last of an odd number, shorter path", "verifies", {"digest": leaf(6), "position": 6, "path": path_of(levels, 6)}),
-        ("another position with a path as long: not found by this check", "verifies", {"position": 5}),
-        ("an inner node for the short position: not found by this check", "verifies", {"digest": inner, "position": 6, "path": above}),
+        (
+            "one leaf",
+            "verifies",
+            {"digest": leaf(0), "position": 0, "size": 1, "path": [], "root": leaf(0)},
+        ),
+        (
+            "last of an odd number, shorter path",
+            "verifies",
+            {"digest": leaf(6), "position": 6, "path": path_of(levels, 6)},
+        ),
+        (
+            "another position with a path as long: not found by this check",
+            "verifies",
+            {"position": 5},
+        ),
+        (
+            "an inner node for the short position: not found by this check",
+            "verifies",
+            {"digest": inner, "position": 6, "path": above},
+        ),
         ("another digest", "refused path", {"digest": leaf(99)}),
-        ("one bit of the digest", "refused path", {"digest": digest[:-1] + bytes([digest[-1] ^ 1])}),
-        ("one bit of the path", "refused path", {"path": [*path[:-1], path[-1][:-1] + bytes([path[-1][-1] ^ 1])]}),
+        (
+            "one bit of the digest",
+            "refused path",
+            {"digest": digest[:-1] + bytes([digest[-1] ^ 1])},
+        ),
+        (
+            "one bit of the path",
+            "refused path",
+            {"path": [*path[:-1], path[-1][:-1] + bytes([path[-1][-1] ^ 1])]},
+        ),
         ("path backwards", "refused path", {"path": path[::-1]}),
         ("another root", "refused path", {"root": levels_of(8)[-1][0]}),
         ("the digest hashed once more", "refused path", {"digest": sha256(digest).digest()}),
         ("path without its first hash", "invalid path-length", {"path": path[1:]}),
         ("path without its last hash", "invalid path-length", {"path": path[:-1]}),
         ("path with a hash too many", "invalid path-length", {"path": [*path, root]}),
-        ("an inner node one level up", "invalid path-length", {"digest": inner, "position": 0, "path": above}),
+        (
+            "an inner node one level up",
+            "invalid path-length",
+            {"digest": inner, "position": 0, "path": above},
+        ),
         ("position with a shorter path", "invalid path-length", {"position": 6}),
         ("position beyond the tree", "invalid position", {"position": 7}),
         ("negative position", "invalid position", {"position": -1}),
@@ -90,12 +128,23 @@ def _paths() -> dict[str, Any]:
         ("size with a longer path", "invalid path-length", {"size": 9}),
         ("more than 2^48 leaves", "invalid limit", {"size": 2**48 + 1}),
         ("digest of 31 bytes", "invalid length", {"digest": digest[1:]}),
-        ("digest of 64 bytes: two siblings", "invalid length", {"digest": levels[0][4] + levels[0][5]}),
-        ("path with a hash of 33 bytes", "invalid length", {"path": [*path[:-1], path[-1] + b"\0"]}),
+        (
+            "digest of 64 bytes: two siblings",
+            "invalid length",
+            {"digest": levels[0][4] + levels[0][5]},
+        ),
+        (
+            "path with a hash of 33 bytes",
+            "invalid length",
+            {"path": [*path[:-1], path[-1] + b"\0"]},
+        ),
     ]
     return {
         "about": "Whether a path leads from a digest at a position to a root",
-        "cases": [{"name": name, **_expected(expect), **_text({**happy, **change})} for name, expect, change in cases],
+        "cases": [
+            {"name": name, **_expected(expect), **_text({**happy, **change})}
+            for name, expect, change in cases
+        ],
     }
 
 

@@ -18,15 +18,17 @@ down_revision = "2"
 
 _TABLES = {
     "records": (
-        "sequence {number} NOT NULL, position {number} NOT NULL, authority {text} NOT NULL, number {number} NOT NULL, renewed {text} NOT NULL, "
-        "record {bytes} NOT NULL, PRIMARY KEY (sequence, position, authority, number)"
+        "sequence {number} NOT NULL, position {number} NOT NULL, authority {text} NOT NULL, number"
+        " {number} NOT NULL, renewed {text} NOT NULL, record {bytes} NOT NULL, PRIMARY KEY"
+        " (sequence, position, authority, number)"
     ),
     "renewals": (
-        "sequence {number} NOT NULL, position {number} NOT NULL, authority {text} NOT NULL, due {text} NOT NULL, "
-        "PRIMARY KEY (sequence, position, authority)"
+        "sequence {number} NOT NULL, position {number} NOT NULL, authority {text} NOT NULL, due"
+        " {text} NOT NULL, PRIMARY KEY (sequence, position, authority)"
     ),
     "cosignatures": (
-        "size {number} NOT NULL, witness {text} NOT NULL, key_id {bytes} NOT NULL, line {text} NOT NULL, PRIMARY KEY (size, witness, key_id)"
+        "size {number} NOT NULL, witness {text} NOT NULL, key_id {bytes} NOT NULL, line {text} NOT"
+        " NULL, PRIMARY KEY (size, witness, key_id)"
     ),
     "keys": "number {number} NOT NULL, note {text} NOT NULL, PRIMARY KEY (number)",
 }
@@ -39,8 +41,12 @@ _KEYS = {
     "cosignatures": ("size", "witness", "key_id"),
     "keys": ("number",),
 }
-# A token that is there already is looked at when the worker next runs: that tells when it has to be renewed.
-_DUE = "INSERT INTO renewals (sequence, position, authority, due) SELECT sequence, 0, authority, '1970-01-01T00:00:00Z' FROM tokens"
+# A token that is there already is looked at when the worker next runs: that tells when it has to be
+# renewed.
+_DUE = (
+    "INSERT INTO renewals (sequence, position, authority, due) SELECT sequence, 0, authority,"
+    " '1970-01-01T00:00:00Z' FROM tokens"
+)
 
 
 def upgrade() -> None:
@@ -58,16 +64,24 @@ def upgrade() -> None:
 
 
 def _sqlite_guards(table: str, keys: tuple[str, ...]) -> Iterator[str]:
-    """Yield the SQL that makes a table append-only: no update, no delete, and no insert that would replace a row."""
+    """Yield the SQL that makes a table append-only: no update, no delete, and no insert that would
+    replace a row.
+    """
     refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
     same_key = " AND ".join(f"{key} = NEW.{key}" for key in keys)
     for verb in ("UPDATE", "DELETE"):
         yield f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} {refuse}"
-    yield f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE ({same_key})) {refuse}"  # noqa: S608
+    is_known = f"EXISTS (SELECT 1 FROM {table} WHERE ({same_key}))"  # noqa: S608
+    yield f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {is_known} {refuse}"
 
 
 def _postgresql_guards(table: str, _keys: tuple[str, ...]) -> Iterator[str]:
-    """Yield the same for PostgreSQL, which refuses a second row with one key by itself; its function is there since version 2."""
+    """Yield the same for PostgreSQL, which refuses a second row with one key by itself; its
+    function is there since version 2.
+    """
     name = f"{table}_append_only"
-    yield f"CREATE TRIGGER {name} BEFORE DELETE OR UPDATE OR TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
+    yield (
+        f"CREATE TRIGGER {name} BEFORE DELETE OR UPDATE OR TRUNCATE ON {table} FOR EACH STATEMENT"
+        " EXECUTE FUNCTION append_only()"
+    )
     yield f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"

@@ -1,4 +1,5 @@
-"""The auditor: an honest log passes, and one that forks, rewinds, drops a batch, stamps late or says anything else that is untrue is caught.
+"""The auditor: an honest log passes, and one that forks, rewinds, drops a batch, stamps late or
+says anything else that is untrue is caught.
 
 Whoever lies here holds the log's key: every false checkpoint is rightly signed.
 """
@@ -38,10 +39,25 @@ from witnesstree.ledger.audit.audit import (
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
 from witnesstree.ledger.base.report import Check, Outcome
 from witnesstree.ledger.log.cosignature import WitnessKey, cosigned_message
-from witnesstree.ledger.log.note import Checkpoint, VerifierKey, format_base64, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.log.note import (
+    Checkpoint,
+    VerifierKey,
+    format_base64,
+    parse_checkpoint,
+    parse_note,
+    sign_checkpoint,
+)
 from witnesstree.ledger.log.opening import format_opening, opening_digest, parse_opening
 from witnesstree.ledger.log.statement import Statement, format_statement, parse_statement
-from witnesstree.ledger.log.tiles import ENTRIES, WIDTH, added_tiles, format_bundle, format_tile_path, parse_bundle, tile_hashes
+from witnesstree.ledger.log.tiles import (
+    ENTRIES,
+    WIDTH,
+    added_tiles,
+    format_bundle,
+    format_tile_path,
+    parse_bundle,
+    tile_hashes,
+)
 from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require
@@ -57,7 +73,8 @@ def entries_in(files: Files) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Published:
-    """An honest log of SIZE batches, whole (`files`) and at each size before, with its key and what its auditor trusts."""
+    """An honest log of SIZE batches, whole (`files`) and at each size before, with its key and what
+    its auditor trusts."""
 
     world: FakeWorld
     stages: list[Files]
@@ -73,21 +90,38 @@ class Published:
         return self.world.home.verifier_key()
 
     def signed(self, size: int, root: bytes, origin: str = ORIGIN) -> bytes:
-        return sign_checkpoint(Checkpoint(origin, size, root), self.world.home.private_key()).encode()
+        return sign_checkpoint(
+            Checkpoint(origin, size, root), self.world.home.private_key()
+        ).encode()
 
     def forged(self, entries: list[bytes], files: Files | None = None) -> Files:
-        """Return the log of these entries, rightly hashed and signed, with the other files of `files`."""
+        """Return the log of these entries, rightly hashed and signed, with the other files of
+        `files`."""
         nodes: dict[tuple[int, int], bytes] = {}
         for index, entry in enumerate(entries):
-            added = log.added_nodes(index, log.leaf_hash(entry), lambda level, position: nodes[level, position])
+            added = log.added_nodes(
+                index, log.leaf_hash(entry), lambda level, position: nodes[level, position]
+            )
             nodes.update({(level, position): node for level, position, node in added})
-        forged = Files({path: content for path, content in (files or self.files).items() if not path.startswith("tile/")})
+        forged = Files(
+            {
+                path: content
+                for path, content in (files or self.files).items()
+                if not path.startswith("tile/")
+            }
+        )
         for tile in added_tiles(0, len(entries)):
             first = tile.index * WIDTH
             is_bundle = tile.level == ENTRIES
-            content = format_bundle(entries[first : first + tile.width]) if is_bundle else tile_hashes(tile, lambda *at: nodes[at])
+            content = (
+                format_bundle(entries[first : first + tile.width])
+                if is_bundle
+                else tile_hashes(tile, lambda *at: nodes[at])
+            )
             forged[format_tile_path(tile)] = content
-        forged[CHECKPOINT] = self.signed(len(entries), log.log_root(len(entries), lambda *at: nodes[at]))
+        forged[CHECKPOINT] = self.signed(
+            len(entries), log.log_root(len(entries), lambda *at: nodes[at])
+        )
         return forged
 
     def follow(self, files: Files, seen: Seen | None = None) -> Followed:
@@ -96,7 +130,8 @@ class Published:
 
 @contextmanager
 def publishing(tmp: Path, clock: Clock) -> Iterator[tuple[FakeWorld, Callable[..., Files]]]:
-    """Give a ledger, and what seals and publishes one more batch of it: `late` is how long it waits for its witnesses."""
+    """Give a ledger, and what seals and publishes one more batch of it: `late` is how long it waits
+    for its witnesses."""
     world = FakeWorld(tmp / "home", clock)
     with world.open() as ledger:
 
@@ -135,7 +170,8 @@ def reason(checks: tuple[Check, ...] | list[Check]) -> str:
 def test_an_honest_log_passes_at_once_and_in_steps(honest: Published) -> None:
     whole = honest.follow(honest.files)
     assert [(check.name, check.outcome) for check in whole.checks] == [
-        (name, Outcome.PASSED) for name in ("checkpoint", "entries", "tiles", "statements", "opening")
+        (name, Outcome.PASSED)
+        for name in ("checkpoint", "entries", "tiles", "statements", "opening")
     ]
     assert [record.statement.sequence for record in whole.records] == list(range(SIZE))
     seen = None
@@ -155,7 +191,10 @@ def test_an_honest_log_passes_at_once_and_in_steps(honest: Published) -> None:
 def test_its_witnesses_were_there_in_time(honest: Published) -> None:
     records = honest.follow(honest.files).records
     checks, waiting = judge_witnesses(records, honest.trust, honest.now, DAY, Require.BOTH)
-    assert [(check.name, check.outcome) for check in checks] == [("stamped", Outcome.PASSED), ("anchored", Outcome.PASSED)]
+    assert [(check.name, check.outcome) for check in checks] == [
+        ("stamped", Outcome.PASSED),
+        ("anchored", Outcome.PASSED),
+    ]
     assert waiting == ()
     only, _ = judge_witnesses(records, honest.trust, honest.now, DAY, Require.TOKEN)
     assert [check.name for check in only] == ["stamped"]
@@ -203,7 +242,9 @@ def test_a_rewound_log_is_caught(honest: Published) -> None:
     seen = honest.follow(honest.files).seen
     followed = honest.follow(honest.stages[2], seen)
     assert failed(followed.checks) == ["consistency"]
-    assert f"The log rewinds: it had {SIZE} entries when it was seen last, and has 3 now" in reason(followed.checks)
+    assert f"The log rewinds: it had {SIZE} entries when it was seen last, and has 3 now" in reason(
+        followed.checks
+    )
     assert followed.seen is None
     # It may be an old copy that somebody serves: both checkpoints are kept, and prove no fork.
     assert followed.equivocation
@@ -233,7 +274,10 @@ def test_a_batch_that_is_stamped_and_anchored_late_is_caught(tmp_path: Path) -> 
         ("anchored", Outcome.PASSED),
         ("batch[1].anchored", Outcome.FAILED),
     ]
-    assert "Batch 1 is late: it closed at 2026-11-23T08:04:00Z and was stamped at 2026-11-24T14:04:01Z, more than 24 hours after." in checks[1].reason
+    assert (
+        "Batch 1 is late: it closed at 2026-11-23T08:04:00Z and was stamped at"
+        " 2026-11-24T14:04:01Z, more than 24 hours after." in checks[1].reason
+    )
     assert [statement.sequence for statement in waiting] == [1]
     punctual, _ = judge_witnesses(records, world.trust, clock(), timedelta(hours=31), Require.BOTH)
     assert failed(punctual) == []
@@ -248,18 +292,28 @@ def without_witnesses(record: Record) -> Record:
 
 def test_what_is_not_due_is_waited_for_and_what_is_due_is_missed(honest: Published) -> None:
     record = without_witnesses(honest.follow(honest.files).records[0])
-    before, waiting = judge_witnesses([record], honest.trust, record.statement.closed + DAY, DAY, Require.BOTH)
+    before, waiting = judge_witnesses(
+        [record], honest.trust, record.statement.closed + DAY, DAY, Require.BOTH
+    )
     assert [(check.name, check.outcome, check.required) for check in before] == [
         ("batch[0].stamped", Outcome.UNKNOWN, False),
         ("batch[0].anchored", Outcome.UNKNOWN, False),
     ]
     assert waiting == (record.statement,)
-    after, _ = judge_witnesses([record], honest.trust, record.statement.closed + DAY + timedelta(seconds=1), DAY, Require.BOTH)
+    after, _ = judge_witnesses(
+        [record],
+        honest.trust,
+        record.statement.closed + DAY + timedelta(seconds=1),
+        DAY,
+        Require.BOTH,
+    )
     assert failed(after) == ["batch[0].stamped", "batch[0].anchored"]
 
 
 def test_an_auditor_who_trusts_nobody_decides_nothing(honest: Published) -> None:
-    checks, waiting = judge_witnesses(honest.follow(honest.files).records, Trust(), honest.now, DAY, Require.BOTH)
+    checks, waiting = judge_witnesses(
+        honest.follow(honest.files).records, Trust(), honest.now, DAY, Require.BOTH
+    )
     assert {check.outcome for check in checks} == {Outcome.UNKNOWN}
     assert all(check.required for check in checks)
     assert len(waiting) == SIZE
@@ -267,14 +321,19 @@ def test_an_auditor_who_trusts_nobody_decides_nothing(honest: Published) -> None
 
 def test_witnesses_of_another_batch_are_caught(honest: Published) -> None:
     first, second = honest.follow(honest.files).records[:2]
-    swapped = Record(first.statement, replace(first.proof, tokens=second.proof.tokens, anchors=second.proof.anchors))
+    swapped = Record(
+        first.statement,
+        replace(first.proof, tokens=second.proof.tokens, anchors=second.proof.anchors),
+    )
     checks, _ = judge_witnesses([swapped], honest.trust, honest.now, DAY, Require.BOTH)
     assert failed(checks) == ["batch[0].stamped", "batch[0].anchored"]
 
 
 def test_a_deadline_beyond_the_calendar_is_never_missed(honest: Published) -> None:
     record = without_witnesses(honest.follow(honest.files).records[0])
-    checks, _ = judge_witnesses([record], honest.trust, honest.now, timedelta(days=365 * 9000), Require.BOTH)
+    checks, _ = judge_witnesses(
+        [record], honest.trust, honest.now, timedelta(days=365 * 9000), Require.BOTH
+    )
     assert failed(checks) == []
 
 
@@ -299,13 +358,16 @@ def changed_proof(files: Files, change: Callable[[Proof], Proof], sequence: int 
 
 
 def other_opening(honest: Published, **members: object) -> Files:
-    """Return the log in which batch 2 holds nothing but another opening record: its root, statement, tiles and signatures are made to fit."""
+    """Return the log in which batch 2 holds nothing but another opening record: its root,
+    statement, tiles and signatures are made to fit."""
     proof = parse_proof(honest.files[record_path(2)])
     assert proof.opening
     record = format_opening(replace(parse_opening(proof.opening.record), **members))  # type: ignore[arg-type]
     digest = opening_digest(record)
     entries = entries_in(honest.files)[:3]
-    entries[2] = format_statement(replace(parse_statement(entries[2]), count=1, root=digest)).encode()
+    entries[2] = format_statement(
+        replace(parse_statement(entries[2]), count=1, root=digest)
+    ).encode()
     files = honest.forged(entries)
 
     def change(proof: Proof) -> Proof:
@@ -317,7 +379,9 @@ def other_opening(honest: Published, **members: object) -> Files:
             digest=digest,
             inclusion=replace(proof.inclusion, size=1, root=digest, path=()),
             opening=replace(proof.opening, record=record, path=()),
-            log=replace(proof.log, checkpoint=files[CHECKPOINT].decode(), statement=entries[2].decode()),
+            log=replace(
+                proof.log, checkpoint=files[CHECKPOINT].decode(), statement=entries[2].decode()
+            ),
         )
 
     return changed_proof(files, change)
@@ -340,42 +404,83 @@ def test_the_forger_of_these_tests_can_forge(honest: Published) -> None:
     ],
     ids=["an unknown checkpoint", "another number", "another ledger", "another time"],
 )
-def test_an_opening_record_that_does_not_fit_is_caught(honest: Published, members: dict[str, object], said: str) -> None:
+def test_an_opening_record_that_does_not_fit_is_caught(
+    honest: Published, members: dict[str, object], said: str
+) -> None:
     followed = honest.follow(other_opening(honest, **members))
     assert failed(followed.checks) == ["batch[2].opening"]
     assert said in reason(followed.checks)
     assert followed.seen is None
 
 
-def test_an_opening_record_that_names_an_earlier_checkpoint_than_the_batch_before_is_caught(honest: Published) -> None:
+def test_an_opening_record_that_names_an_earlier_checkpoint_than_the_batch_before_is_caught(
+    honest: Published,
+) -> None:
     first = opening_digest(honest.files[FIRST_CHECKPOINT].decode())
     followed = honest.follow(other_opening(honest, checkpoint=first))
     assert failed(followed.checks) == ["batch[2].opening"]
 
 
 RECORDS: dict[str, tuple[Callable[[Published], Files], str]] = {
-    "no record": (lambda honest: Files({path: content for path, content in honest.files.items() if path != record_path(2)}), "is not there"),
-    "no proof": (lambda honest: Files(honest.files | {record_path(2): b"[]"}), "expected a JSON object"),
-    "another batch's": (lambda honest: Files(honest.files | {record_path(2): honest.files[record_path(1)]}), "does not lead to the root"),
-    "no opening record": (lambda honest: changed_proof(honest.files, lambda proof: replace(proof, opening=None)), "is not its opening record"),
-    "no log": (lambda honest: changed_proof(honest.files, lambda proof: replace(proof, log=None)), "expected a signed note"),
-    "another digest": (lambda honest: changed_proof(honest.files, lambda proof: replace(proof, digest=bytes(32))), "is not its opening record"),
+    "no record": (
+        lambda honest: Files(
+            {path: content for path, content in honest.files.items() if path != record_path(2)}
+        ),
+        "is not there",
+    ),
+    "no proof": (
+        lambda honest: Files(honest.files | {record_path(2): b"[]"}),
+        "expected a JSON object",
+    ),
+    "another batch's": (
+        lambda honest: Files(honest.files | {record_path(2): honest.files[record_path(1)]}),
+        "does not lead to the root",
+    ),
+    "no opening record": (
+        lambda honest: changed_proof(honest.files, lambda proof: replace(proof, opening=None)),
+        "is not its opening record",
+    ),
+    "no log": (
+        lambda honest: changed_proof(honest.files, lambda proof: replace(proof, log=None)),
+        "expected a signed note",
+    ),
+    "another digest": (
+        lambda honest: changed_proof(honest.files, lambda proof: replace(proof, digest=bytes(32))),
+        "is not its opening record",
+    ),
     "a path too long": (
         lambda honest: changed_proof(
-            honest.files, lambda proof: replace(proof, opening=replace(proof.opening, path=(bytes(32),) * 9)) if proof.opening else proof
+            honest.files,
+            lambda proof: (
+                replace(proof, opening=replace(proof.opening, path=(bytes(32),) * 9))
+                if proof.opening
+                else proof
+            ),
         ),
         "is not its opening record",
     ),
     "an inclusion elsewhere": (
         lambda honest: changed_proof(
-            honest.files, lambda proof: replace(proof, inclusion=replace(proof.inclusion, position=1)) if proof.inclusion else proof
+            honest.files,
+            lambda proof: (
+                replace(proof, inclusion=replace(proof.inclusion, position=1))
+                if proof.inclusion
+                else proof
+            ),
         ),
         "is not its opening record",
     ),
     "an older checkpoint": (
         lambda honest: changed_proof(
             honest.files,
-            lambda proof: replace(proof, log=replace(proof.log, checkpoint=honest.files[FIRST_CHECKPOINT].decode())) if proof.log else proof,
+            lambda proof: (
+                replace(
+                    proof,
+                    log=replace(proof.log, checkpoint=honest.files[FIRST_CHECKPOINT].decode()),
+                )
+                if proof.log
+                else proof
+            ),
         ),
         "is not that of the log up to this batch",
     ),
@@ -383,7 +488,15 @@ RECORDS: dict[str, tuple[Callable[[Published], Files], str]] = {
         lambda honest: changed_proof(
             honest.files,
             lambda proof: (
-                replace(proof, log=replace(proof.log, checkpoint=proof.log.checkpoint.replace("— ledger.test/fake", "— x"))) if proof.log else proof
+                replace(
+                    proof,
+                    log=replace(
+                        proof.log,
+                        checkpoint=proof.log.checkpoint.replace("— ledger.test/fake", "— x"),
+                    ),
+                )
+                if proof.log
+                else proof
             ),
         ),
         "is not signed by the expected key",
@@ -401,20 +514,32 @@ def test_a_record_that_does_not_fit_is_caught(honest: Published, name: str) -> N
 
 
 PUBLISHED: dict[str, tuple[Callable[[Published], dict[str, bytes]], str, str]] = {
-    "the checkpoint is none": (lambda honest: {CHECKPOINT: b"\xff"}, "checkpoint", "cannot be read"),
+    "the checkpoint is none": (
+        lambda honest: {CHECKPOINT: b"\xff"},
+        "checkpoint",
+        "cannot be read",
+    ),
     "another key signed": (
-        lambda honest: {CHECKPOINT: honest.files[CHECKPOINT].replace(b"\xe2\x80\x94 ledger", b"\xe2\x80\x94 x")},
+        lambda honest: {
+            CHECKPOINT: honest.files[CHECKPOINT].replace(b"\xe2\x80\x94 ledger", b"\xe2\x80\x94 x")
+        },
         "checkpoint",
         "not signed",
     ),
-    "the signature is wrong": (lambda honest: {CHECKPOINT: honest.files[CHECKPOINT].replace(b"\n5\n", b"\n6\n")}, "checkpoint", "not signed"),
+    "the signature is wrong": (
+        lambda honest: {CHECKPOINT: honest.files[CHECKPOINT].replace(b"\n5\n", b"\n6\n")},
+        "checkpoint",
+        "not signed",
+    ),
     "the first checkpoint is another": (
         lambda honest: {FIRST_CHECKPOINT: honest.files[CHECKPOINT]},
         "opening",
         "not the checkpoint of the empty log",
     ),
     "the first checkpoint is unsigned": (
-        lambda honest: {FIRST_CHECKPOINT: honest.files[FIRST_CHECKPOINT].replace(b"\n0\n", b"\n1\n")},
+        lambda honest: {
+            FIRST_CHECKPOINT: honest.files[FIRST_CHECKPOINT].replace(b"\n0\n", b"\n1\n")
+        },
         "opening",
         "not signed by the expected key",
     ),
@@ -428,8 +553,16 @@ PUBLISHED: dict[str, tuple[Callable[[Published], dict[str, bytes]], str, str]] =
         "entries",
         "expected 5 entries, not 4",
     ),
-    "a tile is another": (lambda honest: {"tile/0/000.p/5": bytes(5 * 32)}, "tiles", "does not hold the hashes"),
-    "a tile is cut": (lambda honest: {"tile/0/000.p/5": bytes(4 * 32)}, "tiles", "expected 5 hashes"),
+    "a tile is another": (
+        lambda honest: {"tile/0/000.p/5": bytes(5 * 32)},
+        "tiles",
+        "does not hold the hashes",
+    ),
+    "a tile is cut": (
+        lambda honest: {"tile/0/000.p/5": bytes(4 * 32)},
+        "tiles",
+        "expected 5 hashes",
+    ),
 }
 
 
@@ -442,8 +575,17 @@ def test_a_published_file_that_is_wrong_is_caught(honest: Published, name: str) 
     assert followed.seen is None
 
 
-@pytest.mark.parametrize(("missing", "check"), [(FIRST_CHECKPOINT, "opening"), ("tile/entries/000.p/5", "entries"), ("tile/0/000.p/5", "tiles")])
-def test_a_published_file_that_is_missing_is_caught(honest: Published, missing: str, check: str) -> None:
+@pytest.mark.parametrize(
+    ("missing", "check"),
+    [
+        (FIRST_CHECKPOINT, "opening"),
+        ("tile/entries/000.p/5", "entries"),
+        ("tile/0/000.p/5", "tiles"),
+    ],
+)
+def test_a_published_file_that_is_missing_is_caught(
+    honest: Published, missing: str, check: str
+) -> None:
     files = honest.files
     del files[missing]
     assert failed(honest.follow(files).checks) == [check]
@@ -455,10 +597,16 @@ def test_where_no_log_is_nothing_is_said(honest: Published) -> None:
 
 
 @given(data=st.data())
-def test_a_flipped_bit_in_any_file_that_counts_is_found(honest: Published, data: st.DataObject) -> None:
+def test_a_flipped_bit_in_any_file_that_counts_is_found(
+    honest: Published, data: st.DataObject
+) -> None:
     files = honest.files
     # What the publisher tells itself counts for nobody else.
-    counting = [path for path in sorted(files) if path != STATE and (".p/" not in path or path.endswith(f".p/{SIZE}"))]
+    counting = [
+        path
+        for path in sorted(files)
+        if path != STATE and (".p/" not in path or path.endswith(f".p/{SIZE}"))
+    ]
     path = data.draw(st.sampled_from(counting))
     content = bytearray(files[path])
     bit = data.draw(st.integers(0, 8 * len(content) - 1))
@@ -471,10 +619,18 @@ def test_a_flipped_bit_in_any_file_that_counts_is_found(honest: Published, data:
 
 STATEMENTS: dict[str, tuple[Callable[[Statement], bytes], str]] = {
     "no statement": (lambda statement: b"what", "entry 2 of the log is no batch statement"),
-    "another ledger's": (lambda statement: format_statement(replace(statement, origin="x")).encode(), "states a batch of x"),
-    "doubled": (lambda statement: format_statement(replace(statement, sequence=1)).encode(), "states batch 1, not batch 2"),
+    "another ledger's": (
+        lambda statement: format_statement(replace(statement, origin="x")).encode(),
+        "states a batch of x",
+    ),
+    "doubled": (
+        lambda statement: format_statement(replace(statement, sequence=1)).encode(),
+        "states batch 1, not batch 2",
+    ),
     "closed in the future": (
-        lambda statement: format_statement(replace(statement, closed=statement.closed + timedelta(days=3))).encode(),
+        lambda statement: format_statement(
+            replace(statement, closed=statement.closed + timedelta(days=3))
+        ).encode(),
         "but it is 2026",
     ),
 }
@@ -492,7 +648,10 @@ def test_an_entry_that_is_wrong_is_caught(honest: Published, name: str) -> None:
 
 def test_a_continuation_whose_tiles_are_wrong_is_caught(honest: Published) -> None:
     seen = honest.follow(honest.stages[2]).seen
-    for tile, said in ((bytes(5 * 32), "do not lead to the root of the log of 5 entries"), (b"", "expected 5 hashes")):
+    for tile, said in (
+        (bytes(5 * 32), "do not lead to the root of the log of 5 entries"),
+        (b"", "expected 5 hashes"),
+    ):
         followed = honest.follow(Files(honest.files | {"tile/0/000.p/5": tile}), seen)
         assert failed(followed.checks) == ["consistency"]
         assert said in reason(followed.checks)
@@ -501,7 +660,8 @@ def test_a_continuation_whose_tiles_are_wrong_is_caught(honest: Published) -> No
 
 
 def test_the_edge_of_the_old_log_is_derived_too(honest: Published) -> None:
-    # The proof of consistency reads hashes 2 and 3 of four; the edge of the old log is hash 2, and (1, 0), which comes from hashes 0 and 1.
+    # The proof of consistency reads hashes 2 and 3 of four; the edge of the old log is hash 2, and
+    # (1, 0), which comes from hashes 0 and 1.
     seen = honest.follow(honest.stages[0]).seen
     assert seen
     files = honest.files
@@ -523,7 +683,9 @@ def test_another_log_at_the_same_place_is_caught(honest: Published) -> None:
     assert "The checkpoints are of two logs" in reason(followed.checks)
 
 
-def test_more_checkpoints_than_may_be_behind_are_forgotten(honest: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_checkpoints_than_may_be_behind_are_forgotten(
+    honest: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(audit, "MAX_LAG", 1)
     seen = honest.follow(honest.files).seen
     assert seen
@@ -544,7 +706,10 @@ def test_two_checkpoints_are_compared(honest: Published) -> None:
 
 @pytest.mark.parametrize("first", [0, 2])
 def test_what_does_not_prove_an_equivocation(honest: Published, first: int) -> None:
-    notes = [honest.files[FIRST_CHECKPOINT].decode(), *(files[CHECKPOINT].decode() for files in honest.stages)]
+    notes = [
+        honest.files[FIRST_CHECKPOINT].decode(),
+        *(files[CHECKPOINT].decode() for files in honest.stages),
+    ]
     other = honest.signed(2, bytes(32)).decode()
     path = tuple(log.prove_consistency(2, SIZE, audit.tile_reader(SIZE, honest.files.fetch)))
     root = parse_checkpoint(parse_note(notes[2]).text).root
@@ -570,14 +735,20 @@ def cosigned(honest: Published, name: str, time: datetime) -> tuple[str, Witness
     key = WitnessKey(name, private_key.public_key().public_bytes_raw())
     note, seconds = honest.files[CHECKPOINT].decode(), int(time.timestamp())
     signature = private_key.sign(cosigned_message(parse_note(note).text, seconds))
-    return f"{note}— {name} {format_base64(key.key_id + seconds.to_bytes(8, 'big') + signature)}\n", key
+    return (
+        f"{note}— {name} {format_base64(key.key_id + seconds.to_bytes(8, 'big') + signature)}\n",
+        key,
+    )
 
 
 def test_cosignatures_are_counted(honest: Published) -> None:
     note, key = cosigned(honest, "witness.example/w1", honest.now)
     absent = WitnessKey("witness.example/w2", bytes(32))
     one = judge_cosignatures(note, [key, absent], 1, honest.now)
-    assert (one.outcome, one.reason) == (Outcome.PASSED, "1 of 2 witnesses cosigned the checkpoint (witness.example/w1); 1 are needed.")
+    assert (one.outcome, one.reason) == (
+        Outcome.PASSED,
+        "1 of 2 witnesses cosigned the checkpoint (witness.example/w1); 1 are needed.",
+    )
     assert judge_cosignatures(note, [key, absent], 2, honest.now).outcome is Outcome.UNKNOWN
     early = judge_cosignatures(note, [key], 1, honest.now - timedelta(hours=1))
     assert early.outcome is Outcome.UNKNOWN
@@ -594,13 +765,19 @@ def test_what_is_kept_comes_back(honest: Published) -> None:
 
 
 @pytest.mark.parametrize("read", [parse_seen, parse_equivocation])
-@given(content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode) | st.sampled_from([b'{"format":"witnesstree-audit/1"}', b"{}"]))
+@given(
+    content=st.binary(max_size=200)
+    | st.text(max_size=200).map(str.encode)
+    | st.sampled_from([b'{"format":"witnesstree-audit/1"}', b"{}"])
+)
 def test_any_bytes_are_refused_alike(read: Callable[[bytes], object], content: bytes) -> None:
     with pytest.raises(InvalidInput):
         read(content)
 
 
-def test_what_is_kept_has_limits_and_one_meaning(honest: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_has_limits_and_one_meaning(
+    honest: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = honest.follow(honest.files).seen
     assert seen
     for wrong in (replace(seen, digests=()), replace(seen, named=0), replace(seen, checkpoint="x")):

@@ -29,7 +29,10 @@ def test_another_zone_becomes_utc() -> None:
 
 
 def test_a_fraction_is_cut_off() -> None:
-    assert format_time(datetime(2026, 11, 23, 3, 48, 55, 999_999, tzinfo=UTC)) == "2026-11-23T03:48:55Z"
+    assert (
+        format_time(datetime(2026, 11, 23, 3, 48, 55, 999_999, tzinfo=UTC))
+        == "2026-11-23T03:48:55Z"
+    )
 
 
 def test_the_ends_of_the_calendar() -> None:
@@ -69,7 +72,10 @@ def test_other_spellings_are_refused(text: str) -> None:
         parse_time(text)
 
 
-@given(st.text(max_size=30) | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", fullmatch=True))
+@given(
+    st.text(max_size=30)
+    | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", fullmatch=True)
+)
 def test_any_text_gives_a_time_or_invalid_input(text: str) -> None:
     try:
         time = parse_time(text)

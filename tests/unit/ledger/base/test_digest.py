@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from witnesstree.ledger.base.digest import CHUNK, PART, QUEUED, FileDigest, digest_file, digest_files, same_file
+from witnesstree.ledger.base.digest import (
+    CHUNK,
+    PART,
+    QUEUED,
+    FileDigest,
+    digest_file,
+    digest_files,
+    same_file,
+)
 from witnesstree.ledger.base.errors import InvalidInput
 
 SIZE = 3 * CHUNK + 17
@@ -35,7 +43,10 @@ def test_it_is_the_sha256_of_the_bytes(tmp_path: Path, size: int) -> None:
 def test_an_empty_file_has_a_digest(tmp_path: Path) -> None:
     path = tmp_path / "empty"
     path.touch()
-    assert digest_file(path).digest.hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert (
+        digest_file(path).digest.hex()
+        == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )
 
 
 def test_a_link_stands_for_its_file(tmp_path: Path, file: Path) -> None:
@@ -155,12 +166,26 @@ def moved_with_its_folder(path: Path) -> None:
     path.write_bytes((folder.with_name("elsewhere") / path.name).read_bytes())
 
 
-CHANGES = [moved_with_its_folder, grow, cut, empty, replaced, overwritten, overwritten_and_backdated, removed, replaced_by_a_folder]
+CHANGES = [
+    moved_with_its_folder,
+    grow,
+    cut,
+    empty,
+    replaced,
+    overwritten,
+    overwritten_and_backdated,
+    removed,
+    replaced_by_a_folder,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("at_step", [0, 1, 3], ids=["after the first step", "in the middle", "after the last step"])
-def test_a_file_that_changes_is_refused(file: Path, change: Callable[[Path], None], at_step: int) -> None:
+@pytest.mark.parametrize(
+    "at_step", [0, 1, 3], ids=["after the first step", "in the middle", "after the last step"]
+)
+def test_a_file_that_changes_is_refused(
+    file: Path, change: Callable[[Path], None], at_step: int
+) -> None:
     steps = 0
 
     def advance(_count: int) -> None:
@@ -179,7 +204,9 @@ def test_a_change_after_reading_is_seen(file: Path, change: Callable[[Path], Non
     found = digest_file(file)
     found.require_unchanged()
     change(file)
-    with pytest.raises(InvalidInput, match="changed while it was read: close the program that writes it"):
+    with pytest.raises(
+        InvalidInput, match="changed while it was read: close the program that writes it"
+    ):
         found.require_unchanged()
 
 
@@ -196,7 +223,8 @@ def test_reading_a_file_is_no_change(file: Path) -> None:
 
 @pytest.fixture
 def many(tmp_path: Path) -> list[Path]:
-    """Files of very different sizes, so that they are not ready in the order in which they were begun."""
+    """Files of very different sizes, so that they are not ready in the order in which they were
+    begun."""
     paths = []
     for i in range(60):
         path = tmp_path / f"{i}"
@@ -281,21 +309,23 @@ def test_the_stop_event_ends_the_work(file: Path) -> None:
 GIB = 2**30
 
 
-@pytest.mark.parametrize("size", [pytest.param(5 * GIB if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else GIB)])
+@pytest.mark.parametrize(
+    "size", [pytest.param(5 * GIB if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else GIB)]
+)
 def test_a_huge_file_takes_constant_memory(tmp_path: Path, size: int) -> None:
     """A sparse file takes no room on the disk, and all the time in the hash."""
     path = tmp_path / "huge"
     path.touch()
     os.truncate(path, size)
     program = (
-        "import resource, sys\n"
-        "from pathlib import Path\n"
-        "from witnesstree.ledger.base.digest import digest_file\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "found = digest_file(Path(sys.argv[1]))\n"
-        "print(found.size, found.digest.hex(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom witnesstree.ledger.base.digest import"
+        " digest_file\nbefore = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nfound ="
+        " digest_file(Path(sys.argv[1]))\nprint(found.size, found.digest.hex(),"
+        " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
-    printed = subprocess.run([sys.executable, "-c", program, str(path)], check=True, capture_output=True, text=True).stdout.split()
+    printed = subprocess.run(
+        [sys.executable, "-c", program, str(path)], check=True, capture_output=True, text=True
+    ).stdout.split()
     zeros = sha256()
     for _ in range(size // CHUNK):
         zeros.update(bytes(CHUNK))

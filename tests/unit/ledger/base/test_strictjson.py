@@ -1,4 +1,5 @@
-"""ledger/base/strictjson.py: any bytes give a Reader or InvalidInput, and so does every question."""
+"""ledger/base/strictjson.py: any bytes give a Reader or InvalidInput, and so does every
+question."""
 
 import json
 import subprocess
@@ -15,7 +16,9 @@ from witnesstree.ledger.base.strictjson import MAX_DEPTH, MAX_INTEGER, Reader, l
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -43,7 +46,10 @@ def test_an_object_is_read_as_json_reads_it(value: Any) -> None:
 
 
 @given(
-    st.binary(max_size=300) | st.text(st.sampled_from('{}[]",:\\ 0-1e.ntu\ud800'), max_size=40).map(lambda text: text.encode(errors="surrogatepass"))
+    st.binary(max_size=300)
+    | st.text(st.sampled_from('{}[]",:\\ 0-1e.ntu\ud800'), max_size=40).map(
+        lambda text: text.encode(errors="surrogatepass")
+    )
 )
 def test_any_bytes_give_an_object_or_invalid_input(content: bytes) -> None:
     refused = refusal(lambda: load("it", content).object())
@@ -102,14 +108,22 @@ def test_nesting_has_a_limit(opening: str, closing: str) -> None:
         loaded(opening * 1_000_000)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0" + b"[{" * 100, b"%PDF-1.7 " + b"[{" * 100, b"\x00" + b"[" * 100])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xd8\xff\xe0" + b"[{" * 100, b"%PDF-1.7 " + b"[{" * 100, b"\x00" + b"[" * 100]
+)
 def test_what_is_no_json_is_not_called_nested(content: bytes) -> None:
     assert (refusal(lambda: load("it", content)) or "").startswith("it is not JSON in UTF-8: ")
 
 
 def test_brackets_in_texts_do_not_nest() -> None:
     brackets = "[{" * 1000
-    for text in (brackets, '"' + brackets, "\\" + brackets, "\\\\" + brackets + '\\"', brackets + '"'):
+    for text in (
+        brackets,
+        '"' + brackets,
+        "\\" + brackets,
+        "\\\\" + brackets + '\\"',
+        brackets + '"',
+    ):
         assert loaded(json.dumps({text: [text]})) == {text: [text]}
     with pytest.raises(InvalidInput, match="not JSON"):
         loaded('{"a":"' + brackets)
@@ -118,7 +132,8 @@ def test_brackets_in_texts_do_not_nest() -> None:
 
 
 def test_depth_never_ends_the_process_however_high_the_recursion_limit_is() -> None:
-    """py-evm raises it to 100,000: there, Python's own reader overflows the C stack before it raises RecursionError."""
+    """py-evm raises it to 100,000: there, Python's own reader overflows the C stack before it
+    raises RecursionError."""
     program = (
         "import sys; sys.setrecursionlimit(10**6)\n"
         "from witnesstree.ledger.base.errors import InvalidInput\n"
@@ -126,11 +141,23 @@ def test_depth_never_ends_the_process_however_high_the_recursion_limit_is() -> N
         "try: load('it', b'{\"a\":' + b'[' * 1_000_000)\n"
         "except InvalidInput as error: print(error)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, ended.stdout[:25]) == (0, "it is nested too deeply: ")
 
 
-@pytest.mark.parametrize("content", [b'"' + b"\\a" * 2**20, b'""' * 2**20, b'"\\"' * 2**20, b"[]" * 2**20, b"\\" * 2**21, b'"' * 2**21 + b"\\"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'"' + b"\\a" * 2**20,
+        b'""' * 2**20,
+        b'"\\"' * 2**20,
+        b"[]" * 2**20,
+        b"\\" * 2**21,
+        b'"' * 2**21 + b"\\",
+    ],
+)
 @pytest.mark.timeout(20)
 def test_two_megabytes_of_anything_are_refused_soon(content: bytes) -> None:
     with pytest.raises(InvalidInput):
@@ -160,7 +187,9 @@ def reader(value: Any) -> Reader:
     ],
 )
 @given(value=JSON)
-def test_any_question_about_any_value_gives_an_answer_or_invalid_input(read: Callable[[Reader], object], value: Any) -> None:
+def test_any_question_about_any_value_gives_an_answer_or_invalid_input(
+    read: Callable[[Reader], object], value: Any
+) -> None:
     refused = refusal(lambda: read(reader(value)))
     assert refused is None or (refused.isprintable() and len(refused) < 300)
 
@@ -196,7 +225,10 @@ def test_hex(value: str, read: bytes) -> None:
     assert reader(value).hex(most=2) == read
 
 
-@pytest.mark.parametrize("value", ["", "0", "0A", "0x", "0x0a", " 0a", "0a\n", "0a ", "٠a", "g0", "000000", "０a", None, b"0a"])
+@pytest.mark.parametrize(
+    "value",
+    ["", "0", "0A", "0x", "0x0a", " 0a", "0a\n", "0a ", "٠a", "g0", "000000", "０a", None, b"0a"],
+)
 def test_what_is_no_hex(value: Any) -> None:
     with pytest.raises(InvalidInput, match="it: expected 2 to 4 lower-case hex digits"):
         reader(value).hex(most=2)
@@ -221,7 +253,26 @@ def test_base64(content: bytes) -> None:
             reader(text).base64(len(content) - 1)
 
 
-@pytest.mark.parametrize("value", ["", "A", "AA", "AA=", "AB==", "AA==\n", " AA==", "AA==AA==", "-_==", "AA=A", "é===", "AAAA=", "A" * 60, 1, None])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "A",
+        "AA",
+        "AA=",
+        "AB==",
+        "AA==\n",
+        " AA==",
+        "AA==AA==",
+        "-_==",
+        "AA=A",
+        "é===",
+        "AAAA=",
+        "A" * 60,
+        1,
+        None,
+    ],
+)
 def test_what_is_no_canonical_base64(value: Any) -> None:
     with pytest.raises(InvalidInput, match="it: expected"):
         reader(value).base64(10)

@@ -4,7 +4,14 @@ import pytest
 
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.base.witness import Anchor
-from witnesstree.ledger.chain.known import KNOWN_CHAINS, LOCAL_CHAIN_ID, contract_pages, explorer_links, known_chain, publishing_pages
+from witnesstree.ledger.chain.known import (
+    KNOWN_CHAINS,
+    LOCAL_CHAIN_ID,
+    contract_pages,
+    explorer_links,
+    known_chain,
+    publishing_pages,
+)
 
 ANCHOR = Anchor(1, bytes([0x11]) * 20, bytes([0x22]) * 32, 17, bytes([0x33]) * 32, None)
 
@@ -45,12 +52,20 @@ def test_only_the_embedded_chain_is_local_and_only_it_has_no_explorer() -> None:
         is_local = chain_id == LOCAL_CHAIN_ID
         assert (chain.assurance is Assurance.LOCAL) == is_local
         assert (chain.explorer is None) == is_local
-        assert chain.explorer is None or (chain.explorer.startswith("https://") and not chain.explorer.endswith("/"))
-        assert chain.blockscout is None or (chain.explorer and chain.blockscout.startswith("https://") and not chain.blockscout.endswith("/"))
+        assert chain.explorer is None or (
+            chain.explorer.startswith("https://") and not chain.explorer.endswith("/")
+        )
+        assert chain.blockscout is None or (
+            chain.explorer
+            and chain.blockscout.startswith("https://")
+            and not chain.blockscout.endswith("/")
+        )
 
 
 def test_conflux_alone_has_no_state_proofs() -> None:
-    assert [chain.name for chain in KNOWN_CHAINS.values() if not chain.has_state_proofs] == ["Conflux eSpace"]
+    assert [chain.name for chain in KNOWN_CHAINS.values() if not chain.has_state_proofs] == [
+        "Conflux eSpace"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,8 +73,15 @@ def test_conflux_alone_has_no_state_proofs() -> None:
     [
         (
             1,
-            ["https://etherscan.io/address/0xCC#readContract", "https://eth.blockscout.com/address/0xCC?tab=read_contract"],
-            ["https://etherscan.io/verifyContract?a=0xCC", "https://eth.blockscout.com/contract-verification", "https://verify.sourcify.dev/"],
+            [
+                "https://etherscan.io/address/0xCC#readContract",
+                "https://eth.blockscout.com/address/0xCC?tab=read_contract",
+            ],
+            [
+                "https://etherscan.io/verifyContract?a=0xCC",
+                "https://eth.blockscout.com/contract-verification",
+                "https://verify.sourcify.dev/",
+            ],
         ),
         (
             137,
@@ -75,7 +97,9 @@ def test_conflux_alone_has_no_state_proofs() -> None:
         (31337, [], []),
     ],
 )
-def test_where_the_contract_can_be_asked_and_its_source_published(chain_id: int, read: list[str], publish: list[str]) -> None:
+def test_where_the_contract_can_be_asked_and_its_source_published(
+    chain_id: int, read: list[str], publish: list[str]
+) -> None:
     def filled(pages: list[str]) -> list[str]:
         return [page.replace("0xCC", "0x" + "11" * 20) for page in pages]
 

@@ -57,7 +57,10 @@ def test_a_slot_is_proven_or_refused(case: dict[str, Any]) -> None:
     else:
         record = AnchoredRecord(case["time"], case["block_number"], _bytes(case["submitter"]))
         expected = SlotProof(_bytes(case["code_hash"]), record)
-        assert prove_slot(header, _bytes(case["contract"]), _bytes(case["root"]), account, storage) == expected
+        assert (
+            prove_slot(header, _bytes(case["contract"]), _bytes(case["root"]), account, storage)
+            == expected
+        )
 
 
 @pytest.mark.parametrize(
@@ -65,8 +68,14 @@ def test_a_slot_is_proven_or_refused(case: dict[str, Any]) -> None:
     [
         ("another root, never anchored", "leaf of another key: the value is absent"),
         ("another contract", "leads nowhere: the value is absent"),
-        ("one bit in the account's leaf", "the account proof's node 1 does not have the hash that its parent names"),
-        ("storage proof with a node too many", "goes on after the storage proof's node 1 has given the value"),
+        (
+            "one bit in the account's leaf",
+            "the account proof's node 1 does not have the hash that its parent names",
+        ),
+        (
+            "storage proof with a node too many",
+            "goes on after the storage proof's node 1 has given the value",
+        ),
         ("account proof without its last node", "the account proof ends before it reaches a value"),
     ],
 )
@@ -88,7 +97,9 @@ def test_the_vectors_are_what_the_embedded_chain_makes() -> None:
 
 
 def test_keccak_is_not_sha3() -> None:
-    assert keccak256(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+    assert (
+        keccak256(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+    )
 
 
 def test_the_constants_are_the_artefacts() -> None:
@@ -96,7 +107,10 @@ def test_the_constants_are_the_artefacts() -> None:
     assert contract.address == CONTRACT_ADDRESS
     assert contract.code_hash == CONTRACT_CODE_HASH
     # EIP-1014: so the address is not only claimed by the artefact, it follows from the code.
-    assert keccak256(b"\xff" + contract.deployer + contract.salt + keccak256(contract.init_code))[12:] == CONTRACT_ADDRESS
+    assert (
+        keccak256(b"\xff" + contract.deployer + contract.salt + keccak256(contract.init_code))[12:]
+        == CONTRACT_ADDRESS
+    )
 
 
 def test_the_slot_is_that_of_the_mapping_at_slot_0() -> None:
@@ -106,5 +120,7 @@ def test_the_slot_is_that_of_the_mapping_at_slot_0() -> None:
 
 def test_importing_it_loads_no_ethereum_library() -> None:
     program = "import sys, witnesstree.ledger.chain.stateproof; print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    modules = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout.split()
     assert not {"web3", "eth", "eth_utils", "rlp", "trie"} & set(modules)

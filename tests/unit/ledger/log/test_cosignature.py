@@ -1,4 +1,7 @@
-"""Cosignatures of witnesses, C2SP tlog-cosignature. A real litewitness makes some in tests/integration/test_litewitness.py."""
+"""Cosignatures of witnesses, C2SP tlog-cosignature.
+
+A real litewitness makes some in tests/integration/test_litewitness.py.
+"""
 
 import contextlib
 from hashlib import sha256
@@ -31,8 +34,10 @@ NOW = 1_795_000_000
 # C2SP tlog-cosignature's own example; its keys are not published, so only the form is of use.
 EXAMPLE = (
     "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"
-    "— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n"
-    "— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==\n"
+    "— example.com/behind-the-sofa"
+    " Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n"  # noqa: E501
+    "— witness.example.com/w1"
+    " jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==\n"  # noqa: E501
 )
 
 
@@ -44,20 +49,40 @@ def key(name: str) -> WitnessKey:
     return WitnessKey(name, private(name).public_key().public_bytes_raw())
 
 
-def line(name: str, text: str = TEXT, time: int = NOW, *, signed_time: int | None = None, tail: bytes = b"") -> str:
-    signature = private(name).sign(cosigned_message(text, time if signed_time is None else signed_time))
-    return f"— {name} {note.format_base64(key(name).key_id + time.to_bytes(8, 'big') + signature + tail)}\n"
+def line(
+    name: str,
+    text: str = TEXT,
+    time: int = NOW,
+    *,
+    signed_time: int | None = None,
+    tail: bytes = b"",
+) -> str:
+    signature = private(name).sign(
+        cosigned_message(text, time if signed_time is None else signed_time)
+    )
+    return (
+        f"— {name}"
+        f" {note.format_base64(key(name).key_id + time.to_bytes(8, 'big') + signature + tail)}\n"
+    )
 
 
 ONE, TWO, THREE = (key(f"witness.example/w{i}") for i in (1, 2, 3))
 
 
 def test_the_message_is_the_specification_s() -> None:
-    assert cosigned_message("example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n", 1679315147) == (
-        b"cosignature/v1\ntime 1679315147\nexample.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
+    assert (
+        cosigned_message(
+            "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n",
+            1679315147,
+        )
+        == b"cosignature/v1\ntime"
+        b" 1679315147\nexample.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"  # noqa: E501
     )
     signature = note.parse_note(EXAMPLE).signatures[1]
-    assert (len(signature.signature), int.from_bytes(signature.signature[:8], "big")) == (72, 1679315147)
+    assert (len(signature.signature), int.from_bytes(signature.signature[:8], "big")) == (
+        72,
+        1679315147,
+    )
 
 
 def test_keys_come_back_and_name_their_kind() -> None:
@@ -94,11 +119,16 @@ def test_any_text_is_a_key_or_refused(text: str) -> None:
 
 def test_cosignatures_count_by_key_and_once() -> None:
     cosigned = NOTE + line(ONE.name) + line(TWO.name, time=NOW + 5) + line(ONE.name, time=NOW + 9)
-    assert check_cosignatures(cosigned, [TWO, ONE, THREE, ONE]) == [Cosignature(TWO, NOW + 5), Cosignature(ONE, NOW + 9)]
+    assert check_cosignatures(cosigned, [TWO, ONE, THREE, ONE]) == [
+        Cosignature(TWO, NOW + 5),
+        Cosignature(ONE, NOW + 9),
+    ]
     assert check_cosignatures(NOTE, [ONE]) == []
     assert check_cosignatures(cosigned, []) == []
     # The log's own signature is untouched.
-    assert note.check_checkpoint(cosigned, note.VerifierKey(ORIGIN, LOG_KEY.public_key().public_bytes_raw()))
+    assert note.check_checkpoint(
+        cosigned, note.VerifierKey(ORIGIN, LOG_KEY.public_key().public_bytes_raw())
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +141,14 @@ def test_cosignatures_count_by_key_and_once() -> None:
         line(TWO.name).replace("w2", "w1"),
         note.sign_note(TEXT, ONE.name, private(ONE.name)).removeprefix(TEXT + "\n"),
     ],
-    ids=["another checkpoint", "another time", "too long", "no such time", "another key", "signed as a log"],
+    ids=[
+        "another checkpoint",
+        "another time",
+        "too long",
+        "no such time",
+        "another key",
+        "signed as a log",
+    ],
 )
 def test_what_is_no_cosignature_counts_for_nothing(wrong: str) -> None:
     assert check_cosignatures(NOTE + wrong, [ONE]) == []
@@ -120,17 +157,31 @@ def test_what_is_no_cosignature_counts_for_nothing(wrong: str) -> None:
 
 
 def test_the_largest_time_counts() -> None:
-    assert check_cosignatures(NOTE + line(ONE.name, time=MAX_TIME), [ONE]) == [Cosignature(ONE, MAX_TIME)]
+    assert check_cosignatures(NOTE + line(ONE.name, time=MAX_TIME), [ONE]) == [
+        Cosignature(ONE, MAX_TIME)
+    ]
 
 
 def test_adding_takes_the_wanted_ones_once() -> None:
     both = add_cosignatures(NOTE, line(ONE.name) + line(TWO.name) + line(ONE.name), [ONE])
     assert both == NOTE + line(ONE.name)
-    assert add_cosignatures(both, line(ONE.name) + line(TWO.name), [ONE, TWO]) == both + line(TWO.name)
+    assert add_cosignatures(both, line(ONE.name) + line(TWO.name), [ONE, TWO]) == both + line(
+        TWO.name
+    )
     assert add_cosignatures(NOTE, "", [ONE]) == NOTE
 
 
-@pytest.mark.parametrize("lines", ["what\n", "— a b\n", line(ONE.name)[:-1], b"\xff", "\n" + line(ONE.name), "x\n\n" + line(ONE.name)])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "what\n",
+        "— a b\n",
+        line(ONE.name)[:-1],
+        b"\xff",
+        "\n" + line(ONE.name),
+        "x\n\n" + line(ONE.name),
+    ],
+)
 def test_what_a_witness_must_not_answer(lines: str | bytes) -> None:
     with pytest.raises(InvalidInput):
         add_cosignatures(NOTE, lines, [ONE])

@@ -1,4 +1,5 @@
-"""Key notes: what is written is read, whatever else is refused, and a checkpoint counts under the key in force at its size."""
+"""Key notes: what is written is read, whatever else is refused, and a checkpoint counts under the
+key in force at its size."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -23,10 +24,18 @@ from witnesstree.ledger.log.keys import (
     sign_key_change,
 )
 from witnesstree.ledger.log.log import EMPTY_ROOT
-from witnesstree.ledger.log.note import Checkpoint, VerifierKey, format_base64, sign_checkpoint, sign_note
+from witnesstree.ledger.log.note import (
+    Checkpoint,
+    VerifierKey,
+    format_base64,
+    sign_checkpoint,
+    sign_note,
+)
 
 NAME = "ledger.example/keys"
-PRIVATE = [Ed25519PrivateKey.from_private_bytes(sha256(f"key {i}".encode()).digest()) for i in range(5)]
+PRIVATE = [
+    Ed25519PrivateKey.from_private_bytes(sha256(f"key {i}".encode()).digest()) for i in range(5)
+]
 KEYS = [VerifierKey(NAME, key.public_key().public_bytes_raw()) for key in PRIVATE]
 SIZES = [0, 3, 3, 7]
 """At which the keys hand over: key 2 signs nothing."""
@@ -150,14 +159,23 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "twice": ([NOTES[0], NOTES[0]], "does not lead on"),
     "a smaller size": ([*NOTES[:2], note(3, 2)], "of a smaller log"),
     "another root at one size": (
-        [*NOTES[:2], sign_key_change(KeyChange(3, KEYS[2], KEYS[3], 3, root(9)), PRIVATE[2], PRIVATE[3])],
+        [
+            *NOTES[:2],
+            sign_key_change(KeyChange(3, KEYS[2], KEYS[3], 3, root(9)), PRIVATE[2], PRIVATE[3]),
+        ],
         "or of another root",
     ),
     "a key comes back": (
-        [*NOTES[:2], sign_key_change(KeyChange(3, KEYS[2], KEYS[0], 5, root(5)), PRIVATE[2], PRIVATE[0])],
+        [
+            *NOTES[:2],
+            sign_key_change(KeyChange(3, KEYS[2], KEYS[0], 5, root(5)), PRIVATE[2], PRIVATE[0]),
+        ],
         "a key that had handed over before",
     ),
-    "not signed by both": ([sign_note(format_key_change(change(1)), NAME, PRIVATE[0])], "not signed by both keys"),
+    "not signed by both": (
+        [sign_note(format_key_change(change(1)), NAME, PRIVATE[0])],
+        "not signed by both keys",
+    ),
     "too many": (NOTES * 65, "at most 256 times"),
 }
 
@@ -170,7 +188,11 @@ def test_a_history_that_does_not_is_refused(name: str) -> None:
 
 
 def test_histories_are_joined() -> None:
-    assert join_histories(CHANGES[:3], CHANGES[1:]) == join_histories(CHANGES[2:], CHANGES[:2]) == CHANGES
+    assert (
+        join_histories(CHANGES[:3], CHANGES[1:])
+        == join_histories(CHANGES[2:], CHANGES[:2])
+        == CHANGES
+    )
     assert join_histories((), ()) == ()
     with pytest.raises(InvalidInput, match="two different key notes of number 4"):
         join_histories(CHANGES, check_history([note(4, 8)]))
@@ -182,7 +204,9 @@ def test_histories_are_joined() -> None:
 
 
 def test_which_key_is_in_force() -> None:
-    assert [KEYS.index(key_in_force(KEYS[0], CHANGES, size)) for size in (0, 1, 3, 4, 7, 8, 99)] == [0, 1, 1, 3, 3, 4, 4]
+    assert [
+        KEYS.index(key_in_force(KEYS[0], CHANGES, size)) for size in (0, 1, 3, 4, 7, 8, 99)
+    ] == [0, 1, 1, 3, 3, 4, 4]
     assert key_in_force(KEYS[0], (), 5) == newest_key(KEYS[0], ()) == KEYS[0]
     assert newest_key(KEYS[0], CHANGES) == KEYS[4]
 
@@ -192,14 +216,19 @@ def test_which_key_is_in_force() -> None:
 
 @pytest.mark.parametrize("trusted", range(5))
 @pytest.mark.parametrize(("size", "by"), [(0, 0), (2, 1), (3, 1), (5, 3), (7, 3), (8, 4)])
-def test_whoever_trusts_one_key_of_the_history_believes_the_one_in_force(trusted: int, size: int, by: int) -> None:
+def test_whoever_trusts_one_key_of_the_history_believes_the_one_in_force(
+    trusted: int, size: int, by: int
+) -> None:
     found = judge_signer(signed(size, by), [KEYS[trusted]], CHANGES)
     assert found.is_expected
     if trusted == by:
         assert found.reason == f"is signed by the key of {NAME}"
     else:
         steps = abs(trusted - by)
-        assert f"to which {steps} key note{'s lead' if steps > 1 else ' leads'} from the expected key {KEYS[trusted].key_id.hex()}" in found.reason
+        assert (
+            f"to which {steps} key note{'s lead' if steps > 1 else ' leads'} from the expected key"
+            f" {KEYS[trusted].key_id.hex()}" in found.reason
+        )
     for other in {0, 1, 2, 3, 4} - {by}:
         assert not judge_signer(signed(size, other), [KEYS[trusted]], CHANGES).is_expected
 
@@ -210,7 +239,10 @@ def test_why_a_checkpoint_is_not_believed() -> None:
     assert (late.is_expected, late.broken) == (False, CHANGES[1])
     assert "which handed over at 3 entries (key note 2)" in late.reason
     early = judge_signer(signed(1, 4), [KEYS[1]], CHANGES)
-    assert (early.reason, early.broken) == (f"is not signed by the key of {NAME} that was in force at 1 entries", None)
+    assert (early.reason, early.broken) == (
+        f"is not signed by the key of {NAME} that was in force at 1 entries",
+        None,
+    )
     other = judge_signer(signed(7, 3, root(8)), KEYS[:1], CHANGES)
     assert (other.is_expected, other.broken) == (False, CHANGES[3])
     assert "another root than key note 4 states at 7 entries" in other.reason
@@ -221,7 +253,9 @@ def test_why_a_checkpoint_is_not_believed() -> None:
     assert judge_signer(signed(9, 0), [stranger, KEYS[0]], ()).is_expected
     assert judge_signer(signed(9, 0), [KEYS[0]], CHANGES[1:]).is_expected
     # Notes of another log lead nowhere.
-    elsewhere = [VerifierKey("elsewhere", key.public_key().public_bytes_raw()) for key in PRIVATE[:2]]
+    elsewhere = [
+        VerifierKey("elsewhere", key.public_key().public_bytes_raw()) for key in PRIVATE[:2]
+    ]
     moved = KeyChange(1, elsewhere[0], elsewhere[1], 0, root(0))
     assert not judge_signer(signed(9, 1), [elsewhere[0], KEYS[0]], [moved]).is_expected
     with pytest.raises(InvalidInput):

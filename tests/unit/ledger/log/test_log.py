@@ -63,7 +63,10 @@ def test_inclusion_vector(case: dict[str, Any]) -> None:
     path = [b64decode(node) for node in case["path"]]
     leaf, root = b64decode(case["leaf"]), b64decode(case["root"])
 
-    assert outcome(lambda: log.check_inclusion(case["index"], case["size"], leaf, path, root)) == case["expect"]
+    assert (
+        outcome(lambda: log.check_inclusion(case["index"], case["size"], leaf, path, root))
+        == case["expect"]
+    )
 
 
 @pytest.mark.parametrize("case", cases("log/consistency.json"))
@@ -71,7 +74,10 @@ def test_consistency_vector(case: dict[str, Any]) -> None:
     path = [b64decode(node) for node in case["path"]]
     old_root, new_root = b64decode(case["old_root"]), b64decode(case["new_root"])
 
-    assert outcome(lambda: log.check_consistency(case["old"], case["new"], old_root, new_root, path)) == case["expect"]
+    assert (
+        outcome(lambda: log.check_consistency(case["old"], case["new"], old_root, new_root, path))
+        == case["expect"]
+    )
 
 
 def test_root_vector_gives_every_root_and_every_kept_hash() -> None:
@@ -84,25 +90,36 @@ def test_root_vector_gives_every_root_and_every_kept_hash() -> None:
         roots.append(log.log_root(number + 1, kept.read))
 
     assert roots == [b64decode(root) for root in vector["roots"]]
-    assert added == [(node["entry"], node["level"], node["index"], b64decode(node["hash"])) for node in vector["added"]]
+    assert added == [
+        (node["entry"], node["level"], node["index"], b64decode(node["hash"]))
+        for node in vector["added"]
+    ]
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case["desc"]) for case in vectors("merkle/inclusion.json")])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case["desc"]) for case in vectors("merkle/inclusion.json")]
+)
 def test_public_inclusion_vector(case: dict[str, Any]) -> None:
     path = [b64decode(node) for node in case["proof"]]
     leaf, root = b64decode(case["leafHash"]), b64decode(case["root"])
 
-    judged = outcome(lambda: log.check_inclusion(case["leafIdx"], case["treeSize"], leaf, path, root))
+    judged = outcome(
+        lambda: log.check_inclusion(case["leafIdx"], case["treeSize"], leaf, path, root)
+    )
 
     assert (judged != "verifies") is case["wantErr"]
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case["desc"]) for case in vectors("merkle/consistency.json")])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case["desc"]) for case in vectors("merkle/consistency.json")]
+)
 def test_public_consistency_vector(case: dict[str, Any]) -> None:
     path = [b64decode(node) for node in case["proof"]]
     old_root, new_root = b64decode(case["root1"]), b64decode(case["root2"])
 
-    judged = outcome(lambda: log.check_consistency(case["size1"], case["size2"], old_root, new_root, path))
+    judged = outcome(
+        lambda: log.check_consistency(case["size1"], case["size2"], old_root, new_root, path)
+    )
 
     assert (judged != "verifies") is case["wantErr"]
 
@@ -119,8 +136,12 @@ def test_our_paths_are_those_of_the_public_vectors() -> None:
     kept = Kept()
     for case in vectors("merkle/roots.json"):
         kept.add(log.leaf_hash(b64decode(case["entry"])))
-    inclusions = [case for case in vectors("merkle/inclusion.json") if case["desc"].endswith("happy path")]
-    consistencies = [case for case in vectors("merkle/consistency.json") if case["desc"].endswith("happy path")]
+    inclusions = [
+        case for case in vectors("merkle/inclusion.json") if case["desc"].endswith("happy path")
+    ]
+    consistencies = [
+        case for case in vectors("merkle/consistency.json") if case["desc"].endswith("happy path")
+    ]
 
     assert len(inclusions) == len(consistencies) == 5
     for case in inclusions:
@@ -163,7 +184,9 @@ def test_the_largest_log_adds_few_hashes_and_reads_few() -> None:
     root = log.log_root(log.MAX_SIZE, read)
     path = log.prove_inclusion(2**52 + 1, log.MAX_SIZE, read)
     assert kept.reads <= 52 + 3 * 53
-    assert log.check_inclusion(2**52 + 1, log.MAX_SIZE, read(0, 2**52 + 1), path, root) is False  # these hashes belong to no log
+    assert (
+        log.check_inclusion(2**52 + 1, log.MAX_SIZE, read(0, 2**52 + 1), path, root) is False
+    )  # these hashes belong to no log
     path = log.prove_consistency(2**52, log.MAX_SIZE, read)
     assert log.check_consistency(2**52, log.MAX_SIZE, log.log_root(2**52, read), root, path) is True
 
@@ -197,7 +220,9 @@ def test_a_rewritten_log_is_not_consistent() -> None:
     assert log.check_consistency(20, 33, old_root, new_root, path) is False
 
 
-@pytest.mark.parametrize(("index", "size"), [(-1, 1), (0, 0), (1, 1), (7, 6), (0, log.MAX_SIZE + 1), (0, -1)])
+@pytest.mark.parametrize(
+    ("index", "size"), [(-1, 1), (0, 0), (1, 1), (7, 6), (0, log.MAX_SIZE + 1), (0, -1)]
+)
 def test_no_path_to_an_entry_that_no_log_has(index: int, size: int) -> None:
     with pytest.raises(InvalidInput, match="no entry"):
         log.prove_inclusion(index, size, never_read)

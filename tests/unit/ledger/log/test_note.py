@@ -44,7 +44,9 @@ def test_checkpoint_vector(case: dict[str, Any]) -> None:
         assert checkpoint is None
     else:
         stated = case["checkpoint"]
-        assert checkpoint == note.Checkpoint(stated["origin"], stated["size"], b64decode(stated["root"]), tuple(stated["extensions"]))
+        assert checkpoint == note.Checkpoint(
+            stated["origin"], stated["size"], b64decode(stated["root"]), tuple(stated["extensions"])
+        )
 
 
 def test_the_vectors_key_signs_the_vectors_checkpoint() -> None:
@@ -53,7 +55,9 @@ def test_the_vectors_key_signs_the_vectors_checkpoint() -> None:
     happy = vector["cases"][0]
     stated = happy["checkpoint"]
 
-    signed = note.sign_checkpoint(note.Checkpoint(stated["origin"], stated["size"], b64decode(stated["root"])), private_key)
+    signed = note.sign_checkpoint(
+        note.Checkpoint(stated["origin"], stated["size"], b64decode(stated["root"])), private_key
+    )
 
     assert signed == happy["note"]
 
@@ -78,7 +82,11 @@ def test_key_vector(case: dict[str, Any]) -> None:
     key = note.parse_verifier_key(case["text"])
 
     stated = case["key"]
-    assert (key.name, key.key_id.hex(), key.public_key) == (stated["name"], stated["key_id"], b64decode(stated["public_key"]))
+    assert (key.name, key.key_id.hex(), key.public_key) == (
+        stated["name"],
+        stated["key_id"],
+        b64decode(stated["public_key"]),
+    )
     assert note.format_verifier_key(key) == case["text"]
 
 
@@ -90,7 +98,9 @@ def test_note_is_text_empty_line_signature() -> None:
 
 
 def test_parse_note_gives_the_lines_of_unknown_keys_too() -> None:
-    signed = note.sign_note(TEXT, NAME, PRIVATE_KEY) + signature_line(TEXT, "witness.example", WITNESS)
+    signed = note.sign_note(TEXT, NAME, PRIVATE_KEY) + signature_line(
+        TEXT, "witness.example", WITNESS
+    )
 
     parsed = note.parse_note(signed)
 
@@ -100,16 +110,32 @@ def test_parse_note_gives_the_lines_of_unknown_keys_too() -> None:
 
 
 def test_a_key_id_depends_on_the_name() -> None:
-    assert note.VerifierKey("a.example", bytes(32)).key_id != note.VerifierKey("b.example", bytes(32)).key_id
+    assert (
+        note.VerifierKey("a.example", bytes(32)).key_id
+        != note.VerifierKey("b.example", bytes(32)).key_id
+    )
 
 
-@pytest.mark.parametrize("text", ["", "no newline at the end", "bell\x07\n", "tab\tstop\n", "CR LF\r\n", "surrogate \ud800\n", "\x00\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no newline at the end",
+        "bell\x07\n",
+        "tab\tstop\n",
+        "CR LF\r\n",
+        "surrogate \ud800\n",
+        "\x00\n",
+    ],
+)
 def test_what_no_note_can_hold_is_not_signed(text: str) -> None:
     with pytest.raises(InvalidInput):
         note.sign_note(text, NAME, PRIVATE_KEY)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\nb", "a\u3000b", "a\x1fb", "a\ud800b", "a" * 256])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a+b", "a\nb", "a\u3000b", "a\x1fb", "a\ud800b", "a" * 256]
+)
 def test_a_name_that_no_note_can_hold(name: str) -> None:
     with pytest.raises(InvalidInput):
         note.sign_note(TEXT, name, PRIVATE_KEY)
@@ -195,12 +221,31 @@ def test_the_limit_of_a_text_counts_bytes() -> None:
             note.parse_text(text, 6)
 
 
-@pytest.mark.parametrize(("text", "number"), [("0", 0), ("7", 7), ("10", 10), ("9007199254740991", 2**53 - 1)])
+@pytest.mark.parametrize(
+    ("text", "number"), [("0", 0), ("7", 7), ("10", 10), ("9007199254740991", 2**53 - 1)]
+)
 def test_decimal(text: str, number: int) -> None:
     assert note.parse_decimal(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "00", "07", "+7", "-0", "7 ", "7\n", "7_0", "7.0", "７", "²", "9007199254740992", "9" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "00",
+        "07",
+        "+7",
+        "-0",
+        "7 ",
+        "7\n",
+        "7_0",
+        "7.0",
+        "７",
+        "²",
+        "9007199254740992",
+        "9" * 5000,
+    ],
+)
 def test_not_decimal(text: str) -> None:
     with pytest.raises(InvalidInput):
         note.parse_decimal(text)
@@ -211,7 +256,10 @@ def test_base64(content: bytes) -> None:
     assert note.parse_base64(note.format_base64(content)) == content
 
 
-@pytest.mark.parametrize("text", ["Zg", "Zg=", "Zh==", "Zm9=", "Zg===", "Zg==\n", " Zg==", "Z g=", "-_-_", "Zg==Zg==", "Zm字v"])
+@pytest.mark.parametrize(
+    "text",
+    ["Zg", "Zg=", "Zh==", "Zm9=", "Zg===", "Zg==\n", " Zg==", "Z g=", "-_-_", "Zg==Zg==", "Zm字v"],
+)
 def test_not_base64(text: str) -> None:
     with pytest.raises(InvalidInput):
         note.parse_base64(text)

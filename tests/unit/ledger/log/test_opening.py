@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.log.opening import MAX_ORIGIN, BlockName, Opening, format_opening, opening_digest, parse_opening
+from witnesstree.ledger.log.opening import (
+    MAX_ORIGIN,
+    BlockName,
+    Opening,
+    format_opening,
+    opening_digest,
+    parse_opening,
+)
 
 OPENING = Opening(
     origin="ledger.example/court",
@@ -59,7 +66,9 @@ def test_what_is_written_is_read_as_the_same_record(opening: Opening) -> None:
 
 def changed(**members: Any) -> str:
     document = json.loads(TEXT) | members
-    return rfc8785.dumps({name: value for name, value in document.items() if value is not ...}).decode()
+    return rfc8785.dumps(
+        {name: value for name, value in document.items() if value is not ...}
+    ).decode()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +111,12 @@ def test_any_other_text_is_refused(text: str) -> None:
         parse_opening(text)
 
 
-@given(st.text(max_size=200) | st.integers(0, len(TEXT)).flatmap(lambda at: st.text(max_size=3).map(lambda new: TEXT[:at] + new + TEXT[at + 1 :])))
+@given(
+    st.text(max_size=200)
+    | st.integers(0, len(TEXT)).flatmap(
+        lambda at: st.text(max_size=3).map(lambda new: TEXT[:at] + new + TEXT[at + 1 :])
+    )
+)
 def test_any_text_gives_a_record_or_invalid_input(text: str) -> None:
     try:
         opening = parse_opening(text)

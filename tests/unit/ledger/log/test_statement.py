@@ -7,14 +7,28 @@ from typing import Any
 import pytest
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.log.statement import MAX_STATEMENT, Statement, format_statement, parse_statement
+from witnesstree.ledger.log.statement import (
+    MAX_STATEMENT,
+    Statement,
+    format_statement,
+    parse_statement,
+)
 
-VECTOR = json.loads((Path(__file__).parents[3] / "vectors" / "log" / "statement.json").read_text(encoding="utf-8"))
+VECTOR = json.loads(
+    (Path(__file__).parents[3] / "vectors" / "log" / "statement.json").read_text(encoding="utf-8")
+)
 OPENED = datetime(2026, 11, 23, 3, 48, 55, tzinfo=UTC)
 
 
 def statement_of(**changed: Any) -> Statement:
-    fields = {"origin": "ledger.example", "sequence": 0, "count": 1, "root": bytes(32), "opened": OPENED, "closed": OPENED}
+    fields = {
+        "origin": "ledger.example",
+        "sequence": 0,
+        "count": 1,
+        "root": bytes(32),
+        "opened": OPENED,
+        "closed": OPENED,
+    }
     return Statement(**{**fields, **changed})
 
 
@@ -35,10 +49,13 @@ def test_statement_vector(case: dict[str, Any]) -> None:
 
 
 def test_a_statement_is_seven_lines() -> None:
-    text = format_statement(statement_of(sequence=41, count=1003, closed=OPENED + timedelta(minutes=1)))
+    text = format_statement(
+        statement_of(sequence=41, count=1003, closed=OPENED + timedelta(minutes=1))
+    )
 
-    assert text == (
-        "witnesstree-batch/1\nledger.example\n41\n1003\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n2026-11-23T03:48:55Z\n2026-11-23T03:49:55Z\n"
+    assert (
+        text
+        == "witnesstree-batch/1\nledger.example\n41\n1003\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n2026-11-23T03:48:55Z\n2026-11-23T03:49:55Z\n"  # noqa: E501
     )
 
 

@@ -1,4 +1,7 @@
-"""Tiles: what C2SP tlog-tiles says, and hashes read back from them. Go reads the same tiles in tests/interop/test_tlog_tiles.py."""
+"""Tiles: what C2SP tlog-tiles says, and hashes read back from them.
+
+Go reads the same tiles in tests/interop/test_tlog_tiles.py.
+"""
 
 import json
 from pathlib import Path
@@ -27,7 +30,9 @@ from witnesstree.ledger.log.tiles import (
     tile_reader,
 )
 
-VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "tiles" / "tiles.json").read_text(encoding="utf-8"))
+VECTORS = json.loads(
+    (Path(__file__).parents[3] / "vectors" / "tiles" / "tiles.json").read_text(encoding="utf-8")
+)
 SIZE = 600
 
 
@@ -40,7 +45,14 @@ def nodes() -> dict[tuple[int, int], bytes]:
     kept: dict[tuple[int, int], bytes] = {}
     for number in range(SIZE):
         leaf = log.leaf_hash(entry(number))
-        kept.update({(level, index): node for level, index, node in log.added_nodes(number, leaf, lambda level, index: kept[level, index])})
+        kept.update(
+            {
+                (level, index): node
+                for level, index, node in log.added_nodes(
+                    number, leaf, lambda level, index: kept[level, index]
+                )
+            }
+        )
     return kept
 
 
@@ -64,9 +76,13 @@ def published(nodes: dict[tuple[int, int], bytes], size: int) -> Files:
     for tile in added_tiles(0, size):
         first = tile.index * WIDTH
         if tile.level == ENTRIES:
-            files[format_tile_path(tile)] = format_bundle([entry(number) for number in range(first, first + tile.width)])
+            files[format_tile_path(tile)] = format_bundle(
+                [entry(number) for number in range(first, first + tile.width)]
+            )
         else:
-            files[format_tile_path(tile)] = tile_hashes(tile, lambda level, index: nodes[level, index])
+            files[format_tile_path(tile)] = tile_hashes(
+                tile, lambda level, index: nodes[level, index]
+            )
     return Files(files)
 
 
@@ -75,19 +91,27 @@ def test_paths(case: dict[str, object]) -> None:
     level, index, width = (case[name] for name in ("level", "index", "width"))
     assert isinstance(index, int)
     assert isinstance(width, int)
-    assert format_tile_path(Tile(ENTRIES if level == "entries" else int(str(level)), index, width)) == case["path"]
+    assert (
+        format_tile_path(Tile(ENTRIES if level == "entries" else int(str(level)), index, width))
+        == case["path"]
+    )
 
 
-@pytest.mark.parametrize("case", VECTORS["sets"], ids=lambda case: f"{case['old']} to {case['new']}")
+@pytest.mark.parametrize(
+    "case", VECTORS["sets"], ids=lambda case: f"{case['old']} to {case['new']}"
+)
 def test_which_tiles_a_larger_log_has(case: dict[str, object]) -> None:
-    assert [format_tile_path(tile) for tile in added_tiles(int(str(case["old"])), int(str(case["new"])))] == case["paths"]
+    assert [
+        format_tile_path(tile) for tile in added_tiles(int(str(case["old"])), int(str(case["new"])))
+    ] == case["paths"]
 
 
 def test_the_tiles_of_the_specification_s_own_example() -> None:
     # C2SP tlog-tiles, "Partial Tiles": a tree of 70,000 entries.
     tiles = [tile for tile in added_tiles(0, 70_000) if tile.level != ENTRIES]
     counts = {
-        (level, width): sum((tile.level, tile.width) == (level, width) for tile in tiles) for level, width in {(t.level, t.width) for t in tiles}
+        (level, width): sum((tile.level, tile.width) == (level, width) for tile in tiles)
+        for level, width in {(t.level, t.width) for t in tiles}
     }
     assert counts == {(0, 256): 273, (0, 112): 1, (1, 256): 1, (1, 17): 1, (2, 1): 1}
     assert [tile.width for tile in tiles if tile.level == 1] == [256, 17]
@@ -105,13 +129,22 @@ def test_every_hash_comes_back_from_tiles(nodes: dict[tuple[int, int], bytes]) -
     for size in (1, 2, 255, 256, 257, 511, 512, 513, SIZE):
         files = published(nodes, size)
         read = tile_reader(size, files)
-        assert all(read(level, index) == node for (level, index), node in nodes.items() if (index + 1) << level <= size)
+        assert all(
+            read(level, index) == node
+            for (level, index), node in nodes.items()
+            if (index + 1) << level <= size
+        )
         assert len(files.fetched) == len(set(files.fetched))
-        assert log.log_root(size, read) == log.log_root(size, lambda level, index: nodes[level, index])
+        assert log.log_root(size, read) == log.log_root(
+            size, lambda level, index: nodes[level, index]
+        )
 
 
 def test_proofs_are_made_from_tiles(nodes: dict[tuple[int, int], bytes]) -> None:
-    read, root = tile_reader(SIZE, published(nodes, SIZE)), log.log_root(SIZE, lambda level, index: nodes[level, index])
+    read, root = (
+        tile_reader(SIZE, published(nodes, SIZE)),
+        log.log_root(SIZE, lambda level, index: nodes[level, index]),
+    )
     for old in (1, 255, 256, 300, 599, SIZE):
         path = log.prove_consistency(old, SIZE, read)
         assert log.check_consistency(old, SIZE, log.log_root(old, read), root, path)
@@ -119,9 +152,13 @@ def test_proofs_are_made_from_tiles(nodes: dict[tuple[int, int], bytes]) -> None
 
 def test_a_full_tile_stands_in_for_the_partial_one(nodes: dict[tuple[int, int], bytes]) -> None:
     files = published(nodes, 512)
-    assert fetch_hashes(Tile(0, 1, 3), files) == b"".join(nodes[0, index] for index in range(256, 259))
+    assert fetch_hashes(Tile(0, 1, 3), files) == b"".join(
+        nodes[0, index] for index in range(256, 259)
+    )
     assert files.fetched == ["tile/0/001.p/3", "tile/0/001"]
-    assert fetch_entries(Tile(ENTRIES, 1, 3), files) == [entry(number) for number in range(256, 259)]
+    assert fetch_entries(Tile(ENTRIES, 1, 3), files) == [
+        entry(number) for number in range(256, 259)
+    ]
 
 
 def test_what_is_nowhere_is_not_found() -> None:
@@ -132,13 +169,17 @@ def test_what_is_nowhere_is_not_found() -> None:
 
 
 def test_a_tile_of_another_length_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"tile/0/000\.p/2: expected 2 hashes of 32 bytes each, not 32 bytes"):
+    with pytest.raises(
+        InvalidInput, match=r"tile/0/000\.p/2: expected 2 hashes of 32 bytes each, not 32 bytes"
+    ):
         fetch_hashes(Tile(0, 0, 2), Files({"tile/0/000.p/2": bytes(32)}))
     with pytest.raises(InvalidInput, match=r"tile/entries/000\.p/2: expected 2 entries, not 1"):
         fetch_entries(Tile(ENTRIES, 0, 2), Files({"tile/entries/000.p/2": format_bundle([b"a"])}))
 
 
-@pytest.mark.parametrize(("level", "position", "size"), [(0, 5, 5), (0, -1, 5), (1, 0, 255), (7, 0, 2**53), (0, 0, 0)])
+@pytest.mark.parametrize(
+    ("level", "position", "size"), [(0, 5, 5), (0, -1, 5), (1, 0, 255), (7, 0, 2**53), (0, 0, 0)]
+)
 def test_a_log_has_no_such_tile(level: int, position: int, size: int) -> None:
     with pytest.raises(InvalidInput, match="has no hash"):
         tile_of(level, position, size)
@@ -172,7 +213,11 @@ def test_any_bytes_are_a_bundle_or_refused(content: bytes) -> None:
     assert format_bundle(entries) == content
 
 
-@pytest.mark.parametrize("content", [b"\0", b"\0\1", b"\0\2a", format_bundle([b""] * (WIDTH + 1))], ids=["half a length", "no entry", "cut", "257"])
+@pytest.mark.parametrize(
+    "content",
+    [b"\0", b"\0\1", b"\0\2a", format_bundle([b""] * (WIDTH + 1))],
+    ids=["half a length", "no entry", "cut", "257"],
+)
 def test_bundles_that_are_none(content: bytes) -> None:
     with pytest.raises(InvalidInput, match="expected a bundle of at most 256 entries"):
         parse_bundle(content)

@@ -1,4 +1,5 @@
-"""ledger/proof/bundle.py against tests/vectors/bundle/; its quick writer and reader against the slow ones; a Verifier against verify()."""
+"""ledger/proof/bundle.py against tests/vectors/bundle/; its quick writer and reader against the
+slow ones; a Verifier against verify()."""
 
 import base64
 import io
@@ -15,7 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_record import START, YEAR, make_proof, tokens_of, trusted
 from make_record import token as stamped
-from vectors.bundle.make import FILE, HONEST, MAGIC, format_file, levels_of, make, sealed_again, shared_of, whole
+from vectors.bundle.make import (
+    FILE,
+    HONEST,
+    MAGIC,
+    format_file,
+    levels_of,
+    make,
+    sealed_again,
+    shared_of,
+    whole,
+)
 
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import InvalidInput
@@ -23,9 +34,30 @@ from witnesstree.ledger.base.report import Assurance, Outcome, Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.proof import bundle as bundle_module
-from witnesstree.ledger.proof.bundle import Bundle, Template, format_head, nodes_in, open_bundle, shared_bytes, write_bundle
-from witnesstree.ledger.proof.proof import MAX_NAME, MAX_PROOF, Hints, Inclusion, Proof, format_proof, parse_proof
-from witnesstree.ledger.proof.record import make_record, parse_record, renew_hash_tree, renew_timestamp
+from witnesstree.ledger.proof.bundle import (
+    Bundle,
+    Template,
+    format_head,
+    nodes_in,
+    open_bundle,
+    shared_bytes,
+    write_bundle,
+)
+from witnesstree.ledger.proof.proof import (
+    MAX_NAME,
+    MAX_PROOF,
+    Hints,
+    Inclusion,
+    Proof,
+    format_proof,
+    parse_proof,
+)
+from witnesstree.ledger.proof.record import (
+    make_record,
+    parse_record,
+    renew_hash_tree,
+    renew_timestamp,
+)
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 from witnesstree.ledger.verify import verify as verify_module
@@ -57,8 +89,23 @@ def opened(folder: Path, content: bytes) -> Bundle:
 
 def trust_of(trust: dict[str, Any]) -> Trust:
     return Trust(
-        tuple(TrustedRoot(base64.b64decode(root["certificate"]), "a test", Assurance[root["assurance"].upper()]) for root in trust["roots"]),
-        tuple(TrustedBlock(bytes.fromhex(block["hash"][2:]), "a test", block.get("chain_id"), block.get("number")) for block in trust["blocks"]),
+        tuple(
+            TrustedRoot(
+                base64.b64decode(root["certificate"]),
+                "a test",
+                Assurance[root["assurance"].upper()],
+            )
+            for root in trust["roots"]
+        ),
+        tuple(
+            TrustedBlock(
+                bytes.fromhex(block["hash"][2:]),
+                "a test",
+                block.get("chain_id"),
+                block.get("number"),
+            )
+            for block in trust["blocks"]
+        ),
         tuple(parse_verifier_key(key) for key in trust["checkpoint_keys"]),
     )
 
@@ -113,7 +160,10 @@ def test_paths_across_kept_levels(tmp_path: Path) -> None:
     large = opened(tmp_path, base64.b64decode(VECTORS["cases"][1]["bytes"]))
     found = list(large.paths(3, 197))
     assert large.shared.inclusion
-    assert all(root_from_path(digest, 3 + i, 200, path) == large.shared.inclusion.root for i, (digest, path) in enumerate(found))
+    assert all(
+        root_from_path(digest, 3 + i, 200, path) == large.shared.inclusion.root
+        for i, (digest, path) in enumerate(found)
+    )
     assert [large.path(i) for i in (3, 64, 199)] == [found[i - 3][1] for i in (3, 64, 199)]
 
 
@@ -127,7 +177,8 @@ def test_it_is_written_as_it_was_read(happy: Bundle) -> None:
 
 def test_digests_are_found_at_their_first_position(tmp_path: Path) -> None:
     leaves = [bytes.fromhex(node["digest"]) for node in VECTORS["proofs"]]
-    # Position 6 repeats position 2; position 5 is no digest of a file but holds the end of one and the beginning of the next.
+    # Position 6 repeats position 2; position 5 is no digest of a file but holds the end of one and
+    # the beginning of the next.
     packed = b"".join([*leaves[:5], leaves[3][16:] + leaves[4][:16], leaves[2]])
     bundle = opened(tmp_path, HAPPY[: -7 * 32] + packed)
     steps: list[int] = []
@@ -166,7 +217,9 @@ def happy_with(**changes: Any) -> bytes:
     return sealed_again({**happy, "inclusion": {**happy["inclusion"], **changes}})
 
 
-def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path, happy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_cut_while_it_is_read(
+    tmp_path: Path, happy: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     os.truncate(tmp_path / "batch.proofs", len(HAPPY) - 1)
     with pytest.raises(InvalidInput, match="shorter than its batch"):
         happy.fault()
@@ -187,8 +240,11 @@ def test_any_byte_that_is_changed_is_found(tmp_path: Path, at: int, change: int)
         bundle = opened(tmp_path, content)
     except InvalidInput:
         return
-    # White space and the order of members mean nothing in JSON: then the shared proof says the same.
-    assert bundle.fault() or bundle.shared == parse_proof(HAPPY[HAPPY.index(b"{") : HAPPY.rindex(b"}") + 1])
+    # White space and the order of members mean nothing in JSON: then the shared proof says the
+    # same.
+    assert bundle.fault() or bundle.shared == parse_proof(
+        HAPPY[HAPPY.index(b"{") : HAPPY.rindex(b"}") + 1]
+    )
 
 
 @settings(max_examples=30)
@@ -202,7 +258,9 @@ def test_any_bytes_give_proofs_or_the_one_error(tmp_path: Path, content: bytes) 
 # The quick writer and reader
 
 
-@pytest.mark.parametrize("hints", [Hints(), Hints('名\u2028\n"', 3, "b", ("x", "y")), Hints(links=("a",))])
+@pytest.mark.parametrize(
+    "hints", [Hints(), Hints('名\u2028\n"', 3, "b", ("x", "y")), Hints(links=("a",))]
+)
 def test_a_template_writes_and_reads_what_the_slow_way_does(happy: Bundle, hints: Hints) -> None:
     template = Template(happy.shared)
     for position in range(happy.size):
@@ -237,16 +295,29 @@ def test_a_template_says_nothing_of_what_it_would_not_write(happy: Bundle) -> No
 
 
 @pytest.mark.parametrize("require", Require)
-def test_a_verifier_says_what_verify_says_of_every_vector(require: Require, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_verifier_says_what_verify_says_of_every_vector(
+    require: Require, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(verify_module, "KEPT", 2)
     verifiers: dict[str, Verifier] = {}
     for _ in range(3):
         for case in PROOFS["cases"]:
-            content = case["proof"].encode(errors="surrogatepass") if "proof" in case else base64.b64decode(case["bytes"])
-            trust, now = case.get("trust", PROOFS["trust"]), parse_time(case.get("now", PROOFS["now"]))
+            content = (
+                case["proof"].encode(errors="surrogatepass")
+                if "proof" in case
+                else base64.b64decode(case["bytes"])
+            )
+            trust, now = (
+                case.get("trust", PROOFS["trust"]),
+                parse_time(case.get("now", PROOFS["now"])),
+            )
             digest = bytes.fromhex(case.get("digest", PROOFS["digest"]))
-            verifier = verifiers.setdefault(json.dumps([trust, case.get("now")]), Verifier(trust_of(trust), now, require))
-            assert verifier.verify(digest, content) == verify(digest, content, trust_of(trust), now, require), case["name"]
+            verifier = verifiers.setdefault(
+                json.dumps([trust, case.get("now")]), Verifier(trust_of(trust), now, require)
+            )
+            assert verifier.verify(digest, content) == verify(
+                digest, content, trust_of(trust), now, require
+            ), case["name"]
 
 
 def test_a_verifier_remembers_so_many_batches_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,11 +350,21 @@ def test_the_verdict_on_a_whole_batch_and_on_one_in_it(happy: Bundle) -> None:
     report = verifier.verify_batch(happy.shared, happy.fault())
     assert (report.verdict, report.assurance) == (Verdict.VERIFIED, Assurance.LOCAL)
     failed = verifier.verify_batch(happy.shared, "node 3 is wrong")
-    assert [check.name for check in failed.checks if check.outcome is Outcome.FAILED] == ["inclusion"]
+    assert [check.name for check in failed.checks if check.outcome is Outcome.FAILED] == [
+        "inclusion"
+    ]
     digest = bytes.fromhex(VECTORS["proofs"][5]["digest"])
     assert verifier.verify_in(happy, digest, 5).is_verified
-    assert [check.name for check in verifier.verify_in(happy, bytes(32), None).checks if check.outcome is Outcome.FAILED] == ["digest"]
-    assert [check.name for check in verifier.verify_in(happy, digest, 4).checks if check.outcome is Outcome.FAILED] == ["digest"]
+    assert [
+        check.name
+        for check in verifier.verify_in(happy, bytes(32), None).checks
+        if check.outcome is Outcome.FAILED
+    ] == ["digest"]
+    assert [
+        check.name
+        for check in verifier.verify_in(happy, digest, 4).checks
+        if check.outcome is Outcome.FAILED
+    ] == ["digest"]
     broken = replace(happy, shared=replace(happy.shared, records=(b"0",)))
     assert verifier.verify_in(broken, digest, 5).checks[0].outcome is Outcome.FAILED
 
@@ -305,7 +386,10 @@ def renewed(folder: Path) -> Bundle:
     proofs = [make_proof(7, i) for i in range(7)]
     path = folder / "renewed.proofs"
     with path.open("wb") as file:
-        file.write(format_head(replace(shared, records=(record.der,))) + b"".join(proof.digest for proof in proofs))
+        file.write(
+            format_head(replace(shared, records=(record.der,)))
+            + b"".join(proof.digest for proof in proofs)
+        )
     return open_bundle(path.open("rb", buffering=0))
 
 
@@ -314,7 +398,11 @@ def with_records(bundle: Bundle, *records: bytes) -> Bundle:
 
 
 def named(verifier: Verifier, bundle: Bundle) -> dict[str, str]:
-    return {check.name: check.reason for check in verifier.verify_batch(bundle.shared, bundle.fault()).checks if check.outcome is Outcome.FAILED}
+    return {
+        check.name: check.reason
+        for check in verifier.verify_batch(bundle.shared, bundle.fault()).checks
+        if check.outcome is Outcome.FAILED
+    }
 
 
 THEN = START + 3 * YEAR
@@ -324,11 +412,25 @@ def test_a_record_of_the_batch_witnesses_each_digest(tmp_path: Path) -> None:
     bundle, verifier = renewed(tmp_path), Verifier(trusted(), THEN, Require.TOKEN)
     # The root is stamped by nothing but the record.
     bare = replace(bundle, shared=replace(bundle.shared, tokens=()))
-    checks = {check.name: check.outcome for check in verifier.verify_batch(bare.shared, bare.fault()).checks}
-    assert checks["records[0].root"] is checks["records[0].chains[0].timestamps[0].imprint"] is Outcome.PASSED
-    alone = {check.name: check.outcome for check in verifier.verify_in(bare, bare.digest_at(3), 3).checks}
-    assert (alone["records[0].root"], alone["records[0].chains[0].timestamps[0].data"]) == (Outcome.PASSED, Outcome.PASSED)
-    assert verifier.verify_batch(bare.shared, bare.fault()).not_after == START + timedelta(seconds=1.5)
+    checks = {
+        check.name: check.outcome
+        for check in verifier.verify_batch(bare.shared, bare.fault()).checks
+    }
+    assert (
+        checks["records[0].root"]
+        is checks["records[0].chains[0].timestamps[0].imprint"]
+        is Outcome.PASSED
+    )
+    alone = {
+        check.name: check.outcome for check in verifier.verify_in(bare, bare.digest_at(3), 3).checks
+    }
+    assert (alone["records[0].root"], alone["records[0].chains[0].timestamps[0].data"]) == (
+        Outcome.PASSED,
+        Outcome.PASSED,
+    )
+    assert verifier.verify_batch(bare.shared, bare.fault()).not_after == START + timedelta(
+        seconds=1.5
+    )
     assert not named(verifier, bare)
 
 
@@ -340,13 +442,22 @@ def test_a_record_of_leaf_0_alone_is_no_witness_of_the_others(tmp_path: Path) ->
     twice = renew_hash_tree(other, [bytes(64)], "sha512", tokens_of(2)).der
     for record in (alone, twice, b"0"):
         report = verifier.verify_batch(with_records(bundle, record).shared, None)
-        assert [check.name for check in report.checks if check.outcome is Outcome.FAILED] == ["records"]
+        assert [check.name for check in report.checks if check.outcome is Outcome.FAILED] == [
+            "records"
+        ]
         assert not any(check.name.startswith("records[") for check in report.checks)
     # A path that leads to the record's own first token, and not to the root, makes it no better.
-    cut = replace(with_records(bundle, alone), shared=replace(bundle.shared, records=(alone,), inclusion=Inclusion(0, 7, bundle_root(bundle), ())))
+    cut = replace(
+        with_records(bundle, alone),
+        shared=replace(
+            bundle.shared, records=(alone,), inclusion=Inclusion(0, 7, bundle_root(bundle), ())
+        ),
+    )
     assert "the path in its first proof" in named(verifier, cut)["inclusion"]
     report = verifier.verify_batch(cut.shared, None)
-    assert {check.name for check in report.checks if check.outcome is Outcome.FAILED} == {"records[0].root"}
+    assert {check.name for check in report.checks if check.outcome is Outcome.FAILED} == {
+        "records[0].root"
+    }
     other_root = replace(bundle.shared, inclusion=replace(bundle.shared.inclusion, root=bytes(32)))  # type: ignore[type-var]
     assert "the path in its first proof" in str(replace(bundle, shared=other_root).fault())
 
@@ -360,34 +471,54 @@ def test_a_record_of_another_root_is_no_witness_of_a_single_proof(tmp_path: Path
     bundle = renewed(tmp_path)
     proof = bundle.proof(4)
     # An honest record, older than the batch, of this very digest.
-    older = make_record(Proof(proof.digest, Inclusion(0, 1, proof.digest, ()), tokens=(Stamp(stamped(proof.digest)),)))
-    report = Verifier(trusted(), THEN, Require.TOKEN).verify_proof(proof.digest, replace(proof, records=(older, b"0")))
-    failed = {check.name: check.reason for check in report.checks if check.outcome is Outcome.FAILED}
+    older = make_record(
+        Proof(
+            proof.digest, Inclusion(0, 1, proof.digest, ()), tokens=(Stamp(stamped(proof.digest)),)
+        )
+    )
+    report = Verifier(trusted(), THEN, Require.TOKEN).verify_proof(
+        proof.digest, replace(proof, records=(older, b"0"))
+    )
+    failed = {
+        check.name: check.reason for check in report.checks if check.outcome is Outcome.FAILED
+    }
     assert set(failed) == {"records[0].root", "records[1].record"}
     assert "not for the batch's root" in failed["records[0].root"]
 
 
-def test_equal_records_are_judged_once_and_not_more_timestamps_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_records_are_judged_once_and_not_more_timestamps_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = renewed(tmp_path)
     proof = bundle.proof(4)
     (record,) = proof.records
     longer = renew_timestamp(parse_record(record), tokens_of(2.5)).der
     monkeypatch.setattr(verify_module, "MAX_TIMESTAMPS", 4)
-    report = Verifier(trusted(), THEN, Require.TOKEN).verify_proof(proof.digest, replace(proof, records=(record, record, longer)))
-    found = {check.name: check.outcome for check in report.checks if check.name.startswith("records")}
+    report = Verifier(trusted(), THEN, Require.TOKEN).verify_proof(
+        proof.digest, replace(proof, records=(record, record, longer))
+    )
+    found = {
+        check.name: check.outcome for check in report.checks if check.name.startswith("records")
+    }
     assert found["records[0].window"] is found["records[1].window"] is Outcome.PASSED
-    assert [(name, outcome) for name, outcome in found.items() if name.startswith("records[2]")] == [("records[2].root", Outcome.UNKNOWN)]
+    assert [
+        (name, outcome) for name, outcome in found.items() if name.startswith("records[2]")
+    ] == [("records[2].root", Outcome.UNKNOWN)]
     assert report.verdict is not Verdict.FAILED
 
 
-def test_what_no_proof_file_can_hold_does_not_come_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_no_proof_file_can_hold_does_not_come_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = renewed(tmp_path)
     proof = bundle.proof(3)
     monkeypatch.setattr(bundle_module, "MAX_PROOF", len(format_proof(proof)) - 1)
     with pytest.raises(InvalidInput, match="the proof of position 3 would be larger"):
         bundle.proof(3)
     monkeypatch.setattr(bundle_module, "MAX_KEPT_RECORD", len(proof.records[0]) - 1)
-    with pytest.raises(InvalidInput, match="an evidence record of this digest would have more than"):
+    with pytest.raises(
+        InvalidInput, match="an evidence record of this digest would have more than"
+    ):
         bundle.proof(3)
     with pytest.raises(InvalidInput, match="leaves no room for a position"):
         renewed(tmp_path)

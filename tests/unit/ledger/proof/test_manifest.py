@@ -11,14 +11,29 @@ from hypothesis import strategies as st
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.proof import manifest as module
-from witnesstree.ledger.proof.manifest import MAX_FILES, MAX_MANIFEST, MAX_TEXT, Manifest, ManifestFile, format_manifest, parse_manifest
+from witnesstree.ledger.proof.manifest import (
+    MAX_FILES,
+    MAX_MANIFEST,
+    MAX_TEXT,
+    Manifest,
+    ManifestFile,
+    format_manifest,
+    parse_manifest,
+)
 
 MANIFEST = Manifest(
     name="张三_合同_20261123",
     created=datetime(2026, 11, 23, 3, 48, 55, tzinfo=UTC),
     files=(
         ManifestFile("photo.jpg", 12, bytes(range(32)), "image/jpeg", cid="bafkreiabc"),
-        ManifestFile("chat.json", 0, b"\xff" * 32, "application/json", cid="bafkreidef", ciphertext_digest=b"\x01" * 32),
+        ManifestFile(
+            "chat.json",
+            0,
+            b"\xff" * 32,
+            "application/json",
+            cid="bafkreidef",
+            ciphertext_digest=b"\x01" * 32,
+        ),
     ),
     kind="contract",
     applicant="张三",
@@ -39,11 +54,25 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 SAFE = st.integers(-(2**53) + 1, 2**53 - 1)
 META = st.dictionaries(
     TEXT,
-    st.recursive(st.none() | st.booleans() | SAFE | TEXT, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)),
+    st.recursive(
+        st.none() | st.booleans() | SAFE | TEXT,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    ),
     max_size=3,
 )
 HASH = st.binary(min_size=32, max_size=32)
-FILES = st.lists(st.builds(ManifestFile, TEXT, st.integers(0, 2**53 - 1), HASH, TEXT, st.none() | TEXT, st.none() | HASH), max_size=3).map(tuple)
+FILES = st.lists(
+    st.builds(
+        ManifestFile,
+        TEXT,
+        st.integers(0, 2**53 - 1),
+        HASH,
+        TEXT,
+        st.none() | TEXT,
+        st.none() | HASH,
+    ),
+    max_size=3,
+).map(tuple)
 TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda time: time.replace(microsecond=0))
 
 
@@ -87,7 +116,21 @@ def nested(depth: int) -> Any:
         {"a": nested(40)},
         {"a": nested(5_000)},
     ],
-    ids=["float", "nan", "2**53", "-2**60", "10**5000", "surrogate", "surrogate name", "bytes", "set", "time", "number as name", "deep", "deeper"],
+    ids=[
+        "float",
+        "nan",
+        "2**53",
+        "-2**60",
+        "10**5000",
+        "surrogate",
+        "surrogate name",
+        "bytes",
+        "set",
+        "time",
+        "number as name",
+        "deep",
+        "deeper",
+    ],
 )
 def test_what_is_no_json_is_not_written(meta: Any) -> None:
     with pytest.raises(InvalidInput):
@@ -174,7 +217,9 @@ def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(
     st.binary(max_size=200)
-    | st.integers(0, len(CONTENT)).flatmap(lambda at: st.binary(max_size=3).map(lambda new: CONTENT[:at] + new + CONTENT[at + 1 :]))
+    | st.integers(0, len(CONTENT)).flatmap(
+        lambda at: st.binary(max_size=3).map(lambda new: CONTENT[:at] + new + CONTENT[at + 1 :])
+    )
 )
 def test_any_bytes_give_a_manifest_or_invalid_input(content: bytes) -> None:
     try:

@@ -1,4 +1,5 @@
-"""ledger/proof/proof.py and ledger/verify/verify.py against tests/vectors/proof/, and what the writer and the reader of proofs promise each other."""
+"""ledger/proof/proof.py and ledger/verify/verify.py against tests/vectors/proof/, and what the
+writer and the reader of proofs promise each other."""
 
 import base64
 import json
@@ -38,7 +39,9 @@ from witnesstree.ledger.proof.proof import (
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 from witnesstree.ledger.verify.verify import Require, verify
 
-STORED = json.loads((Path(__file__).parents[3] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8"))
+STORED = json.loads(
+    (Path(__file__).parents[3] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8")
+)
 
 
 # Vectors
@@ -46,9 +49,18 @@ STORED = json.loads((Path(__file__).parents[3] / "vectors" / "proof" / "proof.js
 
 def trust_of(members: dict[str, Any]) -> Trust:
     return Trust(
-        roots=tuple(TrustedRoot(base64.b64decode(root["certificate"]), "the vectors", Assurance.LOCAL) for root in members["roots"]),
+        roots=tuple(
+            TrustedRoot(base64.b64decode(root["certificate"]), "the vectors", Assurance.LOCAL)
+            for root in members["roots"]
+        ),
         blocks=tuple(
-            TrustedBlock(bytes.fromhex(block["hash"][2:]), "the vectors", block.get("chain_id"), block.get("number")) for block in members["blocks"]
+            TrustedBlock(
+                bytes.fromhex(block["hash"][2:]),
+                "the vectors",
+                block.get("chain_id"),
+                block.get("number"),
+            )
+            for block in members["blocks"]
         ),
         checkpoint_keys=tuple(parse_verifier_key(key) for key in members["checkpoint_keys"]),
     )
@@ -61,12 +73,20 @@ def test_proof_vector(case: dict[str, Any]) -> None:
     trust, now = trust_of(asked["trust"]), parse_time(asked["now"])
     report = verify(bytes.fromhex(asked["digest"]), content, trust, now, Require(asked["require"]))
     assert report.verdict.value == case["expect"]
-    decisive = {"verified": [], "failed": [Outcome.FAILED], "undecided": [Outcome.UNKNOWN]}[case["expect"]]
-    assert [check.name for check in report.checks if check.outcome in decisive and (check.required or case["expect"] == "failed")] == case["checks"]
+    decisive = {"verified": [], "failed": [Outcome.FAILED], "undecided": [Outcome.UNKNOWN]}[
+        case["expect"]
+    ]
+    assert [
+        check.name
+        for check in report.checks
+        if check.outcome in decisive and (check.required or case["expect"] == "failed")
+    ] == case["checks"]
 
 
 def test_the_vectors_are_what_their_generator_makes_of_the_honest_proofs() -> None:
-    text = (Path(__file__).parents[3] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "vectors" / "proof" / "proof.json").read_text(
+        encoding="utf-8"
+    )
     assert format_file(make(STORED)) == text
     names = [case["name"] for case in STORED["cases"]]
     assert len(names) == len(set(names)) > 60
@@ -84,18 +104,41 @@ PATH = st.lists(HASH, max_size=MAX_PATH).map(tuple)
 NUMBER = st.integers(0, 2**53 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 NODES = st.lists(st.binary(min_size=1, max_size=100), max_size=4).map(tuple)
-INCLUSION = st.integers(1, 2**48).flatmap(lambda size: st.builds(Inclusion, st.integers(0, size - 1), st.just(size), HASH, PATH))
+INCLUSION = st.integers(1, 2**48).flatmap(
+    lambda size: st.builds(Inclusion, st.integers(0, size - 1), st.just(size), HASH, PATH)
+)
 STATE = st.builds(StateProof, st.binary(min_size=1, max_size=100), NODES, NODES)
-ANCHOR = st.builds(Anchor, st.integers(1, 2**53 - 1), st.binary(min_size=20, max_size=20), st.none() | HASH, NUMBER, HASH, st.none() | STATE)
+ANCHOR = st.builds(
+    Anchor,
+    st.integers(1, 2**53 - 1),
+    st.binary(min_size=20, max_size=20),
+    st.none() | HASH,
+    NUMBER,
+    HASH,
+    st.none() | STATE,
+)
 OPENING = st.builds(OpeningProof, TEXT, PATH, st.none() | st.binary(min_size=1, max_size=100))
 LOG = st.builds(LogProof, TEXT, NUMBER, PATH, TEXT)
-HINTS = st.builds(Hints, st.none() | TEXT, st.none() | NUMBER, st.none() | TEXT, st.lists(TEXT, max_size=4).map(tuple))
+HINTS = st.builds(
+    Hints,
+    st.none() | TEXT,
+    st.none() | NUMBER,
+    st.none() | TEXT,
+    st.lists(TEXT, max_size=4).map(tuple),
+)
 DERS = st.lists(st.binary(min_size=1, max_size=100), max_size=3).map(tuple)
 STAMP = st.builds(Stamp, st.binary(min_size=1, max_size=100), DERS, DERS, DERS)
 TOKENS = st.lists(STAMP, max_size=3).map(tuple)
-PROOF = st.builds(Proof, HASH, INCLUSION, st.none() | OPENING, TOKENS, st.lists(ANCHOR, max_size=3).map(tuple), st.none() | LOG, HINTS) | st.builds(
-    Proof, HASH, hints=HINTS
-)
+PROOF = st.builds(
+    Proof,
+    HASH,
+    INCLUSION,
+    st.none() | OPENING,
+    TOKENS,
+    st.lists(ANCHOR, max_size=3).map(tuple),
+    st.none() | LOG,
+    HINTS,
+) | st.builds(Proof, HASH, hints=HINTS)
 
 
 @given(PROOF)
@@ -119,13 +162,27 @@ def test_what_vouches_for_a_token_alone_is_read_as_the_same(stamp: Stamp) -> Non
     assert parse_vouchers(stamp.token, text) == stamp
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "\ud800", '{"token":"AA=="}', '{"crls":{}}', '{"ocsps":["A"]}', '{"crls":' + "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "\ud800",
+        '{"token":"AA=="}',
+        '{"crls":{}}',
+        '{"ocsps":["A"]}',
+        '{"crls":' + "[" * 100_000,
+    ],
+)
 def test_what_vouches_for_nothing_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="what vouches for the token"):
         parse_vouchers(b"token", text)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", "\ud800", '{"chain_id":1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", "\ud800", '{"chain_id":1}', "[" * 100_000]
+)
 def test_what_is_no_anchor_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="the anchor"):
         parse_anchor(text)
@@ -135,7 +192,14 @@ def test_it_is_indented_utf8_with_a_newline_at_its_end() -> None:
     content = format_proof(Proof(bytes(32), hints=Hints(name="证据.jpg")))
     assert content.endswith(b"\n}\n")
     assert "证据.jpg".encode() in content
-    assert list(json.loads(content)) == ["format", "digest", "tokens", "anchors", "hints", "checksum"]
+    assert list(json.loads(content)) == [
+        "format",
+        "digest",
+        "tokens",
+        "anchors",
+        "hints",
+        "checksum",
+    ]
 
 
 def test_what_is_not_there_yet_is_absent() -> None:
@@ -143,7 +207,14 @@ def test_what_is_not_there_yet_is_absent() -> None:
     assert proof.missing == ("inclusion", "token", "anchor")
     assert honest().proof().missing == ()
     assert replace(honest().proof(), anchors=()).missing == ("anchor",)
-    assert {field.name for field in fields(Proof)} - {"digest", "hints"} == {"inclusion", "opening", "tokens", "anchors", "log", "records"}
+    assert {field.name for field in fields(Proof)} - {"digest", "hints"} == {
+        "inclusion",
+        "opening",
+        "tokens",
+        "anchors",
+        "log",
+        "records",
+    }
 
 
 def test_a_proof_that_is_too_large_is_not_read() -> None:
@@ -156,26 +227,58 @@ def test_a_proof_that_is_too_large_is_not_read() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": "witnesstree-proof/2"}, "expected 'witnesstree-proof/1' .a newer witnesstree may read it., not 'witnesstree-proof/2'"),
+        (
+            {"format": "witnesstree-proof/2"},
+            (
+                "expected 'witnesstree-proof/1' .a newer witnesstree may read it., not"
+                " 'witnesstree-proof/2'"
+            ),
+        ),
         ({"digest": "AB" * 32}, "the proof, digest: expected 64 lower-case hex digits"),
         ({"extra": 1}, "expected no members but .* not 'extra'"),
         ({"tokens": {}}, "the proof, tokens: expected a list of at most 16"),
-        ({"tokens": [{"token": "AAA"}]}, r"the proof, tokens\[0\], token: expected canonical base64 of 1 to 65536 bytes"),
-        ({"anchors": [{}]}, r"the proof, anchors\[0\]: expected the members .*, but block, chain_id, contract is missing"),
+        (
+            {"tokens": [{"token": "AAA"}]},
+            r"the proof, tokens\[0\], token: expected canonical base64 of 1 to 65536 bytes",
+        ),
+        (
+            {"anchors": [{}]},
+            (
+                r"the proof, anchors\[0\]: expected the members .*, but block, chain_id, contract"
+                r" is missing"
+            ),
+        ),
         ({"hints": {"size": -1}}, "the proof, hints, size: expected a whole number from 0"),
-        ({"hints": {"name": "x" * (MAX_NAME + 1)}}, f"the proof, hints, name: expected a text of at most {MAX_NAME} characters"),
+        (
+            {"hints": {"name": "x" * (MAX_NAME + 1)}},
+            f"the proof, hints, name: expected a text of at most {MAX_NAME} characters",
+        ),
         ({"checksum": "00"}, "the proof, checksum: expected 64 lower-case hex digits"),
         ({"opening": {"record": "", "path": []}}, "witnesses but no inclusion"),
-        ({"tokens": [{"token": "AA=="}] * (MAX_WITNESSES + 1)}, "the proof, tokens: expected a list of at most 16"),
+        (
+            {"tokens": [{"token": "AA=="}] * (MAX_WITNESSES + 1)},
+            "the proof, tokens: expected a list of at most 16",
+        ),
         ({"records": ["AA=="]}, "witnesses but no inclusion"),
-        ({"records": ["AA=="] * (MAX_WITNESSES + 1)}, "the proof, records: expected a list of at most 16"),
-        ({"records": [""]}, r"the proof, records\[0\]: expected canonical base64 of 1 to 1048576 bytes"),
+        (
+            {"records": ["AA=="] * (MAX_WITNESSES + 1)},
+            "the proof, records: expected a list of at most 16",
+        ),
+        (
+            {"records": [""]},
+            r"the proof, records\[0\]: expected canonical base64 of 1 to 1048576 bytes",
+        ),
         ({"records": {"0": "AA=="}}, "the proof, records: expected a list of at most 16"),
     ],
 )
 def test_the_reason_names_the_place(change: dict[str, Any], reason: str) -> None:
     document = json.loads(format_proof(Proof(bytes(32))))
-    content = json.dumps({**json.loads(sealed_again({**document, **change})), **{name: change[name] for name in change if name == "checksum"}})
+    content = json.dumps(
+        {
+            **json.loads(sealed_again({**document, **change})),
+            **{name: change[name] for name in change if name == "checksum"},
+        }
+    )
     with pytest.raises(InvalidInput, match=reason):
         parse_proof(content.encode())
 

@@ -1,4 +1,5 @@
-"""Evidence records: made from proofs, read with limits, judged and renewed; the vectors, and records that other people made."""
+"""Evidence records: made from proofs, read with limits, judged and renewed; the vectors, and
+records that other people made."""
 
 from __future__ import annotations
 
@@ -75,8 +76,16 @@ PUBLIC = json.loads((VECTORS / "public.json").read_text(encoding="utf-8"))
 FIRST = "chains[0].timestamps[0]"
 
 
-def verified(record: bytes, *contents: bytes, now: datetime = START + YEAR, **options: Any) -> Report:
-    return verify_record(record, [digests(content) for content in contents], options.pop("trust", trusted()), now, **options)
+def verified(
+    record: bytes, *contents: bytes, now: datetime = START + YEAR, **options: Any
+) -> Report:
+    return verify_record(
+        record,
+        [digests(content) for content in contents],
+        options.pop("trust", trusted()),
+        now,
+        **options,
+    )
 
 
 def outcomes(report: Report, outcome: Outcome) -> list[str]:
@@ -136,7 +145,9 @@ def test_what_is_no_proof_of_a_stamped_root_gives_none() -> None:
     assert proof.inclusion
     faulty: dict[str, Proof] = {
         "lacks one": Proof(proof.digest),
-        "does not lead to its root": replace(proof, inclusion=replace(proof.inclusion, root=bytes(32))),
+        "does not lead to its root": replace(
+            proof, inclusion=replace(proof.inclusion, root=bytes(32))
+        ),
         "is not for its root": replace(proof, tokens=(Stamp(token(bytes(32))),)),
         "not DER": replace(proof, tokens=(Stamp(b"no token"),)),
         "has a path of": replace(proof, inclusion=replace(proof.inclusion, path=())),
@@ -158,21 +169,43 @@ def test_too_many_crls_are_refused() -> None:
 
 
 def vouchers() -> dict[str, tuple[bytes, ...]]:
-    crl, answer = make_crl(top(), extensions=[(x509.CRLNumber(1), False)]), make_ocsp(authority(0), top())
-    return {"certificates": (authority(0).der, authority(3).der), "crls": (crl,), "ocsps": (answer,)}
+    crl, answer = (
+        make_crl(top(), extensions=[(x509.CRLNumber(1), False)]),
+        make_ocsp(authority(0), top()),
+    )
+    return {
+        "certificates": (authority(0).der, authority(3).der),
+        "crls": (crl,),
+        "ocsps": (answer,),
+    }
 
 
-@pytest.mark.parametrize("names", [("certificates",), ("crls",), ("ocsps",), ("crls", "ocsps"), ("certificates", "crls", "ocsps")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("certificates",),
+        ("crls",),
+        ("ocsps",),
+        ("crls", "ocsps"),
+        ("certificates", "crls", "ocsps"),
+    ],
+)
 def test_what_vouches_is_carried_and_comes_back(names: tuple[str, ...]) -> None:
     beside = {name: vouchers()[name] for name in names}
     record = parse_record(make_record(make_proof(3, 1, **beside)))
     assert {name: getattr(record, name) for name in names} == beside
-    assert record.stamp(record.timestamps[0]) == Stamp(record.timestamps[0].token.der, record.certificates, record.crls, record.ocsps)
+    assert record.stamp(record.timestamps[0]) == Stamp(
+        record.timestamps[0].token.der, record.certificates, record.crls, record.ocsps
+    )
 
 
 def test_a_token_without_certificates_is_judged_by_those_beside_it() -> None:
     root = levels(3)[-1]
-    bare = Forge(signer=authority(0), content=tsp.TSTInfo(stamped(message_imprint=imprint(root), gen_time=START)).dump(), certificates=[]).make()
+    bare = Forge(
+        signer=authority(0),
+        content=tsp.TSTInfo(stamped(message_imprint=imprint(root), gen_time=START)).dump(),
+        certificates=[],
+    ).make()
     proof = replace(make_proof(3, 1), tokens=(Stamp(bare),))
     assert f"{FIRST}.signer" in outcomes(verified(make_record(proof), document(1)), Outcome.UNKNOWN)
     record = make_record(replace(proof, tokens=(Stamp(bare, (authority(0).der,)),)))
@@ -187,12 +220,23 @@ def test_renewal_adds_only_what_is_new() -> None:
     beside = vouchers()
     record = parse_record(make_record(make_proof(3, 1, **{**beside, "crls": ()})))
     more = (*beside["certificates"], top().der)
-    again = renew_timestamp(record, lambda digest, algorithm: Stamp(token(digest, algorithm, 3), more, beside["crls"]))
+    again = renew_timestamp(
+        record, lambda digest, algorithm: Stamp(token(digest, algorithm, 3), more, beside["crls"])
+    )
     assert again.certificates == more
     assert (again.crls, again.ocsps) == (beside["crls"], beside["ocsps"])
-    third = renew_timestamp(again, lambda digest, algorithm: Stamp(token(digest, algorithm, 4), again.certificates, again.crls, again.ocsps))
+    third = renew_timestamp(
+        again,
+        lambda digest, algorithm: Stamp(
+            token(digest, algorithm, 4), again.certificates, again.crls, again.ocsps
+        ),
+    )
     assert len(third.der) - len(again.der) < 1500
-    assert (third.certificates, third.crls, third.ocsps) == (again.certificates, again.crls, again.ocsps)
+    assert (third.certificates, third.crls, third.ocsps) == (
+        again.certificates,
+        again.crls,
+        again.ocsps,
+    )
 
 
 @pytest.mark.parametrize("name", ["certificates", "crls"])
@@ -212,13 +256,25 @@ def test_an_ocsp_answer_that_is_none_is_refused() -> None:
 def test_bytes_of_older_chains_never_change() -> None:
     made = way(7, 4)
     records = [made.initial, made.stamped_again, made.hashed_again, made.twice]
-    assert [[len(chain) for chain in record.chains] for record in records] == [[1], [2], [2, 1], [2, 2]]
+    assert [[len(chain) for chain in record.chains] for record in records] == [
+        [1],
+        [2],
+        [2, 1],
+        [2, 2],
+    ]
     for older, newer in pairwise(records):
         assert newer.timestamps[:-1] == older.timestamps
     assert made.hashed_again.der == compose(
-        [each.der for each in made.stamped_again.timestamps], [made.hashed_again.timestamps[-1].der], algorithms=("sha256", "sha512")
+        [each.der for each in made.stamped_again.timestamps],
+        [made.hashed_again.timestamps[-1].der],
+        algorithms=("sha256", "sha512"),
     )
-    assert [record.algorithms for record in records] == [("sha256",), ("sha256",), ("sha256", "sha512"), ("sha256", "sha512")]
+    assert [record.algorithms for record in records] == [
+        ("sha256",),
+        ("sha256",),
+        ("sha256", "sha512"),
+        ("sha256", "sha512"),
+    ]
 
 
 def test_what_is_hashed_for_a_timestamp_renewal() -> None:
@@ -227,17 +283,24 @@ def test_what_is_hashed_for_a_timestamp_renewal() -> None:
     assert (second.lists, second.token.imprint) == ((), sha256(first.token.der).digest())
     third = renew_timestamp(made.stamped_again, tokens_of(4)).chains[0][2]
     hashes = [sha256(each.token.der).digest() for each in (first, second)]
-    assert (third.lists, third.token.imprint) == ((tuple(sorted(hashes)),), joined("sha256", hashes))
+    assert (third.lists, third.token.imprint) == (
+        (tuple(sorted(hashes)),),
+        joined("sha256", hashes),
+    )
 
 
 def test_what_is_hashed_for_a_hash_tree_renewal() -> None:
-    """RFC 4998, 5.2: H(h(i) + ha(i)), ha(i) the hash of the encoded sequence of all older chains, tag and length included."""
+    """RFC 4998, 5.2: H(h(i) + ha(i)), ha(i) the hash of the encoded sequence of all older chains,
+    tag and length included."""
     made = way(7, 4)
     chain = wrap(0x30, b"".join(each.der for each in made.stamped_again.chains[0]))
     before = new("sha512", wrap(0x30, chain)).digest()
     newest = made.hashed_again.chains[1][0]
     assert (newest.lists, newest.algorithm) == ((), "sha512")
-    assert newest.token.imprint == new("sha512", new("sha512", made.content).digest() + before).digest()
+    assert (
+        newest.token.imprint
+        == new("sha512", new("sha512", made.content).digest() + before).digest()
+    )
 
 
 def test_records_without_the_field_are_renewed_without_it() -> None:
@@ -256,7 +319,9 @@ def test_what_stands_beside_the_chains_is_kept() -> None:
     first = way(3, 1).initial.timestamps[0].der
     record = parse_record(compose([first], between=wrap(0xA0, foreign) + info))
     assert record.is_encrypted
-    again = renew_timestamp(record, lambda digest, algorithm: Stamp(token(digest, algorithm, 3), (top().der,)))
+    again = renew_timestamp(
+        record, lambda digest, algorithm: Stamp(token(digest, algorithm, 3), (top().der,))
+    )
     assert foreign in again.der
     assert info in again.der
     assert (again.certificates, again.is_encrypted) == ((top().der,), True)
@@ -271,7 +336,14 @@ def test_an_algorithm_is_named_once() -> None:
     assert verified(record.der, made.content, now=START + 4 * YEAR).verdict is Verdict.VERIFIED
 
 
-@pytest.mark.parametrize("answer", [Stamp(token(bytes(32), "sha256", 3)), Stamp(b"no token"), Stamp(token(bytes(64), "sha512", 3))])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Stamp(token(bytes(32), "sha256", 3)),
+        Stamp(b"no token"),
+        Stamp(token(bytes(64), "sha512", 3)),
+    ],
+)
 def test_an_answer_for_other_bytes_is_not_taken(answer: Stamp) -> None:
     made = way(3, 1)
     with pytest.raises(BadAnswer):
@@ -280,7 +352,15 @@ def test_an_answer_for_other_bytes_is_not_taken(answer: Stamp) -> None:
         renew_hash_tree(made.initial, [bytes(48)], "sha384", lambda digest, algorithm: answer)
 
 
-@pytest.mark.parametrize(("given", "algorithm"), [([], "sha512"), ([bytes(32)], "sha512"), ([bytes(64), bytes(48)], "sha512"), ([bytes(20)], "sha1")])
+@pytest.mark.parametrize(
+    ("given", "algorithm"),
+    [
+        ([], "sha512"),
+        ([bytes(32)], "sha512"),
+        ([bytes(64), bytes(48)], "sha512"),
+        ([bytes(20)], "sha1"),
+    ],
+)
 def test_digests_that_do_not_fit_are_refused(given: list[bytes], algorithm: str) -> None:
     with pytest.raises(InvalidInput, match="expected"):
         renew_hash_tree(way(3, 1).initial, given, algorithm, tokens_of(3))
@@ -304,15 +384,25 @@ def test_when_it_expires() -> None:
     assert expires(made.initial, trusted()) == authority(0).certificate.not_valid_after_utc
     # The fourth authority's certificate lasts beyond what its RSA key may.
     assert expires(made.stamped_again, trusted()) == authority(3).certificate.not_valid_after_utc
-    assert expires(made.hashed_again, trusted()) == min(authority(6).certificate.not_valid_after_utc, ENDS[WEAK_RSA])
+    assert expires(made.hashed_again, trusted()) == min(
+        authority(6).certificate.not_valid_after_utc, ENDS[WEAK_RSA]
+    )
     assert expires(made.initial, trusted(), {"sha256": START + YEAR}) == START + YEAR
     assert expires(made.initial, trusted(), {}) == authority(0).certificate.not_valid_after_utc
     elliptic = renew_timestamp(made.initial, tokens_of(8, authority(8, "p256")))
-    assert expires(elliptic, trusted(), ENDS) == authority(8, "p256").certificate.not_valid_after_utc > ENDS[WEAK_RSA]
+    assert (
+        expires(elliptic, trusted(), ENDS)
+        == authority(8, "p256").certificate.not_valid_after_utc
+        > ENDS[WEAK_RSA]
+    )
 
 
 def test_without_its_signer_nobody_knows_when() -> None:
-    bare = Forge(signer=authority(0), content=tsp.TSTInfo(stamped(message_imprint=imprint(levels(3)[-1]))).dump(), certificates=[]).make()
+    bare = Forge(
+        signer=authority(0),
+        content=tsp.TSTInfo(stamped(message_imprint=imprint(levels(3)[-1]))).dump(),
+        certificates=[],
+    ).make()
     record = parse_record(make_record(replace(make_proof(3, 1), tokens=(Stamp(bare),))))
     assert expires(record, trusted()) is None
 
@@ -322,12 +412,24 @@ def test_without_its_signer_nobody_knows_when() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_vectors(case: dict[str, Any]) -> None:
-    roots = tuple(TrustedRoot(b64decode(der), "a vector", Assurance.PUBLIC) for der in case["roots"])
-    files = [{name: bytes.fromhex(digest) for name, digest in file.items()} for file in case["files"]]
-    report = verify_record(b64decode(case["record"]), files, Trust(roots), parse_time(case["now"]), is_group=case["group"])
+    roots = tuple(
+        TrustedRoot(b64decode(der), "a vector", Assurance.PUBLIC) for der in case["roots"]
+    )
+    files = [
+        {name: bytes.fromhex(digest) for name, digest in file.items()} for file in case["files"]
+    ]
+    report = verify_record(
+        b64decode(case["record"]),
+        files,
+        Trust(roots),
+        parse_time(case["now"]),
+        is_group=case["group"],
+    )
     assert report.verdict.value == case["expect"]["verdict"]
     assert (report.assurance is None) == (report.verdict is not Verdict.VERIFIED)
-    decisive = outcomes(report, Outcome.FAILED if report.verdict is Verdict.FAILED else Outcome.UNKNOWN)
+    decisive = outcomes(
+        report, Outcome.FAILED if report.verdict is Verdict.FAILED else Outcome.UNKNOWN
+    )
     assert case["expect"]["check"] in (decisive or [None])
 
 
@@ -341,11 +443,18 @@ def test_every_reason_is_explained() -> None:
 def test_records_of_others_are_judged_as_their_authors_say(entry: dict[str, Any]) -> None:
     """Most come without the file that they are for: of them everything else is judged."""
     record = b64decode(entry["record"])
-    known = Trust(tuple(TrustedRoot(b64decode(PUBLIC["roots"][name]), name, Assurance.PUBLIC) for name in entry["roots"]))
+    known = Trust(
+        tuple(
+            TrustedRoot(b64decode(PUBLIC["roots"][name]), name, Assurance.PUBLIC)
+            for name in entry["roots"]
+        )
+    )
     content = (entry["document"] or "not known").encode()
     report = verify_record(record, [digests(content)], known, parse_time(entry["now"]))
     faults = [
-        name for name in outcomes(report, Outcome.FAILED) + outcomes(report, Outcome.UNKNOWN) if entry["document"] or not name.endswith(".data")
+        name
+        for name in outcomes(report, Outcome.FAILED) + outcomes(report, Outcome.UNKNOWN)
+        if entry["document"] or not name.endswith(".data")
     ]
     assert bool(faults) == (entry["authors"] == "invalid"), faults
     assert (report.verdict is Verdict.VERIFIED) == (entry["document"] is not None)
@@ -385,31 +494,54 @@ def test_trees_of_any_arity(algorithm: str, arity: int) -> None:
     lists: list[list[bytes]] = [[leaf]]
     root = leaf
     for level in range(3):
-        lists.append([new(algorithm, b"%d.%d" % (level, number)).digest() for number in range(arity - 1)])
+        lists.append(
+            [new(algorithm, b"%d.%d" % (level, number)).digest() for number in range(arity - 1)]
+        )
         root = joined(algorithm, [root, *lists[-1]])
     record = compose([archive(lists, token(root, algorithm), algorithm)], algorithms=[algorithm])
     assert verified(record, document(1)).verdict is Verdict.VERIFIED
     # The order within a list means nothing; it is sorted.
-    turned = compose([archive([nodes[::-1] for nodes in lists], token(root, algorithm), algorithm)], algorithms=[algorithm])
+    turned = compose(
+        [archive([nodes[::-1] for nodes in lists], token(root, algorithm), algorithm)],
+        algorithms=[algorithm],
+    )
     assert verified(turned, document(1)).verdict is Verdict.VERIFIED
 
 
 def test_a_method_that_is_not_safe_any_more() -> None:
     made = way(7, 4)
-    assert verified(made.initial.der, made.content, ends={"sha256": START + YEAR}).verdict is Verdict.UNDECIDED
-    assert verified(made.initial.der, made.content, ends={"sha256": START + YEAR + timedelta(seconds=1)}).verdict is Verdict.VERIFIED
+    assert (
+        verified(made.initial.der, made.content, ends={"sha256": START + YEAR}).verdict
+        is Verdict.UNDECIDED
+    )
+    assert (
+        verified(
+            made.initial.der, made.content, ends={"sha256": START + YEAR + timedelta(seconds=1)}
+        ).verdict
+        is Verdict.VERIFIED
+    )
     broken = {"sha256": START + 6 * YEAR + timedelta(days=1)}
     later = START + 7 * YEAR
-    assert verified(made.stamped_again.der, made.content, now=later, ends=broken).verdict is Verdict.UNDECIDED
+    assert (
+        verified(made.stamped_again.der, made.content, now=later, ends=broken).verdict
+        is Verdict.UNDECIDED
+    )
     # Its newest token is signed with SHA-256, so it does not outlive it either; its tree would.
-    assert outcomes(verified(made.hashed_again.der, made.content, now=later, ends=broken), Outcome.UNKNOWN) == ["chains[1].timestamps[0].time"]
+    assert outcomes(
+        verified(made.hashed_again.der, made.content, now=later, ends=broken), Outcome.UNKNOWN
+    ) == ["chains[1].timestamps[0].time"]
 
 
 def test_clocks_may_differ_a_little() -> None:
     made = way(7, 4)
     assert verified(made.initial.der, made.content, now=START - SKEW).verdict is Verdict.VERIFIED
-    assert outcomes(verified(made.initial.der, made.content, now=START - SKEW - timedelta(seconds=1)), Outcome.UNKNOWN) == ["window"]
-    assert outcomes(verified(made.hashed_again.der, made.content, now=START + YEAR), Outcome.UNKNOWN) == ["window"]
+    assert outcomes(
+        verified(made.initial.der, made.content, now=START - SKEW - timedelta(seconds=1)),
+        Outcome.UNKNOWN,
+    ) == ["window"]
+    assert outcomes(
+        verified(made.hashed_again.der, made.content, now=START + YEAR), Outcome.UNKNOWN
+    ) == ["window"]
 
 
 def test_a_record_that_is_not_verified_says_when_only_if_its_first_token_holds() -> None:
@@ -425,10 +557,25 @@ def test_the_end_of_time() -> None:
     end = datetime.max.replace(microsecond=0, tzinfo=UTC)
     root = issue("A root for good", None, key("p256", 88), CA, end=end)
     signer = issue("An authority for good", root, key("rsa", 89), STAMPS, end=end)
-    content = tsp.TSTInfo(stamped(message_imprint=imprint(levels(1)[-1]))).dump().replace(b"20261123120000Z", b"99991231235959Z")
-    record = make_record(replace(make_proof(1, 0), tokens=(Stamp(Forge(signer=signer, content=content).make()),)))
-    report = verified(record, document(0), now=end - timedelta(seconds=1), trust=Trust(tuple(trust(root))), ends={})
-    assert (report.verdict, report.not_after) == (Verdict.VERIFIED, datetime.max.replace(tzinfo=UTC))
+    content = (
+        tsp.TSTInfo(stamped(message_imprint=imprint(levels(1)[-1])))
+        .dump()
+        .replace(b"20261123120000Z", b"99991231235959Z")
+    )
+    record = make_record(
+        replace(make_proof(1, 0), tokens=(Stamp(Forge(signer=signer, content=content).make()),))
+    )
+    report = verified(
+        record,
+        document(0),
+        now=end - timedelta(seconds=1),
+        trust=Trust(tuple(trust(root))),
+        ends={},
+    )
+    assert (report.verdict, report.not_after) == (
+        Verdict.VERIFIED,
+        datetime.max.replace(tzinfo=UTC),
+    )
 
 
 # Reading
@@ -439,13 +586,33 @@ def nodes(count: int) -> list[list[bytes]]:
 
 
 LIMITS = {
-    "digest algorithms": (lambda count: compose([first()], algorithms=["sha256"] * count), MAX_ALGORITHMS, 1),
+    "digest algorithms": (
+        lambda count: compose([first()], algorithms=["sha256"] * count),
+        MAX_ALGORITHMS,
+        1,
+    ),
     "chains": (lambda count: compose(*[[first()]] * count), MAX_CHAINS, 1),
     "archive timestamps": (lambda count: compose([first()] * count), MAX_TIMESTAMPS, 1),
-    "lists in a hash tree": (lambda count: compose([archive([[b"1"]] * count, bare())]), MAX_LISTS, 1),
-    "hashes in a hash tree": (lambda count: compose([archive(nodes(count), bare())]), MAX_HASHES, 1),
-    "attributes in cryptoInfos": (lambda count: compose([first()], between=wrap(0xA0, foreign_attribute() * count)), MAX_ATTRIBUTES, 1),
-    "certificates": (lambda count: compose([first()], between=wrap(0xA0, certificate_attribute(count))), MAX_VOUCHERS, 0),
+    "lists in a hash tree": (
+        lambda count: compose([archive([[b"1"]] * count, bare())]),
+        MAX_LISTS,
+        1,
+    ),
+    "hashes in a hash tree": (
+        lambda count: compose([archive(nodes(count), bare())]),
+        MAX_HASHES,
+        1,
+    ),
+    "attributes in cryptoInfos": (
+        lambda count: compose([first()], between=wrap(0xA0, foreign_attribute() * count)),
+        MAX_ATTRIBUTES,
+        1,
+    ),
+    "certificates": (
+        lambda count: compose([first()], between=wrap(0xA0, certificate_attribute(count))),
+        MAX_VOUCHERS,
+        0,
+    ),
 }
 
 
@@ -462,7 +629,10 @@ def foreign_attribute() -> bytes:
 
 
 def certificate_attribute(count: int) -> bytes:
-    return wrap(0x30, bytes.fromhex("060b2a864886f70d0109100217") + wrap(0x31, wrap(0x30, b"\x30\x00" * count)))
+    return wrap(
+        0x30,
+        bytes.fromhex("060b2a864886f70d0109100217") + wrap(0x31, wrap(0x30, b"\x30\x00" * count)),
+    )
 
 
 @pytest.mark.parametrize("what", LIMITS)
@@ -491,8 +661,24 @@ def test_bytes_beyond_the_limit_are_not_looked_at() -> None:
     [
         compose([first()], between=b"\xa0\x00"),
         compose([first()], between=wrap(0xA2, b"\x05\x00")),
-        compose([first()], between=wrap(0xA0, wrap(0x30, bytes.fromhex("060b2a864886f70d0109100217") + wrap(0x31, b"\x05\x00")))),
-        compose([first()], between=wrap(0xA0, wrap(0x30, bytes.fromhex("060b2a864886f70d0109100218") + wrap(0x31, wrap(0x30, b"\x05\x00"))))),
+        compose(
+            [first()],
+            between=wrap(
+                0xA0,
+                wrap(0x30, bytes.fromhex("060b2a864886f70d0109100217") + wrap(0x31, b"\x05\x00")),
+            ),
+        ),
+        compose(
+            [first()],
+            between=wrap(
+                0xA0,
+                wrap(
+                    0x30,
+                    bytes.fromhex("060b2a864886f70d0109100218")
+                    + wrap(0x31, wrap(0x30, b"\x05\x00")),
+                ),
+            ),
+        ),
         compose([first()], version=b"\x02\x01\x00"),
         compose([first()], version=b"\x01\x01\xff"),
         compose([first()], algorithms=[]),
@@ -501,7 +687,13 @@ def test_bytes_beyond_the_limit_are_not_looked_at() -> None:
         # More fields than there are.
         wrap(0x30, compose([first()])[4:] + b"\x05\x00"),
         compose([wrap(0x30, bare() + b"\x05\x00")]),
-        compose([first()], between=wrap(0xA0, wrap(0x30, bytes.fromhex("06032a0305") + wrap(0x31, b"\x05\x00") + b"\x05\x00"))),
+        compose(
+            [first()],
+            between=wrap(
+                0xA0,
+                wrap(0x30, bytes.fromhex("06032a0305") + wrap(0x31, b"\x05\x00") + b"\x05\x00"),
+            ),
+        ),
     ],
 )
 def test_other_forms_are_refused(record: bytes) -> None:
@@ -513,7 +705,9 @@ def test_attributes_of_an_archive_timestamp_are_ignored() -> None:
     proof = make_proof(3, 1)
     assert proof.inclusion
     lists = [[proof.digest], *([node] for node in proof.inclusion.path)]
-    record = compose([archive(lists, proof.tokens[0].token, "sha256", wrap(0xA1, foreign_attribute()))])
+    record = compose(
+        [archive(lists, proof.tokens[0].token, "sha256", wrap(0xA1, foreign_attribute()))]
+    )
     assert verified(record, document(1)).verdict is Verdict.VERIFIED
 
 
@@ -525,9 +719,15 @@ def test_the_checks_have_their_order() -> None:
     made = way(7, 4)
     token_checks = ["form", "imprint", "signer", "signature", "chain", "revocation", "time"]
     expected = ["record"]
-    for place, own in ((FIRST, ["algorithm", "data"]), ("chains[0].timestamps[1]", ["algorithm", "previous"])):
+    for place, own in (
+        (FIRST, ["algorithm", "data"]),
+        ("chains[0].timestamps[1]", ["algorithm", "previous"]),
+    ):
         expected += [f"{place}.{name}" for name in (*own, *token_checks)]
-    assert names(verified(made.stamped_again.der, made.content, now=START + 4 * YEAR).checks) == [*expected, "window"]
+    assert names(verified(made.stamped_again.der, made.content, now=START + 4 * YEAR).checks) == [
+        *expected,
+        "window",
+    ]
 
 
 # Records that are renewed together, and derived from one another
@@ -544,7 +744,9 @@ def test_a_record_is_derived_byte_for_byte() -> None:
         derived = derive_record(renewed, digest, at.path)
         assert derived.chains[0][0].der == record.chains[0][0].der
         assert derived.chains[0][1].der == renewed.chains[0][1].der
-        report = verify_record(derived.der, [digests(document(position))], trusted(), START + 4 * YEAR)
+        report = verify_record(
+            derived.der, [digests(document(position))], trusted(), START + 4 * YEAR
+        )
         assert report.verdict is Verdict.VERIFIED
 
 
@@ -557,13 +759,21 @@ def test_what_is_beside_the_chains_goes_with_it() -> None:
     record = parse_record(make_record(make_proof(3, 0, certificates=(authority(3).der,))))
     at = make_proof(3, 2).inclusion
     assert at
-    assert derive_record(record, sha256(document(2)).digest(), at.path).certificates == (authority(3).der,)
+    assert derive_record(record, sha256(document(2)).digest(), at.path).certificates == (
+        authority(3).der,
+    )
 
 
 def test_a_path_of_another_batch_gives_no_record() -> None:
     record = way(7, 4).initial
-    for digest, path in ((bytes(32), (bytes(32),)), (bytes(32), ()), (sha256(document(4)).digest(), ())):
-        with pytest.raises(InvalidInput, match="does not lead to what the record's first timestamp is for"):
+    for digest, path in (
+        (bytes(32), (bytes(32),)),
+        (bytes(32), ()),
+        (sha256(document(4)).digest(), ()),
+    ):
+        with pytest.raises(
+            InvalidInput, match="does not lead to what the record's first timestamp is for"
+        ):
             derive_record(record, digest, path)
 
 
@@ -576,7 +786,10 @@ def test_a_record_with_two_chains_is_for_its_file_alone() -> None:
 def test_records_are_renewed_together_under_any_algorithm(count: int) -> None:
     made = [way(7, position % 7) for position in range(count)]
     for step in ("initial", "stamped_again", "hashed_again", "twice"):
-        renewed = renew_timestamps([getattr(each, step) for each in made], tokens_of(6.5 if step in {"hashed_again", "twice"} else 4))
+        renewed = renew_timestamps(
+            [getattr(each, step) for each in made],
+            tokens_of(6.5 if step in {"hashed_again", "twice"} else 4),
+        )
         for each, record in zip(made, renewed, strict=True):
             report = verify_record(record.der, [digests(each.content)], trusted(), START + 7 * YEAR)
             assert report.verdict is Verdict.VERIFIED, (count, step)

@@ -10,8 +10,8 @@ import pytest
 from fakes import digests
 
 from witnesstree.ledger.base.errors import Damaged, StorageFailure
-from witnesstree.ledger.tree import levels
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.levels import PART
 from witnesstree.ledger.tree.tree import NODE, prove, root_from_path, root_of
 
@@ -28,9 +28,11 @@ def filled(files: BatchFiles, count: int, sequence: int = 0) -> bytes:
 
 
 @pytest.mark.parametrize(("step", "part"), [(1, 2), (1, 6), (2, 4), (2, 12), (3, 8), (6, 64)])
-def test_root_and_paths_of_every_size(files: BatchFiles, monkeypatch: pytest.MonkeyPatch, step: int, part: int) -> None:
-    monkeypatch.setattr(batches, "STEP", step)
-    monkeypatch.setattr(batches, "PART", part)
+def test_root_and_paths_of_every_size(
+    files: BatchFiles, monkeypatch: pytest.MonkeyPatch, step: int, part: int
+) -> None:
+    monkeypatch.setattr(levels, "STEP", step)
+    monkeypatch.setattr(levels, "PART", part)
     for count in range(1, 41):
         packed = filled(files, count, sequence=count)
         root = files.seal(count, count)
@@ -52,7 +54,10 @@ def test_paths_over_several_kept_levels(files: BatchFiles, count: int) -> None:
     for position in {0, 1, 62, count // 2, 4095 % count, count - 2, count - 1}:
         assert list(files.path(0, position, count)) == prove(packed, position)
     # Half a byte an entry.
-    assert files.nodes_path(0).stat().st_size == sum(size for size in (-(-count // 64), -(-count // 4096)) if size > 1) * NODE
+    assert (
+        files.nodes_path(0).stat().st_size
+        == sum(size for size in (-(-count // 64), -(-count // 4096)) if size > 1) * NODE
+    )
 
 
 def test_the_usual_part_is_one_of_whole_blocks() -> None:
@@ -78,7 +83,11 @@ def test_an_append_overwrites_what_was_never_acknowledged(files: BatchFiles) -> 
 
 def test_a_short_write_is_gone_on_with(files: BatchFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     pwrite = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda descriptor, content, offset: pwrite(descriptor, bytes(content[:7]), offset))
+    monkeypatch.setattr(
+        os,
+        "pwrite",
+        lambda descriptor, content, offset: pwrite(descriptor, bytes(content[:7]), offset),
+    )
     packed = filled(files, 3)
     assert files.digests_path(0).read_bytes() == packed
 
@@ -96,15 +105,22 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def test_the_first_entries_sync_the_file_and_its_folders(files: BatchFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_entries_sync_the_file_and_its_folders(
+    files: BatchFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = synced(monkeypatch)
     filled(files, 1)
     path = files.digests_path(0)
-    assert {path.stat().st_ino, path.parent.stat().st_ino, path.parent.parent.stat().st_ino} <= set(found)
+    assert {path.stat().st_ino, path.parent.stat().st_ino, path.parent.parent.stat().st_ino} <= set(
+        found
+    )
 
 
-def test_folders_are_synced_though_an_append_before_was_cut_off(files: BatchFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is there, but its name may not be on disk: whoever made it failed before it got to that."""
+def test_folders_are_synced_though_an_append_before_was_cut_off(
+    files: BatchFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is there, but its name may not be on disk: whoever made it failed before it got to
+    that."""
 
     def refuse(_descriptor: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -116,10 +132,14 @@ def test_folders_are_synced_though_an_append_before_was_cut_off(files: BatchFile
     found = synced(monkeypatch)
     filled(files, 1)
     path = files.digests_path(0)
-    assert {path.stat().st_ino, path.parent.stat().st_ino, path.parent.parent.stat().st_ino} <= set(found)
+    assert {path.stat().st_ino, path.parent.stat().st_ino, path.parent.parent.stat().st_ino} <= set(
+        found
+    )
 
 
-def test_later_entries_sync_the_file_alone(files: BatchFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_entries_sync_the_file_alone(
+    files: BatchFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     filled(files, 1)
     found = synced(monkeypatch)
     files.append(0, 1, digests("more", 1)[0])
@@ -136,7 +156,9 @@ def test_the_cut_is_synced(files: BatchFiles, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("name", ["fsync", "pwrite"])
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
-def test_a_disk_that_refuses_is_a_storage_failure(files: BatchFiles, monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
+def test_a_disk_that_refuses_is_a_storage_failure(
+    files: BatchFiles, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
     def refuse(*_args: object) -> None:
         raise OSError(code, os.strerror(code))
 
@@ -148,7 +170,9 @@ def test_a_disk_that_refuses_is_a_storage_failure(files: BatchFiles, monkeypatch
     assert files.seal(0, 2) == root_of(packed)
 
 
-def test_a_tree_that_cannot_be_written_leaves_none(files: BatchFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_that_cannot_be_written_leaves_none(
+    files: BatchFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     filled(files, 3)
 
     def refuse(_descriptor: int) -> None:
@@ -157,7 +181,9 @@ def test_a_tree_that_cannot_be_written_leaves_none(files: BatchFiles, monkeypatc
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(StorageFailure):
         files.seal(0, 3)
-    assert sorted(path.name for path in files.digests_path(0).parent.iterdir()) == ["00000000.digests"]
+    assert sorted(path.name for path in files.digests_path(0).parent.iterdir()) == [
+        "00000000.digests"
+    ]
 
 
 @pytest.mark.parametrize("harm", ["missing", "short", "torn", "empty", "folder"])
@@ -181,8 +207,10 @@ def test_missing_digests_are_damage(files: BatchFiles, harm: str) -> None:
 
 
 @pytest.mark.parametrize("harm", ["missing", "short", "torn", "empty", "folder"])
-def test_a_missing_tree_is_damage(files: BatchFiles, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
-    monkeypatch.setattr(batches, "STEP", 1)
+def test_a_missing_tree_is_damage(
+    files: BatchFiles, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    monkeypatch.setattr(levels, "STEP", 1)
     filled(files, 5)
     files.seal(0, 5)
     path = files.nodes_path(0)
@@ -212,4 +240,7 @@ def test_scan_looks_at_acknowledged_entries_only(files: BatchFiles) -> None:
 
 def test_no_folder_grows_without_bound(files: BatchFiles) -> None:
     assert files.digests_path(999).parent != files.digests_path(1000).parent
-    assert files.digests_path(1000).relative_to(files.digests_path(1000).parents[1]).as_posix() == "00001/00001000.digests"
+    assert (
+        files.digests_path(1000).relative_to(files.digests_path(1000).parents[1]).as_posix()
+        == "00001/00001000.digests"
+    )

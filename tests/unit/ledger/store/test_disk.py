@@ -18,7 +18,9 @@ def test_a_file_is_written_with_its_mode(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
-def test_bytes_are_synced_before_the_name_and_the_name_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_are_synced_before_the_name_and_the_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps: list[str] = []
     fsync, replace = os.fsync, os.replace
 
@@ -37,7 +39,9 @@ def test_bytes_are_synced_before_the_name_and_the_name_before_the_end(tmp_path: 
 
 
 @pytest.mark.parametrize("call", ["open", "fsync", "replace"])
-def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_a_disk_that_refuses_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
@@ -46,7 +50,9 @@ def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path, monkeypatch: 
 
     with monkeypatch.context() as patch:
         patch.setattr(os, call, refuse)
-        with pytest.raises(StorageFailure, match=r"^cannot write .*file: No space left on device; make room") as caught:
+        with pytest.raises(
+            StorageFailure, match=r"^cannot write .*file: No space left on device; make room"
+        ) as caught:
             write_file(path, b"new")
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"old"
@@ -55,7 +61,9 @@ def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
 @pytest.mark.parametrize("call", ["open", "replace"])
-def test_what_is_forbidden_needs_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, call: str) -> None:
+def test_what_is_forbidden_needs_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, call: str
+) -> None:
     path = tmp_path / "file"
 
     def refuse(file: Path, *_args: object, **_options: object) -> int:
@@ -66,12 +74,18 @@ def test_what_is_forbidden_needs_no_room(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(StorageFailure) as caught:
             write_file(path, b"new")
     # Not the temporary file, which nobody ever named.
-    expected = f"cannot write {path}: {os.strerror(number)}; make it writable for this account, or name another place, then run it again"
+    expected = (
+        f"cannot write {path}: {os.strerror(number)}; make it writable for this account, or name"
+        " another place, then run it again"
+    )
     assert str(caught.value) == expected
 
 
 def test_another_file_that_the_disk_names_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StorageFailure, match=r"cannot write .*/absent/other: No such file"), storage_errors(tmp_path):
+    with (
+        pytest.raises(StorageFailure, match=r"cannot write .*/absent/other: No such file"),
+        storage_errors(tmp_path),
+    ):
         (tmp_path / "absent" / "other").touch()
 
 

@@ -1,4 +1,5 @@
-"""The home folder: it comes into being all at once, and whatever is wrong with it is one sorted error."""
+"""The home folder: it comes into being all at once, and whatever is wrong with it is one sorted
+error."""
 
 import errno
 import json
@@ -11,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure, WitnesstreeError
+from witnesstree.ledger.base.errors import (
+    Conflict,
+    Damaged,
+    InvalidInput,
+    NotFound,
+    StorageFailure,
+    WitnesstreeError,
+)
 from witnesstree.ledger.store.home import FORMAT, Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
 
@@ -49,7 +57,9 @@ def test_an_empty_folder_becomes_a_home(folder: Path) -> None:
     assert make(folder) == open_home(folder)
 
 
-def test_a_relative_folder_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert make(Path("home")).folder == tmp_path / "home"
     assert open_home(Path("home")).folder == tmp_path / "home"
@@ -150,7 +160,9 @@ def test_a_home_that_lacks_a_part_is_damaged(folder: Path, part: str) -> None:
 @pytest.mark.parametrize("version", ["2", "10", "next"])
 def test_a_home_of_a_newer_version_is_refused(folder: Path, version: str) -> None:
     make(folder)
-    (folder / "home.json").write_text(json.dumps({"format": f"witnesstree-home/{version}", "origin": ORIGIN, "more": 1}))
+    (folder / "home.json").write_text(
+        json.dumps({"format": f"witnesstree-home/{version}", "origin": ORIGIN, "more": 1})
+    )
     with pytest.raises(InvalidInput, match="a home of a newer version needs a newer witnesstree"):
         open_home(folder)
 
@@ -188,7 +200,10 @@ def test_a_marker_that_cannot_be_read_is_a_storage_failure(folder: Path) -> None
         open_home(folder)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"],
+)
 @pytest.mark.parametrize("name", ["ledger.pem", "ledger.vkey"])
 def test_a_damaged_key_is_damage(folder: Path, name: str, content: bytes | None) -> None:
     home = make(folder)
@@ -202,7 +217,9 @@ def test_a_damaged_key_is_damage(folder: Path, name: str, content: bytes | None)
 
 def test_the_key_of_another_home_is_damage(folder: Path, tmp_path: Path) -> None:
     home, other = make(folder), make(tmp_path / "other")
-    (folder / "keys" / "ledger.pem").write_bytes((other.folder / "keys" / "ledger.pem").read_bytes())
+    (folder / "keys" / "ledger.pem").write_bytes(
+        (other.folder / "keys" / "ledger.pem").read_bytes()
+    )
     with pytest.raises(Damaged, match="is not the key of"):
         home.private_key()
 
@@ -241,7 +258,10 @@ def test_a_lock_held_by_another_process_is_a_conflict_after_its_patience(folder:
 
     def then(pid: int, _enough: Event) -> None:
         begun = time.monotonic()
-        with pytest.raises(Conflict, match=rf"work\.lock is held by another process \(pid {pid}\)"), home.lock("work", 0.2):
+        with (
+            pytest.raises(Conflict, match=rf"work\.lock is held by another process \(pid {pid}\)"),
+            home.lock("work", 0.2),
+        ):
             pytest.fail("two held one lock")
         assert 0.2 <= time.monotonic() - begun < 5
         with home.lock("seal", 0):
@@ -282,8 +302,12 @@ def test_a_lock_file_with_anything_in_it_is_taken(folder: Path) -> None:
         assert (folder / "work.lock").read_text() == str(os.getpid())
 
 
-@pytest.mark.parametrize("error", [ConnectionResetError("gone"), BrokenPipeError("gone"), KeyError("x")])
-def test_what_goes_wrong_under_a_lock_is_not_the_locks_fault(folder: Path, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError("gone"), BrokenPipeError("gone"), KeyError("x")]
+)
+def test_what_goes_wrong_under_a_lock_is_not_the_locks_fault(
+    folder: Path, error: Exception
+) -> None:
     home = make(folder)
 
     def fail() -> None:

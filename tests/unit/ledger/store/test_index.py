@@ -1,4 +1,5 @@
-"""The digest index: every digest is found whatever others were chosen, merged runs follow from the digests, and a torn run is never believed."""
+"""The digest index: every digest is found whatever others were chosen, merged runs follow from the
+digests, and a torn run is never believed."""
 
 import errno
 import os
@@ -56,15 +57,22 @@ class Ground:
         """Each run is what its digests give, byte for byte."""
         numbered = [entry for _, entries in sorted(self.batches.items()) for entry in entries]
         for run in self.runs():
-            own = sorted((entry, number) for number, entry in enumerate(numbered[run.base : run.base + run.count]))
-            assert run.path.read_bytes() == b"".join(entry[:8] + number.to_bytes(4, "big") for entry, number in own)
+            own = sorted(
+                (entry, number)
+                for number, entry in enumerate(numbered[run.base : run.base + run.count])
+            )
+            assert run.path.read_bytes() == b"".join(
+                entry[:8] + number.to_bytes(4, "big") for entry, number in own
+            )
         assert list(self.index.check(self.sizes)) == []
 
 
 def hostile(count: int, kinds: int, random: Random) -> list[bytes]:
     """Digests of which many are equal, or begin alike, and some are at the very ends."""
     heads = [bytes(8), b"\x7f" + b"\xff" * 7, b"\x80" + bytes(7), b"\xff" * 8]
-    return [random.choice(heads) + random.randrange(kinds).to_bytes(24, "big") for _ in range(count)]
+    return [
+        random.choice(heads) + random.randrange(kinds).to_bytes(24, "big") for _ in range(count)
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 100, BLOCK, BLOCK + 1, 5 * BLOCK + 7])
@@ -72,23 +80,44 @@ def test_every_digest_is_found(tmp_path: Path, count: int) -> None:
     entries = digests("entry", count)
     ground = Ground(tmp_path, [entries])
     assert [ground.find(digest) for digest in entries] == [[(0, i)] for i in range(count)]
-    for absent in (bytes(32), b"\xff" * 32, digests("absent", 1)[0], entries[0][:8] + bytes(24), entries[0][:8] + b"\xff" * 24):
+    for absent in (
+        bytes(32),
+        b"\xff" * 32,
+        digests("absent", 1)[0],
+        entries[0][:8] + bytes(24),
+        entries[0][:8] + b"\xff" * 24,
+    ):
         assert ground.find(absent) == []
 
 
 @pytest.mark.parametrize("kinds", [1, 3, 1000])
 def test_equal_and_colliding_digests_are_found_in_rising_order(tmp_path: Path, kinds: int) -> None:
-    ground = Ground(tmp_path, [hostile(60, kinds, Random(kinds)), hostile(30, kinds, Random(kinds + 1))])
+    ground = Ground(
+        tmp_path, [hostile(60, kinds, Random(kinds)), hostile(30, kinds, Random(kinds + 1))]
+    )
     ground.require_all_found()
     ground.require_runs_follow()
 
 
-def test_a_million_chosen_digests_that_begin_alike_cost_no_more_than_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_million_chosen_digests_that_begin_alike_cost_no_more_than_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     count = 10**6
-    ground = Ground(tmp_path, [[bytes(31) + b"\x01"], [b"\x42" * 8 + (i * 7919 % count).to_bytes(24, "big") for i in range(count)], digests("x", 9)])
+    ground = Ground(
+        tmp_path,
+        [
+            [bytes(31) + b"\x01"],
+            [b"\x42" * 8 + (i * 7919 % count).to_bytes(24, "big") for i in range(count)],
+            digests("x", 9),
+        ],
+    )
     reads = []
     pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: reads.append(size) or pread(descriptor, size, offset))
+    monkeypatch.setattr(
+        os,
+        "pread",
+        lambda descriptor, size, offset: reads.append(size) or pread(descriptor, size, offset),
+    )
     for position in (0, 1, count // 2, count - 1):
         reads.clear()
         assert ground.find(ground.batches[1][position]) == [(1, position)]
@@ -99,7 +128,9 @@ def test_a_million_chosen_digests_that_begin_alike_cost_no_more_than_others(tmp_
     assert len(reads) < 150
 
 
-def test_digests_that_are_not_chosen_are_found_in_two_or_three_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digests_that_are_not_chosen_are_found_in_two_or_three_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ground = Ground(tmp_path, [[os.urandom(32) for _ in range(200_000)]])
     (run,) = ground.runs()
     reads = []
@@ -126,7 +157,8 @@ def test_missing_digests_are_damage(tmp_path: Path, size: int | None) -> None:
 @pytest.mark.parametrize("size", [0, 1, 12, 59, 61, 72])
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_torn_run_is_damage(tmp_path: Path, size: int, is_open: bool) -> None:
-    """A run that lacks whole records, too: a digest that is not found there was perhaps acknowledged all the same."""
+    """A run that lacks whole records, too: a digest that is not found there was perhaps
+    acknowledged all the same."""
     ground = Ground(tmp_path, [digests("entry", 5)])
     if is_open:
         ground.require_all_found()
@@ -158,7 +190,9 @@ def test_a_record_that_names_another_entry_is_damage(tmp_path: Path, number: int
 
 
 @pytest.mark.parametrize("failure", ["error", "short"])
-def test_a_disk_that_fails_to_read_a_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str) -> None:
+def test_a_disk_that_fails_to_read_a_run_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
     ground = Ground(tmp_path, [digests("entry", 5)])
 
     def fail(*_: object) -> bytes:
@@ -177,18 +211,24 @@ def test_a_disk_that_fails_to_read_a_run_is_told(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("part", [1, 3, 2**16])
 @pytest.mark.parametrize("seed", range(4))
-def test_merged_runs_are_those_that_the_digests_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, seed: int) -> None:
+def test_merged_runs_are_those_that_the_digests_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, seed: int
+) -> None:
     monkeypatch.setattr(index, "PART", part)
     random = Random(seed)
     ground = Ground(tmp_path, [])
     for sequence in range(12):
-        ground.add(sequence, hostile(random.choice([1, 2, 3, 20]), random.choice([1, 4, 1000]), random))
+        ground.add(
+            sequence, hostile(random.choice([1, 2, 3, 20]), random.choice([1, 4, 1000]), random)
+        )
         ground.index.merge(ground.sizes)
     ground.require_all_found()
     ground.require_runs_follow()
 
 
-def test_many_batches_are_few_runs_and_each_record_is_written_again_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_batches_are_few_runs_and_each_record_is_written_again_seldom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = 0
     merge = DigestIndex._merge
 
@@ -208,12 +248,17 @@ def test_many_batches_are_few_runs_and_each_record_is_written_again_seldom(tmp_p
     assert len(list(tmp_path.rglob("*.index"))) == len(ground.runs())
 
 
-def test_runs_that_were_never_merged_are_merged_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_were_never_merged_are_merged_some_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(index, "FAN_IN", 4)
     ground = Ground(tmp_path, [digests(f"{i}", 2) for i in range(21)], first=999)
     ground.require_all_found()
     ground.index.merge(ground.sizes)
-    assert [run.path.name for run in ground.runs()] == ["00000999-00001014.index", "00001015-00001019.index"]
+    assert [run.path.name for run in ground.runs()] == [
+        "00000999-00001014.index",
+        "00001015-00001019.index",
+    ]
     ground.require_all_found()
     ground.require_runs_follow()
 
@@ -223,11 +268,16 @@ def test_runs_are_not_merged_over_a_number_that_is_not_sealed(tmp_path: Path) ->
     for sequence in range(6, 10):
         ground.add(sequence, digests(f"{sequence}", 2))
     ground.index.merge(ground.sizes)
-    assert [run.path.name for run in ground.runs()] == [*(f"{i:08}.index" for i in range(5)), "00000006-00000009.index"]
+    assert [run.path.name for run in ground.runs()] == [
+        *(f"{i:08}.index" for i in range(5)),
+        "00000006-00000009.index",
+    ]
     ground.require_all_found()
 
 
-def test_a_run_never_has_more_entries_than_can_be_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_never_has_more_entries_than_can_be_numbered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(index, "MAX_RUN", 9)
     ground = Ground(tmp_path, [digests(f"{i}", 2) for i in range(5)])
     ground.index.merge(ground.sizes)
@@ -264,7 +314,9 @@ def test_a_run_that_another_process_mends_is_opened_anew(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["fsync", "replace", "unlink", "write"])
-def test_a_disk_that_refuses_a_merge_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_disk_that_refuses_a_merge_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     ground = Ground(tmp_path, [digests(f"{i}", 3) for i in range(4)])
 
     def refuse(*_: object, **__: object) -> None:
@@ -286,7 +338,8 @@ def test_a_disk_that_refuses_a_merge_leaves_what_was_there(tmp_path: Path, monke
 
 @pytest.mark.parametrize("kept", [None, 0, 32])
 def test_digests_that_are_missing_in_a_merge_are_damage(tmp_path: Path, kept: int | None) -> None:
-    """Where keys are alike, whole digests decide: of the third batch all but the last are read for that alone."""
+    """Where keys are alike, whole digests decide: of the third batch all but the last are read for
+    that alone."""
     same = [bytes(32)] * 3
     ground = Ground(tmp_path, [same, same, same, same])
     path = ground.files.digests_path(2)
@@ -313,7 +366,9 @@ def test_what_else_stands_among_merged_runs_is_left_out(tmp_path: Path) -> None:
 # Checking
 
 
-def test_every_flipped_byte_of_a_merged_run_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_flipped_byte_of_a_merged_run_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(index, "PART", 5)
     ground = Ground(tmp_path, [hostile(3, 2, Random(i)) for i in range(4)])
     ground.index.merge(ground.sizes)
@@ -324,7 +379,10 @@ def test_every_flipped_byte_of_a_merged_run_is_found(tmp_path: Path, monkeypatch
         assert len(list(ground.index.check(ground.sizes))) == 1, at
     for first in range(11):
         content = bytearray(whole)
-        content[first * 12 : first * 12 + 12], content[first * 12 + 12 : first * 12 + 24] = whole[first * 12 + 12 :][:12], whole[first * 12 :][:12]
+        content[first * 12 : first * 12 + 12], content[first * 12 + 12 : first * 12 + 24] = (
+            whole[first * 12 + 12 :][:12],
+            whole[first * 12 :][:12],
+        )
         path.write_bytes(content)
         assert len(list(ground.index.check(ground.sizes))) == 1, first
     for content in (whole[:-12], whole[:-1], whole + bytes(12), b""):
@@ -341,12 +399,19 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ground.files.index_path(1).mkdir()
     # That digests are missing is said elsewhere.
     ground.files.digests_path(2).unlink()
-    assert [place for place, _ in ground.index.check(ground.sizes)] == [str(ground.files.index_path(i)) for i in (0, 1)]
+    assert [place for place, _ in ground.index.check(ground.sizes)] == [
+        str(ground.files.index_path(i)) for i in (0, 1)
+    ]
 
 
-@pytest.mark.parametrize("count", [1, 4], ids=["in one run with lost ones", "beside runs of lost ones"])
-def test_merged_runs_of_batches_that_are_no_more_find_nothing_of_theirs(count: int, tmp_path: Path, clock: Clock) -> None:
-    """The metadata was put back from a backup: batches are sealed again under the same numbers, with other digests."""
+@pytest.mark.parametrize(
+    "count", [1, 4], ids=["in one run with lost ones", "beside runs of lost ones"]
+)
+def test_merged_runs_of_batches_that_are_no_more_find_nothing_of_theirs(
+    count: int, tmp_path: Path, clock: Clock
+) -> None:
+    """The metadata was put back from a backup: batches are sealed again under the same numbers,
+    with other digests."""
     world = FakeWorld(tmp_path / "home", clock)
     database = world.home.database
 
@@ -361,12 +426,20 @@ def test_merged_runs_of_batches_that_are_no_more_find_nothing_of_theirs(count: i
     before = seal("before", count)
     kept = database.read_bytes()
     lost = seal("lost", 4)
-    assert any(int(path.stem.partition("-")[2]) >= count for path in BatchFiles(world.home.batches).merged_folder.iterdir())
+    assert any(
+        int(path.stem.partition("-")[2]) >= count
+        for path in BatchFiles(world.home.batches).merged_folder.iterdir()
+    )
     for path in database.parent.glob("ledger.db*"):
         path.unlink()
     database.write_bytes(kept)
     if count == 1:
-        with world.open() as ledger, pytest.raises(Damaged, match="reaches beyond what is sealed; run `witnesstree fsck --mend-index`"):
+        with (
+            world.open() as ledger,
+            pytest.raises(
+                Damaged, match="reaches beyond what is sealed; run `witnesstree fsck --mend-index`"
+            ),
+        ):
             ledger.proof(before[0])
     new = seal("new", 4)
     with world.open() as ledger:

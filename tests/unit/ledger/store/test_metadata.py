@@ -1,4 +1,5 @@
-"""The metadata store on both databases: append-only for every program, one writer at a time, and damage that is named."""
+"""The metadata store on both databases: append-only for every program, one writer at a time, and
+damage that is named."""
 
 import sqlite3
 import threading
@@ -16,7 +17,13 @@ from conftest import START
 from fakes import digests
 from servers.postgresql import PostgreSQL
 
-from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure, WitnesstreeError
+from witnesstree.ledger.base.errors import (
+    Conflict,
+    Damaged,
+    InvalidInput,
+    StorageFailure,
+    WitnesstreeError,
+)
 from witnesstree.ledger.base.ports import SignedTransaction
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.store.metadata import (
@@ -67,7 +74,11 @@ class Place:
                 foreign.execute(statement)
 
     def drop_guard(self, table: str, verb: str) -> str:
-        return f"DROP TRIGGER {table}_no_{verb}" if self.is_file else f"DROP TRIGGER {table}_append_only ON {table}"
+        return (
+            f"DROP TRIGGER {table}_no_{verb}"
+            if self.is_file
+            else f"DROP TRIGGER {table}_append_only ON {table}"
+        )
 
 
 @pytest.fixture
@@ -78,11 +89,18 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real("postgres"))])
 def place(request: pytest.FixtureRequest, path: Path) -> Place:
     if request.param == "sqlite":
-        return Place(path, lambda: closing(sqlite3.connect(path, isolation_level=None)), str(path), sqlite3.IntegrityError)
+        return Place(
+            path,
+            lambda: closing(sqlite3.connect(path, isolation_level=None)),
+            str(path),
+            sqlite3.IntegrityError,
+        )
     server: PostgreSQL = request.getfixturevalue("postgres")
     schema = server.new_schema()
     shown = f"the database postgresql://{server.folder}:{server.port}/postgres"
-    return Place(server.url(schema), lambda: server.connect(schema), shown, psycopg.errors.IntegrityError)
+    return Place(
+        server.url(schema), lambda: server.connect(schema), shown, psycopg.errors.IntegrityError
+    )
 
 
 @contextmanager
@@ -136,10 +154,18 @@ def test_what_is_written_is_read_back(filled: Metadata, place: Place) -> None:
             assert list(transaction.batches()) == [SEALED]
             assert transaction.batch(1) is None
             assert transaction.batch_sizes() == [(0, 3)]
-            assert (transaction.batch_count(), transaction.entry_count(), transaction.next_sequence()) == (1, 2, 2)
+            assert (
+                transaction.batch_count(),
+                transaction.entry_count(),
+                transaction.next_sequence(),
+            ) == (1, 2, 2)
             assert transaction.log_node(0, 0) == NODE_HASH
             assert (transaction.log_node_count(), transaction.checkpoint_count()) == (1, 2)
-            assert (transaction.checkpoint(), transaction.checkpoint(0), transaction.checkpoint(1)) == (
+            assert (
+                transaction.checkpoint(),
+                transaction.checkpoint(0),
+                transaction.checkpoint(1),
+            ) == (
                 "checkpoint 1",
                 "checkpoint 0",
                 "checkpoint 1",
@@ -152,7 +178,9 @@ def test_what_is_written_is_read_back(filled: Metadata, place: Place) -> None:
             assert transaction.alarms() == [Alarm(AlarmKind.LOST, "chain", "text", START)]
             assert transaction.witnesses() == {(0, kind, target) for kind, target in JOBS}
             assert transaction.unfinished_jobs() == []
-            assert {(job.kind, job.state) for job in transaction.jobs()} == {(kind, JobState.DONE) for kind, _ in JOBS}
+            assert {(job.kind, job.state) for job in transaction.jobs()} == {
+                (kind, JobState.DONE) for kind, _ in JOBS
+            }
         assert again.origin() == ORIGIN
         assert again.version() == VERSION
         assert again.problems() == []
@@ -161,7 +189,11 @@ def test_what_is_written_is_read_back(filled: Metadata, place: Place) -> None:
 
 def test_an_empty_ledger(metadata: Metadata) -> None:
     with metadata.read() as transaction:
-        assert (transaction.batch_count(), transaction.entry_count(), transaction.next_sequence()) == (0, 0, 0)
+        assert (
+            transaction.batch_count(),
+            transaction.entry_count(),
+            transaction.next_sequence(),
+        ) == (0, 0, 0)
         with pytest.raises(Damaged, match="lacks the hash at level 0, position 0"):
             transaction.log_node(0, 0)
         with pytest.raises(Damaged, match="lacks a checkpoint"):
@@ -174,7 +206,9 @@ def test_an_open_batch_grows_and_freezes(metadata: Metadata) -> None:
         transaction.set_count(1, 2**40, 7)
         transaction.freeze(1)
     with metadata.read() as transaction:
-        assert transaction.open_batches() == [OpenBatch(1, BatchState.FROZEN, START, "opening", b"header", 2**40, 7)]
+        assert transaction.open_batches() == [
+            OpenBatch(1, BatchState.FROZEN, START, "opening", b"header", 2**40, 7)
+        ]
 
 
 def test_a_job_goes_through_its_states(metadata: Metadata) -> None:
@@ -187,7 +221,9 @@ def test_a_job_goes_through_its_states(metadata: Metadata) -> None:
         (job,) = transaction.unfinished_jobs()
         sent = transaction.store_transaction("chain", SIGNED, START, [job])
         (job,) = transaction.unfinished_jobs(JobKind.ANCHOR, "chain")
-        assert job == Job(0, JobKind.ANCHOR, "chain", JobState.SIGNED, HASH, 1, "nothing answered", later)
+        assert job == Job(
+            0, JobKind.ANCHOR, "chain", JobState.SIGNED, HASH, 1, "nothing answered", later
+        )
         transaction.note_attempt(job, retry_at=later, error=None)
         (job,) = transaction.unfinished_jobs()
         assert (job.attempts, job.last_error) == (0, None)
@@ -204,14 +240,30 @@ def test_transactions_with_one_account_and_nonce_are_alternatives(metadata: Meta
         return SignedTransaction(name, sha256(name).digest(), sender, nonce)
 
     us, them = bytes(20), bytes([1]) * 20
-    first, dearer, next_, theirs = signed(b"first", us, 2**62), signed(b"dearer", us, 2**62), signed(b"next", us, 7), signed(b"theirs", them, 2**62)
+    first, dearer, next_, theirs = (
+        signed(b"first", us, 2**62),
+        signed(b"dearer", us, 2**62),
+        signed(b"next", us, 7),
+        signed(b"theirs", them, 2**62),
+    )
     with metadata.write() as transaction:
-        sent = [transaction.store_transaction("chain", each, START, []) for each in (first, dearer, next_, theirs)]
+        sent = [
+            transaction.store_transaction("chain", each, START, [])
+            for each in (first, dearer, next_, theirs)
+        ]
         transaction.store_transaction("another", first, START, [])
     with metadata.read() as transaction:
-        assert {each.transaction.raw for each in transaction.alternatives("chain", sent[0])} == {b"first", b"dearer"}
-        assert [each.transaction.raw for each in transaction.alternatives("chain", sent[2])] == [b"next"]
-        assert [each.transaction.raw for each in transaction.transactions("chain", [next_.hash, bytes(32)])] == [b"next"]
+        assert {each.transaction.raw for each in transaction.alternatives("chain", sent[0])} == {
+            b"first",
+            b"dearer",
+        }
+        assert [each.transaction.raw for each in transaction.alternatives("chain", sent[2])] == [
+            b"next"
+        ]
+        assert [
+            each.transaction.raw
+            for each in transaction.transactions("chain", [next_.hash, bytes(32)])
+        ] == [b"next"]
         assert transaction.transactions("chain", []) == []
         assert transaction.chains() == ["another", "chain"]
 
@@ -219,7 +271,13 @@ def test_transactions_with_one_account_and_nonce_are_alternatives(metadata: Meta
 def test_jobs_come_in_order(metadata: Metadata) -> None:
     """By bytes, whatever language the database sorts by."""
     with metadata.write() as transaction:
-        for kind, target in ((JobKind.ANCHOR, "b"), (JobKind.STAMP, "b-a"), (JobKind.STAMP, "ba"), (JobKind.STAMP, "b"), (JobKind.STAMP, "a")):
+        for kind, target in (
+            (JobKind.ANCHOR, "b"),
+            (JobKind.STAMP, "b-a"),
+            (JobKind.STAMP, "ba"),
+            (JobKind.STAMP, "b"),
+            (JobKind.STAMP, "a"),
+        ):
             transaction.add_job(0, kind, target)
         assert [(job.kind, job.target) for job in transaction.unfinished_jobs()] == [
             *((JobKind.STAMP, target) for target in ("a", "b", "b-a", "ba")),
@@ -228,7 +286,10 @@ def test_jobs_come_in_order(metadata: Metadata) -> None:
 
 
 def test_an_alarm_keeps_its_time_until_it_is_taken_back(metadata: Metadata) -> None:
-    first, again = (Alarm(AlarmKind.CLOCK, "tsa", text, START + timedelta(hours=i)) for i, text in enumerate(("slow", "slower")))
+    first, again = (
+        Alarm(AlarmKind.CLOCK, "tsa", text, START + timedelta(hours=i))
+        for i, text in enumerate(("slow", "slower"))
+    )
     with metadata.write() as transaction:
         transaction.raise_alarm(first)
         transaction.raise_alarm(again)
@@ -270,7 +331,13 @@ def test_a_ledger_is_never_made_over_another(filled: Metadata, place: Place) -> 
 
 
 def test_another_ledgers_database_is_refused(metadata: Metadata, place: Place) -> None:
-    with pytest.raises(InvalidInput, match=f"holds the ledger {ORIGIN}, and this home is that of ledger.test/another: name the database"):
+    with pytest.raises(
+        InvalidInput,
+        match=(
+            f"holds the ledger {ORIGIN}, and this home is that of ledger.test/another: name the"
+            " database"
+        ),
+    ):
         Metadata.open(place.name, patience=1, origin="ledger.test/another")
 
 
@@ -279,7 +346,9 @@ def test_another_ledgers_database_is_refused(metadata: Metadata, place: Place) -
 
 @pytest.mark.parametrize("table", [table.name for table in APPEND_ONLY])
 @pytest.mark.parametrize("is_recursive", [False, True])
-def test_no_program_changes_what_was_stated_in_sqlite(file: Path, table: str, is_recursive: bool) -> None:
+def test_no_program_changes_what_was_stated_in_sqlite(
+    file: Path, table: str, is_recursive: bool
+) -> None:
     with closing(sqlite3.connect(file)) as foreign:
         foreign.execute(f"PRAGMA recursive_triggers = {is_recursive}")
         columns = [row[1] for row in foreign.execute(f"PRAGMA table_info({table})")]
@@ -291,7 +360,13 @@ def test_no_program_changes_what_was_stated_in_sqlite(file: Path, table: str, is
             (f"DELETE FROM {table}", ()),
             (f"REPLACE INTO {table} VALUES ({marks})", rows[0]),
             (f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows[0]),
-            (f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT DO UPDATE SET {columns[0]} = {columns[0]}", rows[0]),
+            (
+                (
+                    f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT DO UPDATE SET {columns[0]} ="
+                    f" {columns[0]}"
+                ),
+                rows[0],
+            ),
         ]
         for statement, values in statements:
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -303,7 +378,9 @@ def test_no_program_changes_what_was_stated_in_sqlite(file: Path, table: str, is
 @pytest.mark.real("postgres")
 @pytest.mark.parametrize("table", [table.name for table in APPEND_ONLY])
 @pytest.mark.parametrize("role", ["origin", "replica"])
-def test_no_program_changes_what_was_stated_in_postgresql(postgres: PostgreSQL, table: str, role: str) -> None:
+def test_no_program_changes_what_was_stated_in_postgresql(
+    postgres: PostgreSQL, table: str, role: str
+) -> None:
     schema = postgres.new_schema()
     with made(postgres.url(schema)) as metadata:
         fill(metadata)
@@ -311,12 +388,16 @@ def test_no_program_changes_what_was_stated_in_postgresql(postgres: PostgreSQL, 
         # A superuser turns ordinary triggers off so.
         foreign.execute(f"SET session_replication_role = {role}")
         rows = foreign.execute(f"SELECT * FROM {table}").fetchall()
-        columns = [f'"{column.name}"' for column in foreign.execute(f"SELECT * FROM {table}").description or ()]
+        columns = [
+            f'"{column.name}"'
+            for column in foreign.execute(f"SELECT * FROM {table}").description or ()
+        ]
         assert rows
         marks = ",".join(["%s"] * len(columns))
         keys = foreign.execute(
-            "SELECT string_agg(quote_ident(attname), ',') FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey) "
-            f"WHERE indisprimary AND indrelid = '{table}'::regclass"
+            "SELECT string_agg(quote_ident(attname), ',') FROM pg_index JOIN pg_attribute ON"
+            " attrelid = indrelid AND attnum = ANY(indkey) WHERE indisprimary AND indrelid ="
+            f" '{table}'::regclass"
         ).fetchone()
         assert keys
         statements: list[tuple[str, tuple[object, ...]]] = [
@@ -324,7 +405,13 @@ def test_no_program_changes_what_was_stated_in_postgresql(postgres: PostgreSQL, 
             (f"UPDATE {table} SET {columns[0]} = {columns[0]} WHERE false", ()),
             (f"DELETE FROM {table}", ()),
             (f"TRUNCATE {table}", ()),
-            (f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT ({keys[0]}) DO UPDATE SET {columns[0]} = EXCLUDED.{columns[0]}", rows[0]),
+            (
+                (
+                    f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT ({keys[0]}) DO UPDATE SET"
+                    f" {columns[0]} = EXCLUDED.{columns[0]}"
+                ),
+                rows[0],
+            ),
         ]
         for statement, values in statements:
             with pytest.raises(psycopg.errors.IntegrityError, match="append-only"):
@@ -340,12 +427,18 @@ def test_a_batch_of_another_number_cannot_take_a_log_entry(filled: Metadata, pla
     verb = "REPLACE" if place.is_file else "INSERT"
     with place.connect() as foreign:
         with pytest.raises(place.refusal):
-            foreign.execute(f"{verb} INTO batches SELECT 77, count, root, closed, opening, header, log_index, statement FROM batches")
+            foreign.execute(
+                f"{verb} INTO batches SELECT 77, count, root, closed, opening, header, log_index,"
+                " statement FROM batches"
+            )
         assert foreign.execute("SELECT sequence FROM batches").fetchall() == [(0,)]
 
 
 def test_our_own_second_row_is_damage(filled: Metadata, place: Place) -> None:
-    with pytest.raises(Damaged, match=r"refused a row: .*(append-only|duplicate key)") as caught, filled.write() as transaction:
+    with (
+        pytest.raises(Damaged, match=r"refused a row: .*(append-only|duplicate key)") as caught,
+        filled.write() as transaction,
+    ):
         transaction.add_checkpoint(0, "another")
     assert place.shown in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -353,7 +446,9 @@ def test_our_own_second_row_is_damage(filled: Metadata, place: Place) -> None:
 
 @pytest.mark.parametrize("table", [table.name for table in APPEND_ONLY])
 @pytest.mark.parametrize("verb", ["update", "delete"])
-def test_a_guard_that_is_gone_is_a_problem(metadata: Metadata, place: Place, table: str, verb: str) -> None:
+def test_a_guard_that_is_gone_is_a_problem(
+    metadata: Metadata, place: Place, table: str, verb: str
+) -> None:
     place.run(place.drop_guard(table, verb))
     (problem,) = metadata.problems()
     assert problem.startswith(f"the trigger {table}_")
@@ -365,12 +460,18 @@ ALTERED = {
     "not always": ["ALTER TABLE tokens ENABLE TRIGGER tokens_append_only"],
     "fewer verbs": [
         "DROP TRIGGER tokens_append_only ON tokens",
-        "CREATE TRIGGER tokens_append_only BEFORE DELETE OR UPDATE ON tokens FOR EACH STATEMENT EXECUTE FUNCTION append_only()",
+        (
+            "CREATE TRIGGER tokens_append_only BEFORE DELETE OR UPDATE ON tokens FOR EACH STATEMENT"
+            " EXECUTE FUNCTION append_only()"
+        ),
         "ALTER TABLE tokens ENABLE ALWAYS TRIGGER tokens_append_only",
     ],
     "conditional": [
         "DROP TRIGGER tokens_append_only ON tokens",
-        "CREATE TRIGGER tokens_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON tokens WHEN (false) EXECUTE FUNCTION append_only()",
+        (
+            "CREATE TRIGGER tokens_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON tokens WHEN"
+            " (false) EXECUTE FUNCTION append_only()"
+        ),
         "ALTER TABLE tokens ENABLE ALWAYS TRIGGER tokens_append_only",
     ],
 }
@@ -379,9 +480,14 @@ ALTERED = {
 def test_an_altered_guard_is_a_problem_in_sqlite(file: Path) -> None:
     with closing(sqlite3.connect(file)) as foreign:
         foreign.execute("DROP TRIGGER tokens_no_update")
-        foreign.execute("CREATE TRIGGER tokens_no_update BEFORE UPDATE ON tokens WHEN 0 BEGIN SELECT RAISE(ABORT, 'tokens is append-only'); END")
+        foreign.execute(
+            "CREATE TRIGGER tokens_no_update BEFORE UPDATE ON tokens WHEN 0 BEGIN SELECT"
+            " RAISE(ABORT, 'tokens is append-only'); END"
+        )
     with closing(Metadata.open(file, patience=1)) as metadata:
-        assert metadata.problems() == ["the trigger tokens_no_update, which keeps tokens append-only, is missing or altered"]
+        assert metadata.problems() == [
+            "the trigger tokens_no_update, which keeps tokens append-only, is missing or altered"
+        ]
 
 
 @pytest.mark.real("postgres")
@@ -391,14 +497,22 @@ def test_an_altered_guard_is_a_problem_in_postgresql(postgres: PostgreSQL, how: 
     with made(postgres.url(schema)) as metadata, postgres.connect(schema) as foreign:
         for statement in ALTERED[how]:
             foreign.execute(statement.encode())
-        assert metadata.problems() == ["the trigger tokens_append_only, which keeps tokens append-only, is missing, off or altered"]
+        assert metadata.problems() == [
+            (
+                "the trigger tokens_append_only, which keeps tokens append-only, is missing, off or"
+                " altered"
+            )
+        ]
 
 
 @pytest.mark.real("postgres")
 def test_a_function_that_lets_everything_pass_is_a_problem(postgres: PostgreSQL) -> None:
     schema = postgres.new_schema()
     with made(postgres.url(schema)) as metadata, postgres.connect(schema) as foreign:
-        foreign.execute("CREATE OR REPLACE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+        foreign.execute(
+            "CREATE OR REPLACE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN"
+            " RETURN NULL; END'"
+        )
         assert len(metadata.problems()) == len(APPEND_ONLY)
 
 
@@ -408,14 +522,20 @@ def test_a_function_that_lets_everything_pass_is_a_problem(postgres: PostgreSQL)
 def test_a_newer_version_is_refused(metadata: Metadata, place: Place) -> None:
     metadata.close()
     place.run(f"UPDATE alembic_version SET version_num = '{VERSION + 1}'")
-    with pytest.raises(InvalidInput, match=f"version {VERSION + 1}, this witnesstree reads up to {VERSION}: install a newer one"):
+    with pytest.raises(
+        InvalidInput,
+        match=f"version {VERSION + 1}, this witnesstree reads up to {VERSION}: install a newer one",
+    ):
         Metadata.open(place.name, patience=1)
 
 
 def test_an_older_version_has_to_be_migrated(metadata: Metadata, place: Place) -> None:
     metadata.close()
     place.run("UPDATE alembic_version SET version_num = '1'")
-    with pytest.raises(InvalidInput, match=f"has version 1, this witnesstree works on {VERSION}: run `witnesstree migrate`"):
+    with pytest.raises(
+        InvalidInput,
+        match=f"has version 1, this witnesstree works on {VERSION}: run `witnesstree migrate`",
+    ):
         Metadata.open(place.name, patience=1)
 
 
@@ -430,7 +550,9 @@ def test_an_older_version_has_to_be_migrated(metadata: Metadata, place: Place) -
         "DROP TABLE alembic_version",
     ],
 )
-def test_a_ledger_whose_version_cannot_be_told_is_refused(metadata: Metadata, place: Place, harm: str) -> None:
+def test_a_ledger_whose_version_cannot_be_told_is_refused(
+    metadata: Metadata, place: Place, harm: str
+) -> None:
     metadata.close()
     place.run(harm)
     with pytest.raises(Damaged, match="does not say of what version"):
@@ -444,7 +566,9 @@ def locked(place: Place) -> Iterator[None]:
         yield
 
 
-def test_a_locked_database_is_a_conflict_after_its_patience(metadata: Metadata, place: Place) -> None:
+def test_a_locked_database_is_a_conflict_after_its_patience(
+    metadata: Metadata, place: Place
+) -> None:
     metadata.close()
     with closing(Metadata.open(place.name, patience=0.1)) as patient:
         with locked(place):
@@ -458,7 +582,12 @@ def test_a_locked_database_is_a_conflict_after_its_patience(metadata: Metadata, 
 
 
 def test_no_patience_is_no_endless_wait(metadata: Metadata, place: Place) -> None:
-    with closing(Metadata.open(place.name, patience=0)) as hasty, locked(place), pytest.raises(Conflict), hasty.write():
+    with (
+        closing(Metadata.open(place.name, patience=0)) as hasty,
+        locked(place),
+        pytest.raises(Conflict),
+        hasty.write(),
+    ):
         pytest.fail("two wrote at once")
 
 
@@ -482,7 +611,9 @@ def test_writers_wait_for_each_other(metadata: Metadata, place: Place) -> None:
         for _ in range(10):
             with other.write() as transaction:
                 sequence = transaction.next_sequence()
-                transaction.open_batch(OpenBatch(sequence, BatchState.FROZEN, START, "", None, 0, 0))
+                transaction.open_batch(
+                    OpenBatch(sequence, BatchState.FROZEN, START, "", None, 0, 0)
+                )
                 numbers.append(sequence)
 
     threads = [threading.Thread(target=open_some, args=(other,)) for other in others]
@@ -501,7 +632,10 @@ def test_a_full_database_is_a_storage_failure(path: Path) -> None:
             connection = transaction._connection
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(StorageFailure, match="database or disk is full; make room") as caught, metadata.write() as transaction:
+        with (
+            pytest.raises(StorageFailure, match="database or disk is full; make room") as caught,
+            metadata.write() as transaction,
+        ):
             transaction.add_checkpoint(1, "x" * 400_000)
         assert "\n" not in str(caught.value)
         with metadata.read() as transaction:
@@ -517,7 +651,9 @@ def test_a_missing_database_is_damage(path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"SQLite format 3\0", b"SQLite format 3\0" + b"\xff" * 5000, bytes(8192)])
+@pytest.mark.parametrize(
+    "content", [b"", b"x", b"SQLite format 3\0", b"SQLite format 3\0" + b"\xff" * 5000, bytes(8192)]
+)
 def test_what_is_no_database_is_damage(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(Damaged) as caught:
@@ -533,7 +669,8 @@ def test_a_table_that_is_gone_is_damage(filled: Metadata, place: Place, table: s
 
 
 def test_any_overwritten_page_gives_values_or_damage(file: Path) -> None:
-    """Pages are overwritten one by one; whatever comes of it, it is one documented error, or a database that still answers."""
+    """Pages are overwritten one by one; whatever comes of it, it is one documented error, or a
+    database that still answers."""
     whole = file.read_bytes()
     outcomes = set()
     for page in range(len(whole) // 4096):
@@ -595,15 +732,41 @@ def read_everything(metadata: Metadata) -> None:
 
 
 WRONG: dict[str, dict[str, object]] = {
-    "open_batches": {"state": "ajar", "opened": "yesterday", "opening": b"\x00", "header": "text", "count": "many", "crc32": b"\x00"},
-    "batches": {"count": "many", "root": "text", "closed": "today", "opening": b"\x00", "header": "text", "statement": b"\x00"},
-    "jobs": {"state": 7, "transaction": "text", "attempts": "some", "last_error": b"\x00", "retry_at": "soon"},
+    "open_batches": {
+        "state": "ajar",
+        "opened": "yesterday",
+        "opening": b"\x00",
+        "header": "text",
+        "count": "many",
+        "crc32": b"\x00",
+    },
+    "batches": {
+        "count": "many",
+        "root": "text",
+        "closed": "today",
+        "opening": b"\x00",
+        "header": "text",
+        "statement": b"\x00",
+    },
+    "jobs": {
+        "state": 7,
+        "transaction": "text",
+        "attempts": "some",
+        "last_error": b"\x00",
+        "retry_at": "soon",
+    },
     "log_nodes": {"hash": "text"},
     "checkpoints": {"note": b"\x00"},
     "tokens": {"token": "text", "vouchers": "no JSON"},
     "anchors": {"anchor": b"\x00"},
     "published": {"cid": b"\x00"},
-    "transactions": {"raw": "text", "hash": "text", "sender": "text", "nonce": "many", "signed": "today"},
+    "transactions": {
+        "raw": "text",
+        "hash": "text",
+        "sender": "text",
+        "nonce": "many",
+        "signed": "today",
+    },
     "alarms": {"kind": "fire", "since": "today", "text": b"\x00"},
     "ledger": {"origin": b"\x00"},
     "records": {"number": "one", "renewed": "today", "record": "text"},
@@ -613,8 +776,13 @@ WRONG: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize(("table", "column", "value"), [(table, *pair) for table, columns in WRONG.items() for pair in columns.items()])
-def test_a_value_of_another_kind_is_damage(file: Path, table: str, column: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [(table, *pair) for table, columns in WRONG.items() for pair in columns.items()],
+)
+def test_a_value_of_another_kind_is_damage(
+    file: Path, table: str, column: str, value: object
+) -> None:
     with closing(Metadata.open(file, patience=1)) as metadata, metadata.write() as transaction:
         transaction.add_job(0, JobKind.ANCHOR, "later")
     with closing(sqlite3.connect(file)) as foreign:
@@ -640,7 +808,9 @@ MISREAD = [
 
 @pytest.mark.real("postgres")
 @pytest.mark.parametrize(("table", "column", "value"), MISREAD)
-def test_a_text_that_says_nothing_is_damage(postgres: PostgreSQL, table: str, column: str, value: str) -> None:
+def test_a_text_that_says_nothing_is_damage(
+    postgres: PostgreSQL, table: str, column: str, value: str
+) -> None:
     """PostgreSQL itself keeps a column's type, so only texts can be wrong."""
     schema = postgres.new_schema()
     with made(postgres.url(schema)) as metadata:
@@ -658,7 +828,12 @@ def test_a_text_that_says_nothing_is_damage(postgres: PostgreSQL, table: str, co
 
 
 def test_records_are_numbered_and_the_newest_counts(filled: Metadata) -> None:
-    others = [replace(KEPT, number=2, record=b"second"), replace(KEPT, position=5), replace(KEPT, authority="other"), replace(KEPT, sequence=1)]
+    others = [
+        replace(KEPT, number=2, record=b"second"),
+        replace(KEPT, position=5),
+        replace(KEPT, authority="other"),
+        replace(KEPT, sequence=1),
+    ]
     with filled.write() as transaction:
         for each in reversed(others):
             transaction.keep_record(each)
@@ -682,6 +857,10 @@ def test_a_token_is_scheduled_with_it_and_a_schedule_is_one_row(filled: Metadata
     with filled.read() as transaction:
         assert transaction.renewals(0) == [other, moved]
         assert transaction.renewals(1) == []
-        assert transaction.due_renewals(START, 9) == transaction.due_renewals(moved.due, 1) == [other]
-        assert transaction.renewal_counts(START, START - timedelta(seconds=1)) == RenewalCounts(2, 1, 0, moved.due)
+        assert (
+            transaction.due_renewals(START, 9) == transaction.due_renewals(moved.due, 1) == [other]
+        )
+        assert transaction.renewal_counts(START, START - timedelta(seconds=1)) == RenewalCounts(
+            2, 1, 0, moved.due
+        )
         assert transaction.renewal_counts(moved.due, START) == RenewalCounts(2, 2, 1, None)

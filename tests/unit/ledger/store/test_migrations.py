@@ -1,4 +1,5 @@
-"""A home that the first release made is brought up to date: nothing is lost, nothing is half done, and the schema is that of a new one."""
+"""A home that the first release made is brought up to date: nothing is lost, nothing is half done,
+and the schema is that of a new one."""
 
 import errno
 import json
@@ -37,7 +38,14 @@ from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.proof.proof import format_proof, parse_anchor
 from witnesstree.ledger.store import metadata as store
 from witnesstree.ledger.store.home import Home, create_home, open_home
-from witnesstree.ledger.store.metadata import UNSCHEDULED, VERSION, JobKind, JobState, Metadata, Renewal
+from witnesstree.ledger.store.metadata import (
+    UNSCHEDULED,
+    VERSION,
+    JobKind,
+    JobState,
+    Metadata,
+    Renewal,
+)
 from witnesstree.ledger.store.migrations.upgrade import MIGRATIONS, Upgrade, upgrade
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
@@ -86,10 +94,18 @@ def run(*arguments: str) -> str:
 
 
 def test_an_old_home_is_refused_until_it_is_migrated(home: Home) -> None:
-    with pytest.raises(InvalidInput, match=rf"{home.database} has version 1, .*: run `witnesstree migrate`"), open_ledger(home.folder):
+    with (
+        pytest.raises(
+            InvalidInput, match=rf"{home.database} has version 1, .*: run `witnesstree migrate`"
+        ),
+        open_ledger(home.folder),
+    ):
         pytest.fail("it was opened")
     copy = f"{home.database}.v1"
-    assert run("--home", str(home.folder)) == f"Brought the ledger from version 1 to {VERSION}. The old database is kept as {copy}.\n"
+    assert (
+        run("--home", str(home.folder))
+        == f"Brought the ledger from version 1 to {VERSION}. The old database is kept as {copy}.\n"
+    )
     assert run("--home", str(home.folder)) == f"The ledger has version {VERSION} already.\n"
     with open_ledger(home.folder) as ledger:
         assert ledger.metadata.version() == VERSION
@@ -97,14 +113,24 @@ def test_an_old_home_is_refused_until_it_is_migrated(home: Home) -> None:
 
 def test_the_answer_for_programs(home: Home) -> None:
     backup = f"{home.database}.v1"
-    assert json.loads(run("--home", str(home.folder), "--json")) == {"from": 1, "to": VERSION, "backup": backup}
-    assert json.loads(run("--home", str(home.folder), "--json")) == {"from": VERSION, "to": VERSION, "backup": None}
+    assert json.loads(run("--home", str(home.folder), "--json")) == {
+        "from": 1,
+        "to": VERSION,
+        "backup": backup,
+    }
+    assert json.loads(run("--home", str(home.folder), "--json")) == {
+        "from": VERSION,
+        "to": VERSION,
+        "backup": None,
+    }
 
 
 def test_the_newest_migration_is_the_version_of_the_schema() -> None:
     scripts = ScriptDirectory(str(MIGRATIONS))
     assert scripts.get_current_head() == str(VERSION)
-    assert [each.revision for each in scripts.walk_revisions()] == [str(number) for number in range(VERSION, 0, -1)]
+    assert [each.revision for each in scripts.walk_revisions()] == [
+        str(number) for number in range(VERSION, 0, -1)
+    ]
 
 
 def test_the_first_release_refuses_a_newer_database(home: Home, tmp_path: Path) -> None:
@@ -119,12 +145,23 @@ def test_the_first_release_refuses_a_newer_database(home: Home, tmp_path: Path) 
 
 
 def schema_of(path: Path) -> dict[str, object]:
-    tables = [name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    tables = [
+        name
+        for (name,) in rows(
+            path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+        )
+    ]
     return {
         # Position, name, type, NOT NULL, default, place in the primary key.
         **{table: rows(path, f"PRAGMA table_info({table})") for table in tables},
-        "indexes": {table: [index[2:] for index in rows(path, f"PRAGMA index_list({table})")] for table in tables},
-        "triggers": rows(path, "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name"),
+        "indexes": {
+            table: [index[2:] for index in rows(path, f"PRAGMA index_list({table})")]
+            for table in tables
+        },
+        "triggers": rows(
+            path,
+            "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name",
+        ),
     }
 
 
@@ -135,15 +172,22 @@ def test_a_migrated_home_has_the_schema_of_a_new_one(home: Home, tmp_path: Path)
     with closing(Metadata.open(home.database, patience=1)) as metadata:
         assert metadata.problems() == []
         with metadata.read() as transaction:
-            context = MigrationContext.configure(transaction._connection, opts={"compare_type": True, "compare_server_default": True})
+            context = MigrationContext.configure(
+                transaction._connection, opts={"compare_type": True, "compare_server_default": True}
+            )
             assert compare_metadata(context, store._schema) == []
 
 
 @pytest.mark.real("postgres")
 def test_postgresql_has_the_schema_that_is_written_down(postgres: PostgreSQL) -> None:
     url = postgres.url(postgres.new_schema())
-    with closing(Metadata.create(url, "ledger.test/new", "checkpoint")) as metadata, metadata.read() as transaction:
-        context = MigrationContext.configure(transaction._connection, opts={"compare_type": True, "compare_server_default": True})
+    with (
+        closing(Metadata.create(url, "ledger.test/new", "checkpoint")) as metadata,
+        metadata.read() as transaction,
+    ):
+        context = MigrationContext.configure(
+            transaction._connection, opts={"compare_type": True, "compare_server_default": True}
+        )
         assert compare_metadata(context, store._schema) == []
 
 
@@ -154,14 +198,29 @@ def test_what_was_stated_is_the_same_row_for_row(home: Home, unpacked: Path) -> 
     old = shutil.copytree(unpacked, home.folder.with_name("untouched")) / "ledger.db"
     migrated(home)
     for table in ("open_batches", "batches", "log_nodes", "checkpoints", "anchors"):
-        assert rows(home.database, f"SELECT * FROM {table}") == rows(old, f"SELECT * FROM {table}") != []
+        assert (
+            rows(home.database, f"SELECT * FROM {table}")
+            == rows(old, f"SELECT * FROM {table}")
+            != []
+        )
     tokens = "SELECT sequence, authority, token FROM tokens"
     assert rows(home.database, tokens) == rows(old, tokens) != []
     jobs = "SELECT sequence, kind, target, state, attempts, last_error FROM jobs"
     assert rows(home.database, jobs) == rows(old, jobs) != []
-    sent = [raw for (raw,) in rows(old, 'SELECT "transaction" FROM jobs WHERE "transaction" IS NOT NULL ORDER BY sequence')]
-    assert rows(home.database, "SELECT raw FROM transactions ORDER BY nonce") == [(raw,) for raw in sent]
-    kept = rows(home.database, 'SELECT j."transaction" FROM jobs j JOIN transactions t ON t.hash = j."transaction" ORDER BY j.sequence')
+    sent = [
+        raw
+        for (raw,) in rows(
+            old, 'SELECT "transaction" FROM jobs WHERE "transaction" IS NOT NULL ORDER BY sequence'
+        )
+    ]
+    assert rows(home.database, "SELECT raw FROM transactions ORDER BY nonce") == [
+        (raw,) for raw in sent
+    ]
+    kept = rows(
+        home.database,
+        'SELECT j."transaction" FROM jobs j JOIN transactions t ON t.hash = j."transaction" ORDER'
+        " BY j.sequence",
+    )
     assert kept == [(keccak256(raw),) for raw in sent]
     assert len(sent) == 4
 
@@ -185,7 +244,11 @@ def test_proofs_verify_and_what_waited_is_finished_once(home: Home) -> None:
         for name in SEALED:
             require_verified(home, digest(name), format_proof(ledger.proof(digest(name))))
         with ledger.metadata.read() as transaction:
-            stored = {job.sequence: job.transaction for job in transaction.unfinished_jobs() if job.kind is JobKind.ANCHOR}
+            stored = {
+                job.sequence: job.transaction
+                for job in transaction.unfinished_jobs()
+                if job.kind is JobKind.ANCHOR
+            }
         assert ledger.close() == [5]
         assert ledger.outbox.work() == []
         assert list(check_ledger(ledger, trust)) == []
@@ -197,7 +260,13 @@ def test_proofs_verify_and_what_waited_is_finished_once(home: Home) -> None:
                 # What was signed before is what was sent.
                 assert parse_anchor(anchor).transaction == stored[sequence]
             # Four from before, and one for the two batches that had none.
-            assert [each.transaction.nonce for each in transaction.transactions("local")] == [1, 2, 3, 4, 5]
+            assert [each.transaction.nonce for each in transaction.transactions("local")] == [
+                1,
+                2,
+                3,
+                4,
+                5,
+            ]
 
 
 def require_verified(home: Home, wanted: bytes, proof: bytes) -> None:
@@ -206,15 +275,39 @@ def require_verified(home: Home, wanted: bytes, proof: bytes) -> None:
     assert verify(wanted, proof, trust, datetime.now(UTC)).verdict is Verdict.VERIFIED
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x02", b"\x02junk", b"\x02\xc0", b"\x02" + rlp.encode([b""] * 12), b"\x02" + rlp.encode([[b""]] * 12)])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\x02",
+        b"\x02junk",
+        b"\x02\xc0",
+        b"\x02" + rlp.encode([b""] * 12),
+        b"\x02" + rlp.encode([[b""]] * 12),
+    ],
+)
 def test_a_transaction_that_cannot_be_read_is_kept_and_not_sent(home: Home, raw: bytes) -> None:
     with closing(sqlite3.connect(home.database)) as database:
-        database.execute('UPDATE jobs SET "transaction" = ? WHERE kind = ? AND sequence IN (0, 3)', (raw, "anchor"))
+        database.execute(
+            'UPDATE jobs SET "transaction" = ? WHERE kind = ? AND sequence IN (0, 3)',
+            (raw, "anchor"),
+        )
         database.commit()
     migrated(home)
-    with closing(Metadata.open(home.database, patience=1)) as metadata, metadata.read() as transaction:
-        jobs = {job.sequence: (job.state, job.transaction) for job in transaction.jobs() if job.kind is JobKind.ANCHOR}
-        (unread,) = [each.transaction for each in transaction.transactions("local") if each.transaction.hash == keccak256(raw)]
+    with (
+        closing(Metadata.open(home.database, patience=1)) as metadata,
+        metadata.read() as transaction,
+    ):
+        jobs = {
+            job.sequence: (job.state, job.transaction)
+            for job in transaction.jobs()
+            if job.kind is JobKind.ANCHOR
+        }
+        (unread,) = [
+            each.transaction
+            for each in transaction.transactions("local")
+            if each.transaction.hash == keccak256(raw)
+        ]
     assert jobs[0] == (JobState.DONE, keccak256(raw))
     assert jobs[3] == (JobState.WAITING, None)
     assert (unread.raw, unread.sender, unread.nonce) == (raw, b"", 0)
@@ -232,16 +325,28 @@ def brought_to_2(path: Path) -> None:
         database.commit()
 
 
-def test_version_2_gets_the_schema_of_a_new_home_and_each_token_a_renewal(home: Home, tmp_path: Path) -> None:
+def test_version_2_gets_the_schema_of_a_new_home_and_each_token_a_renewal(
+    home: Home, tmp_path: Path
+) -> None:
     migrated(home)
     new = create_home(tmp_path / "new", "ledger.test/new", lambda _home: None)
-    before = rows(home.database, "SELECT sequence, 0, authority, '1970-01-01T00:00:00Z' FROM tokens ORDER BY sequence")
+    before = rows(
+        home.database,
+        "SELECT sequence, 0, authority, '1970-01-01T00:00:00Z' FROM tokens ORDER BY sequence",
+    )
     brought_to_2(home.database)
     with pytest.raises(InvalidInput, match="has version 2"), open_ledger(home.folder):
         pytest.fail("it was opened")
     assert migrated(home).before == 2
     assert schema_of(home.database) == schema_of(new.database)
-    assert rows(home.database, "SELECT sequence, position, authority, due FROM renewals ORDER BY sequence") == before != []
+    assert (
+        rows(
+            home.database,
+            "SELECT sequence, position, authority, due FROM renewals ORDER BY sequence",
+        )
+        == before
+        != []
+    )
     with open_ledger(home.folder) as ledger:
         assert list(check_ledger(ledger, Trust((trusted_root(home.authority),)))) == []
         # The first pass works out when they are due: that is twenty years from then.
@@ -252,7 +357,9 @@ def test_version_2_gets_the_schema_of_a_new_home_and_each_token_a_renewal(home: 
 
 
 @pytest.mark.real("postgres")
-def test_version_2_on_postgresql_gets_the_schema_that_is_written_down(postgres: PostgreSQL, tmp_path: Path) -> None:
+def test_version_2_on_postgresql_gets_the_schema_that_is_written_down(
+    postgres: PostgreSQL, tmp_path: Path
+) -> None:
     schema = postgres.new_schema()
     url = postgres.url(schema)
     home = create_home(tmp_path / "home", "ledger.test/new", lambda _home: None, url)
@@ -266,7 +373,9 @@ def test_version_2_on_postgresql_gets_the_schema_that_is_written_down(postgres: 
         assert metadata.problems() == []
         with metadata.read() as transaction:
             assert transaction.renewals(0) == [Renewal(UNSCHEDULED, 0, 0, "tsa")]
-            context = MigrationContext.configure(transaction._connection, opts={"compare_type": True, "compare_server_default": True})
+            context = MigrationContext.configure(
+                transaction._connection, opts={"compare_type": True, "compare_server_default": True}
+            )
             assert compare_metadata(context, store._schema) == []
     with postgres.connect(schema) as database:
         for table in ("records", "cosignatures", "keys"):
@@ -297,7 +406,9 @@ def test_trees_are_kept_in_the_new_form(home: Home) -> None:
     before = {path.name: path.read_bytes() for path in trees}
     migrated(home)
     assert list(home.batches.glob("*/*.tree")) == []
-    assert sorted(path.stem for path in home.batches.glob("*/*.nodes")) == sorted(Path(name).stem for name in before)
+    assert sorted(path.stem for path in home.batches.glob("*/*.nodes")) == sorted(
+        Path(name).stem for name in before
+    )
     # A run that was killed before it removed them leaves them to the next one.
     trees[0].write_bytes(before[trees[0].name])
     migrated(home)
@@ -305,15 +416,22 @@ def test_trees_are_kept_in_the_new_form(home: Home) -> None:
 
 
 def test_runs_are_written_anew_in_the_order_of_whole_digests(home: Home) -> None:
-    """The first versions sorted equal beginnings by position; digests that begin alike can be chosen."""
+    """The first versions sorted equal beginnings by position; digests that begin alike can be
+    chosen."""
     index = home.batches / "00000" / "00000001.index"
-    index.write_bytes(b"".join(sorted(index.read_bytes()[i : i + 12] for i in range(0, index.stat().st_size, 12)))[::-1])
+    index.write_bytes(
+        b"".join(
+            sorted(index.read_bytes()[i : i + 12] for i in range(0, index.stat().st_size, 12))
+        )[::-1]
+    )
     migrated(home)
     with open_ledger(home.folder) as ledger:
         assert list(check_ledger(ledger, Trust((trusted_root(home.authority),)))) == []
 
 
-def test_what_an_older_worker_sealed_after_the_migration_is_mended_by_the_next_one(home: Home) -> None:
+def test_what_an_older_worker_sealed_after_the_migration_is_mended_by_the_next_one(
+    home: Home,
+) -> None:
     migrated(home)
     (home.batches / "00000" / "00000001.nodes").unlink()
     with closing(sqlite3.connect(home.database)) as database:
@@ -336,7 +454,9 @@ def test_a_batch_that_does_not_lead_to_its_root_is_not_migrated(home: Home) -> N
         assert metadata.version() == 1
 
 
-def test_a_copy_that_has_no_room_leaves_all_as_it_was(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_has_no_room_leaves_all_as_it_was(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -362,7 +482,10 @@ def test_a_servers_operator_keeps_the_copies(postgres: PostgreSQL, tmp_path: Pat
 
 @pytest.mark.parametrize("lock", ["seal", "work"])
 def test_nothing_is_migrated_while_another_process_works(home: Home, lock: str) -> None:
-    with home.lock(lock, 1), pytest.raises(Conflict, match=rf"{lock}\.lock is held by another process"):
+    with (
+        home.lock(lock, 1),
+        pytest.raises(Conflict, match=rf"{lock}\.lock is held by another process"),
+    ):
         migrated(home, patience=0)
     assert migrated(home).before == 1
 
@@ -397,7 +520,9 @@ def test_a_version_that_no_release_wrote_is_refused(home: Home, version: int | N
     with closing(sqlite3.connect(home.database)) as database:
         database.execute("DROP TRIGGER ledger_no_update")
         database.execute("DROP TRIGGER ledger_no_delete")
-        database.execute("DELETE FROM ledger" if version is None else f"UPDATE ledger SET version = {version}")
+        database.execute(
+            "DELETE FROM ledger" if version is None else f"UPDATE ledger SET version = {version}"
+        )
         database.commit()
     with pytest.raises(Damaged, match="does not say of what version"):
         migrated(home)
@@ -445,7 +570,9 @@ STOPS: dict[str, Callable[[Home, int], None]] = {
 
 
 @pytest.mark.parametrize("stop", STOPS)
-def test_a_killed_migration_is_finished_by_running_it_again(unpacked: Path, tmp_path: Path, stop: str) -> None:
+def test_a_killed_migration_is_finished_by_running_it_again(
+    unpacked: Path, tmp_path: Path, stop: str
+) -> None:
     at, seen = 0, set()
     while True:
         home = open_home(shutil.copytree(unpacked, tmp_path / f"{at}"))
@@ -456,7 +583,9 @@ def test_a_killed_migration_is_finished_by_running_it_again(unpacked: Path, tmp_
         if version == 1:
             # It still is what the first release knows.
             assert rows(home.database, "SELECT version FROM ledger") == [(1,)]
-            assert rows(home.database, 'SELECT count(*) FROM jobs WHERE length("transaction") > 32') == [(4,)]
+            assert rows(
+                home.database, 'SELECT count(*) FROM jobs WHERE length("transaction") > 32'
+            ) == [(4,)]
         assert migrated(home).before == version
         if version not in seen or version != 1:
             with open_ledger(home.folder) as ledger:
@@ -477,7 +606,13 @@ def test_a_killed_migration_is_finished_by_running_it_again(unpacked: Path, tmp_
 def test_neither_alembic_nor_the_driver_is_loaded_to_open_a_ledger(tmp_path: Path) -> None:
     home = create_home(tmp_path / "home", "ledger.test/new", lambda _home: None)
     program = (
-        "import sys; from pathlib import Path; from witnesstree.ledger.store.metadata import Metadata; "
-        f"Metadata.open(Path({str(home.database)!r}), 1).close(); print({{'alembic', 'psycopg', 'eth_keys'}} & set(sys.modules))"
+        "import sys; from pathlib import Path; from witnesstree.ledger.store.metadata import"
+        f" Metadata; Metadata.open(Path({str(home.database)!r}), 1).close(); print({{'alembic',"
+        " 'psycopg', 'eth_keys'} & set(sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout == "set()\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        ).stdout
+        == "set()\n"
+    )

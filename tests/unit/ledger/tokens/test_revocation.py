@@ -33,7 +33,20 @@ from make_revocation import (
     wrap,
     wrapped,
 )
-from make_token import CA, IMPRINT_BYTES, NOW, STAMPS, Forge, Issued, issue, key, root, stamper, trust, usage
+from make_token import (
+    CA,
+    IMPRINT_BYTES,
+    NOW,
+    STAMPS,
+    Forge,
+    Issued,
+    issue,
+    key,
+    root,
+    stamper,
+    trust,
+    usage,
+)
 
 from witnesstree.ledger.base.der import reading
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
@@ -62,11 +75,15 @@ REASONS = x509.ReasonFlags
 STRANGE = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)
 
 
-def judge(*, crls: tuple[bytes, ...] = (), ocsps: tuple[bytes, ...] = (), by: Issued | None = None) -> TokenJudgement:
+def judge(
+    *, crls: tuple[bytes, ...] = (), ocsps: tuple[bytes, ...] = (), by: Issued | None = None
+) -> TokenJudgement:
     """Judge a token that is right in everything else, with these answers beside it."""
     by = by or signer()
     token = Forge(signer=by, certificates=[by.der, middle().der]).make()
-    judgement = judge_token(Stamp(token, (), crls, ocsps), IMPRINT_BYTES, Trust(tuple(trust(top()))))
+    judgement = judge_token(
+        Stamp(token, (), crls, ocsps), IMPRINT_BYTES, Trust(tuple(trust(top())))
+    )
     assert all(check.outcome is PASSED for check in judgement.checks[:-1])
     assert judgement.is_proven is (judgement.checks[-1].outcome is not FAILED)
     return judgement
@@ -88,8 +105,15 @@ def source(issued: Issued | None = None, issuer: Issued | None = None) -> Revoca
     return RevocationSource((issued or signer()).der, (issuer or middle()).der, (), ())
 
 
-def assert_use(kind: str, der: bytes, words: str | None = None, about: RevocationSource | None = None, time: datetime = NOW) -> None:
-    """Assert that a collector would keep the answer; or, for a reason with these `words`, that it would not, and that it decides nothing."""
+def assert_use(
+    kind: str,
+    der: bytes,
+    words: str | None = None,
+    about: RevocationSource | None = None,
+    time: datetime = NOW,
+) -> None:
+    """Assert that a collector would keep the answer; or, for a reason with these `words`, that it
+    would not, and that it decides nothing."""
     check = {"crls": check_crl, "ocsps": check_ocsp}[kind]
     if words is None:
         check(der, about or source(), time)
@@ -103,7 +127,8 @@ def assert_use(kind: str, der: bytes, words: str | None = None, about: Revocatio
         assert judged(**answers).outcome is UNKNOWN
 
 
-# What is known ------------------------------------------------------------------------------------------------------------------------------------
+# What is known
+# --------------------------------------------------------------------------------------------------
 
 
 def test_without_answers_nothing_is_known_and_that_is_not_required() -> None:
@@ -112,7 +137,7 @@ def test_without_answers_nothing_is_known_and_that_is_not_required() -> None:
     assert check.reason.count("the proof holds no CRL and no OCSP answer about it") == 2
     # What names no place to ask says so.
     token = Forge().make()
-    (*_, check) = judge_token(Stamp(token), IMPRINT_BYTES, Trust(tuple(trust(root())))).checks
+    *_, check = judge_token(Stamp(token), IMPRINT_BYTES, Trust(tuple(trust(root())))).checks
     assert (check.outcome, check.required) == (UNKNOWN, False)
     assert "names no place to ask" in check.reason
 
@@ -120,7 +145,9 @@ def test_without_answers_nothing_is_known_and_that_is_not_required() -> None:
 @pytest.mark.parametrize("kinds", ["crl crl", "crl ocsp", "ocsp crl", "ocsp ocsp"])
 def test_an_answer_for_each_certificate_below_the_root_is_enough(kinds: str) -> None:
     crls, ocsps = [], []
-    for kind, issued, issuer in zip(kinds.split(), (signer(), middle()), (middle(), top()), strict=True):
+    for kind, issued, issuer in zip(
+        kinds.split(), (signer(), middle()), (middle(), top()), strict=True
+    ):
         if kind == "crl":
             crls.append(make_crl(issuer))
         else:
@@ -138,7 +165,9 @@ def test_one_answer_is_not_enough_for_two_certificates() -> None:
 
 
 def test_a_signer_that_is_trusted_itself_has_nobody_to_ask() -> None:
-    (*_, check) = judge_token(Stamp(Forge().make(), (), (make_crl(top()),)), IMPRINT_BYTES, Trust(tuple(trust(stamper())))).checks
+    *_, check = judge_token(
+        Stamp(Forge().make(), (), (make_crl(top()),)), IMPRINT_BYTES, Trust(tuple(trust(stamper())))
+    ).checks
     assert (check.outcome, check.required) == (UNKNOWN, False)
     assert "itself a trusted root" in check.reason
 
@@ -147,30 +176,52 @@ def test_without_a_chain_nobodys_word_counts() -> None:
     token = Forge(signer=signer(), certificates=[signer().der, middle().der]).make()
     revoked = make_crl(middle(), (signer(), NOW, [(x509.CRLReason(REASONS.key_compromise), False)]))
     judgement = judge_token(Stamp(token, (), (revoked,)), IMPRINT_BYTES, Trust())
-    assert [(check.name, check.outcome) for check in judgement.checks[-2:]] == [(CHAIN, UNKNOWN), (REVOCATION, UNKNOWN)]
+    assert [(check.name, check.outcome) for check in judgement.checks[-2:]] == [
+        (CHAIN, UNKNOWN),
+        (REVOCATION, UNKNOWN),
+    ]
     assert not judgement.is_proven
 
 
-# What was revoked ---------------------------------------------------------------------------------------------------------------------------------
+# What was revoked
+# --------------------------------------------------------------------------------------------------
 
-HARMLESS = [REASONS.unspecified, REASONS.affiliation_changed, REASONS.superseded, REASONS.cessation_of_operation]
+HARMLESS = [
+    REASONS.unspecified,
+    REASONS.affiliation_changed,
+    REASONS.superseded,
+    REASONS.cessation_of_operation,
+]
 COMPROMISED = [REASONS.key_compromise, REASONS.ca_compromise]
 OTHERS = [REASONS.certificate_hold, REASONS.privilege_withdrawn, REASONS.aa_compromise, None]
 
 
-def revoked_by(kind: str, issued: Issued, issuer: Issued, time: datetime, reason: x509.ReasonFlags | None) -> dict[str, tuple[bytes, ...]]:
-    """Answers of which one says that `issued` was revoked, and, where it is the signer's, another that the one above was not."""
+def revoked_by(
+    kind: str, issued: Issued, issuer: Issued, time: datetime, reason: x509.ReasonFlags | None
+) -> dict[str, tuple[bytes, ...]]:
+    """Answers of which one says that `issued` was revoked, and, where it is the signer's, another
+    that the one above was not."""
     good: tuple[bytes, ...] = (middle_is_good(),) if issued is signer() else (make_crl(middle()),)
     if kind == "ocsp":
-        return {"crls": good, "ocsps": (make_ocsp(issued, issuer, revoked=time, reason=reason, this=max(NOW, time)),)}
+        return {
+            "crls": good,
+            "ocsps": (make_ocsp(issued, issuer, revoked=time, reason=reason, this=max(NOW, time)),),
+        }
     about = [(x509.CRLReason(reason), False)] if reason else []
-    return {"crls": (*good, make_crl(issuer, (issued, time, about), this=max(NOW, time), until=NOW + 9 * DAY)), "ocsps": ()}
+    return {
+        "crls": (
+            *good,
+            make_crl(issuer, (issued, time, about), this=max(NOW, time), until=NOW + 9 * DAY),
+        ),
+        "ocsps": (),
+    }
 
 
 @pytest.mark.parametrize("kind", ["crl", "ocsp"])
 @pytest.mark.parametrize("reason", [*HARMLESS, *COMPROMISED, *OTHERS])
 def test_reasons_for_which_a_signer_was_revoked(kind: str, reason: x509.ReasonFlags | None) -> None:
-    """RFC 3161, 4, paragraph 1: before the revocation tokens stay valid for four reasons; for any other, or for none given, no token is."""
+    """RFC 3161, 4, paragraph 1: before the revocation tokens stay valid for four reasons; for any
+    other, or for none given, no token is."""
     before = judged(**revoked_by(kind, signer(), middle(), NOW, reason))
     assert before.outcome is FAILED
     after = judged(**revoked_by(kind, signer(), middle(), NOW + timedelta(seconds=1), reason))
@@ -180,7 +231,9 @@ def test_reasons_for_which_a_signer_was_revoked(kind: str, reason: x509.ReasonFl
 
 @pytest.mark.parametrize("kind", ["crl", "ocsp"])
 @pytest.mark.parametrize("reason", [*HARMLESS, *COMPROMISED, *OTHERS])
-def test_reasons_for_which_an_authority_above_was_revoked(kind: str, reason: x509.ReasonFlags | None) -> None:
+def test_reasons_for_which_an_authority_above_was_revoked(
+    kind: str, reason: x509.ReasonFlags | None
+) -> None:
     assert judged(**revoked_by(kind, middle(), top(), NOW, reason)).outcome is FAILED
     after = judged(**revoked_by(kind, middle(), top(), NOW + timedelta(seconds=1), reason))
     assert after.outcome is (FAILED if reason in COMPROMISED else PASSED)
@@ -188,7 +241,9 @@ def test_reasons_for_which_an_authority_above_was_revoked(kind: str, reason: x50
 
 def test_a_revocation_counts_even_where_the_answer_is_old_and_another_says_otherwise() -> None:
     about = [(x509.CRLReason(REASONS.key_compromise), False)]
-    old = make_crl(middle(), (signer(), NOW - 30 * DAY, about), this=NOW - 20 * DAY, until=NOW - 10 * DAY)
+    old = make_crl(
+        middle(), (signer(), NOW - 30 * DAY, about), this=NOW - 20 * DAY, until=NOW - 10 * DAY
+    )
     good = make_ocsp(signer(), middle())
     assert judged(crls=(old, middle_is_good()), ocsps=(good,)).outcome is FAILED
     assert_use("crls", old)
@@ -196,7 +251,8 @@ def test_a_revocation_counts_even_where_the_answer_is_old_and_another_says_other
 
 @pytest.mark.parametrize("is_earlier", [True, False])
 def test_the_earlier_of_revocation_and_invalidity_counts(is_earlier: bool) -> None:
-    """RFC 5280, 5.3.2: the revocation is when the issuer heard of it, the invalidity when it happened."""
+    """RFC 5280, 5.3.2: the revocation is when the issuer heard of it, the invalidity when it
+    happened."""
     invalid = x509.InvalidityDate(NOW - HOUR if is_earlier else NOW + 2 * HOUR)
     about = [(x509.CRLReason(REASONS.superseded), False), (invalid, False)]
     crl = make_crl(middle(), (signer(), NOW + HOUR, about), this=NOW + 2 * HOUR)
@@ -205,13 +261,21 @@ def test_the_earlier_of_revocation_and_invalidity_counts(is_earlier: bool) -> No
 
     def add(content: Any) -> None:
         moment = core.GeneralizedTime(invalid.invalidity_date_utc).dump()
-        content["responses"][0]["single_extensions"] = [{"extn_id": "invalidity_date", "extn_value": core.ParsableOctetString(moment)}]
+        content["responses"][0]["single_extensions"] = [
+            {"extn_id": "invalidity_date", "extn_value": core.ParsableOctetString(moment)}
+        ]
 
-    answer = changed_ocsp(make_ocsp(signer(), middle(), revoked=NOW + HOUR, reason=REASONS.superseded, this=LATER), middle().key, add)
+    answer = changed_ocsp(
+        make_ocsp(signer(), middle(), revoked=NOW + HOUR, reason=REASONS.superseded, this=LATER),
+        middle().key,
+        add,
+    )
     assert judged(crls=(middle_is_good(),), ocsps=(answer,)).outcome is expected
 
 
-@pytest.mark.parametrize(("number", "shown"), [("07", "reason 7"), ("00" * 2000 + "05", "reason 255")])
+@pytest.mark.parametrize(
+    ("number", "shown"), [("07", "reason 7"), ("00" * 2000 + "05", "reason 255")]
+)
 def test_reasons_that_no_standard_names_are_no_excuse(number: str, shown: str) -> None:
     def rename(content: Any) -> bytes:
         single = content["responses"][0]
@@ -221,9 +285,15 @@ def test_reasons_that_no_standard_names_are_no_excuse(number: str, shown: str) -
         rest = b"".join(single[name].dump() for name in ("this_update",))
         status = wrap(0xA1, single["cert_status"].chosen["revocation_time"].dump() + value)
         responses = wrap(0x30, wrap(0x30, single["cert_id"].dump() + status + rest))
-        return wrap(0x30, content["responder_id"].dump() + content["produced_at"].dump() + responses)
+        return wrap(
+            0x30, content["responder_id"].dump() + content["produced_at"].dump() + responses
+        )
 
-    answer = changed_ocsp(make_ocsp(signer(), middle(), revoked=LATER, reason=REASONS.superseded, this=LATER), middle().key, rename)
+    answer = changed_ocsp(
+        make_ocsp(signer(), middle(), revoked=LATER, reason=REASONS.superseded, this=LATER),
+        middle().key,
+        rename,
+    )
     check = judged(crls=(middle_is_good(),), ocsps=(answer,))
     assert check.outcome is FAILED
     assert shown in check.reason
@@ -233,42 +303,65 @@ def test_times_at_the_ends_of_the_calendar() -> None:
     forever = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     lasting = issue("For ever", middle(), key("rsa", 62), STAMPS, end=forever)
     about = source(lasting)
-    for time, this, words in ((NOW, forever, None), (forever, NOW, "too old"), (datetime.min.replace(tzinfo=UTC), NOW, None)):
+    for time, this, words in (
+        (NOW, forever, None),
+        (forever, NOW, "too old"),
+        (datetime.min.replace(tzinfo=UTC), NOW, None),
+    ):
         assert_use("ocsps", make_ocsp(lasting, middle(), this=this), words, about, time)
 
 
-# When an answer says something of the token's time ------------------------------------------------------------------------------------------------
+# When an answer says something of the token's time
+# ------------------------------------------------------------------------------------------------
 
 TIMES = {
     "valid at the time": (NOW - DAY, NOW + DAY, None),
     "made at the time": (NOW, None, None),
     "made just before, by another clock": (NOW - SKEW, None, None),
-    "made before, and never said to be valid longer": (NOW - SKEW - timedelta(seconds=1), None, "too old"),
+    "made before, and never said to be valid longer": (
+        NOW - SKEW - timedelta(seconds=1),
+        None,
+        "too old",
+    ),
     "valid until just before": (NOW - DAY, NOW - timedelta(seconds=1), "too old"),
     "valid until the time": (NOW - DAY, NOW, None),
     "made later": (NOW + HOUR, NOW + 2 * HOUR, None),
     "made on the last day": (NOW + DAY, NOW + 2 * DAY, None),
-    "made when the certificate had expired": (NOW + DAY + timedelta(seconds=1), NOW + 9 * DAY, "had expired"),
+    "made when the certificate had expired": (
+        NOW + DAY + timedelta(seconds=1),
+        NOW + 9 * DAY,
+        "had expired",
+    ),
 }
 
 
 @pytest.mark.parametrize(("this", "until", "words"), TIMES.values(), ids=TIMES)
-def test_times_of_an_answer_that_says_not_revoked(this: datetime, until: datetime | None, words: str | None) -> None:
+def test_times_of_an_answer_that_says_not_revoked(
+    this: datetime, until: datetime | None, words: str | None
+) -> None:
     answer = make_ocsp(signer(), middle(), this=this, until=until)
     assert_use("ocsps", answer, words)
-    assert judged(crls=(middle_is_good(),), ocsps=(answer,)).outcome is (UNKNOWN if words else PASSED)
+    assert judged(crls=(middle_is_good(),), ocsps=(answer,)).outcome is (
+        UNKNOWN if words else PASSED
+    )
     if until:
         crl = make_crl(middle(), this=this, until=until)
         assert_use("crls", crl, words)
         assert judged(crls=(middle_is_good(), crl)).outcome is (UNKNOWN if words else PASSED)
 
 
-# Answers that must not be believed ----------------------------------------------------------------------------------------------------------------
+# Answers that must not be believed
+# --------------------------------------------------------------------------------------------------
 
 
 def idp(**parts: Any) -> tuple[Any, bool]:
     names = ("full_name", "relative_name", "only_some_reasons")
-    flags = ("only_contains_user_certs", "only_contains_ca_certs", "indirect_crl", "only_contains_attribute_certs")
+    flags = (
+        "only_contains_user_certs",
+        "only_contains_ca_certs",
+        "indirect_crl",
+        "only_contains_attribute_certs",
+    )
     fields = {**dict.fromkeys(names), **dict.fromkeys(flags, False), **parts}
     return x509.IssuingDistributionPoint(**fields), True
 
@@ -279,17 +372,27 @@ def place(url: str) -> list[x509.GeneralName]:
 
 SCOPES: dict[str, tuple[tuple[Any, bool], str | None]] = {
     "its own place": (idp(full_name=place(CRL_URL)), None),
-    "its own place among others": (idp(full_name=place("http://other.example/") + place(CRL_URL)), None),
+    "its own place among others": (
+        idp(full_name=place("http://other.example/") + place(CRL_URL)),
+        None,
+    ),
     "another place": (idp(full_name=place("http://crl.example/b.crl")), "one of several"),
     "a place named otherwise": (
-        idp(relative_name=x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "b")])),
+        idp(
+            relative_name=x509.RelativeDistinguishedName(
+                [x509.NameAttribute(x509.NameOID.COMMON_NAME, "b")]
+            )
+        ),
         "one of several",
     ),
     "end certificates": (idp(only_contains_user_certs=True), None),
     "authorities": (idp(only_contains_ca_certs=True), "other certificates"),
     "attribute certificates": (idp(only_contains_attribute_certs=True), "other certificates"),
     "other issuers' certificates": (idp(indirect_crl=True), "other certificates"),
-    "some reasons": (idp(only_some_reasons=frozenset({REASONS.key_compromise})), "some reasons only"),
+    "some reasons": (
+        idp(only_some_reasons=frozenset({REASONS.key_compromise})),
+        "some reasons only",
+    ),
     "changes": ((x509.DeltaCRLIndicator(1), True), "not whole"),
     "changes, said in passing": ((x509.DeltaCRLIndicator(1), False), "not whole"),
     "something unknown": (STRANGE, "not known here"),
@@ -306,10 +409,17 @@ def test_crls_that_cover_a_part_only(extension: tuple[Any, bool], words: str | N
 def test_crls_of_authorities_only() -> None:
     above = source(middle(), top())
     assert_use("crls", make_crl(top(), extensions=[idp(only_contains_ca_certs=True)]), None, above)
-    assert_use("crls", make_crl(top(), extensions=[idp(only_contains_user_certs=True)]), "other certificates", above)
+    assert_use(
+        "crls",
+        make_crl(top(), extensions=[idp(only_contains_user_certs=True)]),
+        "other certificates",
+        above,
+    )
 
 
-def test_a_crl_of_one_place_does_not_cover_certificates_that_name_none_or_name_it_in_parts() -> None:
+def test_a_crl_of_one_place_does_not_cover_certificates_that_name_none_or_name_it_in_parts() -> (
+    None
+):
     crl = make_crl(middle(), extensions=[idp(full_name=place(CRL_URL))])
     part = x509.DistributionPoint(place(CRL_URL), None, frozenset({REASONS.superseded}), None)
     for extensions in (STAMPS, (*STAMPS, (x509.CRLDistributionPoints([part]), False))):
@@ -323,24 +433,42 @@ def test_crls_by_somebody_else() -> None:
     below = issue("Below", chainless(), key("rsa", 64), STAMPS)
     assert_use("crls", make_crl(chainless()), "may not sign CRLs", source(below, chainless()))
     free = issue("No usage", None, key("p256", 65), CA[:1])
-    assert_use("crls", make_crl(free), None, source(issue("Below", free, key("rsa", 64), STAMPS), free))
-    # The name is the issuer's, the key another's: a certificate with this name may stand in the token, and is not in the chain.
+    assert_use(
+        "crls", make_crl(free), None, source(issue("Below", free, key("rsa", 64), STAMPS), free)
+    )
+    # The name is the issuer's, the key another's: a certificate with this name may stand in the
+    # token, and is not in the chain.
     twin = issue("In between", top(), key("p384", 66), SIGNS_ALL)
     assert_use("crls", make_crl(twin), "neither “In between” signed it")
 
 
 def test_an_entry_that_says_something_critical_and_unknown() -> None:
     assert_use("crls", make_crl(middle(), (signer(), NOW, [STRANGE])), "its entry says")
-    assert_use("crls", make_crl(middle(), (signer(), NOW, [(STRANGE[0], False), (x509.CRLReason(REASONS.superseded), True)])))
+    assert_use(
+        "crls",
+        make_crl(
+            middle(),
+            (signer(), NOW, [(STRANGE[0], False), (x509.CRLReason(REASONS.superseded), True)]),
+        ),
+    )
 
 
 def test_what_is_no_crl() -> None:
     good = make_crl(middle())
-    for der in (b"", b"\x30\x00", good[:-1], good + b"\x00", b"-----BEGIN X509 CRL-----", make_ocsp(signer(), middle())):
+    for der in (
+        b"",
+        b"\x30\x00",
+        good[:-1],
+        good + b"\x00",
+        b"-----BEGIN X509 CRL-----",
+        make_ocsp(signer(), middle()),
+    ):
         assert_use("crls", der, "not a CRL")
     assert_use("crls", bytes(MAX_CRL + 1), "too large")
     twice = [(x509.CRLNumber(1), False), (STRANGE[0], False)]
-    doubled = make_crl(middle(), extensions=twice).replace(bytes.fromhex("06032a0304"), bytes.fromhex("0603551d14"))
+    doubled = make_crl(middle(), extensions=twice).replace(
+        bytes.fromhex("06032a0304"), bytes.fromhex("0603551d14")
+    )
     assert_use("crls", doubled, "occurs twice")
 
 
@@ -351,7 +479,12 @@ def delegate(*extensions: Any, by: Issued | None = None, **times: Any) -> Issued
 def test_a_responder_whom_the_issuer_has_charged() -> None:
     for responder in (delegate(), delegate(ANSWERS, (usage(digital_signature=True), True))):
         assert_use("ocsps", make_ocsp(signer(), middle(), responder=responder))
-    assert_use("ocsps", make_ocsp(signer(), middle(), responder=delegate(), certificates=[top(), middle(), delegate()]))
+    assert_use(
+        "ocsps",
+        make_ocsp(
+            signer(), middle(), responder=delegate(), certificates=[top(), middle(), delegate()]
+        ),
+    )
 
 
 RESPONDERS: dict[str, Callable[[], Issued]] = {
@@ -366,19 +499,35 @@ RESPONDERS: dict[str, Callable[[], Issued]] = {
 
 @pytest.mark.parametrize("responder", RESPONDERS.values(), ids=RESPONDERS)
 def test_a_responder_who_may_not_answer(responder: Callable[[], Issued]) -> None:
-    assert_use("ocsps", make_ocsp(signer(), middle(), responder=responder()), "neither “In between” signed it")
+    assert_use(
+        "ocsps",
+        make_ocsp(signer(), middle(), responder=responder()),
+        "neither “In between” signed it",
+    )
 
 
 def test_a_responder_that_the_answer_does_not_carry() -> None:
-    assert_use("ocsps", make_ocsp(signer(), middle(), responder=delegate(), certificates=[]), "neither “In between” signed it")
+    assert_use(
+        "ocsps",
+        make_ocsp(signer(), middle(), responder=delegate(), certificates=[]),
+        "neither “In between” signed it",
+    )
 
 
 def test_too_many_responders() -> None:
     several = [delegate()] * (MAX_RESPONDERS + 1)
-    assert_use("ocsps", make_ocsp(signer(), middle(), responder=delegate(), certificates=several), "more than 4 certificates")
+    assert_use(
+        "ocsps",
+        make_ocsp(signer(), middle(), responder=delegate(), certificates=several),
+        "more than 4 certificates",
+    )
 
 
-@pytest.mark.parametrize("algorithm", [hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512()], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "algorithm",
+    [hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512()],
+    ids=lambda each: each.name,
+)
 def test_ways_to_name_the_certificate(algorithm: hashes.HashAlgorithm) -> None:
     assert_use("ocsps", make_ocsp(signer(), middle(), hash_id=algorithm))
 
@@ -397,13 +546,26 @@ def test_answers_about_other_certificates() -> None:
 
 
 def test_answers_that_say_nothing() -> None:
-    assert_use("ocsps", make_ocsp(signer(), middle(), status=ocsp.OCSPCertStatus.UNKNOWN), "does not know")
+    assert_use(
+        "ocsps", make_ocsp(signer(), middle(), status=ocsp.OCSPCertStatus.UNKNOWN), "does not know"
+    )
     refusal = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
     from cryptography.hazmat.primitives.serialization import Encoding
 
     assert_use("ocsps", refusal.public_bytes(Encoding.DER), "try_later")
-    assert_use("ocsps", make_ocsp(signer(), middle(), hash_signature=hashes.SHA224()), "sha224_ecdsa, is not one")
-    for der in (b"", b"\x30\x00", make_ocsp(signer(), middle())[:-1], wrapped(b"\x30\x00"), wrapped(b"\x30\x80\x00\x00"), make_crl(middle())):
+    assert_use(
+        "ocsps",
+        make_ocsp(signer(), middle(), hash_signature=hashes.SHA224()),
+        "sha224_ecdsa, is not one",
+    )
+    for der in (
+        b"",
+        b"\x30\x00",
+        make_ocsp(signer(), middle())[:-1],
+        wrapped(b"\x30\x00"),
+        wrapped(b"\x30\x80\x00\x00"),
+        make_crl(middle()),
+    ):
         assert_use("ocsps", der, "not an OCSP answer|not DER")
     assert_use("ocsps", bytes(MAX_OCSP + 1), "too large")
 
@@ -411,17 +573,29 @@ def test_answers_that_say_nothing() -> None:
 @pytest.mark.parametrize("is_single", [True, False])
 def test_answers_that_say_something_critical_and_unknown(is_single: bool) -> None:
     def add(content: Any) -> None:
-        extension = [{"extn_id": "1.2.3.4", "critical": True, "extn_value": core.ParsableOctetString(b"\x05\x00")}]
+        extension = [
+            {
+                "extn_id": "1.2.3.4",
+                "critical": True,
+                "extn_value": core.ParsableOctetString(b"\x05\x00"),
+            }
+        ]
         if is_single:
             content["responses"][0]["single_extensions"] = extension
         else:
             content["response_extensions"] = extension
 
-    assert_use("ocsps", changed_ocsp(make_ocsp(signer(), middle()), middle().key, add), "something critical")
+    assert_use(
+        "ocsps",
+        changed_ocsp(make_ocsp(signer(), middle()), middle().key, add),
+        "something critical",
+    )
 
 
 def test_two_states_in_one_answer_both_count() -> None:
-    revoked = asn1_ocsp.OCSPResponse.load(make_ocsp(signer(), middle(), revoked=NOW, reason=REASONS.superseded))
+    revoked = asn1_ocsp.OCSPResponse.load(
+        make_ocsp(signer(), middle(), revoked=NOW, reason=REASONS.superseded)
+    )
     other = revoked["response_bytes"]["response"].parsed["tbs_response_data"]["responses"][0]
 
     def add(content: Any) -> None:
@@ -432,21 +606,33 @@ def test_two_states_in_one_answer_both_count() -> None:
 
 
 def test_an_answer_that_is_no_use_does_not_spoil_another() -> None:
-    assert judged(crls=(b"rubbish", make_crl(middle()), middle_is_good()), ocsps=(b"", make_ocsp(signer(), top()))).outcome is PASSED
+    assert (
+        judged(
+            crls=(b"rubbish", make_crl(middle()), middle_is_good()),
+            ocsps=(b"", make_ocsp(signer(), top())),
+        ).outcome
+        is PASSED
+    )
     check = judged(crls=(b"rubbish", middle_is_good()))
     assert check.outcome is UNKNOWN
     assert "nothing counts (this is not a CRL (RFC 5280, 5))" in check.reason
 
 
 def test_whatever_cryptography_raises_is_translated() -> None:
-    """All but what only those meet who ask for an attribute or an extension by its name, which nobody does."""
-    raised = {each for each in vars(x509).values() if isinstance(each, type) and issubclass(each, Exception)}
+    """All but what only those meet who ask for an attribute or an extension by its name, which
+    nobody does."""
+    raised = {
+        each
+        for each in vars(x509).values()
+        if isinstance(each, type) and issubclass(each, Exception)
+    }
     for each in raised - {x509.AttributeNotFound, x509.ExtensionNotFound}:
         with pytest.raises(InvalidInput), reading("anything"):
             raise each("no", None)
 
 
-# Where to ask -------------------------------------------------------------------------------------------------------------------------------------
+# Where to ask
+# --------------------------------------------------------------------------------------------------
 
 
 def test_sources_of_a_chain() -> None:
@@ -455,12 +641,24 @@ def test_sources_of_a_chain() -> None:
         RevocationSource(signer().der, middle().der, (OCSP_URL,), (CRL_URL,)),
         RevocationSource(middle().der, top().der, (OCSP_URL,), (CRL_URL,)),
     )
-    assert revocation_sources([stamper().der, root().der]) == (RevocationSource(stamper().der, root().der, (), ()),)
-    assert revocation_sources([signer().der]) == revocation_sources([]) == revocation_sources([b"", middle().der]) == ()
+    assert revocation_sources([stamper().der, root().der]) == (
+        RevocationSource(stamper().der, root().der, (), ()),
+    )
+    assert (
+        revocation_sources([signer().der])
+        == revocation_sources([])
+        == revocation_sources([b"", middle().der])
+        == ()
+    )
 
 
 def with_places(*extensions: Any) -> Issued:
-    return issue("Many places", middle(), key("rsa", 62), (*STAMPS, *((extension, False) for extension in extensions)))
+    return issue(
+        "Many places",
+        middle(),
+        key("rsa", 62),
+        (*STAMPS, *((extension, False) for extension in extensions)),
+    )
 
 
 def test_addresses_that_are_left_out() -> None:
@@ -473,23 +671,40 @@ def test_addresses_that_are_left_out() -> None:
         "http://" + "x" * MAX_URL,
     ]
     good = [f"HTTPS://example/{number}" for number in range(MAX_URLS + 1)]
-    methods = x509.AuthorityInformationAccess([access(AuthorityInformationAccessOID.OCSP, url) for url in (*bad, good[0], *good)])
+    methods = x509.AuthorityInformationAccess(
+        [access(AuthorityInformationAccessOID.OCSP, url) for url in (*bad, good[0], *good)]
+    )
     found = revocation_sources([with_places(methods, points(*bad, *good)).der, middle().der])[0]
     assert found.ocsp_urls == found.crl_urls == tuple(good[:MAX_URLS])
 
 
 def test_places_of_other_kinds_are_left_out() -> None:
-    name = x509.DirectoryName(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a directory")]))
+    name = x509.DirectoryName(
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a directory")])
+    )
     named = x509.DistributionPoint([name], None, None, None)
     indirect = x509.DistributionPoint(place(CRL_URL), None, None, [name])
     part = x509.DistributionPoint(place(CRL_URL), None, frozenset({REASONS.superseded}), None)
-    relative = x509.DistributionPoint(None, x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "b")]), None, None)
-    found = revocation_sources([with_places(x509.CRLDistributionPoints([named, indirect, part, relative])).der, middle().der])[0]
+    relative = x509.DistributionPoint(
+        None,
+        x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "b")]),
+        None,
+        None,
+    )
+    found = revocation_sources(
+        [
+            with_places(x509.CRLDistributionPoints([named, indirect, part, relative])).der,
+            middle().der,
+        ]
+    )[0]
     assert found.crl_urls == ()
 
 
 def test_extensions_that_cannot_be_read_name_no_place() -> None:
-    broken = [x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), b"\x30\x03\x02\x01\x01") for oid in ("1.3.6.1.5.5.7.1.1", "2.5.29.31")]
+    broken = [
+        x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), b"\x30\x03\x02\x01\x01")
+        for oid in ("1.3.6.1.5.5.7.1.1", "2.5.29.31")
+    ]
     der = with_places(*broken).der
     assert revocation_sources([der, middle().der]) == (RevocationSource(der, middle().der, (), ()),)
     assert issuer_urls(der) == ()
@@ -503,9 +718,16 @@ def test_where_the_issuers_certificate_can_be_had() -> None:
 def test_request_names_the_certificate() -> None:
     der = format_ocsp_request(signer().der, middle().der)
     request = ocsp.load_der_ocsp_request(der)
-    expected = ocsp.OCSPRequestBuilder().add_certificate(signer().certificate, middle().certificate, hashes.SHA1()).build()
+    expected = (
+        ocsp.OCSPRequestBuilder()
+        .add_certificate(signer().certificate, middle().certificate, hashes.SHA1())
+        .build()
+    )
     assert request.serial_number == signer().certificate.serial_number
-    assert (request.issuer_name_hash, request.issuer_key_hash) == (expected.issuer_name_hash, expected.issuer_key_hash)
+    assert (request.issuer_name_hash, request.issuer_key_hash) == (
+        expected.issuer_name_hash,
+        expected.issuer_key_hash,
+    )
     assert len(request.extensions) == 0
     for pair in ((b"", middle().der), (signer().der, b"")):
         with pytest.raises(InvalidInput, match="cannot be read"):
@@ -513,6 +735,9 @@ def test_request_names_the_certificate() -> None:
 
 
 def test_certificates_that_cannot_be_read_have_no_answers() -> None:
-    for pair in (RevocationSource(b"", middle().der, (), ()), RevocationSource(signer().der, b"", (), ())):
+    for pair in (
+        RevocationSource(b"", middle().der, (), ()),
+        RevocationSource(signer().der, b"", (), ()),
+    ):
         assert_use("ocsps", make_ocsp(signer(), middle()), "cannot be read", pair)
         assert_use("crls", make_crl(middle()), "cannot be read", pair)

@@ -77,8 +77,13 @@ STRANGE = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x0
 
 
 def outcomes(judgement: TokenJudgement) -> dict[str, Outcome]:
-    """Return what became of every check but the last, which has tests of its own (test_revocation.py) and here never anything to go by."""
-    assert (judgement.checks[-1].name, judgement.checks[-1].outcome, judgement.checks[-1].required) == (REVOCATION, UNKNOWN, False)
+    """Return what became of every check but the last, which has tests of its own
+    (test_revocation.py) and here never anything to go by."""
+    assert (
+        judgement.checks[-1].name,
+        judgement.checks[-1].outcome,
+        judgement.checks[-1].required,
+    ) == (REVOCATION, UNKNOWN, False)
     return {check.name: check.outcome for check in judgement.checks[:-1]}
 
 
@@ -98,7 +103,8 @@ def assert_only(judgement: TokenJudgement, name: str, outcome: Outcome, words: s
     assert not judgement.is_proven
 
 
-# What is right ------------------------------------------------------------------------------------------------------------------------------------
+# What is right
+# --------------------------------------------------------------------------------------------------
 
 
 def test_token_says_what_was_put_into_it() -> None:
@@ -122,20 +128,39 @@ def test_judgement_of_a_right_token() -> None:
 
 
 ALGORITHMS = {
-    "rsa, PKCS #1, hash in the digest's place": ("rsa", "sha256", {"algorithm": "rsassa_pkcs1v15"}, sign_pkcs1("sha256")),
+    "rsa, PKCS #1, hash in the digest's place": (
+        "rsa",
+        "sha256",
+        {"algorithm": "rsassa_pkcs1v15"},
+        sign_pkcs1("sha256"),
+    ),
     "rsa, PKCS #1, SHA-384": ("rsa", "sha384", {"algorithm": "sha384_rsa"}, sign_pkcs1("sha384")),
-    "rsa, PKCS #1, content SHA-256, signature SHA-512": ("rsa", "sha256", {"algorithm": "sha512_rsa"}, sign_pkcs1("sha512")),
+    "rsa, PKCS #1, content SHA-256, signature SHA-512": (
+        "rsa",
+        "sha256",
+        {"algorithm": "sha512_rsa"},
+        sign_pkcs1("sha512"),
+    ),
     "rsa, PSS": ("rsa", "sha256", PSS, sign_pss),
     "P-256": ("p256", "sha256", {"algorithm": "sha256_ecdsa"}, sign_ec("sha256")),
     "P-384": ("p384", "sha384", {"algorithm": "sha384_ecdsa"}, sign_ec("sha384")),
     "P-521": ("p521", "sha512", {"algorithm": "sha512_ecdsa"}, sign_ec("sha512")),
-    "P-256, explicit NULL": ("p256", "sha256", {"algorithm": "sha256_ecdsa", "parameters": core.Null()}, sign_ec("sha256")),
+    "P-256, explicit NULL": (
+        "p256",
+        "sha256",
+        {"algorithm": "sha256_ecdsa", "parameters": core.Null()},
+        sign_ec("sha256"),
+    ),
     "Ed25519": ("ed25519", "sha512", {"algorithm": "1.3.101.112"}, sign_ed25519),
 }
 
 
-@pytest.mark.parametrize(("kind", "digest", "algorithm", "sign"), ALGORITHMS.values(), ids=ALGORITHMS)
-def test_algorithms(kind: str, digest: str, algorithm: Any, sign: Callable[[Any, bytes], bytes]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "digest", "algorithm", "sign"), ALGORITHMS.values(), ids=ALGORITHMS
+)
+def test_algorithms(
+    kind: str, digest: str, algorithm: Any, sign: Callable[[Any, bytes], bytes]
+) -> None:
     forge = Forge(signer=stamper(kind), digest=digest, algorithm=algorithm, sign=sign)
     assert judge(forge).is_proven, judge(forge).checks
     forge.sign = lambda private, content: sign(private, content + b"!")
@@ -144,7 +169,10 @@ def test_algorithms(kind: str, digest: str, algorithm: Any, sign: Callable[[Any,
 
 def test_absent_and_null_parameters_are_alike() -> None:
     der = Forge().make()
-    null, absent = bytes.fromhex("300d06096086480165030402010500"), bytes.fromhex("300b0609608648016503040201")
+    null, absent = (
+        bytes.fromhex("300d06096086480165030402010500"),
+        bytes.fromhex("300b0609608648016503040201"),
+    )
     assert der.count(null) == 3
     signer_info = parse_token(der).signer
     assert signer_info.digest_algorithm == "sha256"
@@ -160,19 +188,36 @@ def test_absent_and_null_parameters_are_alike() -> None:
 def test_signer_is_found_wherever_it_stands_and_however_it_is_named() -> None:
     foreign = issue("A stranger", None, key("p256", 9), STAMPS)
     right = stamper()
-    for certificates in ([foreign.der, right.der], [right.der, foreign.der], [foreign.der, root().der, right.der]):
+    for certificates in (
+        [foreign.der, right.der],
+        [right.der, foreign.der],
+        [foreign.der, root().der, right.der],
+    ):
         assert judge(Forge(certificates=certificates)).is_proven
-    for names in ([named_v1(right)], [named_v1(right), named_v2(right)], [named_v2(right, issuer_serial=issuer_serial(right))]):
+    for names in (
+        [named_v1(right)],
+        [named_v1(right), named_v2(right)],
+        [named_v2(right, issuer_serial=issuer_serial(right))],
+    ):
         assert judge(Forge(names=names)).is_proven
     longer = named_v2(right)
-    longer["values"][0]["certs"][0] |= {"hash_algorithm": {"algorithm": "sha512"}, "cert_hash": hashlib.sha512(right.der).digest()}
+    longer["values"][0]["certs"][0] |= {
+        "hash_algorithm": {"algorithm": "sha512"},
+        "cert_hash": hashlib.sha512(right.der).digest(),
+    }
     assert judge(Forge(names=[longer])).is_proven
     assert judge(Forge(sid=sid(right, by_key=True))).is_proven
 
 
 def test_token_without_certificates_needs_the_signers_from_elsewhere() -> None:
     judgement = judge(Forge(certificates=[]))
-    assert outcomes(judgement) == {FORM: PASSED, IMPRINT: PASSED, SIGNER: UNKNOWN, SIGNATURE: UNKNOWN, CHAIN: UNKNOWN}
+    assert outcomes(judgement) == {
+        FORM: PASSED,
+        IMPRINT: PASSED,
+        SIGNER: UNKNOWN,
+        SIGNATURE: UNKNOWN,
+        CHAIN: UNKNOWN,
+    }
     assert judge(Forge(certificates=[]), trust(stamper())).is_proven
 
 
@@ -182,7 +227,9 @@ def test_certificate_that_cannot_be_read_or_would_warn_does_not_disturb() -> Non
     broken = stamper().der.replace(b"An authority (rsa)", b"An authority \xff\xff\xff\xff\xff")
     for der in (negative.dump(force=True), broken):
         assert judge(Forge(certificates=[der, stamper().der])).is_proven
-        assert judge(Forge(), [*trust(root()), TrustedRoot(der, "a file", Assurance.PUBLIC)]).is_proven
+        assert judge(
+            Forge(), [*trust(root()), TrustedRoot(der, "a file", Assurance.PUBLIC)]
+        ).is_proven
     assert judge(Forge(), [TrustedRoot(b"", "a file", Assurance.PUBLIC), *trust(root())]).is_proven
 
 
@@ -196,14 +243,31 @@ def test_certificates_beside_the_token_and_those_that_only_help_to_build_chains(
         (Stamp(token, (link.der, own)), Trust(roots)),
         (Stamp(token), Trust(roots, certificates=(own, link.der))),
         (Stamp(token, (own,)), Trust(roots, certificates=(link.der,))),
-        (Stamp(token, (own, b"rubbish", stamper().der)), Trust(roots, certificates=(b"rubbish", link.der))),
+        (
+            Stamp(token, (own, b"rubbish", stamper().der)),
+            Trust(roots, certificates=(b"rubbish", link.der)),
+        ),
     ):
         assert judge_token(stamp, IMPRINT_BYTES, known).is_proven
-        assert chain_of(parse_token(token), known, stamp.certificates) == (own, link.der, root().der)
+        assert chain_of(parse_token(token), known, stamp.certificates) == (
+            own,
+            link.der,
+            root().der,
+        )
     # Neither is ever trusted.
     everything = (own, link.der, root().der)
-    assert_only(judge_token(Stamp(token, everything), IMPRINT_BYTES, Trust(certificates=everything)), CHAIN, UNKNOWN, "give it with --trust")
-    assert_only(judge_token(Stamp(token, (own,)), IMPRINT_BYTES, Trust(roots)), CHAIN, UNKNOWN, "give it with --trust")
+    assert_only(
+        judge_token(Stamp(token, everything), IMPRINT_BYTES, Trust(certificates=everything)),
+        CHAIN,
+        UNKNOWN,
+        "give it with --trust",
+    )
+    assert_only(
+        judge_token(Stamp(token, (own,)), IMPRINT_BYTES, Trust(roots)),
+        CHAIN,
+        UNKNOWN,
+        "give it with --trust",
+    )
 
 
 def test_trusts_add_up() -> None:
@@ -218,19 +282,25 @@ def test_chain_as_far_as_it_is_known() -> None:
     assert chain_of(token, Trust(tuple(trust(root())))) == (own, link.der, root().der)
     assert chain_of(token, Trust()) == (own, link.der)
     assert chain_of(token, Trust(), (root().der,)) == (own, link.der, root().der)
-    assert chain_of(parse_token(chained(between(**PAST)).make()), Trust(tuple(trust(root()))))[2:] == (root().der,)
+    assert chain_of(parse_token(chained(between(**PAST)).make()), Trust(tuple(trust(root()))))[
+        2:
+    ] == (root().der,)
     bare = parse_token(Forge(certificates=[]).make())
     assert chain_of(bare, Trust()) == ()
     assert chain_of(parse_token(Forge(names=[]).make()), Trust()) == ()
 
 
 def certifis_roots() -> list[TrustedRoot]:
-    armoured = re.findall(r"-----BEGIN CERTIFICATE-----([^-]+)", Path(certifi.where()).read_text(encoding="ascii"))
+    armoured = re.findall(
+        r"-----BEGIN CERTIFICATE-----([^-]+)", Path(certifi.where()).read_text(encoding="ascii")
+    )
     assert len(armoured) > 100
     return [TrustedRoot(base64.b64decode(each), "certifi", Assurance.PUBLIC) for each in armoured]
 
 
-def test_a_big_trust_store_changes_no_verdict_and_is_hardly_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_big_trust_store_changes_no_verdict_and_is_hardly_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     big, read = certifis_roots(), []
     reader = our_x509.read_certificate
     monkeypatch.setattr(our_x509, "read_certificate", lambda der: read.append(der) or reader(der))
@@ -256,9 +326,12 @@ def test_every_root_of_a_big_store_can_be_read_and_makes_no_noise() -> None:
         assert our_x509.read_certificate(each.certificate) is not None
 
 
-# Tokens of public authorities -----------------------------------------------------------------------------------------------------------------------
+# Tokens of public authorities
+# --------------------------------------------------------------------------------------------------
 
-VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "token" / "tokens.json").read_text(encoding="utf-8"))
+VECTORS = json.loads(
+    (Path(__file__).parents[3] / "vectors" / "token" / "tokens.json").read_text(encoding="utf-8")
+)
 
 
 def public(name: str) -> bytes:
@@ -267,39 +340,67 @@ def public(name: str) -> bytes:
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in VECTORS["cases"]])
 def test_public_authorities_are_judged_rightly(case: Any) -> None:
-    roots = [TrustedRoot(base64.b64decode(VECTORS["roots"][name]["certificate"]), name, Assurance.PUBLIC) for name in case["roots"]]
-    stamp = Stamp(public(case["token"]), tuple(base64.b64decode(each) for each in case["certificates"]))
+    roots = [
+        TrustedRoot(base64.b64decode(VECTORS["roots"][name]["certificate"]), name, Assurance.PUBLIC)
+        for name in case["roots"]
+    ]
+    stamp = Stamp(
+        public(case["token"]), tuple(base64.b64decode(each) for each in case["certificates"])
+    )
     judgement = judge_token(stamp, bytes.fromhex(case["digest"]), Trust(tuple(roots)))
-    assert {check.name: check.outcome.value for check in judgement.checks} == {f"token.{name}": value for name, value in case["expect"].items()}
-    assert judgement.is_proven is (set(case["expect"].values()) == {"passed", "unknown"} and case["expect"]["chain"] == "passed")
+    assert {check.name: check.outcome.value for check in judgement.checks} == {
+        f"token.{name}": value for name, value in case["expect"].items()
+    }
+    assert judgement.is_proven is (
+        set(case["expect"].values()) == {"passed", "unknown"}
+        and case["expect"]["chain"] == "passed"
+    )
     assert judgement.gen_time is not None
-    assert judgement.gen_time.strftime("%Y-%m-%dT%H:%M:%SZ") == VECTORS["tokens"][case["token"]]["time"]
+    assert (
+        judgement.gen_time.strftime("%Y-%m-%dT%H:%M:%SZ")
+        == VECTORS["tokens"][case["token"]]["time"]
+    )
 
 
 @pytest.mark.parametrize("name", VECTORS["tokens"])
 def test_public_tokens_are_of_what_they_say(name: str) -> None:
     token = parse_token(public(name))
-    assert token.imprint == hashlib.new(token.imprint_algorithm, VECTORS["tokens"][name]["stamped"].encode()).digest()
+    assert (
+        token.imprint
+        == hashlib.new(
+            token.imprint_algorithm, VECTORS["tokens"][name]["stamped"].encode()
+        ).digest()
+    )
 
 
 def test_a_public_token_is_proven_by_the_usual_roots() -> None:
-    judgement = judge_der(public("GlobalSign, 2021"), hashlib.sha256(b"notation").digest(), certifis_roots())
+    judgement = judge_der(
+        public("GlobalSign, 2021"), hashlib.sha256(b"notation").digest(), certifis_roots()
+    )
     assert judgement.is_proven, judgement.checks
 
 
-# What is wrong ------------------------------------------------------------------------------------------------------------------------------------
+# What is wrong
+# --------------------------------------------------------------------------------------------------
 
 
 def test_other_imprint() -> None:
     judgement = judge_der(Forge().make(), bytes(32), trust(root()))
     assert_only(judgement, IMPRINT, FAILED, "not for 0000")
     other = {"hash_algorithm": {"algorithm": "sha512"}, "hashed_message": bytes(64)}
-    assert_only(judge(Forge(content=tsp.TSTInfo(stamped(message_imprint=other)).dump())), IMPRINT, FAILED, "sha512")
+    assert_only(
+        judge(Forge(content=tsp.TSTInfo(stamped(message_imprint=other)).dump())),
+        IMPRINT,
+        FAILED,
+        "sha512",
+    )
 
 
 WRONG_PURPOSES = {
     "not critical": [(x509.ExtendedKeyUsage([TIME_STAMPING]), False)],
-    "another purpose": [(x509.ExtendedKeyUsage([TIME_STAMPING, ExtendedKeyUsageOID.CODE_SIGNING]), True)],
+    "another purpose": [
+        (x509.ExtendedKeyUsage([TIME_STAMPING, ExtendedKeyUsageOID.CODE_SIGNING]), True)
+    ],
     "any purpose": [(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]), True)],
     "none": [],
     "no signatures": [*STAMPS, (usage(key_encipherment=True), True)],
@@ -314,7 +415,13 @@ def test_certificate_for_something_else(extensions: list[Any]) -> None:
 
 def test_token_that_does_not_name_its_certificate() -> None:
     judgement = judge(Forge(names=[]))
-    assert outcomes(judgement) == {FORM: PASSED, IMPRINT: PASSED, SIGNER: FAILED, SIGNATURE: UNKNOWN, CHAIN: UNKNOWN}
+    assert outcomes(judgement) == {
+        FORM: PASSED,
+        IMPRINT: PASSED,
+        SIGNER: FAILED,
+        SIGNATURE: UNKNOWN,
+        CHAIN: UNKNOWN,
+    }
 
 
 def test_token_that_names_another_certificate_than_it_carries() -> None:
@@ -339,7 +446,10 @@ def test_certificate_with_the_same_key_is_not_taken_for_the_named_one() -> None:
 
 def test_other_ways_to_name_two_certificates() -> None:
     right = stamper()
-    for names in ([named_v2(right, issuer_serial=issuer_serial(right, 99))], [named_v2(right, issuer_serial=issuer_serial(root()))]):
+    for names in (
+        [named_v2(right, issuer_serial=issuer_serial(right, 99))],
+        [named_v2(right, issuer_serial=issuer_serial(root()))],
+    ):
         assert_only(judge(Forge(names=names)), SIGNER, FAILED, "two are different")
     assert_only(judge(Forge(sid=sid(root(), by_key=True))), SIGNER, FAILED, "two are different")
 
@@ -348,7 +458,11 @@ def test_signer_certificate_that_cannot_be_read() -> None:
     negative = asn1_x509.Certificate.load(stamper().der)
     negative["tbs_certificate"]["serial_number"] = -5
     der = negative.dump(force=True)
-    names = [attribute("signing_certificate_v2", {"certs": [{"cert_hash": hashlib.sha256(der).digest()}]})]
+    names = [
+        attribute(
+            "signing_certificate_v2", {"certs": [{"cert_hash": hashlib.sha256(der).digest()}]}
+        )
+    ]
     assert outcomes(judge(Forge(certificates=[der], names=names)))[SIGNER] is FAILED
 
 
@@ -370,10 +484,19 @@ def test_attributes_that_do_not_cover_the_content() -> None:
 UNACCEPTED = {
     "SHA-1": {"digest": "sha1"},
     "RSA with SHA-1": {"algorithm": {"algorithm": "sha1_rsa"}},
-    "PSS with SHA-1 masks": {"algorithm": {"algorithm": "rsassa_pss", "parameters": {"hash_algorithm": {"algorithm": "sha256"}}}},
+    "PSS with SHA-1 masks": {
+        "algorithm": {
+            "algorithm": "rsassa_pss",
+            "parameters": {"hash_algorithm": {"algorithm": "sha256"}},
+        }
+    },
     "no known name": {"algorithm": {"algorithm": "1.2.156.10197.1.501"}},
     "ECDSA with an RSA key": {"algorithm": {"algorithm": "sha256_ecdsa"}},
-    "an unknown curve": {"signer": lambda: stamper("brainpool"), "algorithm": {"algorithm": "sha256_ecdsa"}, "sign": sign_ec("sha256")},
+    "an unknown curve": {
+        "signer": lambda: stamper("brainpool"),
+        "algorithm": {"algorithm": "sha256_ecdsa"},
+        "sign": sign_ec("sha256"),
+    },
     "RSA with an Ed25519 key": {"signer": lambda: stamper("ed25519"), "sign": sign_ed25519},
 }
 
@@ -384,18 +507,26 @@ def test_method_that_is_not_accepted_is_unknown(changes: dict[str, Any]) -> None
     assert_only(judge(Forge(**changes)), SIGNATURE, UNKNOWN, "accept")
 
 
-def test_method_that_this_build_of_cryptography_lacks_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_method_that_this_build_of_cryptography_lacks_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     forge = Forge()
     der = forge.make()
     monkeypatch.setitem(HASHES, "sha256", lambda: hashes.BLAKE2s(32))
     assert_only(judge_der(der, IMPRINT_BYTES, trust(root())), SIGNATURE, UNKNOWN, "accept")
 
 
-# The chain ----------------------------------------------------------------------------------------------------------------------------------------
+# The chain
+# --------------------------------------------------------------------------------------------------
 
 
-def chained(*links: Issued, start: datetime = NOW - timedelta(days=1), end: datetime = NOW + timedelta(days=1)) -> Forge:
-    """Return a token whose signer stands under the last of `links`, and which carries all of them."""
+def chained(
+    *links: Issued,
+    start: datetime = NOW - timedelta(days=1),
+    end: datetime = NOW + timedelta(days=1),
+) -> Forge:
+    """Return a token whose signer stands under the last of `links`, and which carries all of
+    them."""
     signer = issue("At the end", links[-1], key("rsa", 1), STAMPS, start=start, end=end)
     return Forge(signer=signer, certificates=[signer.der, *(link.der for link in links)])
 
@@ -422,16 +553,20 @@ def test_root_above_another_trusted_certificate_counts() -> None:
 
 
 def test_maze_of_certificates_ends() -> None:
-    """Many certificates with one name and one key, under a root that has expired: every way through them is a dead end. The library stops looking."""
+    """Many certificates with one name and one key, under a root that has expired: every way through
+    them is a dead end. The library stops looking."""
     maze = issue("Maze", None, key("p256", 50), CA, **PAST)
     links = [issue("Maze", maze, key("p256", 50), CA) for _ in range(MAX_CERTIFICATES - 1)]
     assert_only(judge(chained(*links), trust(maze)), CHAIN, FAILED, "signature check limit")
 
 
 def test_odd_names_make_no_noise(recwarn: pytest.WarningsRecorder) -> None:
-    """cryptography warns about a country of three letters; warnings are errors here, and nobody else should see them either."""
+    """cryptography warns about a country of three letters; warnings are errors here, and nobody
+    else should see them either."""
     odd = asn1_x509.Certificate.load(root().der)
-    odd["tbs_certificate"]["subject"] = asn1_x509.Name.build({"country_name": "XXX", "organization_name": "Odd"})
+    odd["tbs_certificate"]["subject"] = asn1_x509.Name.build(
+        {"country_name": "XXX", "organization_name": "Odd"}
+    )
     assert judge(Forge(certificates=[odd.dump(force=True), stamper().der])).is_proven
     assert not recwarn.list
 
@@ -439,19 +574,53 @@ def test_odd_names_make_no_noise(recwarn: pytest.WarningsRecorder) -> None:
 def test_chain_to_no_trusted_root_is_unknown() -> None:
     assert_only(judge(Forge(), []), CHAIN, UNKNOWN, "give it with --trust")
     # Same name, other key.
-    assert_only(judge(Forge(), trust(issue("A root", None, key("p256", 5), CA))), CHAIN, UNKNOWN, "give it with --trust")
+    assert_only(
+        judge(Forge(), trust(issue("A root", None, key("p256", 5), CA))),
+        CHAIN,
+        UNKNOWN,
+        "give it with --trust",
+    )
     # What a token carries is never trusted.
-    assert_only(judge(Forge(certificates=[stamper().der, root().der]), []), CHAIN, UNKNOWN, "give it with --trust")
+    assert_only(
+        judge(Forge(certificates=[stamper().der, root().der]), []),
+        CHAIN,
+        UNKNOWN,
+        "give it with --trust",
+    )
 
 
 PAST: dict[str, Any] = {"start": NOW - timedelta(days=9), "end": NOW - timedelta(days=8)}
 BROKEN_CHAINS: dict[str, Callable[[], tuple[Forge, Issued, str]]] = {
-    "signer expired": lambda: (chained(root(), **PAST), root(), "was not valid at the token's time, 2026-11-23T12:00:00Z"),
-    "signer not yet valid": lambda: (chained(root(), start=NOW + timedelta(seconds=1)), root(), "was not valid"),
-    "intermediate expired": lambda: (chained(between(**PAST)), root(), "not valid at validation time"),
-    "root expired": lambda: (Forge(), issue("A root", None, key("p256"), CA, **PAST), "not valid at validation time"),
-    "no authority": lambda: (chained(between((usage(digital_signature=True), True))), root(), "basicConstraints"),
-    "denied to be one": lambda: (chained(between((x509.BasicConstraints(ca=False, path_length=None), True))), root(), "basicConstraints"),
+    "signer expired": lambda: (
+        chained(root(), **PAST),
+        root(),
+        "was not valid at the token's time, 2026-11-23T12:00:00Z",
+    ),
+    "signer not yet valid": lambda: (
+        chained(root(), start=NOW + timedelta(seconds=1)),
+        root(),
+        "was not valid",
+    ),
+    "intermediate expired": lambda: (
+        chained(between(**PAST)),
+        root(),
+        "not valid at validation time",
+    ),
+    "root expired": lambda: (
+        Forge(),
+        issue("A root", None, key("p256"), CA, **PAST),
+        "not valid at validation time",
+    ),
+    "no authority": lambda: (
+        chained(between((usage(digital_signature=True), True))),
+        root(),
+        "basicConstraints",
+    ),
+    "denied to be one": lambda: (
+        chained(between((x509.BasicConstraints(ca=False, path_length=None), True))),
+        root(),
+        "basicConstraints",
+    ),
     "may not sign certificates": lambda: (
         chained(between(CA[0], (usage(digital_signature=True), True))),
         root(),
@@ -463,7 +632,16 @@ BROKEN_CHAINS: dict[str, Callable[[], tuple[Forge, Issued, str]]] = {
         "confined to other purposes",
     ),
     "path too long": lambda: (
-        chained(between(above=issue("Short", None, key("p256"), ((x509.BasicConstraints(ca=True, path_length=0), True),)))),
+        chained(
+            between(
+                above=issue(
+                    "Short",
+                    None,
+                    key("p256"),
+                    ((x509.BasicConstraints(ca=True, path_length=0), True),),
+                )
+            )
+        ),
         issue("Short", None, key("p256"), ((x509.BasicConstraints(ca=True, path_length=0), True),)),
         "path length",
     ),
@@ -511,7 +689,8 @@ def test_assurance_is_that_of_the_best_root_and_the_least_of_one_root() -> None:
     assert judge(Forge(), []).assurance is None
 
 
-# Form ---------------------------------------------------------------------------------------------------------------------------------------------
+# Form
+# --------------------------------------------------------------------------------------------------
 
 
 def content_with(time: bytes) -> bytes:
@@ -535,7 +714,16 @@ def test_times(time: bytes, expected: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "time", [b"202611231200Z", b"20261123120000", b"20261123120000+0800", b"20261323120000Z", b"20261123120060Z", b"", b"2026112312000\xb9Z"]
+    "time",
+    [
+        b"202611231200Z",
+        b"20261123120000",
+        b"20261123120000+0800",
+        b"20261323120000Z",
+        b"20261123120060Z",
+        b"",
+        b"2026112312000\xb9Z",
+    ],
 )
 def test_times_that_rfc_3161_forbids(time: bytes) -> None:
     with pytest.raises(InvalidInput):
@@ -557,26 +745,64 @@ NOT_TOKENS: dict[str, Callable[[], bytes]] = {
     "signed data of another kind": lambda: Forge(content_type="data").make(),
     "no signer": lambda: Forge(signers=0).make(),
     "two signers": lambda: Forge(signers=2).make(),
-    "too many certificates": lambda: Forge(certificates=[stamper("p256").der] * (MAX_CERTIFICATES + 1)).make(),
+    "too many certificates": (
+        lambda: Forge(certificates=[stamper("p256").der] * (MAX_CERTIFICATES + 1)).make()
+    ),
     "no TSTInfo inside": lambda: Forge(content=b"\x30\x00").make(),
     "BER inside": lambda: Forge(content=b"\x30\x80\x00\x00").make(),
     "version 2": lambda: Forge(content=tsp.TSTInfo(stamped(version="v2")).dump()).make(),
-    "critical extension": lambda: Forge(content=tsp.TSTInfo(stamped(extensions=[extension(critical=True)])).dump()).make(),
-    "short imprint": lambda: Forge(
-        content=tsp.TSTInfo(stamped(message_imprint={"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": b"x"})).dump()
-    ).make(),
-    "accuracy of days": lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"seconds": 86401})).dump()).make(),
-    "accuracy of aeons": lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"seconds": 2**80})).dump()).make(),
-    "accuracy below zero": lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"seconds": -1})).dump()).make(),
-    "accuracy of 1000 ms": lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"millis": 1000})).dump()).make(),
-    "one attribute twice": lambda: Forge(names=[named_v2(stamper()), named_v2(stamper("p256"))]).make(),
-    "attribute without value": lambda: Forge(names=[{"type": "signing_certificate_v2", "values": []}]).make(),
-    "no certificate identifier": lambda: Forge(names=[attribute("signing_certificate_v2", {"certs": []})]).make(),
-    "issuer of no kind": lambda: Forge(names=[named_v2(stamper(), issuer_serial={"issuer": [], "serial_number": 1})]).make(),
+    "critical extension": (
+        lambda: Forge(
+            content=tsp.TSTInfo(stamped(extensions=[extension(critical=True)])).dump()
+        ).make()
+    ),
+    "short imprint": (
+        lambda: Forge(
+            content=tsp.TSTInfo(
+                stamped(
+                    message_imprint={
+                        "hash_algorithm": {"algorithm": "sha256"},
+                        "hashed_message": b"x",
+                    }
+                )
+            ).dump()
+        ).make()
+    ),
+    "accuracy of days": (
+        lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"seconds": 86401})).dump()).make()
+    ),
+    "accuracy of aeons": (
+        lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"seconds": 2**80})).dump()).make()
+    ),
+    "accuracy below zero": (
+        lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"seconds": -1})).dump()).make()
+    ),
+    "accuracy of 1000 ms": (
+        lambda: Forge(content=tsp.TSTInfo(stamped(accuracy={"millis": 1000})).dump()).make()
+    ),
+    "one attribute twice": (
+        lambda: Forge(names=[named_v2(stamper()), named_v2(stamper("p256"))]).make()
+    ),
+    "attribute without value": (
+        lambda: Forge(names=[{"type": "signing_certificate_v2", "values": []}]).make()
+    ),
+    "no certificate identifier": (
+        lambda: Forge(names=[attribute("signing_certificate_v2", {"certs": []})]).make()
+    ),
+    "issuer of no kind": (
+        lambda: Forge(
+            names=[named_v2(stamper(), issuer_serial={"issuer": [], "serial_number": 1})]
+        ).make()
+    ),
     "PSS without parameters": lambda: Forge(algorithm={"algorithm": "rsassa_pss"}).make(),
-    "PSS with another trailer": lambda: Forge(
-        algorithm={"algorithm": "rsassa_pss", "parameters": algos.RSASSAPSSParams({"trailer_field": 2})}
-    ).make(),
+    "PSS with another trailer": (
+        lambda: Forge(
+            algorithm={
+                "algorithm": "rsassa_pss",
+                "parameters": algos.RSASSAPSSParams({"trailer_field": 2}),
+            }
+        ).make()
+    ),
 }
 
 
@@ -587,13 +813,26 @@ def test_what_is_not_a_token(make: Callable[[], bytes]) -> None:
         parse_token(der)
     assert "\n" not in str(caught.value)
     judgement = judge_der(der, IMPRINT_BYTES, trust(root()))
-    assert outcomes(judgement) == {FORM: FAILED, IMPRINT: UNKNOWN, SIGNER: UNKNOWN, SIGNATURE: UNKNOWN, CHAIN: UNKNOWN}
-    assert (judgement.token, judgement.gen_time, judgement.accuracy, judgement.assurance) == (None, None, None, None)
+    assert outcomes(judgement) == {
+        FORM: FAILED,
+        IMPRINT: UNKNOWN,
+        SIGNER: UNKNOWN,
+        SIGNATURE: UNKNOWN,
+        CHAIN: UNKNOWN,
+    }
+    assert (judgement.token, judgement.gen_time, judgement.accuracy, judgement.assurance) == (
+        None,
+        None,
+        None,
+        None,
+    )
     assert not judgement.is_proven
 
 
 def test_extension_that_is_not_critical_is_ignored() -> None:
-    assert judge(Forge(content=tsp.TSTInfo(stamped(extensions=[extension(critical=False)])).dump())).is_proven
+    assert judge(
+        Forge(content=tsp.TSTInfo(stamped(extensions=[extension(critical=False)])).dump())
+    ).is_proven
 
 
 def test_token_whose_signed_data_is_of_version_1() -> None:
@@ -606,14 +845,26 @@ def test_token_whose_signed_data_is_of_version_1() -> None:
 def test_token_without_signed_attributes_is_not_proven() -> None:
     info = cms.ContentInfo.load(Forge().make())
     signer = info["content"]["signer_infos"][0]
-    fields = {name: signer[name] for name in ("version", "sid", "digest_algorithm", "signature_algorithm", "signature")}
+    fields = {
+        name: signer[name]
+        for name in ("version", "sid", "digest_algorithm", "signature_algorithm", "signature")
+    }
     content = info["content"]["encap_content_info"]["content"]
     signature = key("rsa", 1).sign(bytes(content), padding.PKCS1v15(), hashes.SHA256())
-    data = {name: info["content"][name] for name in ("version", "digest_algorithms", "encap_content_info", "certificates")}
+    data = {
+        name: info["content"][name]
+        for name in ("version", "digest_algorithms", "encap_content_info", "certificates")
+    }
     data["signer_infos"] = [cms.SignerInfo(fields | {"signature": signature})]
     der = cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(data)}).dump()
     judgement = judge_der(der, IMPRINT_BYTES, trust(root()))
-    assert outcomes(judgement) == {FORM: PASSED, IMPRINT: PASSED, SIGNER: FAILED, SIGNATURE: FAILED, CHAIN: UNKNOWN}
+    assert outcomes(judgement) == {
+        FORM: PASSED,
+        IMPRINT: PASSED,
+        SIGNER: FAILED,
+        SIGNATURE: FAILED,
+        CHAIN: UNKNOWN,
+    }
 
 
 def test_names_of_the_authority_are_shown_safely() -> None:
@@ -667,7 +918,8 @@ def test_nesting_and_object_identifiers_are_limited() -> None:
         demand_der(b"\x06\x41" + b"\x81" * 64 + b"\x01")
 
 
-# Answers ------------------------------------------------------------------------------------------------------------------------------------------
+# Answers
+# --------------------------------------------------------------------------------------------------
 
 
 def respond(token: bytes | None, **status: Any) -> bytes:
@@ -680,13 +932,23 @@ def respond(token: bytes | None, **status: Any) -> bytes:
 def test_answer_gives_the_token() -> None:
     token = Forge().make()
     assert check_response(respond(token), IMPRINT_BYTES, 42).der == token
-    assert check_response(respond(token, status="granted_with_mods"), IMPRINT_BYTES, 42).der == token
+    assert (
+        check_response(respond(token, status="granted_with_mods"), IMPRINT_BYTES, 42).der == token
+    )
 
 
 def test_request_says_what_is_asked() -> None:
     request = tsp.TimeStampReq.load(format_request(IMPRINT_BYTES, 42), strict=True).native
-    assert request["message_imprint"] == {"hash_algorithm": {"algorithm": "sha256", "parameters": None}, "hashed_message": IMPRINT_BYTES}
-    assert (request["version"], request["nonce"], request["cert_req"], request["req_policy"]) == ("v1", 42, True, None)
+    assert request["message_imprint"] == {
+        "hash_algorithm": {"algorithm": "sha256", "parameters": None},
+        "hashed_message": IMPRINT_BYTES,
+    }
+    assert (request["version"], request["nonce"], request["cert_req"], request["req_policy"]) == (
+        "v1",
+        42,
+        True,
+        None,
+    )
     under = tsp.TimeStampReq.load(format_request(IMPRINT_BYTES, 42, "2.25.7"), strict=True).native
     assert under == request | {"req_policy": "2.25.7"}
     for policy in ("", "policy", "1.2.x", "\n"):
@@ -696,7 +958,11 @@ def test_request_says_what_is_asked() -> None:
 
 def test_answers_that_must_not_be_believed() -> None:
     token = Forge().make()
-    sha512 = tsp.TSTInfo(stamped(message_imprint={"hash_algorithm": {"algorithm": "sha512"}, "hashed_message": bytes(64)})).dump()
+    sha512 = tsp.TSTInfo(
+        stamped(
+            message_imprint={"hash_algorithm": {"algorithm": "sha512"}, "hashed_message": bytes(64)}
+        )
+    ).dump()
     assert check_response(respond(token), IMPRINT_BYTES, 42, "1.2.3").policy == "1.2.3"
     with pytest.raises(BadAnswer, match=r"under policy 1\.2\.3, and 1\.2\.4 was asked for"):
         check_response(respond(token), IMPRINT_BYTES, 42, "1.2.4")
@@ -704,11 +970,21 @@ def test_answers_that_must_not_be_believed() -> None:
         (respond(token), bytes(32), 42, "other bytes"),
         (respond(Forge(content=sha512).make()), IMPRINT_BYTES, 42, "other bytes"),
         (respond(token), IMPRINT_BYTES, 43, "nonce"),
-        (respond(Forge(content=tsp.TSTInfo(stamped(nonce=None)).dump()).make()), IMPRINT_BYTES, 42, "nonce"),
+        (
+            respond(Forge(content=tsp.TSTInfo(stamped(nonce=None)).dump()).make()),
+            IMPRINT_BYTES,
+            42,
+            "nonce",
+        ),
         (respond(None), IMPRINT_BYTES, 42, "cannot be read"),
         (b"<html>busy</html>", IMPRINT_BYTES, 42, "cannot be read"),
         (bytes(MAX_RESPONSE + 1), IMPRINT_BYTES, 42, "cannot be read"),
-        (respond(None, status="rejection", status_string=["no\x1b way"], fail_info={"bad_alg"}), IMPRINT_BYTES, 42, "rejection, bad_alg, no? way"),
+        (
+            respond(None, status="rejection", status_string=["no\x1b way"], fail_info={"bad_alg"}),
+            IMPRINT_BYTES,
+            42,
+            "rejection, bad_alg, no? way",
+        ),
         (respond(token, status="rejection"), IMPRINT_BYTES, 42, "refused: rejection"),
         (respond(None, status="waiting"), IMPRINT_BYTES, 42, "refused: waiting"),
     ):

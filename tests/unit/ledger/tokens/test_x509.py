@@ -1,4 +1,5 @@
-"""ledger/tokens/x509.py: how many signatures a search for a chain may cost. tests/unit/ledger/test_token.py has the chains themselves."""
+"""ledger/tokens/x509.py: how many signatures a search for a chain may cost.
+tests/unit/ledger/test_token.py has the chains themselves."""
 
 from datetime import timedelta
 
@@ -7,9 +8,20 @@ from make_token import CA, STAMPS, Issued, issue, key
 from make_token import trust as roots_of
 
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.proof.record import make_record, parse_record, renew_timestamp, verify_record
+from witnesstree.ledger.proof.record import (
+    make_record,
+    parse_record,
+    renew_timestamp,
+    verify_record,
+)
 from witnesstree.ledger.tokens import x509 as module
-from witnesstree.ledger.tokens.x509 import MAX_SIGNATURES, Certificate, climb, find_chain, read_certificate
+from witnesstree.ledger.tokens.x509 import (
+    MAX_SIGNATURES,
+    Certificate,
+    climb,
+    find_chain,
+    read_certificate,
+)
 from witnesstree.ledger.trust import Trust
 
 LIFE = {"start": START - YEAR, "end": START + 40 * YEAR}
@@ -39,7 +51,10 @@ def test_a_search_checks_so_many_signatures_and_no_more() -> None:
     module._is_signed_by.cache_clear()
     way = climb(read(signer), [each.der for each in chain])
     assert checked() <= MAX_SIGNATURES
-    assert [each.der for each in way] == [signer.der, *(each.der for each in reversed(chain[-len(way) + 1 :]))]
+    assert [each.der for each in way] == [
+        signer.der,
+        *(each.der for each in reversed(chain[-len(way) + 1 :])),
+    ]
     assert 2 <= len(way) < len(chain)
 
 
@@ -57,7 +72,15 @@ def test_no_signature_is_checked_twice_in_a_record() -> None:
     root = make_proof(1, 0)
     assert root.inclusion
     first = tokens_of(0, signer)(root.inclusion.root, "sha256")
-    record = parse_record(make_record(type(root)(root.digest, root.inclusion, tokens=(Stamp(first.token, tuple(each.der for each in chain)),))))
+    record = parse_record(
+        make_record(
+            type(root)(
+                root.digest,
+                root.inclusion,
+                tokens=(Stamp(first.token, tuple(each.der for each in chain)),),
+            )
+        )
+    )
     for i in range(1, 6):
         record = renew_timestamp(record, tokens_of(i / 4, signer))
     module._is_signed_by.cache_clear()

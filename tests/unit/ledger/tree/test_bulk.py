@@ -1,4 +1,5 @@
-"""ledger/tree/bulk.py on both cores: lines of hex digits as the rule says, whatever the bytes, and runs."""
+"""ledger/tree/bulk.py on both cores: lines of hex digits as the rule says, whatever the bytes, and
+runs."""
 
 import re
 from collections.abc import Iterator
@@ -74,7 +75,10 @@ def test_a_digest_in_its_line(line: bytes) -> None:
         (b"\r" + HEX, "lines end with LF or CR LF, not with CR alone"),
         (b"SHA256 (name) = " + HEX, "it begins with 0 hex digits, not 64"),
         (HEX[:30] + b"\x01" + HEX[31:], "it begins with 30 hex digits, not 64"),
-        (HEX + b"  a\0" + HEX + b"  b\0", "it holds a zero byte, as `sha256sum -z` writes it: write it without -z"),
+        (
+            HEX + b"  a\0" + HEX + b"  b\0",
+            "it holds a zero byte, as `sha256sum -z` writes it: write it without -z",
+        ),
         (HEX + b" ", "after 64 hex digits comes no name as sha256sum writes it"),
         (HEX + b"  ", "after 64 hex digits comes no name as sha256sum writes it"),
         (HEX + b"  \r", "after 64 hex digits comes no name as sha256sum writes it"),
@@ -89,7 +93,9 @@ def test_a_line_that_holds_something_else(line: bytes, fault: str) -> None:
     line = LONGEST.replace(b"\n", b"n") if line == LONGEST else line
     before = HEX + b"\n\r\n" + HEX + b"  name\n"
     for rest in (b"\n", b"\n" + HEX + b"\n", b"\nrubbish"):
-        assert parse_hex(before + line + rest, is_last=False) == HexLines(2 * DIGEST, len(before), 3, fault)
+        assert parse_hex(before + line + rest, is_last=False) == HexLines(
+            2 * DIGEST, len(before), 3, fault
+        )
 
 
 def test_a_line_is_too_long_before_its_end_is_seen() -> None:
@@ -108,7 +114,10 @@ def test_blank_lines_count_and_hold_nothing() -> None:
 def test_a_text_may_come_in_pieces() -> None:
     digests = Random(5).randbytes(32 * 1000)
     names = ("", "  a name", " *b", "\r")
-    text = b"".join(digests[i : i + 32].hex().encode() + names[i // 32 % 4].encode() + b"\n" for i in range(0, len(digests), 32))
+    text = b"".join(
+        digests[i : i + 32].hex().encode() + names[i // 32 % 4].encode() + b"\n"
+        for i in range(0, len(digests), 32)
+    )
     for size in (MAX_LINE + 1, 9999, len(text)):
         found, lines, left = b"", 0, b""
         for start in range(0, len(text), size):
@@ -120,15 +129,36 @@ def test_a_text_may_come_in_pieces() -> None:
 
 
 PIECE = st.sampled_from(
-    [HEX, HEX.upper(), HEX[:1], HEX[:63], b"\n", b"\n", b"\r\n", b"\r", b"  ", b" *", b" ", b"\\", b"name", b"\xff", b"\0", b"g", b"n" * 8000]
+    [
+        HEX,
+        HEX.upper(),
+        HEX[:1],
+        HEX[:63],
+        b"\n",
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"  ",
+        b" *",
+        b" ",
+        b"\\",
+        b"name",
+        b"\xff",
+        b"\0",
+        b"g",
+        b"n" * 8000,
+    ]
 )
 
 
 @given(text=st.lists(st.one_of(PIECE, PIECE, st.binary(max_size=3)), max_size=40).map(b"".join))
 def test_any_bytes_are_read_as_the_rule_says(text: bytes) -> None:
     found = parse_hex(text + b"\n", is_last=False)
-    assert (found.digests, found.used, found.lines, found.fault is not None) == lines_of(text + b"\n")
-    # A last line without a line feed is read as if it had one, as long as it would not be too long with it.
+    assert (found.digests, found.used, found.lines, found.fault is not None) == lines_of(
+        text + b"\n"
+    )
+    # A last line without a line feed is read as if it had one, as long as it would not be too long
+    # with it.
     last = parse_hex(text, is_last=True)
     if not last.fault and not found.fault:
         assert last.digests == found.digests
@@ -136,7 +166,10 @@ def test_any_bytes_are_read_as_the_rule_says(text: bytes) -> None:
     assert found.digests.startswith(waiting.digests)
 
 
-@given(text=st.lists(st.one_of(PIECE, st.binary(max_size=3)), max_size=40).map(b"".join), is_last=st.booleans())
+@given(
+    text=st.lists(st.one_of(PIECE, st.binary(max_size=3)), max_size=40).map(b"".join),
+    is_last=st.booleans(),
+)
 def test_both_cores_give_one_answer(text: bytes, is_last: bool) -> None:
     with using("native"):
         found = parse_hex(text, is_last=is_last)
@@ -154,8 +187,16 @@ def test_text_in_any_memory() -> None:
 
 
 def test_a_run_is_sorted_by_beginning_and_position() -> None:
-    digests = [b"\x02" + bytes(31), b"\x01" + bytes(31), b"\xff" * 32, b"\x01" + bytes(30) + b"\x09", b"\x01" + bytes(31)]
-    assert sort_run(b"".join(digests)) == b"".join(digests[i][:8] + i.to_bytes(4) for i in (1, 3, 4, 0, 2))
+    digests = [
+        b"\x02" + bytes(31),
+        b"\x01" + bytes(31),
+        b"\xff" * 32,
+        b"\x01" + bytes(30) + b"\x09",
+        b"\x01" + bytes(31),
+    ]
+    assert sort_run(b"".join(digests)) == b"".join(
+        digests[i][:8] + i.to_bytes(4) for i in (1, 3, 4, 0, 2)
+    )
     assert sort_run(b"") == b""
 
 

@@ -47,7 +47,9 @@ def test_the_vectors_are_what_their_generator_makes() -> None:
 
 def cases(name: str) -> list[Any]:
     content = json.loads((VECTORS / name).read_text(encoding="utf-8"))
-    return [pytest.param(case, id=str(case.get("name") or case["size"])) for case in content["cases"]]
+    return [
+        pytest.param(case, id=str(case.get("name") or case["size"])) for case in content["cases"]
+    ]
 
 
 def leaves_of(size: int) -> bytes:
@@ -66,7 +68,9 @@ def plain_root(level: list[bytes]) -> bytes:
     """The rule of RFC 4998, 4.2.1, as one would write it on a blackboard."""
     while len(level) > 1:
         pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
-        level = [sha256(b"".join(sorted(pair))).digest() if len(pair) == 2 else pair[0] for pair in pairs]
+        level = [
+            sha256(b"".join(sorted(pair))).digest() if len(pair) == 2 else pair[0] for pair in pairs
+        ]
     return level[0]
 
 
@@ -87,7 +91,13 @@ def test_tree_vector(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", cases("path.json"))
 def test_path_vector(case: dict[str, Any]) -> None:
     path = [bytes.fromhex(node) for node in case["path"]]
-    found = outcome(bytes.fromhex(case["digest"]), case["position"], case["size"], path, bytes.fromhex(case["root"]))
+    found = outcome(
+        bytes.fromhex(case["digest"]),
+        case["position"],
+        case["size"],
+        path,
+        bytes.fromhex(case["root"]),
+    )
     assert found == case["expect"]
 
 
@@ -134,13 +144,19 @@ def test_no_path_of_another_length_is_taken() -> None:
             digest, path = packed[position * NODE :][:NODE], prove(packed, position)
             for wrong in (path[:-1], path[1:], [*path, digest]):
                 if len(wrong) != len(path):
-                    with pytest.raises(InvalidInput, match=f"position {position} of {size} leaves has a path of {len(path)} hashes"):
+                    with pytest.raises(
+                        InvalidInput,
+                        match=(
+                            f"position {position} of {size} leaves has a path of {len(path)} hashes"
+                        ),
+                    ):
                         root_from_path(digest, position, size, wrong)
 
 
 @pytest.mark.parametrize("size", [2, 4, 8, 7, 130])
 def test_two_sibling_hashes_do_not_pass_for_a_leaf(size: int) -> None:
-    """Without the rule of the length they would: nodes carry no mark of their level, as in OpenZeppelin's MerkleProof."""
+    """Without the rule of the length they would: nodes carry no mark of their level, as in
+    OpenZeppelin's MerkleProof."""
     packed = leaves_of(size)
     root, path = root_of(packed), prove(packed, 0)
     file = b"".join(sorted((packed[:NODE], path[0])))
@@ -154,7 +170,10 @@ def test_two_sibling_hashes_do_not_pass_for_a_leaf(size: int) -> None:
 
     for position in range(size):
         # Only where a node moved up unchanged is a path so short; there, another path is needed.
-        assert outcome(digest, position, size, path[1:], root) == "invalid" or length(position, size) == len(path) - 1
+        assert (
+            outcome(digest, position, size, path[1:], root) == "invalid"
+            or length(position, size) == len(path) - 1
+        )
 
 
 def length(position: int, size: int) -> int:
@@ -162,7 +181,8 @@ def length(position: int, size: int) -> int:
 
 
 def test_in_an_odd_tree_a_short_position_can_be_claimed_for_an_inner_node() -> None:
-    """What the rule of the length does not find, and docs/proof-format.md says so: such 64 bytes did exist when the batch was sealed."""
+    """What the rule of the length does not find, and docs/proof-format.md says so: such 64 bytes
+    did exist when the batch was sealed."""
     packed = leaves_of(7)
     digest = parent(packed[:NODE], packed[NODE : 2 * NODE])
     assert length(6, 7) == 2
@@ -206,10 +226,22 @@ def test_a_level_may_stand_in_anything_that_gives_out_its_memory(tmp_path: Path)
     packed = leaves_of(9)
     file = tmp_path / "digests"
     file.write_bytes(packed)
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+    with (
+        file.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
         matrix = np.frombuffer(packed, dtype="u1").reshape(9, NODE)
         unaligned = memoryview(b"x" + packed)[1:]
-        for buffer in (packed, bytearray(packed), memoryview(packed), unaligned, mapped, array("Q", packed), matrix, matrix.view(">u8")):
+        for buffer in (
+            packed,
+            bytearray(packed),
+            memoryview(packed),
+            unaligned,
+            mapped,
+            array("Q", packed),
+            matrix,
+            matrix.view(">u8"),
+        ):
             assert next_level(buffer) == next_level(packed)
             assert levels_above(buffer) == levels_above(packed)
             assert root_of(buffer) == root_of(packed)
@@ -221,7 +253,9 @@ def test_a_level_may_stand_in_anything_that_gives_out_its_memory(tmp_path: Path)
 
 def test_siblings_of_the_largest_tree() -> None:
     assert [level for level, _ in siblings(0, MAX_SIZE)] == list(range(48))
-    assert [index for _, index in siblings(MAX_SIZE - 1, MAX_SIZE)] == [2 ** (48 - level) - 2 for level in range(48)]
+    assert [index for _, index in siblings(MAX_SIZE - 1, MAX_SIZE)] == [
+        2 ** (48 - level) - 2 for level in range(48)
+    ]
     assert next(siblings(MAX_SIZE - 2, MAX_SIZE - 1)) == (1, 2**47 - 2)
     assert length(2**47, 2**47 + 1) == 1
 
@@ -229,7 +263,10 @@ def test_siblings_of_the_largest_tree() -> None:
 # What is refused
 
 
-@pytest.mark.parametrize(("position", "size"), [(-1, 1), (1, 1), (7, 7), (0, 0), (0, -1), (0, MAX_SIZE + 1), (2**64, MAX_SIZE)])
+@pytest.mark.parametrize(
+    ("position", "size"),
+    [(-1, 1), (1, 1), (7, 7), (0, 0), (0, -1), (0, MAX_SIZE + 1), (2**64, MAX_SIZE)],
+)
 def test_no_such_position(position: int, size: int) -> None:
     with pytest.raises(InvalidInput):
         list(siblings(position, size))

@@ -1,4 +1,5 @@
-"""ledger/verify/verify.py: what makes a report VERIFIED, FAILED or UNDECIDED, besides changes of the proof (property/test_proof_mutations.py)."""
+"""ledger/verify/verify.py: what makes a report VERIFIED, FAILED or UNDECIDED, besides changes of
+the proof (property/test_proof_mutations.py)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,13 @@ from trie.hexary import HexaryTrie
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256, parse_header, record_slot
+from witnesstree.ledger.chain.stateproof import (
+    CONTRACT_ADDRESS,
+    CONTRACT_CODE_HASH,
+    keccak256,
+    parse_header,
+    record_slot,
+)
 from witnesstree.ledger.log.log import leaf_hash
 from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.log.statement import format_statement, parse_statement
@@ -29,18 +36,40 @@ from witnesstree.ledger.verify.verify import SKEW, Require, verify
 TOKEN, ANCHOR, BOTH = Require.TOKEN, Require.ANCHOR, Require.BOTH
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
 SEALED = datetime(2026, 11, 23, 12, 4, tzinfo=UTC)
-"""When the last batch got its token and its anchor; its opening record's block stands an hour before."""
+"""When the last batch got its token and its anchor; its opening record's block stands an hour
+before."""
 
 
-def judged(proof: Proof | None = None, *, trust: Trust | None = None, now: datetime | None = None, require: Require = Require.BOTH) -> Report:
+def judged(
+    proof: Proof | None = None,
+    *,
+    trust: Trust | None = None,
+    now: datetime | None = None,
+    require: Require = Require.BOTH,
+) -> Report:
     proof, known = proof or honest().proof(), honest()
-    return verify(honest().proof().digest, format_proof(proof), known.trust if trust is None else trust, now or known.now, require)
+    return verify(
+        honest().proof().digest,
+        format_proof(proof),
+        known.trust if trust is None else trust,
+        now or known.now,
+        require,
+    )
 
 
 def outcomes(report: Report, outcome: Outcome) -> list[str]:
-    """Return the names of the checks with `outcome`, but for what is nowhere known of these tokens: whether a certificate was revoked."""
-    unasked = {check.name for check in report.checks if check.name.endswith(".revocation") and check.outcome is UNKNOWN and not check.required}
-    return [check.name for check in report.checks if check.outcome is outcome and check.name not in unasked]
+    """Return the names of the checks with `outcome`, but for what is nowhere known of these tokens:
+    whether a certificate was revoked."""
+    unasked = {
+        check.name
+        for check in report.checks
+        if check.name.endswith(".revocation") and check.outcome is UNKNOWN and not check.required
+    }
+    return [
+        check.name
+        for check in report.checks
+        if check.outcome is outcome and check.name not in unasked
+    ]
 
 
 def changed(**parts: Any) -> Proof:
@@ -82,7 +111,10 @@ def test_every_step_is_a_named_check() -> None:
         "proof",
         "digest",
         "inclusion",
-        *(f"tokens[0].{part}" for part in ("form", "imprint", "signer", "signature", "chain", "revocation")),
+        *(
+            f"tokens[0].{part}"
+            for part in ("form", "imprint", "signer", "signature", "chain", "revocation")
+        ),
         *(f"anchors[0].{part}" for part in ("block", "state", "contract", "canonical")),
         "opening",
         "opening.block",
@@ -91,7 +123,9 @@ def test_every_step_is_a_named_check() -> None:
         "log.checkpoint",
         "window",
     ]
-    assert outcomes(report, PASSED) == [check.name for check in report.checks if check.name != "tokens[0].revocation"]
+    assert outcomes(report, PASSED) == [
+        check.name for check in report.checks if check.name != "tokens[0].revocation"
+    ]
 
 
 def test_it_says_what_is_proven_and_what_that_is_worth() -> None:
@@ -113,7 +147,12 @@ def test_the_digest_of_another_file_fails() -> None:
 def test_who_trusts_nobody_decides_nothing() -> None:
     report = judged(trust=Trust())
     assert report.verdict is Verdict.UNDECIDED
-    assert outcomes(report, UNKNOWN) == ["tokens[0].chain", "anchors[0].canonical", "opening.block", "log.checkpoint"]
+    assert outcomes(report, UNKNOWN) == [
+        "tokens[0].chain",
+        "anchors[0].canonical",
+        "opening.block",
+        "log.checkpoint",
+    ]
     assert outcomes(report, FAILED) == []
     assert report.assurance is None
     assert report.not_after is None
@@ -134,8 +173,11 @@ def test_a_pinned_block_hash_is_trusted_for_any_chain() -> None:
     assert report.is_verified
     assert outcomes(report, UNKNOWN) == ["opening.block", "log.checkpoint"]
     assert report.not_before is None
-    # A header does not name its chain, so under a bare pin the chain's id is the proof's word, and must not make the verdict worth more.
-    elsewhere = judged(changed(anchors=(replace(anchor, chain_id=1),)), trust=pinned, require=ANCHOR)
+    # A header does not name its chain, so under a bare pin the chain's id is the proof's word, and
+    # must not make the verdict worth more.
+    elsewhere = judged(
+        changed(anchors=(replace(anchor, chain_id=1),)), trust=pinned, require=ANCHOR
+    )
     assert (elsewhere.verdict, elsewhere.assurance) == (Verdict.VERIFIED, Assurance.PRIVATE)
     other = Trust(honest().trust.roots, (TrustedBlock(bytes(32), "it was given"),))
     assert judged(trust=other).verdict is Verdict.UNDECIDED
@@ -157,11 +199,15 @@ def test_a_chain_that_has_another_block_there_fails() -> None:
     assert report.verdict is Verdict.FAILED
     assert outcomes(report, FAILED) == ["anchors[0].canonical"]
     for elsewhere in (replace(block, chain_id=1), replace(block, number=anchor.block_number + 9)):
-        assert judged(trust=replace(honest().trust, blocks=(elsewhere,))).verdict is Verdict.UNDECIDED
+        assert (
+            judged(trust=replace(honest().trust, blocks=(elsewhere,))).verdict is Verdict.UNDECIDED
+        )
 
 
 def test_a_chain_that_has_another_block_where_the_batch_began_fails() -> None:
-    block = TrustedBlock(bytes(32), "the node says so", LOCAL_CHAIN_ID, honest().proof().anchors[0].block_number - 1)
+    block = TrustedBlock(
+        bytes(32), "the node says so", LOCAL_CHAIN_ID, honest().proof().anchors[0].block_number - 1
+    )
     report = judged(trust=replace(honest().trust, blocks=(block, honest().trust.blocks[-1])))
     assert report.verdict is Verdict.FAILED
     assert outcomes(report, FAILED) == ["opening.block"]
@@ -169,31 +215,45 @@ def test_a_chain_that_has_another_block_where_the_batch_began_fails() -> None:
 
 def test_an_expected_key_must_have_signed() -> None:
     keys = stranger().trust.checkpoint_keys
-    assert outcomes(judged(trust=replace(honest().trust, checkpoint_keys=keys)), FAILED) == ["log.checkpoint"]
+    assert outcomes(judged(trust=replace(honest().trust, checkpoint_keys=keys)), FAILED) == [
+        "log.checkpoint"
+    ]
     both = replace(honest().trust, checkpoint_keys=keys + honest().trust.checkpoint_keys)
     assert judged(trust=both).is_verified
 
 
 def test_without_an_expected_key_anybody_can_make_the_log() -> None:
-    """Then what only the log says, the batch's size among it, is not proven: documented in docs/proof-format.md."""
+    """Then what only the log says, the batch's size among it, is not proven: documented in
+    docs/proof-format.md."""
     proof = honest().proof()
     assert proof.log
     assert proof.inclusion
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
     statement = format_statement(replace(parse_statement(proof.log.statement), count=8))
-    checkpoint = sign_checkpoint(Checkpoint("ledger.example/court", 1, leaf_hash(statement.encode())), key)
-    forged = changed(inclusion=replace(proof.inclusion, size=8), log=LogProof(statement, 0, (), checkpoint))
+    checkpoint = sign_checkpoint(
+        Checkpoint("ledger.example/court", 1, leaf_hash(statement.encode())), key
+    )
+    forged = changed(
+        inclusion=replace(proof.inclusion, size=8), log=LogProof(statement, 0, (), checkpoint)
+    )
     assert judged(forged, trust=replace(honest().trust, checkpoint_keys=())).is_verified
     assert outcomes(judged(forged), FAILED) == ["log.checkpoint"]
 
 
-@pytest.mark.parametrize("change", [{"origin": "ledger.example/x"}, {"sequence": 4}, {"opened": SEALED}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"origin": "ledger.example/x"}, {"sequence": 4}, {"opened": SEALED}], ids=str
+)
 def test_the_statement_and_the_opening_record_name_the_same_batch(change: dict[str, Any]) -> None:
     proof = honest().proof()
     assert proof.log
     statement = format_statement(replace(parse_statement(proof.log.statement), **change))
     checkpoint = Checkpoint(parse_statement(statement).origin, 1, leaf_hash(statement.encode()))
-    forged = LogProof(statement, 0, (), sign_checkpoint(checkpoint, Ed25519PrivateKey.from_private_bytes(bytes(32))))
+    forged = LogProof(
+        statement,
+        0,
+        (),
+        sign_checkpoint(checkpoint, Ed25519PrivateKey.from_private_bytes(bytes(32))),
+    )
     report = judged(changed(log=forged), trust=replace(honest().trust, checkpoint_keys=()))
     assert outcomes(report, FAILED) == ["log.statement"]
 
@@ -202,9 +262,13 @@ def test_a_log_of_another_name_fails() -> None:
     proof = honest().proof()
     assert proof.log
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
-    checkpoint = sign_checkpoint(Checkpoint("ledger.example/other", 1, leaf_hash(proof.log.statement.encode())), key)
+    checkpoint = sign_checkpoint(
+        Checkpoint("ledger.example/other", 1, leaf_hash(proof.log.statement.encode())), key
+    )
     forged = changed(log=LogProof(proof.log.statement, 0, (), checkpoint))
-    assert outcomes(judged(forged, trust=replace(honest().trust, checkpoint_keys=())), FAILED) == ["log.path"]
+    assert outcomes(judged(forged, trust=replace(honest().trust, checkpoint_keys=())), FAILED) == [
+        "log.path"
+    ]
 
 
 # Policies
@@ -221,7 +285,9 @@ def test_a_log_of_another_name_fails() -> None:
         ("anchors", BOTH, Verdict.UNDECIDED),
     ],
 )
-def test_what_is_required_and_absent_is_unknown(absent: str, require: Require, verdict: Verdict) -> None:
+def test_what_is_required_and_absent_is_unknown(
+    absent: str, require: Require, verdict: Verdict
+) -> None:
     report = judged(changed(**{absent: ()}), require=require)
     assert report.verdict is verdict
     assert outcomes(report, UNKNOWN) == [absent]
@@ -238,7 +304,9 @@ def test_what_is_required_and_absent_is_unknown(absent: str, require: Require, v
         ("blocks", "anchors[0].canonical", BOTH, Verdict.UNDECIDED),
     ],
 )
-def test_what_is_required_and_unknown_is_undecided(untrusted: str, unknown: str, require: Require, verdict: Verdict) -> None:
+def test_what_is_required_and_unknown_is_undecided(
+    untrusted: str, unknown: str, require: Require, verdict: Verdict
+) -> None:
     report = judged(trust=replace(honest().trust, **{untrusted: ()}), require=require)
     assert report.verdict is verdict
     assert unknown in outcomes(report, UNKNOWN)
@@ -263,7 +331,11 @@ def test_no_policy_does_without_the_record_and_the_statement(part: str) -> None:
 def test_a_proof_that_was_fetched_early_is_undecided() -> None:
     report = judged(Proof(honest().proof().digest))
     assert report.verdict is Verdict.UNDECIDED
-    assert [(check.name, check.outcome) for check in report.checks] == [("proof", PASSED), ("digest", PASSED), ("inclusion", UNKNOWN)]
+    assert [(check.name, check.outcome) for check in report.checks] == [
+        ("proof", PASSED),
+        ("digest", PASSED),
+        ("inclusion", UNKNOWN),
+    ]
 
 
 def a_token_of_an_unknown_authority() -> Stamp:
@@ -297,16 +369,32 @@ def test_beside_a_passed_witness_a_failed_one_counts() -> None:
 
 
 def test_passed_checks_of_two_witnesses_do_not_add_up_to_one() -> None:
-    """One token with an unknown chain, one that cannot be read at all: no witness has passed whole."""
+    """One token with an unknown chain, one that cannot be read at all: no witness has passed
+    whole."""
     report = judged(changed(tokens=(a_token_of_an_unknown_authority(), Stamp(b"\x30\x00"))))
     assert report.verdict is Verdict.FAILED
-    assert [check.required for check in report.checks if check.name.startswith("tokens")] == [True, True, True, True, True, False] * 2
+    assert [check.required for check in report.checks if check.name.startswith("tokens")] == [
+        True,
+        True,
+        True,
+        True,
+        True,
+        False,
+    ] * 2
 
 
 @pytest.mark.parametrize(
-    ("reason", "outcome"), [(x509.ReasonFlags.superseded, PASSED), (x509.ReasonFlags.key_compromise, FAILED), (None, UNKNOWN)], ids=str
+    ("reason", "outcome"),
+    [
+        (x509.ReasonFlags.superseded, PASSED),
+        (x509.ReasonFlags.key_compromise, FAILED),
+        (None, UNKNOWN),
+    ],
+    ids=str,
 )
-def test_a_revoked_authority_fails_and_one_that_nobody_answers_for_does_not(reason: x509.ReasonFlags | None, outcome: Outcome) -> None:
+def test_a_revoked_authority_fails_and_one_that_nobody_answers_for_does_not(
+    reason: x509.ReasonFlags | None, outcome: Outcome
+) -> None:
     """The revocation is of after the token."""
     inclusion = honest().proof().inclusion
     assert inclusion
@@ -314,15 +402,27 @@ def test_a_revoked_authority_fails_and_one_that_nobody_answers_for_does_not(reas
     content = tsp.TSTInfo(stamped(message_imprint=imprint, gen_time=SEALED)).dump()
     token = Forge(signer=signer(), certificates=[signer().der], content=content).make()
     late = SEALED + timedelta(hours=1)
-    crls = (make_crl(top()), make_crl(middle(), (signer(), late, [(x509.CRLReason(reason), False)]), this=late)) if reason else ()
+    crls = (
+        (
+            make_crl(top()),
+            make_crl(middle(), (signer(), late, [(x509.CRLReason(reason), False)]), this=late),
+        )
+        if reason
+        else ()
+    )
     trusted = replace(honest().trust, roots=tuple(trust(top())), certificates=(middle().der,))
     report = judged(changed(tokens=(Stamp(token, (), crls),)), trust=trusted)
-    assert [check.outcome for check in report.checks if check.name == "tokens[0].revocation"] == [outcome]
+    assert [check.outcome for check in report.checks if check.name == "tokens[0].revocation"] == [
+        outcome
+    ]
     assert report.verdict is (Verdict.FAILED if outcome is FAILED else Verdict.VERIFIED)
 
 
 def test_the_weakest_kind_of_witness_that_counts_decides_the_assurance() -> None:
-    public = replace(honest().trust, roots=tuple(replace(root, assurance=Assurance.PUBLIC) for root in honest().trust.roots))
+    public = replace(
+        honest().trust,
+        roots=tuple(replace(root, assurance=Assurance.PUBLIC) for root in honest().trust.roots),
+    )
     assert judged(trust=public).assurance is Assurance.LOCAL
     assert judged(trust=public, require=TOKEN).assurance is Assurance.PUBLIC
     assert judged(trust=public, require=ANCHOR).assurance is Assurance.LOCAL
@@ -349,7 +449,11 @@ def test_a_token_at_the_end_of_the_calendar_does_not_raise() -> None:
 
 
 def state_of(
-    address: bytes, code_hash: bytes, word: bytes, block_number: bytes | None = None, block_time: bytes | None = None
+    address: bytes,
+    code_hash: bytes,
+    word: bytes,
+    block_number: bytes | None = None,
+    block_time: bytes | None = None,
 ) -> tuple[bytes, StateProof]:
     """A block that somebody made up, and the proof of the root's slot in a contract in it."""
     proof = honest().proof()
@@ -380,11 +484,14 @@ def judged_state(
     block_number: bytes | None = None,
     block_time: bytes | None = None,
 ) -> Report:
-    """What is said of a made-up state whose block the verifier trusts nevertheless: `time` and `number` stand in the slot."""
+    """What is said of a made-up state whose block the verifier trusts nevertheless: `time` and
+    `number` stand in the slot."""
     word = bytes(20) + number.to_bytes(6) + time.to_bytes(6)
     block_hash, state = state_of(address, code_hash, word.lstrip(b"\0"), block_number, block_time)
     anchor = Anchor(1, address, None, parse_header(state.header).number, block_hash, state)
-    trust = replace(honest().trust, blocks=(*honest().trust.blocks, TrustedBlock(block_hash, "it was given", 1)))
+    trust = replace(
+        honest().trust, blocks=(*honest().trust.blocks, TrustedBlock(block_hash, "it was given", 1))
+    )
     return judged(changed(anchors=(anchor,), tokens=()), trust=trust, require=ANCHOR)
 
 
@@ -416,7 +523,9 @@ def test_other_code_fails() -> None:
 
 
 def test_a_slot_from_after_its_block_fails() -> None:
-    assert outcomes(judged_state(time=int(SEALED.timestamp()) + 1), FAILED) == ["anchors[0].contract"]
+    assert outcomes(judged_state(time=int(SEALED.timestamp()) + 1), FAILED) == [
+        "anchors[0].contract"
+    ]
 
 
 def test_an_anchor_from_before_the_batch_was_begun_contradicts_it() -> None:
@@ -447,7 +556,9 @@ def test_a_header_of_another_block_fails() -> None:
 def test_a_trusted_hash_does_not_vouch_for_a_header_that_somebody_made_up() -> None:
     """The made-up block has the right number, and in its state the contract holds the root."""
     honest_anchor = honest().proof().anchors[0]
-    _, state = state_of(CONTRACT_ADDRESS, CONTRACT_CODE_HASH, b"\1" + bytes(5) + b"\1" + bytes(5) + b"\1")
+    _, state = state_of(
+        CONTRACT_ADDRESS, CONTRACT_CODE_HASH, b"\1" + bytes(5) + b"\1" + bytes(5) + b"\1"
+    )
     assert parse_header(state.header).number == honest_anchor.block_number
     report = judged(changed(anchors=(replace(honest_anchor, state=state),)))
     assert report.verdict is Verdict.FAILED
@@ -457,7 +568,9 @@ def test_a_trusted_hash_does_not_vouch_for_a_header_that_somebody_made_up() -> N
 def test_a_number_that_is_not_the_headers_fails() -> None:
     anchor = honest().proof().anchors[0]
     pinned = Trust(honest().trust.roots, (TrustedBlock(anchor.block_hash, "it was given"),))
-    report = judged(changed(anchors=(replace(anchor, block_number=anchor.block_number + 1),)), trust=pinned)
+    report = judged(
+        changed(anchors=(replace(anchor, block_number=anchor.block_number + 1),)), trust=pinned
+    )
     assert outcomes(report, FAILED) == ["anchors[0].block"]
 
 
@@ -466,7 +579,10 @@ def test_a_hash_is_known_only_at_its_number() -> None:
     anchor = replace(honest().proof().anchors[0], state=None)
     assert outcomes(judged(changed(anchors=(anchor,))), UNKNOWN) == ["anchors[0].state"]
     moved = replace(anchor, block_number=anchor.block_number + 9)
-    assert outcomes(judged(changed(anchors=(moved,))), UNKNOWN) == ["anchors[0].state", "anchors[0].canonical"]
+    assert outcomes(judged(changed(anchors=(moved,))), UNKNOWN) == [
+        "anchors[0].state",
+        "anchors[0].canonical",
+    ]
 
 
 def test_an_older_block_of_the_same_chain_does_not_hold_the_root() -> None:
@@ -484,7 +600,9 @@ def test_an_anchor_on_a_public_chain_is_unknown_with_the_place_to_look() -> None
     anchor = replace(honest().proof().anchors[0], chain_id=1)
     report = judged(changed(anchors=(anchor,)))
     assert report.verdict is Verdict.UNDECIDED
-    assert f"https://etherscan.io/block/{anchor.block_number}" in reason_of(report, "anchors[0].canonical")
+    assert f"https://etherscan.io/block/{anchor.block_number}" in reason_of(
+        report, "anchors[0].canonical"
+    )
 
 
 def test_an_anchor_without_a_state_proof_is_unknown() -> None:

@@ -15,7 +15,12 @@ import pytest
 from conftest import Clock
 from fakes import FakeFileStore, FakeWorld, digests
 
-from witnesstree.ledger.proof.record import EvidenceRecord, make_record, parse_record, renew_timestamp
+from witnesstree.ledger.proof.record import (
+    EvidenceRecord,
+    make_record,
+    parse_record,
+    renew_timestamp,
+)
 from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.metadata import KeptRecord, Renewal
 from witnesstree.ledger.trust import Trust
@@ -29,9 +34,14 @@ EIGHT = digests("eight", 8)
 
 @pytest.fixture
 def world(tmp_path: Path, clock: Clock) -> FakeWorld:
-    """Three sealed batches: of 9 leaves (the opening record and EIGHT), 3 and 2; then an open one."""
+    """Three sealed batches: of 9 leaves (the opening record and EIGHT), 3 and 2; then an open
+    one."""
     world = FakeWorld(tmp_path / "home", clock)
-    witnesses = Witnesses({world.authority.name: world.authority}, {world.chain.name: world.chain}, {"ipfs": FakeFileStore()})
+    witnesses = Witnesses(
+        {world.authority.name: world.authority},
+        {world.chain.name: world.chain},
+        {"ipfs": FakeFileStore()},
+    )
     with world.open(witnesses=witnesses) as ledger:
         for entries in (EIGHT, digests("two", 2), digests("one", 1)):
             ledger.submit(b"".join(entries))
@@ -44,7 +54,10 @@ def world(tmp_path: Path, clock: Clock) -> FakeWorld:
 
 @pytest.fixture(autouse=True)
 def _every_level_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a small batch has several kept levels. This comes before `world`, which fixtures of the same scope are made after."""
+    """So that a small batch has several kept levels.
+
+    This comes before `world`, which fixtures of the same scope are made after.
+    """
     monkeypatch.setattr(batches, "STEP", 1)
 
 
@@ -98,7 +111,11 @@ def test_every_flipped_byte_is_named(world: FakeWorld, folder: Path, ending: str
     with world.open() as ledger:
         for at in range(len(whole)):
             path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
-            found = [problem for problem in check_ledger(ledger, Trust((world.authority.root,))) if named(problem, path, len(whole))]
+            found = [
+                problem
+                for problem in check_ledger(ledger, Trust((world.authority.root,)))
+                if named(problem, path, len(whole))
+            ]
             (place,) = [named(problem, path, len(whole)) for problem in found]
             assert place is not None
             assert at in place, at
@@ -129,20 +146,28 @@ def test_every_pair_of_altered_nodes_is_found(world: FakeWorld, folder: Path) ->
 
 @pytest.mark.parametrize("ending", ["digests", "nodes", "index"])
 @pytest.mark.parametrize("harm", ["missing", "short", "torn", "empty", "longer", "folder"])
-def test_a_file_of_another_length_is_named(world: FakeWorld, folder: Path, ending: str, harm: str) -> None:
+def test_a_file_of_another_length_is_named(
+    world: FakeWorld, folder: Path, ending: str, harm: str
+) -> None:
     path = folder / f"00000000.{ending}"
     whole = path.read_bytes()
     path.unlink()
     if harm == "folder":
         path.mkdir()
     elif harm != "missing":
-        path.write_bytes({"short": whole[:-32], "torn": whole[:-1], "empty": b"", "longer": whole + bytes(12)}[harm])
+        path.write_bytes(
+            {"short": whole[:-32], "torn": whole[:-1], "empty": b"", "longer": whole + bytes(12)}[
+                harm
+            ]
+        )
     found = problems(world)
     assert any(problem.place.startswith(str(path)) for problem in found)
     if harm == "short" and ending != "index":
         assert Problem(f"{path}, bytes {len(whole) - 32} to {len(whole) - 1}", "missing") in found
     if harm == "longer" and ending != "index":
-        assert found == [Problem(f"{path}, bytes {len(whole)} to {len(whole) + 11}", "more than the batch has")]
+        assert found == [
+            Problem(f"{path}, bytes {len(whole)} to {len(whole) + 11}", "more than the batch has")
+        ]
 
 
 def test_files_of_another_batch_are_found(world: FakeWorld, folder: Path) -> None:
@@ -164,7 +189,9 @@ def test_a_tree_over_other_digests_is_found(world: FakeWorld, folder: Path) -> N
     assert "agree with each other, but not with the root on record" in problem.fault
 
 
-def test_kept_levels_are_mended_from_the_digests_and_only_from_the_right_ones(world: FakeWorld, folder: Path) -> None:
+def test_kept_levels_are_mended_from_the_digests_and_only_from_the_right_ones(
+    world: FakeWorld, folder: Path
+) -> None:
     nodes, digests_file = folder / "00000000.nodes", folder / "00000001.digests"
     whole, others = nodes.read_bytes(), (folder / "00000001.nodes").read_bytes()
     nodes.unlink()
@@ -183,10 +210,14 @@ def test_a_flipped_byte_of_an_open_batch_is_named(world: FakeWorld, folder: Path
     whole = path.read_bytes()
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     (problem,) = problems(world)
-    assert problem == Problem(f"{path}, bytes 0 to 127", "these are not the entries that were acknowledged")
+    assert problem == Problem(
+        f"{path}, bytes 0 to 127", "these are not the entries that were acknowledged"
+    )
 
 
-def test_what_an_open_batch_has_beyond_its_entries_is_no_problem(world: FakeWorld, folder: Path) -> None:
+def test_what_an_open_batch_has_beyond_its_entries_is_no_problem(
+    world: FakeWorld, folder: Path
+) -> None:
     with (folder / "00000003.digests").open("ab") as file:
         file.write(b"left by a write that was cut off")
     assert problems(world) == []
@@ -214,9 +245,12 @@ def test_a_batch_that_is_sealed_meanwhile_is_no_problem(world: FakeWorld) -> Non
 
 @contextmanager
 def without_triggers(world: FakeWorld, table: str) -> Iterator[sqlite3.Connection]:
-    """Change what cannot be changed, and put the triggers back: that they are missing would be found by itself."""
+    """Change what cannot be changed, and put the triggers back: that they are missing would be
+    found by itself."""
     with closing(sqlite3.connect(world.home.database)) as database:
-        triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (table,)).fetchall()
+        triggers = database.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (table,)
+        ).fetchall()
         for name, _ in triggers:
             database.execute(f"DROP TRIGGER {name}")
         yield database
@@ -227,7 +261,9 @@ def without_triggers(world: FakeWorld, table: str) -> Iterator[sqlite3.Connectio
 
 def alter(world: FakeWorld, table: str, column: str, value: Any, where: str = "1") -> None:
     with without_triggers(world, table) as database:
-        changed = database.execute(f'UPDATE {table} SET "{column}" = ? WHERE {where}', (value,)).rowcount
+        changed = database.execute(
+            f'UPDATE {table} SET "{column}" = ? WHERE {where}', (value,)
+        ).rowcount
         assert changed == 1
 
 
@@ -247,7 +283,10 @@ def flip(value: Any) -> Any:
 
 
 RECORDS = [
-    *(("batches", column, "sequence = 1") for column in ("count", "root", "closed", "opening", "header", "statement")),
+    *(
+        ("batches", column, "sequence = 1")
+        for column in ("count", "root", "closed", "opening", "header", "statement")
+    ),
     ("batches", "sequence", "sequence = 2"),
     ("batches", "log_index", "sequence = 2"),
     ("log_nodes", "hash", "level = 0 AND position = 1"),
@@ -263,7 +302,10 @@ RECORDS = [
     ("anchors", "sequence", "sequence = 2"),
     ("anchors", "chain", "sequence = 1"),
     ("ledger", "origin", "1"),
-    *(("open_batches", column, "1") for column in ("sequence", "opened", "opening", "header", "count", "crc32")),
+    *(
+        ("open_batches", column, "1")
+        for column in ("sequence", "opened", "opening", "header", "count", "crc32")
+    ),
     ("jobs", "state", "sequence = 1 AND kind = 'stamp'"),
     ("jobs", "state", "sequence = 1 AND kind = 'anchor'"),
     ("jobs", "target", "sequence = 1 AND kind = 'stamp'"),
@@ -279,14 +321,21 @@ RECORDS = [
 
 
 @pytest.mark.parametrize(("table", "column", "where"), RECORDS)
-def test_every_altered_record_is_found(world: FakeWorld, table: str, column: str, where: str) -> None:
+def test_every_altered_record_is_found(
+    world: FakeWorld, table: str, column: str, where: str
+) -> None:
     alter(world, table, column, flip(column_value(world, table, column, where)), where)
     assert problems(world)
 
 
-@pytest.mark.parametrize(("table", "column", "where"), [record for record in RECORDS if record[0] in {"batches", "open_batches", "jobs"}])
+@pytest.mark.parametrize(
+    ("table", "column", "where"),
+    [record for record in RECORDS if record[0] in {"batches", "open_batches", "jobs"}],
+)
 @pytest.mark.parametrize("value", ["x", b"\xff", -1, 0, 2**40, 2**62])
-def test_whatever_stands_in_a_record_is_a_problem_and_no_error(world: FakeWorld, table: str, column: str, where: str, value: Any) -> None:
+def test_whatever_stands_in_a_record_is_a_problem_and_no_error(
+    world: FakeWorld, table: str, column: str, where: str, value: Any
+) -> None:
     try:
         alter(world, table, column, value, where)
     except sqlite3.IntegrityError:
@@ -302,7 +351,10 @@ def test_a_job_that_would_be_done_twice_is_found(world: FakeWorld, kind: str, va
     assert problems(world)
 
 
-@pytest.mark.parametrize("table", ["batches", "log_nodes", "checkpoints", "tokens", "anchors", "transactions", "published"])
+@pytest.mark.parametrize(
+    "table",
+    ["batches", "log_nodes", "checkpoints", "tokens", "anchors", "transactions", "published"],
+)
 def test_a_record_that_was_removed_is_found(world: FakeWorld, table: str) -> None:
     with without_triggers(world, table) as database:
         database.execute(f"DELETE FROM {table} WHERE rowid = (SELECT max(rowid) FROM {table})")
@@ -317,7 +369,10 @@ def test_a_record_that_was_removed_is_found(world: FakeWorld, table: str) -> Non
         "INSERT INTO tokens VALUES (7, 'x', x'00', NULL)",
         "INSERT INTO tokens VALUES (0, 'x', x'00', NULL)",
         "INSERT INTO published VALUES (0, 'x', 'cid')",
-        "INSERT INTO transactions VALUES ('fake-chain', x'00', x'00', 0, x'00', '2026-11-23T08:00:00Z')",
+        (
+            "INSERT INTO transactions VALUES ('fake-chain', x'00', x'00', 0, x'00',"
+            " '2026-11-23T08:00:00Z')"
+        ),
         "INSERT INTO anchors VALUES (7, 'x', '')",
         "INSERT INTO records VALUES (0, 0, 'fake-authority', 2, '2026-11-23T08:00:00Z', x'00')",
         "INSERT INTO records VALUES (0, 0, 'fake-authority', 1, '2026-11-23T08:00:00Z', x'00')",
@@ -336,15 +391,29 @@ def test_a_record_too_many_is_found(world: FakeWorld, statement: str) -> None:
 
 
 def test_a_token_of_another_batch_is_found(world: FakeWorld) -> None:
-    alter(world, "tokens", "token", column_value(world, "tokens", "token", "sequence = 0"), "sequence = 1")
+    alter(
+        world,
+        "tokens",
+        "token",
+        column_value(world, "tokens", "token", "sequence = 0"),
+        "sequence = 1",
+    )
     (problem,) = problems(world)
     assert problem.place == f"{world.home.database}, batch 1, token by fake-authority"
     assert problem.fault.startswith("token.imprint: ")
 
 
 def test_an_anchor_of_another_batch_is_found(world: FakeWorld) -> None:
-    alter(world, "anchors", "anchor", column_value(world, "anchors", "anchor", "sequence = 0"), "sequence = 1")
-    assert {problem.place for problem in problems(world)} == {f"{world.home.database}, batch 1, anchor on fake-chain"}
+    alter(
+        world,
+        "anchors",
+        "anchor",
+        column_value(world, "anchors", "anchor", "sequence = 0"),
+        "sequence = 1",
+    )
+    assert {problem.place for problem in problems(world)} == {
+        f"{world.home.database}, batch 1, anchor on fake-chain"
+    }
 
 
 def test_every_altered_member_of_an_anchor_is_found(world: FakeWorld) -> None:
@@ -352,22 +421,46 @@ def test_every_altered_member_of_an_anchor_is_found(world: FakeWorld) -> None:
     text = column_value(world, "anchors", "anchor", "sequence = 0")
     places = [found.start() for found in re.finditer(r'[0-9a-zA-Z+/](?=[^"]*"[,}\]])', text)]
     for at in places[:: max(1, len(places) // 60)]:
-        alter(world, "anchors", "anchor", text[:at] + ("1" if text[at] != "1" else "2") + text[at + 1 :], "sequence = 0")
+        alter(
+            world,
+            "anchors",
+            "anchor",
+            text[:at] + ("1" if text[at] != "1" else "2") + text[at + 1 :],
+            "sequence = 0",
+        )
         assert problems(world), text[at - 30 : at + 10]
 
 
 def test_flipped_bytes_of_a_token_are_found(world: FakeWorld) -> None:
-    """In what its signature covers, and in the signature: CMS also has a few bytes that nothing covers (RFC 5652, 5.4)."""
-    token, root = (column_value(world, table, column, "sequence = 0") for table, column in (("tokens", "token"), ("batches", "root")))
+    """In what its signature covers, and in the signature: CMS also has a few bytes that nothing
+    covers (RFC 5652, 5.4)."""
+    token, root = (
+        column_value(world, table, column, "sequence = 0")
+        for table, column in (("tokens", "token"), ("batches", "root"))
+    )
     imprint = token.index(root)
     for at in (*range(imprint - 10, imprint + 50, 4), *range(len(token) - 60, len(token), 4)):
-        alter(world, "tokens", "token", token[:at] + bytes([token[at] ^ 1]) + token[at + 1 :], "sequence = 0")
+        alter(
+            world,
+            "tokens",
+            "token",
+            token[:at] + bytes([token[at] ^ 1]) + token[at + 1 :],
+            "sequence = 0",
+        )
         assert problems(world), at
 
 
-def test_a_checkpoint_of_another_key_is_found(world: FakeWorld, tmp_path: Path, clock: Clock) -> None:
+def test_a_checkpoint_of_another_key_is_found(
+    world: FakeWorld, tmp_path: Path, clock: Clock
+) -> None:
     other = FakeWorld(tmp_path / "other", clock)
-    alter(world, "checkpoints", "note", column_value(other, "checkpoints", "note", "size = 0"), "size = 0")
+    alter(
+        world,
+        "checkpoints",
+        "note",
+        column_value(other, "checkpoints", "note", "size = 0"),
+        "size = 0",
+    )
     (problem,) = problems(world)
     assert problem.place == f"{world.home.database}, checkpoint 0"
     assert "is not signed by the ledger's key" in problem.fault
@@ -391,7 +484,10 @@ def test_a_home_with_small_batches_is_sound(tmp_path: Path, clock: Clock) -> Non
 
 def test_a_checkpoint_that_is_no_note_is_found(world: FakeWorld) -> None:
     alter(world, "checkpoints", "note", "nonsense", "size = 2")
-    assert any("checkpoint 2" in found.place and "cannot be read" in found.fault for found in problems(world))
+    assert any(
+        "checkpoint 2" in found.place and "cannot be read" in found.fault
+        for found in problems(world)
+    )
 
 
 def test_an_anchor_without_a_state_proof_is_no_problem(world: FakeWorld) -> None:
@@ -401,7 +497,9 @@ def test_an_anchor_without_a_state_proof_is_no_problem(world: FakeWorld) -> None
     assert problems(world) == []
 
 
-def test_a_disk_that_does_not_read_is_a_problem(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_does_not_read_is_a_problem(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(path: Path, _offset: int, _count: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error", str(path))
 
@@ -419,43 +517,78 @@ def kept(world: FakeWorld, *records: KeptRecord) -> list[Problem]:
         with ledger.metadata.write() as transaction:
             for each in records:
                 transaction.keep_record(each)
-                transaction.schedule(Renewal(each.renewed, each.sequence, each.position, each.authority))
+                transaction.schedule(
+                    Renewal(each.renewed, each.sequence, each.position, each.authority)
+                )
         return list(check_ledger(ledger, Trust((world.authority.root,))))
 
 
 def record_of(world: FakeWorld, digest: bytes) -> EvidenceRecord:
     with world.open() as ledger:
-        return renew_timestamp(parse_record(make_record(ledger.proof(digest))), world.authority.stamp)
+        return renew_timestamp(
+            parse_record(make_record(ledger.proof(digest))), world.authority.stamp
+        )
 
 
 def test_kept_records_that_are_sound_are_no_problem(world: FakeWorld, clock: Clock) -> None:
     record = record_of(world, EIGHT[2])
     first = KeptRecord(0, 3, "fake-authority", 1, clock(), record.der)
-    second = KeptRecord(0, 3, "fake-authority", 2, clock(), renew_timestamp(record, world.authority.stamp).der)
+    second = KeptRecord(
+        0, 3, "fake-authority", 2, clock(), renew_timestamp(record, world.authority.stamp).der
+    )
     assert kept(world, first, second) == []
 
 
 def test_a_kept_record_of_another_entry_or_token_is_found(world: FakeWorld, clock: Clock) -> None:
     record = record_of(world, EIGHT[2]).der
     (elsewhere,) = kept(world, KeptRecord(0, 4, "fake-authority", 1, clock(), record))
-    assert elsewhere.place == f"{world.home.database}, batch 0, entry 4, evidence record 1 by fake-authority"
+    assert (
+        elsewhere.place
+        == f"{world.home.database}, batch 0, entry 4, evidence record 1 by fake-authority"
+    )
     assert "chains[0].timestamps[0].data: It is not for the file" in elsewhere.fault
     found = kept(world, KeptRecord(1, 1, "fake-authority", 1, clock(), record))
-    assert "its first timestamp is not the token of its batch" in {problem.fault for problem in found}
+    assert "its first timestamp is not the token of its batch" in {
+        problem.fault for problem in found
+    }
 
 
 def test_flipped_bytes_of_a_kept_record_are_found(world: FakeWorld, clock: Clock) -> None:
     record = record_of(world, EIGHT[2])
     token = record.timestamps[1].token
     at = record.der.index(token.imprint)
-    found = kept(world, KeptRecord(0, 3, "fake-authority", 1, clock(), record.der[:at] + bytes([record.der[at] ^ 1]) + record.der[at + 1 :]))
-    assert {problem.fault.split(":")[0] for problem in found} == {f"chains[0].timestamps[1].{name}" for name in ("previous", "imprint", "signature")}
+    found = kept(
+        world,
+        KeptRecord(
+            0,
+            3,
+            "fake-authority",
+            1,
+            clock(),
+            record.der[:at] + bytes([record.der[at] ^ 1]) + record.der[at + 1 :],
+        ),
+    )
+    assert {problem.fault.split(":")[0] for problem in found} == {
+        f"chains[0].timestamps[1].{name}" for name in ("previous", "imprint", "signature")
+    }
     assert all(problem.is_damage for problem in found)
 
 
-def test_a_kept_record_whose_authority_nobody_trusts_is_no_damage(world: FakeWorld, clock: Clock) -> None:
-    assert kept(world, KeptRecord(0, 3, "fake-authority", 1, clock(), record_of(world, EIGHT[2]).der)) == []
+def test_a_kept_record_whose_authority_nobody_trusts_is_no_damage(
+    world: FakeWorld, clock: Clock
+) -> None:
+    assert (
+        kept(world, KeptRecord(0, 3, "fake-authority", 1, clock(), record_of(world, EIGHT[2]).der))
+        == []
+    )
     with world.open() as ledger:
-        found = [problem for problem in check_ledger(ledger, Trust()) if "evidence record" in problem.place]
-    assert [problem.fault.split(":")[0] for problem in found] == ["chains[0].timestamps[0].chain", "chains[0].timestamps[1].chain"]
+        found = [
+            problem
+            for problem in check_ledger(ledger, Trust())
+            if "evidence record" in problem.place
+        ]
+    assert [problem.fault.split(":")[0] for problem in found] == [
+        "chains[0].timestamps[0].chain",
+        "chains[0].timestamps[1].chain",
+    ]
     assert not any(problem.is_damage for problem in found)

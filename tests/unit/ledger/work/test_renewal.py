@@ -1,4 +1,5 @@
-"""Renewals on fakes: records are renewed in time, together, and once; whatever is in the way is an alarm and holds up nothing."""
+"""Renewals on fakes: records are renewed in time, together, and once; whatever is in the way is an
+alarm and holds up nothing."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,15 @@ from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, Invalid
 from witnesstree.ledger.base.report import Assurance, Verdict
 from witnesstree.ledger.proof.forms import format_record
 from witnesstree.ledger.proof.proof import MAX_KEPT_RECORD, format_proof, parse_proof
-from witnesstree.ledger.proof.record import ENDS, EvidenceRecord, make_record, parse_record, renew_hash_tree, renew_timestamp, verify_record
+from witnesstree.ledger.proof.record import (
+    ENDS,
+    EvidenceRecord,
+    make_record,
+    parse_record,
+    renew_hash_tree,
+    renew_timestamp,
+    verify_record,
+)
 from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, KeptRecord, Renewal
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require, verify
@@ -61,9 +70,21 @@ class World(FakeWorld):
         with self.open(witnesses=Witnesses(self.authorities, {}, {})) as ledger:
             yield ledger
 
-    def renewals(self, ledger: Ledger, trust: Trust | None = None, ends: Mapping[str, datetime] = ENDS, before: timedelta = 90 * DAY) -> Renewals:
+    def renewals(
+        self,
+        ledger: Ledger,
+        trust: Trust | None = None,
+        ends: Mapping[str, datetime] = ENDS,
+        before: timedelta = 90 * DAY,
+    ) -> Renewals:
         policy = RenewalPolicy(before, ends)
-        return Renewals(ledger, lambda: trust or self.everybody, clock=self.clock, pace=Pace(patience=0), policy=policy)
+        return Renewals(
+            ledger,
+            lambda: trust or self.everybody,
+            clock=self.clock,
+            pace=Pace(patience=0),
+            policy=policy,
+        )
 
 
 @pytest.fixture
@@ -90,7 +111,10 @@ def kept(ledger: Ledger, sequence: int = 0) -> list[tuple[int, str, int, int]]:
     """Position, authority, number, and the number of timestamps of each record of a batch."""
     with ledger.metadata.read() as transaction:
         found = transaction.records(sequence)
-    return [(each.position, each.authority, each.number, len(parse_record(each.record).timestamps)) for each in found]
+    return [
+        (each.position, each.authority, each.number, len(parse_record(each.record).timestamps))
+        for each in found
+    ]
 
 
 def dues(ledger: Ledger) -> dict[tuple[int, int, str], datetime]:
@@ -101,18 +125,31 @@ def dues(ledger: Ledger) -> dict[tuple[int, int, str], datetime]:
 
 def alarms(ledger: Ledger) -> dict[str, str]:
     with ledger.metadata.read() as transaction:
-        return {alarm.subject: alarm.text for alarm in transaction.alarms() if alarm.kind is AlarmKind.RENEWAL}
+        return {
+            alarm.subject: alarm.text
+            for alarm in transaction.alarms()
+            if alarm.kind is AlarmKind.RENEWAL
+        }
 
 
 def require_carried(world: World, ledger: Ledger, *entries: bytes, timestamps: int = 2) -> None:
-    """Each entry's proof carries a record of so many timestamps that passes whole, and fsck finds nothing."""
-    assert [problem for problem in check_ledger(ledger, world.everybody) if "token" not in problem.place] == []
+    """Each entry's proof carries a record of so many timestamps that passes whole, and fsck finds
+    nothing."""
+    assert [
+        problem for problem in check_ledger(ledger, world.everybody) if "token" not in problem.place
+    ] == []
     for digest in entries:
         content = format_proof(ledger.proof(digest))
         (record,) = parse_proof(content).records
         assert len(parse_record(record).timestamps) == timestamps
-        assert verify_record(record, [{"sha256": digest}], world.everybody, world.clock()).verdict is Verdict.VERIFIED
-        names = {check.name: check.outcome.value for check in verify(digest, content, world.everybody, world.clock()).checks}
+        assert (
+            verify_record(record, [{"sha256": digest}], world.everybody, world.clock()).verdict
+            is Verdict.VERIFIED
+        )
+        names = {
+            check.name: check.outcome.value
+            for check in verify(digest, content, world.everybody, world.clock()).checks
+        }
         assert names[f"records[0].chains[0].timestamps[{timestamps - 1}].time"] == "passed"
 
 
@@ -128,24 +165,32 @@ def test_a_new_token_is_scheduled_by_the_next_pass(world: World, ledger: Ledger)
         assert transaction.renewal_counts(START, START).next == DUE
 
 
-def test_a_short_lived_certificate_is_renewed_after_two_thirds_of_its_life(world: World, ledger: Ledger) -> None:
+def test_a_short_lived_certificate_is_renewed_after_two_thirds_of_its_life(
+    world: World, ledger: Ledger
+) -> None:
     world.renewals(ledger, before=20 * LIFE).work()
     assert set(dues(ledger).values()) == {START + LIFE * 2 / 3}
 
 
-def test_a_token_whose_signer_is_not_known_is_looked_at_after_a_year(world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_whose_signer_is_not_known_is_looked_at_after_a_year(
+    world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(renewal, "expires", lambda *_: None)
     world.renewals(ledger).work()
     assert set(dues(ledger).values()) == {START + 365 * DAY}
 
 
-def test_where_no_end_is_known_each_answer_is_kept(world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_end_is_known_each_answer_is_kept(
+    world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(renewal, "expires", lambda *_: None)
     world.renewals(ledger).work()
     assert world.renewals(ledger).work(366 * DAY) == Renewed(2, 1, ())
 
 
-def test_a_certificate_that_had_ended_before_is_due_at_its_end(world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_had_ended_before_is_due_at_its_end(
+    world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(renewal, "expires", lambda *_: START - DAY)
     world.renewals(ledger).work()
     assert set(dues(ledger).values()) == {START - DAY}
@@ -154,7 +199,9 @@ def test_a_certificate_that_had_ended_before_is_due_at_its_end(world: World, led
 # Renewing
 
 
-def test_what_is_due_is_renewed_with_one_token_and_later_proofs_carry_it(world: World, ledger: Ledger) -> None:
+def test_what_is_due_is_renewed_with_one_token_and_later_proofs_carry_it(
+    world: World, ledger: Ledger
+) -> None:
     renewals = world.renewals(ledger)
     renewals.work()
     world.goes_to(DUE - timedelta(seconds=1))
@@ -172,7 +219,9 @@ def test_what_is_due_is_renewed_with_one_token_and_later_proofs_carry_it(world: 
     assert renewals.work() == Renewed(0, 0, ())
 
 
-def test_years_later_the_first_certificates_have_ended_and_the_records_carry_on(world: World, ledger: Ledger) -> None:
+def test_years_later_the_first_certificates_have_ended_and_the_records_carry_on(
+    world: World, ledger: Ledger
+) -> None:
     renewals = world.renewals(ledger)
     renewals.work()
     for number in (1, 2, 3):
@@ -231,7 +280,11 @@ def test_a_group_is_bounded(world: World, ledger: Ledger, monkeypatch: pytest.Mo
     assert [renewals.work().records, renewals.work().records] == [0, 0]
     world.goes_to(DUE)
     world.gets()
-    assert [renewals.work(), renewals.work(), renewals.work()] == [Renewed(1, 1, ()), Renewed(1, 1, ()), Renewed(0, 0, ())]
+    assert [renewals.work(), renewals.work(), renewals.work()] == [
+        Renewed(1, 1, ()),
+        Renewed(1, 1, ()),
+        Renewed(0, 0, ()),
+    ]
 
 
 def test_hundreds_of_batches_are_renewed_with_one_token(world: World) -> None:
@@ -249,7 +302,10 @@ def test_hundreds_of_batches_are_renewed_with_one_token(world: World) -> None:
         assert len(newer.stamped) == 1
         for digest in (entries[0], entries[77], entries[149]):
             (record,) = ledger.proof(digest).records
-            assert verify_record(record, [{"sha256": digest}], world.everybody, world.clock()).verdict is Verdict.VERIFIED
+            assert (
+                verify_record(record, [{"sha256": digest}], world.everybody, world.clock()).verdict
+                is Verdict.VERIFIED
+            )
 
 
 # What is in the way
@@ -262,7 +318,9 @@ def due_now(world: World, ledger: Ledger) -> FakeAuthority:
     return world.gets()
 
 
-def test_an_authority_that_does_not_answer_is_asked_again_later_each_time(world: World, ledger: Ledger) -> None:
+def test_an_authority_that_does_not_answer_is_asked_again_later_each_time(
+    world: World, ledger: Ledger
+) -> None:
     newer = due_now(world, ledger)
     renewals = world.renewals(ledger)
     newer.switches.fail("stamp", times=2)
@@ -283,8 +341,12 @@ def test_a_ledger_seals_while_a_renewal_waits(world: World, ledger: Ledger) -> N
     seal(ledger, digests("meanwhile", 1)[0])
 
 
-@pytest.mark.parametrize("error", [BadAnswer("for other bytes"), InvalidInput("a secret is missing")])
-def test_what_a_person_has_to_mend_is_an_alarm_until_it_is_done(world: World, ledger: Ledger, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [BadAnswer("for other bytes"), InvalidInput("a secret is missing")]
+)
+def test_what_a_person_has_to_mend_is_an_alarm_until_it_is_done(
+    world: World, ledger: Ledger, error: Exception
+) -> None:
     due_now(world, ledger).switches.fail("stamp", error=error)
     renewals = world.renewals(ledger)
     assert renewals.work().problems == (f"tsa: {error}",)
@@ -298,7 +360,9 @@ def test_what_a_person_has_to_mend_is_an_alarm_until_it_is_done(world: World, le
     assert alarms(ledger) == {}
 
 
-def test_an_alarm_of_another_process_stands_while_something_is_due(world: World, ledger: Ledger) -> None:
+def test_an_alarm_of_another_process_stands_while_something_is_due(
+    world: World, ledger: Ledger
+) -> None:
     newer = due_now(world, ledger)
     newer.switches.fail("stamp", error=BadAnswer("for other bytes"))
     world.renewals(ledger).work()
@@ -316,7 +380,9 @@ def test_an_alarm_of_another_process_stands_while_something_is_due(world: World,
     assert alarms(ledger) == {}
 
 
-def test_another_authority_is_asked_where_the_first_is_not_configured_any_more(world: World, ledger: Ledger) -> None:
+def test_another_authority_is_asked_where_the_first_is_not_configured_any_more(
+    world: World, ledger: Ledger
+) -> None:
     due_now(world, ledger)
     del world.authorities["tsa"]
     other = world.gets("other")
@@ -325,12 +391,17 @@ def test_another_authority_is_asked_where_the_first_is_not_configured_any_more(w
     require_carried(world, ledger, A, B, C)
 
 
-def test_a_token_that_holds_no_longer_is_not_kept_and_another_authority_is_asked(world: World, ledger: Ledger) -> None:
+def test_a_token_that_holds_no_longer_is_not_kept_and_another_authority_is_asked(
+    world: World, ledger: Ledger
+) -> None:
     world.renewals(ledger).work()
     world.goes_to(DUE)
     renewals = world.renewals(ledger)
     assert renewals.work().records == 0
-    assert "holds no longer than before: that authority needs a newer certificate, or add another" in alarms(ledger)["tsa"]
+    assert (
+        "holds no longer than before: that authority needs a newer certificate, or add another"
+        in alarms(ledger)["tsa"]
+    )
     assert (len(world.all[0].stamped), kept(ledger)) == (3, [])
     world.gets("other")
     world.ticking.tick(86_400)
@@ -338,12 +409,17 @@ def test_a_token_that_holds_no_longer_is_not_kept_and_another_authority_is_asked
     assert alarms(ledger) == {}
 
 
-def test_a_record_that_ran_out_is_an_alarm_that_says_so_and_nobody_is_asked(world: World, ledger: Ledger) -> None:
+def test_a_record_that_ran_out_is_an_alarm_that_says_so_and_nobody_is_asked(
+    world: World, ledger: Ledger
+) -> None:
     world.renewals(ledger).work()
     world.goes_to(START + LIFE + DAY)
     newer = world.gets()
     assert world.renewals(ledger).work().records == 0
-    assert "it could be verified until 2036-11-19T08:00:00Z, and was not renewed in time" in alarms(ledger)["tsa"]
+    assert (
+        "it could be verified until 2036-11-19T08:00:00Z, and was not renewed in time"
+        in alarms(ledger)["tsa"]
+    )
     assert newer.stamped == []
     with ledger.metadata.read() as transaction:
         counts = transaction.renewal_counts(world.clock(), world.clock() - DAY)
@@ -360,7 +436,10 @@ def test_what_cannot_be_verified_is_not_renewed(world: World, ledger: Ledger) ->
 def test_an_answer_that_cannot_be_verified_is_not_kept(world: World, ledger: Ledger) -> None:
     due_now(world, ledger)
     assert world.renewals(ledger, Trust((world.all[0].root,))).work().records == 0
-    assert "with the answer of tsa, it cannot be verified: chains[0].timestamps[1].chain unknown" in alarms(ledger)["tsa"]
+    assert (
+        "with the answer of tsa, it cannot be verified: chains[0].timestamps[1].chain unknown"
+        in alarms(ledger)["tsa"]
+    )
     assert kept(ledger) == []
 
 
@@ -368,10 +447,15 @@ def test_an_answer_that_is_worth_less_is_not_kept(world: World, ledger: Ledger) 
     newer = due_now(world, ledger)
     trust = Trust((world.all[0].root, replace(newer.root, assurance=Assurance.LOCAL)))
     assert world.renewals(ledger, trust).work().records == 0
-    assert "it is worth less (local) than before (private): add an authority like the first" in alarms(ledger)["tsa"]
+    assert (
+        "it is worth less (local) than before (private): add an authority like the first"
+        in alarms(ledger)["tsa"]
+    )
 
 
-def test_a_hash_algorithm_that_ends_is_an_alarm_that_says_what_to_do(world: World, ledger: Ledger) -> None:
+def test_a_hash_algorithm_that_ends_is_an_alarm_that_says_what_to_do(
+    world: World, ledger: Ledger
+) -> None:
     end = START + 400 * DAY
     world.renewals(ledger, ends={"sha256": end}).work()
     assert set(dues(ledger).values()) == {end - 90 * DAY}
@@ -385,13 +469,17 @@ def test_a_hash_algorithm_that_ends_is_an_alarm_that_says_what_to_do(world: Worl
 
 
 @pytest.mark.parametrize("limit", ["MAX_TIMESTAMPS", "MAX_VOUCHERS"])
-def test_a_record_without_room_is_an_alarm(world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+def test_a_record_without_room_is_an_alarm(
+    world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
     due_now(world, ledger)
     monkeypatch.setattr(renewal, limit, 1)
     assert world.renewals(ledger).work().problems == ("it has no room for another timestamp",)
 
 
-def test_a_record_that_outgrows_a_proof_is_not_kept(world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_outgrows_a_proof_is_not_kept(
+    world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     due_now(world, ledger)
     monkeypatch.setattr(renewal, "MAX_KEPT_RECORD", 100)
     problems = world.renewals(ledger).work().problems
@@ -416,7 +504,10 @@ def test_a_row_without_a_token_is_damage(world: World, ledger: Ledger) -> None:
     with ledger.metadata.write() as transaction:
         transaction.schedule(Renewal(UNSCHEDULED, 0, 0, "nobody"))
     world.renewals(ledger).work()
-    assert "batch 0 or its token by nobody has vanished; run `witnesstree fsck`" in alarms(ledger)["nobody"]
+    assert (
+        "batch 0 or its token by nobody has vanished; run `witnesstree fsck`"
+        in alarms(ledger)["nobody"]
+    )
 
 
 def test_while_another_process_renews_nothing_is_done(world: World, ledger: Ledger) -> None:
@@ -440,7 +531,9 @@ def test_what_is_mended_late_is_seen_in_time(world: World, ledger: Ledger) -> No
     assert alarms(ledger) == {}
 
 
-def test_short_of_the_end_it_waits_the_first_retry_and_afterwards_a_day(world: World, ledger: Ledger) -> None:
+def test_short_of_the_end_it_waits_the_first_retry_and_afterwards_a_day(
+    world: World, ledger: Ledger
+) -> None:
     world.renewals(ledger).work()
     world.goes_to(START + LIFE - timedelta(seconds=12))
     renewals = world.renewals(ledger)
@@ -488,7 +581,10 @@ def test_what_cannot_be_renewed_before_it_is_due_is_no_alarm(world: World, ledge
     done = renewals.work(LIFE)
     assert (done.records, done.tokens, done.problems) == (0, 1, ())
     assert done.early == (
-        "with the answer of tsa, it holds no longer than before: that authority needs a newer certificate, or add another authority",
+        (
+            "with the answer of tsa, it holds no longer than before: that authority needs a newer"
+            " certificate, or add another authority"
+        ),
     )
     assert alarms(ledger) == {}
     world.all[0].switches.fail("stamp")
@@ -504,7 +600,10 @@ def test_looking_ahead_what_is_due_is_an_alarm_still(world: World, ledger: Ledge
     renewals.work()
     world.goes_to(DUE)
     done = renewals.work(30 * DAY)
-    why = "it holds no longer than before: that authority needs a newer certificate, or add another authority"
+    why = (
+        "it holds no longer than before: that authority needs a newer certificate, or add another"
+        " authority"
+    )
     assert done.problems == (f"by tsa {why.replace('holds', 'would hold')}",)
     assert done.early == (f"with the answer of tsa, {why}",)
     assert list(alarms(ledger)) == ["tsa"]
@@ -521,8 +620,12 @@ def test_one_answer_tells_for_all_that_hold_as_long(world: World, ledger: Ledger
     done = renewals.work(LIFE)
     # The rows of "tsa" were to be carried on by the other one too, which had been asked by then.
     assert (done.records, done.tokens, len(first.stamped) - stamped_before) == (0, 1, 1)
-    assert any(text.startswith("by first it would hold no longer than before") for text in done.early)
-    assert renewals.work(LIFE).tokens == 1, "the next pass asks again: there may be a newer certificate by then"
+    assert any(
+        text.startswith("by first it would hold no longer than before") for text in done.early
+    )
+    assert renewals.work(LIFE).tokens == 1, (
+        "the next pass asks again: there may be a newer certificate by then"
+    )
 
 
 class Embedded(FakeAuthority):
@@ -538,7 +641,15 @@ def test_an_authority_that_knows_its_end_is_not_asked_in_vain(world: World, ledg
     world.renewals(ledger).work()
     done = world.renewals(ledger).work(LIFE)
     assert done == Renewed(
-        0, 0, (), ("by tsa it would hold no longer than before: that authority needs a newer certificate, or add another authority",)
+        0,
+        0,
+        (),
+        (
+            (
+                "by tsa it would hold no longer than before: that authority needs a newer"
+                " certificate, or add another authority"
+            ),
+        ),
     )
     assert embedded.stamped == []
     # The next one is asked, and with a newer certificate it is asked itself.
@@ -559,7 +670,9 @@ def test_an_authority_that_knows_its_end_is_not_asked_in_vain(world: World, ledg
 
 
 @pytest.mark.parametrize("when", When)
-def test_a_crash_at_any_durable_step_costs_a_token_at_most(world: World, ledger: Ledger, when: When) -> None:
+def test_a_crash_at_any_durable_step_costs_a_token_at_most(
+    world: World, ledger: Ledger, when: When
+) -> None:
     newer = due_now(world, ledger)
     at, crashed = 0, True
     while crashed:
@@ -572,7 +685,9 @@ def test_a_crash_at_any_durable_step_costs_a_token_at_most(world: World, ledger:
         number = len(kept(ledger))
         assert number == len(kept(ledger, 1)), "both or neither"
         assert (set(dues(ledger).values()) == {DUE}) == (number == 0)
-        assert [problem for problem in check_ledger(ledger, world.everybody) if problem.is_damage] == []
+        assert [
+            problem for problem in check_ledger(ledger, world.everybody) if problem.is_damage
+        ] == []
         at += 1
     assert at > 1
     assert 1 <= len(newer.stamped) <= at
@@ -584,7 +699,9 @@ def stop() -> None:
 
 
 @pytest.mark.parametrize("when", When)
-def test_an_answer_that_is_lost_is_asked_for_again(world: World, ledger: Ledger, when: When) -> None:
+def test_an_answer_that_is_lost_is_asked_for_again(
+    world: World, ledger: Ledger, when: When
+) -> None:
     newer = due_now(world, ledger)
     newer.switches.fail("stamp", when, Crash())
     with pytest.raises(Crash):
@@ -607,7 +724,9 @@ def of(ledger: Ledger, digest: bytes) -> EvidenceRecord:
     return parse_record(make_record(ledger.proof(digest)))
 
 
-def test_a_record_that_was_renewed_by_hand_is_kept_and_the_worker_goes_on(world: World, ledger: Ledger) -> None:
+def test_a_record_that_was_renewed_by_hand_is_kept_and_the_worker_goes_on(
+    world: World, ledger: Ledger
+) -> None:
     due_now(world, ledger)
     renewals = world.renewals(ledger)
     record = stamped(world, of(ledger, A))
@@ -625,12 +744,16 @@ def test_a_record_that_was_renewed_by_hand_is_kept_and_the_worker_goes_on(world:
     require_carried(world, ledger, A, B, C, timestamps=3)
 
 
-def test_a_hash_tree_that_was_renewed_by_hand_is_renewed_by_the_worker_without_the_file(world: World, ledger: Ledger) -> None:
+def test_a_hash_tree_that_was_renewed_by_hand_is_renewed_by_the_worker_without_the_file(
+    world: World, ledger: Ledger
+) -> None:
     digest = sha256(FILE).digest()
     seal(ledger, digest)
     newer = due_now(world, ledger)
     renewals = world.renewals(ledger)
-    hashed = renew_hash_tree(stamped(world, of(ledger, digest)), [sha512(FILE).digest()], "sha512", newer.stamp)
+    hashed = renew_hash_tree(
+        stamped(world, of(ledger, digest)), [sha512(FILE).digest()], "sha512", newer.stamp
+    )
     assert renewals.adopt(hashed).is_kept
     renewals.work()
     world.goes_to(dues(ledger)[2, 1, "tsa"])
@@ -642,11 +765,31 @@ def test_a_hash_tree_that_was_renewed_by_hand_is_renewed_by_the_worker_without_t
     (record,) = parse_proof(content).records
     assert [len(chain) for chain in parse_record(record).chains] == [2, 2]
     without = verify(digest, content, world.everybody, world.clock(), Require.TOKEN)
-    assert {check.name: check.outcome.value for check in without.checks}["records[0].chains[1].timestamps[0].data"] == "unknown"
+    assert {check.name: check.outcome.value for check in without.checks}[
+        "records[0].chains[1].timestamps[0].data"
+    ] == "unknown"
     assert without.verdict is Verdict.VERIFIED, "the token itself is a witness beside it"
-    whole = verify(digest, content, world.everybody, world.clock(), Require.TOKEN, digests={"sha512": sha512(FILE).digest()})
-    assert {check.outcome.value for check in whole.checks if check.name.startswith("records[0]") and check.required} == {"passed"}
-    false = verify(digest, content, world.everybody, world.clock(), Require.TOKEN, digests={"sha512": bytes(64)})
+    whole = verify(
+        digest,
+        content,
+        world.everybody,
+        world.clock(),
+        Require.TOKEN,
+        digests={"sha512": sha512(FILE).digest()},
+    )
+    assert {
+        check.outcome.value
+        for check in whole.checks
+        if check.name.startswith("records[0]") and check.required
+    } == {"passed"}
+    false = verify(
+        digest,
+        content,
+        world.everybody,
+        world.clock(),
+        Require.TOKEN,
+        digests={"sha512": bytes(64)},
+    )
     assert false.verdict is Verdict.FAILED
     assert [problem for problem in check_ledger(ledger, world.everybody) if problem.is_damage] == []
 
@@ -656,27 +799,42 @@ def test_the_record_of_a_whole_batch_keeps_one_chain(world: World, ledger: Ledge
     leaf = ledger.files.digest_at(0, 0)
     record = stamped(world, of(ledger, leaf))
     hashed = renew_hash_tree(record, [bytes(64)], "sha512", newer.stamp)
-    assert world.renewals(ledger).adopt(hashed).reason.startswith("the record of a batch keeps its hash tree")
+    assert (
+        world.renewals(ledger)
+        .adopt(hashed)
+        .reason.startswith("the record of a batch keeps its hash tree")
+    )
     assert world.renewals(ledger).adopt(record).is_kept
     require_carried(world, ledger, A, B)
 
 
-def test_what_is_not_of_this_ledger_is_not_kept(world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_of_this_ledger_is_not_kept(
+    world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     renewals = world.renewals(ledger)
     foreign = parse_record(make_record(make_proof(3, 1)))
     alone = parse_record(make_record(make_proof(1, 0)))
-    assert [renewals.adopt(each) for each in (foreign, alone, renew_timestamp(foreign, tokens_of(3)), group_record())] == [Adopted(is_kept=False)] * 4
+    assert [
+        renewals.adopt(each)
+        for each in (foreign, alone, renew_timestamp(foreign, tokens_of(3)), group_record())
+    ] == [Adopted(is_kept=False)] * 4
     # The same file in another ledger.
     at = ledger.proof(A).inclusion
     assert at
     elsewhere = FakeAuthority("tsa", world.clock).stamp(at.root)
-    assert renewals.adopt(parse_record(make_record(replace(ledger.proof(A), tokens=(elsewhere,))))) == Adopted(is_kept=False)
+    assert renewals.adopt(
+        parse_record(make_record(replace(ledger.proof(A), tokens=(elsewhere,))))
+    ) == Adopted(is_kept=False)
     monkeypatch.setattr(renewal, "MAX_KEPT_RECORD", 10)
-    assert renewals.adopt(stamped(world, of(ledger, A))).reason.endswith("bytes, more than a proof has room for (10)")
+    assert renewals.adopt(stamped(world, of(ledger, A))).reason.endswith(
+        "bytes, more than a proof has room for (10)"
+    )
     assert kept(ledger) == []
 
 
-def test_a_record_is_not_kept_where_that_of_its_batch_holds_as_long(world: World, ledger: Ledger) -> None:
+def test_a_record_is_not_kept_where_that_of_its_batch_holds_as_long(
+    world: World, ledger: Ledger
+) -> None:
     due_now(world, ledger)
     renewals = world.renewals(ledger)
     digest = sha256(FILE).digest()
@@ -686,10 +844,14 @@ def test_a_record_is_not_kept_where_that_of_its_batch_holds_as_long(world: World
     newer = world.gets()
     renewals.work(LIFE)
     better = ledger.proof(A).records
-    assert renewals.adopt(records[0]) == Adopted(is_kept=False, reason="it has one that holds as long")
+    assert renewals.adopt(records[0]) == Adopted(
+        is_kept=False, reason="it has one that holds as long"
+    )
     assert ledger.proof(A).records == better
     # With a chain of its own it has more than that of its batch.
-    assert renewals.adopt(renew_hash_tree(records[1], [sha512(FILE).digest()], "sha512", newer.stamp)).is_kept
+    assert renewals.adopt(
+        renew_hash_tree(records[1], [sha512(FILE).digest()], "sha512", newer.stamp)
+    ).is_kept
     # And one that holds for longer than both is kept.
     world.ticking.tick(60)
     world.gets()
@@ -703,7 +865,10 @@ def test_a_record_that_the_owner_cannot_verify_is_not_kept(world: World, ledger:
     renewals = world.renewals(ledger, Trust((world.all[0].root,)))
     adopted = renewals.adopt(stamped(world, of(ledger, A)))
     assert not adopted.is_kept
-    assert adopted.reason.startswith("judged by whom its owner trusts, it cannot be verified: chains[0].timestamps[1].chain unknown: ")
+    assert adopted.reason.startswith(
+        "judged by whom its owner trusts, it cannot be verified: chains[0].timestamps[1].chain"
+        " unknown: "
+    )
     assert kept(ledger) == []
 
 
@@ -725,7 +890,9 @@ def test_a_kept_record_that_does_not_fit_its_batch_is_damage(world: World, ledge
         ledger.proof(A)
 
 
-def test_the_record_that_is_exported_is_the_renewed_one_of_that_token(world: World, ledger: Ledger) -> None:
+def test_the_record_that_is_exported_is_the_renewed_one_of_that_token(
+    world: World, ledger: Ledger
+) -> None:
     due_now(world, ledger)
     foreign = make_record(make_proof(3, 1))
     plain = ledger.proof(A)
@@ -733,8 +900,15 @@ def test_the_record_that_is_exported_is_the_renewed_one_of_that_token(world: Wor
     proof = ledger.proof(A)
     (kept_record,) = proof.records
     of_another_file = ledger.proof(B).records[0]
-    assert format_record(replace(proof, records=(b"no record", foreign, of_another_file, kept_record))) == kept_record
-    assert format_record(replace(proof, records=(b"no record", foreign, of_another_file))) == format_record(plain) == make_record(plain)
+    assert (
+        format_record(replace(proof, records=(b"no record", foreign, of_another_file, kept_record)))
+        == kept_record
+    )
+    assert (
+        format_record(replace(proof, records=(b"no record", foreign, of_another_file)))
+        == format_record(plain)
+        == make_record(plain)
+    )
     # One leaf alone: there is no tree.
     alone = make_proof(1, 0)
     assert format_record(replace(alone, records=(make_record(alone),))) == make_record(alone)

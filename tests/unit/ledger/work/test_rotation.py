@@ -1,4 +1,5 @@
-"""The log's key changes: whoever seals next signs with the new one, and whoever knows only an older one is led there."""
+"""The log's key changes: whoever seals next signs with the new one, and whoever knows only an older
+one is led there."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,9 +30,21 @@ from witnesstree.ledger.audit.audit import (
 from witnesstree.ledger.audit.audit import follow as follow_log
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.base.report import Outcome
-from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE, KeyChange, check_key_note, sign_key_change
+from witnesstree.ledger.log.keys import (
+    MAX_CHANGES,
+    MAX_KEY_NOTE,
+    KeyChange,
+    check_key_note,
+    sign_key_change,
+)
 from witnesstree.ledger.log.log import EMPTY_ROOT
-from witnesstree.ledger.log.note import VerifierKey, check_checkpoint, parse_checkpoint, parse_note, sign_checkpoint
+from witnesstree.ledger.log.note import (
+    VerifierKey,
+    check_checkpoint,
+    parse_checkpoint,
+    parse_note,
+    sign_checkpoint,
+)
 from witnesstree.ledger.proof.proof import format_proof, parse_proof
 from witnesstree.ledger.store.home import Home, open_home
 from witnesstree.ledger.trust import Trust
@@ -64,11 +77,21 @@ def signers(ledger: Ledger) -> list[int]:
     with ledger.metadata.read() as transaction:
         count = len(transaction.key_notes()) + 1
         notes = [transaction.checkpoint(size) for size in range(transaction.batch_count() + 1)]
-    return [next(number for number in range(count) if check_checkpoint(note, ledger.home.verifier_key(number))) for note in notes]
+    return [
+        next(
+            number
+            for number in range(count)
+            if check_checkpoint(note, ledger.home.verifier_key(number))
+        )
+        for note in notes
+    ]
 
 
 def problems(world: FakeWorld, ledger: Ledger) -> list[str]:
-    return [f"{problem.place}: {problem.fault}" for problem in check_ledger(ledger, Trust((world.authority.root,)))]
+    return [
+        f"{problem.place}: {problem.fault}"
+        for problem in check_ledger(ledger, Trust((world.authority.root,)))
+    ]
 
 
 def test_the_new_key_signs_from_the_next_checkpoint_on(world: FakeWorld, ledger: Ledger) -> None:
@@ -88,7 +111,9 @@ def test_the_new_key_signs_from_the_next_checkpoint_on(world: FakeWorld, ledger:
         assert transaction.key_notes() == list(open_home(world.home.folder).key_notes())
 
 
-def test_a_process_that_was_open_meanwhile_signs_with_the_new_key(world: FakeWorld, ledger: Ledger) -> None:
+def test_a_process_that_was_open_meanwhile_signs_with_the_new_key(
+    world: FakeWorld, ledger: Ledger
+) -> None:
     with world.open() as worker:
         seal(worker, "a")
         rotate(ledger)
@@ -138,7 +163,9 @@ def test_old_keys_are_destroyed_without_another_change(tmp_path: Path) -> None:
         assert signers(ledger) == [0, 2]
 
 
-def test_a_crash_right_after_the_change_leaves_a_note_to_be_written(world: FakeWorld, ledger: Ledger) -> None:
+def test_a_crash_right_after_the_change_leaves_a_note_to_be_written(
+    world: FakeWorld, ledger: Ledger
+) -> None:
     rotate(ledger)
     path = world.home.folder / "keys" / "ledger-001.note"
     before = path.read_bytes()
@@ -151,11 +178,17 @@ def test_a_crash_right_after_the_change_leaves_a_note_to_be_written(world: FakeW
     assert signers(ledger) == [0, 1]
 
 
-def test_somebody_else_changed_it_meanwhile(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somebody_else_changed_it_meanwhile(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rotate(ledger)
     read = ledger.key_changes
     answers = [(), None]
-    monkeypatch.setattr(ledger, "key_changes", lambda transaction: answers.pop(0) if answers[0] == () else read(transaction))
+    monkeypatch.setattr(
+        ledger,
+        "key_changes",
+        lambda transaction: answers.pop(0) if answers[0] == () else read(transaction),
+    )
     with pytest.raises(Conflict, match="another process changed the key meanwhile"):
         rotate(ledger)
 
@@ -170,7 +203,9 @@ def test_it_changes_so_often_and_no_more(ledger: Ledger, monkeypatch: pytest.Mon
 # Damage
 
 
-def test_a_key_that_is_not_the_one_that_was_handed_over_to_signs_nothing(world: FakeWorld, ledger: Ledger, tmp_path: Path) -> None:
+def test_a_key_that_is_not_the_one_that_was_handed_over_to_signs_nothing(
+    world: FakeWorld, ledger: Ledger, tmp_path: Path
+) -> None:
     rotate(ledger)
     other = FakeWorld(tmp_path / "other", world.clock)
     with other.open() as stranger:
@@ -181,7 +216,10 @@ def test_a_key_that_is_not_the_one_that_was_handed_over_to_signs_nothing(world: 
     with world.open() as again:
         with pytest.raises(Damaged, match=r"key 1 of .* is not the one that was handed over to"):
             seal(again, "a")
-        assert any("key 1 is not the one that was handed over to" in found for found in problems(world, again))
+        assert any(
+            "key 1 is not the one that was handed over to" in found
+            for found in problems(world, again)
+        )
     (keys / "ledger-001.note").write_bytes((theirs / "ledger-001.note").read_bytes())
     with pytest.raises(Damaged, match="the notes of the key's changes cannot be read"):
         world.home.key_notes()
@@ -197,11 +235,15 @@ def test_a_history_that_contradicts_itself_is_damage(world: FakeWorld, ledger: L
         transaction.add_key_note(3, "x")
     with pytest.raises(Damaged, match="has gaps"), ledger.metadata.read() as transaction:
         transaction.key_notes()
-    assert any("the history of the ledger's keys has gaps" in found for found in problems(world, ledger))
+    assert any(
+        "the history of the ledger's keys has gaps" in found for found in problems(world, ledger)
+    )
 
 
 @pytest.mark.parametrize(("size", "root"), [(1, bytes(32)), (9, EMPTY_ROOT)])
-def test_fsck_compares_key_notes_with_the_log(world: FakeWorld, ledger: Ledger, size: int, root: bytes) -> None:
+def test_fsck_compares_key_notes_with_the_log(
+    world: FakeWorld, ledger: Ledger, size: int, root: bytes
+) -> None:
     seal(ledger, "a")
     new = world.home.make_key(1)
     change = KeyChange(1, world.home.verifier_key(), world.home.verifier_key(1), size, root)
@@ -224,18 +266,28 @@ def test_fsck_compares_the_files_with_the_history(world: FakeWorld, ledger: Ledg
 
 
 def judged(
-    world: FakeWorld, ledger: Ledger, label: str, expected: tuple[int, ...], notes: tuple[str, ...] = (), **changed: object
+    world: FakeWorld,
+    ledger: Ledger,
+    label: str,
+    expected: tuple[int, ...],
+    notes: tuple[str, ...] = (),
+    **changed: object,
 ) -> tuple[Outcome, str]:
     proof = ledger.proof(digests(label, 1)[0])
     assert proof.log
     proof = replace(proof, log=replace(proof.log, **changed))  # type: ignore[arg-type]
-    trust = Trust(checkpoint_keys=tuple(world.home.verifier_key(number) for number in expected), key_notes=notes)
+    trust = Trust(
+        checkpoint_keys=tuple(world.home.verifier_key(number) for number in expected),
+        key_notes=notes,
+    )
     report = verify(proof.digest, format_proof(proof), trust, world.clock(), Require.BOTH)
     check = next(check for check in report.checks if check.name == "log.checkpoint")
     return check.outcome, check.reason
 
 
-def test_a_proof_leads_from_any_key_to_the_one_that_signed(world: FakeWorld, ledger: Ledger) -> None:
+def test_a_proof_leads_from_any_key_to_the_one_that_signed(
+    world: FakeWorld, ledger: Ledger
+) -> None:
     seal(ledger, "a")
     rotate(ledger)
     seal(ledger, "b")
@@ -257,7 +309,10 @@ def test_a_proof_leads_from_any_key_to_the_one_that_signed(world: FakeWorld, led
     private = [Ed25519PrivateKey.generate() for _ in range(2)]
     old, new = (VerifierKey("elsewhere", key.public_key().public_bytes_raw()) for key in private)
     foreign = sign_key_change(KeyChange(1, old, new, 0, EMPTY_ROOT), *private)
-    assert judged(world, ledger, "b", (0,), (foreign, *world.home.key_notes()), keys=())[0] is Outcome.PASSED
+    assert (
+        judged(world, ledger, "b", (0,), (foreign, *world.home.key_notes()), keys=())[0]
+        is Outcome.PASSED
+    )
 
 
 def test_what_is_wrong_with_the_notes_fails(world: FakeWorld, ledger: Ledger) -> None:
@@ -270,17 +325,25 @@ def test_what_is_wrong_with_the_notes_fails(world: FakeWorld, ledger: Ledger) ->
         assert outcome is Outcome.FAILED
         assert said in reason
     # The old key hands over twice: whoever knows one note finds the other.
-    rival = sign_key_change(replace(first, new=VerifierKey(first.origin, bytes(32))), world.home.private_key(), world.home.private_key(1))
+    rival = sign_key_change(
+        replace(first, new=VerifierKey(first.origin, bytes(32))),
+        world.home.private_key(),
+        world.home.private_key(1),
+    )
     assert check_key_note(rival) is None
     new = world.home.make_key(7)
-    rival = sign_key_change(replace(first, new=world.home.verifier_key(7)), world.home.private_key(), new)
+    rival = sign_key_change(
+        replace(first, new=world.home.verifier_key(7)), world.home.private_key(), new
+    )
     outcome, reason = judged(world, ledger, "b", (0,), notes, keys=(rival,))
     assert outcome is Outcome.FAILED
     assert "two different key notes of number 1" in reason
     # A checkpoint that the old key signed after it had handed over.
     with ledger.metadata.read() as transaction:
         true = parse_checkpoint(parse_note(transaction.checkpoint(2)).text)
-    outcome, reason = judged(world, ledger, "b", (0,), checkpoint=sign_checkpoint(true, world.home.private_key()))
+    outcome, reason = judged(
+        world, ledger, "b", (0,), checkpoint=sign_checkpoint(true, world.home.private_key())
+    )
     assert outcome is Outcome.FAILED
     assert "which handed over at 1 entries (key note 1)" in reason
 
@@ -308,7 +371,8 @@ def test_the_home_is_trusted_after_a_change(tmp_path: Path) -> None:
             trust = home_trust(home, proof)
             assert trust
             assert len(trust.key_notes) == 1
-            # Said twice it is the same: `audit` asks the home for its keys, and then for its blocks.
+            # Said twice it is the same: `audit` asks the home for its keys, and then for its
+            # blocks.
             for said in (trust, trust | trust):
                 report = verify(proof.digest, format_proof(proof), said, ledger.batch(0).closed)
                 assert report.is_verified
@@ -318,7 +382,9 @@ def test_the_home_is_trusted_after_a_change(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def published(world: FakeWorld, ledger: Ledger, tmp_path: Path) -> tuple[list[Files], list[VerifierKey]]:
+def published(
+    world: FakeWorld, ledger: Ledger, tmp_path: Path
+) -> tuple[list[Files], list[VerifierKey]]:
     """A log, as it was published when its key had changed once, and then twice; and its keys."""
     stages = []
     seal(ledger, "a", "b")
@@ -343,7 +409,9 @@ def test_an_auditor_follows_from_any_key(published: tuple[list[Files], list[Veri
     for key in keys:
         followed = follow(stages[1], key)
         assert {check.outcome for check in followed.checks} == {Outcome.PASSED}
-        assert "2 key notes lead from the first key to the newest." in [check.reason for check in followed.checks]
+        assert "2 key notes lead from the first key to the newest." in [
+            check.reason for check in followed.checks
+        ]
         assert followed.seen
         assert len(followed.seen.keys) == 2
         assert parse_seen(format_seen(followed.seen)) == followed.seen
@@ -354,10 +422,15 @@ def test_an_auditor_follows_from_any_key(published: tuple[list[Files], list[Veri
     assert second.seen
     assert len(second.seen.keys) == 2
     assert failures(follow(stages[1], VerifierKey(keys[0].name, bytes(32)))) == ["keys"]
-    assert [check.outcome for check in follow(stages[1], None).checks][:2] == [Outcome.UNKNOWN, Outcome.UNKNOWN]
+    assert [check.outcome for check in follow(stages[1], None).checks][:2] == [
+        Outcome.UNKNOWN,
+        Outcome.UNKNOWN,
+    ]
 
 
-def test_a_note_that_is_ahead_of_what_is_published_is_judged_later(world: FakeWorld, ledger: Ledger, tmp_path: Path) -> None:
+def test_a_note_that_is_ahead_of_what_is_published_is_judged_later(
+    world: FakeWorld, ledger: Ledger, tmp_path: Path
+) -> None:
     folder = tmp_path / "published"
     rotate(ledger)
     publish(ledger, folder)
@@ -375,11 +448,17 @@ def resigned(world: FakeWorld, files: Files, number: int, **changed: object) -> 
     """Return the files with another note of change `number`, rightly signed."""
     change = check_key_note(files[key_path(number)].decode())
     assert change
-    other = sign_key_change(replace(change, **changed), world.home.private_key(number - 1), world.home.private_key(number))  # type: ignore[arg-type]
+    other = sign_key_change(
+        replace(change, **changed),
+        world.home.private_key(number - 1),
+        world.home.private_key(number),
+    )  # type: ignore[arg-type]
     return Files({**files, key_path(number): other.encode()})
 
 
-def test_two_notes_of_one_number_are_an_equivocation(world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]) -> None:
+def test_two_notes_of_one_number_are_an_equivocation(
+    world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]
+) -> None:
     stages, keys = published
     seen = follow(stages[0], keys[0]).seen
     followed = follow(resigned(world, stages[1], 1, size=1), keys[0], seen)
@@ -390,14 +469,19 @@ def test_two_notes_of_one_number_are_an_equivocation(world: FakeWorld, published
     # The keys that signed both are convicted, no other.
     assert [check_equivocation(evidence, key) for key in keys] == [True, True, False]
     assert not check_equivocation(replace(evidence, second=evidence.first), keys[0])
-    assert not check_equivocation(Equivocation(evidence.first, stages[1][key_path(2)].decode()), keys[1])
+    assert not check_equivocation(
+        Equivocation(evidence.first, stages[1][key_path(2)].decode()), keys[1]
+    )
 
 
-def test_a_note_that_states_another_root_is_an_equivocation(world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]) -> None:
+def test_a_note_that_states_another_root_is_an_equivocation(
+    world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]
+) -> None:
     stages, keys = published
     followed = follow(resigned(world, stages[0], 1, root=bytes(32)), keys[1])
     assert failures(followed) == ["opening"] or failures(followed) == ["batch[1].opening"]
-    # Where nobody is expected, nobody compares the note with checkpoints; it is compared with the log.
+    # Where nobody is expected, nobody compares the note with checkpoints; it is compared with the
+    # log.
     followed = follow(resigned(world, stages[0], 1, root=bytes(32)), None)
     assert failures(followed) == ["keys"]
     assert followed.equivocation
@@ -414,12 +498,17 @@ def junk(origin: str, size: int, root: bytes) -> bytes:
 
 
 def test_a_host_without_the_key_makes_nobody_accuse_the_ledger(
-    world: FakeWorld, ledger: Ledger, published: tuple[list[Files], list[VerifierKey]], tmp_path: Path
+    world: FakeWorld,
+    ledger: Ledger,
+    published: tuple[list[Files], list[VerifierKey]],
+    tmp_path: Path,
 ) -> None:
     stages, keys = published
     true = follow(stages[0], keys[0]).seen
     assert true
-    before = Files({path: content for path, content in stages[0].items() if not path.startswith("keys/")})
+    before = Files(
+        {path: content for path, content in stages[0].items() if not path.startswith("keys/")}
+    )
     before[CHECKPOINT] = before["checkpoint-0"]
     for size, root in ((1000, bytes(32)), (1, bytes(32))):
         made_up = Files({**before, key_path(1): junk(world.home.origin, size, root)})
@@ -429,11 +518,19 @@ def test_a_host_without_the_key_makes_nobody_accuse_the_ledger(
         assert "name none of the expected keys" in followed.checks[0].reason
         assert followed.seen is followed.equivocation is None
         # So it never gets into what is kept. One that got there all the same accuses nobody.
-        poisoned = Seen(true.checkpoint, true.named, true.digests, (), (made_up[key_path(1)].decode(),))
-        for notes, seen in ((stages[1], poisoned), (Files({**stages[1], key_path(1): made_up[key_path(1)]}), true)):
+        poisoned = Seen(
+            true.checkpoint, true.named, true.digests, (), (made_up[key_path(1)].decode(),)
+        )
+        for notes, seen in (
+            (stages[1], poisoned),
+            (Files({**stages[1], key_path(1): made_up[key_path(1)]}), true),
+        ):
             followed = follow(notes, keys[0], seen)
             assert failures(followed) == ["keys"]
-            assert "no expected key, nor one that leads from there, signed both" in followed.checks[0].reason
+            assert (
+                "no expected key, nor one that leads from there, signed both"
+                in followed.checks[0].reason
+            )
             assert followed.seen is followed.equivocation is None
     # Where nobody is expected, such a note still is no evidence against anybody.
     forged = Files({**stages[1], key_path(1): junk(world.home.origin, 1, bytes(32))})
@@ -443,16 +540,22 @@ def test_a_host_without_the_key_makes_nobody_accuse_the_ledger(
     assert followed.equivocation is None
 
 
-def test_evidence_is_judged_for_the_keys_that_are_given(world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]) -> None:
+def test_evidence_is_judged_for_the_keys_that_are_given(
+    world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]
+) -> None:
     stages, keys = published
-    found = Equivocation(stages[0][key_path(1)].decode(), resigned(world, stages[0], 1, size=1)[key_path(1)].decode())
+    found = Equivocation(
+        stages[0][key_path(1)].decode(), resigned(world, stages[0], 1, size=1)[key_path(1)].decode()
+    )
     assert judge_equivocation(found, keys).outcome is Outcome.PASSED
     assert keys[1].key_id.hex() in judge_equivocation(found, keys[1:]).reason
     assert judge_equivocation(found, keys[2:]).outcome is Outcome.FAILED
     assert judge_equivocation(found, []).outcome is Outcome.UNKNOWN
 
 
-def test_two_histories_of_which_one_does_not_lead_on(world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]) -> None:
+def test_two_histories_of_which_one_does_not_lead_on(
+    world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]
+) -> None:
     stages, keys = published
     notes = [stages[1][key_path(number)].decode() for number in (1, 2)]
     other = resigned(world, stages[1], 1, size=1)[key_path(1)].decode()
@@ -464,9 +567,13 @@ def test_two_histories_of_which_one_does_not_lead_on(world: FakeWorld, published
     assert judge_keys([other, other], [notes[0], "x"], world.home.origin, [keys[2]])[2] is None
 
 
-def test_the_old_key_signs_after_it_handed_over(world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]) -> None:
+def test_the_old_key_signs_after_it_handed_over(
+    world: FakeWorld, published: tuple[list[Files], list[VerifierKey]]
+) -> None:
     stages, keys = published
-    late = sign_checkpoint(parse_checkpoint(parse_note(stages[0][CHECKPOINT]).text), world.home.private_key())
+    late = sign_checkpoint(
+        parse_checkpoint(parse_note(stages[0][CHECKPOINT]).text), world.home.private_key()
+    )
     followed = follow(Files({**stages[0], CHECKPOINT: late.encode()}), keys[0])
     assert failures(followed) == ["checkpoint"]
     assert followed.equivocation
@@ -475,7 +582,10 @@ def test_the_old_key_signs_after_it_handed_over(world: FakeWorld, published: tup
 
 
 WRONG_NOTES: dict[str, tuple[dict[str, bytes | None], str]] = {
-    "gone": ({key_path(1): None, key_path(2): None}, "Key note 1, which was seen before, is not there any more."),
+    "gone": (
+        {key_path(1): None, key_path(2): None},
+        "Key note 1, which was seen before, is not there any more.",
+    ),
     "no text": ({key_path(1): b"\xff"}, "is no text"),
     "another text": ({key_path(1): b"x"}, "What stands there as key note 1 is no key note"),
     "one that does not lead on": ({key_path(2): b"x"}, "do not lead on"),
@@ -483,11 +593,15 @@ WRONG_NOTES: dict[str, tuple[dict[str, bytes | None], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG_NOTES)
-def test_notes_that_are_wrong_are_caught(published: tuple[list[Files], list[VerifierKey]], name: str) -> None:
+def test_notes_that_are_wrong_are_caught(
+    published: tuple[list[Files], list[VerifierKey]], name: str
+) -> None:
     changed, said = WRONG_NOTES[name]
     stages, keys = published
     seen = follow(stages[0], keys[0]).seen
-    files = Files({path: content for path, content in {**stages[1], **changed}.items() if content is not None})
+    files = Files(
+        {path: content for path, content in {**stages[1], **changed}.items() if content is not None}
+    )
     followed = follow(files, keys[0], seen)
     assert failures(followed) == ["keys"]
     assert followed.seen is followed.equivocation is None
@@ -495,19 +609,27 @@ def test_notes_that_are_wrong_are_caught(published: tuple[list[Files], list[Veri
 
 
 def test_notes_of_another_log_and_too_many_are_caught(
-    world: FakeWorld, published: tuple[list[Files], list[VerifierKey]], monkeypatch: pytest.MonkeyPatch
+    world: FakeWorld,
+    published: tuple[list[Files], list[VerifierKey]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stages, keys = published
-    moved = Files({path: content for path, content in stages[1].items() if not path.startswith("keys/")})
+    moved = Files(
+        {path: content for path, content in stages[1].items() if not path.startswith("keys/")}
+    )
     moved[key_path(1)] = stages[1][key_path(2)]
     followed = follow(moved, keys[1])
-    assert [check.reason for check in followed.checks] == [f"The key notes are not those of {world.home.origin} from number 1 on."]
+    assert [check.reason for check in followed.checks] == [
+        f"The key notes are not those of {world.home.origin} from number 1 on."
+    ]
     monkeypatch.setattr("witnesstree.ledger.audit.audit.MAX_CHANGES", 1)
     assert "there are more than 1 key notes" in follow(stages[1], keys[0]).checks[0].reason
 
 
 def test_a_tile_that_is_missing_for_a_note_is_said(
-    world: FakeWorld, published: tuple[list[Files], list[VerifierKey]], monkeypatch: pytest.MonkeyPatch
+    world: FakeWorld,
+    published: tuple[list[Files], list[VerifierKey]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stages, keys = published
 
@@ -517,4 +639,6 @@ def test_a_tile_that_is_missing_for_a_note_is_said(
     monkeypatch.setattr("witnesstree.ledger.audit.audit._root_before", refuse)
     followed = follow(stages[0], keys[0])
     assert failures(followed) == ["keys"]
-    assert "What the key notes state cannot be compared with the log: a tile is missing." in [check.reason for check in followed.checks]
+    assert "What the key notes state cannot be compared with the log: a tile is missing." in [
+        check.reason for check in followed.checks
+    ]

@@ -1,4 +1,5 @@
-"""Sealing on a real store, with a fake authority and a fake chain: receipts, closing, witnesses, and proofs at every stage."""
+"""Sealing on a real store, with a fake authority and a fake chain: receipts, closing, witnesses,
+and proofs at every stage."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,7 +81,9 @@ def test_the_way_of_a_digest(world: FakeWorld, ledger: Ledger, clock: Clock) -> 
     require_sound(world, ledger)
 
 
-def test_a_proof_holds_what_the_ledger_states(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
+def test_a_proof_holds_what_the_ledger_states(
+    world: FakeWorld, ledger: Ledger, clock: Clock
+) -> None:
     block = world.chain.recent_block()
     ledger.submit(A)
     clock.tick(5)
@@ -94,9 +97,16 @@ def test_a_proof_holds_what_the_ledger_states(world: FakeWorld, ledger: Ledger, 
     opening = parse_opening(proof.opening.record)
     assert (opening.origin, opening.batch) == (ORIGIN, 0)
     assert opening.block
-    assert (opening.block.chain_id, opening.block.number, opening.block.hash) == (CHAIN_ID, block.number, block.hash)
+    assert (opening.block.chain_id, opening.block.number, opening.block.hash) == (
+        CHAIN_ID,
+        block.number,
+        block.hash,
+    )
     assert proof.opening.header == block.header
-    assert root_from_path(opening_digest(proof.opening.record), 0, 2, proof.opening.path) == proof.inclusion.root
+    assert (
+        root_from_path(opening_digest(proof.opening.record), 0, 2, proof.opening.path)
+        == proof.inclusion.root
+    )
     statement = parse_statement(proof.log.statement)
     assert (statement.sequence, statement.count, statement.root) == (0, 2, proof.inclusion.root)
     assert (statement.closed - statement.opened) == timedelta(seconds=5)
@@ -160,10 +170,15 @@ def test_a_full_batch_closes_when_the_next_entry_comes(world: FakeWorld) -> None
         assert (full.count, full.state) == (4, BatchState.OPEN)
         assert ledger.submit(D).spans == (Span(1, 1, 1),)
         with ledger.metadata.read() as transaction:
-            assert [batch.state for batch in transaction.open_batches()] == [BatchState.FROZEN, BatchState.OPEN]
+            assert [batch.state for batch in transaction.open_batches()] == [
+                BatchState.FROZEN,
+                BatchState.OPEN,
+            ]
 
 
-def test_a_batch_that_is_due_closes_when_the_next_entry_comes(world: FakeWorld, clock: Clock) -> None:
+def test_a_batch_that_is_due_closes_when_the_next_entry_comes(
+    world: FakeWorld, clock: Clock
+) -> None:
     with world.open(SMALL) as ledger:
         ledger.submit(A)
         clock.tick(SMALL.age.total_seconds() - 1)
@@ -173,7 +188,9 @@ def test_a_batch_that_is_due_closes_when_the_next_entry_comes(world: FakeWorld, 
         assert ledger.close() == [0, 1]
 
 
-def test_a_clock_that_was_set_back_stops_nothing(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
+def test_a_clock_that_was_set_back_stops_nothing(
+    world: FakeWorld, ledger: Ledger, clock: Clock
+) -> None:
     ledger.submit(A)
     clock.tick(-300)
     assert ledger.submit(B).spans == (Span(0, 2, 1),)
@@ -231,7 +248,9 @@ def test_each_submission_has_its_own_receipt(world: FakeWorld, ledger: Ledger) -
 def test_digests_that_begin_alike_are_told_apart(ledger: Ledger) -> None:
     alike = [A[:8] + bytes([i]) * 24 for i in range(5)]
     seal(ledger, *alike)
-    assert [list(ledger.entries(digest)) for digest in alike] == [[Entry(0, 1 + i, is_sealed=True)] for i in range(5)]
+    assert [list(ledger.entries(digest)) for digest in alike] == [
+        [Entry(0, 1 + i, is_sealed=True)] for i in range(5)
+    ]
     assert list(ledger.entries(A)) == []
 
 
@@ -251,7 +270,9 @@ def test_many_digests_are_found_at_once(ledger: Ledger) -> None:
     seal(ledger, B, C)
     ledger.submit(D + A)
     found = ledger.find([A, B, C, D, E])
-    assert {digest: (entry.batch, entry.position, entry.is_sealed) for digest, entry in found.items()} == {
+    assert {
+        digest: (entry.batch, entry.position, entry.is_sealed) for digest, entry in found.items()
+    } == {
         A: (0, 1, True),
         B: (0, 2, True),
         C: (1, 2, True),
@@ -263,7 +284,9 @@ def test_many_digests_are_found_at_once(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("error", [Unreachable("down"), BadAnswer("nonsense")])
-def test_a_chain_that_is_down_does_not_stop_a_submission(world: FakeWorld, ledger: Ledger, error: Exception) -> None:
+def test_a_chain_that_is_down_does_not_stop_a_submission(
+    world: FakeWorld, ledger: Ledger, error: Exception
+) -> None:
     world.chain.switches.fail("recent_block", error=error)
     seal(ledger, A)
     proof = ledger.proof(A)
@@ -277,7 +300,9 @@ def test_a_chain_that_is_down_does_not_stop_a_submission(world: FakeWorld, ledge
 def test_the_next_chain_is_asked_for_a_block(world: FakeWorld, clock: Clock) -> None:
     other = FakeChain("other", clock)
     world.chain.switches.fail("recent_block")
-    with world.open(witnesses=Witnesses({}, {"fake-chain": world.chain, "other": other}, {})) as ledger:
+    with world.open(
+        witnesses=Witnesses({}, {"fake-chain": world.chain, "other": other}, {})
+    ) as ledger:
         ledger.submit(A)
         with ledger.metadata.read() as transaction:
             (batch,) = transaction.open_batches()
@@ -286,7 +311,9 @@ def test_the_next_chain_is_asked_for_a_block(world: FakeWorld, clock: Clock) -> 
 
 
 def test_the_block_is_asked_for_once_a_batch(world: FakeWorld, ledger: Ledger) -> None:
-    world.chain.switches.fail("recent_block", error=AssertionError("asked again"), when=When.BEFORE, times=0)
+    world.chain.switches.fail(
+        "recent_block", error=AssertionError("asked again"), when=When.BEFORE, times=0
+    )
     ledger.submit(A)
     world.chain.switches.fail("recent_block", error=AssertionError("asked again"))
     ledger.submit(B)
@@ -294,7 +321,10 @@ def test_the_block_is_asked_for_once_a_batch(world: FakeWorld, ledger: Ledger) -
 
 
 def test_several_authorities_and_chains_each_get_their_job(world: FakeWorld, clock: Clock) -> None:
-    other_authority, other_chain = FakeAuthority("other-authority", clock), FakeChain("other-chain", clock)
+    other_authority, other_chain = (
+        FakeAuthority("other-authority", clock),
+        FakeChain("other-chain", clock),
+    )
     authorities = {"fake-authority": world.authority, "other-authority": other_authority}
     chains = {"fake-chain": world.chain, "other-chain": other_chain}
     with world.open(witnesses=Witnesses(authorities, chains, {})) as ledger:
@@ -315,7 +345,9 @@ def test_several_authorities_and_chains_each_get_their_job(world: FakeWorld, clo
 # Files that are not what they were
 
 
-def test_a_tree_that_was_altered_gives_no_proof(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_that_was_altered_gives_no_proof(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(batches, "STEP", 1)
     seal(ledger, A, B, C)
     path = ledger.files.nodes_path(0)
@@ -335,8 +367,12 @@ def test_a_digest_that_was_altered_gives_no_proof_to_its_neighbour(ledger: Ledge
         ledger.proof(C)
 
 
-@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-12])])
-def test_an_index_that_lacks_something_says_so(ledger: Ledger, harm: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize(
+    "harm", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-12])]
+)
+def test_an_index_that_lacks_something_says_so(
+    ledger: Ledger, harm: Callable[[Path], object]
+) -> None:
     seal(ledger, A, B)
     harm(ledger.files.index_path(0))
     for digest in (A, B):
@@ -371,15 +407,23 @@ def test_an_open_batch_that_was_altered_is_not_sealed(world: FakeWorld, ledger: 
 
 
 @pytest.mark.parametrize("column", ["opening", "header", "opened"])
-def test_an_open_batch_whose_record_was_altered_is_not_sealed(world: FakeWorld, ledger: Ledger, clock: Clock, column: str) -> None:
+def test_an_open_batch_whose_record_was_altered_is_not_sealed(
+    world: FakeWorld, ledger: Ledger, clock: Clock, column: str
+) -> None:
     from sqlalchemy import text
 
     ledger.submit(A)
     clock.tick(60)
     with ledger.metadata.write() as transaction:
         (batch,) = transaction.open_batches()
-        other = {"opening": batch.opening.replace(ORIGIN, "ledger.test/other"), "header": b"\xc0", "opened": format_time(clock())}[column]
-        transaction._connection.execute(text(f"UPDATE open_batches SET {column} = :value"), {"value": other})
+        other = {
+            "opening": batch.opening.replace(ORIGIN, "ledger.test/other"),
+            "header": b"\xc0",
+            "opened": format_time(clock()),
+        }[column]
+        transaction._connection.execute(
+            text(f"UPDATE open_batches SET {column} = :value"), {"value": other}
+        )
     with pytest.raises(Damaged):
         ledger.close()
     assert len(list(check_ledger(ledger, Trust((world.authority.root,))))) == 1
@@ -397,7 +441,9 @@ def test_the_block_of_an_opening_is_a_block(ledger: Ledger) -> None:
     assert parse_header(batch.header).hash == block.hash
 
 
-def test_a_batch_that_another_process_seals_first_is_sealed_once(world: FakeWorld, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_another_process_seals_first_is_sealed_once(
+    world: FakeWorld, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (a,) = digests("first", 1)
     ledger.submit(a)
     lock = Home.lock
@@ -428,7 +474,9 @@ def test_a_lost_index_hides_its_own_entries_alone(ledger: Ledger) -> None:
     ledger.files.index_path(1).unlink()
     assert ledger.proof(A).missing == ()
     for digest in (B, C):
-        with pytest.raises(Damaged, match=r"00000001.index is missing; run `witnesstree fsck --mend-index`"):
+        with pytest.raises(
+            Damaged, match=r"00000001.index is missing; run `witnesstree fsck --mend-index`"
+        ):
             ledger.proof(digest)
     assert ledger.proof(C, batch=2).missing == ()
     # What is left of a batch that lost its digests does not keep others from being mended.
