@@ -1,3 +1,1 @@
-"""What every floor above may use: errors, times, strict JSON, DER, digests of files, reports, and
-the seams.
-"""
+"""What every floor above may use: messages, errors, times, JSON, DER, digests, and the seams."""

@@ -13,9 +13,25 @@
 "It does not verify" is not among them: that is a report of named checks (verify.py).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from witnesstree.ledger.base.message import Message, message
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.base.message import Value
+
 
 class WitnesstreeError(Exception):
-    """Anything this project raises on purpose; its text is one line that says what to do."""
+    """Anything this project raises on purpose: a code of the catalogue and its parameters.
+
+    Its `message` in words is one line that says what to do; `str()` gives it in English.
+    """
+
+    def __init__(self, said: str | Message, /, **params: Value) -> None:
+        self.message = said if isinstance(said, Message) else message(said, **params)
+        super().__init__(self.message)
 
 
 class InvalidInput(WitnesstreeError):

@@ -1,6 +1,4 @@
-"""What a verification says: named checks, each with an outcome and a reason that a lawyer can
-read.
-"""
+"""What a verification says: named checks, each with an outcome and a reason, as a code."""
 
 from __future__ import annotations
 
@@ -8,8 +6,12 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.base.message import message
+
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from witnesstree.ledger.base.message import Message, Value
 
 
 class Outcome(Enum):
@@ -22,7 +24,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One named check.
+    """One named check, and why it came out so.
 
     `required` says whether its UNKNOWN leaves the whole verdict undecided; a FAILED check always
     counts.
@@ -30,8 +32,28 @@ class Check:
 
     name: str
     outcome: Outcome
-    reason: str
+    message: Message
     required: bool = True
+
+    @property
+    def reason(self) -> str:
+        """Why it came out so, in English."""
+        return str(self.message)
+
+
+def passed(name: str, code: str, /, **params: Value) -> Check:
+    """Return a check that passed, for the reason with this code."""
+    return Check(name, Outcome.PASSED, message(code, **params))
+
+
+def failed(name: str, code: str, /, **params: Value) -> Check:
+    """Return a check that failed: what it asks is false."""
+    return Check(name, Outcome.FAILED, message(code, **params))
+
+
+def unknown(name: str, code: str, /, *, required: bool = True, **params: Value) -> Check:
+    """Return a check that could not be decided: something is missing, or nobody trusted says it."""
+    return Check(name, Outcome.UNKNOWN, message(code, **params), required)
 
 
 class Assurance(IntEnum):

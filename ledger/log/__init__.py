@@ -1,3 +1,1 @@
-"""The ledger log (RFC 9162), signed notes and checkpoints (C2SP), and the statements and opening
-records in it.
-"""
+"""The ledger log (RFC 9162) and its notes (C2SP), the statements and opening records in it."""

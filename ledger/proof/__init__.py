@@ -1,3 +1,1 @@
-"""The proof file and the other forms that carry a proof: all proofs of a batch, evidence records,
-containers, manifests.
-"""
+"""The proof file, and the other forms of a proof: bulk proofs, evidence records, manifests."""

@@ -39,7 +39,8 @@ from witnesstree.ledger.proof.proof import (
     parse_proof,
     read_hints,
 )
-from witnesstree.ledger.tree.levels import PART, STEP, kept_above, kept_sizes
+from witnesstree.ledger.tree import levels
+from witnesstree.ledger.tree.levels import kept_above, kept_sizes
 from witnesstree.ledger.tree.tree import NODE, levels_above, root_from_path, siblings
 
 if TYPE_CHECKING:
@@ -141,14 +142,14 @@ class Bundle:
         """
         sizes, path = kept_sizes(self.size), []
         for level, index in siblings(position, self.size):
-            kept, height = divmod(level, STEP)
-            first = position >> (kept + 1) * STEP << STEP
-            levels = read.get((kept, first))
-            if levels is None:
-                block = self._nodes(sizes, kept, first, min(2**STEP, sizes[kept] - first))
-                levels = read[kept, first] = [block, *levels_above(block)]
+            kept, height = divmod(level, levels.STEP)
+            first = position >> (kept + 1) * levels.STEP << levels.STEP
+            between = read.get((kept, first))
+            if between is None:
+                block = self._nodes(sizes, kept, first, min(2**levels.STEP, sizes[kept] - first))
+                between = read[kept, first] = [block, *levels_above(block)]
             at = (index - (first >> height)) * NODE
-            path.append(levels[height][at : at + NODE])
+            path.append(between[height][at : at + NODE])
         return tuple(path)
 
     def repeated(self) -> list[int]:
@@ -220,8 +221,8 @@ class Bundle:
         if not _leads_up(self.shared):
             return f"the path in its first proof does not lead to the batch's root {root.hex()}"
         for kept, size in enumerate(sizes):
-            for first in range(0, size, PART):
-                count = min(PART, size - first)
+            for first in range(0, size, levels.PART):
+                count = min(levels.PART, size - first)
                 above = kept_above(self._nodes(sizes, kept, first, count))
                 if kept + 1 == len(sizes):
                     if above != root:
@@ -229,18 +230,20 @@ class Bundle:
                             f"the digests lead to {above.hex()}, not to the batch's root"
                             f" {root.hex()}"
                         )
-                elif above != self._nodes(sizes, kept + 1, first >> STEP, len(above) // NODE):
+                elif above != self._nodes(
+                    sizes, kept + 1, first >> levels.STEP, len(above) // NODE
+                ):
                     return (
-                        f"level {(kept + 1) * STEP} is not what the {count} nodes from {first} of"
-                        f" level {kept * STEP} lead to"
+                        f"level {(kept + 1) * levels.STEP} is not what the {count} nodes from"
+                        f" {first} of level {kept * levels.STEP} lead to"
                     )
                 if advance:
                     advance(count)
         return None
 
     def _parts(self) -> Iterator[tuple[int, bytes]]:
-        for first in range(0, self.size, PART):
-            yield first, self.digests.read(first, min(PART, self.size - first))
+        for first in range(0, self.size, levels.PART):
+            yield first, self.digests.read(first, min(levels.PART, self.size - first))
 
     def _nodes(self, sizes: list[int], kept: int, first: int, count: int) -> bytes:
         return (
@@ -333,8 +336,8 @@ def write_bundle(
     out.write(format_head(bundle.shared))
     size = bundle.size
     for stretch, nodes in ((bundle.digests, size), (bundle.tree, nodes_in(size) - size)):
-        for first in range(0, nodes, PART):
-            out.write(part := stretch.read(first, min(PART, nodes - first)))
+        for first in range(0, nodes, levels.PART):
+            out.write(part := stretch.read(first, min(levels.PART, nodes - first)))
             if advance:
                 advance(len(part) // NODE)
 

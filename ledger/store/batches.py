@@ -22,7 +22,8 @@ from zlib import crc32
 
 from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
-from witnesstree.ledger.tree.levels import PART, STEP, kept_above, kept_sizes
+from witnesstree.ledger.tree import levels
+from witnesstree.ledger.tree.levels import kept_above, kept_sizes
 from witnesstree.ledger.tree.tree import NODE, levels_above, siblings
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class BatchFiles:
                 sync_folder(path.parent.parent)
 
     def parts(self, sequence: int, count: int) -> Iterator[bytes]:
-        """Yield the first `count` digests, packed, at most PART at a time.
+        """Yield the first `count` digests, packed, at most levels.PART at a time.
 
         Raises Damaged if the file is missing or shorter.
         """
@@ -144,17 +145,17 @@ class BatchFiles:
         root than `root`: then nothing is written.
         """
         lowest = b"".join(kept_above(part) for part in self.parts(sequence, count))
-        levels = [lowest, *levels_above(lowest)]
-        if root not in {None, levels[-1]}:
+        built = [lowest, *levels_above(lowest)]
+        if root not in {None, built[-1]}:
             raise Damaged(
                 f"{self.digests_path(sequence)} does not lead to the root on record: restore it"
                 " from a backup"
             )
         write_file(
             self.nodes_path(sequence),
-            b"".join(level for level in levels[::STEP] if len(level) > NODE),
+            b"".join(level for level in built[:: levels.STEP] if len(level) > NODE),
         )
-        return levels[-1]
+        return built[-1]
 
     def path(self, sequence: int, position: int, count: int) -> tuple[bytes, ...]:
         """Return the path of the entry at `position` in a sealed batch of `count`; it reads O(log
@@ -171,23 +172,23 @@ class BatchFiles:
                 self.nodes_path(sequence).open("rb", buffering=0) as nodes,
             ):
                 for kept, steps in groupby(
-                    siblings(position, count), key=lambda step: step[0] // STEP
+                    siblings(position, count), key=lambda step: step[0] // levels.STEP
                 ):
-                    # The 2**STEP nodes of a kept level, among which the path begins: all hashes up
+                    # The nodes of a kept level among which the path begins: all hashes up
                     # to the next kept level follow from them.
-                    first = position >> (kept + 1) * STEP << STEP
-                    size = min(2**STEP, sizes[kept] - first) * NODE
+                    first = position >> (kept + 1) * levels.STEP << levels.STEP
+                    size = min(2**levels.STEP, sizes[kept] - first) * NODE
                     file, offset = (nodes, sum(sizes[1:kept]) * NODE) if kept else (digests, 0)
                     block = _exactly(
                         os.pread(file.fileno(), size, offset + first * NODE),
                         size,
                         self._folder / file.name,
                     )
-                    levels = [block, *levels_above(block)]
+                    between = [block, *levels_above(block)]
                     for level, index in steps:
-                        height = level - kept * STEP
+                        height = level - kept * levels.STEP
                         at = (index - (first >> height)) * NODE
-                        path.append(levels[height][at : at + NODE])
+                        path.append(between[height][at : at + NODE])
         except OSError as error:
             raise Damaged(
                 f"cannot read batch {sequence}: {error.strerror}; run `witnesstree fsck`"
@@ -233,8 +234,8 @@ class BatchFiles:
 
 def _read_parts(file: BinaryIO, offset: int, count: int, path: Path) -> Iterator[bytes]:
     file.seek(offset)
-    for first in range(0, count, PART):
-        size = min(PART, count - first) * NODE
+    for first in range(0, count, levels.PART):
+        size = min(levels.PART, count - first) * NODE
         yield _exactly(file.read(size), size, path)
 
 

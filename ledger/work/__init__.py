@@ -1,3 +1,1 @@
-"""What a ledger does: seals, looks up, has batches stamped and anchored, renews, changes its key,
-and checks itself.
-"""
+"""What a ledger does: seals, finds, has roots stamped and anchored, renews, and checks itself."""

@@ -22,7 +22,7 @@ from witnesstree.anchor.publishing import (
     keep_cosignatures,
     publish,
 )
-from witnesstree.ledger.audit import audit, tiles
+from witnesstree.ledger.audit import audit
 from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, follow, record_path
 from witnesstree.ledger.base.errors import (
     BadAnswer,
@@ -33,6 +33,7 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
 )
 from witnesstree.ledger.base.report import Outcome
+from witnesstree.ledger.log import tiles
 from witnesstree.ledger.log.log import EMPTY_ROOT
 from witnesstree.ledger.log.note import (
     MAX_SIGNATURES,

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.anchor.publishing import STATE, publish
-from witnesstree.ledger.audit import audit, log
+from witnesstree.ledger.audit import audit
 from witnesstree.ledger.audit.audit import (
     CHECKPOINT,
     FIRST_CHECKPOINT,
@@ -38,6 +38,7 @@ from witnesstree.ledger.audit.audit import (
 )
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
 from witnesstree.ledger.base.report import Check, Outcome
+from witnesstree.ledger.log import log
 from witnesstree.ledger.log.cosignature import WitnessKey, cosigned_message
 from witnesstree.ledger.log.note import (
     Checkpoint,

@@ -21,8 +21,8 @@ from witnesstree.ledger.proof.record import (
     parse_record,
     renew_timestamp,
 )
-from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.metadata import KeptRecord, Renewal
+from witnesstree.ledger.tree import levels
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.work import fsck
 from witnesstree.ledger.work.fsck import Problem, check_ledger
@@ -58,7 +58,7 @@ def _every_level_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
     This comes before `world`, which fixtures of the same scope are made after.
     """
-    monkeypatch.setattr(batches, "STEP", 1)
+    monkeypatch.setattr(levels, "STEP", 1)
 
 
 def problems(world: FakeWorld) -> list[Problem]:

@@ -18,9 +18,9 @@ from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.log.opening import opening_digest, parse_opening
 from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.proof.proof import Proof, format_proof
-from witnesstree.ledger.store import batches
 from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.store.metadata import BatchState, JobKind
+from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
@@ -348,7 +348,7 @@ def test_several_authorities_and_chains_each_get_their_job(world: FakeWorld, clo
 def test_a_tree_that_was_altered_gives_no_proof(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "STEP", 1)
+    monkeypatch.setattr(levels, "STEP", 1)
     seal(ledger, A, B, C)
     path = ledger.files.nodes_path(0)
     path.write_bytes(bytes(32) + path.read_bytes()[32:])
