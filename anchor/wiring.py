@@ -60,7 +60,7 @@ def make_home(folder: Path, origin: str, database: str | None = None) -> Home:
     settings.
     """
     if database is not None:
-        from witnesstree.ledger.store.postgresql import require_no_secret
+        from witnesstree.ledger.store.database.postgresql import require_no_secret
 
         require_no_secret(database)
     from witnesstree.anchor.evm.local import LocalChain

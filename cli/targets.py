@@ -13,7 +13,7 @@ from witnesstree.cli.options import answer, one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from witnesstree.ledger.store.metadata import JobKind
+    from witnesstree.ledger.store.database.values import JobKind
 
 
 def remove_target(

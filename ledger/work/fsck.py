@@ -19,7 +19,7 @@ from witnesstree.ledger.log.note import Checkpoint, check_checkpoint, parse_note
 from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.log.statement import Statement, format_statement
 from witnesstree.ledger.proof.proof import parse_anchor
-from witnesstree.ledger.store.metadata import JobKind, JobState
+from witnesstree.ledger.store.database.values import JobKind, JobState
 from witnesstree.ledger.tokens.token import CHAIN, judge_token
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.levels import kept_above, kept_sizes
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from witnesstree.ledger.log.keys import KeyChange
     from witnesstree.ledger.log.note import VerifierKey
-    from witnesstree.ledger.store.metadata import Job, KeptRecord, OpenBatch, SealedBatch
+    from witnesstree.ledger.store.database.values import Job, KeptRecord, OpenBatch, SealedBatch
     from witnesstree.ledger.trust import Trust
     from witnesstree.ledger.work.sealing import Ledger
 

@@ -38,7 +38,7 @@ from witnesstree.ledger.base.errors import (
 )
 from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.proof.proof import format_anchor
-from witnesstree.ledger.store.metadata import Alarm, AlarmKind, JobKind
+from witnesstree.ledger.store.database.values import Alarm, AlarmKind, JobKind
 from witnesstree.ledger.tokens.token import parse_token
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from witnesstree.ledger.base.ports import Authority, Chain, FileStore
+    from witnesstree.ledger.store.database.values import Job, SentTransaction
     from witnesstree.ledger.store.home import Home
-    from witnesstree.ledger.store.metadata import Job, Metadata, SentTransaction
+    from witnesstree.ledger.store.metadata import Metadata
 
     _Advance = Callable[[Job, str | None], None]
 

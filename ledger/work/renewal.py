@@ -38,7 +38,13 @@ from witnesstree.ledger.proof.record import (
     renew_timestamps,
     verify_record,
 )
-from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, KeptRecord, Renewal
+from witnesstree.ledger.store.database.values import (
+    UNSCHEDULED,
+    Alarm,
+    AlarmKind,
+    KeptRecord,
+    Renewal,
+)
 from witnesstree.ledger.work.outbox import Pace
 
 if TYPE_CHECKING:
@@ -46,7 +52,8 @@ if TYPE_CHECKING:
 
     from witnesstree.ledger.base.report import Assurance, Check, Report
     from witnesstree.ledger.trust import Trust
-    from witnesstree.ledger.work.sealing import Entry, Ledger
+    from witnesstree.ledger.work.lookup import Entry
+    from witnesstree.ledger.work.sealing import Ledger
 
     _Key = tuple[int, int, str]
 

@@ -22,9 +22,10 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
     WitnesstreeError,
 )
-from witnesstree.ledger.store import postgresql as adapter
+from witnesstree.ledger.store.database import postgresql as adapter
+from witnesstree.ledger.store.database.values import BatchState, OpenBatch
 from witnesstree.ledger.store.home import create_home
-from witnesstree.ledger.store.metadata import BatchState, Metadata, OpenBatch
+from witnesstree.ledger.store.metadata import Metadata
 
 # Its own server is on 127.0.0.1, and whichever test comes first looks for a free port.
 pytestmark = [pytest.mark.real("postgres"), pytest.mark.enable_socket]

@@ -26,10 +26,9 @@ from witnesstree.ledger.base.errors import (
 )
 from witnesstree.ledger.base.ports import SignedTransaction
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.store.metadata import (
-    APPEND_ONLY,
+from witnesstree.ledger.store.database.schema import APPEND_ONLY, VERSION
+from witnesstree.ledger.store.database.values import (
     UNSCHEDULED,
-    VERSION,
     Alarm,
     AlarmKind,
     BatchState,
@@ -37,13 +36,13 @@ from witnesstree.ledger.store.metadata import (
     JobKind,
     JobState,
     KeptRecord,
-    Metadata,
     OpenBatch,
     Renewal,
     RenewalCounts,
     SealedBatch,
     SentTransaction,
 )
+from witnesstree.ledger.store.metadata import Metadata
 
 ROOT, NODE_HASH, HASH = digests("metadata", 3)
 ORIGIN = "ledger.test/metadata"

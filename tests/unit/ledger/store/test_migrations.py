@@ -36,16 +36,11 @@ from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, Stor
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.proof.proof import format_proof, parse_anchor
-from witnesstree.ledger.store import metadata as store
+from witnesstree.ledger.store.database.schema import VERSION
+from witnesstree.ledger.store.database.schema import metadata as written_down
+from witnesstree.ledger.store.database.values import UNSCHEDULED, JobKind, JobState, Renewal
 from witnesstree.ledger.store.home import Home, create_home, open_home
-from witnesstree.ledger.store.metadata import (
-    UNSCHEDULED,
-    VERSION,
-    JobKind,
-    JobState,
-    Metadata,
-    Renewal,
-)
+from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.store.migrations.upgrade import MIGRATIONS, Upgrade, upgrade
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
@@ -175,7 +170,7 @@ def test_a_migrated_home_has_the_schema_of_a_new_one(home: Home, tmp_path: Path)
             context = MigrationContext.configure(
                 transaction._connection, opts={"compare_type": True, "compare_server_default": True}
             )
-            assert compare_metadata(context, store._schema) == []
+            assert compare_metadata(context, written_down) == []
 
 
 @pytest.mark.real("postgres")
@@ -188,7 +183,7 @@ def test_postgresql_has_the_schema_that_is_written_down(postgres: PostgreSQL) ->
         context = MigrationContext.configure(
             transaction._connection, opts={"compare_type": True, "compare_server_default": True}
         )
-        assert compare_metadata(context, store._schema) == []
+        assert compare_metadata(context, written_down) == []
 
 
 # What it holds
@@ -376,7 +371,7 @@ def test_version_2_on_postgresql_gets_the_schema_that_is_written_down(
             context = MigrationContext.configure(
                 transaction._connection, opts={"compare_type": True, "compare_server_default": True}
             )
-            assert compare_metadata(context, store._schema) == []
+            assert compare_metadata(context, written_down) == []
     with postgres.connect(schema) as database:
         for table in ("records", "cosignatures", "keys"):
             with pytest.raises(psycopg.errors.IntegrityError, match="append-only"):

@@ -21,7 +21,7 @@ from witnesstree.ledger.proof.record import (
     parse_record,
     renew_timestamp,
 )
-from witnesstree.ledger.store.metadata import KeptRecord, Renewal
+from witnesstree.ledger.store.database.values import KeptRecord, Renewal
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.work import fsck

@@ -20,7 +20,7 @@ from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.proof.proof import parse_anchor
-from witnesstree.ledger.store.metadata import AlarmKind, Job, JobKind, JobState
+from witnesstree.ledger.store.database.values import AlarmKind, Job, JobKind, JobState
 from witnesstree.ledger.work.fsck import check_ledger
 from witnesstree.ledger.work.outbox import Outbox, Pace, Witnesses
 from witnesstree.ledger.work.sealing import Ledger

@@ -26,14 +26,21 @@ from witnesstree.ledger.proof.record import (
     renew_timestamp,
     verify_record,
 )
-from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, KeptRecord, Renewal
+from witnesstree.ledger.store.database.values import (
+    UNSCHEDULED,
+    Alarm,
+    AlarmKind,
+    KeptRecord,
+    Renewal,
+)
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require, verify
 from witnesstree.ledger.work import renewal
 from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.lookup import _fitting
 from witnesstree.ledger.work.outbox import Pace, Witnesses
 from witnesstree.ledger.work.renewal import Adopted, RenewalPolicy, Renewals, Renewed
-from witnesstree.ledger.work.sealing import Ledger, _fitting
+from witnesstree.ledger.work.sealing import Ledger
 
 DAY = timedelta(days=1)
 LIFE = 3649 * DAY
