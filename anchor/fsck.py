@@ -9,7 +9,7 @@ from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.ledger.base.errors import WitnesstreeError
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.proof.proof import parse_anchor
-from witnesstree.ledger.work.fsck import Problem
+from witnesstree.ledger.work.fsck.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

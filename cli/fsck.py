@@ -13,7 +13,7 @@ from witnesstree.cli.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from witnesstree.ledger.work.fsck import Problem
+    from witnesstree.ledger.work.fsck.problem import Problem
     from witnesstree.ledger.work.sealing import Ledger
 
 DAMAGED = 10
@@ -79,7 +79,7 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
 def _problems(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Problem]:
     from witnesstree.anchor.fsck import check_embedded
     from witnesstree.anchor.wiring import owner_trust
-    from witnesstree.ledger.work.fsck import check_ledger
+    from witnesstree.ledger.work.fsck.check import check_ledger
 
     yield from check_ledger(ledger, owner_trust(ledger.home), advance)
     yield from check_embedded(ledger)

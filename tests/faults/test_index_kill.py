@@ -16,7 +16,7 @@ from fakes import FakeWorld, Steps, When, digests, in_child
 from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.store.index.runs import DigestIndex
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.sealing import Ledger, Limits
 
 BATCHES = [digests(f"batch {number}", 2) for number in range(4)]

@@ -23,7 +23,7 @@ from witnesstree.ledger.log.note import require_name
 from witnesstree.ledger.store.database.values import JobKind
 from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.sealing import Span
 
 A, B, C = digests("wiring", 3)

@@ -44,7 +44,7 @@ from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.store.migrations.upgrade import MIGRATIONS, Upgrade, upgrade
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 
 OLD = Path(__file__).parents[3] / "vectors" / "home-v1" / "home.tar.gz"
 SEALED = [f"batch {batch}, entry {i}" for batch in range(2) for i in range(3)]

@@ -24,8 +24,9 @@ from witnesstree.ledger.proof.record import (
 from witnesstree.ledger.store.database.values import KeptRecord, Renewal
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.work import fsck
-from witnesstree.ledger.work.fsck import Problem, check_ledger
+from witnesstree.ledger.work.fsck import files as fsck_files
+from witnesstree.ledger.work.fsck.check import check_ledger
+from witnesstree.ledger.work.fsck.problem import Problem
 from witnesstree.ledger.work.outbox import Witnesses
 from witnesstree.ledger.work.sealing import Limits
 
@@ -503,7 +504,7 @@ def test_a_disk_that_does_not_read_is_a_problem(
     def fail(path: Path, _offset: int, _count: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error", str(path))
 
-    monkeypatch.setattr(fsck, "_read", fail)
+    monkeypatch.setattr(fsck_files, "_read", fail)
     assert all(found.fault.endswith("Input/output error") for found in problems(world))
     assert len(problems(world)) == 3
 

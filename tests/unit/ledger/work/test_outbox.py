@@ -21,7 +21,7 @@ from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.proof.proof import parse_anchor
 from witnesstree.ledger.store.database.values import AlarmKind, Job, JobKind, JobState
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Outbox, Pace, Witnesses
 from witnesstree.ledger.work.sealing import Ledger
 
@@ -248,7 +248,7 @@ def test_roots_that_wait_together_go_into_one_transaction(world: FakeWorld, ledg
 def test_a_transaction_carries_a_bounded_number_of_roots(
     world: FakeWorld, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("witnesstree.ledger.work.outbox.MAX_ROOTS", 2)
+    monkeypatch.setattr("witnesstree.ledger.work.anchoring.MAX_ROOTS", 2)
     roots = seal(ledger, A, B, C)
     assert [job.sequence for job in ledger.outbox.work()] == [2]
     assert ledger.outbox.work() == []

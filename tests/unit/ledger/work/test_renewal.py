@@ -36,7 +36,7 @@ from witnesstree.ledger.store.database.values import (
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require, verify
 from witnesstree.ledger.work import renewal
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.lookup import _fitting
 from witnesstree.ledger.work.outbox import Pace, Witnesses
 from witnesstree.ledger.work.renewal import Adopted, RenewalPolicy, Renewals, Renewed

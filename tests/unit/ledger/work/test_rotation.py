@@ -50,7 +50,7 @@ from witnesstree.ledger.store.home import Home, open_home
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require, verify
 from witnesstree.ledger.work import rotation
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.rotation import destroy_old_keys, rotate
 from witnesstree.ledger.work.sealing import Ledger
 

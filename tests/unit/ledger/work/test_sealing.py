@@ -24,7 +24,7 @@ from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.lookup import Entry
 from witnesstree.ledger.work.outbox import Witnesses
 from witnesstree.ledger.work.sealing import Ledger, Limits, Span
