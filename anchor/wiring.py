@@ -136,7 +136,8 @@ def open_renewals(ledger: Ledger, now: Callable[[], datetime] = clock) -> Renewa
     trusts, and by the home's own authority.
     """
     from witnesstree.ledger.proof.record import ENDS
-    from witnesstree.ledger.work.renewal import RenewalPolicy, Renewals
+    from witnesstree.ledger.work.judging import RenewalPolicy
+    from witnesstree.ledger.work.renewal import Renewals
 
     settings = read_settings(ledger.home.folder)
     policy = RenewalPolicy(

@@ -54,7 +54,7 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
             problems = list(_problems(ledger, advance))
     if as_json:
         members = [
-            {"place": found.place, "fault": found.fault, "damage": found.is_damage}
+            {"place": str(found.place), "fault": str(found.fault), "damage": found.is_damage}
             for found in problems
         ]
         answer({"batches": batches, "entries": entries, "problems": members})

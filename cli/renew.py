@@ -222,7 +222,7 @@ def _keep(record: EvidenceRecord, home: Path) -> bool:
 def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
     from witnesstree.anchor.wiring import open_ledger, open_renewals
     from witnesstree.cli.status import ALARM
-    from witnesstree.ledger.work.renewal import MAX_DUE
+    from witnesstree.ledger.work.waiting import MAX_DUE
 
     with open_ledger(home) as ledger:
         now, days = datetime.now(UTC), timedelta(days=within)
@@ -235,8 +235,8 @@ def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
             {
                 "records": done.records,
                 "timestamps": done.tokens,
-                "problems": list(done.problems),
-                "early": list(done.early),
+                "problems": [str(problem) for problem in done.problems],
+                "early": [str(reason) for reason in done.early],
             }
         )
     else:

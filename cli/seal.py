@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from witnesstree.cli.sources import DigestFile
     from witnesstree.cli.submission import Submission
     from witnesstree.ledger.base.digest import FileDigest
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.store.database.values import Job
     from witnesstree.ledger.work.lookup import Entry
     from witnesstree.ledger.work.sealing import Ledger, Receipt, Span
@@ -460,10 +461,10 @@ def _close_and_work(ledger: Ledger, wishes: _Wishes) -> str | None:
     jobs = ledger.outbox.unfinished()
     failures: dict[tuple[int, str, str], str] = {}
 
-    def note(job: Job, error: str | None) -> None:
+    def note(job: Job, error: Message | None) -> None:
         failures.pop((job.sequence, job.kind, job.target), None)
         if error:
-            failures[job.sequence, job.kind, job.target] = error
+            failures[job.sequence, job.kind, job.target] = str(error)
 
     with progress("stamping and anchoring", len(jobs)) as advance:
         # What it returns may belong to a batch that another process sealed meanwhile: that process

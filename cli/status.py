@@ -108,7 +108,7 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                     "late": (job.sequence, job.kind, job.target) in late,
                     "transaction": f"0x{job.transaction.hex()}" if job.transaction else None,
                     "attempts": job.attempts,
-                    "last_error": job.last_error,
+                    "last_error": str(job.last_error) if job.last_error else None,
                     "retry_at": format_time(job.retry_at) if job.retry_at else None,
                 }
                 for job in jobs
@@ -123,7 +123,7 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                 {
                     "kind": alarm.kind.value,
                     "subject": alarm.subject,
-                    "text": alarm.text,
+                    "text": str(alarm.text),
                     "since": format_time(alarm.since),
                 }
                 for alarm in transaction.alarms()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from witnesstree.anchor.settings import Settings
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.store.database.values import Job
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.work.renewal import Renewals
@@ -149,7 +150,7 @@ def _renew(renewals: Renewals, stop: _Stop) -> None:
         _log.warning("%s", error)
 
 
-def _tell(job: Job, error: str | None) -> None:
+def _tell(job: Job, error: Message | None) -> None:
     if error:
         _log.warning("batch %d, %s by %s: %s", job.sequence, job.kind, job.target, error)
 

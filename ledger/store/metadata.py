@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.witness import Stamp
     from witnesstree.ledger.store.database.postgresql import PostgreSQL
     from witnesstree.ledger.store.database.values import Job, JobKind, SealedBatch
@@ -112,10 +113,7 @@ class Metadata:
         with metadata._closing_on_error(), metadata.write() as transaction:
             connection = transaction._connection  # noqa: SLF001 - the one place that makes the schema
             if inspect(connection).has_table(schema.ledger.name):
-                raise Conflict(
-                    f"{metadata.place} holds a ledger already: name another schema, or drop that"
-                    " one if an `init` was cut off there"
-                )
+                raise Conflict("database-taken", place=metadata.place)
             schema.metadata.create_all(connection, checkfirst=False)
             for statement in metadata._database.guards(APPEND_ONLY):
                 connection.execute(text(statement))
@@ -139,13 +137,11 @@ class Metadata:
         with metadata._closing_on_error():
             if (version := metadata.version()) < VERSION:
                 raise InvalidInput(
-                    f"{metadata.place} has version {version}, this witnesstree works on {VERSION}:"
-                    " run `witnesstree migrate`"
+                    "database-older", place=metadata.place, version=version, needed=VERSION
                 )
             if origin is not None and (found := metadata.origin()) != origin:
                 raise InvalidInput(
-                    f"{metadata.place} holds the ledger {found}, and this home is that of {origin}:"
-                    " name the database of this one"
+                    "database-of-other-ledger", place=metadata.place, found=found, origin=origin
                 )
         return metadata
 
@@ -158,15 +154,9 @@ class Metadata:
         with self._translating(), self._database.engine.connect() as connection:
             version = _version(connection)
         if version is None:
-            raise Damaged(
-                f"{self.place} holds no ledger, or does not say of what version: restore it from a"
-                " backup"
-            )
+            raise Damaged("database-version-unknown", place=self.place)
         if version > VERSION:
-            raise InvalidInput(
-                f"{self.place} has version {version}, this witnesstree reads up to {VERSION}:"
-                " install a newer one"
-            )
+            raise InvalidInput("database-newer", place=self.place, version=version, newest=VERSION)
         return version
 
     @contextmanager
@@ -195,13 +185,10 @@ class Metadata:
         with self._translating(), self._database.engine.connect() as connection:
             found = connection.execute(select(schema.ledger.c.origin)).scalars().all()
         if len(found) != 1:
-            raise Damaged(
-                f"{self.place} names {len(found)} ledgers where it is that of one: restore it from"
-                " a backup"
-            )
+            raise Damaged("database-names-ledgers", place=self.place, count=len(found))
         return str(found[0])
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Message]:
         """Return what is wrong with the database itself: with its file, where it is one, and with
         what keeps its tables append-only.
         """
@@ -235,9 +222,7 @@ class Metadata:
             raise self._database.fault(error) from error
         except UnicodeDecodeError as error:
             # SQLite quotes a damaged schema in its message, and Python fails to read that.
-            raise Damaged(
-                f"{self.place} is damaged: its schema cannot be read; run `witnesstree fsck`"
-            ) from error
+            raise Damaged("database-schema-unreadable", place=self.place) from error
 
 
 def _database(place: Path | str, patience: float) -> SQLite | PostgreSQL:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.base.message import AS_TEXT, Message, message
 from witnesstree.ledger.store.database.values import Alarm, AlarmKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from witnesstree.ledger.store.database.values import Job
@@ -26,7 +27,7 @@ class Alarms:
         self._metadata = metadata
         self._clock = clock
 
-    def raise_(self, kind: AlarmKind, subject: str, text: str) -> None:
+    def raise_(self, kind: AlarmKind, subject: str, text: Message) -> None:
         """Raise an alarm about `subject`, and log it, unless it says so already."""
         with self._metadata.read() as transaction:
             is_known = any(
@@ -34,7 +35,7 @@ class Alarms:
                 for alarm in transaction.alarms()
             )
         if not is_known:
-            _log.warning("%s: %s", subject, text)
+            _log.warning(message("alarm-raised", subject=subject, alarm=text))
             with self._metadata.write() as transaction:
                 transaction.raise_alarm(Alarm(kind, subject, text, self._clock()))
 
@@ -53,3 +54,14 @@ class Alarms:
             with self._metadata.write() as transaction:
                 for alarm in raised:
                     transaction.clear_alarm(alarm)
+
+
+def joined(said: Iterable[Message]) -> Message:
+    """Return one message that says several after each other."""
+    first, *rest = said
+    return message("both", first=first, second=joined(rest)) if rest else first
+
+
+def as_message(said: str | Message) -> Message:
+    """Return what a part says as a message; where it has only words, they are shown as they are."""
+    return said if isinstance(said, Message) else message(AS_TEXT, text=said)

@@ -15,9 +15,11 @@ from witnesstree.ledger.base.errors import (
     Damaged,
     Unaffordable,
 )
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.proof.proof import format_anchor
 from witnesstree.ledger.store.database.values import AlarmKind
+from witnesstree.ledger.work.alarms import as_message, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,7 +112,7 @@ class Anchoring:
     def note_troubles(self, chain: Chain) -> None:
         """Raise an alarm for what a chain made up for, or take it back."""
         if troubles := chain.troubles():
-            self._alarms.raise_(AlarmKind.ENDPOINT, chain.name, "; ".join(troubles))
+            self._alarms.raise_(AlarmKind.ENDPOINT, chain.name, joined(map(as_message, troubles)))
         else:
             self._alarms.clear(chain.name, AlarmKind.ENDPOINT)
 
@@ -123,12 +125,10 @@ class Anchoring:
         """Let jobs have another transaction: a final block shows that theirs can never anchor
         anything.
         """
-        nonce, sender = sent.transaction.nonce, sent.transaction.sender.hex()
-        text = (
-            f"nonce {nonce} of 0x{sender} anchored nothing: another program uses this key, or the"
-            " transaction failed; the roots are signed anew"
+        lost = message(
+            "nonce-anchored-nothing", nonce=sent.transaction.nonce, sender=sent.transaction.sender
         )
-        self._alarms.raise_(AlarmKind.LOST, chain.name, text)
+        self._alarms.raise_(AlarmKind.LOST, chain.name, lost)
         with self._metadata.write() as transaction:
             for job in jobs:
                 transaction.release_transaction(job)
@@ -147,10 +147,12 @@ class Anchoring:
                 with self._metadata.write() as transaction:
                     transaction.finish_anchor(job, format_anchor(anchor))
                 _log.info(
-                    "batch %d is anchored on %s, in final block %d",
-                    job.sequence,
-                    chain.name,
-                    anchor.block_number,
+                    message(
+                        "batch-anchored",
+                        batch=job.sequence,
+                        chain=chain.name,
+                        block=anchor.block_number,
+                    )
                 )
                 if sent:
                     # What was lost is among the roots that were signed for since.
@@ -190,11 +192,13 @@ class Anchoring:
         with self._metadata.write() as transaction:
             sent = transaction.store_transaction(chain.name, signed, self._clock(), jobs)
         _log.info(
-            "%s carries %d root(s) to %s%s",
-            f"0x{signed.hash.hex()}",
-            len(jobs),
-            chain.name,
-            " in place of one that paid less" if replaced else "",
+            message(
+                "transaction-carries-roots",
+                hash=signed.hash,
+                count=len(jobs),
+                chain=chain.name,
+                replaces=replaced is not None,
+            )
         )
         chain.send(signed)
         return sent
@@ -202,7 +206,7 @@ class Anchoring:
 
 def _known(sent: Mapping[bytes, SentTransaction], hash_: bytes) -> SentTransaction:
     if hash_ not in sent:
-        raise Damaged(f"the transaction 0x{hash_.hex()} has vanished; run `witnesstree fsck`")
+        raise Damaged("transaction-vanished", hash=hash_)
     return sent[hash_]
 
 
@@ -211,5 +215,5 @@ def root_of_batch(metadata: Metadata, job: Job) -> bytes:
     with metadata.read() as transaction:
         batch = transaction.batch(job.sequence)
     if batch is None:
-        raise Damaged(f"batch {job.sequence} has vanished; run `witnesstree fsck`")
+        raise Damaged("batch-vanished", batch=job.sequence)
     return batch.root

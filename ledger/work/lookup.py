@@ -97,9 +97,7 @@ class Lookup:
         with self.metadata.read() as transaction:
             batch = transaction.batch(sequence)
         if batch is None:
-            raise NotFound(
-                f"batch {sequence} is not sealed: `witnesstree status` lists what is there"
-            )
+            raise NotFound("batch-unsealed", batch=sequence)
         return batch
 
     def entries(self, digest: bytes, batch: int | None = None) -> Iterator[Entry]:
@@ -137,7 +135,7 @@ class Lookup:
                     try:
                         view = self._index.view(self._sealed_sizes(transaction), with_gaps=True)
                     except Conflict:
-                        raise Damaged(str(error)) from error
+                        raise Damaged(error.message) from error
                 return ask(transaction, view)
 
     def _sealed_sizes(self, transaction: Transaction) -> Sizes:
@@ -192,10 +190,7 @@ class Lookup:
 
         proof = self._asked(first)
         if proof is None:
-            where = "this ledger" if batch is None else f"batch {batch}"
-            raise NotFound(
-                f"{digest.hex()} is not in {where}: seal the file first, or ask another ledger"
-            )
+            raise NotFound("digest-not-found", digest=digest, batch=batch)
         return proof
 
     def proof_of(self, digest: bytes, entry: Entry) -> Proof:
@@ -246,7 +241,7 @@ class Lookup:
     def _read_common(self, transaction: Transaction, sequence: int, told: Told) -> Common:
         batch = transaction.batch(sequence)
         if batch is None:
-            raise Damaged(f"batch {sequence} has vanished; run `witnesstree fsck`")
+            raise Damaged("batch-vanished", batch=sequence)
         lists = [f"ipfs://{cid}" for cid in transaction.published(sequence)]
         anchors = tuple(parse_anchor(anchor) for _, anchor in transaction.anchors(sequence))
         path = prove_inclusion(batch.log_index, batch.log_index + 1, transaction.log_node)
@@ -272,10 +267,7 @@ class Lookup:
     def _path(self, batch: SealedBatch, position: int, digest: bytes) -> tuple[bytes, ...]:
         path = self.files.path(batch.sequence, position, batch.count)
         if root_from_path(digest, position, batch.count, path) != batch.root:
-            raise Damaged(
-                f"the files of batch {batch.sequence} do not lead to its root; run `witnesstree"
-                " fsck`"
-            )
+            raise Damaged("files-lead-elsewhere", batch=batch.sequence)
         return path
 
 
@@ -295,8 +287,11 @@ def _records_of(
                 found[kept.authority] = derive_record(parse_record(kept.record), digest, path).der
             except InvalidInput as error:
                 raise Damaged(
-                    f"record {kept.number} of batch {kept.sequence} by {kept.authority}: {error};"
-                    " run `witnesstree fsck`"
+                    "kept-record-unreadable",
+                    number=kept.number,
+                    batch=kept.sequence,
+                    authority=kept.authority,
+                    error=error,
                 ) from error
     return _fitting(found[authority] for authority in sorted(found))
 

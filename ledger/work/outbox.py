@@ -34,6 +34,7 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
     WitnesstreeError,
 )
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.store.database.values import AlarmKind, JobKind
 from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.work.alarms import Alarms
@@ -44,17 +45,24 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.ports import Authority, Chain, FileStore
     from witnesstree.ledger.store.database.values import Job
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Metadata
 
-    _Advance = Callable[[Job, str | None], None]
+    _Advance = Callable[[Job, Message | None], None]
 
 _Part = TypeVar("_Part")
 
 _OUTSIDE = (Unreachable, BadAnswer, Conflict, InvalidInput)
 """What an outside part may raise. Anything else is ours, and ends the run."""
+_ALARMS: dict[type[WitnesstreeError], AlarmKind] = {
+    Unaffordable: AlarmKind.UNAFFORDABLE,
+    BadAnswer: AlarmKind.BAD_ANSWER,
+    InvalidInput: AlarmKind.SETTINGS,
+}
+"""What needs a person. The rest may pass by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,22 +274,18 @@ class Outbox:
             effect()
         except _OUTSIDE as error:
             failure = error
-        if isinstance(failure, Unaffordable):
-            self._alarms.raise_(AlarmKind.UNAFFORDABLE, target, str(failure))
-        elif isinstance(failure, BadAnswer):
-            self._alarms.raise_(AlarmKind.BAD_ANSWER, target, str(failure))
-        elif isinstance(failure, InvalidInput):
-            self._alarms.raise_(AlarmKind.SETTINGS, target, str(failure))
-        elif failure is None:
-            self._alarms.clear(
-                target, AlarmKind.UNAFFORDABLE, AlarmKind.BAD_ANSWER, AlarmKind.SETTINGS
-            )
+        if failure is None:
+            self._alarms.clear(target, *_ALARMS.values())
+        for kind, alarm in _ALARMS.items():
+            if isinstance(failure, kind):
+                self._alarms.raise_(alarm, target, failure.message)
         self._note(jobs, failure, advance)
         return failure
 
     def _note(self, jobs: list[Job], failure: WitnesstreeError | None, advance: _Advance) -> None:
         """Record when those of `jobs` that are still unfinished are tried again, and why."""
-        error, sequences = str(failure) if failure else None, {job.sequence for job in jobs}
+        error = failure.message if failure else None
+        sequences = {job.sequence for job in jobs}
         if jobs:
             with self._metadata.write() as transaction:
                 for job in transaction.unfinished_jobs(jobs[0].kind, jobs[0].target):
@@ -309,7 +313,9 @@ class Outbox:
         try:
             token = parse_token(stamp.token)
         except InvalidInput as error:
-            raise BadAnswer(f"{job.target} gave a token that cannot be read: {error}") from error
+            raise BadAnswer(
+                "token-of-authority-unreadable", authority=job.target, error=error
+            ) from error
         self._compare_clocks(
             job.target, token.gen_time - (before + (self._clock() - before) / 2), token.accuracy
         )
@@ -328,15 +334,19 @@ class Outbox:
             self._alarms.raise_(
                 AlarmKind.CLOCK,
                 authority,
-                f"{authority} says {drift.total_seconds():+.0f} s against the clock here: set the"
-                f" clock, or ask {authority}",
+                message(
+                    "authority-clock-differs",
+                    authority=authority,
+                    seconds=abs(round(drift.total_seconds())),
+                    is_ahead=drift > timedelta(0),
+                ),
             )
         elif abs(self._drifts[other] - drift) > bound:
-            apart = abs(self._drifts[other] - drift).total_seconds()
+            apart = round(abs(self._drifts[other] - drift).total_seconds())
             self._alarms.raise_(
                 AlarmKind.CLOCK,
                 authority,
-                f"{authority} and {other} differ by {apart:.0f} s: one of their clocks is wrong",
+                message("authority-clocks-differ", authority=authority, other=other, seconds=apart),
             )
         else:
             self._alarms.clear(authority, AlarmKind.CLOCK)
@@ -349,8 +359,5 @@ class Outbox:
 
 def _named(parts: Mapping[str, _Part], name: str) -> _Part:
     if name not in parts:
-        raise InvalidInput(
-            f"no {name} is configured any more, and a batch waits for it: add it again, or give it"
-            f" up with `remove {name} --forget`"
-        )
+        raise InvalidInput("target-not-configured", name=name)
     return parts[name]

@@ -30,6 +30,7 @@ from witnesstree.ledger.base.errors import (
     StorageFailure,
     Unreachable,
 )
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.chain.stateproof import parse_header
 from witnesstree.ledger.log.keys import check_history, newest_key
 from witnesstree.ledger.log.log import added_nodes, leaf_hash, log_root
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from typing_extensions import Buffer
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.ports import Block
     from witnesstree.ledger.log.keys import KeyChange
     from witnesstree.ledger.store.batches import BatchFiles
@@ -148,9 +150,7 @@ class Ledger(Lookup):
         """
         rest = memoryview(packed).cast("B")
         if not rest or len(rest) % NODE:
-            raise InvalidInput(
-                f"a submission is one or more digests of {NODE} bytes each, not {len(rest)} bytes"
-            )
+            raise InvalidInput("submission-not-digests", size=len(rest))
         spans = []
         while rest:
             span = self._append(rest)
@@ -335,10 +335,7 @@ class Ledger(Lookup):
             # one.
             self._key = self.home.private_key(len(notes))
             if self._key.public_key().public_bytes_raw() != public_key:
-                raise Damaged(
-                    f"the key {len(notes)} of {self.home.folder} is not the one that was handed"
-                    " over to: copy it from where it was made"
-                )
+                raise Damaged("key-not-here", number=len(notes), folder=self.home.folder)
         # A crash right after the change left the last one out.
         self.home.keep_key_notes(notes)
         return self._key
@@ -351,9 +348,7 @@ class Ledger(Lookup):
         try:
             return check_history(transaction.key_notes(), self.home.verifier_key())
         except InvalidInput as error:
-            raise Damaged(
-                f"the history of the ledger's keys cannot be read: {error}; run `witnesstree fsck`"
-            ) from error
+            raise Damaged("key-history-unreadable", error=error) from error
 
     def _require_acknowledged(self, batch: OpenBatch) -> None:
         """Raise Damaged unless the file and the record of a batch are those that were acknowledged:
@@ -361,16 +356,15 @@ class Ledger(Lookup):
         """
         path = self.files.digests_path(batch.sequence)
         if self.files.checksum(batch.sequence, batch.count) != batch.crc32:
-            raise Damaged(
-                f"{path} does not hold the entries that were acknowledged: restore it from a"
-                " backup; this batch cannot be sealed"
-            )
+            raise Damaged("acknowledged-entries-altered", path=path)
         if fault := opening_fault(
             batch.opening, batch.header, self.files.digest_at(batch.sequence, 0), batch.opened
         ):
             raise Damaged(
-                f"batch {batch.sequence}: {fault}; restore {self.metadata.place} from a backup;"
-                " this batch cannot be sealed"
+                "opening-record-altered",
+                batch=batch.sequence,
+                fault=fault,
+                place=self.metadata.place,
             )
 
     # Checking and mending what is derived
@@ -391,7 +385,7 @@ class Ledger(Lookup):
             self._index.rebuild(sealed)
         return len(sealed)
 
-    def index_faults(self) -> Iterator[tuple[str, str]]:
+    def index_faults(self) -> Iterator[tuple[Message, Message]]:
         """Yield place and fault of each digest index that does not follow from the digests.
 
         Raises Damaged if one is missing.
@@ -403,20 +397,20 @@ class Ledger(Lookup):
             yield from self._index.check(transaction.batch_sizes())
 
 
-def opening_fault(text: str, header: bytes | None, leaf: bytes, opened: datetime) -> str | None:
-    """Return in words what is wrong with a batch's opening record, given its leaf 0, the block
+def opening_fault(text: str, header: bytes | None, leaf: bytes, opened: datetime) -> Message | None:
+    """Return what is wrong with a batch's opening record, given its leaf 0, the block
     header beside it and when it was opened; or None.
     """
     try:
         opening = parse_opening(text)
         block = parse_header(header).hash if header is not None else None
     except InvalidInput as error:
-        return f"its opening record cannot be read: {error}"
+        return message("stored-opening-unreadable", error=error)
     if opening_digest(text) != leaf:
-        return "its opening record is not the one that leaf 0 of the batch commits to"
+        return message("opening-not-in-leaf")
     if block != (opening.block.hash if opening.block else None):
-        return "the block header is not that of the block which its opening record names"
-    return None if opening.opened == opened else "it was not opened when its opening record says"
+        return message("opening-names-other-block")
+    return None if opening.opened == opened else message("opening-names-other-time")
 
 
 def _current(transaction: Transaction) -> OpenBatch | None:

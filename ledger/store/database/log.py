@@ -21,10 +21,7 @@ class LogRows(Rows):
         where = (schema.log_nodes.c.level == level) & (schema.log_nodes.c.position == position)
         found = self._connection.execute(select(schema.log_nodes.c.hash).where(where)).scalar()
         if found is None:
-            raise Damaged(
-                f"the ledger log lacks the hash at level {level}, position {position}; run"
-                " `witnesstree fsck`"
-            )
+            raise Damaged("log-hash-missing", level=level, position=position)
         return bytes(found)
 
     def log_node_count(self) -> int:
@@ -49,7 +46,7 @@ class LogRows(Rows):
             query if size is None else query.where(schema.checkpoints.c.size == size)
         ).scalar()
         if found is None:
-            raise Damaged("the ledger lacks a checkpoint; run `witnesstree fsck`")
+            raise Damaged("checkpoint-missing")
         return str(found)
 
     def checkpoint_count(self) -> int:
@@ -74,7 +71,7 @@ class LogRows(Rows):
             )
         ]
         if [number for number, _ in rows] != list(range(1, len(rows) + 1)):
-            raise Damaged("the history of the ledger's keys has gaps; run `witnesstree fsck`")
+            raise Damaged("key-history-gap")
         return [note for _, note in rows]
 
     def add_cosignature(self, size: int, witness: str, key_id: bytes, line: str) -> bool:

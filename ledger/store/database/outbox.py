@@ -17,7 +17,14 @@ from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.ports import SignedTransaction
 from witnesstree.ledger.proof.proof import parse_vouchers
 from witnesstree.ledger.store.database import schema
-from witnesstree.ledger.store.database.rows import Rows, optional_time, parsed, storable
+from witnesstree.ledger.store.database.rows import (
+    Rows,
+    format_message,
+    optional_message,
+    optional_time,
+    parse_message,
+    parsed,
+)
 from witnesstree.ledger.store.database.values import (
     Alarm,
     AlarmKind,
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Select
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.witness import Stamp
 
 
@@ -70,19 +78,27 @@ class OutboxRows(Rows):
     def _jobs(self, query: Select[Any]) -> list[Job]:
         rows = self._connection.execute(query).mappings()
         return [
-            Job(**parsed(schema.jobs, row, kind=JobKind, state=JobState, retry_at=optional_time))
+            Job(
+                **parsed(
+                    schema.jobs,
+                    row,
+                    kind=JobKind,
+                    state=JobState,
+                    last_error=optional_message,
+                    retry_at=optional_time,
+                )
+            )
             for row in rows
         ]
 
-    def note_attempt(self, job: Job, *, retry_at: datetime, error: str | None) -> None:
+    def note_attempt(self, job: Job, *, retry_at: datetime, error: Message | None) -> None:
         """Record when `job` is to be tried again, and what went wrong, if something did; it stays
         in the outbox.
         """
-        said = None if error is None else storable(error)
         self._update_job(
             job,
             attempts=job.attempts + 1 if error else 0,
-            last_error=said,
+            last_error=format_message(error) if error else None,
             retry_at=format_time(retry_at),
         )
 
@@ -219,13 +235,16 @@ class OutboxRows(Rows):
             )
         ).mappings()
         return [
-            Alarm(**parsed(schema.alarms, row, kind=AlarmKind, since=parse_time)) for row in rows
+            Alarm(
+                **parsed(schema.alarms, row, kind=AlarmKind, text=parse_message, since=parse_time)
+            )
+            for row in rows
         ]
 
     def raise_alarm(self, alarm: Alarm) -> None:
-        """Record an alarm. One that stands already keeps its time and gets the new text."""
+        """Record an alarm. One that is raised already keeps its time and gets the new text."""
         where = (schema.alarms.c.kind == alarm.kind) & (schema.alarms.c.subject == alarm.subject)
-        said = storable(alarm.text)
+        said = format_message(alarm.text)
         if (
             self._connection.execute(update(schema.alarms).where(where).values(text=said)).rowcount
             == 0

@@ -49,8 +49,7 @@ class _Only(TypeDecorator[Any]):
         def check(value: Any) -> Any:
             if value is not None and type(value) is not self.kind:
                 raise Damaged(
-                    f"the ledger's metadata has {str(value)[:20]!r} where {self.kind.__name__}"
-                    " belongs; run `witnesstree fsck`"
+                    "metadata-value-wrong", value=str(value)[:20], kind=self.kind.__name__
                 )
             return value
 

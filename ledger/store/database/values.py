@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.ports import SignedTransaction
 
 
@@ -98,7 +99,7 @@ class Job:
     state: JobState
     transaction: bytes | None
     attempts: int
-    last_error: str | None
+    last_error: Message | None
     retry_at: datetime | None
 
 
@@ -138,7 +139,7 @@ class Alarm:
 
     kind: AlarmKind
     subject: str
-    text: str
+    text: Message
     since: datetime
 
 

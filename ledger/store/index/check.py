@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.store.index.run import PART, ROW, row_type
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.store.index.digests import Digests, Numbers
     from witnesstree.ledger.store.index.merge import Span
     from witnesstree.ledger.store.index.run import Run
 
 
-def fault_of(run: Run, span: Span, whole: Digests) -> tuple[str, str] | None:
+def fault_of(run: Run, span: Span, whole: Digests) -> tuple[Message, Message] | None:
     """Return place and fault of the first row that is wrong, if one is.
 
     Sorted rows that have each number once, and the key of the digest with that number, can
@@ -47,14 +49,12 @@ def fault_of(run: Run, span: Span, whole: Digests) -> tuple[str, str] | None:
         wrong[0] |= first_entry < before
         if wrong.any():
             at = first + int(np.argmax(wrong))
-            return f"{run.path}, from byte {at * ROW}", "is not the index of these digests"
+            return message("at-byte", path=run.path, byte=at * ROW), message("index-wrong")
         seen[inside] = True
         before = (words[-1].astype(">u8").tobytes(), int(numbers[-1]))
     if size != span.count * ROW:
-        return (
-            f"{run.path}, from byte {min(size // ROW, span.count) * ROW}",
-            "does not have the length of its batches",
-        )
+        place = message("at-byte", path=run.path, byte=min(size // ROW, span.count) * ROW)
+        return place, message("index-length-wrong")
     return None
 
 

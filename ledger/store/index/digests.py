@@ -73,9 +73,7 @@ class Digests:
                     path, count, entries[chosen] - self._starts[batches[chosen[0]]]
                 )
             except (OSError, ValueError) as error:
-                raise Damaged(
-                    f"cannot read {count} digests from {path}: {error}; run `witnesstree fsck`"
-                ) from error
+                raise Damaged("digests-unreadable", count=count, path=path, error=error) from error
         return words
 
     def digest(self, number: int) -> bytes:

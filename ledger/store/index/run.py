@@ -60,9 +60,7 @@ def build_run(digests: Path, count: int) -> bytes | bytearray:
         ):
             run = sort_run(mapped)
     except (OSError, ValueError) as error:
-        raise Damaged(
-            f"cannot read {count} digests from {digests}: {error}; run `witnesstree fsck`"
-        ) from error
+        raise Damaged("digests-unreadable", count=count, path=digests, error=error) from error
     keys = np.frombuffer(run, dtype=row_type())["key"]
     if not (keys[1:] == keys[:-1]).any():
         return run
@@ -131,10 +129,7 @@ class Run:
         """
         told = os.fstat(self._descriptor)
         if told.st_nlink and told.st_size != self.count * ROW:
-            raise Damaged(
-                f"{self.path} does not have the length of its batches; run `witnesstree fsck"
-                " --mend-index`"
-            )
+            raise Damaged("run-length-wrong", path=self.path)
         return told.st_nlink > 0
 
     def size(self) -> int:
@@ -146,11 +141,9 @@ class Run:
         try:
             content = os.pread(self._descriptor, count * ROW, first * ROW)
         except OSError as error:
-            raise Damaged(
-                f"cannot read {self.path}: {error.strerror}; run `witnesstree fsck --mend-index`"
-            ) from error
+            raise Damaged("run-unreadable", path=self.path, error=error) from error
         if len(content) != count * ROW:
-            raise Damaged(f"{self.path} was cut short; run `witnesstree fsck --mend-index`")
+            raise Damaged("run-cut-short", path=self.path)
         return content
 
     def search(self, key: int) -> int:
@@ -200,7 +193,7 @@ class LostRun(Run):
     @override
     def read(self, first: int, count: int) -> bytes:
         """Raise Damaged."""
-        raise Damaged(f"{self.path} is missing; run `witnesstree fsck --mend-index`")
+        raise Damaged("run-missing", path=self.path)
 
 
 def _search_block(block: bytes, key: int) -> int:

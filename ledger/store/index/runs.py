@@ -13,6 +13,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import Conflict, Damaged
+from witnesstree.ledger.base.message import AS_TEXT, message
 from witnesstree.ledger.store.disk import replacing, storage_errors, sync_folder
 from witnesstree.ledger.store.index.check import fault_of
 from witnesstree.ledger.store.index.digests import Digests, starts_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.index.digests import Sizes
 
@@ -72,14 +74,9 @@ class DigestIndex:
                 if with_gaps:
                     runs.append(LostRun(span.path, starts[span.first], span.count))
                     continue
-                raise Conflict(
-                    f"{span.path} is missing; run `witnesstree fsck --mend-index`"
-                ) from error
+                raise Conflict("run-missing", path=span.path) from error
             except OSError as error:
-                raise Damaged(
-                    f"cannot read {span.path}: {error.strerror}; run `witnesstree fsck"
-                    " --mend-index`"
-                ) from error
+                raise Damaged("run-unreadable", path=span.path, error=error) from error
         for run in runs:
             run.is_current()
         return View(self._files, sizes, starts, tuple(runs))
@@ -103,9 +100,7 @@ class DigestIndex:
             )
             end = bisect_left(sizes, (last + 1, 0))
             if sizes[end - 1][0] != last:
-                raise Conflict(
-                    f"{path} reaches beyond what is sealed; run `witnesstree fsck --mend-index`"
-                )
+                raise Conflict("run-reaches-too-far", path=path)
             spans.append(Span(path, first, end, starts[end] - starts[first]))
             first = end
         return spans
@@ -187,7 +182,7 @@ class DigestIndex:
             raise faults[0]
         self.merge(sizes)
 
-    def check(self, sizes: Sizes) -> Iterator[tuple[str, str]]:
+    def check(self, sizes: Sizes) -> Iterator[tuple[Message, Message]]:
         """Yield place and fault of each run that is not what follows from the digests.
 
         Runs of batches whose digests are missing are left out.
@@ -200,11 +195,14 @@ class DigestIndex:
             try:
                 fault = fault_of(Run(span.path, starts[span.first], span.count), span, whole)
             except OSError as error:
-                fault = (str(span.path), f"cannot be read ({error.strerror})")
+                fault = (
+                    message(AS_TEXT, text=str(span.path)),
+                    message("index-unreadable", error=error),
+                )
             except Damaged as error:
-                fault = (str(span.path), str(error))
+                fault = (message(AS_TEXT, text=str(span.path)), error.message)
             if fault:
-                yield fault[0], f"{fault[1]}; --mend-index makes it anew from the digests"
+                yield fault
 
 
 def _names(folder: Path) -> list[str]:

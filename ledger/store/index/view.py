@@ -73,16 +73,11 @@ class View:
         number = run.base + int.from_bytes(row[KEY:])
         digest = self._files.digest_at(*self._place(number))
         if digest[:KEY] != row[:KEY]:
-            raise Damaged(
-                f"{run.path} and the digests do not agree; run `witnesstree fsck --mend-index`"
-            )
+            raise Damaged("run-contradicts-digests", path=run.path)
         return digest, number
 
     def _place(self, number: int) -> tuple[int, int]:
         at = bisect_right(self.starts, number) - 1
         if at >= len(self.sizes):
-            raise Damaged(
-                f"a digest index names entry {number}, which is not there; run `witnesstree fsck"
-                " --mend-index`"
-            )
+            raise Damaged("run-names-absent-entry", number=number)
         return self.sizes[at][0], number - self.starts[at]

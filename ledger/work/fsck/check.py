@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.tree.tree import NODE
 from witnesstree.ledger.work.fsck.files import check_files, check_indexes
 from witnesstree.ledger.work.fsck.log import check_cosignatures, check_log, check_statement
-from witnesstree.ledger.work.fsck.problem import Problem, guarded
+from witnesstree.ledger.work.fsck.problem import Problem, at_batch, at_bytes, at_path, guarded
 from witnesstree.ledger.work.fsck.renewals import check_renewals
 from witnesstree.ledger.work.fsck.witnesses import check_jobs, check_transactions, check_witnesses
 from witnesstree.ledger.work.sealing import opening_fault
@@ -35,7 +36,7 @@ def check_ledger(
     It reads every byte once or twice. It does not ask any chain whether a block is canonical.
     """
     place = ledger.metadata.place
-    yield from guarded(place, _check_database(ledger))
+    yield from guarded(at_path(place), _check_database(ledger))
     try:
         with ledger.metadata.read() as transaction:
             sealed = list(transaction.batches())
@@ -44,9 +45,9 @@ def check_ledger(
             witnesses = transaction.witnesses()
             renewed = transaction.renewed_sequences()
     except Damaged as error:
-        yield Problem(place, str(error))
+        yield Problem(at_path(place), error.message)
         return
-    yield from guarded(place, check_transactions(ledger, place, jobs))
+    yield from guarded(at_path(place), check_transactions(ledger, place, jobs))
     for batch in sealed:
         parts = (
             check_files(ledger, batch),
@@ -55,32 +56,29 @@ def check_ledger(
             check_renewals(ledger, batch, trust),
         )
         for found in parts:
-            yield from guarded(f"{place}, batch {batch.sequence}", found)
+            yield from guarded(at_batch(place, batch.sequence), found)
         if advance:
             advance(batch.count)
-    yield from guarded(str(ledger.home.batches), check_indexes(ledger))
+    yield from guarded(at_path(ledger.home.batches), check_indexes(ledger))
     yield from guarded(
-        place, check_jobs(place, {batch.sequence for batch in sealed}, jobs, witnesses)
+        at_path(place), check_jobs(place, {batch.sequence for batch in sealed}, jobs, witnesses)
     )
     for sequence in sorted(renewed - {batch.sequence for batch in sealed}):
-        yield Problem(
-            f"{place}, batch {sequence}",
-            "there is an evidence record of it, or one to be renewed, but it is not sealed",
-        )
-    yield from guarded(place, check_log(ledger))
-    yield from guarded(place, check_cosignatures(ledger, place))
+        yield Problem(at_batch(place, sequence), message("record-of-unsealed-batch"))
+    yield from guarded(at_path(place), check_log(ledger))
+    yield from guarded(at_path(place), check_cosignatures(ledger, place))
     for waiting in unsealed:
         yield from guarded(
-            str(ledger.files.digests_path(waiting.sequence)), _check_unsealed(ledger, waiting)
+            at_path(ledger.files.digests_path(waiting.sequence)), _check_unsealed(ledger, waiting)
         )
 
 
 def _check_database(ledger: Ledger) -> Iterator[Problem]:
     place = ledger.metadata.place
-    yield from (Problem(place, fault) for fault in ledger.metadata.problems())
+    yield from (Problem(at_path(place), fault) for fault in ledger.metadata.problems())
     if (origin := ledger.metadata.origin()) != ledger.home.origin:
         yield Problem(
-            place, f"is the ledger {origin}, where the home is that of {ledger.home.origin}"
+            at_path(place), message("ledger-is-other", found=origin, origin=ledger.home.origin)
         )
 
 
@@ -88,10 +86,9 @@ def _check_unsealed(ledger: Ledger, batch: OpenBatch) -> Iterator[Problem]:
     if ledger.files.checksum(batch.sequence, batch.count) != batch.crc32:
         path = ledger.files.digests_path(batch.sequence)
         yield Problem(
-            f"{path}, bytes 0 to {batch.count * NODE - 1}",
-            "these are not the entries that were acknowledged",
+            at_bytes(path, 0, batch.count * NODE - 1), message("entries-not-acknowledged")
         )
     elif fault := opening_fault(
         batch.opening, batch.header, ledger.files.digest_at(batch.sequence, 0), batch.opened
     ):
-        yield Problem(f"{ledger.metadata.place}, batch {batch.sequence}", fault)
+        yield Problem(at_batch(ledger.metadata.place, batch.sequence), fault)

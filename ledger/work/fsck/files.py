@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.levels import kept_above, kept_sizes
 from witnesstree.ledger.tree.tree import NODE, root_of
-from witnesstree.ledger.work.fsck.problem import Problem
+from witnesstree.ledger.work.fsck.problem import Problem, at_bytes, at_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +30,11 @@ def check_files(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
     for path, size in expected.items():
         actual = path.stat().st_size if path.is_file() else None
         if actual is None:
-            yield Problem(str(path), "the file is missing")
+            yield Problem(at_path(path), message("stored-file-missing"))
         elif actual != size:
             yield Problem(
-                f"{path}, bytes {min(actual, size)} to {max(actual, size) - 1}",
-                "missing" if actual < size else "more than the batch has",
+                at_bytes(path, min(actual, size), max(actual, size) - 1),
+                message("bytes-missing" if actual < size else "bytes-beyond-batch"),
             )
         broken = broken or actual is None or actual < size
     if not broken:
@@ -60,7 +61,7 @@ def _check_tree(digests: Path, nodes: Path, kept: list[int], root: bytes) -> Ite
 
     def problem(path: Path, level: int, first: int, count: int) -> Problem:
         begin, end = (starts[level] + min(at, kept[level]) * NODE for at in (first, first + count))
-        return Problem(f"{path}, bytes {begin} to {end - 1}", "does not lead to the root on record")
+        return Problem(at_bytes(path, begin, end - 1), message("bytes-lead-elsewhere"))
 
     for level in range(1, len(kept)):
         for node in sorted(disagreeing[level]):
@@ -74,8 +75,8 @@ def _check_tree(digests: Path, nodes: Path, kept: list[int], root: bytes) -> Ite
     if is_other_root and not disagreeing[top]:
         if top:
             yield Problem(
-                f"{digests} and {nodes}",
-                f"agree with each other, but not with the root on record, {root.hex()}",
+                message("at-both", first=digests, second=nodes),
+                message("tree-has-other-root", root=root),
             )
         else:
             yield problem(digests, 0, 0, kept[0])
@@ -112,4 +113,4 @@ def _read(path: Path, offset: int, count: int) -> bytes:
 
 def check_indexes(ledger: Ledger) -> Iterator[Problem]:
     """Compare each digest index with the digests."""
-    yield from (Problem(path, fault) for path, fault in ledger.index_faults())
+    yield from (Problem(place, fault) for place, fault in ledger.index_faults())

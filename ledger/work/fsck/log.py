@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import InvalidInput, WitnesstreeError
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.log.cosignature import is_cosignature
 from witnesstree.ledger.log.keys import key_in_force, newest_key
 from witnesstree.ledger.log.log import EMPTY_ROOT, added_nodes, leaf_hash, log_root
 from witnesstree.ledger.log.note import Checkpoint, check_checkpoint, parse_note
 from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.log.statement import Statement, format_statement
-from witnesstree.ledger.work.fsck.problem import Problem
+from witnesstree.ledger.work.fsck.problem import Problem, at_batch, at_path
 from witnesstree.ledger.work.sealing import opening_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.log.keys import KeyChange
     from witnesstree.ledger.log.note import VerifierKey
     from witnesstree.ledger.store.database.values import SealedBatch
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 def check_statement(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
     """Compare opening record and statement of a batch with the batch."""
-    place = f"{ledger.metadata.place}, batch {batch.sequence}"
+    place = at_batch(ledger.metadata.place, batch.sequence)
     opening = parse_opening(batch.opening)
     if fault := opening_fault(
         batch.opening, batch.header, ledger.files.digest_at(batch.sequence, 0), opening.opened
@@ -33,13 +35,14 @@ def check_statement(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
         yield Problem(place, fault)
     if (opening.origin, opening.batch) != (ledger.home.origin, batch.sequence):
         yield Problem(
-            place, f"its opening record is that of batch {opening.batch} of {opening.origin}"
+            place,
+            message("opening-of-other-batch", batch=opening.batch, origin=opening.origin),
         )
     statement = Statement(
         ledger.home.origin, batch.sequence, batch.count, batch.root, opening.opened, batch.closed
     )
     if format_statement(statement) != batch.statement:
-        yield Problem(place, "its statement does not say what the batch is")
+        yield Problem(place, message("statement-contradicts-batch"))
 
 
 def check_log(ledger: Ledger) -> Iterator[Problem]:
@@ -63,9 +66,13 @@ def check_log(ledger: Ledger) -> Iterator[Problem]:
         for index, batch in enumerate(sealed):
             if batch.log_index != index:
                 yield Problem(
-                    place,
-                    f"batch {batch.sequence} is entry {batch.log_index} of the log, where entry"
-                    f" {index} was expected",
+                    at_path(place),
+                    message(
+                        "log-entry-misplaced",
+                        batch=batch.sequence,
+                        found=batch.log_index,
+                        expected=index,
+                    ),
                 )
                 return
             for level, position, node in added_nodes(
@@ -77,12 +84,12 @@ def check_log(ledger: Ledger) -> Iterator[Problem]:
                 try:
                     stored = transaction.log_node(level, position)
                 except WitnesstreeError as error:
-                    yield Problem(place, str(error))
+                    yield Problem(at_path(place), error.message)
                     continue
                 if stored != node:
                     yield Problem(
-                        f"{place}, log node at level {level}, position {position}",
-                        "does not follow from the statements",
+                        message("at-log-hash", place=place, level=level, position=position),
+                        message("not-from-statements"),
                     )
             expected = Checkpoint(
                 ledger.home.origin,
@@ -100,20 +107,26 @@ def check_log(ledger: Ledger) -> Iterator[Problem]:
                 change.size, lambda level, position: nodes[level, position]
             ):
                 yield Problem(
-                    f"{place}, key note {change.number}",
-                    f"its root at {change.size} entries does not follow from the statements",
+                    message("at-key-note", place=place, number=change.number),
+                    message("key-note-contradicts-statements", size=change.size),
                 )
         if transaction.log_node_count() != len(nodes):
             yield Problem(
-                place,
-                f"the log has {transaction.log_node_count()} stored hashes, where {len(nodes)}"
-                " follow from the statements",
+                at_path(place),
+                message(
+                    "log-hash-count-wrong",
+                    found=transaction.log_node_count(),
+                    expected=len(nodes),
+                ),
             )
         if transaction.checkpoint_count() != len(sealed) + 1:
             yield Problem(
-                place,
-                f"the log has {transaction.checkpoint_count()} checkpoints, where {len(sealed) + 1}"
-                " follow from the statements",
+                at_path(place),
+                message(
+                    "checkpoint-count-wrong",
+                    found=transaction.checkpoint_count(),
+                    expected=len(sealed) + 1,
+                ),
             )
 
 
@@ -125,21 +138,17 @@ def _check_keys(
     """
     kept = ledger.home.key_notes()
     if list(kept) not in (notes, notes[:-1]):
-        yield Problem(
-            str(ledger.home.folder / "keys"),
-            "the notes that are kept as files are not those of the history of keys",
-        )
+        yield Problem(at_path(ledger.home.folder / "keys"), message("key-note-files-differ"))
     newest = newest_key(ledger.home.verifier_key(), changes)
     if ledger.home.private_key(len(notes)).public_key().public_bytes_raw() != newest.public_key:
         yield Problem(
-            str(ledger.home.folder / "keys"),
-            f"key {len(notes)} is not the one that was handed over to",
+            at_path(ledger.home.folder / "keys"), message("key-is-other", number=len(notes))
         )
 
 
 def check_cosignatures(ledger: Ledger, place: str) -> Iterator[Problem]:
-    """Look whether the cosignatures can be read; whose they are is for those to judge who know the
-    witnesses' keys.
+    """Look whether the cosignatures can be read; whose they are is judged by those who know the
+    cosigners' keys.
     """
     with ledger.metadata.read() as transaction:
         for size in transaction.cosigned_sizes():
@@ -148,23 +157,27 @@ def check_cosignatures(ledger: Ledger, place: str) -> Iterator[Problem]:
                 try:
                     (signature,) = parse_note(f"{own.text}\n{line}").signatures
                 except (InvalidInput, ValueError):
-                    yield Problem(f"{place}, checkpoint {size}", "a cosignature of it is none")
+                    yield Problem(at_checkpoint(place, size), message("cosignature-unreadable"))
                     continue
                 if not is_cosignature(signature):
-                    yield Problem(f"{place}, checkpoint {size}", "a cosignature of it is none")
+                    yield Problem(at_checkpoint(place, size), message("cosignature-unreadable"))
 
 
 def _check_checkpoint(
     place: str, note: str, expected: Checkpoint, key: VerifierKey
 ) -> Iterator[Problem]:
+    where = at_checkpoint(place, expected.size)
     try:
         checkpoint = check_checkpoint(note, key)
     except InvalidInput as error:
-        yield Problem(f"{place}, checkpoint {expected.size}", f"cannot be read: {error}")
+        yield Problem(where, message("stored-checkpoint-unreadable", error=error))
         return
     if checkpoint is None:
-        yield Problem(
-            f"{place}, checkpoint {expected.size}", f"is not signed by the ledger's key, {key.name}"
-        )
+        yield Problem(where, message("stored-checkpoint-not-signed", name=key.name))
     elif checkpoint != expected:
-        yield Problem(f"{place}, checkpoint {expected.size}", "does not follow from the statements")
+        yield Problem(where, message("not-from-statements"))
+
+
+def at_checkpoint(place: str, size: int) -> Message:
+    """Return the place of a checkpoint."""
+    return message("at-checkpoint", place=place, size=size)

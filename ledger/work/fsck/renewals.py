@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.work.fsck.problem import Problem, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.store.database.values import KeptRecord, SealedBatch
     from witnesstree.ledger.trust import Trust
     from witnesstree.ledger.work.sealing import Ledger
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 def check_renewals(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterator[Problem]:
     """Judge the evidence records of a batch, and compare them with when they are due."""
-    place = f"{ledger.metadata.place}, batch {batch.sequence}"
+    place = ledger.metadata.place
     with ledger.metadata.read() as transaction:
         tokens = {authority: stamp.token for authority, stamp in transaction.tokens(batch.sequence)}
         kept, renewals = transaction.records(batch.sequence), transaction.renewals(batch.sequence)
@@ -27,21 +29,29 @@ def check_renewals(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterator
     }
     for position, authority in sorted(expected - scheduled):
         yield Problem(
-            f"{place}, entry {position}",
-            f"nobody will renew its evidence record by {authority}: its row in renewals is missing",
+            message("at-entry", place=place, batch=batch.sequence, position=position),
+            message("renewal-missing", authority=authority),
         )
     for position, authority in sorted(scheduled - expected):
         yield Problem(
-            f"{place}, entry {position}",
-            f"its evidence record by {authority} is to be renewed, and there is no token for it",
+            message("at-entry", place=place, batch=batch.sequence, position=position),
+            message("renewal-without-token", authority=authority),
         )
     newest: dict[tuple[int, str], int] = {}
     for each in kept:
         name, number = (each.position, each.authority), each.number
-        where = f"{place}, entry {each.position}, evidence record {number} by {each.authority}"
+        where = message(
+            "at-record",
+            place=place,
+            batch=batch.sequence,
+            position=each.position,
+            number=number,
+            authority=each.authority,
+        )
         if number != newest.get(name, 0) + 1:
             yield Problem(
-                where, f"it is number {number}, where {newest.get(name, 0) + 1} was expected"
+                where,
+                message("record-number-wrong", number=number, expected=newest.get(name, 0) + 1),
             )
         newest[name] = number
         yield from guarded(
@@ -50,7 +60,7 @@ def check_renewals(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterator
 
 
 def _check_kept(
-    ledger: Ledger, where: str, kept: KeptRecord, token: bytes | None, trust: Trust
+    ledger: Ledger, where: Message, kept: KeptRecord, token: bytes | None, trust: Trust
 ) -> Iterator[Problem]:
     """Judge a record as of its newest timestamp: that it was renewed too late, or is to be renewed,
     is no damage.
@@ -60,11 +70,11 @@ def _check_kept(
 
     record = parse_record(kept.record)
     if record.timestamps[0].token.der != token:
-        yield Problem(where, "its first timestamp is not the token of its batch")
+        yield Problem(where, message("record-of-other-token"))
     digest = ledger.files.digest_at(kept.sequence, kept.position)
     now = record.timestamps[-1].token.gen_time
     for check in verify_record(kept.record, [{"sha256": digest}], trust, now).checks:
-        if check.outcome is Outcome.FAILED:
-            yield Problem(where, f"{check.name}: {check.reason}")
-        elif check.outcome is Outcome.UNKNOWN and check.name.endswith(".chain"):
-            yield Problem(where, f"{check.name}: {check.reason}", is_damage=False)
+        is_unknown_chain = check.outcome is Outcome.UNKNOWN and check.name.endswith(".chain")
+        if check.outcome is Outcome.FAILED or is_unknown_chain:
+            fault = message("check-not-passed", check=check.name, reason=check.message)
+            yield Problem(where, fault, is_damage=not is_unknown_chain)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.chain.stateproof import keccak256, parse_header, prove_slot
 from witnesstree.ledger.proof.proof import parse_anchor
 from witnesstree.ledger.store.database.values import JobKind, JobState
 from witnesstree.ledger.tokens.token import CHAIN, judge_token
-from witnesstree.ledger.work.fsck.problem import Problem
+from witnesstree.ledger.work.fsck.problem import Problem, at_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,15 +30,12 @@ def check_jobs(
     done = {(job.sequence, job.kind, job.target) for job in jobs if job.state is JobState.DONE}
     for sequence, kind, target in sorted(done - witnesses):
         yield Problem(
-            f"{place}, batch {sequence}", f"what the {kind} job of {target} gave is missing"
+            at_batch(place, sequence), message("job-result-missing", kind=kind, target=target)
         )
     for sequence, kind, target in sorted(witnesses - done):
-        yield Problem(
-            f"{place}, batch {sequence}",
-            f"there is what a {kind} job of {target} gives, but no such job is done",
-        )
+        yield Problem(at_batch(place, sequence), message("job-not-done", kind=kind, target=target))
     for sequence in sorted({job.sequence for job in jobs} - batches):
-        yield Problem(f"{place}, batch {sequence}", "there is a job for it, but it is not sealed")
+        yield Problem(at_batch(place, sequence), message("job-of-unsealed-batch"))
 
 
 def check_transactions(ledger: Ledger, place: str, jobs: list[Job]) -> Iterator[Problem]:
@@ -52,13 +50,13 @@ def check_transactions(ledger: Ledger, place: str, jobs: list[Job]) -> Iterator[
     for chain, each in sent:
         if keccak256(each.raw) != each.hash:
             yield Problem(
-                f"{place}, transaction 0x{each.hash.hex()} for {chain}",
-                "its bytes are not those that were signed",
+                message("at-transaction", place=place, hash=each.hash, chain=chain),
+                message("transaction-altered"),
             )
     for chain, hash_ in sorted(signed - {(chain, each.hash) for chain, each in sent}):
         yield Problem(
-            f"{place}, transaction 0x{hash_.hex()} for {chain}",
-            "a job has sent it, and it is missing",
+            message("at-transaction", place=place, hash=hash_, chain=chain),
+            message("transaction-missing"),
         )
 
 
@@ -71,25 +69,30 @@ def check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterato
             if check.required and check.outcome is not Outcome.PASSED:
                 is_damage = (check.name, check.outcome) != (CHAIN, Outcome.UNKNOWN)
                 yield Problem(
-                    f"{ledger.metadata.place}, batch {batch.sequence}, token by {authority}",
-                    f"{check.name}: {check.reason}",
+                    message(
+                        "at-token",
+                        place=ledger.metadata.place,
+                        batch=batch.sequence,
+                        authority=authority,
+                    ),
+                    message("check-not-passed", check=check.name, reason=check.message),
                     is_damage,
                 )
     for chain, text in anchors:
-        place = f"{ledger.metadata.place}, batch {batch.sequence}, anchor on {chain}"
+        place = message("at-anchor", place=ledger.metadata.place, batch=batch.sequence, chain=chain)
         try:
             anchor = parse_anchor(text)
             if anchor.transaction is not None and not _was_sent(ledger, chain, anchor.transaction):
-                yield Problem(place, "it names a transaction that was never sent")
+                yield Problem(place, message("anchor-names-unsent-transaction"))
             if anchor.state:
                 header = parse_header(anchor.state.header)
                 prove_slot(
                     header, anchor.contract, batch.root, anchor.state.account, anchor.state.storage
                 )
                 if (header.hash, header.number) != (anchor.block_hash, anchor.block_number):
-                    yield Problem(place, "its header is not that of its block")
+                    yield Problem(place, message("anchor-header-of-other-block"))
         except InvalidInput as error:
-            yield Problem(place, str(error))
+            yield Problem(place, error.message)
 
 
 def _was_sent(ledger: Ledger, chain: str, hash_: bytes) -> bool:

@@ -519,7 +519,7 @@ def test_a_version_that_no_release_wrote_is_refused(home: Home, version: int | N
             "DELETE FROM ledger" if version is None else f"UPDATE ledger SET version = {version}"
         )
         database.commit()
-    with pytest.raises(Damaged, match="does not say of what version"):
+    with pytest.raises(Damaged, match="does not say which version"):
         migrated(home)
 
 
