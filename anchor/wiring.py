@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from witnesstree.anchor.settings import EMBEDDED, Settings, read_settings, write_setting
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.work.outbox import Pace, Witnesses
@@ -115,7 +116,7 @@ def open_ledger(
             # sealing finds out.
             key=home.private_key(len(home.key_notes())),
             metadata=metadata,
-            files=BatchFiles(home.batches),
+            files=BatchFiles(Folder(home.batches)),
             witnesses=_witnesses(
                 home, settings, now, stack, publishes=publishes or settings.publish_batches
             ),

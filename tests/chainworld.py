@@ -23,6 +23,7 @@ from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
 from witnesstree.ledger.proof.proof import format_proof
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.database.values import Alarm, Job, JobKind
+from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.trust import Trust, TrustedBlock
@@ -117,7 +118,7 @@ class ChainWorld:
                 home,
                 metadata=metadata,
                 key=home.private_key(),
-                files=BatchFiles(home.batches),
+                files=BatchFiles(Folder(home.batches)),
                 witnesses=Witnesses(
                     {self.authority.name: self.authority}, {ANVIL: wrapped(chain)}, {}
                 ),

@@ -53,6 +53,7 @@ from witnesstree.ledger.chain.stateproof import (
     record_slot,
 )
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
@@ -543,7 +544,7 @@ class FakeWorld:
         parts: dict[str, Any] = {
             "key": home.private_key(),
             "metadata": metadata,
-            "files": BatchFiles(home.batches),
+            "files": BatchFiles(Folder(home.batches)),
             "witnesses": Witnesses(
                 {self.authority.name: self.authority}, {self.chain.name: self.chain}, {}
             ),

@@ -43,10 +43,10 @@ from witnesstree.ledger.work.anchoring import Anchoring, root_of_batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.ports import Authority, Chain, FileStore
+    from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.database.values import Job
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Metadata
@@ -108,14 +108,14 @@ class Witnesses:
 
 
 class Outbox:
-    """The jobs of one ledger. `digests_path` says where a batch's list of digests is."""
+    """The jobs of one ledger. A batch's list of digests is published from `files`."""
 
     def __init__(
         self,
         home: Home,
         metadata: Metadata,
         witnesses: Witnesses,
-        digests_path: Callable[[int], Path],
+        files: BatchFiles,
         *,
         clock: Callable[[], datetime],
         pace: Pace,
@@ -124,7 +124,7 @@ class Outbox:
         self.witnesses = witnesses
         self._home = home
         self._metadata = metadata
-        self._digests_path = digests_path
+        self._files = files
         self._clock = clock
         self._pace = pace
         self._random = random or Random()  # noqa: S311 - spreads retries, guards nothing
@@ -352,7 +352,9 @@ class Outbox:
             self._alarms.clear(authority, AlarmKind.CLOCK)
 
     def _publish(self, job: Job) -> None:
-        cid = _named(self.witnesses.stores, job.target).add(self._digests_path(job.sequence))
+        store = _named(self.witnesses.stores, job.target)
+        with self._files.place.local(self._files.digests_name(job.sequence)) as path:
+            cid = store.add(path)
         with self._metadata.write() as transaction:
             transaction.finish_publish(job, cid)
 

@@ -125,7 +125,7 @@ class Ledger(Lookup):
             home,
             metadata,
             witnesses,
-            files.digests_path,
+            files,
             clock=clock,
             pace=pace or Pace(limits.patience),
         )
@@ -286,11 +286,7 @@ class Ledger(Lookup):
         # means that they are written again.
         root = self.files.seal(batch.sequence, batch.count)
         self._index.discard(batch.sequence)
-        write_run(
-            self.files.index_path(batch.sequence),
-            self.files.digests_path(batch.sequence),
-            batch.count,
-        )
+        write_run(self.files, batch.sequence, batch.count)
         closed = self._now()
         statement = format_statement(
             Statement(self.home.origin, batch.sequence, batch.count, root, batch.opened, closed)

@@ -11,12 +11,12 @@ from witnesstree.ledger.tree.tree import NODE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from witnesstree.ledger.store.batches import BatchFiles
+    from witnesstree.ledger.store.ports import Stored
 
     Sizes = Sequence[tuple[int, int]]
     """The sealed batches of a ledger, lowest first: sequence number and count."""
@@ -30,13 +30,15 @@ def starts_of(sizes: Sizes) -> list[int]:
     return [0, *accumulate(count for _, count in sizes)]
 
 
-def words_at(digests: Path, count: int, positions: NDArray[Any]) -> Numbers:
+def words_at(digests: Stored, count: int, positions: NDArray[Any]) -> Numbers:
     """Return the digests at `positions`, each as four numbers."""
     import numpy as np
 
-    words: Numbers = np.memmap(digests, dtype=">u8", mode="r", shape=(count, NODE // KEY))[
-        positions
-    ].astype("u8")
+    with digests.mapped(count * NODE) as content:
+        whole = np.frombuffer(content, dtype=">u8").reshape(count, NODE // KEY)
+        words: Numbers = whole[positions].astype("u8")
+        # The bytes must not be referred to when they are given back.
+        del whole
     return words
 
 
@@ -48,11 +50,13 @@ class Digests:
 
     def are_there(self, first: int, end: int) -> bool:
         """Tell whether the files of these batches have all of their digests."""
-        paths = (
-            (self._files.digests_path(sequence), count)
-            for sequence, count in self._sizes[first:end]
-        )
-        return all(path.is_file() and path.stat().st_size >= count * NODE for path, count in paths)
+        try:
+            return all(
+                self._files.place.reading(self._files.digests_name(sequence)).size() >= count * NODE
+                for sequence, count in self._sizes[first:end]
+            )
+        except OSError:
+            return False
 
     def words(self, numbers: NDArray[Any]) -> Numbers:
         """Return the digests with these numbers, each as four numbers.
@@ -67,12 +71,14 @@ class Digests:
         order = np.argsort(batches, kind="stable")
         for chosen in np.split(order, np.flatnonzero(np.diff(batches[order])) + 1):
             sequence, count = self._sizes[batches[chosen[0]]]
-            path = self._files.digests_path(sequence)
             try:
                 words[chosen] = words_at(
-                    path, count, entries[chosen] - self._starts[batches[chosen[0]]]
+                    self._files.place.reading(self._files.digests_name(sequence)),
+                    count,
+                    entries[chosen] - self._starts[batches[chosen[0]]],
                 )
             except (OSError, ValueError) as error:
+                path = self._files.digests_path(sequence)
                 raise Damaged("digests-unreadable", count=count, path=path, error=error) from error
         return words
 

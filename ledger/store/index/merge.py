@@ -12,7 +12,6 @@ from witnesstree.ledger.store.index.run import PART, Run, row_type, sort_tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.index.digests import Numbers, Sizes
@@ -37,7 +36,7 @@ class Span:
     entries they have.
     """
 
-    path: Path
+    name: str
     first: int
     end: int
     count: int
@@ -60,6 +59,12 @@ def due_for_merge(spans: Sequence[Span], sizes: Sizes) -> Sequence[Span]:
     return ()
 
 
+def open_run(files: BatchFiles, span: Span, starts: Sequence[int]) -> Run:
+    """Open a run. Raises OSError."""
+    file = files.place.reading(span.name)
+    return Run(files.place.path(span.name), starts[span.first], span.count, file)
+
+
 def merged_rows(files: BatchFiles, parts: Sequence[Span], sizes: Sizes) -> Iterator[bytes]:
     """Yield the rows of the merged run, in order.
 
@@ -72,8 +77,7 @@ def merged_rows(files: BatchFiles, parts: Sequence[Span], sizes: Sizes) -> Itera
     base = starts[parts[0].first]
     whole = Digests(files, sizes, starts, base)
     readers = [
-        _Reader(Run(part.path, starts[part.first], part.count), starts[part.first] - base, whole)
-        for part in parts
+        _Reader(open_run(files, part, starts), starts[part.first] - base, whole) for part in parts
     ]
     while waiting := [reader for reader in readers if reader.fill()]:
         newest = min(reader.newest for reader in waiting)

@@ -8,16 +8,12 @@ from the digests alone, however it was made, and can be made again at any time.
 
 from __future__ import annotations
 
-import mmap
-import os
 from bisect import bisect_left
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from witnesstree.ledger.base.errors import Damaged
-from witnesstree.ledger.store.disk import write_file
 from witnesstree.ledger.store.index.digests import KEY, words_at
 from witnesstree.ledger.tree.bulk import sort_run
 from witnesstree.ledger.tree.tree import NODE
@@ -29,7 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.index.digests import Numbers
+    from witnesstree.ledger.store.ports import Place, Stored
 
 ROW = 12
 PART = 2**16
@@ -43,7 +41,7 @@ Then the range is halved, whatever was chosen.
 """
 
 
-def build_run(digests: Path, count: int) -> bytes | bytearray:
+def build_run(place: Place, digests: str, count: int) -> bytes | bytearray:
     """Return the run over the first `count` digests of a file.
 
     It needs some 20 bytes of memory an entry, and maps the file.
@@ -54,31 +52,32 @@ def build_run(digests: Path, count: int) -> bytes | bytearray:
     import numpy as np
 
     try:
-        with (
-            digests.open("rb") as file,
-            mmap.mmap(file.fileno(), count * NODE, access=mmap.ACCESS_READ) as mapped,
-        ):
+        file = place.reading(digests)
+        with file.mapped(count * NODE) as mapped:
             run = sort_run(mapped)
     except (OSError, ValueError) as error:
-        raise Damaged("digests-unreadable", count=count, path=digests, error=error) from error
+        path = place.path(digests)
+        raise Damaged("digests-unreadable", count=count, path=path, error=error) from error
     keys = np.frombuffer(run, dtype=row_type())["key"]
     if not (keys[1:] == keys[:-1]).any():
         return run
-    # Digests that stand there twice. The run is changed in a copy, and the memory of the first is
+    # Digests that are there twice. The run is changed in a copy, and the memory of the first is
     # given back.
     copy = bytearray(run)
     del keys, run
     rows = np.frombuffer(copy, dtype=row_type())
-    sort_tied(rows["key"], rows["number"], lambda numbers: words_at(digests, count, numbers))
+    sort_tied(rows["key"], rows["number"], lambda numbers: words_at(file, count, numbers))
     return copy
 
 
-def write_run(path: Path, digests: Path, count: int) -> None:
+def write_run(files: BatchFiles, sequence: int, count: int) -> None:
     """Write the run of a batch, durably.
 
     Raises StorageFailure if the disk refuses, Damaged as `build_run` does.
     """
-    write_file(path, build_run(digests, count))
+    run = build_run(files.place, files.digests_name(sequence), count)
+    with files.place.writing(files.index_name(sequence)) as file:
+        file.write(run)
 
 
 def row_type() -> np.dtype[Any]:
@@ -112,34 +111,31 @@ class Run:
     It holds `count` entries of the ledger, from number `base` on.
     """
 
-    __slots__ = ("_descriptor", "base", "count", "path")
+    __slots__ = ("_file", "base", "count", "path")
 
-    def __init__(self, path: Path, base: int, count: int) -> None:
-        self.path, self.base, self.count = path, base, count
-        self._descriptor = os.open(path, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        with suppress(AttributeError):
-            os.close(self._descriptor)
+    def __init__(self, path: Path, base: int, count: int, file: Stored) -> None:
+        self.path, self.base, self.count, self._file = path, base, count, file
 
     def is_current(self) -> bool:
-        """Tell whether its file still has a name: a run that was merged or made anew has none.
+        """Tell whether its file still has its name: that of a run that was merged or made again has
+        none.
 
         Raises Damaged if it has another length.
         """
-        told = os.fstat(self._descriptor)
-        if told.st_nlink and told.st_size != self.count * ROW:
+        if not self._file.is_current():
+            return False
+        if self._file.size() != self.count * ROW:
             raise Damaged("run-length-wrong", path=self.path)
-        return told.st_nlink > 0
+        return True
 
     def size(self) -> int:
         """Return the length of its file."""
-        return os.fstat(self._descriptor).st_size
+        return self._file.size()
 
     def read(self, first: int, count: int) -> bytes:
         """Return `count` rows. Raises Damaged if they are not there."""
         try:
-            content = os.pread(self._descriptor, count * ROW, first * ROW)
+            content = self._file.read(first * ROW, count * ROW)
         except OSError as error:
             raise Damaged("run-unreadable", path=self.path, error=error) from error
         if len(content) != count * ROW:
@@ -176,8 +172,8 @@ class Run:
 
 
 class LostRun(Run):
-    """A run that is not there: entries of other runs are found all the same, and whoever asks this
-    one is told.
+    """A run that is not there: entries of other runs are found all the same, and a question to this
+    one is answered with an error.
     """
 
     __slots__ = ()

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import Conflict, Damaged
 from witnesstree.ledger.base.message import AS_TEXT, message
-from witnesstree.ledger.store.disk import replacing, storage_errors, sync_folder
+from witnesstree.ledger.store.batches import MERGED
 from witnesstree.ledger.store.index.check import fault_of
 from witnesstree.ledger.store.index.digests import Digests, starts_of
-from witnesstree.ledger.store.index.merge import FAN_IN, Span, due_for_merge, merged_rows
-from witnesstree.ledger.store.index.run import LostRun, Run, write_run
+from witnesstree.ledger.store.index.merge import FAN_IN, Span, due_for_merge, merged_rows, open_run
+from witnesstree.ledger.store.index.run import LostRun, write_run
 from witnesstree.ledger.store.index.view import View
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.index.digests import Sizes
+    from witnesstree.ledger.store.index.run import Run
 
-_NAME = re.compile(r"([0-9]{8,19})-([0-9]{8,19})\.index")
+_NAME = re.compile(MERGED + r"/([0-9]{8,19})-([0-9]{8,19})\.index")
 
 
 class DigestIndex:
@@ -66,17 +67,17 @@ class DigestIndex:
 
     def _open(self, sizes: Sizes, *, with_gaps: bool) -> View:
         starts = starts_of(sizes)
-        runs = []
+        runs: list[Run] = []
         for span in self._spans(sizes):
             try:
-                runs.append(Run(span.path, starts[span.first], span.count))
+                runs.append(open_run(self._files, span, starts))
             except FileNotFoundError as error:
                 if with_gaps:
-                    runs.append(LostRun(span.path, starts[span.first], span.count))
+                    runs.append(LostRun(self._path(span), starts[span.first], span.count))
                     continue
-                raise Conflict("run-missing", path=span.path) from error
+                raise Conflict("run-missing", path=self._path(span)) from error
             except OSError as error:
-                raise Damaged("run-unreadable", path=span.path, error=error) from error
+                raise Damaged("run-unreadable", path=self._path(span), error=error) from error
         for run in runs:
             run.is_current()
         return View(self._files, sizes, starts, tuple(runs))
@@ -93,15 +94,15 @@ class DigestIndex:
         while first < len(sizes):
             sequence = sizes[first][0]
             last = furthest.get(sequence, sequence)
-            path = (
-                self._files.index_path(sequence)
+            name = (
+                self._files.index_name(sequence)
                 if last == sequence
-                else self._files.merged_path(sequence, last)
+                else self._files.merged_name(sequence, last)
             )
             end = bisect_left(sizes, (last + 1, 0))
             if sizes[end - 1][0] != last:
-                raise Conflict("run-reaches-too-far", path=path)
-            spans.append(Span(path, first, end, starts[end] - starts[first]))
+                raise Conflict("run-reaches-too-far", path=self._files.place.path(name))
+            spans.append(Span(name, first, end, starts[end] - starts[first]))
             first = end
         return spans
 
@@ -110,7 +111,7 @@ class DigestIndex:
         reaches furthest.
         """
         furthest: dict[int, int] = {}
-        for name in _names(self._files.merged_folder):
+        for name in self._files.place.names(MERGED):
             if found := _NAME.fullmatch(name):
                 first, last = int(found[1]), int(found[2])
                 furthest[first] = max(last, furthest.get(first, first))
@@ -132,20 +133,16 @@ class DigestIndex:
             spans = self._spans(sizes)
 
     def _merge(self, parts: Sequence[Span], sizes: Sizes) -> None:
-        path = self._files.merged_path(sizes[parts[0].first][0], sizes[parts[-1].end - 1][0])
-        with storage_errors(path):
-            path.parent.mkdir(exist_ok=True)
-            sync_folder(path.parent.parent)
-        with replacing(path) as file:
+        name = self._files.merged_name(sizes[parts[0].first][0], sizes[parts[-1].end - 1][0])
+        with self._files.place.writing(name) as file:
             for content in merged_rows(self._files, parts, sizes):
                 file.write(content)
-        # Whoever lists the runs from here on finds the whole. A crash here leaves parts that no
-        # look-up reads, and `fsck --mend-index` removes.
-        with storage_errors(path):
-            for part in parts:
-                part.path.unlink(missing_ok=True)
-            for folder in {part.path.parent for part in parts}:
-                sync_folder(folder)
+        # Who lists the runs from here on finds the whole. A crash here leaves parts that no look-up
+        # reads, and `fsck --mend-index` removes.
+        self._files.place.remove(*(part.name for part in parts))
+
+    def _path(self, span: Span) -> Path:
+        return self._files.place.path(span.name)
 
     def discard(self, sequence: int) -> None:
         """Remove merged runs that cover batch `sequence`, which is about to be sealed.
@@ -153,12 +150,10 @@ class DigestIndex:
         There are some only where the metadata was put back from a backup, and these batches are
         other ones than those that were merged.
         """
-        folder = self._files.merged_folder
-        with storage_errors(folder):
-            for name in _names(folder):
-                found = _NAME.fullmatch(name)
-                if found and int(found[1]) <= sequence <= int(found[2]):
-                    (folder / name).unlink(missing_ok=True)
+        found = filter(None, map(_NAME.fullmatch, self._files.place.names(MERGED)))
+        self._files.place.remove(
+            *(name[0] for name in found if int(name[1]) <= sequence <= int(name[2]))
+        )
 
     def rebuild(self, sizes: Sizes) -> None:
         """Write all runs anew from the digests alone, and remove what else is there.
@@ -169,15 +164,10 @@ class DigestIndex:
         faults = []
         for sequence, count in sizes:
             try:
-                write_run(
-                    self._files.index_path(sequence), self._files.digests_path(sequence), count
-                )
+                write_run(self._files, sequence, count)
             except Damaged as error:
                 faults.append(error)
-        folder = self._files.merged_folder
-        with storage_errors(folder):
-            for name in _names(folder):
-                (folder / name).unlink()
+        self._files.place.remove(*self._files.place.names(MERGED))
         if faults:
             raise faults[0]
         self.merge(sizes)
@@ -193,20 +183,13 @@ class DigestIndex:
             if not whole.are_there(span.first, span.end):
                 continue
             try:
-                fault = fault_of(Run(span.path, starts[span.first], span.count), span, whole)
+                fault = fault_of(open_run(self._files, span, starts), span, whole)
             except OSError as error:
                 fault = (
-                    message(AS_TEXT, text=str(span.path)),
+                    message(AS_TEXT, text=str(self._path(span))),
                     message("index-unreadable", error=error),
                 )
             except Damaged as error:
-                fault = (message(AS_TEXT, text=str(span.path)), error.message)
+                fault = (message(AS_TEXT, text=str(self._path(span))), error.message)
             if fault:
                 yield fault
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir()]
-    except FileNotFoundError:
-        return []

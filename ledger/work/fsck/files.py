@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.levels import kept_above, kept_sizes
@@ -15,33 +17,45 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from witnesstree.ledger.store.database.values import SealedBatch
+    from witnesstree.ledger.store.ports import Stored
     from witnesstree.ledger.work.sealing import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    stored: Stored
 
 
 def check_files(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
     """Compare the files of a batch with its count and its root."""
-    digests, nodes = (
-        ledger.files.digests_path(batch.sequence),
-        ledger.files.nodes_path(batch.sequence),
-    )
     kept = kept_sizes(batch.count)
-    expected = {digests: batch.count * NODE, nodes: sum(kept[1:]) * NODE}
-    broken = False
-    for path, size in expected.items():
-        actual = path.stat().st_size if path.is_file() else None
-        if actual is None:
+    expected = {
+        ledger.files.digests_name(batch.sequence): batch.count * NODE,
+        ledger.files.nodes_name(batch.sequence): sum(kept[1:]) * NODE,
+    }
+    whole: list[_File] = []
+    for name, size in expected.items():
+        path = ledger.files.place.path(name)
+        try:
+            file = _File(path, ledger.files.place.reading(name))
+        except (FileNotFoundError, IsADirectoryError):
             yield Problem(at_path(path), message("stored-file-missing"))
-        elif actual != size:
+            continue
+        actual = file.stored.size()
+        if actual != size:
             yield Problem(
                 at_bytes(path, min(actual, size), max(actual, size) - 1),
                 message("bytes-missing" if actual < size else "bytes-beyond-batch"),
             )
-        broken = broken or actual is None or actual < size
-    if not broken:
+        if actual >= size:
+            whole.append(file)
+    if len(whole) == len(expected):
+        digests, nodes = whole
         yield from _check_tree(digests, nodes, kept, batch.root)
 
 
-def _check_tree(digests: Path, nodes: Path, kept: list[int], root: bytes) -> Iterator[Problem]:
+def _check_tree(digests: _File, nodes: _File, kept: list[int], root: bytes) -> Iterator[Problem]:
     """Compare each kept node with the nodes below it, and the highest kept level with the root on
     record, and name what is damaged.
 
@@ -59,9 +73,9 @@ def _check_tree(digests: Path, nodes: Path, kept: list[int], root: bytes) -> Ite
     is_other_root = root_of(_read(nodes if top else digests, starts[top], kept[top])) != root
     disagreeing.append({0} if is_other_root else set())
 
-    def problem(path: Path, level: int, first: int, count: int) -> Problem:
+    def problem(file: _File, level: int, first: int, count: int) -> Problem:
         begin, end = (starts[level] + min(at, kept[level]) * NODE for at in (first, first + count))
-        return Problem(at_bytes(path, begin, end - 1), message("bytes-lead-elsewhere"))
+        return Problem(at_bytes(file.path, begin, end - 1), message("bytes-lead-elsewhere"))
 
     for level in range(1, len(kept)):
         for node in sorted(disagreeing[level]):
@@ -75,7 +89,7 @@ def _check_tree(digests: Path, nodes: Path, kept: list[int], root: bytes) -> Ite
     if is_other_root and not disagreeing[top]:
         if top:
             yield Problem(
-                message("at-both", first=digests, second=nodes),
+                message("at-both", first=digests.path, second=nodes.path),
                 message("tree-has-other-root", root=root),
             )
         else:
@@ -83,16 +97,16 @@ def _check_tree(digests: Path, nodes: Path, kept: list[int], root: bytes) -> Ite
 
 
 def _disagreeing(
-    digests: Path, nodes: Path, starts: list[int], kept: list[int], level: int
+    digests: _File, nodes: _File, starts: list[int], kept: list[int], level: int
 ) -> set[int]:
     """Return the nodes of a kept level that do not follow from the kept level below, which for the
     first is that of the digests.
     """
     wrong: set[int] = set()
-    path, below = (nodes, kept[level - 1]) if level > 1 else (digests, kept[0])
+    file, below = (nodes, kept[level - 1]) if level > 1 else (digests, kept[0])
     for first in range(0, below, levels.PART):
         derived = kept_above(
-            _read(path, starts[level - 1] + first * NODE, min(levels.PART, below - first))
+            _read(file, starts[level - 1] + first * NODE, min(levels.PART, below - first))
         )
         above = first >> levels.STEP
         stored = _read(nodes, starts[level] + above * NODE, len(derived) // NODE)
@@ -105,10 +119,11 @@ def _disagreeing(
     return wrong
 
 
-def _read(path: Path, offset: int, count: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(count * NODE)
+def _read(file: _File, offset: int, count: int) -> bytes:
+    try:
+        return file.stored.read(offset, count * NODE)
+    except OSError as error:
+        raise Damaged("stored-file-unreadable", path=file.path, error=error) from error
 
 
 def check_indexes(ledger: Ledger) -> Iterator[Problem]:

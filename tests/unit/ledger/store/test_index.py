@@ -13,7 +13,8 @@ from conftest import Clock
 from fakes import FakeWorld, digests
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, NotFound, StorageFailure
-from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.batches import MERGED, BatchFiles
+from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.index import check, merge, runs
 from witnesstree.ledger.store.index.digests import Digests
 from witnesstree.ledger.store.index.merge import Span
@@ -27,7 +28,7 @@ class Ground:
     """Batches with their digests and runs as sealing leaves them, and what is to be found there."""
 
     def __init__(self, folder: Path, batches: Batches, first: int = 0) -> None:
-        self.files = BatchFiles(folder)
+        self.files = BatchFiles(Folder(folder))
         self.index = DigestIndex(self.files)
         self.sizes: list[tuple[int, int]] = []
         self.batches: dict[int, list[bytes]] = {}
@@ -36,7 +37,7 @@ class Ground:
 
     def add(self, sequence: int, entries: list[bytes]) -> None:
         self.files.append(sequence, 0, b"".join(entries))
-        write_run(self.files.index_path(sequence), self.files.digests_path(sequence), len(entries))
+        write_run(self.files, sequence, len(entries))
         self.sizes = [*self.sizes, (sequence, len(entries))]
         self.batches[sequence] = entries
 
@@ -146,7 +147,7 @@ def test_digests_that_are_not_chosen_are_found_in_two_or_three_reads(
 
 def test_only_the_first_entries_count(tmp_path: Path) -> None:
     (tmp_path / "digests").write_bytes(b"".join(digests("entry", 5)) + b"torn")
-    assert len(build_run(tmp_path / "digests", 3)) == 3 * 12
+    assert len(build_run(Folder(tmp_path), "digests", 3)) == 3 * 12
 
 
 @pytest.mark.parametrize("size", [None, 0, 3 * 32 - 1])
@@ -154,7 +155,7 @@ def test_missing_digests_are_damage(tmp_path: Path, size: int | None) -> None:
     if size is not None:
         (tmp_path / "digests").write_bytes(bytes(size))
     with pytest.raises(Damaged):
-        build_run(tmp_path / "digests", 3)
+        build_run(Folder(tmp_path), "digests", 3)
 
 
 @pytest.mark.parametrize("size", [0, 1, 12, 59, 61, 72])
@@ -359,9 +360,10 @@ def test_digests_that_are_missing_in_a_merge_are_damage(tmp_path: Path, kept: in
 def test_what_else_stands_among_merged_runs_is_left_out(tmp_path: Path) -> None:
     ground = Ground(tmp_path, [digests(f"{i}", 3) for i in range(4)])
     ground.index.merge(ground.sizes)
-    (ground.files.merged_folder / ".00000000-00000009.index.7.tmp").write_bytes(b"torn")
+    (tmp_path / MERGED / ".00000000-00000009.index.7.tmp").write_bytes(b"torn")
     # Parts that a crash left behind: the longer one counts.
-    write_run(ground.files.merged_path(0, 1), ground.files.digests_path(3), 1)
+    run = build_run(ground.files.place, ground.files.digests_name(3), 1)
+    ground.files.merged_path(0, 1).write_bytes(run)
     ground.require_all_found()
     assert [run.path.name for run in ground.runs()] == ["00000000-00000003.index"]
 
@@ -431,7 +433,7 @@ def test_merged_runs_of_batches_that_are_no_more_find_nothing_of_theirs(
     lost = seal("lost", 4)
     assert any(
         int(path.stem.partition("-")[2]) >= count
-        for path in BatchFiles(world.home.batches).merged_folder.iterdir()
+        for path in (world.home.batches / MERGED).iterdir()
     )
     for path in database.parent.glob("ledger.db*"):
         path.unlink()
