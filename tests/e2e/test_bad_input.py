@@ -425,7 +425,8 @@ def test_a_home_that_is_missing(tmp_path: Path) -> None:
             ran = call(*command, "--home", tmp_path / place)
             assert ran.code == 6
             assert ran.error().endswith(
-                "holds no ledger: make one with `witnesstree init`, or name another with --home"
+                "holds no ledger: make one with `witnesstree init`, or name another folder with"
+                " --home"
             )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -434,7 +435,7 @@ def test_a_home_where_one_is(sealed: Sealed) -> None:
     before = tree(sealed.home)
     ran = call("init", "--home", sealed.home)
     assert ran.code == 7
-    assert "holds a ledger already" in ran.error()
+    assert "already holds a ledger" in ran.error()
     assert tree(sealed.home) == before
 
 
@@ -486,7 +487,7 @@ def test_a_home_of_a_newer_version(sealed: Sealed) -> None:
     database.close()
     newer = call("status", "--home", sealed.home)
     assert newer.code == 5
-    assert "install a newer one" in newer.error()
+    assert "install a newer witnesstree" in newer.error()
 
 
 def test_a_home_locked_by_another_process(sealed: Sealed, tmp_path: Path) -> None:
@@ -529,7 +530,7 @@ def test_a_disk_that_takes_no_more(most: int, sealed: Sealed, tmp_path: Path) ->
     )
     if full.code:
         assert full.code == 11
-        assert "run it again" in full.error()
+        assert "run the command again" in full.error()
         assert not Path(f"{file}{PROOF}").exists()
     assert most > 40_000 or full.code
     assert [path.name for path in tmp_path.rglob("*.tmp")] == []

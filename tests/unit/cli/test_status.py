@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.base.errors import Unreachable
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.store.database.values import Alarm, AlarmKind, JobKind
 from witnesstree.ledger.store.metadata import Transaction
 from witnesstree.ledger.work.sealing import Ledger
@@ -88,7 +89,10 @@ def test_where_nothing_waits_nothing_is_wrong(home: Path, file: Path) -> None:
 def test_an_alarm_needs_a_person(home: Path) -> None:
     since = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
     alarm = Alarm(
-        AlarmKind.UNAFFORDABLE, "sepolia", "the cap is 100 gwei, the chain asks 5000", since
+        AlarmKind.UNAFFORDABLE,
+        "sepolia",
+        message("the cap is 100 gwei, the chain asks 5000"),
+        since,
     )
     with writing(home) as transaction:
         transaction.raise_alarm(alarm)
@@ -104,7 +108,7 @@ def test_an_alarm_needs_a_person(home: Path) -> None:
     assert found == {
         "kind": "unaffordable",
         "subject": "sepolia",
-        "text": alarm.text,
+        "text": str(alarm.text),
         "since": "2026-11-23T08:00:00Z",
     }
     assert samples(home)["alarm"] == [({"kind": "unaffordable", "subject": "sepolia"}, 1.0)]
