@@ -25,7 +25,7 @@ MANIFEST_ENDING = ".manifest.json"
 
 _UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')
 _NAME_ROOM = 20
-"""Bytes that a file's name grows by while it is written: a dot, a process's number and `.tmp`."""
+"""Bytes that a file's name grows by while it is written: two dots, fourteen digits and `.tmp`."""
 
 
 def require_room(source: Source) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """What no room on the disk would change."""
-_TEMPORARY: Final = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
 @contextmanager
@@ -31,7 +29,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         named = Path(str(error.filename or path))
-        place = path if _TEMPORARY.fullmatch(named.name) else named
+        place = path if named.name.startswith(f".{path.name}.") else named
         code = "write-forbidden" if error.errno in _FORBIDDEN else "write-failed"
         raise StorageFailure(code, path=place, error=error) from error
 
@@ -52,14 +50,14 @@ def placing(
     """Open a new file that takes the name `path` when the block ends well; otherwise it is removed
     and `path` stays as it was. This is the only place where files are written so.
 
-    It is made in `scratch`, or beside `path`, under a name that nobody can guess, and follows no
-    link. It can be read back while it is written; its own name is `file.name`. A crash leaves at
+    It is made in `scratch`, or beside `path`, under a name that nobody can guess (`.NAME.….tmp`, 20
+    bytes longer than its own), and follows no link. It can be read back while it is written; its own name is `file.name`. A crash leaves at
     most a stray `.tmp`, which nothing ever reads. On return its bytes are on disk, unless that is
     left to the caller (`is_durable`); its name is once `sync_folder` was called.
 
     Raises OSError.
     """
-    temporary = (scratch or path.parent) / f".{secrets.token_hex(8)}.tmp"
+    temporary = (scratch or path.parent) / f".{path.name}.{secrets.token_hex(7)}.tmp"
     file = open(  # noqa: SIM115 - a mode from the start; closed below
         temporary, "x+b", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, mode)
     )

@@ -88,12 +88,8 @@ def test_where_nothing_waits_nothing_is_wrong(home: Path, file: Path) -> None:
 
 def test_an_alarm_needs_a_person(home: Path) -> None:
     since = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
-    alarm = Alarm(
-        AlarmKind.UNAFFORDABLE,
-        "sepolia",
-        message("the cap is 100 gwei, the chain asks 5000"),
-        since,
-    )
+    said = message("the cap is 100 gwei, the chain asks 5000")
+    alarm = Alarm(AlarmKind.UNAFFORDABLE, "sepolia", said, since)
     with writing(home) as transaction:
         transaction.raise_alarm(alarm)
     ran = call("status", "--check", "--home", home)
