@@ -51,9 +51,10 @@ def placing(
     and `path` stays as it was. This is the only place where files are written so.
 
     It is made in `scratch`, or beside `path`, under a name that nobody can guess (`.NAME.….tmp`, 20
-    bytes longer than its own), and follows no link. It can be read back while it is written; its own name is `file.name`. A crash leaves at
-    most a stray `.tmp`, which nothing ever reads. On return its bytes are on disk, unless that is
-    left to the caller (`is_durable`); its name is once `sync_folder` was called.
+    bytes longer than its own), and follows no link. It can be read back while it is written; its
+    own name is `file.name`. A crash leaves at most a stray `.tmp`, which nothing ever reads. On
+    return its bytes are on disk, unless that is left to the caller (`is_durable`); its name is once
+    `sync_folder` was called.
 
     Raises OSError.
     """

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.witness import Stamp
-    from witnesstree.ledger.store.database.postgresql import PostgreSQL
     from witnesstree.ledger.store.database.values import Job, JobKind, SealedBatch
+    from witnesstree.ledger.store.ports import Database
 
 _ABOVE_THE_FIRST = 2
 _NUMBER = re.compile("[0-9]{1,9}")
@@ -225,7 +225,8 @@ class Metadata:
             raise Damaged("database-schema-unreadable", place=self.place) from error
 
 
-def _database(place: Path | str, patience: float) -> SQLite | PostgreSQL:
+def _database(place: Path | str, patience: float) -> Database:
+    """Return the database at a place: a file is SQLite's, a URL PostgreSQL's."""
     if not isinstance(place, str):
         return SQLite(place, patience)
     # Here, because it imports the driver, which takes a while.

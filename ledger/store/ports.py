@@ -44,7 +44,9 @@ class Stored(Protocol):
         ...
 
     def is_current(self) -> bool:
-        """Tell whether the name that it was opened by still leads to it."""
+        """Tell whether the name that it was opened by still leads to it: no more, once that was
+        removed or given to another file.
+        """
         ...
 
 
@@ -54,8 +56,8 @@ class Place(Protocol):
     Names are relative paths of one folder and a file. Any number of processes may read at once.
     Locks of the ledger (home.py) see to it that no two write under one name at once.
 
-    Where a file is written, StorageFailure is raised if the place refuses: then the name leads to
-    what it led to before.
+    Where a file is written, StorageFailure is raised if the place refuses. Then the name leads to
+    what it led to before or to the new file, whole, and the same may be done again.
     """
 
     def path(self, name: str) -> Path:
@@ -116,15 +118,10 @@ class Database(Protocol):
     that was set; when it is committed it MUST be durable.
     """
 
-    @property
-    def place(self) -> str:
-        """Where it is, as anyone may be told: it MUST hold no secret."""
-        ...
-
-    @property
-    def engine(self) -> Engine:
-        """Its connections. None is made before one is asked for."""
-        ...
+    place: str
+    """Where it is, as anyone may be told: it MUST hold no secret."""
+    engine: Engine
+    """Its connections. None is made before one is asked for."""
 
     def require_present(self) -> None:
         """Raise Damaged if it is known, without asking it, that there is none."""

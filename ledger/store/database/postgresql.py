@@ -18,6 +18,7 @@ from sqlalchemy.exc import (
     OperationalError,
     ProgrammingError,
 )
+from typing_extensions import override
 
 from witnesstree.ledger.base.errors import (
     Conflict,
@@ -28,6 +29,7 @@ from witnesstree.ledger.base.errors import (
     WitnesstreeError,
 )
 from witnesstree.ledger.base.message import message
+from witnesstree.ledger.store.ports import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,7 +103,7 @@ _TRIGGERS = text(
 )
 
 
-class PostgreSQL:
+class PostgreSQL(Database):
     """One schema of one PostgreSQL database, at a URL as libpq and SQLAlchemy write it:
     `postgresql://user@host:port/database?option=value`.
 
@@ -116,9 +118,11 @@ class PostgreSQL:
         self._secrets = _secrets(parsed)
         self._patience = patience
 
+    @override
     def require_present(self) -> None:
         """Do nothing: that a server is there shows when it is asked."""
 
+    @override
     def guards(self, tables: Sequence[Table]) -> list[str]:
         """Return the SQL that makes tables append-only.
 
@@ -137,6 +141,7 @@ class PostgreSQL:
             ),
         ]
 
+    @override
     def problems(self, connection: Connection, tables: Sequence[Table]) -> Iterator[Message]:
         """Yield each trigger that is gone, is off, or is another one.
 
@@ -149,9 +154,11 @@ class PostgreSQL:
                     "guard-altered", trigger=f"{table.name}_append_only", table=table.name
                 )
 
+    @override
     def back_up(self, version: int) -> None:
         """Do nothing: the server's operator has the means, and keeps the copies."""
 
+    @override
     def fault(self, error: DBAPIError) -> WitnesstreeError:
         """Return what an error of the database means to the caller, by its SQLSTATE (PostgreSQL's
         documentation, appendix A).

@@ -7,10 +7,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event, text
+from typing_extensions import override
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, StorageFailure, WitnesstreeError
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.store.disk import replacing
+from witnesstree.ledger.store.ports import Database
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.message import Message
 
 
-class SQLite:
+class SQLite(Database):
     """One database file."""
 
     def __init__(self, path: Path, patience: float) -> None:
@@ -32,15 +34,18 @@ class SQLite:
         self._path = path
         self._patience = patience
 
+    @override
     def require_present(self) -> None:
         """Raise Damaged if there is no file: SQLite itself would make one."""
         if not self._path.is_file():
             raise Damaged("database-file-missing", path=self._path)
 
+    @override
     def guards(self, tables: Sequence[Table]) -> list[str]:
         """Return the SQL that makes tables append-only."""
         return [statement for table in tables for statement in _triggers(table).values()]
 
+    @override
     def problems(self, connection: Connection, tables: Sequence[Table]) -> Iterator[Message]:
         """Yield what SQLite's own check finds, and each trigger that is gone or is another one."""
         found = connection.execute(text("PRAGMA integrity_check(20)")).scalars()
@@ -56,6 +61,7 @@ class SQLite:
                 if stored.get(name) != sql
             )
 
+    @override
     def back_up(self, version: int) -> Path:
         """Copy what is committed into a file beside the database, durably, and return its path.
 
@@ -72,6 +78,7 @@ class SQLite:
             connection.execute(text("VACUUM INTO :path"), {"path": file.name})
         return target
 
+    @override
     def fault(self, error: DBAPIError) -> WitnesstreeError:
         """Return what an error of the database means to the caller."""
         code = getattr(error.orig, "sqlite_errorname", "")
