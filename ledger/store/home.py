@@ -1,4 +1,4 @@
-"""The home folder of a ledger: where each part stands, and how a home comes into being all at once.
+"""The home folder of a ledger: where each part is, and how a home comes into being all at once.
 
 home.json      format and origin; written into a home before the home gets its name
 ledger.db      metadata (metadata.py), unless PostgreSQL has it
@@ -146,7 +146,7 @@ class Home:
         return was_there
 
     def keep_key_notes(self, notes: Sequence[str]) -> None:
-        """Keep the notes of all changes as files, so that whoever verifies with this home needs no
+        """Keep the notes of all changes as files, so that verifying with this home needs no
         database. Raises StorageFailure.
         """
         for number, note in enumerate(notes, 1):
@@ -227,7 +227,7 @@ def create_home(
             if not _try_lock(lock.fileno()):
                 raise Conflict("home-being-made", folder=folder)
             try:
-                # Asked again: whoever held the lock before may have made one.
+                # Asked again: the process that held the lock before may have made one.
                 _require_free(folder)
                 if building.exists():
                     shutil.rmtree(building)
@@ -250,7 +250,7 @@ def _require_free(folder: Path) -> None:
 def _build(
     folder: Path, origin: str, furnish: Callable[[Home], None], database: str | None
 ) -> None:
-    # Here, because whoever only reads what a home trusts needs no database.
+    # Here, because reading what a home trusts needs no database.
     from witnesstree.ledger.store.metadata import Metadata
 
     home = Home(folder, origin)

@@ -196,7 +196,7 @@ class Metadata:
             return list(self._database.problems(connection, APPEND_ONLY))
 
     def back_up(self, version: int) -> Path | None:
-        """Copy a database that is a file, as it stands at `version`, and return the copy's path;
+        """Copy a database that is a file, as it is at `version`, and return the copy's path;
         None where a server keeps it.
         """
         with self._translating():

@@ -48,7 +48,7 @@ MAX_COMMONS = 256
 each."""
 
 ATTEMPTS = 10
-"""How often the state of the ledger is read anew for a look-up, where others merged its digest
+"""How often the state of the ledger is read again for a look-up, where others merged its digest
 indexes in between."""
 
 _T = TypeVar("_T")
@@ -56,7 +56,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a digest stands: a batch and a position in it.
+    """Where a digest is: a batch and a position in it.
 
     `is_sealed` is False while the batch is not.
     """
@@ -101,7 +101,7 @@ class Lookup:
         return batch
 
     def entries(self, digest: bytes, batch: int | None = None) -> Iterator[Entry]:
-        """Yield where `digest` stands, earliest first: in every batch, or in one."""
+        """Yield where `digest` is, earliest first: in every batch, or in one."""
         view, unsealed = self._asked(lambda transaction, view: (view, transaction.open_batches()))
         yield from self._sealed_entries(view, digest, batch)
         yield from self._unsealed_entries(unsealed, digest, batch)
@@ -173,7 +173,7 @@ class Lookup:
         yield from self._unsealed_entries(unsealed, digest)
 
     def proof(self, digest: bytes, batch: int | None = None) -> Proof:
-        """Return the proof of `digest` as it stands now: of its earliest entry, or of its first one
+        """Return the proof of `digest` as it is now: of its earliest entry, or of its first one
         in `batch`. What is not there yet is left out.
 
         Raises NotFound if the digest has no such entry.
@@ -194,7 +194,7 @@ class Lookup:
         return proof
 
     def proof_of(self, digest: bytes, entry: Entry) -> Proof:
-        """Return the proof of one entry as it stands now; its hints say where anchors, and the
+        """Return the proof of one entry as it is now; its hints say where anchors, and the
         published list of digests, can be looked up.
         """
         with self.metadata.read() as transaction:

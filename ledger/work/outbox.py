@@ -1,5 +1,5 @@
 """The outbox: each sealed batch's root gets its tokens and its anchors, and each of these effects
-is had once, whatever fails meanwhile.
+happens once, whatever fails meanwhile.
 
 A job waits until its effect is stored. What a crash means, step by step:
 
@@ -207,7 +207,7 @@ class Outbox:
         """
         with self._home.lock("work", self._pace.patience):
             jobs = self._due() if due_only else self.unfinished()
-            # Tokens first: they are had at once.
+            # Tokens first: they come at once.
             jobs.sort(
                 key=lambda job: (job.kind is JobKind.ANCHOR, job.kind, job.target, job.sequence)
             )

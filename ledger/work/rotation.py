@@ -1,12 +1,12 @@
 """Rotation: the log's key hands over to a new one. No other module records a change of the key.
 
-Durable in this order, and a crash between any two steps is mended by what comes next:
+Durable in this order, and a crash between any two steps is repaired by what comes next:
 
     the new key's files       nobody was told of them; the next rotation replaces them
     one transaction           the note, signed by both keys: from here on the new key signs, in
                               every process
-    the note as a file        for those who verify without the database; written again by whoever
-                              signs next
+    the note as a file        for those who verify without the database; written again by the
+                              process that signs next
     the old keys are removed  only where that is asked for; `destroy_old_keys` does what a crash
                               left undone
 """

@@ -1,8 +1,8 @@
 """Sealing: entries come in durably, batches close, and each root gets its token and its anchor,
 once.
 
-A batch goes through these states, and a crash between any two of them is mended by simply doing the
-next step:
+A batch goes through these states, and a crash between any two of them is repaired by simply doing
+the next step:
 
     open       takes entries                            submit: digests on disk, then the count in
                                                         the metadata store
@@ -166,9 +166,9 @@ class Ledger(Lookup):
         # Asked before the transaction, because a chain may be slow and other submissions wait for
         # the lock.
         block = self._recent_block() if must_open else None
-        # The file's own lock, because a server forgets the database's with the connection, and
-        # whoever held it learns that late. It is had before the next question, whose answer shows
-        # that the database's lock still held then.
+        # The file's own lock, because a server forgets the database's with the connection, and the
+        # process that held it learns that late. It is taken before the next question, whose answer
+        # shows that the database's lock still held then.
         with self.metadata.write() as transaction, self.home.lock("submit", self._limits.patience):
             batch = self._taking(transaction, now)
             if batch is None:
@@ -363,10 +363,10 @@ class Ledger(Lookup):
                 place=self.metadata.place,
             )
 
-    # Checking and mending what is derived
+    # Checking and repairing what is derived
 
     def mend_indexes(self) -> int:
-        """Write indexes, and what is kept of trees, of all sealed batches anew from their digests,
+        """Write indexes, and what is kept of trees, of all sealed batches again from their digests,
         and return how many batches there are.
 
         Raises Conflict if another process merges indexes for longer than the patience.

@@ -74,25 +74,25 @@ class LogRows(Rows):
             raise Damaged("key-history-gap")
         return [note for _, note in rows]
 
-    def add_cosignature(self, size: int, witness: str, key_id: bytes, line: str) -> bool:
-        """Record the line in which a witness cosigned the checkpoint at `size`, and return whether
+    def add_cosignature(self, size: int, cosigner: str, key_id: bytes, line: str) -> bool:
+        """Record the line in which a cosigner signed the checkpoint at `size`, and return whether
         it is new: the first one by a key stays.
         """
         where = (
             (schema.cosignatures.c.size == size)
-            & (schema.cosignatures.c.witness == witness)
+            & (schema.cosignatures.c.witness == cosigner)
             & (schema.cosignatures.c.key_id == key_id)
         )
         if self._connection.execute(select(schema.cosignatures.c.size).where(where)).first():
             return False
         self._connection.execute(
             insert(schema.cosignatures),
-            {"size": size, "witness": witness, "key_id": key_id, "line": line},
+            {"size": size, "witness": cosigner, "key_id": key_id, "line": line},
         )
         return True
 
     def cosignatures(self, size: int) -> list[str]:
-        """Return the lines in which witnesses cosigned the checkpoint at `size`, each with its
+        """Return the lines in which cosigners signed the checkpoint at `size`, each with its
         newline.
         """
         order = (schema.cosignatures.c.witness, schema.cosignatures.c.key_id)

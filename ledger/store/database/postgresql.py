@@ -128,7 +128,7 @@ class PostgreSQL(Database):
 
         An insert that would replace a row is an update, and meets the same trigger.
         """
-        # ALWAYS: also for whoever sets session_replication_role.
+        # ALWAYS: also for those who set session_replication_role.
         return [
             f"CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $${_GUARD}$$",
             *(
@@ -220,7 +220,7 @@ def _engine(url: URL, place: str, patience: float) -> Engine:
         name: value for name, value in _CONNECTION.items() if name not in url.query
     }
     # Before a connection is used again it is asked whether it lives: the server may have been
-    # started anew since.
+    # started again since.
     engine = create_engine(url, connect_args=settings, pool_pre_ping=True)
     lock_timeout = max(1, ceil(patience * 1000))
 
@@ -243,7 +243,7 @@ def _engine(url: URL, place: str, patience: float) -> Engine:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return
         # One writer at a time. READ COMMITTED and no more: each statement behind the lock sees all
-        # that was committed before it was had, where a snapshot would be from before the wait.
+        # that was committed before it was taken, where a snapshot would be from before the wait.
         connection.exec_driver_sql(
             "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout ="
             f" {lock_timeout}; SELECT pg_advisory_xact_lock({connection.info['lock']})"

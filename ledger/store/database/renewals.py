@@ -91,7 +91,7 @@ class RenewalRows(Rows):
 
     def due_renewals(self, by: datetime, limit: int) -> list[Renewal]:
         """Return at most `limit` renewals that are due by a time, the most urgent first: what is
-        UNSCHEDULED stands before all.
+        UNSCHEDULED comes first.
         """
         return self._renewals(
             select(schema.renewals).where(schema.renewals.c.due <= format_time(by)).limit(limit)

@@ -86,8 +86,8 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One effect to be had once: a batch's root stamped by one authority or anchored on one chain,
-    or its list of digests published.
+    """One effect that is to happen once: a batch's root stamped by one authority or anchored on one
+    chain, or its list of digests published.
 
     `transaction` is the hash of the newest one that was signed for it; `attempts` are those that
     failed since one went well.

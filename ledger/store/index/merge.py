@@ -47,7 +47,7 @@ def due_for_merge(spans: Sequence[Span], sizes: Sizes) -> Sequence[Span]:
     follows to the last; none, if there is none such.
     """
     held = [0, *accumulate(span.count for span in spans)]
-    # Runs cover consecutive numbers: what stands before a number that is not sealed is left alone.
+    # Runs cover consecutive numbers: what comes before a number that is not sealed is left alone.
     gaps = [
         at
         for at, (one, other) in enumerate(pairwise(spans), 1)

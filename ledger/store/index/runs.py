@@ -47,7 +47,7 @@ class DigestIndex:
     def view(self, sizes: Sizes, *, with_gaps: bool = False) -> View:
         """Return the runs of `sizes`, open.
 
-        What was merged or made anew since, by whatever process, is opened anew.
+        What any process has merged or made again since is opened again.
 
         Raises Conflict if the runs are not those of `sizes`: either more was sealed and merged
         meanwhile, and newer sizes find them, or a run is missing; `with_gaps` leaves it out. Raises
@@ -156,7 +156,7 @@ class DigestIndex:
         )
 
     def rebuild(self, sizes: Sizes) -> None:
-        """Write all runs anew from the digests alone, and remove what else is there.
+        """Write all runs again from the digests alone, and remove what else is there.
 
         Raises StorageFailure, or Damaged if digests of a batch are missing: when all others are
         done.

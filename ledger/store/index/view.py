@@ -54,7 +54,7 @@ class View:
             and run.read(at, 1)[:KEY] == digest[:KEY]
             and self._entry(run, at) < (digest, first)
         ):
-            # Others begin as this digest does, or it stands in earlier batches: then whole digests
+            # Others begin as this digest does, or it is in earlier batches, too: then whole digests
             # are read, by which the run is sorted.
             last = run.count if key + 1 == 2 ** (8 * KEY) else run.search(key + 1)
             at = bisect_left(range(last), (digest, first), lo=at, key=lambda i: self._entry(run, i))
@@ -66,7 +66,7 @@ class View:
             at += 1
 
     def _entry(self, run: Run, at: int) -> tuple[bytes, int]:
-        """Return the digest that a row stands for, read from its batch, and its number in the
+        """Return the digest that a row is of, read from its batch, and its number in the
         ledger.
         """
         row = run.read(at, 1)
