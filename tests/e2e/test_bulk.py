@@ -18,7 +18,7 @@ from doubling import work
 from witnesstree.anchor.wiring import open_ledger
 from witnesstree.cli import bulk, parallel
 from witnesstree.cli.folder import Found, Gap, _refusals
-from witnesstree.cli.verify import holds_proofs, opened_proofs
+from witnesstree.cli.judging import holds_proofs, opened_proofs
 from witnesstree.ledger.base.errors import InvalidInput, Unreachable
 
 PROOF = ".proof.json"

@@ -14,7 +14,7 @@ import pytest
 from commandline import Ran, Sealed, call, start
 from servers.tsa import Issuer, der, read_request, talking
 
-from witnesstree.cli.verify import _note_strangers
+from witnesstree.cli.judging import note_strangers
 from witnesstree.ledger.proof.proof import OpeningProof, Proof
 
 KEY = "1234" * 16
@@ -262,5 +262,5 @@ def test_an_interrupt_ends_what_waits_for_a_silent_server(
 def test_an_opening_record_that_cannot_be_read_is_left_to_the_report(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _note_strangers((f"0x{KEY}",), Proof(bytes(32), opening=OpeningProof("no record", ())))
+    note_strangers((f"0x{KEY}",), Proof(bytes(32), opening=OpeningProof("no record", ())))
     assert capsys.readouterr() == ("", "")

@@ -442,7 +442,7 @@ def test_a_record_whose_authority_nobody_trusts(file: Path, record: Path) -> Non
 def test_files_that_cannot_be_hashed(
     file: Path, record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from witnesstree.cli.verify import file_digests
+    from witnesstree.cli.judging import file_digests
 
     assert "is not a regular file" in call("verify", "/dev/null", "--proof", record).error()
     with pytest.raises(InvalidInput, match=r"cannot read .*none: No such file"):
