@@ -128,7 +128,12 @@ def _page(command: click.Command, ctx: click.Context) -> Iterator[str]:
 
 def name_of(ctx: click.Context) -> str:
     """Return the name of a command in the help: `chain add`, and `witnesstree` for the whole."""
-    return ctx.command_path.partition(" ")[2] or "witnesstree"
+    names: list[str] = []
+    above: click.Context | None = ctx
+    while above:
+        names.insert(0, above.command.name or "")
+        above = above.parent
+    return " ".join(names).removeprefix("witnesstree ")
 
 
 def examples_of(command: click.Command) -> list[str]:
@@ -165,7 +170,7 @@ def option_help(option: click.Option, ctx: click.Context) -> str:
 
 def _commands(group: click.Group, ctx: click.Context) -> Iterator[str]:
     yield help_text("page.commands")
-    above = "" if ctx.parent is None else f"{name_of(ctx)} "
+    above = f"{name_of(ctx)} ".removeprefix("witnesstree ")
     rows = [(name, help_text(f"{above}{name}.short")) for name in group.list_commands(ctx)]
     yield from columns(rows, _width(ctx))
 

@@ -87,7 +87,9 @@ class _Commands(Group):
         return command
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "witnesstree", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="witnesstree", message="%(prog)s %(version)s")
 def cli() -> None:
     """Seal files so that anyone can check, years later, that they existed and have not changed.
