@@ -25,6 +25,4 @@ def parse_time(text: str) -> datetime:
             raise ValueError(text)
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise InvalidInput(
-            f"expected a time such as 2026-11-23T03:48:55Z, not {text[:40]!r}"
-        ) from None
+        raise InvalidInput("time-malformed", found=repr(text[:40])) from None

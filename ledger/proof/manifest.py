@@ -13,6 +13,7 @@ import rfc8785
 
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.strictjson import Reader, load
 
 if TYPE_CHECKING:
@@ -85,11 +86,10 @@ def parse_manifest(content: bytes) -> Manifest:
     Raises InvalidInput for anything that `format_manifest` would not have written.
     """
     if len(content) > MAX_MANIFEST:
-        raise InvalidInput(f"a manifest has at most {MAX_MANIFEST} bytes, this has {len(content)}")
-    value = load("the manifest", content)
+        raise InvalidInput("manifest-too-large", most=MAX_MANIFEST, found=len(content))
+    value = load(message("document-manifest"), content)
     value.members("format name created files meta", "kind applicant")
-    if value.member("format") != FORMAT:
-        value["format"].wrong(repr(FORMAT))
+    value.demand_format(FORMAT)
     manifest = Manifest(
         name=value["name"].text(MAX_TEXT),
         created=parse_time(value["created"].text(20)),
@@ -99,7 +99,7 @@ def parse_manifest(content: bytes) -> Manifest:
         meta=value["meta"].object(),
     )
     if _canonical(value.object()) != content:
-        raise InvalidInput("the manifest is not in canonical form (RFC 8785)")
+        raise InvalidInput("manifest-not-canonical")
     return manifest
 
 
@@ -107,10 +107,7 @@ def _canonical(members: dict[str, Any]) -> bytes:
     try:
         return rfc8785.dumps(members)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(
-            "the manifest cannot be written as JSON with whole numbers up to 2**53 - 1:"
-            f" {str(error)[:80]}"
-        ) from error
+        raise InvalidInput("manifest-not-json", error=str(error)[:80]) from error
 
 
 def _members_of_file(file: ManifestFile) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import rfc8785
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.strictjson import Reader, load
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chain.stateproof import MAX_HEADER, MAX_NODES
@@ -127,7 +128,7 @@ class Proof:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What is not there yet, in words: a proof of an entry whose work is done lacks nothing."""
+        """What is not there yet, by name: a proof of an entry whose work is done lacks nothing."""
         parts = {"inclusion": self.inclusion, "token": self.tokens, "anchor": self.anchors}
         return tuple(name for name, part in parts.items() if not part)
 
@@ -148,19 +149,15 @@ def parse_proof(content: bytes) -> Proof:
     Raises InvalidInput for anything else, and says what was expected where.
     """
     if len(content) > MAX_PROOF:
-        raise InvalidInput(f"a proof has at most {MAX_PROOF} bytes, this has {len(content)}")
-    document = load("the proof", content)
-    if document.member("format") != FORMAT:
-        document["format"].wrong(f"{FORMAT!r} (a newer witnesstree may read it)")
+        raise InvalidInput("proof-too-large", most=MAX_PROOF, found=len(content))
+    document = load(message("document-proof"), content)
+    document.demand_format(FORMAT)
     proof = _read_proof(document)
     members: dict[str, Any] = document.value
     if members["checksum"] != _checksum(
         {name: value for name, value in members.items() if name != "checksum"}
     ):
-        raise InvalidInput(
-            "the proof was damaged or edited after it was written (its checksum does not match):"
-            " fetch it again"
-        )
+        raise InvalidInput("proof-checksum-wrong")
     return proof
 
 
@@ -171,7 +168,7 @@ def format_anchor(anchor: Anchor) -> str:
 
 def parse_anchor(text: str) -> Anchor:
     """Return the anchor that `format_anchor` wrote. Raises InvalidInput for anything else."""
-    return _read_anchor(load("the anchor", text.encode(errors="surrogatepass")))
+    return _read_anchor(load(message("document-anchor"), text.encode(errors="surrogatepass")))
 
 
 def format_vouchers(stamp: Stamp) -> str | None:
@@ -187,7 +184,7 @@ def parse_vouchers(token: bytes, text: str | None) -> Stamp:
     """Return a token with what `format_vouchers` wrote. Raises InvalidInput for anything else."""
     if text is None:
         return Stamp(token)
-    value = load("what vouches for the token", text.encode(errors="surrogatepass"))
+    value = load(message("document-vouchers"), text.encode(errors="surrogatepass"))
     value.members("", "certificates crls ocsps")
     return _read_vouchers(token, value)
 
@@ -300,10 +297,7 @@ def _read_proof(value: Reader) -> Proof:
     if not proof.inclusion and (
         proof.opening or proof.tokens or proof.anchors or proof.log or proof.records
     ):
-        raise InvalidInput(
-            "the proof has witnesses but no inclusion: without a root there is nothing that they"
-            " could witness"
-        )
+        raise InvalidInput("proof-without-inclusion")
     return proof
 
 

@@ -70,12 +70,12 @@ NOW = parse_time(PROOFS["now"])
 SAID = {
     "form": "expected the line|the proof",
     "version": "expected the line",
-    "encoding": "expected the line|other bytes than zeros",
+    "encoding": "expected the line|bytes other than zeros",
     "limit": "expected the line",
     "length": "all of them in the file",
     "checksum": "the proof",
-    "missing": "expected the proof of a sealed batch's leaf 0",
-    "position": "expected the proof of a sealed batch's leaf 0",
+    "missing": "expected the proof of leaf 0 of a sealed batch",
+    "position": "expected the proof of leaf 0 of a sealed batch",
     "size": "was cut or has grown",
     "digest": "not that of its first digest",
 }

@@ -603,7 +603,7 @@ LIMITS = {
         MAX_HASHES,
         1,
     ),
-    "attributes in cryptoInfos": (
+    "to 128 attributes": (
         lambda count: compose([first()], between=wrap(0xA0, foreign_attribute() * count)),
         MAX_ATTRIBUTES,
         1,
@@ -647,7 +647,7 @@ def test_limits(what: str) -> None:
 def test_a_hash_has_a_size() -> None:
     assert parse_record(compose([archive([[bytes(MAX_HASH)]], bare())]))
     for size in (0, MAX_HASH + 1):
-        with pytest.raises(InvalidInput, match="has not 1 to 64 bytes"):
+        with pytest.raises(InvalidInput, match="does not have 1 to 64 bytes"):
             parse_record(compose([archive([[bytes(size)]], bare())]))
 
 
