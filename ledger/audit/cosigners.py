@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.message import joined, message
 from witnesstree.ledger.base.report import Check, Outcome
 from witnesstree.ledger.log.cosignature import WitnessKey, check_cosignatures
-from witnesstree.ledger.verify.verify import SKEW
 
 
 def judge_cosignatures(note: str, keys: Sequence[WitnessKey], needed: int, now: datetime) -> Check:

@@ -41,6 +41,7 @@ from witnesstree.ledger.audit.published import (
 )
 from witnesstree.ledger.audit.seen import MAX_LAG, Seen
 from witnesstree.ledger.audit.signers import judge_keys, judge_signature
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
 from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.report import Check, Outcome, failed, passed
@@ -59,7 +60,6 @@ from witnesstree.ledger.log.tiles import (
     fetch_hashes,
     tile_reader,
 )
-from witnesstree.ledger.verify.verify import SKEW
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.message import Value

@@ -17,7 +17,7 @@ from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGen
 from witnesstree.ledger.base.errors import InvalidInput
 
 # Values in values: a token with its certificates needs about 15.
-MAX_DEPTH = 40
+MAX_DER_DEPTH = 40
 # Bytes. Decoding an object identifier takes time that grows with its square.
 MAX_OID = 64
 # Characters of a name from a token or certificate that are shown to a person.
@@ -58,7 +58,7 @@ def reading(form: str) -> Iterator[None]:
 
 def demand_der(der: bytes) -> None:
     """Check the skeleton of `der`: definite and shortest lengths, each value inside its parent, at
-    most MAX_DEPTH deep (X.690, 10).
+    most MAX_DER_DEPTH deep (X.690, 10).
 
     asn1crypto reads BER too, and recurses; RFC 3161, 3 promises DER. This does not look into OCTET
     STRINGs and says nothing about types.
@@ -77,7 +77,7 @@ def demand_der(der: bytes) -> None:
         # 10.2).
         is_odd = tag & 0x1F == 0x1F or (tag < 0x40 and is_constructed != (tag & 0x1F in {16, 17}))
         is_too_long = at + length > ends[-1] or (tag == 0x06 and length > MAX_OID)
-        if is_odd or is_too_long or len(ends) > MAX_DEPTH:
+        if is_odd or is_too_long or len(ends) > MAX_DER_DEPTH:
             raise InvalidInput("der-malformed", at=at)
         if is_constructed:
             ends.append(at + length)

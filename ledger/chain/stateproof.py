@@ -49,7 +49,7 @@ No other node is larger."""
 MAX_NODES = 64
 """Nodes on the way to one value: a key of 32 bytes has 64 nibbles, and each node takes one at
 least."""
-MAX_INTEGER = 8
+MAX_NUMBER_SIZE = 8
 """Bytes in a block's number or time."""
 
 LINK = 32
@@ -116,8 +116,8 @@ def parse_header(rlp: bytes) -> Header:
     # The 4th, 9th and 12th field: Yellow Paper, 4.4.
     return Header(
         hash=keccak256(rlp),
-        number=_integer(fields[8], MAX_INTEGER, message("part-block-number")),
-        time=_integer(fields[11], MAX_INTEGER, message("part-block-time")),
+        number=_integer(fields[8], MAX_NUMBER_SIZE, message("part-block-number")),
+        time=_integer(fields[11], MAX_NUMBER_SIZE, message("part-block-time")),
         state_root=_hash(fields[3], message("part-state-root")),
     )
 

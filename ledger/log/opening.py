@@ -17,13 +17,14 @@ from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.strictjson import Reader, load
+from witnesstree.ledger.log.note import MAX_NAME
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 FORMAT = "witnesstree-opening/1"
 
-MAX_ORIGIN = 255
+MAX_ORIGIN = MAX_NAME
 """Characters in a ledger's origin."""
 
 

@@ -25,7 +25,7 @@ MAX_MANIFEST = 16 * 2**20
 """Bytes in a manifest: room for some 50,000 files."""
 MAX_FILES = 100_000
 """Files in a manifest."""
-MAX_TEXT = 4096
+MAX_MANIFEST_TEXT = 4096
 """Characters in a name, a kind, an applicant, a media type or a CID."""
 
 
@@ -91,11 +91,11 @@ def parse_manifest(content: bytes) -> Manifest:
     value.members("format name created files meta", "kind applicant")
     value.demand_format(FORMAT)
     manifest = Manifest(
-        name=value["name"].text(MAX_TEXT),
+        name=value["name"].text(MAX_MANIFEST_TEXT),
         created=parse_time(value["created"].text(20)),
         files=value["files"].list(_read_file, MAX_FILES),
-        kind=value.optional("kind", lambda kind: kind.text(MAX_TEXT)),
-        applicant=value.optional("applicant", lambda applicant: applicant.text(MAX_TEXT)),
+        kind=value.optional("kind", lambda kind: kind.text(MAX_MANIFEST_TEXT)),
+        applicant=value.optional("applicant", lambda applicant: applicant.text(MAX_MANIFEST_TEXT)),
         meta=value["meta"].object(),
     )
     if _canonical(value.object()) != content:
@@ -127,10 +127,10 @@ def _members_of_file(file: ManifestFile) -> dict[str, Any]:
 def _read_file(value: Reader) -> ManifestFile:
     value.members("name size digest media_type", "cid ciphertext_digest")
     return ManifestFile(
-        name=value["name"].text(MAX_TEXT),
+        name=value["name"].text(MAX_MANIFEST_TEXT),
         size=value["size"].integer(),
         digest=value["digest"].hex(32),
-        media_type=value["media_type"].text(MAX_TEXT),
-        cid=value.optional("cid", lambda cid: cid.text(MAX_TEXT)),
+        media_type=value["media_type"].text(MAX_MANIFEST_TEXT),
+        cid=value.optional("cid", lambda cid: cid.text(MAX_MANIFEST_TEXT)),
         ciphertext_digest=value.optional("ciphertext_digest", lambda digest: digest.hex(32)),
     )

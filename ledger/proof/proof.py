@@ -21,6 +21,7 @@ from witnesstree.ledger.base.strictjson import Reader, load
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chain.stateproof import MAX_HEADER, MAX_NODES
 from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE
+from witnesstree.ledger.log.note import MAX_NOTE as _MAX_NOTE
 from witnesstree.ledger.tokens.revocation import MAX_CRL, MAX_OCSP
 from witnesstree.ledger.tokens.token import MAX_TOKEN
 from witnesstree.ledger.tree.tree import MAX_SIZE
@@ -42,14 +43,14 @@ MAX_VOUCHERS = 8
 chain of usual length."""
 MAX_CERTIFICATE = 16 * 1024
 """Bytes in a certificate: 1 to 3 KiB are usual."""
-MAX_NODE = 1024
+MAX_NODE_READ = 1024
 """Bytes in a node of a state proof: a full branch has 532."""
 MAX_TEXT = 8192
 """Characters in an opening record or a batch statement: they have some 400."""
-MAX_CHECKPOINT = 128 * 1024
-"""Characters in a checkpoint: as many as a signed note has bytes (note.py), which leaves room for
+MAX_CHECKPOINT = _MAX_NOTE
+"""Characters in a checkpoint: as many as a signed note has bytes, which leaves room for
 cosignatures."""
-MAX_NAME = 1024
+MAX_HINT = 1024
 """Characters in a hint."""
 MAX_KEPT_RECORD = 2**20
 """Bytes in an evidence record in a proof: three tokens with their certificates take 30 KiB, and a
@@ -367,7 +368,7 @@ def _read_state(value: Reader) -> StateProof:
     value.members("header account storage")
 
     def nodes(value: Reader) -> tuple[bytes, ...]:
-        return value.list(lambda node: node.hex(most=MAX_NODE, prefix="0x"), MAX_NODES)
+        return value.list(lambda node: node.hex(most=MAX_NODE_READ, prefix="0x"), MAX_NODES)
 
     return StateProof(
         header=value["header"].hex(most=MAX_HEADER, prefix="0x"),
@@ -394,11 +395,11 @@ def read_hints(value: Reader) -> Hints:
     """Read the hints of a proof. Raises InvalidInput for anything else."""
     value.members("", "name size cid links")
     return Hints(
-        name=value.optional("name", lambda name: name.text(MAX_NAME)),
+        name=value.optional("name", lambda name: name.text(MAX_HINT)),
         size=value.optional("size", lambda size: size.integer()),
-        cid=value.optional("cid", lambda cid: cid.text(MAX_NAME)),
+        cid=value.optional("cid", lambda cid: cid.text(MAX_HINT)),
         links=value.optional(
-            "links", lambda links: links.list(lambda link: link.text(MAX_NAME), MAX_LINKS)
+            "links", lambda links: links.list(lambda link: link.text(MAX_HINT), MAX_LINKS)
         )
         or (),
     )

@@ -17,13 +17,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from asn1crypto import algos, core, ocsp
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import demand_der, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome, Report, failed, passed, unknown
@@ -71,9 +72,6 @@ MAX_VOUCHERS = 64
 
 Each may be looked at for each timestamp.
 """
-
-SKEW = timedelta(minutes=10)
-"""How far the clocks of authorities, and the verifier's own, may differ."""
 
 WEAK_RSA = "rsa below 3072 bits"
 ENDS: Mapping[str, datetime] = MappingProxyType({WEAK_RSA: datetime(2031, 1, 1, tzinfo=UTC)})

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +19,7 @@ from asn1crypto import core, crl, ocsp
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import (
     demand_der,
     read_extension,
@@ -46,8 +47,6 @@ MAX_RESPONDERS = 4
 # 60 are usual.
 MAX_URLS = 4
 MAX_URL = 1024
-# How far the clocks of an authority and of whoever answers for its certificate may differ.
-SKEW = timedelta(minutes=10)
 
 # CRLReason (RFC 5280, 5.3.1).
 _CRL_REASONS = {

@@ -38,7 +38,7 @@ MAX_INTERMEDIATES = 8
 # Signatures that are checked in one search for a chain, those of certificates that do not bear the
 # issuer's name left out. A chain has 10 at most, and of each certificate in it there are seldom
 # more than a few of one name: renewed, or signed by several.
-MAX_SIGNATURES = 64
+MAX_CHAIN_SIGNATURES = 64
 # Certificates, and pairs of them, that are remembered: a record's certificates come again with each
 # of its timestamps, and each record of a proof.
 _KEPT = 512
@@ -237,8 +237,8 @@ def _vouching(
     first that signed each. Looks at no other rule.
 
     There may be hundreds of candidates. Only those that contain the name that a certificate gives
-    its issuer are read at all, and only as many signatures are checked as MAX_SIGNATURES: what is
-    beyond is not found.
+    its issuer are read at all, and only as many signatures are checked as MAX_CHAIN_SIGNATURES:
+    what is beyond is not found.
     """
     rest = [der for der in dict.fromkeys(candidates) if der != certificate.der]
     found, above, checked = {certificate.der: certificate}, dict[bytes, bytes](), 0
@@ -250,7 +250,7 @@ def _vouching(
             issuer = read_certificate(der)
             if issuer is None or issuer.subject != subject.issuer:
                 continue
-            if checked == MAX_SIGNATURES:
+            if checked == MAX_CHAIN_SIGNATURES:
                 return found, above
             checked += 1
             if is_issued_by(subject, issuer):

@@ -29,11 +29,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import (
     Assurance,
@@ -80,12 +81,9 @@ if TYPE_CHECKING:
 KEPT = 64
 """Batches that a Verifier remembers: more than the files of one folder usually come from; at 4 MiB,
 the most that a proof has, 256 MiB each way."""
-MAX_TIMESTAMPS = 64
+MAX_JUDGED_TIMESTAMPS = 64
 """Archive timestamps that are judged in all records of a proof: each may cost dozens of signatures.
 Three authorities renewed every three years need as many in sixty years."""
-SKEW = timedelta(minutes=10)
-"""How far the clocks of witnesses, and the verifier's own, may differ before their times count as a
-contradiction."""
 
 
 _NO_HINTS = Hints()
@@ -356,11 +354,11 @@ def _judge_records(
     proof: Proof, digests: Mapping[str, bytes], trust: Trust, now: datetime
 ) -> list[_Witness]:
     """Judge each evidence record, one that stands there again only once, and not more timestamps in
-    all than MAX_TIMESTAMPS.
+    all than MAX_JUDGED_TIMESTAMPS.
     """
     assert proof.inclusion
     known: dict[bytes, _Witness] = {}
-    left = MAX_TIMESTAMPS
+    left = MAX_JUDGED_TIMESTAMPS
     for record in proof.records:
         if record not in known:
             count, check = _judge_place(record, proof.inclusion.root, left)
@@ -397,7 +395,7 @@ def _judge_place(record: bytes, root: bytes, left: int) -> tuple[int, Check]:
         return 0, failed("root", "record-for-other-root", found=token.imprint, root=root)
     if len(timestamps) > left:
         return 0, unknown(
-            "root", "records-too-many", left=left, most=MAX_TIMESTAMPS, found=len(timestamps)
+            "root", "records-too-many", left=left, most=MAX_JUDGED_TIMESTAMPS, found=len(timestamps)
         )
     return len(timestamps), passed("root", "record-for-root")
 

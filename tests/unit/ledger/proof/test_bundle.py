@@ -44,7 +44,7 @@ from witnesstree.ledger.proof.bundle import (
     write_bundle,
 )
 from witnesstree.ledger.proof.proof import (
-    MAX_NAME,
+    MAX_HINT,
     MAX_PROOF,
     Hints,
     Inclusion,
@@ -373,7 +373,7 @@ def test_a_proof_with_records_is_parsed_the_slow_way() -> None:
     proof: Proof = replace(parse_proof(PROOFS["happy"].encode()), records=(b"0",))
     verifier = Verifier(Trust(), NOW)
     assert [verifier.parse(format_proof(proof)) for _ in range(3)] == [proof] * 3
-    assert MAX_NAME < MAX_PROOF
+    assert MAX_HINT < MAX_PROOF
 
 
 # Evidence records in the shared proof
@@ -493,7 +493,7 @@ def test_equal_records_are_judged_once_and_not_more_timestamps_than_the_limit(
     proof = bundle.proof(4)
     (record,) = proof.records
     longer = renew_timestamp(parse_record(record), tokens_of(2.5)).der
-    monkeypatch.setattr(verify_module, "MAX_TIMESTAMPS", 4)
+    monkeypatch.setattr(verify_module, "MAX_JUDGED_TIMESTAMPS", 4)
     report = Verifier(trusted(), THEN, Require.TOKEN).verify_proof(
         proof.digest, replace(proof, records=(record, record, longer))
     )

@@ -20,7 +20,7 @@ from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.proof.proof import (
-    MAX_NAME,
+    MAX_HINT,
     MAX_PATH,
     MAX_PROOF,
     MAX_WITNESSES,
@@ -250,8 +250,8 @@ def test_a_proof_that_is_too_large_is_not_read() -> None:
         ),
         ({"hints": {"size": -1}}, r"the proof, hints\.size: expected a whole number from 0"),
         (
-            {"hints": {"name": "x" * (MAX_NAME + 1)}},
-            f"the proof, hints.name: expected a text of at most {MAX_NAME} characters",
+            {"hints": {"name": "x" * (MAX_HINT + 1)}},
+            f"the proof, hints.name: expected a text of at most {MAX_HINT} characters",
         ),
         ({"checksum": "00"}, "the proof, checksum: expected 64 lower-case hex digits"),
         ({"opening": {"record": "", "path": []}}, "but no inclusion"),

@@ -40,7 +40,7 @@ from make_record import (
 from make_revocation import make_crl, make_ocsp, wrap
 from make_token import CA, STAMPS, Forge, issue, key, stamped, trust
 
-from witnesstree.ledger.base.clock import parse_time
+from witnesstree.ledger.base.clock import SKEW, parse_time
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Stamp
@@ -56,7 +56,6 @@ from witnesstree.ledger.proof.record import (
     MAX_RECORD,
     MAX_TIMESTAMPS,
     MAX_VOUCHERS,
-    SKEW,
     WEAK_RSA,
     EvidenceRecord,
     derive_record,

@@ -48,6 +48,7 @@ from make_token import (
     usage,
 )
 
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import reading
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome
@@ -58,7 +59,6 @@ from witnesstree.ledger.tokens.revocation import (
     MAX_RESPONDERS,
     MAX_URL,
     MAX_URLS,
-    SKEW,
     RevocationSource,
     check_crl,
     check_ocsp,
