@@ -58,7 +58,6 @@ _WORDS = os.path.join(os.path.dirname(__file__), "words")  # noqa: PTH118, PTH12
 _BETWEEN = {ENGLISH: ", ", CHINESE: "、"}
 _MARK = re.compile(r"'[{}#]+'|[{}#]")
 _ARGUMENT = re.compile(r"\s*(\w+)\s*(?:,\s*(number|plural|select)\s*(,)?)?")
-_END = re.compile(r"\s*\}")
 _CASE = re.compile(r"\s*(=\d+|[\w.-]+)\s*\{")
 
 
@@ -105,80 +104,68 @@ def _template(language: str, code: str) -> list[str | _Part] | None:
     return None if words is None else parse_words(words)
 
 
-def parse_words(words: str) -> list[str | _Part]:
-    """Return the parts of one entry. Raises ValueError if it is not in the form above."""
-    return _Parser(words).parse()
+def parse_words(words: str, names: set[str] | None = None) -> list[str | _Part]:
+    """Return the parts of one entry, and add the parameters that it names to `names`.
+
+    Raises ValueError if it is not in the form above.
+    """
+    parts, end = _parse(words, 0, set() if names is None else names, in_plural=False)
+    if end != len(words):
+        raise ValueError(f"a brace too many at {end} of {words!r}")
+    return parts
 
 
 def names_in(words: str) -> set[str]:
-    """Return the parameters that an entry names, in all its branches."""
-    parser = _Parser(words)
-    parser.parse()
-    return parser.names
+    """Return the names of the parameters that an entry's words are about.
+
+    Raises ValueError if it is not in the form above.
+    """
+    names: set[str] = set()
+    parse_words(words, names)
+    return names
 
 
-class _Parser:
-    """Reads one entry from left to right; `names` are the parameters that it has met."""
+def _parse(
+    words: str, at: int, names: set[str], *, in_plural: bool
+) -> tuple[list[str | _Part], int]:
+    parts: list[str | _Part] = []
+    while mark := _MARK.search(words, at):
+        if mark.start() > at:
+            parts.append(words[at : mark.start()])
+        found, at = mark[0], mark.end()
+        if found.startswith("'"):
+            parts.append(found[1:-1])
+        elif found == "}":
+            return parts, mark.start()
+        elif found == "{":
+            part, at = _parse_argument(words, at, names)
+            parts.append(part)
+        elif in_plural:
+            parts.append(_number_of_plural)
+        else:
+            parts.append(found)
+    parts.append(words[at:])
+    return parts, len(words)
 
-    def __init__(self, words: str) -> None:
-        self._words = words
-        self._at = 0
-        self.names: set[str] = set()
 
-    def parse(self) -> list[str | _Part]:
-        parts = self._parts(in_plural=False)
-        if self._at != len(self._words):
-            raise self._fault("a brace too many")
-        return parts
-
-    def _fault(self, what: str) -> ValueError:
-        return ValueError(f"{what} at {self._at} of {self._words!r}")
-
-    def _parts(self, *, in_plural: bool) -> list[str | _Part]:
-        """Read up to a closing brace, or the end, and stay before it."""
-        parts: list[str | _Part] = []
-        while mark := _MARK.search(self._words, self._at):
-            if mark.start() > self._at:
-                parts.append(self._words[self._at : mark.start()])
-            self._at, found = mark.end(), mark[0]
-            if found == "}":
-                self._at = mark.start()
-                return parts
-            if found == "{":
-                parts.append(self._argument())
-            elif found == "#" and in_plural:
-                parts.append(_number_of_plural)
-            else:
-                parts.append(found.strip("'"))
-        if self._at < len(self._words):
-            parts.append(self._words[self._at :])
-            self._at = len(self._words)
-        return parts
-
-    def _argument(self) -> _Part:
-        head = _ARGUMENT.match(self._words, self._at)
-        if head is None:
-            raise self._fault("no name behind a brace")
-        name, kind, self._at = head[1], head[2], head.end()
-        self.names.add(name)
-        cases: dict[str, list[str | _Part]] = {}
-        if kind in {"plural", "select"}:
-            while case := _CASE.match(self._words, self._at):
-                self._at = case.end()
-                cases[case[1]] = self._parts(in_plural=kind == "plural")
-                self._close()
-            if "other" not in cases:
-                raise self._fault("no case 'other'")
-        self._close()
-        if cases:
-            return _branching(name, cases, is_plural=kind == "plural")
-        return (_numbered if kind else _simple)(name)
-
-    def _close(self) -> None:
-        end = _END.match(self._words, self._at)
-        if end is None:
-            raise self._fault("no closing brace")
-        self._at = end.end()
+def _parse_argument(words: str, at: int, names: set[str]) -> tuple[_Part, int]:
+    head = _ARGUMENT.match(words, at)
+    if head is None:
+        raise ValueError(f"no name behind a brace at {at} of {words!r}")
+    name, kind, at = head[1], head[2], head.end()
+    names.add(name)
+    if kind in {None, "number"}:
+        if words[at : at + 1] != "}":
+            raise ValueError(f"no closing brace at {at} of {words!r}")
+        return (_numbered if kind else _simple)(name), at + 1
+    cases: dict[str, list[str | _Part]] = {}
+    while case := _CASE.match(words, at):
+        cases[case[1]], at = _parse(words, case.end(), names, in_plural=kind == "plural")
+        at += 1
+    end = re.compile(r"\s*\}").match(words, at)
+    if "other" not in cases or end is None:
+        raise ValueError(f"no case 'other', or no end, at {at} of {words!r}")
+    return _branching(name, cases, is_plural=kind == "plural"), end.end()
 
 
 def _simple(name: str) -> _Part:

@@ -87,6 +87,12 @@ def message_of(error: Exception) -> Message:
     return Message(AS_TEXT, (("text", text),))
 
 
+def joined(sentences: Sequence[Message]) -> Message:
+    """Return whole sentences, one at least, after each other as one message."""
+    first, *rest = sentences
+    return message("joined-sentences", first=first, next=joined(rest)) if rest else first
+
+
 def as_json(said: Message) -> dict[str, Any]:
     """Return a message as a JSON object; `from_json` reads it back."""
     return {"code": said.code, "params": said.members}
@@ -108,7 +114,7 @@ def from_json(found: Any) -> Message:
 
 def _plain(value: Value) -> Plain:
     if isinstance(value, Enum):
-        value = value.value
+        return _plain(value.value)
     if value is None or isinstance(value, Message | str | int | float):
         return value
     if isinstance(value, Exception):

@@ -89,12 +89,14 @@ def parse_witness_key(text: str) -> WitnessKey:
     """
     name, key_id, typed = split_key(text)
     if not typed.startswith(COSIGNATURE):
-        raise InvalidInput("expected the key of a witness that cosigns with Ed25519 (type 0x04)")
+        raise InvalidInput("cosigner-key-expected")
     key = WitnessKey(name, typed[1:])
     if key_id != key.key_id.hex():
         raise InvalidInput(
-            f"the key of {name!r} says key id {key_id[:40]!r}, but it has {key.key_id.hex()!r}:"
-            " copy it again, whole"
+            "key-id-wrong",
+            name=repr(name),
+            found=repr(key_id[:40]),
+            expected=repr(key.key_id.hex()),
         )
     return key
 
@@ -138,7 +140,7 @@ def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[WitnessKey]) 
     added = parse_text(lines, MAX_NOTE)
     own, both = parse_note(note), parse_note(note + added)
     if both.text != own.text:
-        raise InvalidInput("expected signature lines and nothing else")
+        raise InvalidInput("signature-lines-expected")
     for signature in dict.fromkeys(both.signatures[len(own.signatures) :]):
         is_wanted = any(_time(signature, own.text, key) is not None for key in keys)
         if is_wanted and signature not in own.signatures:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import rfc8785
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.proof.proof import (
     MAX_KEPT_RECORD,
@@ -45,6 +46,8 @@ from witnesstree.ledger.tree.tree import NODE, levels_above, root_from_path, sib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+
+    from witnesstree.ledger.base.message import Message
 
 FORMAT: Final = "witnesstree-proofs/1"
 MAGIC: Final = FORMAT.encode() + b"\n"
@@ -73,10 +76,7 @@ class Stretch:
         # one.
         content = _read(self.file, count * NODE, self.offset + first * NODE)
         if len(content) != count * NODE:
-            raise InvalidInput(
-                f"{self.file.name} is shorter than its batch: it was cut, or changed while it was"
-                " read"
-            )
+            raise InvalidInput("proofs-cut", file=self.file.name)
         return content
 
 
@@ -116,10 +116,7 @@ class Bundle:
             records=derived_records(self.shared.records, digest, path),
         )
         if proof.records and len(format_proof(proof)) > MAX_PROOF:
-            raise InvalidInput(
-                f"with its evidence records the proof of position {position} would be larger than"
-                f" the {MAX_PROOF} bytes of any proof"
-            )
+            raise InvalidInput("proof-with-records-too-large", position=position, most=MAX_PROOF)
         return proof
 
     def path(self, position: int) -> tuple[bytes, ...]:
@@ -164,7 +161,7 @@ class Bundle:
         # Asked first, in constant memory: a file full of holes claims any number of digests, but
         # nobody has a tree over them that leads to its root.
         if fault := self.fault():
-            raise InvalidInput(f"{self.digests.file.name} was damaged: {fault}; fetch it again")
+            raise InvalidInput("proofs-damaged", file=self.digests.file.name, fault=fault)
         # The first 8 bytes of each digest tell nearly all apart; only the others are compared
         # whole.
         keys = np.concatenate(
@@ -208,8 +205,8 @@ class Bundle:
                 break
         return found
 
-    def fault(self, advance: Callable[[int], None] | None = None) -> str | None:
-        """Return in words what is wrong with the tree; None if nothing is: then the path of every
+    def fault(self, advance: Callable[[int], None] | None = None) -> Message | None:
+        """Return what is wrong with the tree; None if nothing is: then the path of every
         digest leads to the root.
 
         It reads everything once, in constant memory. `advance` is told how many nodes each step has
@@ -219,23 +216,23 @@ class Bundle:
         """
         sizes, root = kept_sizes(self.size), _inclusion(self.shared).root
         if not _leads_up(self.shared):
-            return f"the path in its first proof does not lead to the batch's root {root.hex()}"
+            return message("first-path-not-to-root", root=root)
         for kept, size in enumerate(sizes):
             for first in range(0, size, levels.PART):
                 count = min(levels.PART, size - first)
                 above = kept_above(self._nodes(sizes, kept, first, count))
                 if kept + 1 == len(sizes):
                     if above != root:
-                        return (
-                            f"the digests lead to {above.hex()}, not to the batch's root"
-                            f" {root.hex()}"
-                        )
+                        return message("digests-not-to-root", found=above, root=root)
                 elif above != self._nodes(
                     sizes, kept + 1, first >> levels.STEP, len(above) // NODE
                 ):
-                    return (
-                        f"level {(kept + 1) * levels.STEP} is not what the {count} nodes from"
-                        f" {first} of level {kept * levels.STEP} lead to"
+                    return message(
+                        "kept-level-wrong",
+                        level=(kept + 1) * levels.STEP,
+                        count=count,
+                        first=first,
+                        below=kept * levels.STEP,
                     )
                 if advance:
                     advance(count)
@@ -294,10 +291,7 @@ def derived_records(
 
     derived = tuple(derive_record(parse_record(record), digest, path).der for record in records)
     if any(len(record) > MAX_KEPT_RECORD for record in derived):
-        raise InvalidInput(
-            f"an evidence record of this digest would have more than the {MAX_KEPT_RECORD} bytes"
-            " that one in a proof may have"
-        )
+        raise InvalidInput("derived-record-too-large", most=MAX_KEPT_RECORD)
     return derived
 
 
@@ -305,7 +299,7 @@ def _read(file: BinaryIO, size: int, offset: int) -> bytes:
     try:
         return os.pread(file.fileno(), size, offset)
     except OSError as error:
-        raise InvalidInput(f"cannot read {file.name}: {error.strerror}") from error
+        raise InvalidInput("file-unreadable", path=file.name, error=error) from error
 
 
 def _inclusion(proof: Proof) -> Inclusion:
@@ -354,47 +348,29 @@ def open_bundle(file: BinaryIO) -> Bundle:
     head = _read(file, len(MAGIC) + 8 + MAX_PROOF, 0)
     found = _LENGTH.match(head, len(MAGIC)) if head.startswith(MAGIC) else None
     if not found:
-        raise InvalidInput(
-            f"{file.name} is no file of proofs: expected the line witnesstree-proofs/1, then a"
-            " length (a newer witnesstree may read it)"
-        )
+        raise InvalidInput("proofs-expected", file=file.name, format=FORMAT)
     length = int(found[1])
     content = head[found.end() : found.end() + length]
     if len(content) != length:
-        raise InvalidInput(
-            f"{file.name} is no file of proofs: its first proof has at most {MAX_PROOF} bytes, all"
-            f" of them in the file, not {length}"
-        )
+        raise InvalidInput("first-proof-length-wrong", file=file.name, most=MAX_PROOF, found=length)
     shared = parse_proof(content)
     if shared.inclusion is None or shared.inclusion.position:
-        raise InvalidInput(
-            f"{file.name} is no file of proofs: expected the proof of a sealed batch's leaf 0 at"
-            " its beginning"
-        )
+        raise InvalidInput("first-proof-not-of-leaf-0", file=file.name)
     if len(format_proof(shared)) + ROOM > MAX_PROOF:
-        raise InvalidInput(
-            f"{file.name} is no file of proofs: its first proof leaves no room for a position"
-            f" within the {MAX_PROOF} bytes of a proof"
-        )
+        raise InvalidInput("first-proof-leaves-no-room", file=file.name, most=MAX_PROOF)
     size, offset = shared.inclusion.size, found.end() + length
     padding = -offset % NODE
     expected, actual = offset + padding + nodes_in(size) * NODE, os.fstat(file.fileno()).st_size
     if actual != expected:
         raise InvalidInput(
-            f"{file.name} was cut or has grown: with {size} leaves it has {expected} bytes, not"
-            f" {actual}: fetch it again"
+            "proofs-size-wrong", file=file.name, size=size, expected=expected, found=actual
         )
     if _read(file, padding, offset).strip(b"\0"):
-        raise InvalidInput(
-            f"{file.name} was damaged: between its first proof and its digests stand other bytes"
-            " than zeros"
-        )
+        raise InvalidInput("proofs-padding-wrong", file=file.name)
     offset += padding
     bundle = Bundle(shared, Stretch(file, offset), Stretch(file, offset + size * NODE))
     if bundle.digest_at(0) != shared.digest:
-        raise InvalidInput(
-            f"{file.name} was damaged: its first proof is not that of its first digest"
-        )
+        raise InvalidInput("first-proof-of-other-digest", file=file.name)
     return bundle
 
 
@@ -479,7 +455,9 @@ class Template:
         if not found or not found.end() <= start < end or int(found[2]) >= self._inclusion.size:
             return None
         try:
-            hints = read_hints(load("the hints", content[start + len(_BEFORE_HINTS) : end]))
+            hints = read_hints(
+                load(message("document-hints"), content[start + len(_BEFORE_HINTS) : end])
+            )
         except InvalidInput:
             return None
         digest, position = bytes.fromhex(found[1].decode()), int(found[2])

@@ -40,7 +40,6 @@ MAX_ENTRY_NAME = 255
 CHUNK = 2**20
 """Bytes copied at a time."""
 
-_FETCH = "fetch it again with `witnesstree proof`"
 # What some system takes for a path, or no terminal shows.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
@@ -59,16 +58,13 @@ def format_token(proof: Proof, number: int = 0) -> bytes:
     """
     at = _demand_path(proof)
     if not proof.tokens:
-        raise InvalidInput(f"the proof has no timestamp token yet: {_FETCH}")
+        raise InvalidInput("proof-without-token")
     if not 0 <= number < len(proof.tokens):
-        raise InvalidInput(
-            f"the proof has no token {number}: its last one, counted from 0, is"
-            f" {len(proof.tokens) - 1}"
-        )
+        raise InvalidInput("proof-without-that-token", number=number, last=len(proof.tokens) - 1)
     der = proof.tokens[number].token
     token = parse_token(der)
     if (token.imprint_algorithm, token.imprint) != ("sha256", at.root):
-        raise InvalidInput(f"the timestamp token of this proof is not for its root: {_FETCH}")
+        raise InvalidInput("token-not-for-root")
     return der
 
 
@@ -126,7 +122,7 @@ def contract_arguments(proof: Proof) -> dict[str, Any]:
     """
     at = _demand_path(proof)
     if not proof.anchors:
-        raise InvalidInput(f"the proof has no anchor yet, so there is no contract to ask: {_FETCH}")
+        raise InvalidInput("proof-without-anchor")
     root, path = _0x(at.root), [_0x(node) for node in at.path]
     return {
         "contracts": [
@@ -159,11 +155,9 @@ def format_sol(proof: Proof) -> bytes:
 def _demand_path(proof: Proof) -> Inclusion:
     at = proof.inclusion
     if at is None:
-        raise InvalidInput(
-            f"the proof has no path yet, because the digest's batch was not sealed: {_FETCH}"
-        )
+        raise InvalidInput("proof-without-path")
     if root_from_path(proof.digest, at.position, at.size, at.path) != at.root:
-        raise InvalidInput(f"the path of this proof does not lead to its root: {_FETCH}")
+        raise InvalidInput("path-not-to-root")
     return at
 
 
@@ -187,16 +181,13 @@ def format_tlog_proof(proof: Proof) -> bytes:
     """
     at, log = _demand_path(proof), proof.log
     if log is None:
-        raise InvalidInput(f"the proof has no place in the ledger log yet: {_FETCH}")
+        raise InvalidInput("proof-without-log")
     statement, entry = parse_statement(log.statement), log.statement.encode()
     head = parse_checkpoint(parse_note(log.checkpoint).text)
     if statement.root != at.root or not check_inclusion(
         log.index, head.size, leaf_hash(entry), log.path, head.root
     ):
-        raise InvalidInput(
-            "the batch statement of this proof is not for its root, or not in the log of its"
-            f" checkpoint: {_FETCH}"
-        )
+        raise InvalidInput("statement-not-for-root")
     lines = [
         TLOG_PROOF,
         f"extra {format_base64(entry)}",
@@ -224,11 +215,7 @@ class Content:
 
     def __post_init__(self) -> None:
         if not _is_entry_name(self.name):
-            raise InvalidInput(
-                "a container cannot hold a file of this name: give it one in UTF-8 of at most"
-                f" {MAX_ENTRY_NAME} bytes, without slashes and control characters, and neither"
-                " mimetype nor META-INF"
-            )
+            raise InvalidInput("container-name-not-allowed", most=MAX_ENTRY_NAME)
 
 
 def write_container(
@@ -264,8 +251,7 @@ def write_container(
                 advance(len(piece))
         if copied.digest() != proof.digest or left or source.read(1):
             raise InvalidInput(
-                f"the proof is for a file with the SHA-256 {proof.digest.hex()}, and this one has"
-                f" {copied.hexdigest()}: name the file as it was when it was sealed"
+                "container-file-differs", expected=proof.digest, found=copied.hexdigest()
             )
         archive.writestr(_entry(RECORD_ENTRY), record)
         archive.writestr(_entry(MANIFEST_ENTRY), _format_manifest(content, proof.digest))

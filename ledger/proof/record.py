@@ -17,17 +17,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from asn1crypto import algos, core, ocsp
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import demand_der, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.base.report import Check, Outcome, Report
+from witnesstree.ledger.base.report import Check, Outcome, Report, failed, passed, unknown
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.record_asn1 import (
     CERTIFICATE_VALUES,
@@ -72,9 +72,6 @@ MAX_VOUCHERS = 64
 
 Each may be looked at for each timestamp.
 """
-
-SKEW = timedelta(minutes=10)
-"""How far the clocks of authorities, and the verifier's own, may differ."""
 
 WEAK_RSA = "rsa below 3072 bits"
 ENDS: Mapping[str, datetime] = MappingProxyType({WEAK_RSA: datetime(2031, 1, 1, tzinfo=UTC)})
@@ -153,22 +150,13 @@ def make_record(proof: Proof, token: int = 0) -> bytes:
     together, or if the record would break a limit.
     """
     if proof.inclusion is None or not 0 <= token < len(proof.tokens):
-        raise InvalidInput(
-            "a record needs a path and a timestamp token, and this proof lacks one: fetch it again"
-            " with `witnesstree proof`"
-        )
+        raise InvalidInput("record-needs-path-and-token")
     at, stamp = proof.inclusion, proof.tokens[token]
     if root_from_path(proof.digest, at.position, at.size, at.path) != at.root:
-        raise InvalidInput(
-            "the path of this proof does not lead to its root: fetch it again with `witnesstree"
-            " proof`"
-        )
+        raise InvalidInput("path-not-to-root")
     read = parse_token(stamp.token)
     if (read.imprint_algorithm, read.imprint) != ("sha256", at.root):
-        raise InvalidInput(
-            "the timestamp token of this proof is not for its root: fetch it again with"
-            " `witnesstree proof`"
-        )
+        raise InvalidInput("token-not-for-root")
     # One leaf alone needs no tree (RFC 4998, 4.2.2): the token is for the digest itself.
     lists = [[proof.digest], *([node] for node in at.path)] if at.path else []
     archive = _format_timestamp(_format_named("sha256"), lists, stamp.token)
@@ -192,17 +180,11 @@ def derive_record(record: EvidenceRecord, digest: bytes, path: Sequence[bytes]) 
     first token is for.
     """
     if len(record.chains) > 1:
-        raise InvalidInput(
-            "a record whose hash tree was renewed is for its own file alone: take the record of"
-            " this very file"
-        )
+        raise InvalidInput("record-renewed-for-one-file")
     first, *later = record.chains[0]
     lists = [(digest,), *((node,) for node in path)] if path else []
     if (_root(lists, _demand_known(first.algorithm)) if lists else digest) != first.token.imprint:
-        raise InvalidInput(
-            "this path does not lead to what the record's first timestamp is for: take a record of"
-            " the same batch"
-        )
+        raise InvalidInput("record-of-other-batch")
     return _rebuilt(
         record, [[_format_timestamp(first.named or b"", lists, first.token.der), *later]]
     )
@@ -236,10 +218,7 @@ def renew_timestamps(
     """
     algorithms = {record.chains[-1][0].algorithm for record in records}
     if len(algorithms) != 1:
-        raise InvalidInput(
-            "expected records whose newest chains are under one hash algorithm, not"
-            f" {len(algorithms)}: renew them apart"
-        )
+        raise InvalidInput("record-algorithms-differ", found=len(algorithms))
     algorithm = _demand_known(algorithms.pop())
     # The standard asks for the newest alone; BouncyCastle for all of the chain, from the third on.
     # So they stand in one list.
@@ -294,9 +273,7 @@ def renew_hash_tree(
     """
     size = HASHES[_demand_known(algorithm)]().digest_size
     if not digests or any(len(digest) != size for digest in digests):
-        raise InvalidInput(
-            f"expected digests of {size} bytes, one of each file that the record is for"
-        )
+        raise InvalidInput("record-digests-wrong", size=size)
     before = _sequence_hash(record, len(record.chains), algorithm)
     hashes = sorted(_hash(algorithm, digest + before) for digest in digests)
     lists = [hashes] if len(hashes) > 1 else []
@@ -310,17 +287,15 @@ def _ask(token_for: _TokenFor, imprint: bytes, algorithm: str) -> Stamp:
     try:
         token = parse_token(stamp.token)
     except InvalidInput as error:
-        raise BadAnswer(f"the authority's answer cannot be read: {error}") from error
+        raise BadAnswer("authority-answer-unreadable", error=error) from error
     if (token.imprint_algorithm, token.imprint) != (algorithm, imprint):
-        raise BadAnswer("the authority answered with a token for other bytes")
+        raise BadAnswer("authority-answer-for-other-bytes")
     return stamp
 
 
 def _demand_known(algorithm: str) -> str:
     if algorithm not in HASHES:
-        raise InvalidInput(
-            f"expected a hash algorithm among {', '.join(HASHES)}, not {shown(algorithm)}"
-        )
+        raise InvalidInput("hash-algorithm-unknown", known=list(HASHES), found=shown(algorithm))
     return algorithm
 
 
@@ -428,7 +403,7 @@ def _format_attribute(kind: str, value: bytes) -> bytes:
 
 
 def _basic_ocsp(der: bytes) -> bytes:
-    with reading("an OCSP answer (RFC 6960, 4.2.1)"):
+    with reading("OCSPResponse (RFC 6960, 4.2.1)"):
         return bytes(ocsp.OCSPResponse.load(der, strict=True)["response_bytes"]["response"])
 
 
@@ -450,9 +425,7 @@ def _wrap(tag: int, content: bytes) -> bytes:
 
 def _demand_size(der: bytes) -> bytes:
     if len(der) > MAX_RECORD:
-        raise InvalidInput(
-            f"an evidence record of {len(der)} bytes is too large, the limit is {MAX_RECORD}"
-        )
+        raise InvalidInput("record-too-large", found=len(der), most=MAX_RECORD)
     return der
 
 
@@ -472,21 +445,21 @@ def parse_record(der: bytes) -> EvidenceRecord:
     Raises InvalidInput.
     """
     demand_der(_demand_size(der))
-    with reading("an evidence record (RFC 4998, 3.1)"):
+    with reading("EvidenceRecord (RFC 4998, 3.1)"):
         return _read_record(der)
 
 
 def _read_record(der: bytes) -> EvidenceRecord:
     form = _whole(EvidenceRecordForm.load(der, strict=True))
     if form["version"].native != 1:
-        raise InvalidInput("the evidence record is not of version 1 (RFC 4998, 3.1)")
+        raise InvalidInput("record-version-wrong")
     algorithms = form["digest_algorithms"]
-    _demand_count("digest algorithms", len(algorithms), MAX_ALGORITHMS)
+    _demand_count("algorithms", len(algorithms), MAX_ALGORITHMS)
     for algorithm in algorithms:
         _ = algorithm["algorithm"].native
     sequence = form["archive_time_stamp_sequence"]
     _demand_count("chains", len(sequence), MAX_CHAINS)
-    _demand_count("archive timestamps", sum(len(chain) for chain in sequence), MAX_TIMESTAMPS)
+    _demand_count("timestamps", sum(len(chain) for chain in sequence), MAX_TIMESTAMPS)
     record = EvidenceRecord(
         der,
         tuple(_read_chain(chain) for chain in sequence),
@@ -496,7 +469,7 @@ def _read_record(der: bytes) -> EvidenceRecord:
 
 
 def _read_chain(chain: Any) -> tuple[ArchiveTimestamp, ...]:
-    _demand_count("archive timestamps in a chain", len(chain), MAX_TIMESTAMPS)
+    _demand_count("timestamps", len(chain), MAX_TIMESTAMPS)
     return tuple(_read_timestamp(archive) for archive in chain)
 
 
@@ -516,27 +489,25 @@ def _read_timestamp(archive: ArchiveTimeStamp) -> ArchiveTimestamp:
 def _read_tree(tree: ReducedHashtree) -> tuple[tuple[bytes, ...], ...]:
     if isinstance(tree, core.Void):
         return ()
-    _demand_count("lists in a hash tree", len(tree), MAX_LISTS)
-    _demand_count("hashes in a hash tree", sum(len(nodes) for nodes in tree), MAX_HASHES)
+    _demand_count("lists", len(tree), MAX_LISTS)
+    _demand_count("hashes", sum(len(nodes) for nodes in tree), MAX_HASHES)
     lists = tuple(tuple(bytes(node) for node in nodes) for nodes in tree)
     if any(not nodes or any(not 1 <= len(node) <= MAX_HASH for node in nodes) for nodes in lists):
-        raise InvalidInput(
-            f"a list in a hash tree is empty, or a hash in it has not 1 to {MAX_HASH} bytes"
-        )
+        raise InvalidInput("record-tree-malformed", most=MAX_HASH)
     return lists
 
 
 def _with_vouchers(record: EvidenceRecord, infos: CryptoInfos) -> EvidenceRecord:
     if isinstance(infos, core.Void):
         return record
-    _demand_count("attributes in cryptoInfos", len(infos), MAX_ATTRIBUTES)
+    _demand_count("attributes", len(infos), MAX_ATTRIBUTES)
     found: dict[str, list[bytes]] = {"certificates": [], "crls": [], "ocsps": []}
     for attribute in infos:
         _read_vouchers(attribute, found)
     for name, values in found.items():
         if len(values) > MAX_VOUCHERS:
             raise InvalidInput(
-                f"an evidence record has at most {MAX_VOUCHERS} {name}, this has {len(values)}"
+                "record-vouchers-too-many", most=MAX_VOUCHERS, kind=name, found=len(values)
             )
     ocsps = tuple(_whole_ocsp(basic) for basic in found["ocsps"])
     return replace(
@@ -561,7 +532,7 @@ def _whole(value: Any) -> Any:
     """
     present = sum(not isinstance(value[name], core.Void) for name in value)
     if len(AnyValues.load(value.dump(), strict=True)) != present:
-        raise InvalidInput("a part of the evidence record has more fields than RFC 4998 gives it")
+        raise InvalidInput("record-fields-too-many")
     return value
 
 
@@ -569,9 +540,9 @@ def _each(values: AnyValues) -> list[bytes]:
     return [bytes(value.dump()) for value in values]
 
 
-def _demand_count(what: str, count: int, most: int) -> None:
+def _demand_count(part: str, count: int, most: int) -> None:
     if not 1 <= count <= most:
-        raise InvalidInput(f"an evidence record has 1 to {most} {what}, this has {count}")
+        raise InvalidInput("record-parts-wrong", most=most, part=part, found=count)
 
 
 # Hashing
@@ -660,17 +631,9 @@ def verify_record(
     try:
         record = parse_record(content)
     except InvalidInput as error:
-        return Report(
-            (_failed("record", f"This is no evidence record that can be read: {error}."),)
-        )
+        return Report((failed("record", "record-unreadable", error=error),))
     count = len(record.timestamps)
-    checks = [
-        _passed(
-            "record",
-            f"It is an evidence record (RFC 4998) with {count} archive"
-            f" timestamp{'s' if count > 1 else ''}.",
-        )
-    ]
+    checks = [passed("record", "record-readable", count=count)]
     worth: list[Assurance] = []
     oldest_passed = False
     previous: datetime | None = None
@@ -771,42 +734,34 @@ def _judge_algorithm(place: _Place, record: EvidenceRecord) -> Check:
     name, algorithm = f"{place.name}.algorithm", place.timestamp.algorithm
     chain = next(chain for chain in record.chains if any(each is place.timestamp for each in chain))
     if algorithm != chain[0].algorithm:
-        return _failed(
+        return failed(
             name,
-            f"It is hashed with {shown(algorithm)}, its chain with {shown(chain[0].algorithm)} (RFC"
-            " 4998, 5.3).",
+            "record-algorithm-differs",
+            found=shown(algorithm),
+            expected=shown(chain[0].algorithm),
         )
     if algorithm not in HASHES:
-        return _unknown(
-            name, f"It is hashed with {shown(algorithm)}, which this verifier does not accept."
-        )
-    return _passed(name, f"It is hashed with {algorithm}, as is its chain.")
+        return unknown(name, "record-algorithm-not-accepted", algorithm=shown(algorithm))
+    return passed(name, "record-algorithm-accepted", algorithm=algorithm)
 
 
 def _judge_first_list(place: _Place, *, is_group: bool) -> list[Check]:
     kind = "data" if place.is_first else "previous"
     name = f"{place.name}.{kind}"
     if place.expected is None:
-        reason = (
-            f"Not every file's {place.timestamp.algorithm} digest was given: give the files"
-            " themselves."
-        )
-        return [_unknown(name, reason)]
+        return [unknown(name, "record-digest-not-given", algorithm=place.timestamp.algorithm)]
     lists = place.timestamp.lists
     first = set(lists[0] if lists else [place.timestamp.token.imprint])
     missing = [value for value in place.expected if value not in first]
-    what = "the file" if place.is_first else "the timestamp before"
     if missing:
         checks = [
-            _failed(
-                name,
-                f"It is not for {what}: {missing[0].hex()} is not in its first list. It was"
-                " altered, or it is another one.",
-            )
+            failed(name, "record-first-list-differs", is_file=place.is_first, missing=missing[0])
         ]
     else:
         checks = [
-            _passed(name, f"It is for {what}: {place.expected[0].hex()} is in its first list.")
+            passed(
+                name, "record-first-list-matches", is_file=place.is_first, found=place.expected[0]
+            )
         ]
     if is_group and place.is_first:
         checks.append(_judge_group(f"{place.name}.group", first, place.expected))
@@ -816,12 +771,8 @@ def _judge_first_list(place: _Place, *, is_group: bool) -> list[Check]:
 def _judge_group(name: str, first: set[bytes], expected: Sequence[bytes]) -> Check:
     others = first.difference(expected)
     if others:
-        return _failed(
-            name,
-            f"Its data group holds {len(others)} more than the files that were given (RFC 4998,"
-            " 4.3).",
-        )
-    return _passed(name, "Its data group holds no other files.")
+        return failed(name, "record-group-larger", count=len(others))
+    return passed(name, "record-group-matches")
 
 
 def _judge_time(
@@ -833,44 +784,21 @@ def _judge_time(
 ) -> Check:
     name, token = f"{place.name}.time", place.timestamp.token
     if previous is not None and token.gen_time < previous:
-        return _failed(
-            name,
-            f"It is of {format_time(token.gen_time)}, earlier than the one before it,"
-            f" {format_time(previous)}.",
-        )
+        return failed(name, "record-order-wrong", time=token.gen_time, before=previous)
     end = _end_of(place.timestamp, record, trust, ends)
-    then = "today" if place.is_last else "when the next one was made"
     if end is None:
-        return _unknown(
-            name, f"Whether it was valid {then} is not known without its signer's certificate."
-        )
+        return unknown(name, "record-validity-unknown", is_newest=place.is_last)
     if end <= place.until:
-        return _unknown(
-            name,
-            f"It could be verified until {format_time(end)}, and not {then},"
-            f" {format_time(place.until)}: it was not renewed in time.",
+        return unknown(
+            name, "record-renewed-too-late", end=end, is_newest=place.is_last, time=place.until
         )
-    return _passed(
-        name,
-        f"It could be verified {then}, {format_time(place.until)}: its certificates and methods"
-        f" hold until {format_time(end)}.",
-    )
+    return passed(name, "record-valid", is_newest=place.is_last, time=place.until, end=end)
 
 
 def _judge_window(not_after: datetime | None, newest: datetime, now: datetime) -> list[Check]:
     if newest - now > SKEW:
-        return [
-            _unknown(
-                "window",
-                f"The newest timestamp is of {format_time(newest)}, but the clock here says"
-                f" {format_time(now)}: one is wrong.",
-            )
-        ]
-    return (
-        []
-        if not_after is None
-        else [_passed("window", f"The file existed by {format_time(not_after)}; it may be older.")]
-    )
+        return [unknown("window", "record-clock-behind", time=newest, now=now)]
+    return [] if not_after is None else [passed("window", "file-existed", time=not_after)]
 
 
 def expires(
@@ -922,15 +850,3 @@ def _have_passed(checks: Sequence[Check]) -> bool:
         check.outcome is Outcome.PASSED or (check.outcome is Outcome.UNKNOWN and not check.required)
         for check in checks
     )
-
-
-def _passed(name: str, reason: str) -> Check:
-    return Check(name, Outcome.PASSED, reason)
-
-
-def _failed(name: str, reason: str) -> Check:
-    return Check(name, Outcome.FAILED, reason)
-
-
-def _unknown(name: str, reason: str) -> Check:
-    return Check(name, Outcome.UNKNOWN, reason)

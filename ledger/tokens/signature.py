@@ -64,13 +64,13 @@ def _implied_hash(algorithm: str) -> str | None:
 
 def _read_pss(parameters: Any) -> tuple[str, str, int]:
     if not isinstance(parameters, algos.RSASSAPSSParams):
-        raise InvalidInput("the RSASSA-PSS signature has no parameters (RFC 4056, 3)")
+        raise InvalidInput("pss-parameters-missing")
     mask = parameters["mask_gen_algorithm"]
     if (
         mask["algorithm"].native != "mgf1"
         or parameters["trailer_field"].native != "trailer_field_bc"
     ):
-        raise InvalidInput("the RSASSA-PSS parameters are not those of RFC 4055, 3.1")
+        raise InvalidInput("pss-parameters-wrong")
     hash_algorithm, mask_hash = (
         parameters["hash_algorithm"]["algorithm"].native,
         mask["parameters"]["algorithm"].native,

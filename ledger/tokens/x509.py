@@ -27,8 +27,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from witnesstree.ledger.base.der import demand_der, read_extension, read_extensions, reading, shown
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import AS_TEXT, message
 
 if TYPE_CHECKING:
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.trust import Trust, TrustedRoot
 
 # Certificates between the signer and the root.
@@ -36,7 +38,7 @@ MAX_INTERMEDIATES = 8
 # Signatures that are checked in one search for a chain, those of certificates that do not bear the
 # issuer's name left out. A chain has 10 at most, and of each certificate in it there are seldom
 # more than a few of one name: renewed, or signed by several.
-MAX_SIGNATURES = 64
+MAX_CHAIN_SIGNATURES = 64
 # Certificates, and pairs of them, that are remembered: a record's certificates come again with each
 # of its timestamps, and each record of a proof.
 _KEPT = 512
@@ -52,6 +54,10 @@ _PREFIXES = (
     "Python extension validator failed: ",
     "ValueError: ",
 )
+# What our own rules say through it: codes of the catalogue.
+_MAY_NOT_SIGN = "key-may-not-sign-certificates"
+_OTHER_PURPOSES = "certificate-confined-to-other-purposes"
+_OUR_RULES = frozenset({_MAY_NOT_SIGN, _OTHER_PURPOSES})
 _Value = TypeVar("_Value")
 
 
@@ -104,7 +110,7 @@ class Chain:
     path: tuple[Certificate, ...] = ()
     root: TrustedRoot | None = None
     reached: bool = False
-    refusal: str = ""
+    refusal: Message | None = None
     is_beyond: bool = False
 
 
@@ -125,7 +131,7 @@ def read_certificate(der: bytes) -> Certificate | None:
     """
     try:
         demand_der(der)
-        with reading("a certificate"):
+        with reading("Certificate (RFC 5280, 4.1)"):
             fields = asn1_x509.Certificate.load(der, strict=True)["tbs_certificate"]
             subject, serial = fields["subject"], fields["serial_number"].native
             extensions, critical = read_extensions(fields["extensions"])
@@ -203,7 +209,7 @@ def find_chain(
     vouching, _ = _vouching(certificate, [*trusted, *trust.certificates, *candidates])
     reached = [vouching[der] for der in trusted if der in vouching]
     between = [each for each in vouching.values() if each.der != certificate.der]
-    refusal = ""
+    refusal = None
     for anchor in reached:
         path, refusal = _validate(certificate, between, anchor, time)
         if path:
@@ -231,8 +237,8 @@ def _vouching(
     first that signed each. Looks at no other rule.
 
     There may be hundreds of candidates. Only those that contain the name that a certificate gives
-    its issuer are read at all, and only as many signatures are checked as MAX_SIGNATURES: what is
-    beyond is not found.
+    its issuer are read at all, and only as many signatures are checked as MAX_CHAIN_SIGNATURES:
+    what is beyond is not found.
     """
     rest = [der for der in dict.fromkeys(candidates) if der != certificate.der]
     found, above, checked = {certificate.der: certificate}, dict[bytes, bytes](), 0
@@ -244,7 +250,7 @@ def _vouching(
             issuer = read_certificate(der)
             if issuer is None or issuer.subject != subject.issuer:
                 continue
-            if checked == MAX_SIGNATURES:
+            if checked == MAX_CHAIN_SIGNATURES:
                 return found, above
             checked += 1
             if is_issued_by(subject, issuer):
@@ -256,7 +262,7 @@ def _vouching(
 
 def _validate(
     certificate: Certificate, between: Sequence[Certificate], anchor: Certificate, time: datetime
-) -> tuple[tuple[Certificate, ...], str]:
+) -> tuple[tuple[Certificate, ...], Message | None]:
     """Return the chain that RFC 5280's rules allow from `certificate` to `anchor` at `time`, or no
     chain and the rule that forbids it.
     """
@@ -275,19 +281,24 @@ def _validate(
             certificate.x509, [each.x509 for each in between if each.der != anchor.der]
         )
     except verification.VerificationError as error:
-        fault = str(error)
-        for prefix in _PREFIXES:
-            fault = fault.removeprefix(prefix)
-        return (), shown(fault)
+        return (), _refusal(error)
     known = {each.x509: each for each in (certificate, *between)}
-    return tuple(known[each] for each in verified.chain), ""
+    return tuple(known[each] for each in verified.chain), None
+
+
+def _refusal(error: verification.VerificationError) -> Message:
+    """Return the rule that was broken: one of ours by its code, others in cryptography's words."""
+    fault = str(error)
+    for prefix in _PREFIXES:
+        fault = fault.removeprefix(prefix)
+    return message(fault) if fault in _OUR_RULES else message(AS_TEXT, text=shown(fault))
 
 
 def _demand_certificate_signing(
     _policy: verification.Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None
 ) -> None:
     if usage is not None and not usage.key_cert_sign:
-        raise ValueError("the key may not sign certificates")
+        raise ValueError(_MAY_NOT_SIGN)
 
 
 def _demand_time_stamping(
@@ -300,7 +311,7 @@ def _demand_time_stamping(
     """
     allowed = {ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
     if purposes is not None and allowed.isdisjoint(purposes):
-        raise ValueError("the certificate is confined to other purposes")
+        raise ValueError(_OTHER_PURPOSES)
 
 
 def _is_beyond(certificate: Certificate) -> bool:

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.tree import core
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from witnesstree.ledger.base.message import Message
 
 DIGEST = 32
 KEY = 8
@@ -46,7 +49,7 @@ class HexLines:
     digests: bytes
     used: int
     lines: int
-    fault: str | None
+    fault: Message | None
 
 
 def sort_run(digests: Buffer) -> bytes:
@@ -60,10 +63,7 @@ def sort_run(digests: Buffer) -> bytes:
     """
     view = core.plain(digests)
     if len(view) % DIGEST or len(view) // DIGEST > MAX_RUN:
-        raise InvalidInput(
-            f"a run is made of at most {MAX_RUN} digests of {DIGEST} bytes, not of {len(view)}"
-            " bytes"
-        )
+        raise InvalidInput("run-malformed", most=MAX_RUN, size=DIGEST, count=len(view))
     if native := core.native():
         return native.sort_run(view)
     # Only here is it needed, and it takes long to import.
@@ -119,20 +119,18 @@ def _parse_hex(text: bytes, *, is_last: bool) -> tuple[bytes, int, int, bool]:
     return bytes(digests), used, lines, False
 
 
-def _fault(beginning: bytes) -> str:
+def _fault(beginning: bytes) -> Message:
     line, feed, _ = beginning.partition(b"\n")
     if len(line) + len(feed) > MAX_LINE:
-        return f"it has more than {MAX_LINE} bytes"
+        return message("hex-line-too-long", most=MAX_LINE)
     if b"\0" in line:
-        return "it holds a zero byte, as `sha256sum -z` writes it: write it without -z"
+        return message("hex-line-zero-byte")
     if line.startswith(b"\xef\xbb\xbf"):
-        return "it begins with a byte order mark: write the file without one"
+        return message("hex-line-byte-order-mark")
     if b"\r" in line.rstrip(b"\r"):
-        return "lines end with LF or CR LF, not with CR alone"
+        return message("hex-line-end-wrong")
     digits = _DIGITS.match(line)
     count = len(digits[1]) if digits else 0
-    return (
-        f"it begins with {count} hex digits, not 64"
-        if count != 2 * DIGEST
-        else "after 64 hex digits comes no name as sha256sum writes it"
-    )
+    if count != 2 * DIGEST:
+        return message("hex-line-digits-wrong", count=count)
+    return message("hex-line-name-malformed")

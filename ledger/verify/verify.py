@@ -29,14 +29,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report
+from witnesstree.ledger.base.report import (
+    Assurance,
+    Check,
+    Outcome,
+    Report,
+    failed,
+    passed,
+    unknown,
+)
 from witnesstree.ledger.chain.known import known_chain
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
@@ -63,6 +71,7 @@ from witnesstree.ledger.tree.tree import root_from_path
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.witness import Anchor, Stamp
     from witnesstree.ledger.chain.stateproof import Header
     from witnesstree.ledger.proof.bundle import Bundle
@@ -72,12 +81,9 @@ if TYPE_CHECKING:
 KEPT = 64
 """Batches that a Verifier remembers: more than the files of one folder usually come from; at 4 MiB,
 the most that a proof has, 256 MiB each way."""
-MAX_TIMESTAMPS = 64
+MAX_JUDGED_TIMESTAMPS = 64
 """Archive timestamps that are judged in all records of a proof: each may cost dozens of signatures.
 Three authorities renewed every three years need as many in sixty years."""
-SKEW = timedelta(minutes=10)
-"""How far the clocks of witnesses, and the verifier's own, may differ before their times count as a
-contradiction."""
 
 
 _NO_HINTS = Hints()
@@ -162,7 +168,7 @@ class Verifier:
         try:
             proof = self.parse(content)
         except InvalidInput as error:
-            return Report((_failed("proof", f"This is no proof that can be read: {error}."),))
+            return Report((failed("proof", "proof-unreadable", error=error),))
         return self.verify_proof(digest, proof, digests=digests)
 
     def parse(self, content: bytes) -> Proof:
@@ -192,17 +198,13 @@ class Verifier:
         """Return what a parsed proof proves about `digest`; `source` is the format of the file that
         it was read from.
         """
-        checks = [_passed("proof", f"It is a proof file of format {source}, and undamaged.")]
+        checks = [passed("proof", "proof-readable", format=source)]
         # 2. The digest is the file's.
         checks.append(_judge_digest(digest, proof))
         # 3. The path leads to the root. Without a root there is nothing that a witness could speak
         # of.
         if proof.inclusion is None:
-            reason = (
-                "The batch was not sealed yet when this proof was fetched: fetch it again with"
-                " `witnesstree proof`."
-            )
-            return Report((*checks, _unknown("inclusion", reason)))
+            return Report((*checks, unknown("inclusion", "batch-not-sealed")))
         checks.append(
             _judge_path(
                 "inclusion", proof.digest, proof, proof.inclusion.position, proof.inclusion.path
@@ -215,35 +217,29 @@ class Verifier:
         `position`, or nowhere. Never raises.
         """
         if position is None:
-            reason = (
-                f"The file's SHA-256 is {digest.hex()}, which is not in this batch: the file was"
-                " altered, or sealed in another batch."
-            )
             return Report(
                 (
-                    _passed("proof", f"It is a file of proofs of format {BUNDLE}."),
-                    _failed("digest", reason),
+                    passed("proof", "proofs-readable", format=BUNDLE),
+                    failed("digest", "digest-not-in-batch", digest=digest),
                 )
             )
         try:
             proof = bundle.proof(position)
         except InvalidInput as error:
-            return Report((_failed("proof", f"This proof cannot be read: {error}."),))
+            return Report((failed("proof", "proof-in-batch-unreadable", error=error),))
         return self.verify_proof(digest, proof, BUNDLE)
 
-    def verify_batch(self, shared: Proof, fault: str | None) -> Report:
+    def verify_batch(self, shared: Proof, fault: Message | None) -> Report:
         """Return what a file of proofs proves about each of its digests, given the proof of leaf 0
         and what `Bundle.fault` says of all others.
         """
         assert shared.inclusion
         size, root = shared.inclusion.size, shared.inclusion.root
         if fault:
-            check = _failed("inclusion", f"The tree over the digests is wrong: {fault}.")
+            check = failed("inclusion", "batch-tree-wrong", fault=fault)
         else:
-            check = _passed(
-                "inclusion", f"All {size} digests lead to the batch's root {root.hex()}."
-            )
-        checks = [_passed("proof", f"It is a file of proofs of format {BUNDLE}."), check]
+            check = passed("inclusion", "batch-tree-right", size=size, root=root)
+        checks = [passed("proof", "proofs-readable", format=BUNDLE), check]
         # A record witnesses every digest only if it can be made each one's own; as that of leaf 0,
         # which it is taken for here, it need not.
         try:
@@ -252,11 +248,7 @@ class Verifier:
                 records=derived_records(shared.records, shared.digest, shared.inclusion.path),
             )
         except InvalidInput as error:
-            checks.append(
-                _failed(
-                    "records", f"An evidence record in it is not for all of its digests: {error}."
-                )
-            )
+            checks.append(failed("records", "record-not-for-all", error=error))
             shared = replace(shared, records=())
         return self._report(checks, shared, {"sha256": shared.digest})
 
@@ -277,17 +269,13 @@ class Verifier:
         # anchor.
         records = _judge_records(proof, digests, self._trust, self._now)
         tokens, anchors = [*batch.tokens, *records], batch.anchors
-        checks += _weigh(
-            "tokens", "timestamp token", tokens, is_required=require is not Require.ANCHOR
-        )
+        checks += _weigh("tokens", "token", tokens, is_required=require is not Require.ANCHOR)
         checks += _weigh("anchors", "anchor", anchors, is_required=require is not Require.TOKEN)
         # 6. The opening record; 7. the statement and the checkpoint.
         checks += batch.checks
         # 8. The times agree.
-        passed = [witness for witness in (*tokens, *anchors) if witness.has_passed]
-        not_after = min(
-            (witness.not_after for witness in passed if witness.not_after), default=None
-        )
+        good = [witness for witness in (*tokens, *anchors) if witness.has_passed]
+        not_after = min((witness.not_after for witness in good if witness.not_after), default=None)
         checks += _judge_window(batch.not_before, not_after, self._now)
         worth = (
             [_best(tokens), _best(anchors)]
@@ -326,12 +314,8 @@ def _judge_batch(proof: Proof, trust: Trust) -> _Batch:
 
 def _judge_digest(digest: bytes, proof: Proof) -> Check:
     if digest == proof.digest:
-        return _passed("digest", f"The file's SHA-256 is {digest.hex()}, which this proof is for.")
-    reason = (
-        f"The file's SHA-256 is {digest.hex()}, but this proof is for {proof.digest.hex()}: the"
-        " file was altered, or it is another file."
-    )
-    return _failed("digest", reason)
+        return passed("digest", "digest-matches", digest=digest)
+    return failed("digest", "digest-differs", found=digest, expected=proof.digest)
 
 
 def _judge_path(
@@ -342,18 +326,10 @@ def _judge_path(
     try:
         implied = root_from_path(leaf, position, size, path)
     except InvalidInput as error:
-        return _failed(name, f"The path cannot be one of this batch: {error}.")
+        return failed(name, "path-impossible", error=error)
     if implied != root:
-        return _failed(
-            name,
-            f"The path leads from position {position} to {implied.hex()}, not to the batch's root"
-            f" {root.hex()}.",
-        )
-    return _passed(
-        name,
-        f"{len(path)} hash{'es lead' if len(path) != 1 else ' leads'} from position {position} of"
-        f" {size} to the batch's root {root.hex()}.",
-    )
+        return failed(name, "path-to-other-root", position=position, found=implied, root=root)
+    return passed(name, "path-to-root", count=len(path), position=position, size=size, root=root)
 
 
 # 4. Tokens
@@ -378,11 +354,11 @@ def _judge_records(
     proof: Proof, digests: Mapping[str, bytes], trust: Trust, now: datetime
 ) -> list[_Witness]:
     """Judge each evidence record, one that stands there again only once, and not more timestamps in
-    all than MAX_TIMESTAMPS.
+    all than MAX_JUDGED_TIMESTAMPS.
     """
     assert proof.inclusion
     known: dict[bytes, _Witness] = {}
-    left = MAX_TIMESTAMPS
+    left = MAX_JUDGED_TIMESTAMPS
     for record in proof.records:
         if record not in known:
             count, check = _judge_place(record, proof.inclusion.root, left)
@@ -412,22 +388,16 @@ def _judge_place(record: bytes, root: bytes, left: int) -> tuple[int, Check]:
     try:
         timestamps = parse_record(record).timestamps
     except InvalidInput as error:
-        return 0, _failed("record", f"This is no evidence record that can be read: {error}.")
+        return 0, failed("record", "record-unreadable", error=error)
     token = timestamps[0].token
     if (token.imprint_algorithm, token.imprint) != ("sha256", root):
         # It may be true of this digest, but is no witness of the batch.
-        return 0, _failed(
-            "root",
-            f"Its first timestamp is for {token.imprint.hex()}, not for the batch's root"
-            f" {root.hex()}.",
-        )
+        return 0, failed("root", "record-for-other-root", found=token.imprint, root=root)
     if len(timestamps) > left:
-        reason = (
-            f"The records before it leave {left} of the {MAX_TIMESTAMPS} timestamps that are"
-            f" judged, and it has {len(timestamps)}."
+        return 0, unknown(
+            "root", "records-too-many", left=left, most=MAX_JUDGED_TIMESTAMPS, found=len(timestamps)
         )
-        return 0, _unknown("root", reason)
-    return len(timestamps), _passed("root", "Its first timestamp is for the batch's root.")
+    return len(timestamps), passed("root", "record-for-root")
 
 
 def _judge_kept(
@@ -444,13 +414,7 @@ def _weigh(name: str, kind: str, witnesses: list[_Witness], *, is_required: bool
     it no UNKNOWN of another one counts.
     """
     if not witnesses:
-        return [
-            _unknown(
-                name,
-                f"The proof has no {kind}: fetch it again later with `witnesstree proof`.",
-                required=is_required,
-            )
-        ]
+        return [unknown(name, "witness-absent", kind=kind, required=is_required)]
     is_required = is_required and not any(witness.has_passed for witness in witnesses)
     checks = [check for witness in witnesses for check in witness.checks]
     return [
@@ -489,45 +453,53 @@ def _judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> _Wit
     try:
         slot = prove_slot(header, anchor.contract, root, anchor.state.account, anchor.state.storage)
     except InvalidInput as error:
-        reason = (
-            f"The state proof does not lead from block {header.number} to the root's slot in the"
-            f" contract: {error}."
+        return _Witness(
+            [
+                block,
+                failed(f"{place}.state", "state-proof-wrong", number=header.number, error=error),
+                canonical,
+            ]
         )
-        return _Witness([block, _failed(f"{place}.state", reason), canonical])
-    anchored, record = _time(slot.record.time), slot.record
-    reason = (
-        f"The state of block {header.number} holds this root in contract 0x{anchor.contract.hex()},"
-        f" anchored in block {record.block_number}."
-    )
-    checks = [block, _passed(f"{place}.state", reason)]
+    found, contract = slot.record, _0x(anchor.contract)
+    anchored = _time(found.time)
+    checks = [
+        block,
+        passed(
+            f"{place}.state",
+            "state-proof-right",
+            number=header.number,
+            contract=contract,
+            anchored=found.block_number,
+        ),
+    ]
     if slot.code_hash != CONTRACT_CODE_HASH:
-        reason = (
-            f"The code at 0x{anchor.contract.hex()} is not EvidenceAnchor: what it keeps in that"
-            " slot means nothing."
+        return _Witness(
+            [
+                *checks,
+                failed(f"{place}.contract", "contract-code-unknown", contract=contract),
+                canonical,
+            ]
         )
-        return _Witness([*checks, _failed(f"{place}.contract", reason), canonical])
     # Its block number is not compared: on some chains the contract sees that of the chain below.
-    if record.time > header.time:
-        reason = (
-            f"The slot names {format_time(anchored)}, which is later than block {header.number}"
-            " that it is said to stand in."
+    if found.time > header.time:
+        return _Witness(
+            [
+                *checks,
+                failed(
+                    f"{place}.contract", "anchored-after-block", time=anchored, number=header.number
+                ),
+                canonical,
+            ]
         )
-        return _Witness([*checks, _failed(f"{place}.contract", reason), canonical])
     if anchor.contract == CONTRACT_ADDRESS:
-        reason = (
-            "The contract is EvidenceAnchor at its one address; it first saw the root at"
-            f" {format_time(anchored)}."
-        )
+        code = "contract-right"
     else:
         # Its creator could have written slots before the code was in place, so only the block
         # itself is believed, not the time in the slot.
         anchored = _time(header.time)
-        reason = (
-            "The contract runs EvidenceAnchor's code at another address, so only its block's own"
-            f" time counts: {format_time(anchored)}."
-        )
+        code = "contract-at-other-address"
     return _Witness(
-        [*checks, _passed(f"{place}.contract", reason), canonical],
+        [*checks, passed(f"{place}.contract", code, time=anchored), canonical],
         anchored,
         _block_assurance(anchor, trust),
     )
@@ -539,24 +511,20 @@ def _judge_record(
     """Judge an anchor without a state proof: only the verifier's own knowledge of the contract can
     stand in for it.
     """
-    contract, chain = f"0x{anchor.contract.hex()}", known_chain(anchor.chain_id)
+    contract, chain = _0x(anchor.contract), known_chain(anchor.chain_id)
     named = (anchor.chain_id, anchor.contract, root)
     record = next(
         (known for known in trust.records if (known.chain_id, known.contract, known.root) == named),
         None,
     )
     if record is None:
-        reason = (
-            "The proof holds no state proof, because the node gave none: ask a node of"
-            f" {chain.name} with --rpc, or look the root up in {contract}."
-        )
-        return _Witness([_unknown(name, reason), canonical])
+        check = unknown(name, "state-proof-absent", chain=chain.title, contract=contract)
+        return _Witness([check, canonical])
     anchored = _time(record.time)
-    reason = (
-        f"The proof holds no state proof, but contract {contract} holds this root since"
-        f" {format_time(anchored)}: {record.source}."
+    check = passed(
+        name, "state-proof-replaced", contract=contract, time=anchored, source=record.source
     )
-    return _Witness([_passed(name, reason), canonical], anchored, _block_assurance(anchor, trust))
+    return _Witness([check, canonical], anchored, _block_assurance(anchor, trust))
 
 
 def _judge_header(
@@ -565,14 +533,17 @@ def _judge_header(
     try:
         header = parse_header(rlp)
     except InvalidInput as error:
-        return None, _failed(name, f"The block header cannot be read: {error}.")
+        return None, failed(name, "header-unreadable", error=error)
     if header.hash != block_hash or header.number != number:
-        reason = (
-            f"The header is that of block {header.number} with hash 0x{header.hash.hex()}, not of"
-            f" block {number} with 0x{block_hash.hex()}."
+        return None, failed(
+            name,
+            "header-of-other-block",
+            found=header.number,
+            found_hash=_0x(header.hash),
+            number=number,
+            hash=_0x(block_hash),
         )
-        return None, _failed(name, reason)
-    return header, _passed(name, f"The header of block {number} has the hash 0x{block_hash.hex()}.")
+    return header, passed(name, "header-right", number=number, hash=_0x(block_hash))
 
 
 def _judge_canonical(
@@ -581,29 +552,38 @@ def _judge_canonical(
     """Judge whether a block is part of its chain, which no proof can say of itself."""
     chain = known_chain(chain_id)
     if known := _trusted(chain_id, number, block_hash, trust):
-        return _passed(name, f"Block {number} is part of {chain.name}: {known[0].source}.")
+        return passed(
+            name, "block-canonical", number=number, chain=chain.title, source=known[0].source
+        )
     for block in trust.blocks:
         if (block.chain_id, block.number) == (chain_id, number):
-            return _failed(
+            return failed(
                 name,
-                f"Block {number} of {chain.name} has the hash 0x{block.hash.hex()}, not"
-                f" 0x{block_hash.hex()}: {block.source}.",
+                "block-not-canonical",
+                number=number,
+                chain=chain.title,
+                found=_0x(block.hash),
+                hash=_0x(block_hash),
+                source=block.source,
             )
-    reason = (
-        f"Whether block {number} is part of {chain.name} cannot be seen offline: compare its hash"
-        f" 0x{block_hash.hex()}"
+    code = "block-unknown-node"
+    if chain.explorer:
+        code = "block-unknown-explorer"
+    elif chain.assurance is Assurance.LOCAL:
+        code = "block-unknown-local"
+    return unknown(
+        name,
+        code,
+        number=number,
+        chain=chain.title,
+        hash=_0x(block_hash),
+        explorer=chain.explorer,
+        chain_id=chain_id,
     )
-    where = (
-        f"on {chain.explorer}/block/{number}" if chain.explorer else f"with a node of {chain.name}"
-    )
-    own = (
-        " If the ledger is your own, name it with --home."
-        if chain.assurance is Assurance.LOCAL
-        else ""
-    )
-    return _unknown(
-        name, f"{reason} {where}, then give --block-hash {chain_id}:0x{block_hash.hex()}.{own}"
-    )
+
+
+def _0x(value: bytes) -> str:
+    return "0x" + value.hex()
 
 
 def _trusted(chain_id: int, number: int, block_hash: bytes, trust: Trust) -> list[TrustedBlock]:
@@ -640,11 +620,11 @@ def _judge_opening(
     and the checks.
     """
     if proof.opening is None:
-        return None, None, [_unknown("opening", "The proof has no opening record.")]
+        return None, None, [unknown("opening", "opening-absent")]
     try:
         opening = parse_opening(proof.opening.record)
     except InvalidInput as error:
-        return None, None, [_failed("opening", f"The opening record cannot be read: {error}.")]
+        return None, None, [failed("opening", "opening-unreadable", error=error)]
     check = _judge_path(
         "opening", opening_digest(proof.opening.record), proof, 0, proof.opening.path
     )
@@ -659,21 +639,12 @@ def _judge_opening_block(
 ) -> tuple[datetime | None, Check]:
     name, block = "opening.block", opening.block
     if block is None:
-        check = _unknown(
-            name,
-            "The record names no block, so it is not known before when the batch cannot have been"
-            " begun.",
-            required=False,
-        )
+        check = unknown(name, "opening-without-block", required=False)
         return None, (
-            check
-            if proof.header is None
-            else _failed(name, "The record names no block, but the proof has a header for one.")
+            check if proof.header is None else failed(name, "opening-header-without-block")
         )
     if proof.header is None:
-        return None, _unknown(
-            name, f"The header of block {block.number}, which the record names, is missing."
-        )
+        return None, unknown(name, "opening-header-absent", number=block.number)
     header, check = _judge_header(name, proof.header, block.hash, block.number)
     if header is None:
         return None, check
@@ -688,7 +659,7 @@ def _judge_opening_block(
 
 def _judge_log(proof: Proof, opening: Opening | None, trust: Trust) -> list[Check]:
     if proof.log is None:
-        return [_unknown("log", "The proof has no batch statement from the ledger log.")]
+        return [unknown("log", "log-absent")]
     return [
         _judge_statement(proof, proof.log, opening),
         _judge_log_path(proof.log),
@@ -701,29 +672,26 @@ def _judge_statement(proof: Proof, log: LogProof, opening: Opening | None) -> Ch
     try:
         statement = parse_statement(log.statement)
     except InvalidInput as error:
-        return _failed("log.statement", f"The batch statement cannot be read: {error}.")
+        return failed("log.statement", "statement-unreadable", error=error)
     stated = (statement.root, statement.count)
     if stated != (proof.inclusion.root, proof.inclusion.size):
-        return _failed(
-            "log.statement",
-            f"The batch statement is about {statement.count} entries with root"
-            f" {statement.root.hex()}, not about this batch.",
+        return failed(
+            "log.statement", "statement-of-other-batch", count=statement.count, root=statement.root
         )
     if opening and (statement.origin, statement.sequence, statement.opened) != (
         opening.origin,
         opening.batch,
         opening.opened,
     ):
-        return _failed(
-            "log.statement",
-            "The batch statement and the opening record name different ledgers, batches or opening"
-            " times.",
-        )
-    reason = (
-        f"{statement.origin} states batch {statement.sequence}: {statement.count} entries with this"
-        f" root, closed {format_time(statement.closed)}."
+        return failed("log.statement", "statement-contradicts-opening")
+    return passed(
+        "log.statement",
+        "statement-right",
+        origin=statement.origin,
+        sequence=statement.sequence,
+        count=statement.count,
+        closed=statement.closed,
     )
-    return _passed("log.statement", reason)
 
 
 def _judge_log_path(log: LogProof) -> Check:
@@ -734,29 +702,21 @@ def _judge_log_path(log: LogProof) -> Check:
             log.index, checkpoint.size, leaf_hash(log.statement.encode()), log.path, checkpoint.root
         )
     except InvalidInput as error:
-        return _failed(
-            "log.path", f"The statement's place in the ledger log cannot be checked: {error}."
-        )
+        return failed("log.path", "log-path-unreadable", error=error)
     if not is_included or checkpoint.origin != statement.origin:
-        return _failed(
-            "log.path",
-            f"The statement is not entry {log.index} of the log that the checkpoint of"
-            f" {checkpoint.origin} describes.",
-        )
-    return _passed(
+        return failed("log.path", "log-path-wrong", index=log.index, origin=checkpoint.origin)
+    return passed(
         "log.path",
-        f"The statement is entry {log.index} of {checkpoint.size} in the log of"
-        f" {checkpoint.origin}.",
+        "log-path-right",
+        index=log.index,
+        size=checkpoint.size,
+        origin=checkpoint.origin,
     )
 
 
 def _judge_checkpoint(log: LogProof, trust: Trust) -> Check:
     if not trust.checkpoint_keys:
-        reason = (
-            "No key of the ledger was given (--checkpoint-key), so it is not known who signed the"
-            " checkpoint. The root's witnesses do not need it."
-        )
-        return _unknown("log.checkpoint", reason, required=False)
+        return unknown("log.checkpoint", "checkpoint-key-absent", required=False)
     try:
         changes = join_histories(
             check_history(log.keys),
@@ -764,12 +724,9 @@ def _judge_checkpoint(log: LogProof, trust: Trust) -> Check:
         )
         signer = judge_signer(log.checkpoint, trust.checkpoint_keys, changes)
     except InvalidInput as error:
-        return _failed(
-            "log.checkpoint", f"The checkpoint, or a key note beside it, cannot be read: {error}."
-        )
-    return (_passed if signer.is_expected else _failed)(
-        "log.checkpoint", f"The checkpoint {signer.reason}."
-    )
+        return failed("log.checkpoint", "checkpoint-unreadable", error=error)
+    outcome = Outcome.PASSED if signer.is_expected else Outcome.FAILED
+    return Check("log.checkpoint", outcome, signer.message)
 
 
 def _is_of(note: str, log: LogProof) -> bool:
@@ -789,27 +746,11 @@ def _judge_window(
     if not_after is None:
         return []
     if not_before and not_before - not_after > SKEW:
-        reason = (
-            f"The witnesses contradict each other: begun after {format_time(not_before)}, yet"
-            f" complete by {format_time(not_after)}."
-        )
-        return [_failed("window", reason)]
+        return [failed("window", "window-contradicts", not_before=not_before, not_after=not_after)]
     if not_after - now > SKEW:
-        return [
-            _unknown(
-                "window",
-                f"The witnesses say {format_time(not_after)}, but the clock here says"
-                f" {format_time(now)}: one of them is wrong.",
-            )
-        ]
-    since = f"begun after {format_time(not_before)}, and " if not_before else ""
-    return [
-        _passed(
-            "window",
-            f"The batch was {since}complete by {format_time(not_after)}; the file itself may be"
-            " older.",
-        )
-    ]
+        return [unknown("window", "window-ahead-of-clock", not_after=not_after, now=now)]
+    code = "window-both" if not_before else "window-not-after"
+    return [passed("window", code, not_before=not_before, not_after=not_after)]
 
 
 def _time(seconds: int) -> datetime:
@@ -817,15 +758,3 @@ def _time(seconds: int) -> datetime:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return datetime.max.replace(tzinfo=UTC)
-
-
-def _passed(name: str, reason: str) -> Check:
-    return Check(name, Outcome.PASSED, reason)
-
-
-def _failed(name: str, reason: str) -> Check:
-    return Check(name, Outcome.FAILED, reason)
-
-
-def _unknown(name: str, reason: str, *, required: bool = True) -> Check:
-    return Check(name, Outcome.UNKNOWN, reason, required)

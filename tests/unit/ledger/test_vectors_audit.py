@@ -10,14 +10,10 @@ from typing import Any
 import pytest
 from vectors.audit.make import format_file, make
 
-from witnesstree.ledger.audit.audit import (
-    Followed,
-    Seen,
-    check_equivocation,
-    follow,
-    judge_witnesses,
-    parse_seen,
-)
+from witnesstree.ledger.audit.equivocation import check_equivocation
+from witnesstree.ledger.audit.follow import Followed, follow
+from witnesstree.ledger.audit.seen import Seen, parse_seen
+from witnesstree.ledger.audit.witnesses import judge_witnesses
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from vectors.cosignature.make import format_file, make
 
-from witnesstree.ledger.audit.audit import judge_cosignatures
+from witnesstree.ledger.audit.cosigners import judge_cosignatures
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.log.cosignature import (

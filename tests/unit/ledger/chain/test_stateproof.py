@@ -70,11 +70,11 @@ def test_a_slot_is_proven_or_refused(case: dict[str, Any]) -> None:
         ("another contract", "leads nowhere: the value is absent"),
         (
             "one bit in the account's leaf",
-            "the account proof's node 1 does not have the hash that its parent names",
+            "node 1 of the account proof does not have the hash that its parent names",
         ),
         (
             "storage proof with a node too many",
-            "goes on after the storage proof's node 1 has given the value",
+            "goes on after node 1 of the storage proof has given the value",
         ),
         ("account proof without its last node", "the account proof ends before it reaches a value"),
     ],

@@ -44,7 +44,7 @@ from witnesstree.ledger.proof.bundle import (
     write_bundle,
 )
 from witnesstree.ledger.proof.proof import (
-    MAX_NAME,
+    MAX_HINT,
     MAX_PROOF,
     Hints,
     Inclusion,
@@ -70,12 +70,12 @@ NOW = parse_time(PROOFS["now"])
 SAID = {
     "form": "expected the line|the proof",
     "version": "expected the line",
-    "encoding": "expected the line|other bytes than zeros",
+    "encoding": "expected the line|bytes other than zeros",
     "limit": "expected the line",
     "length": "all of them in the file",
     "checksum": "the proof",
-    "missing": "expected the proof of a sealed batch's leaf 0",
-    "position": "expected the proof of a sealed batch's leaf 0",
+    "missing": "expected the proof of leaf 0 of a sealed batch",
+    "position": "expected the proof of leaf 0 of a sealed batch",
     "size": "was cut or has grown",
     "digest": "not that of its first digest",
 }
@@ -373,7 +373,7 @@ def test_a_proof_with_records_is_parsed_the_slow_way() -> None:
     proof: Proof = replace(parse_proof(PROOFS["happy"].encode()), records=(b"0",))
     verifier = Verifier(Trust(), NOW)
     assert [verifier.parse(format_proof(proof)) for _ in range(3)] == [proof] * 3
-    assert MAX_NAME < MAX_PROOF
+    assert MAX_HINT < MAX_PROOF
 
 
 # Evidence records in the shared proof
@@ -493,7 +493,7 @@ def test_equal_records_are_judged_once_and_not_more_timestamps_than_the_limit(
     proof = bundle.proof(4)
     (record,) = proof.records
     longer = renew_timestamp(parse_record(record), tokens_of(2.5)).der
-    monkeypatch.setattr(verify_module, "MAX_TIMESTAMPS", 4)
+    monkeypatch.setattr(verify_module, "MAX_JUDGED_TIMESTAMPS", 4)
     report = Verifier(trusted(), THEN, Require.TOKEN).verify_proof(
         proof.digest, replace(proof, records=(record, record, longer))
     )

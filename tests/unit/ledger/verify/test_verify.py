@@ -16,6 +16,7 @@ from make_revocation import make_crl, middle, signer, top
 from make_token import Forge, stamped, trust
 from trie.hexary import HexaryTrie
 
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
@@ -31,7 +32,7 @@ from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.log.statement import format_statement, parse_statement
 from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
-from witnesstree.ledger.verify.verify import SKEW, Require, verify
+from witnesstree.ledger.verify.verify import Require, verify
 
 TOKEN, ANCHOR, BOTH = Require.TOKEN, Require.ANCHOR, Require.BOTH
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
