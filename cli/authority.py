@@ -31,7 +31,10 @@ TABLE = "authorities"
 """The settings' name for what this command keeps."""
 
 # Reasons of a verifier who holds a proof and can give --trust, in the words of who asks an
-_SPOKEN: dict[str, str] = {}
+_SPOKEN = {
+    "chain-root-unknown": "chain-root-unknown-here",
+    "signer-absent": "signer-absent-here",
+}
 """Codes that a verifier's checks have, and those with the words for who asks an authority."""
 
 # A secret that stands in the address would be written into the settings file.

@@ -242,7 +242,7 @@ class _Splitter:
             if position in run.left_out or self.stop.is_set():
                 continue
             if root_from_path(digest, position, bundle.size, path) != shared.inclusion.root:
-                raise InvalidInput("path-not-to-root", position=position)
+                raise InvalidInput("split-path-not-to-root", position=position)
             content = (
                 self.template.format(digest, position, path, shared.hints)
                 if self.template
@@ -315,5 +315,7 @@ def proof_from(bundle: Bundle, digest: bytes) -> Proof:
     proof = bundle.proof(position)
     assert proof.inclusion
     if root_from_path(digest, position, bundle.size, proof.inclusion.path) != proof.inclusion.root:
-        raise InvalidInput("proofs-damaged", file=bundle.digests.file.name, position=position)
+        raise InvalidInput(
+            "bulk-path-not-to-root", file=bundle.digests.file.name, position=position
+        )
     return proof

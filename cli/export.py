@@ -53,7 +53,7 @@ def export_command(
     if output:
         require_room(output)
         _require_apart(output, proof, file)
-    parsed = parse_proof(read_limited(proof, "proof-name-unreadable"))
+    parsed = parse_proof(read_limited(proof, "proof-file-unreadable-name"))
     if file and output:
         _write_container(output, file, parsed, token or 0)
     else:

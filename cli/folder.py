@@ -196,7 +196,7 @@ class _Files:
             if not self.judge:
                 return Row(path, digest)
             require_regular(proof)
-            content = read_limited(proof, "proof-unreadable-there")
+            content = read_limited(proof, "proof-file-unreadable-there")
             read = self.judge.read(content, path)
         except InvalidInput as error:
             return Row(path, gap=Gap.UNREADABLE, reason=error.message)

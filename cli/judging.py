@@ -178,7 +178,7 @@ def require_regular(proof: Path) -> None:
             raise InvalidInput("proof-not-regular", name=proof.name)
 
 
-def read_limited(path: Path, code: str = "proof-unreadable") -> bytes:
+def read_limited(path: Path, code: str = "proof-file-unreadable") -> bytes:
     """Return the bytes of a proof or an evidence record, and not much more than either may have.
 
     Raises InvalidInput if it cannot be read.

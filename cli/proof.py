@@ -234,7 +234,7 @@ def _list_entries(subject: str, batch: int | None, home: Path, *, as_json: bool)
     if not entries:
         if batch is None:
             raise NotFound("digest-not-in-ledger", digest=digest)
-        raise NotFound("digest-not-in-batch", digest=digest, batch=batch)
+        raise NotFound("digest-not-in-that-batch", digest=digest, batch=batch)
     if as_json:
         answer(
             [

@@ -82,7 +82,7 @@ def renew_command(
     from witnesstree.cli.judging import given_trust, read_limited
     from witnesstree.ledger.proof.record import expires, parse_record
 
-    older = parse_record(read_limited(record, "record-unreadable"))
+    older = parse_record(read_limited(record, "record-file-unreadable"))
     trust, ends = given_trust(pem, (), ()), _ends(home)
     if check:
         _answer_check(older, expires(older, trust, ends), as_json=as_json)
