@@ -310,7 +310,9 @@ def _print(rows: list[Row], worst: Verdict) -> None:
     shown = [row for row in rows if row.verdict is not Verdict.VERIFIED]
     width = max((width_of(_word(row)) for row in shown), default=0)
     verdict = verdict_word(worst)
-    line = laid_out(phrase("verified-many", verdict=verdict, counts=_counts(rows)), 2)
+    line = laid_out(
+        phrase("verified-many", verdict=verdict, counts=_counts(rows), total=len(rows)), 2
+    )
     click.echo(verdict_styled(worst, verdict) + line[len(verdict) :])
     if shown:
         click.echo()
@@ -342,5 +344,4 @@ def _counts(rows: list[Row]) -> list[Message]:
             for assurance, number in sorted(worths.items())
         ),
         *(message("count-of", count=labels[label], label=label) for label in sorted(labels)),
-        message("count-files", count=len(rows)),
     ]

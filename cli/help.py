@@ -51,6 +51,10 @@ class Command(click.Command):
         return "\n".join(_usage(self, ctx))
 
     @override
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        return ["-h", "--help"]
+
+    @override
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), _language_option()]
 
@@ -77,6 +81,10 @@ class Group(click.Group):
     @override
     def get_usage(self, ctx: click.Context) -> str:
         return "\n".join(_usage(self, ctx))
+
+    @override
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        return ["-h", "--help"]
 
     @override
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

@@ -28,6 +28,7 @@ from witnesstree.ledger.base.report import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from witnesstree.ledger.base.message import Value
     from witnesstree.ledger.base.report import Check
     from witnesstree.ledger.base.witness import Stamp
     from witnesstree.ledger.proof.record import EvidenceRecord
@@ -138,13 +139,7 @@ def _renew(
             newer = renew_timestamp(older, token_for)
         else:
             newer = renew_hash_tree(older, [each[future] for each in digests], future, token_for)
-    _demand_sound(
-        "renewed-record-unsound",
-        newer,
-        digests,
-        trust,
-        ends,
-    )
+    _demand_sound("renewed-record-unsound", newer, digests, trust, ends, authority=asked)
     return newer, asked
 
 
@@ -202,6 +197,7 @@ def _demand_sound(
     digests: Sequence[Mapping[str, bytes]],
     trust: Trust,
     ends: Mapping[str, datetime],
+    **about: Value,
 ) -> None:
     """Raise InvalidInput unless the record can be verified now, as far as that can be told of the
     files that were given.
@@ -212,6 +208,7 @@ def _demand_sound(
         if not _is_sound(each, has_files=bool(digests)):
             raise InvalidInput(
                 code,
+                **about,
                 check=each.name,
                 outcome=each.outcome,
                 reason=each.message,

@@ -59,9 +59,7 @@ Secrets never stand here: a setting refers to them as `env:NAME` or `file:PATH`.
 def cli_reference(language: str) -> str:
     """Return docs/cli.md, or docs/cli.zh.md."""
     speak(language)
-    group = click.Context(
-        cli, info_name="witnesstree", terminal_width=WIDTH, help_option_names=["-h", "--help"]
-    )
+    group = click.Context(cli, info_name="witnesstree", terminal_width=WIDTH)
     other = "[English](cli.md)" if language == CHINESE else "[中文](cli.zh.md)"
     parts = [f"# {help_text('reference.title')}\n\n{other}\n\n{help_text('reference.intro')}\n"]
     parts += [_exit_codes(), _section("witnesstree", cli, group)]

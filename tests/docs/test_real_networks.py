@@ -97,8 +97,8 @@ def test_the_way_that_the_page_shows(tmp_path: Path) -> None:
             assert done.returncode == code, f"{line}\n{done.stdout}\n{done.stderr}"
             ran[line] = done
         assert used == set(local)
-        last = [done.stdout for line, done in ran.items() if line.startswith("witnesstree verify")]
-        assert [text.splitlines()[-1].split()[0].rstrip(":") for text in last] == [
+        first = [done.stdout for line, done in ran.items() if line.startswith("witnesstree verify")]
+        assert [text.splitlines()[0].split()[0].rstrip(":") for text in first] == [
             "UNDECIDED",
             "VERIFIED",
             "VERIFIED",

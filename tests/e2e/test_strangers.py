@@ -67,7 +67,7 @@ def test_a_device_is_not_replaced_by_a_file(home: Path, tmp_path: Path, name: st
 def test_a_file_in_a_folder_that_is_not_there(home: Path, tmp_path: Path, name: str) -> None:
     refused(
         call(*outputs(home)[name], tmp_path / "nothing" / "file"),
-        "nothing is no folder: make it first, or name a file elsewhere",
+        "nothing is not a folder: make it first, or name a file elsewhere",
     )
 
 
@@ -169,7 +169,7 @@ def test_a_block_that_the_proof_does_not_name_is_said(sealed: Sealed, chain: str
     assert ran.code == 4
     assert (
         ran.talk
-        == f"The proof names no block {chain}0x{KEY}: if you typed it rightly, that is another"
+        == f"The proof names no block {chain}0x{KEY}: if you typed it correctly, that is another"
         " block than the proof's.\n"
     )
 

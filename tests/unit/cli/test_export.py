@@ -392,12 +392,14 @@ def test_a_record_verifies(file: Path, record: Path) -> None:
         "name": "record",
         "outcome": "passed",
         "reason": ran.json["checks"][0]["reason"],
+        "code": "record-readable",
+        "params": {"count": 1},
         "required": True,
     }
     assert ran.talk == "An evidence record holds no anchor: only its timestamps are judged.\n"
     plain = call("verify", file, "--proof", record, "--require", "token")
     assert (plain.code, plain.talk) == (0, "")
-    assert "VERIFIED (local: it proves nothing to a third party): sealed not after" in plain.text
+    assert "is what was sealed.\nSealed not after" in plain.text
 
 
 @pytest.mark.usefixtures("trusting")
@@ -451,7 +453,7 @@ def test_files_that_cannot_be_hashed(
     assert set(found) == {"sha256", "sha512"}
     assert found["sha256"] == sha256(CONTENT).digest()
     monkeypatch.setattr(
-        "witnesstree.cli.verify.progress",
+        "witnesstree.cli.judging.progress",
         lambda *_, **__: contextlib.nullcontext(lambda _: os.utime(file, (5, 5))),
     )
     with pytest.raises(InvalidInput, match="changed while it was read"):

@@ -91,7 +91,7 @@ def test_the_timestamp_is_renewed(
     assert (record.parent / "oak.txt.1.ers").read_bytes() == first
     year = NOW.year + 20
     assert (
-        f"Wrote {record}. It can be verified until {year}-" in ran.text
+        f"Wrote {record}.\nIt can be verified until {year}-" in ran.text
         or f"until {year - 1}-" in ran.text
     )
     assert (
@@ -156,7 +156,7 @@ def test_the_files_are_needed_for_another_algorithm(
 ) -> None:
     ran = renew(record, "--algorithm", "sha384")
     assert (ran.code, record.read_bytes()) == (5, first)
-    assert "goes over to sha384 by its files only: name them with --file" in ran.error()
+    assert "changes to sha384 only with its files: name them with --file" in ran.error()
 
 
 @pytest.mark.parametrize("more", [(), ("--algorithm", "sha384")])
@@ -237,8 +237,8 @@ def test_what_is_no_record(renew: Callable[..., Ran], tmp_path: Path) -> None:
     assert (ran.code, ran.error()) == (
         5,
         (
-            f"Error: cannot read the proof {tmp_path / 'none.ers'}: No such file or directory;"
-            " check the name"
+            f"Error: cannot read the evidence record {tmp_path / 'none.ers'}: No such file or"
+            " directory; check the name"
         ),
     )
     (tmp_path / "bad.ers").write_bytes(b"{}")
