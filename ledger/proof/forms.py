@@ -21,7 +21,8 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.log import check_inclusion, leaf_hash
 from witnesstree.ledger.log.note import format_base64, parse_checkpoint, parse_note
 from witnesstree.ledger.log.statement import parse_statement
-from witnesstree.ledger.proof.record import make_record, parse_record
+from witnesstree.ledger.proof.record import parse_record
+from witnesstree.ledger.proof.record_make import make_record
 from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.tree.tree import parent, root_from_path
 

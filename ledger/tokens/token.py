@@ -23,7 +23,7 @@ from asn1crypto import cms, core, tsp
 from witnesstree.ledger.base.der import demand_der, read_time, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import message
-from witnesstree.ledger.base.report import Check, Outcome, failed, passed, unknown
+from witnesstree.ledger.base.report import Check, Outcome, failed, have_passed, passed, unknown
 from witnesstree.ledger.tokens.revocation import REVOCATION, judge_revocation
 from witnesstree.ledger.tokens.signature import HASHES, Method, is_signed, read_method
 from witnesstree.ledger.tokens.x509 import (
@@ -136,11 +136,7 @@ class TokenJudgement:
     @property
     def is_proven(self) -> bool:
         """Whether every required check passed and none failed."""
-        return all(
-            check.outcome is Outcome.PASSED
-            or (check.outcome is Outcome.UNKNOWN and not check.required)
-            for check in self.checks
-        )
+        return have_passed(self.checks)
 
     @property
     def gen_time(self) -> datetime | None:
