@@ -13,7 +13,6 @@ then each sibling is a list (RFC 4998, 4.2).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,6 +33,7 @@ from witnesstree.ledger.proof.record_asn1 import (
     RevocationValues,
 )
 from witnesstree.ledger.proof.record_asn1 import EvidenceRecord as EvidenceRecordForm
+from witnesstree.ledger.tokens.signature import digest_of
 from witnesstree.ledger.tokens.token import Token, parse_token
 
 MAX_RECORD = 4 * 2**20
@@ -257,11 +257,6 @@ def __getattr__(name: str) -> Any:
 # Hashing
 
 
-def hash_of(algorithm: str, content: bytes) -> bytes:
-    """Return the digest under an algorithm that is accepted (signature.HASHES)."""
-    return hashlib.new(algorithm, content).digest()
-
-
 def root_of_lists(lists: Sequence[Sequence[bytes]], algorithm: str) -> bytes:
     """Return where a reduced hash tree leads (RFC 4998, 4.3, step 2).
 
@@ -270,7 +265,7 @@ def root_of_lists(lists: Sequence[Sequence[bytes]], algorithm: str) -> bytes:
     node = b""
     for nodes in lists:
         together = sorted([*nodes, node] if node else nodes)
-        node = together[0] if len(together) == 1 else hash_of(algorithm, b"".join(together))
+        node = together[0] if len(together) == 1 else digest_of(algorithm, b"".join(together))
     return node
 
 
@@ -282,4 +277,4 @@ def sequence_hash(record: EvidenceRecord, count: int, algorithm: str) -> bytes:
         wrap(0x30, b"".join(timestamp.der for timestamp in chain))
         for chain in record.chains[:count]
     )
-    return hash_of(algorithm, wrap(0x30, b"".join(chains)))
+    return digest_of(algorithm, wrap(0x30, b"".join(chains)))

@@ -27,12 +27,11 @@ from witnesstree.ledger.base.report import (
 from witnesstree.ledger.proof.record import (
     ArchiveTimestamp,
     EvidenceRecord,
-    hash_of,
     parse_record,
     root_of_lists,
     sequence_hash,
 )
-from witnesstree.ledger.tokens.signature import HASHES
+from witnesstree.ledger.tokens.signature import HASHES, digest_of
 from witnesstree.ledger.tokens.token import Token, chain_of, judge_token
 from witnesstree.ledger.tokens.x509 import read_certificate
 
@@ -149,7 +148,7 @@ def _places(
 
 
 def _previous(chain: Sequence[ArchiveTimestamp], j: int) -> tuple[bytes, ...]:
-    return (hash_of(chain[j].algorithm, chain[j - 1].token.der),)
+    return (digest_of(chain[j].algorithm, chain[j - 1].token.der),)
 
 
 def _expected(
@@ -163,7 +162,7 @@ def _expected(
     if not digests or len(digests) < len(files):
         return None
     before = sequence_hash(record, i, algorithm) if i else b""
-    return tuple(hash_of(algorithm, digest + before) if i else digest for digest in digests)
+    return tuple(digest_of(algorithm, digest + before) if i else digest for digest in digests)
 
 
 def _judge_place(

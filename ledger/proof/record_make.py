@@ -19,7 +19,6 @@ from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.record import (
     ArchiveTimestamp,
     EvidenceRecord,
-    hash_of,
     parse_record,
     root_of_lists,
     sequence_hash,
@@ -27,7 +26,7 @@ from witnesstree.ledger.proof.record import (
 )
 from witnesstree.ledger.proof.record_asn1 import CERTIFICATE_VALUES, REVOCATION_VALUES
 from witnesstree.ledger.proof.record_asn1 import EvidenceRecord as EvidenceRecordForm
-from witnesstree.ledger.tokens.signature import HASHES
+from witnesstree.ledger.tokens.signature import HASHES, digest_of
 from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.tree.tree import root_from_path
 
@@ -124,7 +123,7 @@ def renew_timestamps(
     # The standard asks for the newest alone; BouncyCastle for all of the chain, from the third on.
     # So they stand in one list.
     firsts = [
-        tuple(sorted(hash_of(algorithm, timestamp.token.der) for timestamp in record.chains[-1]))
+        tuple(sorted(digest_of(algorithm, timestamp.token.der) for timestamp in record.chains[-1]))
         for record in records
     ]
     leaves = {first: root_of_lists([first], algorithm) for first in firsts}
@@ -153,7 +152,7 @@ def _tree(leaves: Sequence[bytes], algorithm: str) -> tuple[bytes, dict[bytes, l
             for node, sibling in ((left, right), (right, left)):
                 for leaf in below[node]:
                     paths[leaf].append(sibling)
-            parents.append(hash_of(algorithm, min(left, right) + max(left, right)))
+            parents.append(digest_of(algorithm, min(left, right) + max(left, right)))
             below[parents[-1]] = below.pop(left) + below.pop(right)
         level = parents + (level[-1:] if len(level) % 2 else [])
     return level[0], paths
@@ -176,7 +175,7 @@ def renew_hash_tree(
     if not digests or any(len(digest) != size for digest in digests):
         raise InvalidInput("record-digests-wrong", size=size)
     before = sequence_hash(record, len(record.chains), algorithm)
-    hashes = sorted(hash_of(algorithm, digest + before) for digest in digests)
+    hashes = sorted(digest_of(algorithm, digest + before) for digest in digests)
     lists = [hashes] if len(hashes) > 1 else []
     stamp = _ask(token_for, root_of_lists([hashes], algorithm), algorithm)
     archive = _format_timestamp(_format_named(algorithm), lists, stamp.token)

@@ -8,7 +8,6 @@ made for. It says "revoked" for good.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +30,7 @@ from witnesstree.ledger.base.der import (
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import Message, joined, message, message_of
 from witnesstree.ledger.base.report import Check, Outcome, unknown
-from witnesstree.ledger.tokens.signature import HASHES, Method, is_signed, read_method
+from witnesstree.ledger.tokens.signature import Method, is_signed, name_by_digest, read_method
 from witnesstree.ledger.tokens.x509 import Certificate, is_issued_by, read_certificate
 
 REVOCATION = "token.revocation"
@@ -64,8 +63,6 @@ _CRL_REASONS = {
 # RFC 3161, 4, paragraph 1: with these, tokens from before the revocation stay valid.
 _HARMLESS = frozenset({0, 3, 4, 5})
 _COMPROMISED = frozenset({1, 2})
-# SHA-1 because RFC 5019, 2.1.1 demands it of everybody; it merely says which certificate is meant.
-_ID_HASHES = frozenset({"sha1", *HASHES})
 _KNOWN_CRL_EXTENSIONS = frozenset(
     {"issuing_distribution_point", "authority_key_identifier", "crl_number"}
 )
@@ -198,8 +195,8 @@ def format_ocsp_request(certificate: bytes, issuer: bytes) -> bytes:
         raise InvalidInput("asked-certificate-unreadable")
     asked = {
         "hash_algorithm": {"algorithm": "sha1"},
-        "issuer_name_hash": _digest("sha1", below.issuer),
-        "issuer_key_hash": _digest("sha1", above.key_bits),
+        "issuer_name_hash": name_by_digest("sha1", below.issuer),
+        "issuer_key_hash": name_by_digest("sha1", above.key_bits),
         "serial_number": below.serial,
     }
     return bytes(ocsp.OCSPRequest({"tbs_request": {"request_list": [{"req_cert": asked}]}}).dump())
@@ -487,11 +484,11 @@ def _ocsp_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> 
 
 
 def _is_about(state: _CertificateState, certificate: Certificate, issuer: Certificate) -> bool:
-    if state.serial != certificate.serial or state.hash not in _ID_HASHES:
+    if state.serial != certificate.serial:
         return False
     return (state.issuer_name, state.issuer_key) == (
-        _digest(state.hash, certificate.issuer),
-        _digest(state.hash, issuer.key_bits),
+        name_by_digest(state.hash, certificate.issuer),
+        name_by_digest(state.hash, issuer.key_bits),
     )
 
 
@@ -518,10 +515,6 @@ def _demand_signature(
     if set(found) == {None}:
         raise InvalidInput("revocation-method-not-accepted", method=shown(method.algorithm))
     raise InvalidInput("revocation-signer-wrong", name=signers[0].name)
-
-
-def _digest(name: str, content: bytes) -> bytes:
-    return hashlib.new(name, content, usedforsecurity=False).digest()
 
 
 # Judging

@@ -12,7 +12,6 @@ docs/decisions/0006-timestamp-tokens.md says why, and what is not judged.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,7 +24,14 @@ from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.report import Check, Outcome, failed, have_passed, passed, unknown
 from witnesstree.ledger.tokens.revocation import REVOCATION, judge_revocation
-from witnesstree.ledger.tokens.signature import HASHES, Method, is_signed, read_method
+from witnesstree.ledger.tokens.signature import (
+    HASHES,
+    Method,
+    digest_of,
+    is_signed,
+    name_by_digest,
+    read_method,
+)
 from witnesstree.ledger.tokens.x509 import (
     Certificate,
     Chain,
@@ -50,10 +56,6 @@ MAX_RESPONSE = MAX_TOKEN + 4 * 1024
 MAX_CERTIFICATES = 16
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
-
-# RFC 5035, 4: the first form of the attribute knows only SHA-1. It merely picks a certificate,
-# which then has to fit the signature and a root.
-_CERTIFICATE_HASHES = frozenset({"sha1", *HASHES})
 
 FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN = (
     "token.form",
@@ -470,7 +472,7 @@ def _judge_signer(
     if not ids:
         return None, failed(SIGNER, "signer-not-named")
     if unknown_methods := [
-        each.algorithm for each in ids if each.algorithm not in _CERTIFICATE_HASHES
+        each.algorithm for each in ids if name_by_digest(each.algorithm, b"") is None
     ]:
         return None, unknown(
             SIGNER, "signer-named-by-unknown-method", method=shown(unknown_methods[0])
@@ -504,12 +506,7 @@ def _find_signer(token: Token, beside: Sequence[bytes], trust: Trust) -> bytes |
 
 
 def _is_digest_of(identifier: CertificateId, der: bytes) -> bool:
-    is_known = identifier.algorithm in _CERTIFICATE_HASHES
-    return (
-        is_known
-        and hashlib.new(identifier.algorithm, der, usedforsecurity=False).digest()
-        == identifier.digest
-    )
+    return name_by_digest(identifier.algorithm, der) == identifier.digest
 
 
 def _absent_signer(token: Token) -> Check:
@@ -569,7 +566,7 @@ def _judge_content(token: Token) -> Check | None:
         return unknown(
             SIGNATURE, "content-digest-not-accepted", algorithm=shown(signer.digest_algorithm)
         )
-    if hashlib.new(signer.digest_algorithm, token.content).digest() != signer.message_digest:
+    if digest_of(signer.digest_algorithm, token.content) != signer.message_digest:
         return failed(SIGNATURE, "content-changed")
     return None
 

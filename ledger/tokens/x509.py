@@ -28,6 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from witnesstree.ledger.base.der import demand_der, read_extension, read_extensions, reading, shown
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import AS_TEXT, message
+from witnesstree.ledger.tokens.signature import read_key
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.message import Message
@@ -142,7 +143,7 @@ def read_certificate(der: bytes) -> Certificate | None:
             return Certificate(
                 der=der,
                 x509=certificate,
-                key=certificate.public_key(),
+                key=_key(certificate, fields["subject_public_key_info"]),
                 key_bits=bytes(fields["subject_public_key_info"]["public_key"].contents[1:]),
                 name=spoken_name(subject),
                 subject=bytes(subject.chosen.dump()),
@@ -166,6 +167,20 @@ def _load(der: bytes, serial: int) -> x509.Certificate:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return x509.load_der_x509_certificate(der)
+
+
+def _key(certificate: x509.Certificate, key_info: Any) -> Any:
+    """Return the subject's public key: cryptography's, or that of a provider of other algorithms.
+
+    Raises what cryptography raises if nobody reads it.
+    """
+    try:
+        return certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        key = read_key(bytes(key_info.dump()))
+        if key is None:
+            raise
+        return key
 
 
 def _native(
