@@ -62,9 +62,9 @@ _CASE = re.compile(r"\s*(=\d+|[\w.-]+)\s*\{")
 
 
 def worded(said: Message, language: str = ENGLISH) -> str:
-    """Return a message in words. Where a language lacks the code, English has it.
+    """Return a message in words. Where we lack the language, or it lacks the code, English has it.
 
-    It never fails: a code that nobody worded is shown as code and parameters.
+    It never fails: a code without words is shown as code and parameters.
     """
     parts = _template(language, said.code) or _template(ENGLISH, said.code)
     if parts is None:
@@ -100,7 +100,7 @@ def _all_words(language: str) -> Mapping[str, str]:
 
 @lru_cache(None)
 def _template(language: str, code: str) -> list[str | _Part] | None:
-    words = _all_words(language).get(code)
+    words = _all_words(language).get(code) if language in LANGUAGES else None
     return None if words is None else parse_words(words)
 
 
@@ -109,7 +109,10 @@ def parse_words(words: str, names: set[str] | None = None) -> list[str | _Part]:
 
     Raises ValueError if it is not in the form above.
     """
-    parts, end = _parse(words, 0, set() if names is None else names, in_plural=False)
+    try:
+        parts, end = _parse(words, 0, set() if names is None else names, in_plural=False)
+    except RecursionError:
+        raise ValueError(f"too many braces inside one another in {words[:60]!r}") from None
     if end != len(words):
         raise ValueError(f"a brace too many at {end} of {words!r}")
     return parts

@@ -1,5 +1,6 @@
-"""All proofs of a sealed batch in one file, `witnesstree-proofs/1`, and their quick writing one by
-one. docs/bulk-proofs.md specifies the file.
+"""All proofs of a sealed batch in one file, `witnesstree-proofs/1`.
+
+docs/bulk-proofs.md specifies the file:
 
     witnesstree-proofs/1 <LF> length <LF>    the length in bytes, in decimal, of
     the proof of leaf 0                      a proof file, witnesstree-proof/1: it holds all that
@@ -10,35 +11,26 @@ one. docs/bulk-proofs.md specifies the file.
                                              node (store/batches.py keeps the same)
 
 A proof costs 32.5 bytes, and reading one takes O(log n) of them. Nothing in the file is believed:
-`Bundle.proof` reads a path as it stands, and the caller judges it like any other.
+`Bundle.proof` reads a path as it is, and the caller judges it like any other.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from struct import iter_unpack
-from typing import TYPE_CHECKING, BinaryIO, Final
-
-import rfc8785
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
-from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.proof.proof import (
     MAX_KEPT_RECORD,
-    MAX_PATH,
     MAX_PROOF,
-    Hints,
     Inclusion,
     Proof,
     format_proof,
-    members_of_hints,
     parse_proof,
-    read_hints,
 )
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.levels import kept_above, kept_sizes
@@ -52,7 +44,6 @@ if TYPE_CHECKING:
 FORMAT: Final = "witnesstree-proofs/1"
 MAGIC: Final = FORMAT.encode() + b"\n"
 """What the file starts with."""
-
 ROOM: Final = 16
 """Bytes by which another proof of a batch may be longer than that of leaf 0, whose path is the
 longest: the digits of its position."""
@@ -93,7 +84,7 @@ class Bundle:
     @property
     def size(self) -> int:
         """Leaves in the batch's tree, the opening record among them."""
-        return _inclusion(self.shared).size
+        return inclusion_of(self.shared).size
 
     def digest_at(self, position: int) -> bytes:
         """Return the digest at `position`."""
@@ -108,7 +99,7 @@ class Bundle:
         of this digest, or a proof with it is too large.
         """
         digest, path = self.digest_at(position), self.path(position)
-        inclusion = replace(_inclusion(self.shared), position=position, path=path)
+        inclusion = replace(inclusion_of(self.shared), position=position, path=path)
         proof = replace(
             self.shared,
             digest=digest,
@@ -120,7 +111,7 @@ class Bundle:
         return proof
 
     def path(self, position: int) -> tuple[bytes, ...]:
-        """Return the path of the leaf at `position` as it follows from what stands here, reading
+        """Return the path of the leaf at `position` as it follows from what is here, reading
         O(log size) bytes.
         """
         return self._path(position, {})
@@ -150,7 +141,7 @@ class Bundle:
         return tuple(path)
 
     def repeated(self) -> list[int]:
-        """Return the positions, in order, whose digest stands at an earlier position too.
+        """Return the positions, in order, whose digest is at an earlier position too.
 
         It needs some 30 bytes of memory a digest.
 
@@ -159,7 +150,7 @@ class Bundle:
         import numpy as np
 
         # Asked first, in constant memory: a file full of holes claims any number of digests, but
-        # nobody has a tree over them that leads to its root.
+        # no one has a tree over them that leads to its root.
         if fault := self.fault():
             raise InvalidInput("proofs-damaged", file=self.digests.file.name, fault=fault)
         # The first 8 bytes of each digest tell nearly all apart; only the others are compared
@@ -214,7 +205,7 @@ class Bundle:
 
         Raises InvalidInput if bytes are missing.
         """
-        sizes, root = kept_sizes(self.size), _inclusion(self.shared).root
+        sizes, root = kept_sizes(self.size), inclusion_of(self.shared).root
         if not _leads_up(self.shared):
             return message("first-path-not-to-root", root=root)
         for kept, size in enumerate(sizes):
@@ -250,6 +241,15 @@ class Bundle:
         )
 
 
+def __getattr__(name: str) -> Any:
+    # Until all who import them are moved.
+    if name in {"Template", "shared_bytes"}:
+        from witnesstree.ledger.proof import template
+
+        return getattr(template, name)
+    raise AttributeError(name)
+
+
 def nodes_in(size: int) -> int:
     """Return the number of digests and nodes that the proofs of a batch of `size` leaves consist
     of.
@@ -258,7 +258,7 @@ def nodes_in(size: int) -> int:
 
 
 def _aligned(part: bytes, digest: bytes) -> Iterator[int]:
-    """Yield where `digest` stands among packed digests; bytes of two neighbours that look like it
+    """Yield where `digest` is among packed digests; bytes of two neighbours that look like it
     do not count.
     """
     found = part.find(digest)
@@ -269,7 +269,7 @@ def _aligned(part: bytes, digest: bytes) -> Iterator[int]:
 
 
 def _leads_up(proof: Proof) -> bool:
-    at = _inclusion(proof)
+    at = inclusion_of(proof)
     try:
         return root_from_path(proof.digest, at.position, at.size, at.path) == at.root
     except InvalidInput:
@@ -287,7 +287,8 @@ def derived_records(
     if not records:
         return ()
     # Here, because few batches have been renewed.
-    from witnesstree.ledger.proof.record import derive_record, parse_record
+    from witnesstree.ledger.proof.record import parse_record
+    from witnesstree.ledger.proof.record_make import derive_record
 
     derived = tuple(derive_record(parse_record(record), digest, path).der for record in records)
     if any(len(record) > MAX_KEPT_RECORD for record in derived):
@@ -302,7 +303,8 @@ def _read(file: BinaryIO, size: int, offset: int) -> bytes:
         raise InvalidInput("file-unreadable", path=file.name, error=error) from error
 
 
-def _inclusion(proof: Proof) -> Inclusion:
+def inclusion_of(proof: Proof) -> Inclusion:
+    """Return the inclusion of a sealed batch's proof, which has one."""
     assert proof.inclusion
     return proof.inclusion
 
@@ -311,7 +313,7 @@ def _inclusion(proof: Proof) -> Inclusion:
 
 
 def format_head(shared: Proof) -> bytes:
-    """Return what stands before the digests, given the proof of leaf 0. Matches `open_bundle`."""
+    """Return what is before the digests, given the proof of leaf 0. Matches `open_bundle`."""
     proof = format_proof(shared)
     head = MAGIC + b"%d\n" % len(proof) + proof
     return head + bytes(-len(head) % NODE)
@@ -372,116 +374,3 @@ def open_bundle(file: BinaryIO) -> Bundle:
     if bundle.digest_at(0) != shared.digest:
         raise InvalidInput("first-proof-of-other-digest", file=file.name)
     return bundle
-
-
-# One proof after the other
-
-
-_HEAD = re.compile(
-    rb'\{\n "format": "witnesstree-proof/1",\n "digest": "([0-9a-f]{64})",\n "inclusion": \{\n '
-    rb' "position": (0|[1-9][0-9]{0,15}),\n'
-    rb'  "size": ([0-9]+),\n  "root": "([0-9a-f]{64})",\n  "path": \[((?:\n  '
-    rb' "[0-9a-f]{64}",?){0,%d})(?:\n  )?\]\n \},' % MAX_PATH
-)
-_BEFORE_HINTS = b'\n "hints": '
-_BEFORE_CHECKSUM = b',\n "checksum": '
-_VARYING = frozenset({"format", "digest", "inclusion", "hints", "checksum"})
-
-
-class Template:
-    """Writes the proofs of one batch byte for byte as `format_proof` does, and much faster: what
-    they share is written once.
-    """
-
-    def __init__(self, shared: Proof) -> None:
-        self.shared = shared
-        self._inclusion = _inclusion(shared)
-        members = json.loads(format_proof(shared))
-        same = {name: value for name, value in members.items() if name not in _VARYING}
-        self._middle = b",\n".join(
-            json.dumps({name: value}, indent=1, ensure_ascii=False).encode()[2:-2]
-            for name, value in same.items()
-        )
-        canonical = {name: rfc8785.dumps(value) for name, value in sorted(same.items())}
-        # In canonical form members are sorted: these stand before "digest", and those behind
-        # "inclusion".
-        before = b"".join(
-            b'"%s":%s,' % (name.encode(), value)
-            for name, value in canonical.items()
-            if name < "digest"
-        )
-        self._before = sha256(b"{" + before)
-        self._after = (
-            b"".join(
-                b',"%s":%s' % (name.encode(), value)
-                for name, value in canonical.items()
-                if name > "inclusion"
-            )
-            + b"}"
-        )
-
-    def format(self, digest: bytes, position: int, path: tuple[bytes, ...], hints: Hints) -> bytes:
-        """Return the proof file of one digest."""
-        at, told = self._inclusion, members_of_hints(hints)
-        size, root, nodes = at.size, at.root.hex(), [f'"{node.hex()}"' for node in path]
-        compact = (
-            f'"digest":"{digest.hex()}","format":"witnesstree-proof/1","hints":{rfc8785.dumps(told).decode()},'
-            f'"inclusion":{{"path":[{",".join(nodes)}],"position":{position},"root":"{root}","size":{size}}}'
-        )
-        checksum = self._before.copy()
-        checksum.update(compact.encode())
-        checksum.update(self._after)
-        listed = "[\n   " + ",\n   ".join(nodes) + "\n  ]" if nodes else "[]"
-        head = (
-            f'{{\n "format": "witnesstree-proof/1",\n "digest": "{digest.hex()}",\n "inclusion":'
-            f' {{\n  "position": {position},\n  "size": {size},\n  "root": "{root}",\n  "path":'
-            f" {listed}\n }},\n"
-        )
-        tail = (
-            f',\n{json.dumps({"hints": told}, indent=1, ensure_ascii=False)[2:-2]},\n "checksum":'
-            f' "{checksum.hexdigest()}"\n}}\n'
-        )
-        return head.encode() + self._middle + tail.encode()
-
-    def parse(self, content: bytes) -> Proof | None:
-        """Return the proof in `content` if it is one of this batch, as `format` writes it; None
-        says nothing of it.
-
-        It guesses the proof and believes the guess if writing it gives these very bytes: then
-        `parse_proof` would return the same.
-        """
-        found = _HEAD.match(content) if len(content) <= MAX_PROOF else None
-        start, end = content.rfind(_BEFORE_HINTS), content.rfind(_BEFORE_CHECKSUM)
-        if not found or not found.end() <= start < end or int(found[2]) >= self._inclusion.size:
-            return None
-        try:
-            hints = read_hints(
-                load(message("document-hints"), content[start + len(_BEFORE_HINTS) : end])
-            )
-        except InvalidInput:
-            return None
-        digest, position = bytes.fromhex(found[1].decode()), int(found[2])
-        path = tuple(
-            bytes.fromhex(node.decode()) for node in re.findall(rb"[0-9a-f]{64}", found[5])
-        )
-        if self.format(digest, position, path, hints) != content:
-            return None
-        return replace(
-            self.shared,
-            digest=digest,
-            inclusion=replace(self._inclusion, position=position, path=path),
-            hints=hints,
-        )
-
-
-def shared_bytes(content: bytes) -> bytes:
-    """Return the bytes of a proof file that are the same in all proofs of its batch as
-    `format_proof` writes them; of others, anything.
-    """
-    found = _HEAD.match(content)
-    return (
-        content[found.start(3) : found.start(5)]
-        + content[found.end() : content.rfind(_BEFORE_HINTS)]
-        if found
-        else b""
-    )

@@ -12,7 +12,6 @@ docs/decisions/0006-timestamp-tokens.md says why, and what is not judged.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,12 +22,19 @@ from asn1crypto import cms, core, tsp
 from witnesstree.ledger.base.der import demand_der, read_time, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import message
-from witnesstree.ledger.base.report import Check, Outcome, failed, passed, unknown
+from witnesstree.ledger.base.report import Check, Outcome, failed, have_passed, passed, unknown
 from witnesstree.ledger.tokens.revocation import REVOCATION, judge_revocation
-from witnesstree.ledger.tokens.signature import HASHES, Method, is_signed, read_method
+from witnesstree.ledger.tokens.signature import (
+    HASHES,
+    Method,
+    digest_of,
+    is_signed,
+    name_by_digest,
+    read_method,
+)
 from witnesstree.ledger.tokens.x509 import (
-    Certificate,
     Chain,
+    X509Certificate,
     climb,
     find_chain,
     read_certificate,
@@ -50,10 +56,6 @@ MAX_RESPONSE = MAX_TOKEN + 4 * 1024
 MAX_CERTIFICATES = 16
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
-
-# RFC 5035, 4: the first form of the attribute knows only SHA-1. It merely picks a certificate,
-# which then has to fit the signature and a root.
-_CERTIFICATE_HASHES = frozenset({"sha1", *HASHES})
 
 FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN = (
     "token.form",
@@ -98,7 +100,7 @@ class SignerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A TimeStampToken (RFC 3161, 2.4.2) as it stands.
+    """A TimeStampToken (RFC 3161, 2.4.2) as it was read.
 
     That it parsed proves nothing: see `judge_token`.
 
@@ -136,11 +138,7 @@ class TokenJudgement:
     @property
     def is_proven(self) -> bool:
         """Whether every required check passed and none failed."""
-        return all(
-            check.outcome is Outcome.PASSED
-            or (check.outcome is Outcome.UNKNOWN and not check.required)
-            for check in self.checks
-        )
+        return have_passed(self.checks)
 
     @property
     def gen_time(self) -> datetime | None:
@@ -191,7 +189,7 @@ def _read_token(der: bytes) -> Token:
     if info["content_type"].native != "signed_data":
         raise InvalidInput("token-not-signed-data")
     signed = info["content"]
-    # Read anew, because asn1crypto takes another type for it where the version is 1.
+    # Read again, because asn1crypto takes another type for it where the version is 1.
     encapsulated = cms.EncapsulatedContentInfo.load(
         signed["encap_content_info"].dump(), strict=True
     )
@@ -419,8 +417,8 @@ def judge_token(
     6. token.revocation  no certificate in that chain was revoked (RFC 3161, 4; revocation.py)
 
     Never raises for any bytes. UNKNOWN means that something is missing or beyond this verifier,
-    FAILED that something is wrong; an UNKNOWN of the last check is not required. What stands beside
-    the token in `stamp` is as hostile as what stands in it. A root that cannot be read is as good
+    FAILED that something is wrong; an UNKNOWN of the last check is not required. What is beside
+    the token in `stamp` is as hostile as what is in it. A root that cannot be read is as good
     as absent.
     """
     try:
@@ -469,12 +467,12 @@ def _judge_imprint(token: Token, imprint: bytes, algorithm: str) -> Check:
 
 def _judge_signer(
     token: Token, beside: Sequence[bytes], trust: Trust
-) -> tuple[Certificate | None, Check]:
+) -> tuple[X509Certificate | None, Check]:
     ids = token.signer.certificate_ids
     if not ids:
         return None, failed(SIGNER, "signer-not-named")
     if unknown_methods := [
-        each.algorithm for each in ids if each.algorithm not in _CERTIFICATE_HASHES
+        each.algorithm for each in ids if name_by_digest(each.algorithm, b"") is None
     ]:
         return None, unknown(
             SIGNER, "signer-named-by-unknown-method", method=shown(unknown_methods[0])
@@ -491,7 +489,7 @@ def _judge_signer(
 
 
 def _find_signer(token: Token, beside: Sequence[bytes], trust: Trust) -> bytes | None:
-    """Return the certificate that the token names by its digest, wherever it stands.
+    """Return the certificate that the token names by its digest, wherever it is.
 
     A trusted one may itself be the signer's.
     """
@@ -508,12 +506,7 @@ def _find_signer(token: Token, beside: Sequence[bytes], trust: Trust) -> bytes |
 
 
 def _is_digest_of(identifier: CertificateId, der: bytes) -> bool:
-    is_known = identifier.algorithm in _CERTIFICATE_HASHES
-    return (
-        is_known
-        and hashlib.new(identifier.algorithm, der, usedforsecurity=False).digest()
-        == identifier.digest
-    )
+    return name_by_digest(identifier.algorithm, der) == identifier.digest
 
 
 def _absent_signer(token: Token) -> Check:
@@ -522,7 +515,7 @@ def _absent_signer(token: Token) -> Check:
     return unknown(SIGNER, "signer-absent")
 
 
-def _signer_fault(signer: SignerInfo, certificate: Certificate) -> Message | None:
+def _signer_fault(signer: SignerInfo, certificate: X509Certificate) -> Message | None:
     """Return what is wrong with `certificate` as this token's signer, or None."""
     claims = [
         (each.issuer, each.serial) for each in signer.certificate_ids if each.issuer is not None
@@ -545,7 +538,7 @@ def _signer_fault(signer: SignerInfo, certificate: Certificate) -> Message | Non
     return None
 
 
-def _judge_signature(token: Token, certificate: Certificate | None) -> Check:
+def _judge_signature(token: Token, certificate: X509Certificate | None) -> Check:
     if check := _judge_content(token):
         return check
     if certificate is None:
@@ -573,12 +566,12 @@ def _judge_content(token: Token) -> Check | None:
         return unknown(
             SIGNATURE, "content-digest-not-accepted", algorithm=shown(signer.digest_algorithm)
         )
-    if hashlib.new(signer.digest_algorithm, token.content).digest() != signer.message_digest:
+    if digest_of(signer.digest_algorithm, token.content) != signer.message_digest:
         return failed(SIGNATURE, "content-changed")
     return None
 
 
-def _judge_chain(token: Token, certificate: Certificate | None, chain: Chain) -> Check:
+def _judge_chain(token: Token, certificate: X509Certificate | None, chain: Chain) -> Check:
     if certificate is None:
         return unknown(CHAIN, "chain-without-signer")
     if chain.root:

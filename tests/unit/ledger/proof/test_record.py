@@ -46,7 +46,6 @@ from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.proof import Proof
 from witnesstree.ledger.proof.record import (
-    ENDS,
     MAX_ALGORITHMS,
     MAX_ATTRIBUTES,
     MAX_CHAINS,
@@ -56,16 +55,16 @@ from witnesstree.ledger.proof.record import (
     MAX_RECORD,
     MAX_TIMESTAMPS,
     MAX_VOUCHERS,
-    WEAK_RSA,
     EvidenceRecord,
-    derive_record,
-    expires,
-    make_record,
     parse_record,
+)
+from witnesstree.ledger.proof.record_judge import ENDS, WEAK_RSA, expires, verify_record
+from witnesstree.ledger.proof.record_make import (
+    derive_record,
+    make_record,
     renew_hash_tree,
     renew_timestamp,
     renew_timestamps,
-    verify_record,
 )
 from witnesstree.ledger.trust import Trust, TrustedRoot
 

@@ -50,8 +50,8 @@ from witnesstree.ledger.base.der import MAX_DER_DEPTH, MAX_SHOWN, demand_der, sh
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Stamp
+from witnesstree.ledger.tokens import builtin
 from witnesstree.ledger.tokens import x509 as our_x509
-from witnesstree.ledger.tokens.signature import HASHES
 from witnesstree.ledger.tokens.token import (
     CHAIN,
     FORM,
@@ -512,7 +512,7 @@ def test_method_that_this_build_of_cryptography_lacks_is_unknown(
 ) -> None:
     forge = Forge()
     der = forge.make()
-    monkeypatch.setitem(HASHES, "sha256", lambda: hashes.BLAKE2s(32))
+    monkeypatch.setitem(builtin._HASHES, "sha256", lambda: hashes.BLAKE2s(32))
     assert_only(judge_der(der, IMPRINT_BYTES, trust(root())), SIGNATURE, UNKNOWN, "accept")
 
 

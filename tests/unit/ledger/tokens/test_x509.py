@@ -8,12 +8,9 @@ from make_token import CA, STAMPS, Issued, issue, key
 from make_token import trust as roots_of
 
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.proof.record import (
-    make_record,
-    parse_record,
-    renew_timestamp,
-    verify_record,
-)
+from witnesstree.ledger.proof.record import parse_record
+from witnesstree.ledger.proof.record_judge import verify_record
+from witnesstree.ledger.proof.record_make import make_record, renew_timestamp
 from witnesstree.ledger.tokens import x509 as module
 from witnesstree.ledger.tokens.x509 import (
     MAX_CHAIN_SIGNATURES,
