@@ -11,6 +11,7 @@ Examples are the same in every language: they stand in the docstring of the comm
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,10 @@ class Command(click.Command):
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.allow_extra_args = True
-        rest = super().parse_args(ctx, args)
-        if rest and not ctx.resilient_parsing:
-            error = Misused("extra-arguments", arguments=rest)
-            error.ctx = ctx
-            raise error
+        with _at(ctx):
+            rest = super().parse_args(ctx, args)
+            if rest and not ctx.resilient_parsing:
+                raise Misused("extra-arguments", arguments=rest)
         return rest
 
 
@@ -89,6 +89,21 @@ class Group(click.Group):
     @override
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), _language_option(hidden=ctx.parent is not None)]
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _at(ctx):
+            return super().parse_args(ctx, args)
+
+
+@contextmanager
+def _at(ctx: click.Context) -> Iterator[None]:
+    """Let errors of the command line know at which command they happened: some do not say."""
+    try:
+        yield
+    except click.UsageError as error:
+        error.ctx = error.ctx or ctx
+        raise
 
 
 def _language_option(*, hidden: bool = True) -> click.Option:

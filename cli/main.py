@@ -124,7 +124,7 @@ def _run() -> int:
             from witnesstree.ledger.tree.core import choose
 
             choose(chosen)
-        code: int = cli.main(standalone_mode=False)
+        code: int = cli.main(prog_name="witnesstree", standalone_mode=False)
     except click.UsageError as error:
         show_misuse(error)
         return error.exit_code
