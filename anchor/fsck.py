@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from witnesstree.anchor.evm.blocks import canonical_hash
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.ledger.base.errors import WitnesstreeError
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.proof.proof import parse_anchor
-from witnesstree.ledger.work.fsck import Problem
+from witnesstree.ledger.work.fsck.problem import Problem, at_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +37,13 @@ def check_embedded(ledger: Ledger) -> Iterator[Problem]:
                 or canonical_hash(chain, anchor.block_number) != anchor.block_hash
             ):
                 yield Problem(
-                    str(chain),
-                    f"does not have block {anchor.block_number} as the anchor of batch {sequence}"
-                    " names it",
+                    at_path(chain),
+                    message(
+                        f"does not have block {anchor.block_number} as the anchor of batch"
+                        f" {sequence} names it"
+                    ),
                 )
         except WitnesstreeError as error:
-            yield Problem(str(chain), f"batch {sequence}: {error}")
+            yield Problem(at_path(chain), message(f"batch {sequence}: {error}"))
     for block in BlockStore(ledger.home.ipfs).check():
-        yield Problem(f"{ledger.home.ipfs}, {block.name}", block.reason)
+        yield Problem(at_path(f"{ledger.home.ipfs}, {block.name}"), message(block.reason))

@@ -61,7 +61,7 @@ from witnesstree.ledger.log.tiles import (
 )
 from witnesstree.ledger.proof.proof import MAX_PROOF, Proof, format_proof, parse_proof
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
-from witnesstree.ledger.work.sealing import Entry
+from witnesstree.ledger.work.lookup import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -60,7 +60,7 @@ def make_home(folder: Path, origin: str, database: str | None = None) -> Home:
     settings.
     """
     if database is not None:
-        from witnesstree.ledger.store.postgresql import require_no_secret
+        from witnesstree.ledger.store.database.postgresql import require_no_secret
 
         require_no_secret(database)
     from witnesstree.anchor.evm.local import LocalChain
@@ -136,7 +136,8 @@ def open_renewals(ledger: Ledger, now: Callable[[], datetime] = clock) -> Renewa
     trusts, and by the home's own authority.
     """
     from witnesstree.ledger.proof.record import ENDS
-    from witnesstree.ledger.work.renewal import RenewalPolicy, Renewals
+    from witnesstree.ledger.work.judging import RenewalPolicy
+    from witnesstree.ledger.work.renewal import Renewals
 
     settings = read_settings(ledger.home.folder)
     policy = RenewalPolicy(

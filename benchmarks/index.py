@@ -1,5 +1,5 @@
 """Measures what could hold the digest index: SQLite, RocksDB, LMDB, and sorted runs with merges
-(ledger/store/index.py).
+(ledger/store/index/).
 
     python benchmarks/index.py [--sizes 1000000 10000000] [--stores sqlite rocksdb lmdb runs]
                                [--batch 1048576] [--minutes 6] [--folder DIR]
@@ -38,7 +38,8 @@ from typing_extensions import override
 
 from witnesstree.ledger.base.errors import Conflict
 from witnesstree.ledger.store.batches import BatchFiles
-from witnesstree.ledger.store.index import DigestIndex, write_run
+from witnesstree.ledger.store.index.run import write_run
+from witnesstree.ledger.store.index.runs import DigestIndex
 from witnesstree.ledger.tree.bulk import sort_run
 
 if TYPE_CHECKING:

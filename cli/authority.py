@@ -306,7 +306,7 @@ def _remove(name: str, home: Path, *, is_forgotten: bool, as_json: bool) -> None
         witnesstree authority remove digicert
     """
     from witnesstree.cli.targets import remove_target
-    from witnesstree.ledger.store.metadata import JobKind
+    from witnesstree.ledger.store.database.values import JobKind
 
     remove_target(home, TABLE, name, JobKind.STAMP, is_forgotten=is_forgotten, as_json=as_json)
 

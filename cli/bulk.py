@@ -41,7 +41,7 @@ def batch_of(ledger: Ledger, sequence: int) -> Iterator[Bundle]:
     """
     from witnesstree.ledger.log.opening import opening_digest
     from witnesstree.ledger.proof.bundle import Bundle, Stretch
-    from witnesstree.ledger.work.sealing import Entry
+    from witnesstree.ledger.work.lookup import Entry
 
     batch = ledger.batch(sequence)
     shared = ledger.proof_of(opening_digest(batch.opening), Entry(sequence, 0, is_sealed=True))
@@ -58,7 +58,7 @@ def own_proofs(ledger: Ledger, sequence: int) -> dict[int, Proof]:
     """Return by position the proofs of those entries that have an evidence record of their own:
     they cannot be made from what the batch shares.
     """
-    from witnesstree.ledger.work.sealing import Entry
+    from witnesstree.ledger.work.lookup import Entry
 
     with ledger.metadata.read() as transaction:
         positions = sorted(

@@ -400,7 +400,7 @@ def _remove(name: str, home: Path, *, is_forgotten: bool, as_json: bool) -> None
         witnesstree chain remove sepolia
     """
     from witnesstree.cli.targets import remove_target
-    from witnesstree.ledger.store.metadata import JobKind
+    from witnesstree.ledger.store.database.values import JobKind
 
     remove_target(home, TABLE, name, JobKind.ANCHOR, is_forgotten=is_forgotten, as_json=as_json)
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from witnesstree.cli.help import Command
+from witnesstree.cli.language import words
 from witnesstree.cli.options import answer, home_option, json_option, say, tell
 from witnesstree.cli.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from witnesstree.ledger.work.fsck import Problem
+    from witnesstree.ledger.work.fsck.problem import Problem
     from witnesstree.ledger.work.sealing import Ledger
 
 DAMAGED = 10
@@ -47,7 +48,12 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
             problems = list(_problems(ledger, advance))
     if as_json:
         members = [
-            {"place": found.place, "fault": found.fault, "damage": found.is_damage}
+            {
+                "place": str(found.place),
+                "fault": words(found.fault),
+                **as_json(found.fault),
+                "damage": found.is_damage,
+            }
             for found in problems
         ]
         answer({"batches": batches, "entries": entries, "problems": members})
@@ -63,7 +69,7 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
 def _problems(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Problem]:
     from witnesstree.anchor.fsck import check_embedded
     from witnesstree.anchor.wiring import owner_trust
-    from witnesstree.ledger.work.fsck import check_ledger
+    from witnesstree.ledger.work.fsck.check import check_ledger
 
     yield from check_ledger(ledger, owner_trust(ledger.home), advance)
     yield from check_embedded(ledger)

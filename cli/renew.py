@@ -164,7 +164,7 @@ def _keep(record: EvidenceRecord, home: Path) -> bool:
 def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
     from witnesstree.anchor.wiring import open_ledger, open_renewals
     from witnesstree.cli.status import ALARM
-    from witnesstree.ledger.work.renewal import MAX_DUE
+    from witnesstree.ledger.work.waiting import MAX_DUE
 
     with open_ledger(home) as ledger:
         now, days = datetime.now(UTC), timedelta(days=within)

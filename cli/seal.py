@@ -49,8 +49,9 @@ if TYPE_CHECKING:
     from witnesstree.cli.submission import Submission
     from witnesstree.ledger.base.digest import FileDigest
     from witnesstree.ledger.base.message import Message
-    from witnesstree.ledger.store.metadata import Job
-    from witnesstree.ledger.work.sealing import Entry, Ledger, Receipt, Span
+    from witnesstree.ledger.store.database.values import Job
+    from witnesstree.ledger.work.lookup import Entry
+    from witnesstree.ledger.work.sealing import Ledger, Receipt, Span
 
 MAX_REASONS = 3
 """That are said of what could not be done; `status` says all."""
@@ -240,7 +241,7 @@ def _submit_rest(submission: Submission, digests: DigestFile, count: int) -> Non
 
 
 def _write_digest_proofs(ledger: Ledger, spans: Sequence[Span], folder: Path) -> None:
-    from witnesstree.ledger.work.sealing import Entry
+    from witnesstree.ledger.work.lookup import Entry
 
     with progress("writing-proofs", sum(span.count for span in spans)) as advance:
         for span in spans:
@@ -378,7 +379,7 @@ def _manifest_item(items: list[_Item], wishes: _Wishes, name: str, path: Path) -
 
 def _submit(ledger: Ledger, items: list[_Item]) -> tuple[list[_Item], Receipt | None]:
     """Submit what has no entry yet, and return all items with their entries, in the same order."""
-    from witnesstree.ledger.work.sealing import Entry
+    from witnesstree.ledger.work.lookup import Entry
 
     new = [item.digest for item in items if item.entry is None]
     if not new:

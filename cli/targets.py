@@ -11,7 +11,7 @@ from witnesstree.cli.options import answer, tell
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from witnesstree.ledger.store.metadata import JobKind
+    from witnesstree.ledger.store.database.values import JobKind
 
 
 def remove_target(

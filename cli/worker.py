@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from witnesstree.anchor.settings import Settings
+    from witnesstree.ledger.store.database.values import Job
     from witnesstree.ledger.store.home import Home
-    from witnesstree.ledger.store.metadata import Job
     from witnesstree.ledger.work.renewal import Renewals
     from witnesstree.ledger.work.sealing import Ledger
 

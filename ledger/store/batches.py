@@ -106,9 +106,7 @@ class BatchFiles:
             with path.open("rb") as file:
                 yield from _read_parts(file, 0, count, path)
         except OSError as error:
-            raise Damaged(
-                f"cannot read {path}: {error.strerror}; run `witnesstree fsck`"
-            ) from error
+            raise Damaged("stored-file-unreadable", path=path, error=error) from error
 
     def checksum(self, sequence: int, count: int) -> int:
         """Return the CRC-32 of the first `count` digests, as `submit` kept it while it wrote
@@ -147,10 +145,7 @@ class BatchFiles:
         lowest = b"".join(kept_above(part) for part in self.parts(sequence, count))
         built = [lowest, *levels_above(lowest)]
         if root not in {None, built[-1]}:
-            raise Damaged(
-                f"{self.digests_path(sequence)} does not lead to the root on record: restore it"
-                " from a backup"
-            )
+            raise Damaged("digests-lead-elsewhere", path=self.digests_path(sequence))
         write_file(
             self.nodes_path(sequence),
             b"".join(level for level in built[:: levels.STEP] if len(level) > NODE),
@@ -190,9 +185,7 @@ class BatchFiles:
                         at = (index - (first >> height)) * NODE
                         path.append(between[height][at : at + NODE])
         except OSError as error:
-            raise Damaged(
-                f"cannot read batch {sequence}: {error.strerror}; run `witnesstree fsck`"
-            ) from error
+            raise Damaged("batch-files-unreadable", batch=sequence, error=error) from error
         return tuple(path)
 
     def digest_at(self, sequence: int, position: int) -> bytes:
@@ -202,9 +195,7 @@ class BatchFiles:
             with path.open("rb", buffering=0) as file:
                 return _exactly(os.pread(file.fileno(), NODE, position * NODE), NODE, path)
         except OSError as error:
-            raise Damaged(
-                f"cannot read {path}: {error.strerror}; run `witnesstree fsck`"
-            ) from error
+            raise Damaged("stored-file-unreadable", path=path, error=error) from error
 
     def scan(self, sequence: int, count: int, digest: bytes) -> Iterator[int]:
         """Yield each position of `digest` among the first `count` entries, by reading them all: for
@@ -223,10 +214,7 @@ class BatchFiles:
                         yield found // NODE
                     found = entries.find(digest, found + 1)
         except (OSError, ValueError, OverflowError) as error:
-            raise Damaged(
-                f"batch {sequence} has fewer entries on disk than were acknowledged; run"
-                " `witnesstree fsck`"
-            ) from error
+            raise Damaged("entries-missing", batch=sequence) from error
 
     def _path(self, sequence: int, ending: str) -> Path:
         return self._folder / f"{sequence // PER_FOLDER:05}" / f"{sequence:08}.{ending}"
@@ -241,5 +229,5 @@ def _read_parts(file: BinaryIO, offset: int, count: int, path: Path) -> Iterator
 
 def _exactly(content: bytes, size: int, path: Path) -> bytes:
     if len(content) != size:
-        raise Damaged(f"{path} is shorter than its batch; run `witnesstree fsck`")
+        raise Damaged("file-too-short", path=path)
     return content

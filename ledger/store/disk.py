@@ -29,14 +29,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         named = Path(str(error.filename or path))
         place = path if named.name.startswith(f".{path.name}.") else named
-        advice = (
-            "make it writable for this account, or name another place"
-            if error.errno in _FORBIDDEN
-            else "make room or mend the disk"
-        )
-        raise StorageFailure(
-            f"cannot write {place}: {error.strerror}; {advice}, then run it again"
-        ) from error
+        code = "write-forbidden" if error.errno in _FORBIDDEN else "write-failed"
+        raise StorageFailure(code, path=place, error=error) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -59,7 +53,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     Raises InvalidInput if `path` can only be a folder, StorageFailure if the disk refuses.
     """
     if path.name in {"", ".."}:
-        raise InvalidInput(f"{path} is a folder: name a file in it")
+        raise InvalidInput("path-is-folder", path=path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with storage_errors(path):
         try:

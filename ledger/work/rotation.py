@@ -43,18 +43,12 @@ def rotate(ledger: Ledger, *, destroys_old: bool = False) -> KeyChange:
         with ledger.metadata.read() as transaction:
             number = len(ledger.key_changes(transaction)) + 1
         if number > MAX_CHANGES:
-            raise InvalidInput(
-                f"the key of {home.origin} was changed {MAX_CHANGES} times, which is as often as it"
-                " can be: begin a new ledger"
-            )
+            raise InvalidInput("key-changed-too-often", origin=home.origin, most=MAX_CHANGES)
         new = home.make_key(number)
         with ledger.metadata.write() as transaction:
             changes = ledger.key_changes(transaction)
             if len(changes) + 1 != number:
-                raise Conflict(
-                    "another process changed the key meanwhile: see `witnesstree log keys`, and run"
-                    " it again if it shall change once more"
-                )
+                raise Conflict("key-changed-meanwhile")
             old = ledger.signing_key(transaction)
             size = transaction.batch_count()
             change = KeyChange(

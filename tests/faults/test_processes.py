@@ -19,7 +19,7 @@ from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Witnesses
 from witnesstree.ledger.work.sealing import Ledger, Limits
 

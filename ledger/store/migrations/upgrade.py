@@ -15,8 +15,9 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from witnesstree.ledger.store.batches import BatchFiles
-from witnesstree.ledger.store.index import write_run
-from witnesstree.ledger.store.metadata import VERSION, Metadata
+from witnesstree.ledger.store.database.schema import VERSION
+from witnesstree.ledger.store.index.run import write_run
+from witnesstree.ledger.store.metadata import Metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

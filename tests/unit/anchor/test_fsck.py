@@ -14,7 +14,7 @@ from witnesstree.anchor.fsck import check_embedded
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.store.home import Home, open_home
-from witnesstree.ledger.work.fsck import Problem
+from witnesstree.ledger.work.fsck.problem import Problem
 
 DIGESTS = digests("embedded", 2)
 

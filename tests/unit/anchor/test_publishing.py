@@ -47,7 +47,7 @@ from witnesstree.ledger.proof.forms import format_tlog_proof
 from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Witnesses
 from witnesstree.ledger.work.sealing import Ledger
 

@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.base.errors import Unreachable
-from witnesstree.ledger.store.metadata import Alarm, AlarmKind, JobKind, Transaction
+from witnesstree.ledger.store.database.values import Alarm, AlarmKind, JobKind
+from witnesstree.ledger.store.metadata import Transaction
 from witnesstree.ledger.work.sealing import Ledger
 
 

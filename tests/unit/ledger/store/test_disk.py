@@ -75,8 +75,8 @@ def test_what_is_forbidden_needs_no_room(
             write_file(path, b"new")
     # Not the temporary file, which nobody ever named.
     expected = (
-        f"cannot write {path}: {os.strerror(number)}; make it writable for this account, or name"
-        " another place, then run it again"
+        f"cannot write {path}: {os.strerror(number)}; make it writable for this account or name"
+        " another place, then run the command again"
     )
     assert str(caught.value) == expected
 

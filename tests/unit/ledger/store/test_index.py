@@ -13,9 +13,12 @@ from conftest import Clock
 from fakes import FakeWorld, digests
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, NotFound, StorageFailure
-from witnesstree.ledger.store import index
 from witnesstree.ledger.store.batches import BatchFiles
-from witnesstree.ledger.store.index import BLOCK, DigestIndex, Run, _Digests, build_run, write_run
+from witnesstree.ledger.store.index import check, merge, runs
+from witnesstree.ledger.store.index.digests import Digests
+from witnesstree.ledger.store.index.merge import Span
+from witnesstree.ledger.store.index.run import BLOCK, Run, build_run, write_run
+from witnesstree.ledger.store.index.runs import DigestIndex
 
 Batches = list[list[bytes]]
 
@@ -214,7 +217,7 @@ def test_a_disk_that_fails_to_read_a_run_is_told(
 def test_merged_runs_are_those_that_the_digests_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, seed: int
 ) -> None:
-    monkeypatch.setattr(index, "PART", part)
+    monkeypatch.setattr(merge, "PART", part)
     random = Random(seed)
     ground = Ground(tmp_path, [])
     for sequence in range(12):
@@ -226,16 +229,16 @@ def test_merged_runs_are_those_that_the_digests_give(
     ground.require_runs_follow()
 
 
-def test_many_batches_are_few_runs_and_each_record_is_written_again_seldom(
+def test_many_batches_are_few_runs_and_each_row_is_written_again_seldom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = 0
-    merge = DigestIndex._merge
+    merge_parts = DigestIndex._merge
 
-    def counted(self: DigestIndex, parts: list[index.Span], sizes: list[tuple[int, int]]) -> None:
+    def counted(self: DigestIndex, parts: list[Span], sizes: list[tuple[int, int]]) -> None:
         nonlocal written
         written += sum(part.count for part in parts)
-        merge(self, parts, sizes)
+        merge_parts(self, parts, sizes)
 
     monkeypatch.setattr(DigestIndex, "_merge", counted)
     ground = Ground(tmp_path, [])
@@ -251,7 +254,7 @@ def test_many_batches_are_few_runs_and_each_record_is_written_again_seldom(
 def test_runs_that_were_never_merged_are_merged_some_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "FAN_IN", 4)
+    monkeypatch.setattr(runs, "FAN_IN", 4)
     ground = Ground(tmp_path, [digests(f"{i}", 2) for i in range(21)], first=999)
     ground.require_all_found()
     ground.index.merge(ground.sizes)
@@ -278,7 +281,7 @@ def test_runs_are_not_merged_over_a_number_that_is_not_sealed(tmp_path: Path) ->
 def test_a_run_never_has_more_entries_than_can_be_numbered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "MAX_RUN", 9)
+    monkeypatch.setattr(merge, "MAX_RUN", 9)
     ground = Ground(tmp_path, [digests(f"{i}", 2) for i in range(5)])
     ground.index.merge(ground.sizes)
     assert [run.count for run in ground.runs()] == [2, 8]
@@ -324,7 +327,7 @@ def test_a_disk_that_refuses_a_merge_leaves_what_was_there(
 
     with monkeypatch.context() as patch:
         if name == "write":
-            patch.setattr(DigestIndex, "_merged_records", refuse)
+            patch.setattr(runs, "merged_rows", refuse)
         else:
             patch.setattr(*((os, "fsync", refuse) if name == "fsync" else (Path, name, refuse)))
         with pytest.raises(StorageFailure):
@@ -350,7 +353,7 @@ def test_digests_that_are_missing_in_a_merge_are_damage(tmp_path: Path, kept: in
     with pytest.raises(Damaged, match="fsck"):
         ground.index.merge(ground.sizes)
     with pytest.raises(Damaged, match="fsck"):
-        _Digests(ground.files, ground.sizes, [0, 3, 6, 9, 12], 0).words(np.array([7]))
+        Digests(ground.files, ground.sizes, [0, 3, 6, 9, 12], 0).words(np.array([7]))
 
 
 def test_what_else_stands_among_merged_runs_is_left_out(tmp_path: Path) -> None:
@@ -369,7 +372,7 @@ def test_what_else_stands_among_merged_runs_is_left_out(tmp_path: Path) -> None:
 def test_every_flipped_byte_of_a_merged_run_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "PART", 5)
+    monkeypatch.setattr(check, "PART", 5)
     ground = Ground(tmp_path, [hostile(3, 2, Random(i)) for i in range(4)])
     ground.index.merge(ground.sizes)
     path = ground.files.merged_path(0, 3)
@@ -388,8 +391,8 @@ def test_every_flipped_byte_of_a_merged_run_is_found(
     for content in (whole[:-12], whole[:-1], whole + bytes(12), b""):
         path.write_bytes(content)
         ((place, fault),) = ground.index.check(ground.sizes)
-        assert place.startswith(str(path))
-        assert "length" in fault
+        assert dict(place.params)["path"] == str(path)
+        assert fault.code == "index-length-wrong"
 
 
 def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -399,7 +402,7 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ground.files.index_path(1).mkdir()
     # That digests are missing is said elsewhere.
     ground.files.digests_path(2).unlink()
-    assert [place for place, _ in ground.index.check(ground.sizes)] == [
+    assert [str(place) for place, _ in ground.index.check(ground.sizes)] == [
         str(ground.files.index_path(i)) for i in (0, 1)
     ]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine, event, text
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, StorageFailure, WitnesstreeError
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.store.disk import storage_errors, sync_folder
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, Table
     from sqlalchemy.exc import DBAPIError
+
+    from witnesstree.ledger.base.message import Message
 
 
 class SQLite:
@@ -33,26 +36,23 @@ class SQLite:
     def require_present(self) -> None:
         """Raise Damaged if there is no file: SQLite itself would make one."""
         if not self._path.is_file():
-            raise Damaged(
-                f"{self._path} is missing: restore it from a backup, or name the PostgreSQL"
-                " database that holds it (setting `database`)"
-            )
+            raise Damaged("database-file-missing", path=self._path)
 
     def guards(self, tables: Sequence[Table]) -> list[str]:
         """Return the SQL that makes tables append-only."""
         return [statement for table in tables for statement in _triggers(table).values()]
 
-    def problems(self, connection: Connection, tables: Sequence[Table]) -> Iterator[str]:
+    def problems(self, connection: Connection, tables: Sequence[Table]) -> Iterator[Message]:
         """Yield what SQLite's own check finds, and each trigger that is gone or is another one."""
         found = connection.execute(text("PRAGMA integrity_check(20)")).scalars()
-        yield from (line for line in found if line != "ok")
+        yield from (message("sqlite-check-failed", text=line) for line in found if line != "ok")
         triggers = connection.execute(
             text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
         )
         stored = {trigger.name: trigger.sql for trigger in triggers}
         for table in tables:
             yield from (
-                f"the trigger {name}, which keeps {table.name} append-only, is missing or altered"
+                message("guard-altered", trigger=name, table=table.name)
                 for name, sql in _triggers(table).items()
                 if stored.get(name) != sql
             )
@@ -83,20 +83,14 @@ class SQLite:
         """Return what an error of the database means to the caller."""
         code = getattr(error.orig, "sqlite_errorname", "")
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return Conflict(
-                f"another process has kept {self.place} locked for {self._patience:g} seconds: let"
-                " it finish, then run the command again"
-            )
+            return Conflict("database-locked", place=self.place, seconds=f"{self._patience:g}")
         if code.startswith(
             ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
         ):
-            return StorageFailure(
-                f"cannot write {self.place}: {error.orig}; make room or mend the disk, then run it"
-                " again"
-            )
+            return StorageFailure("write-failed", path=self.place, error=str(error.orig))
         if code.startswith("SQLITE_CONSTRAINT"):
-            return Damaged(f"{self.place} refused a row: {error.orig}; run `witnesstree fsck`")
-        return Damaged(f"{self.place} is damaged: {error.orig}; run `witnesstree fsck`")
+            return Damaged("database-refused-row", place=self.place, error=str(error.orig))
+        return Damaged("database-damaged", place=self.place, error=str(error.orig))
 
 
 def _engine(path: Path, patience: float) -> Engine:
