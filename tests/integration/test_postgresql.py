@@ -143,9 +143,7 @@ def test_a_secret_is_cut_out_of_whatever_the_driver_says() -> None:
         OperationalError("SELECT 1", {}, psycopg.OperationalError("no: hunter2\nand hunter3"))
     )
     assert isinstance(error, Unreachable)
-    assert str(error).startswith(
-        "postgresql://h/d does not answer: no: ***; check the server"
-    )
+    assert str(error).startswith("postgresql://h/d does not answer: no: ***; check the server")
 
 
 @pytest.mark.parametrize(
@@ -437,7 +435,8 @@ def test_a_home_keeps_no_metadata_beside(
         assert ledger.outbox.work() == []
     assert not world.home.database.exists()
     with pytest.raises(
-        Damaged, match=r"or name the PostgreSQL database that holds the ledger \(setting `database`\)"
+        Damaged,
+        match=r"or name the PostgreSQL database that holds the ledger \(setting `database`\)",
     ):
         Metadata.open(world.home.database, patience=1)
 
