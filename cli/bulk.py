@@ -286,17 +286,15 @@ def _write(path: Path, content: bytes) -> bool:
 
 def _put(path: Path, content: bytes) -> None:
     """Put `content` under a name that nothing has yet, all at once, but not yet durably."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    from witnesstree.ledger.store.disk import placing
+
     try:
-        try:
-            temporary.write_bytes(content)
-        except FileNotFoundError:
-            path.parent.mkdir(exist_ok=True)
-            temporary.write_bytes(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        with placing(path, is_durable=False) as file:
+            file.write(content)
+    except FileNotFoundError:
+        path.parent.mkdir(exist_ok=True)
+        with placing(path, is_durable=False) as file:
+            file.write(content)
 
 
 # Out of the compact file

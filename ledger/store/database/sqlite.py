@@ -4,14 +4,13 @@ append-only, and what its errors mean.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event, text
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, StorageFailure, WitnesstreeError
 from witnesstree.ledger.base.message import message
-from witnesstree.ledger.store.disk import storage_errors, sync_folder
+from witnesstree.ledger.store.disk import replacing
 
 if TYPE_CHECKING:
     import sqlite3
@@ -65,18 +64,12 @@ class SQLite:
         The copy is whole even while others write, and holds all that was committed when it began.
         """
         target = self._path.with_name(f"{self._path.name}.v{version}")
-        building = target.with_name(target.name + ".tmp")
-        with storage_errors(target):
-            building.unlink(missing_ok=True)
-            with self.engine.connect().execution_options(stands_alone=True) as connection:
-                connection.execute(text("VACUUM INTO :path"), {"path": str(building)})
-            descriptor = os.open(building, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            building.replace(target)
-            sync_folder(target.parent)
+        with (
+            replacing(target) as file,
+            self.engine.connect().execution_options(is_single=True) as connection,
+        ):
+            # SQLite writes into an empty file, too.
+            connection.execute(text("VACUUM INTO :path"), {"path": file.name})
         return target
 
     def fault(self, error: DBAPIError) -> WitnesstreeError:
@@ -114,7 +107,7 @@ def _engine(path: Path, patience: float) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        if not options.get("stands_alone"):
+        if not options.get("is_single"):
             connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
     return engine
