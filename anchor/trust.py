@@ -15,6 +15,10 @@ from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.trust import Trust, TrustedBlock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from witnesstree.anchor.evm.finality import Finality
     from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.store.home import Home
 
@@ -46,3 +50,22 @@ def home_trust(home: Home, proof: Proof) -> Trust | None:
         (home.verifier_key(),),
         key_notes=home.key_notes(),
     )
+
+
+def finality_in(home: Path | None) -> Mapping[int, Finality]:
+    """Return when a block is final, by chain id, as the settings of a home say; of two that name
+    one chain, the stricter. Without a home, nothing is said.
+
+    Raises as `read_settings` does.
+    """
+    if home is None:
+        return {}
+    from witnesstree.anchor.settings import read_settings
+
+    found: dict[int, Finality] = {}
+    for chain in read_settings(home).chains.values():
+        former = found.get(chain.chain_id, 0)
+        if former != "finalized":
+            stricter = chain.finality == "finalized" or chain.finality > former
+            found[chain.chain_id] = chain.finality if stricter else former
+    return found

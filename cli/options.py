@@ -97,7 +97,7 @@ def answer(value: object) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
 
 
-def say(text: str) -> None:
+def say(text: object) -> None:
     """Tell the person, on one line, something that is no answer."""
     click.echo(one_line(text), err=True)
 

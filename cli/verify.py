@@ -246,7 +246,7 @@ class Judge:
         if self._asked.home:
             trust |= _trust_of_home(self._asked.home, proof)
         if self._asked.nodes:
-            trust |= _trust_of_nodes(self._asked.nodes, proof)
+            trust |= _trust_of_nodes(self._asked.nodes, proof, self._asked.home)
         return self._verifier(trust)
 
 
@@ -588,10 +588,11 @@ def _trust_of_home(home: Path, proof: Proof) -> Trust:
     return trust or Trust()
 
 
-def _trust_of_nodes(nodes: tuple[str, ...], proof: Proof) -> Trust:
+def _trust_of_nodes(nodes: tuple[str, ...], proof: Proof, home: Path | None) -> Trust:
     from witnesstree.anchor.evm.check import ask_nodes
+    from witnesstree.anchor.trust import finality_in
 
-    testimony = ask_nodes(nodes, proof)
+    testimony = ask_nodes(nodes, proof, finality_in(home))
     for note in testimony.notes:
         say(note)
     return testimony.trust

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from trie.hexary import HexaryTrie
 
     from witnesstree.anchor.evm.mining import Miner
+    from witnesstree.ledger.base.message import Message
 
 KEY_FILE = "account.key"
 """The secret key of the one funded account: 64 hex digits, readable by its owner alone.
@@ -120,7 +121,7 @@ class LocalChain(Chain):
         return "local"
 
     @override
-    def troubles(self) -> list[str]:
+    def troubles(self) -> list[Message]:
         """Return none: it has no parts."""
         return []
 

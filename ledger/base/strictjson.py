@@ -135,7 +135,7 @@ class Reader:
         return tuple(read(Reader(f"{self.place}[{i}]", item)) for i, item in enumerate(self.value))
 
 
-def load(place: str, content: bytes) -> Reader:
+def load(place: str, content: bytes, *, fractions: bool = False) -> Reader:
     """Return the JSON object in `content` (UTF-8, RFC 8259). The caller has limited its length."""
     if not content.strip():
         raise InvalidInput(f"{place} is empty")
@@ -153,7 +153,7 @@ def load(place: str, content: bytes) -> Reader:
         document = json.loads(
             text,
             object_pairs_hook=_members_once,
-            parse_float=whole_numbers_only,
+            parse_float=float if fractions else whole_numbers_only,
             parse_constant=whole_numbers_only,
         )
         json.dumps(document, ensure_ascii=False).encode()

@@ -407,7 +407,7 @@ class Outbox:
 
     def _note_troubles(self, chain: Chain) -> None:
         if troubles := chain.troubles():
-            self._raise_alarm(AlarmKind.ENDPOINT, chain.name, "; ".join(troubles))
+            self._raise_alarm(AlarmKind.ENDPOINT, chain.name, "; ".join(map(str, troubles)))
         else:
             self._clear_alarms(chain.name, AlarmKind.ENDPOINT)
 
