@@ -306,6 +306,12 @@ class _Unusable(httpcore2.ConnectError):
         self.message = said
 
 
+def is_of_private_address(error: WitnesstreeError) -> bool:
+    """Whether this is what `public_only` raises for an address that is not public."""
+    reason = dict(error.message.params).get("reason")
+    return isinstance(reason, Message) and reason.code == "address-not-public"
+
+
 def _shown(error: Exception) -> Message:
     if isinstance(error, _Unusable):
         return error.message

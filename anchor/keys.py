@@ -239,7 +239,7 @@ def _parse_keystore(content: bytes, path: Path) -> dict[str, Any]:
             crypto["cipher"].wrong("aes-128-ctr")
         read = {"pbkdf2": _read_pbkdf2, "scrypt": _read_scrypt}.get(
             crypto["kdf"].text(20)
-        ) or crypto["kdf"].wrong("scrypt or pbkdf2")
+        ) or crypto["kdf"].wrong("scrypt | pbkdf2")
         members = {
             "cipher": "aes-128-ctr",
             "cipherparams": {"iv": crypto["cipherparams"]["iv"].hex(16).hex()},

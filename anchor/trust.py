@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from witnesstree.anchor.evm.blocks import canonical_hash
 from witnesstree.anchor.tsa.local import trusted_root
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.trust import Trust, TrustedBlock
@@ -38,7 +39,7 @@ def home_trust(home: Home, proof: Proof) -> Trust | None:
     numbers = {anchor.block_number for anchor in proof.anchors if anchor.chain_id == LOCAL_CHAIN_ID}
     if opening.block and opening.block.chain_id == LOCAL_CHAIN_ID:
         numbers.add(opening.block.number)
-    source = f"the embedded chain in {home.chain} says so"
+    source = message("embedded-chain-says-so", folder=home.chain)
     blocks = [
         TrustedBlock(block_hash, source, LOCAL_CHAIN_ID, number)
         for number in sorted(numbers)

@@ -269,11 +269,11 @@ def _list_presets(*, as_json: bool) -> None:
             "chain_id": each.chain_id,
             "coin": each.coin,
             "block_seconds": each.block_seconds,
-            "finality": each.why,
+            "finality": str(each.why),
             "state_proofs": known_chain(each.chain_id).has_state_proofs,
             "explorer": known_chain(each.chain_id).explorer,
             "endpoints": list(each.urls),
-            "note": each.note,
+            "note": str(each.note) if each.note else None,
         }
         for each in PRESETS.values()
     ]

@@ -229,7 +229,9 @@ def _check_blocks(store: BlockStore, *, as_json: bool) -> None:
         answer(
             {
                 "store": "embedded",
-                "problems": [{"place": block.name, "fault": block.reason} for block in damaged],
+                "problems": [
+                    {"place": block.name, "fault": str(block.reason)} for block in damaged
+                ],
             }
         )
     else:

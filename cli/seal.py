@@ -373,7 +373,7 @@ def _store(ledger: Ledger, items: list[_Item], *, public: bool) -> list[_Item]:
         closing(open_file_store(ledger.home, settings)) as store,
         progress("storing", len(items)) as advance,
     ):
-        say(f"{store.notice}.")
+        say(store.notice)
         for item in items:
             kept = store_evidence(
                 store,

@@ -18,7 +18,7 @@ class TrustedRoot:
     """
 
     certificate: bytes
-    source: str
+    source: str | Message
     assurance: Assurance
 
 

@@ -319,8 +319,7 @@ class Call:
         Raises Unreachable, BadAnswer, or of that a Refusal, as rpc.py says.
         """
         with _translated(self._place):
-            gas = self._prepared.estimate_gas({"from": to_checksum_address(sender)})
-        return gas
+            return self._prepared.estimate_gas({"from": to_checksum_address(sender)})
 
     def built(self, members: Mapping[str, Any]) -> dict[str, Any]:
         """Return the transaction with `members` (chainId, nonce, gas, value and the fees), in the

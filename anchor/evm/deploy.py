@@ -263,7 +263,7 @@ class Deployer:
         which would be paid for again.
         """
         if self._signer is None:
-            raise InvalidInput("chain-without-key", chain=self._chain.name)
+            raise InvalidInput("chain-has-no-key", chain=self._chain.name)
         account = self._signer.address
         waiting = self._asked(
             lambda client: client.nonce(account, "pending") - client.nonce(account, "latest")

@@ -363,7 +363,7 @@ class NodeChain(Chain):
 
     def _signer_of(self, replaced: SignedTransaction | None) -> Signer:
         if self._signer is None:
-            raise InvalidInput("chain-without-key", chain=self._name)
+            raise InvalidInput("chain-has-no-key", chain=self._name)
         if replaced and replaced.sender != self._signer.address:
             raise InvalidInput(
                 "key-changed-while-waiting",
@@ -582,7 +582,7 @@ class NodeChain(Chain):
                 parse_header(header), self._contract, root, state.account, state.storage
             )
         except InvalidInput as error:
-            raise BadAnswer("state-proof-wrong", place=client.place, error=error) from error
+            raise BadAnswer("node-state-proof-wrong", place=client.place, error=error) from error
         if slot.code_hash != CONTRACT_CODE_HASH:
             raise BadAnswer("contract-disproven", place=client.place, address=self._contract)
         return state

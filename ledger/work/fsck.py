@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.log.keys import KeyChange
     from witnesstree.ledger.log.note import VerifierKey
     from witnesstree.ledger.store.metadata import Job, KeptRecord, OpenBatch, SealedBatch
@@ -45,8 +46,8 @@ class Problem:
     not trusted here.
     """
 
-    place: str
-    fault: str
+    place: str | Message
+    fault: str | Message
     is_damage: bool = True
 
 
