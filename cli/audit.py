@@ -166,8 +166,9 @@ def _trust_of_blocks(records: Sequence[Record], home: Path | None, nodes: tuple[
         trust |= home_trust(open_home(home), together) or Trust()
     if nodes and anchors:
         from witnesstree.anchor.evm.check import ask_nodes
+        from witnesstree.anchor.trust import finality_in
 
-        testimony = ask_nodes(nodes, together)
+        testimony = ask_nodes(nodes, together, finality_in(home))
         for said in testimony.notes:
             note(said)
         trust |= testimony.trust

@@ -32,7 +32,7 @@ from witnesstree.ledger.base.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from witnesstree.anchor.evm.client import Client, NodeBlock
+    from witnesstree.anchor.evm.client import Client
     from witnesstree.anchor.evm.presets import Preset
     from witnesstree.anchor.settings import ChainSettings
 
@@ -155,7 +155,7 @@ def _list(home: Path, *, presets: bool, as_json: bool) -> None:
             "chain": known_chain(each.chain_id).name,
             "endpoints": [place(url) for url in each.urls],
             "agree": each.agree,
-            "key": described(each.key) if each.key else None,
+            "key": str(described(each.key)) if each.key else None,
             "finality": each.finality,
             "fee_cap": each.fee_cap,
         }
@@ -189,11 +189,11 @@ def _list_presets(*, as_json: bool) -> None:
             "chain_id": each.chain_id,
             "coin": each.coin,
             "block_seconds": each.block_seconds,
-            "finality": each.why,
+            "finality": str(each.why),
             "state_proofs": known_chain(each.chain_id).has_state_proofs,
             "explorer": known_chain(each.chain_id).explorer,
             "endpoints": list(each.urls),
-            "note": each.note,
+            "note": str(each.note) if each.note else None,
         }
         for each in PRESETS.values()
     ]
@@ -268,7 +268,7 @@ def _look(name: str, settings: ChainSettings) -> dict[str, Any]:
         "chain": known_chain(settings.chain_id).name,
         "chain_id": settings.chain_id,
         "coin": preset.coin if preset else None,
-        "key": described(settings.key) if settings.key else None,
+        "key": str(described(settings.key)) if settings.key else None,
         "endpoints": endpoints,
         "account": account,
         "exit_code": max(each["exit_code"] for each in (*endpoints, account or endpoints[0])),
@@ -284,10 +284,11 @@ def _guarded(start: dict[str, Any], look: Callable[[], dict[str, Any]]) -> dict[
 
 
 def _seen(client: Client, settings: ChainSettings) -> dict[str, Any]:
+    from witnesstree.anchor.evm.finality import final_block
     from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
 
     newest = client.newest()
-    final = _final(client, newest, settings)
+    final = final_block(client, settings.finality)
     contract = bytes.fromhex(settings.contract[2:]) if settings.contract else CONTRACT_ADDRESS
     code = client.code_hash(contract, "latest")
     state = {CONTRACT_CODE_HASH: "ours", keccak256(b""): "absent"}.get(code, "other")
@@ -304,16 +305,6 @@ def _seen(client: Client, settings: ChainSettings) -> dict[str, Any]:
         "contract": state,
         "exit_code": {"ours": 0, "absent": _code(NotFound), "other": _code(BadAnswer)}[state],
     }
-
-
-def _final(client: Client, newest: NodeBlock, settings: ChainSettings) -> NodeBlock | None:
-    if settings.finality == "finalized":
-        return client.finalized()
-    return (
-        client.block(newest.number - settings.finality)
-        if newest.number >= settings.finality
-        else None
-    )
 
 
 def _account(client: Client, settings: ChainSettings) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from witnesstree.cli.language import phrase
 from witnesstree.cli.options import note, say
 from witnesstree.cli.progress import progress
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -118,7 +118,7 @@ class Judge:
         if self._asked.home:
             trust |= _trust_of_home(self._asked.home, proof)
         if self._asked.nodes:
-            trust |= _trust_of_nodes(self._asked.nodes, proof)
+            trust |= _trust_of_nodes(self._asked.nodes, proof, self._asked.home)
         return self._verifier(trust)
 
 
@@ -274,7 +274,7 @@ def _parse_block(text: str) -> TrustedBlock:
         raise InvalidInput("bad-block-hash", text=repr(text[:90]))
     return TrustedBlock(
         bytes.fromhex(found[2]),
-        phrase("block-given"),
+        message("block-given"),
         int(found[1]) if found[1] else None,
     )
 
@@ -350,10 +350,11 @@ def _trust_of_home(home: Path, proof: Proof) -> Trust:
     return trust or Trust()
 
 
-def _trust_of_nodes(nodes: tuple[str, ...], proof: Proof) -> Trust:
+def _trust_of_nodes(nodes: tuple[str, ...], proof: Proof, home: Path | None) -> Trust:
     from witnesstree.anchor.evm.check import ask_nodes
+    from witnesstree.anchor.trust import finality_in
 
-    testimony = ask_nodes(nodes, proof)
+    testimony = ask_nodes(nodes, proof, finality_in(home))
     for said in testimony.notes:
         note(said)
     return testimony.trust

@@ -21,7 +21,7 @@ from witnesstree.ledger.base.errors import InvalidInput, WitnesstreeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from witnesstree.anchor.witnesses import Witness
+    from witnesstree.anchor.cosigners import Cosigner
     from witnesstree.ledger.audit.audit import Equivocation
     from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.report import Check, Report
@@ -275,10 +275,10 @@ def cosign_command(
     Example:
         witnesstree log cosign --witness https://w.example --witness-key w.vkey --into public
     """
+    from witnesstree.anchor.cosigners import TIMEOUT, ask_cosigner
     from witnesstree.anchor.http import Http
     from witnesstree.anchor.publishing import keep_cosignatures, take_over_cosignatures
     from witnesstree.anchor.wiring import open_ledger
-    from witnesstree.anchor.witnesses import TIMEOUT, ask_witness
     from witnesstree.ledger.log.cosignature import add_cosignatures, check_cosignatures
 
     witnesses = _witnesses(urls, keys)
@@ -300,7 +300,7 @@ def cosign_command(
         lines = ""
         for witness in witnesses:
             try:
-                lines += ask_witness(http, witness, newest, read)
+                lines += ask_cosigner(http, witness, newest, read)
             except WitnesstreeError as error:
                 errors[witness.key.name] = error.message
         kept = keep_cosignatures(ledger, add_cosignatures(newest, lines, all_keys), into)
@@ -317,12 +317,12 @@ def cosign_command(
     ctx.exit(0 if len(found) >= needed else UNDECIDED)
 
 
-def _witnesses(urls: tuple[str, ...], keys: tuple[str, ...]) -> list[Witness]:
-    from witnesstree.anchor.witnesses import Witness
+def _witnesses(urls: tuple[str, ...], keys: tuple[str, ...]) -> list[Cosigner]:
+    from witnesstree.anchor.cosigners import Cosigner
 
     if len(urls) != len(keys):
         raise InvalidInput("cosigner-without-key", addresses=len(urls), keys=len(keys))
-    return [Witness(url, key) for url, key in zip(urls, parse_witness_keys(keys), strict=True)]
+    return [Cosigner(url, key) for url, key in zip(urls, parse_witness_keys(keys), strict=True)]
 
 
 def parse_witness_keys(texts: tuple[str, ...]) -> list[WitnessKey]:

@@ -116,7 +116,7 @@ def _list(*, with_certifi: bool, as_json: bool) -> None:
     shown = [*stored]
     if with_certifi:
         shown.extend(
-            Stored(root.certificate, Kind.ROOT, root.assurance, root.source, None)
+            Stored(root.certificate, Kind.ROOT, root.assurance, str(root.source), None)
             for root in public
         )
     if as_json:

@@ -21,6 +21,7 @@ from witnesstree.anchor.settings import (
     IpfsSettings,
     Method,
     Settings,
+    setting_message,
 )
 from witnesstree.anchor.truststore import TRUST
 from witnesstree.cli import status
@@ -29,7 +30,7 @@ from witnesstree.cli.language import speak
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
 from witnesstree.cli.options import CORE_ENVVAR, HOME_ENVVAR
 from witnesstree.cli.report import EXIT_CODES as VERDICTS
-from witnesstree.ledger.base.catalogue import CHINESE, ENGLISH
+from witnesstree.ledger.base.catalogue import CHINESE, ENGLISH, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +76,8 @@ def cli_reference(language: str) -> str:
     return "\n".join(parts)
 
 
-def settings_reference() -> str:
-    """Return docs/settings.md."""
+def settings_reference(language: str = ENGLISH) -> str:
+    """Return docs/settings.md, what the settings do in this language."""
     rows = [
         "| in the environment | in settings.toml | default | what it does |",
         "|---|---|---|---|",
@@ -93,24 +94,26 @@ def settings_reference() -> str:
             " `native` or `python`. Both give the same bytes. |"
         ),
         *(
-            _setting(name, field)
+            _setting(name, field, language)
             for name, field in Settings.model_fields.items()
             if name not in TABLES
         ),
     ]
-    return "\n".join((SETTINGS_HEAD, *rows, "", *_tables()))
+    return "\n".join((SETTINGS_HEAD, *rows, "", *_tables(language)))
 
 
-def _tables() -> Iterator[str]:
+def _words(language: str, name: str, table: str = "") -> str:
+    return worded(setting_message(name, table), language)
+
+
+def _tables(language: str) -> Iterator[str]:
     for title, model in {
         "authorities.NAME": AuthoritySettings,
         "chains.NAME": ChainSettings,
         "ipfs": IpfsSettings,
     }.items():
         name = title.partition(".")[0]
-        yield (
-            f"## `[{title}]`\n\n{Settings.model_fields[name].description} Only in settings.toml.\n"
-        )
+        yield (f"## `[{title}]`\n\n{_words(language, name)} Only in settings.toml.\n")
         yield "| setting | default | what it does |\n|---|---|---|"
         for setting, field in model.model_fields.items():
             default = (
@@ -120,9 +123,9 @@ def _tables() -> Iterator[str]:
                 if field.default in {None, ()}
                 else f"`{_written(field.default)}`"
             )
-            yield f"| `{setting}` | {default} | {field.description} |"
+            yield f"| `{setting}` | {default} | {_words(language, setting, name)} |"
         yield ""
-    yield f"## `[ends]`\n\n{Settings.model_fields['ends'].description} Only in settings.toml.\n"
+    yield f"## `[ends]`\n\n{_words(language, 'ends')} Only in settings.toml.\n"
     yield (
         f"Names are {', '.join(f'`{name}`' for name in get_args(Method))}; a value is a time with"
         " its zone, such as `2035-01-01T00:00:00Z`.\n"
@@ -141,9 +144,9 @@ def _section(title: str, command: click.Command, context: click.Context) -> str:
     return f"## {title}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
 
 
-def _setting(name: str, field: FieldInfo) -> str:
+def _setting(name: str, field: FieldInfo, language: str) -> str:
     default = "" if field.default is None else f"`{_written(field.default)}`"
-    return f"| `{PREFIX}{name.upper()}` | `{name}` | {default} | {field.description} |"
+    return f"| `{PREFIX}{name.upper()}` | `{name}` | {default} | {_words(language, name)} |"
 
 
 def _written(default: Any) -> str:

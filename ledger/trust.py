@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.log.note import VerifierKey
 
@@ -17,7 +18,7 @@ class TrustedRoot:
     """
 
     certificate: bytes
-    source: str
+    source: str | Message
     assurance: Assurance
 
 
@@ -30,7 +31,7 @@ class TrustedBlock:
     """
 
     hash: bytes
-    source: str
+    source: str | Message
     chain_id: int | None = None
     number: int | None = None
 
@@ -45,7 +46,7 @@ class TrustedRecord:
     contract: bytes
     root: bytes
     time: int
-    source: str
+    source: str | Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.witness import Anchor, Stamp
 
 
@@ -96,7 +97,7 @@ class Chain(Protocol):
         """A short name, unique among the chains of one ledger; it keys the ledger's records."""
         ...
 
-    def troubles(self) -> list[str]:
+    def troubles(self) -> list[Message]:
         """Return what was wrong with parts of it that others made up for, such as one of several
         endpoints: a person should know.
         """

@@ -166,10 +166,11 @@ class Reader:
         )
 
 
-def load(document: str | Message, content: bytes) -> Reader:
+def load(document: str | Message, content: bytes, *, fractions: bool = False) -> Reader:
     """Return the JSON object in `content` (UTF-8, RFC 8259). The caller has limited its length.
 
-    `document` is what people call it: the name of a file, or a message.
+    `document` is what people call it: the name of a file, or a message. Numbers with a fraction
+    are refused unless `fractions` allows them.
     """
     if not content.strip():
         raise InvalidInput("json-empty", place=document)
@@ -187,7 +188,7 @@ def load(document: str | Message, content: bytes) -> Reader:
         found = json.loads(
             text,
             object_pairs_hook=_members_once,
-            parse_float=whole_numbers_only,
+            parse_float=float if fractions else whole_numbers_only,
             parse_constant=whole_numbers_only,
         )
         json.dumps(found, ensure_ascii=False).encode()

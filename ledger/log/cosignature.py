@@ -1,6 +1,6 @@
 """C2SP tlog-cosignature, Ed25519 (`cosignature/v1`): what cosigners sign under a checkpoint.
 
-Pure; anchor/witnesses.py asks them.
+Pure; anchor/cosigners.py asks them.
 
 A cosigner signs, with the time, that it has seen the log grow to this checkpoint and never saw
 another history. The line is one of a signed note:

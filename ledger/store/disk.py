@@ -60,7 +60,7 @@ def placing(
     Raises OSError.
     """
     temporary = (scratch or path.parent) / f".{secrets.token_hex(8)}.tmp"
-    file = open(  # noqa: PTH123, SIM115 - a mode from the start; closed below
+    file = open(  # noqa: SIM115 - a mode from the start; closed below
         temporary, "x+b", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, mode)
     )
     try:

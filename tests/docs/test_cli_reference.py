@@ -9,7 +9,13 @@ import click
 import pytest
 from commandline import call
 
-from witnesstree.anchor.settings import AuthoritySettings, ChainSettings, IpfsSettings, Settings
+from witnesstree.anchor.settings import (
+    AuthoritySettings,
+    ChainSettings,
+    IpfsSettings,
+    Settings,
+    setting_message,
+)
 from witnesstree.cli.layout import width_of
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, cli
 from witnesstree.cli.status import ALARM
@@ -142,8 +148,15 @@ def test_every_error_has_its_exit_code() -> None:
 
 
 def test_every_setting_says_what_it_does() -> None:
-    for model in (Settings, AuthoritySettings, ChainSettings, IpfsSettings):
-        assert [name for name, field in model.model_fields.items() if not field.description] == []
+    tables = {"authorities": AuthoritySettings, "chains": ChainSettings, "ipfs": IpfsSettings}
+    codes = {
+        setting_message(name, table).code
+        for table, model in {"": Settings, **tables}.items()
+        for name in model.model_fields
+    }
+    for language in LANGUAGES:
+        worded = {code for code in words_of(language, "settings") if code.startswith("setting-")}
+        assert worded == codes, language
 
 
 def test_an_unknown_command_is_refused() -> None:

@@ -229,7 +229,9 @@ def test_what_nodes_could_not_say_is_said(
     testimony = check.Testimony(
         Trust(), ("127.0.0.1:9 names no final block, so it can confirm nothing yet.",)
     )
-    monkeypatch.setattr("witnesstree.anchor.evm.check.ask_nodes", lambda urls, proof: testimony)
+    monkeypatch.setattr(
+        "witnesstree.anchor.evm.check.ask_nodes", lambda urls, proof, finality: testimony
+    )
     ran = call("verify", brought.file, "--rpc", "http://127.0.0.1:9")
     assert ran.code == 4
     assert ran.talk == "127.0.0.1:9 names no final block, so it can confirm nothing yet.\n"

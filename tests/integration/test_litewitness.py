@@ -15,10 +15,10 @@ from conftest import START, Clock
 from fakes import FakeWorld, digests
 from servers.litewitness import Litewitness, litewitness
 
+from witnesstree.anchor.cosigners import Cosigner, ask_cosigner
 from witnesstree.anchor.http import Http
 from witnesstree.anchor.publishing import publish, with_cosignatures
 from witnesstree.anchor.wiring import make_home, open_ledger
-from witnesstree.anchor.witnesses import Witness, ask_witness
 from witnesstree.cli.log import log_command
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, NotFound
 from witnesstree.ledger.log.cosignature import (
@@ -59,11 +59,11 @@ def kept(home: Path) -> str:
 
 def ask(http: Http, server: Litewitness, ledger: Ledger, size: int | None = None) -> str:
     """Return the checkpoint with what the witness answers."""
-    witness = Witness(server.url, server.key)
+    witness = Cosigner(server.url, server.key)
     with ledger.metadata.read() as transaction:
         note = transaction.checkpoint(size)
         return add_cosignatures(
-            note, ask_witness(http, witness, note, transaction.log_node), [server.key]
+            note, ask_cosigner(http, witness, note, transaction.log_node), [server.key]
         )
 
 

@@ -13,6 +13,7 @@ from witnesstree.anchor.evm.blocks import FILE
 from witnesstree.anchor.fsck import check_embedded
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.wiring import make_home, open_ledger
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.store.home import Home, open_home
 from witnesstree.ledger.work.fsck.problem import Problem
 
@@ -57,7 +58,10 @@ def test_sound_parts_have_no_problem(home: Home) -> None:
 def test_a_block_that_is_gone_is_named(home: Home) -> None:
     execute(home, "DELETE FROM pair WHERE key = ?", b"block-number-to-hash:2")
     assert problems(home) == [
-        Problem(str(home.chain), "does not have block 2 as the anchor of batch 0 names it")
+        Problem(
+            message("as-text", text=str(home.chain)),
+            message("anchored-block-missing", number=2, batch=0),
+        )
     ]
 
 
@@ -69,7 +73,7 @@ def test_another_block_in_its_place_is_named(home: Home) -> None:
         ).fetchone()
     execute(home, "UPDATE pair SET value = ? WHERE key = ?", other, b"block-number-to-hash:2")
     (problem,) = problems(home)
-    assert problem.fault.startswith("batch 0: ")
+    assert str(problem.fault).startswith("batch 0: ")
 
 
 def test_an_altered_header_is_named(home: Home) -> None:
@@ -79,8 +83,8 @@ def test_an_altered_header_is_named(home: Home) -> None:
         ).fetchone()
     execute(home, "UPDATE pair SET value = zeroblob(600) WHERE key = ?", value[1:])
     (problem,) = problems(home)
-    assert problem.place == str(home.chain)
-    assert problem.fault.startswith("batch 0: ")
+    assert str(problem.place) == str(home.chain)
+    assert str(problem.fault).startswith("batch 0: ")
 
 
 def test_an_anchor_that_cannot_be_read_is_named(home: Home) -> None:
@@ -89,7 +93,7 @@ def test_an_anchor_that_cannot_be_read_is_named(home: Home) -> None:
         database.execute("UPDATE anchors SET anchor = '{' WHERE sequence = 1")
         database.commit()
     (problem,) = problems(home)
-    assert problem.fault.startswith("batch 1: ")
+    assert str(problem.fault).startswith("batch 1: ")
 
 
 def test_damaged_and_missing_blocks_of_files_are_named(home: Home) -> None:
@@ -97,7 +101,7 @@ def test_damaged_and_missing_blocks_of_files_are_named(home: Home) -> None:
     leaves[0].write_bytes(b"altered")
     leaves[1].unlink()
     found = problems(home)
-    assert {problem.place for problem in found} == {
+    assert {str(problem.place) for problem in found} == {
         f"{home.ipfs}, {path.relative_to(home.ipfs).as_posix()}" for path in leaves[:2]
     }
 

@@ -183,7 +183,7 @@ def stranger_note(ledger: Ledger, size: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("size", "said"),
-    [(1, "holds another history of this log at 1 batches"), (9, "this ledger has 2")],
+    [(1, "holds another history of this log at 1 batch:"), (9, "this ledger has 2")],
 )
 def test_another_or_a_longer_history_of_the_same_log_is_refused(
     world: FakeWorld, tmp_path: Path, size: int, said: str
@@ -560,7 +560,7 @@ def test_a_folder_is_read_within_limits(tmp_path: Path) -> None:
     for path in ("none", "file/below"):
         with pytest.raises(NotFound, match="is not there"):
             fetch(path, 9)
-    with pytest.raises(BadAnswer, match="cannot read"):
+    with pytest.raises(BadAnswer, match="cannot be read"):
         fetch(".", 9)
 
 

@@ -204,7 +204,7 @@ def test_cosignatures_are_asked_for(place: Path) -> None:
 def test_nodes_are_asked_about_all_blocks_at_once(place: Path) -> None:
     asked: list[tuple[str, ...]] = []
 
-    def ask(nodes: tuple[str, ...], proof: Proof) -> check.Testimony:
+    def ask(nodes: tuple[str, ...], proof: Proof, finality: object) -> check.Testimony:
         asked.append((*nodes, *(str(len(proof.anchors)))))
         trust = home_trust(open_home(place / "home"), proof)
         assert trust

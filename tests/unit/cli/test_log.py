@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from witnesstree.anchor import witnesses
+from witnesstree.anchor import cosigners
+from witnesstree.anchor.cosigners import Cosigner, ask_cosigner
 from witnesstree.anchor.http import Answer, Http
 from witnesstree.anchor.wiring import make_home, open_ledger
-from witnesstree.anchor.witnesses import Witness, ask_witness
 from witnesstree.cli.log import log_command
 from witnesstree.ledger.audit.audit import check_equivocation, parse_equivocation
 from witnesstree.ledger.base.errors import (
@@ -210,9 +210,9 @@ def size(number: object, kind: str = "text/x.tlog.size") -> Answer:
 
 def ask(home: Path, http: Http) -> str:
     with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
-        return ask_witness(
+        return ask_cosigner(
             http,
-            Witness("https://witness.example/w1/", KEY),
+            Cosigner("https://witness.example/w1/", KEY),
             transaction.checkpoint(),
             transaction.log_node,
         )
@@ -356,7 +356,7 @@ def test_no_witness_is_asked_for_ever(home: Path) -> None:
     http = Asked(*(size(number) for number in (1, 2, 1, 2)))
     with pytest.raises(BadAnswer):
         ask(home, http)
-    assert len(http.asked) == witnesses.MAX_ATTEMPTS
+    assert len(http.asked) == cosigners.MAX_ATTEMPTS
 
 
 # The key
