@@ -11,6 +11,7 @@ from witnesstree.cli.help import Command
 from witnesstree.cli.language import words
 from witnesstree.cli.options import answer, home_option, json_option, say, tell
 from witnesstree.cli.progress import progress
+from witnesstree.ledger.base.message import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
             {
                 "place": str(found.place),
                 "fault": words(found.fault),
-                **as_json(found.fault),
+                **to_json(found.fault),
                 "damage": found.is_damage,
             }
             for found in problems

@@ -12,7 +12,7 @@ from witnesstree.cli.help import Command, Misused
 from witnesstree.cli.language import phrase, words
 from witnesstree.cli.options import answer, home_option, json_option, note, tell
 from witnesstree.ledger.base.clock import format_time, parse_time
-from witnesstree.ledger.base.message import as_json, message
+from witnesstree.ledger.base.message import message, to_json
 
 if TYPE_CHECKING:
     from witnesstree.ledger.work.sealing import Ledger
@@ -104,7 +104,7 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                     "transaction": f"0x{job.transaction.hex()}" if job.transaction else None,
                     "attempts": job.attempts,
                     "last_error": words(job.last_error) if job.last_error else None,
-                    "error": as_json(job.last_error) if job.last_error else None,
+                    "errorerror": to_json(job.last_error) if job.last_error else None,
                     "retry_at": format_time(job.retry_at) if job.retry_at else None,
                 }
                 for job in jobs
@@ -120,7 +120,7 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                     "kind": alarm.kind.value,
                     "subject": alarm.subject,
                     "text": words(alarm.text),
-                    **as_json(alarm.text),
+                    **to_json(alarm.text),
                     "since": format_time(alarm.since),
                 }
                 for alarm in transaction.alarms()

@@ -30,7 +30,7 @@ from witnesstree.cli.options import (
 )
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import Conflict, InvalidInput, StorageFailure, Unreachable
-from witnesstree.ledger.base.message import Message, as_json, message
+from witnesstree.ledger.base.message import Message, message, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -231,7 +231,7 @@ class _JsonLine(logging.Formatter):
             "message": _worded(record),
         }
         if isinstance(record.msg, Message):
-            members |= as_json(record.msg)
+            members |= to_json(record.msg)
         return json.dumps(members, ensure_ascii=True)
 
 

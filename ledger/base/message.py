@@ -93,13 +93,13 @@ def joined(sentences: Sequence[Message]) -> Message:
     return message("joined-sentences", first=first, next=joined(rest)) if rest else first
 
 
-def as_json(said: Message) -> dict[str, Any]:
+def to_json(said: Message) -> dict[str, Any]:
     """Return a message as a JSON object; `from_json` reads it back."""
     return {"code": said.code, "params": said.members}
 
 
 def from_json(found: Any) -> Message:
-    """Return the message that `as_json` wrote; whatever else it may be is shown as text."""
+    """Return the message that `to_json` wrote; whatever else it may be is shown as text."""
     if (
         isinstance(found, Mapping)
         and set(found) == {"code", "params"}
@@ -137,7 +137,7 @@ def _as_text(value: bytes | datetime | PurePath) -> str:
 
 def _as_json(value: Plain) -> Any:
     if isinstance(value, Message):
-        return as_json(value)
+        return to_json(value)
     return [_as_json(each) for each in value] if isinstance(value, tuple) else value
 
 

@@ -47,7 +47,23 @@ SECOND = {"passed", "failed", "unknown"}
 """Calls whose second argument is one: the first is the check's name."""
 NOT_PARAMETERS = {"required"}
 
-NO_SENTENCES: dict[str, str] = {}
+NO_SENTENCES = {
+    "too many requests": "how nodes say it, matched at the seam",
+    "No matching keys": "how pyrage says it, matched at the seam",
+    "is not pinned": "how Kubo says it, matched at the seam",
+    "could not find": "how Kubo says it, matched at the seam",
+    "service not known": "how Kubo says it, matched at the seam",
+    "Python extension validator failed": "how cryptography says it, matched at the seam",
+    "proves nothing to third parties": "a name in the embedded authority's certificates",
+    "LOCAL test ": "a name in the embedded authority's certificates",
+    "a brace too many": "for who writes the catalogue: a test reads all of it",
+    "too many braces": "for who writes the catalogue: a test reads all of it",
+    "no name behind a brace": "for who writes the catalogue: a test reads all of it",
+    "no case 'other'": "for who writes the catalogue: a test reads all of it",
+    "no closing brace": "for who writes the catalogue: a test reads all of it",
+    "SELECT ": "SQL",
+    " NOT NULL": "SQL",
+}
 """Literals that look like sentences and are none for users: a part of the text, and why."""
 
 

@@ -21,11 +21,11 @@ from witnesstree.ledger.base.errors import InvalidInput, NotFound, WitnesstreeEr
 from witnesstree.ledger.base.message import (
     AS_TEXT,
     Message,
-    as_json,
     from_json,
     joined,
     message,
     message_of,
+    to_json,
 )
 from witnesstree.ledger.base.report import Outcome
 
@@ -89,7 +89,7 @@ def test_what_the_operating_system_says_is_worded_by_its_number() -> None:
 
 @given(MESSAGES)
 def test_a_message_comes_back_from_json_and_says_the_same(said: Message) -> None:
-    again = from_json(json.loads(json.dumps(as_json(said))))
+    again = from_json(json.loads(json.dumps(to_json(said))))
     for language in LANGUAGES:
         assert worded(again, language) == worded(said, language)
 
@@ -149,4 +149,4 @@ def test_an_error_holds_another_ones_message() -> None:
     assert outer.message is inner.message
     nested = InvalidInput("file-unreadable", path="x", error=inner)
     assert str(nested) == f"cannot read x: {inner}"
-    assert nested.message.members["error"] == as_json(inner.message)
+    assert nested.message.members["error"] == to_json(inner.message)
