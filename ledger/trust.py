@@ -52,7 +52,7 @@ class TrustedRecord:
 class Trust:
     """Everything that a verifier brings along.
 
-    Empty, it trusts nobody, and most checks stay unknown.
+    Empty, it trusts no one, and most checks stay unknown.
 
     `checkpoint_keys` are those that the verifier expects: where there are any, one of them must
     have signed, or one that key notes lead to from there (keys.py). `key_notes` are such notes that

@@ -12,7 +12,7 @@ from witnesstree.ledger.log.cosignature import WitnessKey, check_cosignatures
 
 
 def judge_cosignatures(note: str, keys: Sequence[WitnessKey], needed: int, now: datetime) -> Check:
-    """Judge whether at least `needed` of the witnesses cosigned the checkpoint in `note`; their
+    """Judge whether at least `needed` of the cosigners signed the checkpoint in `note`; their
     clocks may be ahead of `now` by SKEW.
     """
     found = check_cosignatures(note, keys)

@@ -16,7 +16,7 @@ It trusts nothing that it has not derived itself.
                                later than its deadline (witnesses.py)
 
 `follow` takes steps 1 to 6. A check that
-passed for all batches stands there once; one that did not is named for its batch:
+passed for all batches is listed once; one that did not is named for its batch:
 `batch[7].stamped`. What does not hold is a check, never an exception; `Fetch` alone may raise.
 docs/log.md says what is published where.
 """
@@ -288,7 +288,7 @@ def _judge_tiles(walk: _Walk) -> Check:
     for tile in added_tiles(walk.old.size, walk.new.size):
         if tile.level == ENTRIES:
             continue
-        # What stood in a tile before was compared before.
+        # What was in a tile before was compared before.
         start = max(0, (walk.old.size >> HEIGHT * tile.level) - tile.index * WIDTH)
         positions = range(tile.index * WIDTH + start, tile.index * WIDTH + tile.width)
         expected = b"".join(walk.nodes[tile.level * HEIGHT, position] for position in positions)

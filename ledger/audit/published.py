@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from witnesstree.ledger.log.statement import Statement
 
 CHECKPOINT = "checkpoint"
-"""Where the newest checkpoint stands in a published log."""
+"""Where the newest checkpoint is in a published log."""
 FIRST_CHECKPOINT = "checkpoint-0"
-"""Where the checkpoint of the empty log stands: the first batch's opening record names it."""
+"""Where the checkpoint of the empty log is: the first batch's opening record names it."""
 
 
 @dataclass(frozen=True, slots=True)

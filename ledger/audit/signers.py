@@ -51,7 +51,7 @@ def judge_signature(
 def _may_be_later(
     checkpoint: Checkpoint, keys: Sequence[VerifierKey], changes: Sequence[KeyChange]
 ) -> bool:
-    """Whether key notes that are not known may lead from one of `keys` to whoever signed this
+    """Whether key notes that are not known may lead from one of `keys` to the signer of this
     checkpoint.
     """
     is_settled = bool(set(keys) & set(keys_of(changes))) and checkpoint.size <= changes[-1].size
@@ -117,7 +117,7 @@ def judge_keys(  # noqa: PLR0911 - a case a line
 
 
 def led_to(keys: Sequence[VerifierKey], notes: Sequence[str]) -> tuple[VerifierKey, ...]:
-    """Return the keys of a history in which one of `keys` stands; where nobody is expected, those
+    """Return the keys of a history in which one of `keys` is; where no one is expected, those
     of any history.
     """
     try:

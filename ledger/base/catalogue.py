@@ -64,7 +64,7 @@ _CASE = re.compile(r"\s*(=\d+|[\w.-]+)\s*\{")
 def worded(said: Message, language: str = ENGLISH) -> str:
     """Return a message in words. Where we lack the language, or it lacks the code, English has it.
 
-    It never fails: a code that nobody worded is shown as code and parameters.
+    It never fails: a code without words is shown as code and parameters.
     """
     parts = _template(language, said.code) or _template(ENGLISH, said.code)
     if parts is None:

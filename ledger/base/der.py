@@ -31,7 +31,7 @@ _RAISED = (ValueError, TypeError, KeyError, IndexError, AttributeError, Overflow
 
 
 class _Extension(core.Sequence):  # type: ignore[misc]
-    """RFC 5280, 4.1. asn1crypto's own reads the value with it, and one that nobody asks for may be
+    """RFC 5280, 4.1. asn1crypto's own reads the value with it, and one that no one asks for may be
     odd.
     """
 
@@ -86,7 +86,7 @@ def demand_der(der: bytes) -> None:
 
 
 def _read_length(der: bytes, at: int) -> tuple[int, int]:
-    """Return where the value starts whose length octets stand at `at`, and how many bytes it
+    """Return where the value starts whose length octets are at `at`, and how many bytes it
     has.
     """
     first = der[at] if at < len(der) else 0x80
@@ -141,7 +141,7 @@ def read_time(text: bytes) -> datetime:
 
 
 def shown(text: str) -> str:
-    """Return a name from outside so that it can stand in one line: no control characters, at most
+    """Return a name from outside so that it fits into one line: no control characters, at most
     MAX_SHOWN characters.
     """
     return "".join(character if character.isprintable() else "?" for character in text[:MAX_SHOWN])

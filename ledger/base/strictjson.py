@@ -84,7 +84,7 @@ class Reader:
         return read(self[name]) if name in self.value else None
 
     def object(self) -> dict[str, Any]:
-        """Read an object whose members nobody names beforehand."""
+        """Read an object whose members are not known beforehand."""
         if not isinstance(self.value, dict):
             self.refuse("json-expected-object")
         return self.value

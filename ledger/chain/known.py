@@ -27,7 +27,7 @@ class KnownChain:
     proves little for long.
 
     `blockscout` is a second explorer, of that kind. `has_state_proofs` says whether a state proof
-    can lead from its blocks to the contract, as far as its nodes' software goes; whoever runs a
+    can lead from its blocks to the contract, as far as its nodes' software goes; anyone who runs a
     node may have switched it off.
     """
 

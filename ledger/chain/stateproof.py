@@ -3,7 +3,7 @@ functions on bytes.
 
 A block's hash is keccak-256 of its header. The header holds the root of a Merkle-Patricia trie of
 accounts, an account holds the root of a trie of storage slots, and the nodes of both are found by
-their keccak-256 (Ethereum Yellow Paper, appendices B and D; EIP-1186). So whoever trusts a block
+their keccak-256 (Ethereum Yellow Paper, appendices B and D; EIP-1186). So anyone who trusts a block
 hash can check a slot without a node of the chain. Whether a block hash is to be trusted is not
 decided here.
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.message import Message
 
 CONTRACT_ADDRESS = bytes.fromhex("eddd42066a3856a4d9802d91cde4aae4d2cc16d2")
-"""Where EvidenceAnchor stands on every chain: the usual CREATE2 deployer put it there, so the
+"""Where EvidenceAnchor is on every chain: the usual CREATE2 deployer put it there, so the
 address commits to the code that it was made by."""
 CONTRACT_CODE_HASH = bytes.fromhex(
     "4ed48e2d363496f17f2a2e7289bd82b442a968de2470517f240ed2270a321d28"
@@ -55,7 +55,7 @@ MAX_NUMBER_SIZE = 8
 LINK = 32
 """Bytes in a link to a node.
 
-A node whose RLP is shorter stands in its parent instead of a link (Yellow Paper, appendix D).
+A node whose RLP is shorter is inside its parent instead of a link (Yellow Paper, appendix D).
 """
 
 
@@ -160,7 +160,7 @@ def prove_slot(
 
 def _record(value: bytes) -> AnchoredRecord:
     """Take apart `submitter << 96 | blockNumber << 48 | time`: the first member of a Solidity
-    struct stands in the lowest bits.
+    struct is in the lowest bits.
     """
     slot = message("part-slot")
     word = _integer(_whole(value, slot), 32, slot).to_bytes(32)
@@ -214,7 +214,7 @@ class _End:
 
 
 def _descend(node: bytes, path: str, where: Message) -> tuple[str, _End]:
-    """Follow `path` through one node, and through the short nodes that stand in it; return what is
+    """Follow `path` through one node, and through the short nodes inside it; return what is
     left of the path, and the end.
 
     Each turn either takes a nibble of the path or ends the walk, so it ends.

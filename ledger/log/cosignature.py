@@ -1,8 +1,8 @@
-"""C2SP tlog-cosignature, Ed25519 (`cosignature/v1`): what witnesses sign under a checkpoint.
+"""C2SP tlog-cosignature, Ed25519 (`cosignature/v1`): what cosigners sign under a checkpoint.
 
 Pure; anchor/witnesses.py asks them.
 
-A witness signs, with the time, that it has seen the log grow to this checkpoint and never saw
+A cosigner signs, with the time, that it has seen the log grow to this checkpoint and never saw
 another history. The line is one of a signed note:
 
     — <name> base64(key id || time, 8 bytes || signature, 64 bytes)
@@ -45,7 +45,7 @@ _SIZE = 8 + 64
 
 @dataclass(frozen=True, slots=True)
 class WitnessKey:
-    """The public half of a witness's key: a name and 32 bytes.
+    """The public half of a cosigner's key: a name and 32 bytes.
 
     Raises InvalidInput if the name is none that a note may hold, or `public_key` has another
     length.
@@ -65,7 +65,7 @@ class WitnessKey:
 
 @dataclass(frozen=True, slots=True)
 class Cosignature:
-    """A cosignature that verified: whose, and when it was made by that witness's clock, in seconds
+    """A cosignature that verified: whose, and when it was made by that cosigner's clock, in seconds
     since 1970.
     """
 
@@ -82,7 +82,7 @@ def format_witness_key(key: WitnessKey) -> str:
 
 
 def parse_witness_key(text: str) -> WitnessKey:
-    """Return the key that a witness's vkey holds.
+    """Return the key that a cosigner's vkey holds.
 
     Raises InvalidInput for any other text: a log's key, and a key id that is not this key's, among
     them.
@@ -102,7 +102,7 @@ def parse_witness_key(text: str) -> WitnessKey:
 
 
 def cosigned_message(text: str, time: int) -> bytes:
-    """Return the bytes that a witness signs for a note's `text` (C2SP tlog-cosignature, "Ed25519
+    """Return the bytes that a cosigner signs for a note's `text` (C2SP tlog-cosignature, "Ed25519
     signed message").
     """
     return f"cosignature/v1\ntime {time}\n{text}".encode()
@@ -113,7 +113,7 @@ def check_cosignatures(note: str | bytes, keys: Sequence[WitnessKey]) -> list[Co
     the order of `keys`.
 
     A line of one of the keys that does not verify counts for nothing, and spoils no other. It says
-    nothing about the log's own signature, and a time is the witness's word: compare it with a
+    nothing about the log's own signature, and a time is the cosigner's word: compare it with a
     clock.
 
     Raises InvalidInput if `note` is no signed note.
@@ -132,8 +132,8 @@ def check_cosignatures(note: str | bytes, keys: Sequence[WitnessKey]) -> list[Co
 
 
 def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[WitnessKey]) -> str:
-    """Return `note` with those of `lines`, signature lines such as a witness answers with, that are
-    cosignatures by `keys`. None stands there twice.
+    """Return `note` with those of `lines` that are cosignatures by `keys`: signature lines, such as
+    a cosigner answers with. None is in it twice.
 
     Raises InvalidInput if `lines` are none, or the note would be beyond a limit.
     """

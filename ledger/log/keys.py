@@ -91,7 +91,7 @@ class KeyChange:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Whether somebody who is expected signed a checkpoint, and a sentence about it.
+    """Whether someone who is expected signed a checkpoint, and a sentence about it.
 
     `broken` is the change that a true signature contradicts, if one does.
     """
@@ -168,7 +168,7 @@ def sign_key_change(change: KeyChange, old: Ed25519PrivateKey, new: Ed25519Priva
 
 def check_key_note(note: str) -> KeyChange | None:
     """Return the change in `note` if both keys that it names signed it, the old one first and
-    nobody else; None if it must not be believed.
+    no one else; None if it must not be believed.
 
     It says nothing about whether one of these keys is the log's.
 
@@ -213,7 +213,7 @@ def _checked(note: str) -> KeyChange:
 def _require_chain(changes: Sequence[KeyChange]) -> None:
     for before, after in pairwise(changes):
         _require_leads_on(before, after)
-    # A key that handed over signs nothing above that size: one that came back would stand convicted
+    # A key that handed over signs nothing above that size: one that came back would be convicted
     # by its own note.
     if changes and len(set(keys_of(changes))) <= len(changes):
         raise InvalidInput("key-comes-back", origin=changes[0].origin)

@@ -169,7 +169,7 @@ def check_consistency(
 
 
 def _climb_to_right_child(fn: int, sn: int) -> tuple[int, int]:
-    """Skip the levels in which the node stands alone at the right edge and so has no sibling (RFC
+    """Skip the levels in which the node is alone at the right edge and so has no sibling (RFC
     9162, 2.1.3.2, step 4b).
     """
     while not fn % 2 and fn:

@@ -13,7 +13,7 @@ states a log's size and root:
                                                      signature
 
 Only Ed25519 keys (signature type 0x01) are known here. Lines of any other key are carried and
-ignored, so that witnesses can cosign. The parsers are total: any text or bytes give a value or
+ignored, so that others can cosign. The parsers are total: any text or bytes give a value or
 InvalidInput. They take exactly what the writers write, no other spelling of it.
 """
 
@@ -343,7 +343,7 @@ def format_checkpoint(checkpoint: Checkpoint) -> str:
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
-    """Return the checkpoint that a note's text states; whether anybody signed it is
+    """Return the checkpoint that a note's text states; whether anyone signed it is
     `check_checkpoint`'s question.
 
     Raises InvalidInput for any text that `format_checkpoint` would not write.

@@ -91,7 +91,7 @@ def parse_opening(text: str) -> Opening:
 
 
 def opening_digest(text: str) -> bytes:
-    """Return the leaf that stands for the record: the SHA-256 of its text."""
+    """Return the leaf of the record: the SHA-256 of its text."""
     return sha256(text.encode()).digest()
 
 

@@ -1,12 +1,12 @@
-"""C2SP tlog-tiles: where a published log keeps its hashes and entries, and what stands there.
+"""C2SP tlog-tiles: where a published log keeps its hashes and entries, and what they are.
 
-Pure; log.py hashes, whoever calls reads and writes.
+Pure; log.py hashes, the caller reads and writes.
 
     checkpoint               the newest signed checkpoint
     tile/<L>/<N>             256 hashes of level 8 * L, from number 256 * N on, 32 bytes each
     tile/<L>/<N>.p/<W>       the first W of them, while the log has no more
     tile/entries/<N>         256 entries, each after its length in two bytes, big end first; partial
-                             ones likewise
+                             ones are alike
 
 <N> is written in groups of three digits, all but the last behind an `x`: 1234067 is x001/x234/067.
 A hash of level 8 and above is that of a full tile below. The levels between are computed from a
@@ -53,7 +53,7 @@ class Tile:
 
 
 def format_number(number: int) -> str:
-    """Return a tile's number as it stands in a path."""
+    """Return a tile's number as it is written in a path."""
     text = f"{number % 1000:03}"
     while number := number // 1000:
         text = f"x{number % 1000:03}/{text}"
@@ -61,7 +61,7 @@ def format_number(number: int) -> str:
 
 
 def format_tile_path(tile: Tile) -> str:
-    """Return where a tile stands below the log's address."""
+    """Return where a tile is below the log's address."""
     kind = "entries" if tile.level == ENTRIES else str(tile.level)
     path = f"tile/{kind}/{format_number(tile.index)}"
     return path if tile.width == WIDTH else f"{path}.p/{tile.width}"

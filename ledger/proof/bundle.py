@@ -111,7 +111,7 @@ class Bundle:
         return proof
 
     def path(self, position: int) -> tuple[bytes, ...]:
-        """Return the path of the leaf at `position` as it follows from what stands here, reading
+        """Return the path of the leaf at `position` as it follows from what is here, reading
         O(log size) bytes.
         """
         return self._path(position, {})
@@ -141,7 +141,7 @@ class Bundle:
         return tuple(path)
 
     def repeated(self) -> list[int]:
-        """Return the positions, in order, whose digest stands at an earlier position too.
+        """Return the positions, in order, whose digest is at an earlier position too.
 
         It needs some 30 bytes of memory a digest.
 
@@ -150,7 +150,7 @@ class Bundle:
         import numpy as np
 
         # Asked first, in constant memory: a file full of holes claims any number of digests, but
-        # nobody has a tree over them that leads to its root.
+        # no one has a tree over them that leads to its root.
         if fault := self.fault():
             raise InvalidInput("proofs-damaged", file=self.digests.file.name, fault=fault)
         # The first 8 bytes of each digest tell nearly all apart; only the others are compared
@@ -258,7 +258,7 @@ def nodes_in(size: int) -> int:
 
 
 def _aligned(part: bytes, digest: bytes) -> Iterator[int]:
-    """Yield where `digest` stands among packed digests; bytes of two neighbours that look like it
+    """Yield where `digest` is among packed digests; bytes of two neighbours that look like it
     do not count.
     """
     found = part.find(digest)
@@ -313,7 +313,7 @@ def inclusion_of(proof: Proof) -> Inclusion:
 
 
 def format_head(shared: Proof) -> bytes:
-    """Return what stands before the digests, given the proof of leaf 0. Matches `open_bundle`."""
+    """Return what is before the digests, given the proof of leaf 0. Matches `open_bundle`."""
     proof = format_proof(shared)
     head = MAGIC + b"%d\n" % len(proof) + proof
     return head + bytes(-len(head) % NODE)

@@ -1,9 +1,9 @@
 """Other forms of a proof, for software that knows nothing of ours (docs/forms.md).
 
-Pure: files are handed in. No other module writes these forms.
+Pure: files are given. No other module writes these forms.
 
 Each form holds a part of what the proof holds. Nothing is judged but that the parts belong
-together: whether a token or a checkpoint is to be believed is for whoever reads the form. Evidence
+together: whether a token or a checkpoint is to be believed is for the reader of the form. Evidence
 records themselves are made by record.py.
 """
 
@@ -53,7 +53,7 @@ def format_token(proof: Proof, number: int = 0) -> bytes:
     """Return token `number` of the proof, counted from 0: a TimeStampToken (DER, RFC 3161, 2.4.2),
     as it came from its authority.
 
-    What stands beside it in the proof (certificates, CRLs, OCSP answers) has no place in it.
+    What is beside it in the proof (certificates, CRLs, OCSP answers) has no place in it.
 
     Raises InvalidInput if the proof has no such token, or the token is not for its root.
     """
@@ -100,7 +100,7 @@ def format_merkletools(proof: Proof) -> bytes:
     """Return the path as merkletools and Chainpoint 2 read it: a JSON list of {"left": hex} and
     {"right": hex}, from the leaf up.
 
-    Leaf and root are not in it. In our tree the lesser hash of a pair stands left, which says
+    Leaf and root are not in it. In our tree the lesser hash of a pair is on the left, which says
     nothing about the position of the leaf.
 
     Raises InvalidInput if there is no path, or it does not lead to the root.
@@ -174,7 +174,7 @@ def format_tlog_proof(proof: Proof) -> bytes:
     """Return the C2SP tlog-proof of the batch statement: that it is in the ledger log, and the
     signed checkpoint that says so.
 
-    The statement itself stands in its "extra" line, because the entry is needed to verify it. That
+    The statement itself is in its "extra" line, because the entry is needed to verify it. That
     the digest is in the batch is not in it. Who signed the checkpoint is not looked at.
 
     Raises InvalidInput if the proof has no place in the log yet, or its parts do not belong
@@ -232,14 +232,14 @@ def write_container(
     record of the proof that is for it.
 
     The same arguments always give the same bytes; nothing is compressed. `advance` is told how many
-    bytes each step has copied. `out` can seek; what stands there after an error is no container.
+    bytes each step has copied. `out` can seek; what it holds after an error is no container.
 
     Raises InvalidInput as `format_record` does, or if `source` does not hold `content.size` bytes
     that the proof is for.
     """
     record = format_record(proof, number)
     with ZipFile(out, "w") as archive:
-        # First, and without an extra field, so that its text stands at byte 38 of the container
+        # First, and without an extra field, so that its text is at byte 38 of the container
         # (ETSI EN 319 162-1, A.1).
         archive.writestr(_entry("mimetype"), CONTAINER)
         copied = sha256()

@@ -37,9 +37,9 @@ each.
 MAX_PATH = 64
 """Hashes in a path: a tree of 2**48 leaves needs 48, a log of 2**53 entries 53."""
 MAX_WITNESSES = 16
-"""Tokens, and likewise anchors, in one proof."""
+"""Tokens in one proof, and as many anchors and evidence records."""
 MAX_VOUCHERS = 8
-"""Certificates beside a token, and likewise CRLs and OCSP answers: one for each certificate in a
+"""Certificates beside a token, and as many CRLs and OCSP answers: one for each certificate in a
 chain of usual length."""
 MAX_CERTIFICATE = 16 * 1024
 """Bytes in a certificate: 1 to 3 KiB are usual."""
@@ -61,7 +61,7 @@ MAX_LINKS = 4 * MAX_WITNESSES
 
 @dataclass(frozen=True, slots=True)
 class Inclusion:
-    """Where the digest stands in its batch: `position` among `size` leaves (leaf 0 is the opening
+    """Where the digest is in its batch: `position` among `size` leaves (leaf 0 is the opening
     record), and the path to `root`.
     """
 
@@ -144,7 +144,7 @@ def format_proof(proof: Proof) -> bytes:
 def parse_proof(content: bytes) -> Proof:
     """Return the proof that `content` holds. Matches `format_proof`.
 
-    The checksum finds damage, not forgery: whoever can change the file can also write a new
+    The checksum finds damage, not forgery: anyone who can change the file can also write a new
     checksum.
 
     Raises InvalidInput for anything else, and says what was expected where.
@@ -173,7 +173,7 @@ def parse_anchor(text: str) -> Anchor:
 
 
 def format_vouchers(stamp: Stamp) -> str | None:
-    """Return what stands beside a token as canonical JSON, as the metadata store keeps it; None
+    """Return what is beside a token as canonical JSON, as the metadata store keeps it; None
     where nothing does.
     """
     members = _members_of_stamp(stamp)

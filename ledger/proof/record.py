@@ -7,7 +7,7 @@ Pure and offline; no other module does it.
                      sequence of chains of archive timestamps
     ArchiveTimeStamp = digest algorithm, attributes, reduced hash tree (lists of hashes), token
 
-A path of ledger/tree/tree.py is such a tree as it stands: the first list holds the digest alone,
+A path of ledger/tree/tree.py is such a tree as it is: the first list holds the digest alone,
 then each sibling is a list (RFC 4998, 4.2).
 """
 
@@ -40,7 +40,7 @@ MAX_RECORD = 4 * 2**20
 """Bytes in a record, as many as in a proof: it holds the same tokens, certificates, CRLs and OCSP
 answers."""
 MAX_CHAINS = 16
-"""Chains in a record: each stands for a hash algorithm that was given up."""
+"""Chains in a record: each for a hash algorithm that was given up."""
 MAX_TIMESTAMPS = 32
 """Archive timestamps in a record. With one in three years that is a century."""
 MAX_LISTS = 64
@@ -54,7 +54,7 @@ MAX_ALGORITHMS = 16
 MAX_ATTRIBUTES = 128
 """Attributes in cryptoInfos: each renewal adds two at most."""
 MAX_VOUCHERS = 64
-"""Certificates in a record, and likewise CRLs and OCSP answers: two for each timestamp.
+"""Certificates in a record, and as many CRLs and OCSP answers: two for each timestamp.
 
 Each may be looked at for each timestamp.
 """
@@ -62,7 +62,7 @@ Each may be looked at for each timestamp.
 
 @dataclass(frozen=True, slots=True)
 class ArchiveTimestamp:
-    """An ArchiveTimeStamp (RFC 4998, 4.1) as it stands.
+    """An ArchiveTimeStamp (RFC 4998, 4.1) as it was read.
 
     `lists` is its reduced hash tree, empty where there is none.
 
@@ -79,7 +79,7 @@ class ArchiveTimestamp:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRecord:
-    """An EvidenceRecord (RFC 4998, 3.1) as it stands: `der` is all of it.
+    """An EvidenceRecord (RFC 4998, 3.1) as it was read: `der` is all of it.
 
     That it parsed proves nothing: see `verify_record`.
 
@@ -260,7 +260,7 @@ def __getattr__(name: str) -> Any:
 def root_of_lists(lists: Sequence[Sequence[bytes]], algorithm: str) -> bytes:
     """Return where a reduced hash tree leads (RFC 4998, 4.3, step 2).
 
-    A list of one hash stands for that hash, as its leaf did (4.2.1, step 3).
+    A list of one hash leads to that hash, as its leaf did (4.2.1, step 3).
     """
     node = b""
     for nodes in lists:

@@ -45,7 +45,7 @@ ENDS: Mapping[str, datetime] = MappingProxyType({WEAK_RSA: datetime(2031, 1, 1, 
 
 NIST SP 800-57 Part 1 Rev. 5 (2020), table 4: 112 bits of security, which RSA with 2048 bits has,
 until the end of 2030. It gives no end for 128 bits and more, so none of SHA-256, SHA-384 and
-SHA-512 is here: whoever knows better adds them, by name, such as "sha256".
+SHA-512 is here: a caller who knows better adds them, by name, such as "sha256".
 """
 
 
@@ -78,7 +78,7 @@ def verify_record(
 
     Each file is given by its digests, by hash algorithm; `EvidenceRecord.algorithms` says which are
     needed. If `is_group`, the files have to be all that the record's data group has (RFC 4998,
-    4.3), else others may stand beside them. `ends` says when methods stop being safe (ENDS).
+    4.3), else there may be others beside them. `ends` says when methods stop being safe (ENDS).
 
     1. record                              it is an evidence record
     2. chains[i].timestamps[j].algorithm   it is hashed with the algorithm of its chain (RFC 4998,
@@ -154,7 +154,7 @@ def _previous(chain: Sequence[ArchiveTimestamp], j: int) -> tuple[bytes, ...]:
 def _expected(
     record: EvidenceRecord, i: int, files: Sequence[Mapping[str, bytes]]
 ) -> tuple[bytes, ...] | None:
-    """Return what stands for the files in the first list of chain `i`, or None if a digest is
+    """Return what the first list has for the files of chain `i`, or None if a digest is
     missing for that.
     """
     algorithm = record.chains[i][0].algorithm

@@ -40,7 +40,7 @@ def make_record(proof: Proof, token: int = 0) -> bytes:
     """Return the record (DER) that says what `proof` says with its token number `token`: the
     digest, the path, the token.
 
-    The token is carried as it is; what stands beside it in the proof goes into cryptoInfos.
+    The token is carried as it is; what is beside it in the proof goes into cryptoInfos.
     Anchors, opening record and log have no place in a record. Nothing is judged but that the path
     leads to the root and that the token is for it.
 
@@ -58,7 +58,7 @@ def make_record(proof: Proof, token: int = 0) -> bytes:
     # One leaf alone needs no tree (RFC 4998, 4.2.2): the token is for the digest itself.
     lists = [[proof.digest], *([node] for node in at.path)] if at.path else []
     archive = _format_timestamp(_format_named("sha256"), lists, stamp.token)
-    # What stands beside the token was never read: what cannot be read back is no record.
+    # What is beside the token was never read: what cannot be read back is no record.
     return parse_record(
         _format_record(
             [_format_algorithm("sha256")], _format_vouchers(stamp), b"", [wrap(0x30, archive)]
@@ -121,7 +121,7 @@ def renew_timestamps(
         raise InvalidInput("record-algorithms-differ", found=len(algorithms))
     algorithm = _demand_known(algorithms.pop())
     # The standard asks for the newest alone; BouncyCastle for all of the chain, from the third on.
-    # So they stand in one list.
+    # So they are in one list.
     firsts = [
         tuple(sorted(digest_of(algorithm, timestamp.token.der) for timestamp in record.chains[-1]))
         for record in records
@@ -224,7 +224,7 @@ def _rebuilt(
     vouchers: bytes = b"",
     algorithm: str | None = None,
 ) -> EvidenceRecord:
-    """Return a record with these chains, and all that stands beside the chains of `record`."""
+    """Return a record with these chains, and all that is beside the chains of `record`."""
     form = EvidenceRecordForm.load(record.der, strict=True)
     algorithms = [
         (each["algorithm"].native, bytes(each.dump())) for each in form["digest_algorithms"]
@@ -278,7 +278,7 @@ def _format_named(algorithm: str) -> bytes:
 
 
 def _format_vouchers(stamp: Stamp) -> bytes:
-    """Return the attributes (RFC 5126, 6.3.3 and 6.3.4) that hold what stands beside a token; empty
+    """Return the attributes (RFC 5126, 6.3.3 and 6.3.4) that hold what is beside a token; empty
     where nothing does.
     """
     attributes = b""

@@ -51,7 +51,7 @@ class Template:
             for name, value in same.items()
         )
         canonical = {name: rfc8785.dumps(value) for name, value in sorted(same.items())}
-        # In canonical form members are sorted: these stand before "digest", and those behind
+        # In canonical form members are sorted: these are before "digest", and those behind
         # "inclusion".
         before = b"".join(
             b'"%s":%s,' % (name.encode(), value)

@@ -1,8 +1,8 @@
 """Whether a certificate was revoked: judges CRLs (RFC 5280, 5) and OCSP answers (RFC 6960), and
 says where to ask for them. Pure and offline.
 
-No other module reads either. An answer counts only if whoever issued the certificate signed it, or,
-for OCSP, whom that issuer has charged with it. It says "not revoked" only of the time that it was
+No other module reads either. An answer counts only if the certificate's issuer signed it, or, for
+OCSP, someone whom that issuer has authorised. It says "not revoked" only of the time that it was
 made for. It says "revoked" for good.
 """
 
@@ -31,7 +31,7 @@ from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import Message, joined, message, message_of
 from witnesstree.ledger.base.report import Check, Outcome, unknown
 from witnesstree.ledger.tokens.signature import Method, is_signed, name_by_digest, read_method
-from witnesstree.ledger.tokens.x509 import Certificate, is_issued_by, read_certificate
+from witnesstree.ledger.tokens.x509 import X509Certificate, is_issued_by, read_certificate
 
 REVOCATION = "token.revocation"
 
@@ -74,7 +74,7 @@ class RevocationSource:
 
     `certificate` and `issuer` are DER.
 
-    The addresses are http or https, MAX_URLS of each kind at most, and were chosen by whoever made
+    The addresses are http or https, MAX_URLS of each kind at most, and were chosen by the maker of
     the certificate: they are hostile.
     """
 
@@ -109,7 +109,7 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Crl:
-    """A CRL as it stands.
+    """A CRL as it was read.
 
     Its entries are left to cryptography, which finds one among thousands at once.
     """
@@ -139,7 +139,7 @@ class _CertificateState:
 
 @dataclass(frozen=True, slots=True)
 class _Ocsp:
-    """A BasicOCSPResponse as it stands.
+    """A BasicOCSPResponse as it was read.
 
     `content` is what the signature covers, `certificates` are unread.
     """
@@ -175,7 +175,7 @@ def revocation_sources(chain: Sequence[bytes]) -> tuple[RevocationSource, ...]:
 
 
 def issuer_urls(certificate: bytes) -> tuple[str, ...]:
-    """Return where `certificate` (DER) says that its issuer's certificate can be had (RFC 5280,
+    """Return where `certificate` (DER) says that its issuer's certificate is (RFC 5280,
     4.2.2.1), as the addresses of a source.
 
     Never raises.
@@ -231,14 +231,14 @@ def check_crl(der: bytes, source: RevocationSource, time: datetime) -> None:
         raise BadAnswer("crl-useless", error=error) from error
 
 
-def _read_pair(source: RevocationSource) -> tuple[Certificate, Certificate]:
+def _read_pair(source: RevocationSource) -> tuple[X509Certificate, X509Certificate]:
     certificate, issuer = read_certificate(source.certificate), read_certificate(source.issuer)
     if certificate is None or issuer is None:
         raise InvalidInput("revocation-certificate-unreadable")
     return certificate, issuer
 
 
-def _demand_use(answers: Sequence[_Answer], certificate: Certificate, time: datetime) -> None:
+def _demand_use(answers: Sequence[_Answer], certificate: X509Certificate, time: datetime) -> None:
     if not answers:
         raise InvalidInput("revocation-of-others")
     faults = [fault for answer in answers if (fault := _currency_fault(answer, certificate, time))]
@@ -246,7 +246,7 @@ def _demand_use(answers: Sequence[_Answer], certificate: Certificate, time: date
         raise InvalidInput(faults[0])
 
 
-def _access_urls(certificate: Certificate, method: str) -> tuple[str, ...]:
+def _access_urls(certificate: X509Certificate, method: str) -> tuple[str, ...]:
     try:
         access = read_extension(
             certificate.extensions,
@@ -265,7 +265,7 @@ def _access_urls(certificate: Certificate, method: str) -> tuple[str, ...]:
         return ()
 
 
-def _distribution_names(certificate: Certificate) -> list[Any]:
+def _distribution_names(certificate: X509Certificate) -> list[Any]:
     """Return the names of the places where the issuer puts its CRLs, whole ones and by itself (RFC
     5280, 4.2.1.13).
     """
@@ -393,7 +393,9 @@ def _read_reason(reason: Any) -> int | None:
 # --------------------------------------------------------------------------------------------------
 
 
-def _crl_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> list[_Answer]:
+def _crl_answers(
+    der: bytes, certificate: X509Certificate, issuer: X509Certificate
+) -> list[_Answer]:
     """Return what the CRL says of `certificate`, which `issuer` issued; nothing if it is by another
     issuer.
 
@@ -416,7 +418,7 @@ def _crl_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> l
     return [_Answer("crl", listed.entries.last_update_utc, listed.entries.next_update_utc, revoked)]
 
 
-def _demand_scope(listed: _Crl, certificate: Certificate) -> None:
+def _demand_scope(listed: _Crl, certificate: X509Certificate) -> None:
     """Check that the CRL covers `certificate`, where it covers only a part of what its issuer
     issued (RFC 5280, 5.2.5 and 6.3.3, b).
 
@@ -460,7 +462,9 @@ def _read_entry(entry: x509.RevokedCertificate) -> _Revoked:
     return _Revoked(since, reason)
 
 
-def _ocsp_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> list[_Answer]:
+def _ocsp_answers(
+    der: bytes, certificate: X509Certificate, issuer: X509Certificate
+) -> list[_Answer]:
     """Return what the OCSP answer says of `certificate`, which `issuer` issued; nothing if it is
     about others.
 
@@ -483,7 +487,9 @@ def _ocsp_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> 
     return [state.answer for state in states]
 
 
-def _is_about(state: _CertificateState, certificate: Certificate, issuer: Certificate) -> bool:
+def _is_about(
+    state: _CertificateState, certificate: X509Certificate, issuer: X509Certificate
+) -> bool:
     if state.serial != certificate.serial:
         return False
     return (state.issuer_name, state.issuer_key) == (
@@ -492,7 +498,7 @@ def _is_about(state: _CertificateState, certificate: Certificate, issuer: Certif
     )
 
 
-def _is_delegate(responder: Certificate, issuer: Certificate, produced: datetime) -> bool:
+def _is_delegate(responder: X509Certificate, issuer: X509Certificate, produced: datetime) -> bool:
     """Whether `issuer` has charged `responder` with answering for it (RFC 6960, 4.2.2.2).
 
     Whether it was itself revoked is not asked.
@@ -507,7 +513,7 @@ def _is_delegate(responder: Certificate, issuer: Certificate, produced: datetime
 
 
 def _demand_signature(
-    content: bytes, signature: bytes, method: Method, signers: Sequence[Certificate]
+    content: bytes, signature: bytes, method: Method, signers: Sequence[X509Certificate]
 ) -> None:
     found = [is_signed(content, signature, method, signer.key) for signer in signers]
     if True in found:
@@ -522,7 +528,7 @@ def _demand_signature(
 
 
 def judge_revocation(
-    path: Sequence[Certificate], crls: Sequence[bytes], ocsps: Sequence[bytes], time: datetime
+    path: Sequence[X509Certificate], crls: Sequence[bytes], ocsps: Sequence[bytes], time: datetime
 ) -> Check:
     """Judge whether a certificate of `path` (the signer's first, the trusted root last) was
     revoked, for a token of `time`.
@@ -530,8 +536,8 @@ def judge_revocation(
     FAILED if the signer's was before `time`, or ever, but for a reason of RFC 3161, 4, paragraph 1;
     or if one above it was before `time`, or ever, because its key was compromised. PASSED if for
     each but the root an answer that is current at `time` says otherwise. UNKNOWN, and not required,
-    if not: not every authority's issuer answers, and what was not collected in time cannot be had
-    later. Never raises for any bytes.
+    if not: not every authority's issuer answers, and what was not collected in time is not
+    available later. Never raises for any bytes.
     """
     if len(path) < 2:
         return unknown(REVOCATION, "revocation-of-root", required=False)
@@ -555,7 +561,10 @@ def judge_revocation(
 
 
 def _gather(
-    crls: Sequence[bytes], ocsps: Sequence[bytes], certificate: Certificate, issuer: Certificate
+    crls: Sequence[bytes],
+    ocsps: Sequence[bytes],
+    certificate: X509Certificate,
+    issuer: X509Certificate,
 ) -> tuple[list[_Answer], list[Message]]:
     """Return the answers about `certificate` that can be believed, and why others cannot.
 
@@ -575,7 +584,7 @@ def _gather(
 
 
 def _fault(
-    answer: _Answer, certificate: Certificate, time: datetime, *, is_signer: bool
+    answer: _Answer, certificate: X509Certificate, time: datetime, *, is_signer: bool
 ) -> Message | None:
     """Return why a token of `time` does not count because of `answer`, or None."""
     revoked = answer.revoked
@@ -590,12 +599,14 @@ def _fault(
     return None
 
 
-def _revoked(code: str, certificate: Certificate, revoked: _Revoked) -> Message:
+def _revoked(code: str, certificate: X509Certificate, revoked: _Revoked) -> Message:
     reason = message("crl-reason", reason=revoked.reason)
     return message(code, name=certificate.name, time=revoked.since, reason=reason)
 
 
-def _currency_fault(answer: _Answer, certificate: Certificate, time: datetime) -> Message | None:
+def _currency_fault(
+    answer: _Answer, certificate: X509Certificate, time: datetime
+) -> Message | None:
     """Return why `answer` says nothing of `time`, or None."""
     if answer.revoked:
         return None
@@ -608,13 +619,13 @@ def _currency_fault(answer: _Answer, certificate: Certificate, time: datetime) -
     return message("revocation-answer-too-old", kind=answer.kind, time=answer.this_update)
 
 
-def _state(certificate: Certificate, answer: _Answer) -> Message:
+def _state(certificate: X509Certificate, answer: _Answer) -> Message:
     if answer.revoked:
         return _revoked("revoked-after-token", certificate, answer.revoked)
     return message("not-revoked", name=certificate.name, kind=answer.kind, time=answer.this_update)
 
 
-def _gap(certificate: Certificate, faults: Sequence[Message]) -> Message:
+def _gap(certificate: X509Certificate, faults: Sequence[Message]) -> Message:
     if faults:
         return message("revocation-answers-useless", name=certificate.name, error=faults[0])
     if _access_urls(certificate, "ocsp") or _distribution_names(certificate):

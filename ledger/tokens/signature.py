@@ -177,7 +177,7 @@ def is_signed(
     """Tell whether `key` made `signature` over `content` by `method`; None if key and method do not
     belong together or are not accepted.
 
-    `digest` is the hash that counts where the method implies none: in CMS it may stand beside the
+    `digest` is the hash that counts where the method implies none: in CMS it may be beside the
     method (RFC 5652, 5.3).
     """
     for provider in _providers:

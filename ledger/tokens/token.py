@@ -33,8 +33,8 @@ from witnesstree.ledger.tokens.signature import (
     read_method,
 )
 from witnesstree.ledger.tokens.x509 import (
-    Certificate,
     Chain,
+    X509Certificate,
     climb,
     find_chain,
     read_certificate,
@@ -100,7 +100,7 @@ class SignerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A TimeStampToken (RFC 3161, 2.4.2) as it stands.
+    """A TimeStampToken (RFC 3161, 2.4.2) as it was read.
 
     That it parsed proves nothing: see `judge_token`.
 
@@ -189,7 +189,7 @@ def _read_token(der: bytes) -> Token:
     if info["content_type"].native != "signed_data":
         raise InvalidInput("token-not-signed-data")
     signed = info["content"]
-    # Read anew, because asn1crypto takes another type for it where the version is 1.
+    # Read again, because asn1crypto takes another type for it where the version is 1.
     encapsulated = cms.EncapsulatedContentInfo.load(
         signed["encap_content_info"].dump(), strict=True
     )
@@ -417,8 +417,8 @@ def judge_token(
     6. token.revocation  no certificate in that chain was revoked (RFC 3161, 4; revocation.py)
 
     Never raises for any bytes. UNKNOWN means that something is missing or beyond this verifier,
-    FAILED that something is wrong; an UNKNOWN of the last check is not required. What stands beside
-    the token in `stamp` is as hostile as what stands in it. A root that cannot be read is as good
+    FAILED that something is wrong; an UNKNOWN of the last check is not required. What is beside
+    the token in `stamp` is as hostile as what is in it. A root that cannot be read is as good
     as absent.
     """
     try:
@@ -467,7 +467,7 @@ def _judge_imprint(token: Token, imprint: bytes, algorithm: str) -> Check:
 
 def _judge_signer(
     token: Token, beside: Sequence[bytes], trust: Trust
-) -> tuple[Certificate | None, Check]:
+) -> tuple[X509Certificate | None, Check]:
     ids = token.signer.certificate_ids
     if not ids:
         return None, failed(SIGNER, "signer-not-named")
@@ -489,7 +489,7 @@ def _judge_signer(
 
 
 def _find_signer(token: Token, beside: Sequence[bytes], trust: Trust) -> bytes | None:
-    """Return the certificate that the token names by its digest, wherever it stands.
+    """Return the certificate that the token names by its digest, wherever it is.
 
     A trusted one may itself be the signer's.
     """
@@ -515,7 +515,7 @@ def _absent_signer(token: Token) -> Check:
     return unknown(SIGNER, "signer-absent")
 
 
-def _signer_fault(signer: SignerInfo, certificate: Certificate) -> Message | None:
+def _signer_fault(signer: SignerInfo, certificate: X509Certificate) -> Message | None:
     """Return what is wrong with `certificate` as this token's signer, or None."""
     claims = [
         (each.issuer, each.serial) for each in signer.certificate_ids if each.issuer is not None
@@ -538,7 +538,7 @@ def _signer_fault(signer: SignerInfo, certificate: Certificate) -> Message | Non
     return None
 
 
-def _judge_signature(token: Token, certificate: Certificate | None) -> Check:
+def _judge_signature(token: Token, certificate: X509Certificate | None) -> Check:
     if check := _judge_content(token):
         return check
     if certificate is None:
@@ -571,7 +571,7 @@ def _judge_content(token: Token) -> Check | None:
     return None
 
 
-def _judge_chain(token: Token, certificate: Certificate | None, chain: Chain) -> Check:
+def _judge_chain(token: Token, certificate: X509Certificate | None, chain: Chain) -> Check:
     if certificate is None:
         return unknown(CHAIN, "chain-without-signer")
     if chain.root:

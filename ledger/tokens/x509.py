@@ -63,7 +63,7 @@ _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class X509Certificate:
     """A certificate that could be read.
 
     Fields are None where their extension is absent; names and purposes are asn1crypto's or dotted.
@@ -108,7 +108,7 @@ class Chain:
     here.
     """
 
-    path: tuple[Certificate, ...] = ()
+    path: tuple[X509Certificate, ...] = ()
     root: TrustedRoot | None = None
     reached: bool = False
     refusal: Message | None = None
@@ -123,7 +123,7 @@ def spoken_name(name: Any) -> str:
 
 
 @lru_cache(_KEPT)
-def read_certificate(der: bytes) -> Certificate | None:
+def read_certificate(der: bytes) -> X509Certificate | None:
     """Return the certificate with all that is needed of it read once, so that nothing is raised
     later; None if it cannot be.
 
@@ -140,7 +140,7 @@ def read_certificate(der: bytes) -> Certificate | None:
             if serial < 0 or (serial == 0 and fields["issuer"].dump() != subject.dump()):
                 return None
             certificate = _load(der, serial)
-            return Certificate(
+            return X509Certificate(
                 der=der,
                 x509=certificate,
                 key=_key(certificate, fields["subject_public_key_info"]),
@@ -172,7 +172,7 @@ def _load(der: bytes, serial: int) -> x509.Certificate:
 def _key(certificate: x509.Certificate, key_info: Any) -> Any:
     """Return the subject's public key: cryptography's, or that of a provider of other algorithms.
 
-    Raises what cryptography raises if nobody reads it.
+    Raises what cryptography raises if no provider reads it.
     """
     try:
         return certificate.public_key()
@@ -190,7 +190,7 @@ def _native(
     return None if value is None else form(value.native)
 
 
-def is_issued_by(subject: Certificate, issuer: Certificate) -> bool:
+def is_issued_by(subject: X509Certificate, issuer: X509Certificate) -> bool:
     """Whether `subject` names `issuer` and its key signed it. Looks at no other rule."""
     return subject.issuer == issuer.subject and _is_signed_by(subject.der, issuer.der)
 
@@ -208,7 +208,7 @@ def _is_signed_by(below: bytes, above: bytes) -> bool:
 
 
 def find_chain(
-    certificate: Certificate, time: datetime, candidates: Sequence[bytes], trust: Trust
+    certificate: X509Certificate, time: datetime, candidates: Sequence[bytes], trust: Trust
 ) -> Chain:
     """Build a chain from `certificate` to the best trusted root there is, by the rules of RFC 5280,
     6 at `time`.
@@ -234,7 +234,7 @@ def find_chain(
     )
 
 
-def climb(certificate: Certificate, candidates: Sequence[bytes]) -> tuple[Certificate, ...]:
+def climb(certificate: X509Certificate, candidates: Sequence[bytes]) -> tuple[X509Certificate, ...]:
     """Return a way up from `certificate` through `candidates`, as far as signatures lead and
     whatever it is worth.
     """
@@ -246,8 +246,8 @@ def climb(certificate: Certificate, candidates: Sequence[bytes]) -> tuple[Certif
 
 
 def _vouching(
-    certificate: Certificate, candidates: Iterable[bytes]
-) -> tuple[dict[bytes, Certificate], dict[bytes, bytes]]:
+    certificate: X509Certificate, candidates: Iterable[bytes]
+) -> tuple[dict[bytes, X509Certificate], dict[bytes, bytes]]:
     """Return `certificate` and all candidates from which signatures lead to it, by DER, and the
     first that signed each. Looks at no other rule.
 
@@ -276,8 +276,11 @@ def _vouching(
 
 
 def _validate(
-    certificate: Certificate, between: Sequence[Certificate], anchor: Certificate, time: datetime
-) -> tuple[tuple[Certificate, ...], Message | None]:
+    certificate: X509Certificate,
+    between: Sequence[X509Certificate],
+    anchor: X509Certificate,
+    time: datetime,
+) -> tuple[tuple[X509Certificate, ...], Message | None]:
     """Return the chain that RFC 5280's rules allow from `certificate` to `anchor` at `time`, or no
     chain and the rule that forbids it.
     """
@@ -329,7 +332,7 @@ def _demand_time_stamping(
         raise ValueError(_OTHER_PURPOSES)
 
 
-def _is_beyond(certificate: Certificate) -> bool:
+def _is_beyond(certificate: X509Certificate) -> bool:
     """Whether cryptography.x509.verification may have refused this certificate only because it does
     not know what it says.
     """

@@ -1,7 +1,7 @@
 """Work on many digests at once that is no hashing: sorting them for the digest index, and reading
 them from lines of hex.
 
-The native core does both where it was built (core.py); what stands here gives the same, byte for
+The native core does both where it was built (core.py); the Python here gives the same, byte for
 byte.
 """
 
@@ -39,7 +39,7 @@ _DIGITS = re.compile(rb"\\?([0-9a-fA-F]*)")
 
 @dataclass(frozen=True, slots=True)
 class HexLines:
-    """What stands in the first `lines` lines of a text, which are its first `used` bytes: packed
+    """What is in the first `lines` lines of a text, which are its first `used` bytes: packed
     digests. Blank lines count, and hold none.
 
     `fault` says what is wrong with the line after them, which begins at `used`; it is None if that
@@ -87,7 +87,7 @@ def parse_hex(text: Buffer, *, is_last: bool) -> HexLines:
     a time. Any bytes give an answer. It ends before the first line that is something else; there
     the caller says which line that is, and seals nothing.
 
-    Raises InvalidInput if the text does not stand in contiguous memory.
+    Raises InvalidInput if the text is not in contiguous memory.
     """
     view = core.plain(text)
     if native := core.native():

@@ -96,7 +96,7 @@ def name() -> str:
 def plain(buffer: Buffer) -> memoryview:
     """Return the bytes of any buffer, as both cores read them.
 
-    Raises InvalidInput if they do not stand in contiguous memory.
+    Raises InvalidInput if they are not in contiguous memory.
     """
     view = memoryview(buffer)
     if not view.nbytes:

@@ -7,7 +7,7 @@ paired from left to right; an odd last node moves up unchanged. A tree of one le
 its root.
 
 Levels are packed bytes, 32 bytes a node, so that a batch never becomes a Python object per digest.
-They may stand in anything that gives out its memory: bytes, a memoryview, a mapped file, an array.
+They may be in anything that gives access to its memory: bytes, a memoryview, a mapped file.
 Where the native core was built (core.py), it hashes them on all of the machine's cores.
 """
 
@@ -44,7 +44,7 @@ def parent(a: bytes, b: bytes) -> bytes:
 
 
 def next_level(nodes: Buffer) -> bytes:
-    """Return the packed level above the packed level `nodes`, in one piece: hand in long levels
+    """Return the packed level above the packed level `nodes`, in one piece: pass long levels
     part by part, cut after an even node.
 
     Raises InvalidInput as `level_above` does.
@@ -53,10 +53,10 @@ def next_level(nodes: Buffer) -> bytes:
 
 
 def level_above(nodes: Buffer, height: int) -> bytes:
-    """Return the packed level that stands `height` levels above the packed level `nodes`; above a
+    """Return the packed level `height` levels above the packed level `nodes`; above a
     single node, and above nothing, it is that again.
 
-    A long level may be handed in part by part, cut after a multiple of 2**height nodes. `nodes` is
+    A long level may be passed part by part, cut after a multiple of 2**height nodes. `nodes` is
     not copied, and nothing may write to it meanwhile. Beside the answer this needs less than 1 MiB
     a core, and a node for each 2**13.
 

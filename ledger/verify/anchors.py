@@ -93,7 +93,7 @@ def _judge_without_state(
     name: str, anchor: Anchor, root: bytes, trust: Trust, canonical: Check
 ) -> Witness:
     """Judge an anchor without a state proof: only the verifier's own knowledge of the contract can
-    stand in for it.
+    replace it.
     """
     contract, chain = _0x(anchor.contract), known_chain(anchor.chain_id)
     named = (anchor.chain_id, anchor.contract, root)

@@ -44,7 +44,7 @@ def judge_stamp(place: str, stamp: Stamp, root: bytes, trust: Trust) -> Witness:
 def judge_records(
     proof: Proof, digests: Mapping[str, bytes], trust: Trust, now: datetime
 ) -> list[Witness]:
-    """Judge each evidence record, one that stands there again only once, and not more timestamps in
+    """Judge each evidence record, one that occurs again only once, and not more timestamps in
     all than MAX_JUDGED_TIMESTAMPS.
     """
     assert proof.inclusion
@@ -70,7 +70,7 @@ def judge_records(
 
 
 def _judge_place(record: bytes, root: bytes, left: int) -> tuple[int, Check]:
-    """Judge whether a record may stand in a proof for `root` that has `left` timestamps left, and
+    """Judge whether a record may be in a proof for `root` that has `left` timestamps left, and
     return how many of them it takes.
     """
     # Here, because most proofs hold no record.

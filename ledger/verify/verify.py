@@ -1,6 +1,6 @@
 """Verification: a pure function of a digest, a proof, the verifier's own trust, and the time.
 
-It reads no file and asks nobody.
+It reads no file and asks no one.
 
 Its steps, each one or more named checks:
 
@@ -244,7 +244,7 @@ class Verifier:
 
 
 def _judge_batch(proof: Proof, trust: Trust) -> _Batch:
-    """Judge what stands alike in all proofs of a batch; the rest of `proof` is empty.
+    """Judge what is alike in all proofs of a batch; the rest of `proof` is empty.
 
     Only trust decides here, neither time nor policy.
     """
