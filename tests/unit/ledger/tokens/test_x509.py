@@ -14,7 +14,7 @@ from witnesstree.ledger.proof.record_make import make_record, renew_timestamp
 from witnesstree.ledger.tokens import x509 as module
 from witnesstree.ledger.tokens.x509 import (
     MAX_CHAIN_SIGNATURES,
-    Certificate,
+    X509Certificate,
     climb,
     find_chain,
     read_certificate,
@@ -36,7 +36,7 @@ def checked() -> int:
     return module._is_signed_by.cache_info().misses
 
 
-def read(issued: Issued) -> Certificate:
+def read(issued: Issued) -> X509Certificate:
     found = read_certificate(issued.der)
     assert found
     return found
