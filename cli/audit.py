@@ -17,7 +17,8 @@ from witnesstree.ledger.base.report import Report
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from witnesstree.ledger.audit.audit import Record, Seen
+    from witnesstree.ledger.audit.published import PublishedBatch
+    from witnesstree.ledger.audit.seen import Seen
     from witnesstree.ledger.trust import Trust
 
 
@@ -69,21 +70,18 @@ def audit_command(
         witnesstree audit https://log.example --state court.json --checkpoint-key ledger.vkey
     """
     from witnesstree.cli.judging import given_trust
-    from witnesstree.cli.log import fetching, parse_witness_keys, print_audit, write_evidence
+    from witnesstree.cli.log import fetching, parse_cosigner_keys, print_audit, write_evidence
     from witnesstree.cli.report import EXIT_CODES, report_members
-    from witnesstree.ledger.audit.audit import (
-        MAX_WAITING,
-        follow,
-        format_seen,
-        judge_cosignatures,
-        judge_witnesses,
-    )
+    from witnesstree.ledger.audit.cosigners import judge_cosignatures
+    from witnesstree.ledger.audit.follow import follow
+    from witnesstree.ledger.audit.seen import MAX_WAITING, format_seen
+    from witnesstree.ledger.audit.witnesses import judge_witnesses
     from witnesstree.ledger.store.disk import write_file
     from witnesstree.ledger.verify.verify import Require
 
     now = datetime.now(UTC)
     trust = given_trust(pem, block_hashes, checkpoint_keys) | _keys_of_home(home)
-    witnesses = parse_witness_keys(witness_keys)
+    witnesses = parse_cosigner_keys(witness_keys)
     needed = len(witnesses) if quorum is None else quorum
     if needed > len(witnesses):
         raise InvalidInput("quorum-of-keys-too-large", quorum=needed, count=len(witnesses))
@@ -92,9 +90,9 @@ def audit_command(
     checks = list(followed.checks)
     if witnesses and followed.note:
         checks.append(judge_cosignatures(followed.note, witnesses, needed, now))
-    trust |= _trust_of_blocks(followed.records, home, nodes)
+    trust |= _trust_of_blocks(followed.batches, home, nodes)
     found, waiting = judge_witnesses(
-        followed.records, trust, now, timedelta(hours=deadline), Require(require)
+        followed.batches, trust, now, timedelta(hours=deadline), Require(require)
     )
     report = Report((*checks, *found))
     seen = (
@@ -119,7 +117,7 @@ def audit_command(
 
 
 def _read_state(path: Path | None) -> Seen | None:
-    from witnesstree.ledger.audit.audit import MAX_SEEN, parse_seen
+    from witnesstree.ledger.audit.seen import MAX_SEEN, parse_seen
 
     if path is None:
         return None
@@ -148,7 +146,9 @@ def _keys_of_home(home: Path | None) -> Trust:
     )
 
 
-def _trust_of_blocks(records: Sequence[Record], home: Path | None, nodes: tuple[str, ...]) -> Trust:
+def _trust_of_blocks(
+    records: Sequence[PublishedBatch], home: Path | None, nodes: tuple[str, ...]
+) -> Trust:
     """Return what the home and the nodes say of the blocks that all records together name."""
     from witnesstree.anchor.trust import home_trust
     from witnesstree.ledger.proof.proof import Proof

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from threading import Event
 
-    from witnesstree.ledger.proof.bundle import Bundle, Template
+    from witnesstree.ledger.proof.bundle import Bundle
     from witnesstree.ledger.proof.proof import Proof
+    from witnesstree.ledger.proof.template import Template
     from witnesstree.ledger.work.sealing import Ledger
 
 PER_FOLDER = 10_000
@@ -255,8 +256,8 @@ class _Splitter:
 def _start_splitting(
     stop: Event, shared: bytes, places: list[_Place], folder: Path, digits: int
 ) -> _Splitter:
-    from witnesstree.ledger.proof.bundle import Template
     from witnesstree.ledger.proof.proof import parse_proof
+    from witnesstree.ledger.proof.template import Template
 
     proof = parse_proof(shared)
     return _Splitter(

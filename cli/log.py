@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from witnesstree.anchor.cosigners import Cosigner
-    from witnesstree.ledger.audit.audit import Equivocation
+    from witnesstree.ledger.audit.equivocation import Equivocation
     from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.report import Check, Report
-    from witnesstree.ledger.log.cosignature import WitnessKey
+    from witnesstree.ledger.log.cosignature import CosignerKey
     from witnesstree.ledger.log.keys import KeyChange
     from witnesstree.ledger.log.note import VerifierKey
     from witnesstree.ledger.log.tiles import Fetch
@@ -107,7 +107,8 @@ def check_command(
     """
     from witnesstree.cli.judging import parse_key
     from witnesstree.cli.report import EXIT_CODES, report_members
-    from witnesstree.ledger.audit.audit import judge_consistency, judge_signature
+    from witnesstree.ledger.audit.consistency import judge_consistency
+    from witnesstree.ledger.audit.signers import judge_signature
     from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.log.note import parse_checkpoint, parse_note
 
@@ -149,7 +150,7 @@ def check_command(
 def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> int:
     """Print what the evidence in a file proves, and return the exit code."""
     from witnesstree.cli.report import EXIT_CODES, report_members
-    from witnesstree.ledger.audit.audit import judge_equivocation, parse_equivocation
+    from witnesstree.ledger.audit.equivocation import judge_equivocation, parse_equivocation
     from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.proof.proof import MAX_PROOF
 
@@ -175,7 +176,8 @@ def _judge_histories(
     """Judge the key notes that are published with either log, if there are any: the longer history
     has to begin with the shorter one.
     """
-    from witnesstree.ledger.audit.audit import judge_keys, read_key_notes
+    from witnesstree.ledger.audit.published import read_key_notes
+    from witnesstree.ledger.audit.signers import judge_keys
 
     shorter, longer = sorted((read_key_notes(fetch) if fetch else () for fetch in fetches), key=len)
     if not longer:
@@ -322,19 +324,19 @@ def _witnesses(urls: tuple[str, ...], keys: tuple[str, ...]) -> list[Cosigner]:
 
     if len(urls) != len(keys):
         raise InvalidInput("cosigner-without-key", addresses=len(urls), keys=len(keys))
-    return [Cosigner(url, key) for url, key in zip(urls, parse_witness_keys(keys), strict=True)]
+    return [Cosigner(url, key) for url, key in zip(urls, parse_cosigner_keys(keys), strict=True)]
 
 
-def parse_witness_keys(texts: tuple[str, ...]) -> list[WitnessKey]:
+def parse_cosigner_keys(texts: tuple[str, ...]) -> list[CosignerKey]:
     """Return the keys that --witness-key names, as texts or files.
 
     Raises InvalidInput if one is none, or stands there twice.
     """
     from witnesstree.cli.judging import text_or_file
-    from witnesstree.ledger.log.cosignature import parse_witness_key
+    from witnesstree.ledger.log.cosignature import parse_cosigner_key
 
     try:
-        keys = [parse_witness_key(text_or_file(text)) for text in texts]
+        keys = [parse_cosigner_key(text_or_file(text)) for text in texts]
     except InvalidInput as error:
         raise InvalidInput("bad-cosigner-key", error=error) from error
     # One witness must not count for two.
@@ -374,7 +376,7 @@ def opened(subject: str) -> Iterator[tuple[str, Fetch | None, Fetch | None]]:
     log's checkpoint it stands for the log.
     """
     from witnesstree.anchor.publishing import fetching_from_folder
-    from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, read_checkpoint
+    from witnesstree.ledger.audit.published import CHECKPOINT, FIRST_CHECKPOINT, read_checkpoint
 
     def read(fetch: Fetch, *name: str) -> str:
         try:
@@ -405,7 +407,7 @@ def write_evidence(found: Equivocation, path: Path | None) -> Path:
     """Write two checkpoints that contradict each other to `path`, or under a name of their own
     here, and return where.
     """
-    from witnesstree.ledger.audit.audit import format_equivocation
+    from witnesstree.ledger.audit.equivocation import format_equivocation
     from witnesstree.ledger.store.disk import write_file
 
     content = format_equivocation(found)

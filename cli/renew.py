@@ -81,7 +81,8 @@ def renew_command(
     if record is None or within is not None:
         raise Misused("record-missing")
     from witnesstree.cli.judging import given_trust, read_limited
-    from witnesstree.ledger.proof.record import expires, parse_record
+    from witnesstree.ledger.proof.record import parse_record
+    from witnesstree.ledger.proof.record_judge import expires
 
     older = parse_record(read_limited(record, "record-file-unreadable"))
     trust, ends = given_trust(pem, (), ()), _ends(home)
@@ -107,7 +108,7 @@ def _ends(home: Path) -> Mapping[str, datetime]:
     say. The home need not be there.
     """
     from witnesstree.anchor.settings import read_settings
-    from witnesstree.ledger.proof.record import ENDS
+    from witnesstree.ledger.proof.record_judge import ENDS
 
     return {**ENDS, **{str(method): end for method, end in read_settings(home).ends.items()}}
 
@@ -124,7 +125,7 @@ def _renew(
 ) -> tuple[EvidenceRecord, str]:
     """Return the renewed record, verified, and the name of the authority that was asked."""
     from witnesstree.cli.judging import file_digests, home_roots
-    from witnesstree.ledger.proof.record import renew_hash_tree, renew_timestamp
+    from witnesstree.ledger.proof.record_make import renew_hash_tree, renew_timestamp
     from witnesstree.ledger.store.home import open_home
 
     present = older.chains[-1][0].algorithm
@@ -202,7 +203,7 @@ def _demand_sound(
     """Raise InvalidInput unless the record can be verified now, as far as that can be told of the
     files that were given.
     """
-    from witnesstree.ledger.proof.record import verify_record
+    from witnesstree.ledger.proof.record_judge import verify_record
 
     for each in verify_record(record.der, digests, trust, datetime.now(UTC), ends=ends).checks:
         if not _is_sound(each, has_files=bool(digests)):

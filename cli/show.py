@@ -78,7 +78,8 @@ def _record_members(content: bytes) -> dict[str, Any]:
     it can be verified.
     """
     from witnesstree.ledger.base.errors import InvalidInput
-    from witnesstree.ledger.proof.record import expires, parse_record
+    from witnesstree.ledger.proof.record import parse_record
+    from witnesstree.ledger.proof.record_judge import expires
     from witnesstree.ledger.trust import Trust
 
     try:

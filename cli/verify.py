@@ -153,7 +153,8 @@ def _require_token_only(require: str, *, is_given: bool) -> None:
 
 
 def _judge_record(file: Path, content: bytes, trust: Trust) -> Report:
-    from witnesstree.ledger.proof.record import parse_record, verify_record
+    from witnesstree.ledger.proof.record import parse_record
+    from witnesstree.ledger.proof.record_judge import verify_record
 
     try:
         algorithms = parse_record(content).algorithms

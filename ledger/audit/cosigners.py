@@ -8,10 +8,10 @@ from datetime import datetime
 from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.message import joined, message
 from witnesstree.ledger.base.report import Check, Outcome
-from witnesstree.ledger.log.cosignature import WitnessKey, check_cosignatures
+from witnesstree.ledger.log.cosignature import CosignerKey, check_cosignatures
 
 
-def judge_cosignatures(note: str, keys: Sequence[WitnessKey], needed: int, now: datetime) -> Check:
+def judge_cosignatures(note: str, keys: Sequence[CosignerKey], needed: int, now: datetime) -> Check:
     """Judge whether at least `needed` of the cosigners signed the checkpoint in `note`; their
     clocks may be ahead of `now` by SKEW.
     """

@@ -75,7 +75,7 @@ class Followed:
 
     checks: tuple[Check, ...]
     note: str = ""
-    records: tuple[PublishedBatch, ...] = ()
+    batches: tuple[PublishedBatch, ...] = ()
     seen: Seen | None = None
     equivocation: Equivocation | None = None
 

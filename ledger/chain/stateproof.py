@@ -72,7 +72,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class AnchoredRecord:
+class Anchoring:
     """What the contract keeps for a root: when (seconds since 1970 UTC) and in which block it came
     first, and the 20-byte caller.
     """
@@ -84,12 +84,12 @@ class AnchoredRecord:
 
 @dataclass(frozen=True, slots=True)
 class SlotProof:
-    """What a state proof has shown: the keccak-256 of the contract's code, and its record of the
-    root.
+    """What a state proof has shown: the keccak-256 of the contract's code, and what it keeps for
+    the root.
     """
 
     code_hash: bytes
-    record: AnchoredRecord
+    anchoring: Anchoring
 
 
 def keccak256(data: bytes) -> bytes:
@@ -122,9 +122,9 @@ def parse_header(rlp: bytes) -> Header:
     )
 
 
-def record_slot(root: bytes) -> bytes:
-    """Return the 32-byte key of the storage slot that holds the record of `root`: an entry of the
-    mapping at slot 0.
+def slot_of(root: bytes) -> bytes:
+    """Return the 32-byte key of the storage slot that holds the anchoring of `root`: an entry of
+    the mapping at slot 0.
     """
     return keccak256(root + bytes(32))
 
@@ -140,7 +140,7 @@ def prove_slot(
 
     The two proofs are the trie nodes from the root down, as `eth_getProof` gives them (EIP-1186):
     every node counts, so one too many is refused as well. This does not look whether the header is
-    canonical, nor whether the code is the one that we know: without that, the record means nothing,
+    canonical, nor whether the code is the one that we know: without that, it means nothing,
     because another contract can keep anything in that slot.
 
     Raises InvalidInput if the proofs do not lead there: the account or the slot is absent, a node
@@ -154,20 +154,20 @@ def prove_slot(
     storage_root = _hash(account[2], message("part-storage-root"))
     code_hash = _hash(account[3], message("part-code-hash"))
     return SlotProof(
-        code_hash, _record(_value(storage_root, record_slot(root), storage_proof, "storage"))
+        code_hash, _anchoring(_value(storage_root, slot_of(root), storage_proof, "storage"))
     )
 
 
-def _record(value: bytes) -> AnchoredRecord:
+def _anchoring(value: bytes) -> Anchoring:
     """Take apart `submitter << 96 | blockNumber << 48 | time`: the first member of a Solidity
     struct is in the lowest bits.
     """
     slot = message("part-slot")
     word = _integer(_whole(value, slot), 32, slot).to_bytes(32)
-    record = AnchoredRecord(int.from_bytes(word[26:]), int.from_bytes(word[20:26]), word[:20])
-    if not record.time:
+    anchoring = Anchoring(int.from_bytes(word[26:]), int.from_bytes(word[20:26]), word[:20])
+    if not anchoring.time:
         raise InvalidInput("slot-without-time")
-    return record
+    return anchoring
 
 
 # Merkle-Patricia tries (Yellow Paper, appendix D). A path is written as one hex digit for each

@@ -44,7 +44,7 @@ _SIZE = 8 + 64
 
 
 @dataclass(frozen=True, slots=True)
-class WitnessKey:
+class CosignerKey:
     """The public half of a cosigner's key: a name and 32 bytes.
 
     Raises InvalidInput if the name is none that a note may hold, or `public_key` has another
@@ -69,19 +69,19 @@ class Cosignature:
     since 1970.
     """
 
-    key: WitnessKey
+    key: CosignerKey
     time: int
 
 
-def format_witness_key(key: WitnessKey) -> str:
+def format_cosigner_key(key: CosignerKey) -> str:
     """Return `key` as C2SP's vkey, "name+key id in hex+base64(0x04 || public key)".
 
-    Matches `parse_witness_key`.
+    Matches `parse_cosigner_key`.
     """
     return f"{key.name}+{key.key_id.hex()}+{format_base64(COSIGNATURE + key.public_key)}"
 
 
-def parse_witness_key(text: str) -> WitnessKey:
+def parse_cosigner_key(text: str) -> CosignerKey:
     """Return the key that a cosigner's vkey holds.
 
     Raises InvalidInput for any other text: a log's key, and a key id that is not this key's, among
@@ -90,7 +90,7 @@ def parse_witness_key(text: str) -> WitnessKey:
     name, key_id, typed = split_key(text)
     if not typed.startswith(COSIGNATURE):
         raise InvalidInput("cosigner-key-expected")
-    key = WitnessKey(name, typed[1:])
+    key = CosignerKey(name, typed[1:])
     if key_id != key.key_id.hex():
         raise InvalidInput(
             "key-id-wrong",
@@ -108,7 +108,7 @@ def cosigned_message(text: str, time: int) -> bytes:
     return f"cosignature/v1\ntime {time}\n{text}".encode()
 
 
-def check_cosignatures(note: str | bytes, keys: Sequence[WitnessKey]) -> list[Cosignature]:
+def check_cosignatures(note: str | bytes, keys: Sequence[CosignerKey]) -> list[Cosignature]:
     """Return the cosignatures under `note` that are by `keys`, at most one a key, the newest: in
     the order of `keys`.
 
@@ -131,7 +131,7 @@ def check_cosignatures(note: str | bytes, keys: Sequence[WitnessKey]) -> list[Co
     return found
 
 
-def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[WitnessKey]) -> str:
+def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[CosignerKey]) -> str:
     """Return `note` with those of `lines` that are cosignatures by `keys`: signature lines, such as
     a cosigner answers with. None is in it twice.
 
@@ -178,7 +178,7 @@ def is_cosignature(signature: Signature) -> bool:
     )
 
 
-def _time(signature: Signature, text: str, key: WitnessKey) -> int | None:
+def _time(signature: Signature, text: str, key: CosignerKey) -> int | None:
     """Return the time of a cosignature by `key`, None for anything else."""
     if (signature.name, signature.key_id) != (key.name, key.key_id) or not is_cosignature(
         signature

@@ -20,7 +20,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from struct import iter_unpack
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
@@ -239,15 +239,6 @@ class Bundle:
             if kept == 0
             else self.tree.read(sum(sizes[1:kept]) + first, count)
         )
-
-
-def __getattr__(name: str) -> Any:
-    # Until all who import them are moved.
-    if name in {"Template", "shared_bytes"}:
-        from witnesstree.ledger.proof import template
-
-        return getattr(template, name)
-    raise AttributeError(name)
 
 
 def nodes_in(size: int) -> int:

@@ -244,16 +244,6 @@ def wrap(tag: int, content: bytes) -> bytes:
     return bytes([tag, 0x80 | len(length)]) + length + content
 
 
-def __getattr__(name: str) -> Any:
-    # Until all who import them are moved.
-    from witnesstree.ledger.proof import record_judge, record_make
-
-    for module in (record_make, record_judge):
-        if name in vars(module):
-            return getattr(module, name)
-    raise AttributeError(name)
-
-
 # Hashing
 
 

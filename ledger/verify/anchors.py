@@ -44,7 +44,7 @@ def judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> Witne
                 canonical,
             ]
         )
-    found, contract = slot.record, _0x(anchor.contract)
+    found, contract = slot.anchoring, _0x(anchor.contract)
     anchored = time_of(found.time)
     checks = [
         block,
@@ -98,7 +98,11 @@ def _judge_without_state(
     contract, chain = _0x(anchor.contract), known_chain(anchor.chain_id)
     named = (anchor.chain_id, anchor.contract, root)
     record = next(
-        (known for known in trust.records if (known.chain_id, known.contract, known.root) == named),
+        (
+            known
+            for known in trust.anchorings
+            if (known.chain_id, known.contract, known.root) == named
+        ),
         None,
     )
     if record is None:

@@ -94,7 +94,7 @@ def _judge_place(record: bytes, root: bytes, left: int) -> tuple[int, Check]:
 def _judge_kept(
     record: bytes, check: Check, digests: Mapping[str, bytes], trust: Trust, now: datetime
 ) -> Witness:
-    from witnesstree.ledger.proof.record import verify_record
+    from witnesstree.ledger.proof.record_judge import verify_record
 
     report = verify_record(record, [digests], trust, now)
     return Witness([check, *report.checks], report.not_after, report.assurance)

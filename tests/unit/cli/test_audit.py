@@ -19,16 +19,17 @@ from witnesstree.anchor.publishing import publish
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import clock, make_home, open_ledger
 from witnesstree.cli.audit import audit_command
-from witnesstree.ledger.audit import audit as ledger_audit
-from witnesstree.ledger.audit.audit import check_equivocation, parse_equivocation, parse_seen
+from witnesstree.ledger.audit import seen as ledger_audit
+from witnesstree.ledger.audit.equivocation import check_equivocation, parse_equivocation
+from witnesstree.ledger.audit.seen import parse_seen
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.log.cosignature import WitnessKey, format_witness_key
+from witnesstree.ledger.log.cosignature import CosignerKey, format_cosigner_key
 from witnesstree.ledger.log.note import format_verifier_key
 from witnesstree.ledger.proof.proof import Proof
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.work.rotation import rotate
 
-WITNESS = format_witness_key(WitnessKey("witness.example/w1", bytes(32)))
+WITNESS = format_cosigner_key(CosignerKey("witness.example/w1", bytes(32)))
 
 
 def audit(*arguments: object) -> Result:

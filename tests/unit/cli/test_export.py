@@ -23,7 +23,9 @@ from witnesstree.ledger.log.log import check_inclusion, leaf_hash
 from witnesstree.ledger.log.note import parse_checkpoint, parse_note
 from witnesstree.ledger.proof.forms import Content, write_container
 from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof
-from witnesstree.ledger.proof.record import make_record, parse_record, verify_record
+from witnesstree.ledger.proof.record import parse_record
+from witnesstree.ledger.proof.record_judge import verify_record
+from witnesstree.ledger.proof.record_make import make_record
 from witnesstree.ledger.tree.tree import parent
 
 CONTENT = b"batch 3, position 4"

@@ -16,7 +16,7 @@ from witnesstree.anchor.cosigners import Cosigner, ask_cosigner
 from witnesstree.anchor.http import Answer, Http
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.cli.log import log_command
-from witnesstree.ledger.audit.audit import check_equivocation, parse_equivocation
+from witnesstree.ledger.audit.equivocation import check_equivocation, parse_equivocation
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
@@ -26,10 +26,10 @@ from witnesstree.ledger.base.errors import (
     WitnesstreeError,
 )
 from witnesstree.ledger.log.cosignature import (
-    WitnessKey,
+    CosignerKey,
     check_cosignatures,
     cosigned_message,
-    format_witness_key,
+    format_cosigner_key,
 )
 from witnesstree.ledger.log.log import EMPTY_ROOT
 from witnesstree.ledger.log.note import (
@@ -43,8 +43,8 @@ from witnesstree.ledger.log.note import (
 from witnesstree.ledger.store.home import open_home
 
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a witness").digest())
-KEY = WitnessKey("witness.example/w1", PRIVATE_KEY.public_key().public_bytes_raw())
-OTHER = WitnessKey("witness.example/w2", bytes(32))
+KEY = CosignerKey("witness.example/w1", PRIVATE_KEY.public_key().public_bytes_raw())
+OTHER = CosignerKey("witness.example/w2", bytes(32))
 TIME = 1_795_000_000
 
 
@@ -179,7 +179,7 @@ def test_check_at_an_address(home: Path) -> None:
 # cosign
 
 
-def line(note: str, key: WitnessKey = KEY) -> bytes:
+def line(note: str, key: CosignerKey = KEY) -> bytes:
     signature = PRIVATE_KEY.sign(cosigned_message(parse_note(note).text, TIME))
     return (
         f"— {key.name} {format_base64(key.key_id + TIME.to_bytes(8, 'big') + signature)}\n".encode()
@@ -284,7 +284,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return answer
 
 
-def cosign(home: Path, *arguments: object, keys: tuple[WitnessKey, ...] = (KEY,)) -> Result:
+def cosign(home: Path, *arguments: object, keys: tuple[CosignerKey, ...] = (KEY,)) -> Result:
     each = [
         option
         for key in keys
@@ -292,7 +292,7 @@ def cosign(home: Path, *arguments: object, keys: tuple[WitnessKey, ...] = (KEY,)
             "--witness",
             "https://witness.example/w1",
             "--witness-key",
-            format_witness_key(key),
+            format_cosigner_key(key),
         )
     ]
     return log("cosign", *each, "--home", home, *arguments)
@@ -329,17 +329,17 @@ def test_enough_witnesses_have_to_cosign(home: Path, answering: Callable[..., No
                 "--witness",
                 "http://b",
                 "--witness-key",
-                format_witness_key(KEY),
+                format_cosigner_key(KEY),
             ),
             "there are 2 addresses and 1 keys",
         ),
         (("--witness", "http://a", "--witness-key", "x"), "takes a cosigner's key"),
         (
-            ("--witness", "http://a", "--witness-key", format_witness_key(KEY), "--quorum", 2),
+            ("--witness", "http://a", "--witness-key", format_cosigner_key(KEY), "--quorum", 2),
             "--quorum 2 of 1 is not possible",
         ),
         (
-            ("--witness", "http://a", "--witness-key", format_witness_key(KEY)) * 2,
+            ("--witness", "http://a", "--witness-key", format_cosigner_key(KEY)) * 2,
             "names one key twice",
         ),
     ],

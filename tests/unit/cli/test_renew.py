@@ -20,7 +20,9 @@ from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.proof import Inclusion, Proof
-from witnesstree.ledger.proof.record import EvidenceRecord, make_record, parse_record, verify_record
+from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
+from witnesstree.ledger.proof.record_judge import verify_record
+from witnesstree.ledger.proof.record_make import make_record
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.tree.tree import parent
 from witnesstree.ledger.trust import Trust

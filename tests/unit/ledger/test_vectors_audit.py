@@ -60,7 +60,7 @@ def audited(case: dict[str, Any]) -> tuple[Followed, list[Check]]:
     seen: Seen | None = parse_seen(json.dumps(case["seen"]).encode()) if case["seen"] else None
     followed = follow(fetch_of(case), [parse_verifier_key(key)] if key else [], seen, now)
     deadline = timedelta(seconds=asked(case, "deadline"))
-    found, _ = judge_witnesses(followed.records, trust, now, deadline, Require.TOKEN)
+    found, _ = judge_witnesses(followed.batches, trust, now, deadline, Require.TOKEN)
     return followed, [*followed.checks, *found]
 
 

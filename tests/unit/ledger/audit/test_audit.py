@@ -39,7 +39,7 @@ from witnesstree.ledger.audit.witnesses import judge_witnesses
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
 from witnesstree.ledger.base.report import Check, Outcome
 from witnesstree.ledger.log import log
-from witnesstree.ledger.log.cosignature import WitnessKey, cosigned_message
+from witnesstree.ledger.log.cosignature import CosignerKey, cosigned_message
 from witnesstree.ledger.log.note import (
     Checkpoint,
     VerifierKey,
@@ -175,23 +175,23 @@ def test_an_honest_log_passes_at_once_and_in_steps(honest: Published) -> None:
         (name, Outcome.PASSED)
         for name in ("checkpoint", "entries", "tiles", "statements", "opening")
     ]
-    assert [record.statement.sequence for record in whole.records] == list(range(SIZE))
+    assert [record.statement.sequence for record in whole.batches] == list(range(SIZE))
     seen = None
     for size, files in enumerate(honest.stages, 1):
         followed = honest.follow(files, seen)
         assert failed(followed.checks) == []
-        assert [record.statement.sequence for record in followed.records] == [size - 1]
+        assert [record.statement.sequence for record in followed.batches] == [size - 1]
         assert followed.seen
         seen = parse_seen(format_seen(followed.seen))
     assert seen == whole.seen
     assert seen
     # Nothing new: nothing is left to read.
     again = honest.follow(honest.files, seen)
-    assert (again.seen, again.records, failed(again.checks)) == (seen, (), [])
+    assert (again.seen, again.batches, failed(again.checks)) == (seen, (), [])
 
 
 def test_its_witnesses_were_there_in_time(honest: Published) -> None:
-    records = honest.follow(honest.files).records
+    records = honest.follow(honest.files).batches
     checks, waiting = judge_witnesses(records, honest.trust, honest.now, DAY, Require.BOTH)
     assert [(check.name, check.outcome) for check in checks] == [
         ("stamped", Outcome.PASSED),
@@ -268,7 +268,7 @@ def test_a_batch_that_is_stamped_and_anchored_late_is_caught(tmp_path: Path) -> 
     with publishing(tmp_path, clock) as (world, seal):
         seal()
         files = seal(late=timedelta(hours=30))
-        records = follow(files.fetch, [world.home.verifier_key()], None, clock()).records
+        records = follow(files.fetch, [world.home.verifier_key()], None, clock()).batches
         checks, waiting = judge_witnesses(records, world.trust, clock(), DAY, Require.BOTH)
     assert [(check.name, check.outcome) for check in checks] == [
         ("stamped", Outcome.PASSED),
@@ -293,7 +293,7 @@ def without_witnesses(record: PublishedBatch) -> PublishedBatch:
 
 
 def test_what_is_not_due_is_waited_for_and_what_is_due_is_missed(honest: Published) -> None:
-    record = without_witnesses(honest.follow(honest.files).records[0])
+    record = without_witnesses(honest.follow(honest.files).batches[0])
     before, waiting = judge_witnesses(
         [record], honest.trust, record.statement.closed + DAY, DAY, Require.BOTH
     )
@@ -314,7 +314,7 @@ def test_what_is_not_due_is_waited_for_and_what_is_due_is_missed(honest: Publish
 
 def test_an_auditor_who_trusts_nobody_decides_nothing(honest: Published) -> None:
     checks, waiting = judge_witnesses(
-        honest.follow(honest.files).records, Trust(), honest.now, DAY, Require.BOTH
+        honest.follow(honest.files).batches, Trust(), honest.now, DAY, Require.BOTH
     )
     assert {check.outcome for check in checks} == {Outcome.UNKNOWN}
     assert all(check.required for check in checks)
@@ -322,7 +322,7 @@ def test_an_auditor_who_trusts_nobody_decides_nothing(honest: Published) -> None
 
 
 def test_witnesses_of_another_batch_are_caught(honest: Published) -> None:
-    first, second = honest.follow(honest.files).records[:2]
+    first, second = honest.follow(honest.files).batches[:2]
     swapped = PublishedBatch(
         first.statement,
         replace(first.proof, tokens=second.proof.tokens, anchors=second.proof.anchors),
@@ -332,7 +332,7 @@ def test_witnesses_of_another_batch_are_caught(honest: Published) -> None:
 
 
 def test_a_deadline_beyond_the_calendar_is_never_missed(honest: Published) -> None:
-    record = without_witnesses(honest.follow(honest.files).records[0])
+    record = without_witnesses(honest.follow(honest.files).batches[0])
     checks, _ = judge_witnesses(
         [record], honest.trust, honest.now, timedelta(days=365 * 9000), Require.BOTH
     )
@@ -342,9 +342,9 @@ def test_a_deadline_beyond_the_calendar_is_never_missed(honest: Published) -> No
 def test_batches_that_wait_are_looked_at_again(honest: Published) -> None:
     followed = honest.follow(honest.stages[2])
     assert followed.seen
-    seen = parse_seen(format_seen(replace(followed.seen, waiting=(followed.records[1].statement,))))
+    seen = parse_seen(format_seen(replace(followed.seen, waiting=(followed.batches[1].statement,))))
     again = honest.follow(honest.files, seen)
-    assert [record.statement.sequence for record in again.records] == [1, 3, 4]
+    assert [record.statement.sequence for record in again.batches] == [1, 3, 4]
     for change in ({batch_path(1): honest.files[batch_path(2)]}, {batch_path(1): b"{}"}):
         changed = honest.follow(Files(honest.files | change), seen)
         assert failed(changed.checks) == ["opening"]
@@ -732,9 +732,9 @@ def test_what_does_not_prove_an_equivocation(honest: Published, first: int) -> N
 # Witnesses of the checkpoint
 
 
-def cosigned(honest: Published, name: str, time: datetime) -> tuple[str, WitnessKey]:
+def cosigned(honest: Published, name: str, time: datetime) -> tuple[str, CosignerKey]:
     private_key = honest.world.home.private_key()
-    key = WitnessKey(name, private_key.public_key().public_bytes_raw())
+    key = CosignerKey(name, private_key.public_key().public_bytes_raw())
     note, seconds = honest.files[CHECKPOINT].decode(), int(time.timestamp())
     signature = private_key.sign(cosigned_message(parse_note(note).text, seconds))
     return (
@@ -745,7 +745,7 @@ def cosigned(honest: Published, name: str, time: datetime) -> tuple[str, Witness
 
 def test_cosignatures_are_counted(honest: Published) -> None:
     note, key = cosigned(honest, "witness.example/w1", honest.now)
-    absent = WitnessKey("witness.example/w2", bytes(32))
+    absent = CosignerKey("witness.example/w2", bytes(32))
     one = judge_cosignatures(note, [key, absent], 1, honest.now)
     assert (one.outcome, one.reason) == (
         Outcome.PASSED,

@@ -25,7 +25,7 @@ from witnesstree.ledger.chain.stateproof import (
     CONTRACT_CODE_HASH,
     keccak256,
     parse_header,
-    record_slot,
+    slot_of,
 )
 from witnesstree.ledger.log.log import leaf_hash
 from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
@@ -462,7 +462,7 @@ def state_of(
     state = proof.anchors[0].state
     assert state
     storage, accounts = HexaryTrie({}), HexaryTrie({})
-    storage[keccak256(record_slot(proof.inclusion.root))] = rlp.encode(word)
+    storage[keccak256(slot_of(proof.inclusion.root))] = rlp.encode(word)
     accounts[keccak256(address)] = rlp.encode([b"\1", b"", storage.root_hash, code_hash])
     accounts[keccak256(bytes(20))] = rlp.encode([b"\1", b"", BLANK_ROOT_HASH, keccak256(b"")])
     fields: list[Any] = rlp.decode(state.header)
@@ -471,7 +471,7 @@ def state_of(
     made_up = rlp.encode(fields)
     nodes = [
         [rlp.encode(node) for node in trie.get_proof(keccak256(key))]  # type: ignore[no-untyped-call]
-        for trie, key in ((accounts, address), (storage, record_slot(proof.inclusion.root)))
+        for trie, key in ((accounts, address), (storage, slot_of(proof.inclusion.root)))
     ]
     return keccak256(made_up), StateProof(made_up, tuple(nodes[0]), tuple(nodes[1]))
 
