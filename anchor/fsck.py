@@ -38,12 +38,11 @@ def check_embedded(ledger: Ledger) -> Iterator[Problem]:
             ):
                 yield Problem(
                     at_path(chain),
-                    message(
-                        f"does not have block {anchor.block_number} as the anchor of batch"
-                        f" {sequence} names it"
-                    ),
+                    message("anchored-block-missing", number=anchor.block_number, batch=sequence),
                 )
         except WitnesstreeError as error:
-            yield Problem(at_path(chain), message(f"batch {sequence}: {error}"))
+            yield Problem(at_path(chain), message("fault-of-batch", batch=sequence, error=error))
     for block in BlockStore(ledger.home.ipfs).check():
-        yield Problem(at_path(f"{ledger.home.ipfs}, {block.name}"), message(block.reason))
+        yield Problem(
+            message("block-in-store", folder=ledger.home.ipfs, name=block.name), block.reason
+        )

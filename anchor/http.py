@@ -37,6 +37,7 @@ import httpx2
 from typing_extensions import override
 
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.message import AS_TEXT, Message, message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -85,20 +86,20 @@ class Answer:
 class Refused(BadAnswer):
     """A stream was asked for, and this came instead; its body is cut at MAX_REFUSAL."""
 
-    def __init__(self, message: str, answer: Answer) -> None:
-        super().__init__(message)
+    def __init__(self, answer: Answer, where: str) -> None:
+        super().__init__("server-answers-status", place=where, status=answer.status)
         self.answer = answer
 
 
 def place(url: str) -> str:
-    """Return scheme://host[:port] of any text, for messages; where it is no URL, words that say so.
+    """Return scheme://host[:port] of any text, for messages; question marks where it is no URL.
 
     Never user, password, path or query.
     """
     try:
         read = _read_url(url)
     except InvalidInput:
-        return "an address that cannot be read"
+        return "?://?"
     host = f"[{read.host}]" if ":" in read.host else read.host
     return f"{read.scheme}://{host}" + ("" if read.port is None else f":{read.port}")
 
@@ -206,7 +207,7 @@ class Http:
                 answer = Answer(
                     response.status, _content_type(response), _read_body(response, MAX_REFUSAL)
                 )
-                raise Refused(f"{place(url)} answered with status {response.status}", answer)
+                raise Refused(answer, place(url))
             yield self._parts(response, place(url))
 
     def _parts(self, response: httpcore2.Response, where: str) -> Iterator[bytes]:
@@ -274,19 +275,14 @@ class Http:
     def _translate(self, error: Exception, where: str) -> WitnesstreeError:
         kind = next(ours for theirs, ours in ERRORS.items() if isinstance(error, theirs))
         if isinstance(error, httpcore2.TimeoutException):
-            return kind(
-                f"{where} did not answer within {self._timeout:g} seconds: try again later, or"
-                " allow more time"
-            )
+            return kind("server-too-slow", place=where, seconds=f"{self._timeout:g}")
         if isinstance(error, httpcore2.RemoteProtocolError):
             if self._exchange.is_cut_off:
-                return Unreachable(
-                    f"{where} closed the connection before its answer was complete: try again later"
-                )
-            return kind(f"{where} does not speak HTTP as it should: {_shown(error)}")
+                return Unreachable("server-closed-early", place=where)
+            return kind("server-not-http", place=where, reason=_shown(error))
         if kind is InvalidInput:
-            return kind(f"the request to {where} cannot be sent")
-        return kind(f"{where} cannot be reached: {_shown(error)}")
+            return kind("request-cannot-be-sent", place=where)
+        return kind("server-unreachable", place=where, reason=_shown(error))
 
 
 ERRORS: dict[type[Exception], type[WitnesstreeError]] = {
@@ -302,11 +298,25 @@ ERRORS: dict[type[Exception], type[WitnesstreeError]] = {
 are."""
 
 
-def _shown(error: Exception) -> str:
-    return (
-        "".join(character if character.isprintable() else "?" for character in str(error)[:200])
-        or "no reason given"
-    )
+class _Unusable(httpcore2.ConnectError):
+    """A name that is not connected to, for a reason of ours."""
+
+    def __init__(self, said: Message) -> None:
+        super().__init__(said)
+        self.message = said
+
+
+def is_of_private_address(error: WitnesstreeError) -> bool:
+    """Whether this is what `public_only` raises for an address that is not public."""
+    reason = dict(error.message.params).get("reason")
+    return isinstance(reason, Message) and reason.code == "address-not-public"
+
+
+def _shown(error: Exception) -> Message:
+    if isinstance(error, _Unusable):
+        return error.message
+    text = "".join(each if each.isprintable() else "?" for each in str(error)[:200])
+    return message(AS_TEXT, text=text) if text else message("no-reason-given")
 
 
 # Requests
@@ -332,14 +342,9 @@ def _read_url(text: str) -> httpx2.URL:
         )
     except (httpx2.InvalidURL, UnicodeError):
         # The cause would repeat parts of the URL, which may be secret.
-        raise InvalidInput(
-            "this is no address: expected http://… or https://… with a host"
-        ) from None
+        raise InvalidInput("url-expected", most=MAX_URL) from None
     if not is_usable:
-        raise InvalidInput(
-            f"this is no address: expected http://… or https://… with a host, at most {MAX_URL}"
-            " characters"
-        )
+        raise InvalidInput("url-expected", most=MAX_URL)
     return url
 
 
@@ -353,7 +358,7 @@ def _context(
             cafile=str(tls_ca.expanduser() if tls_ca else certifi.where())
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise InvalidInput(f"{tls_ca} holds no certificates in PEM that TLS could use") from error
+        raise InvalidInput("tls-ca-unusable", path=tls_ca) from error
     if client_certificate:
         try:
             # Without a password, OpenSSL would ask for one at the terminal.
@@ -363,10 +368,7 @@ def _context(
                 password=b"",
             )
         except (OSError, ValueError, RuntimeError) as error:
-            raise InvalidInput(
-                f"{client_certificate} and its key are no pair in PEM that TLS could use (the key"
-                " without a password)"
-            ) from error
+            raise InvalidInput("tls-pair-unusable", path=client_certificate) from error
     return context
 
 
@@ -391,9 +393,7 @@ def _demand_identity(response: httpcore2.Response, where: str) -> None:
     if encodings := [
         value for value in _headers(response, b"content-encoding") if value not in {"", "identity"}
     ]:
-        raise BadAnswer(
-            f"{where} answered in the encoding {encodings[0][:20]!r}, though none was allowed"
-        )
+        raise BadAnswer("answer-encoded", place=where, encoding=ascii(encodings[0][:20]))
 
 
 def _content_type(response: httpcore2.Response) -> str:
@@ -409,7 +409,7 @@ def _read_answer(response: httpcore2.Response, limit: int, where: str) -> Answer
     announced = (_headers(response, b"content-length") or ["0"])[0]
     body = b"" if int(announced) > limit else _read_body(response, limit + 1)
     if max(int(announced), len(body)) > limit:
-        raise BadAnswer(f"{where} answered with more than {limit} bytes, which is too much")
+        raise BadAnswer("answer-too-long", place=where, most=limit)
     return Answer(response.status, _content_type(response), body)
 
 
@@ -450,7 +450,7 @@ class _Exchange(threading.local):
         assert silence is not None
         left = silence if self.deadline is None else self.deadline - time.monotonic()
         if left <= 0:
-            raise error("out of time")
+            raise error
         return left
 
 
@@ -477,8 +477,8 @@ class _Network(httpcore2.NetworkBackend):
         if self._public_only and (
             private := next((each for each in addresses if not _is_public(each)), None)
         ):
-            raise httpcore2.ConnectError(f"its address {private} is not a public one")
-        error: Exception = httpcore2.ConnectError("it has no address")
+            raise _Unusable(message("address-not-public", address=str(private)))
+        error: Exception = _Unusable(message("name-without-address"))
         for tried, address in enumerate(addresses):
             left = self._exchange.left(timeout, httpcore2.ConnectTimeout)
             try:
@@ -517,7 +517,7 @@ class _Stream(httpcore2.NetworkStream):
             try:
                 rest = rest[connection.send(rest[:_PIECE]) :]
             except TimeoutError as error:
-                raise httpcore2.WriteTimeout("out of time") from error
+                raise httpcore2.WriteTimeout from error
             except OSError as error:
                 raise httpcore2.WriteError(str(error)) from error
 
@@ -552,7 +552,7 @@ def _addresses(host: str, port: int, timeout: float) -> list[Address]:
     asking.start()
     asking.join(timeout)
     if not answer:
-        raise httpcore2.ConnectTimeout("out of time")
+        raise httpcore2.ConnectTimeout
     if isinstance(answer[0], Exception):
         raise answer[0]
     return answer[0]
@@ -565,7 +565,7 @@ def _ask_resolver(host: str, port: int) -> list[Address] | Exception:
             :MAX_ADDRESSES
         ]
     except (OSError, ValueError) as error:
-        return httpcore2.ConnectError(f"its name has no address ({error})")
+        return _Unusable(message("name-not-resolved", text=str(error)))
 
 
 def _is_public(address: Address) -> bool:

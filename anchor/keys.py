@@ -23,8 +23,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from witnesstree.anchor.evm.extra import require_chains_extra
 from witnesstree.anchor.settings import read_secret
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.chain.stateproof import keccak256
 
@@ -38,8 +40,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FORMS = (
-    "keystore:FILE, env:NAME, web3signer+http://HOST:PORT#0xADDRESS or"
-    " clef+http://HOST:PORT#0xADDRESS"
+    "keystore:FILE",
+    "env:NAME",
+    "web3signer+http://HOST:PORT#0xADDRESS",
+    "clef+http://HOST:PORT#0xADDRESS",
 )
 MAX_KEYSTORE = 16 * 1024
 """Bytes in a keystore: half a thousand are usual."""
@@ -105,7 +109,7 @@ def open_signer(
     if external := _EXTERNAL.fullmatch(reference):
         return _ExternalSigner(external[1], external[2], external[3], timeout)
     # What was given may be a key itself, so it is not repeated.
-    raise InvalidInput(f"this is no reference to a key: expected {FORMS}")
+    raise InvalidInput("key-reference-expected", forms=FORMS)
 
 
 def settled(reference: str) -> str:
@@ -118,26 +122,26 @@ def settled(reference: str) -> str:
     if kind == "keystore" and place:
         path = Path(place).expanduser().absolute()
         if not path.is_file():
-            raise InvalidInput(f"there is no keystore {path}: name the file itself")
+            raise InvalidInput("keystore-missing", path=path)
         return f"keystore:{path}"
     if (kind == "env" and place) or _EXTERNAL.fullmatch(reference):
         return reference
-    raise InvalidInput(f"this is no reference to a key: expected {FORMS}")
+    raise InvalidInput("key-reference-expected", forms=FORMS)
 
 
-def described(reference: str) -> str:
+def described(reference: str) -> Message:
     """Return where a key is, for people: of an external signer's URL only what holds no secret."""
     if external := _EXTERNAL.fullmatch(reference):
         from witnesstree.anchor.http import place
 
-        return f"{external[1]} at {place(external[2])}, account {external[3]}"
+        return message(
+            "key-at-signer", signer=external[1], place=place(external[2]), account=external[3]
+        )
     kind, _, where = reference.partition(":")
-    return {"keystore": f"keystore {where}", "env": f"environment variable {where}"}.get(
-        kind, "a reference that cannot be read"
-    )
+    return message("key-at", kind=kind, where=where)
 
 
-def exposure(reference: str) -> str | None:
+def exposure(reference: str) -> Message | None:
     """Return what to say of a keystore that others can read, None where nothing is to be said."""
     kind, _, place = reference.partition(":")
     path = Path(place).expanduser()
@@ -147,7 +151,7 @@ def exposure(reference: str) -> str | None:
         or not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
     ):
         return None
-    return f"{path} can be read by others, who may then try passwords on it: run `chmod 600` on it"
+    return message("keystore-readable-by-others", path=path)
 
 
 def checksummed(address: bytes) -> str:
@@ -179,27 +183,29 @@ class _HeldKey:
 def _parse_key(text: str, name: str) -> LocalAccount:
     found = _KEY.fullmatch(text.strip())
     if not found:
-        raise InvalidInput(f"the environment variable {name} holds no key: expected 64 hex digits")
-    return _account(bytes.fromhex(found[1]), f"the environment variable {name}")
+        raise InvalidInput("variable-holds-no-key", name=name)
+    return _account(bytes.fromhex(found[1]), "env", name)
 
 
-def _account(key: bytes, place: str) -> LocalAccount:
+def _account(key: bytes, kind: str, where: str) -> LocalAccount:
+    require_chains_extra()
     from eth_account import Account
 
     if not 0 < int.from_bytes(key) < _ORDER:
-        raise InvalidInput(f"{place} holds no key: no account has this number as its key")
+        raise InvalidInput("key-out-of-range", kind=kind, where=where)
     account: LocalAccount = Account.from_key(key)
     return account
 
 
 def _read_keystore(path: Path, password: str | None) -> LocalAccount:
+    require_chains_extra()
     from eth_account import Account
 
     try:
         with path.open("rb") as file:
             content = file.read(MAX_KEYSTORE + 1)
     except OSError as error:
-        raise InvalidInput(f"the keystore {path} cannot be read: {error.strerror}") from error
+        raise InvalidInput("keystore-unreadable", path=path, error=error) from error
     keystore = _parse_keystore(content, path)
     if warning := exposure(f"keystore:{path}"):
         _log.warning("%s", warning)
@@ -207,17 +213,14 @@ def _read_keystore(path: Path, password: str | None) -> LocalAccount:
     try:
         key = bytes(Account.decrypt(keystore, secret))
     except ValueError:
-        raise InvalidInput(f"the password does not open the keystore {path}") from None
-    return _account(key, f"the keystore {path}")
+        raise InvalidInput("keystore-password-wrong", path=path) from None
+    return _account(key, "keystore", str(path))
 
 
 def _ask_password(path: Path) -> str:
     if not sys.stdin.isatty():
-        raise InvalidInput(
-            f"the keystore {path} needs a password, and nobody can be asked: say where it is, with"
-            " env:NAME or file:PATH"
-        )
-    return getpass.getpass(f"Password of {path}: ")
+        raise InvalidInput("keystore-password-missing", path=path)
+    return getpass.getpass(f"{message('keystore-password-prompt', path=path)} ")
 
 
 def _parse_keystore(content: bytes, path: Path) -> dict[str, Any]:
@@ -227,7 +230,7 @@ def _parse_keystore(content: bytes, path: Path) -> dict[str, Any]:
     """
     try:
         if len(content) > MAX_KEYSTORE:
-            raise InvalidInput("too long")
+            raise InvalidInput("keystore-not-opened-here", path=path)
         document = load("the keystore", content)
         document["version"].integer(3, 3)
         # Old programs write it with a capital.
@@ -236,7 +239,7 @@ def _parse_keystore(content: bytes, path: Path) -> dict[str, Any]:
             crypto["cipher"].wrong("aes-128-ctr")
         read = {"pbkdf2": _read_pbkdf2, "scrypt": _read_scrypt}.get(
             crypto["kdf"].text(20)
-        ) or crypto["kdf"].wrong("scrypt or pbkdf2")
+        ) or crypto["kdf"].wrong("scrypt | pbkdf2")
         members = {
             "cipher": "aes-128-ctr",
             "cipherparams": {"iv": crypto["cipherparams"]["iv"].hex(16).hex()},
@@ -248,10 +251,7 @@ def _parse_keystore(content: bytes, path: Path) -> dict[str, Any]:
     except InvalidInput:
         # Its reason may repeat what stands in the file, and that may be a key that is not
         # encrypted.
-        raise InvalidInput(
-            f"{path} is no keystore that can be opened here: expected Web3 secret storage, version"
-            " 3, with usual parameters"
-        ) from None
+        raise InvalidInput("keystore-not-opened-here", path=path) from None
     return {"version": 3, "crypto": members}
 
 
@@ -272,7 +272,7 @@ def _read_scrypt(value: Reader) -> dict[str, Any]:
     # RFC 7914, 2: n is a power of two below 2**(16 * r), and 128 * n * r bytes of memory are
     # needed.
     if n & (n - 1) or 128 * n * r > MAX_MEMORY or n.bit_length() > 16 * r:
-        value.wrong("parameters that take no more memory than usual")
+        value.wrong("128 * n * r <= 2**29")
     return {
         "n": n,
         "r": r,
@@ -316,7 +316,8 @@ class _ExternalSigner:
                 answer = endpoint.ask("eth_signTransaction", question)
             raw = octets(
                 answer.get("raw") if isinstance(answer, dict) else answer,
-                f"what {endpoint.place} signed",
+                "signature",
+                endpoint.place,
                 most=MAX_SIGNED,
             )
             _require_as_asked(raw, transaction, self.address, endpoint.place)
@@ -365,22 +366,17 @@ def _require_as_asked(
     members = {"to": b"", "accessList": [], **transaction}
     values = [members[name] for name in names]
     if not raw.startswith(prefix) or raw[len(prefix) : len(prefix) + 1] < b"\xc0":
-        raise BadAnswer(
-            f"{place} signed a transaction of another type than was asked for: nothing is sent"
-        )
+        raise BadAnswer("signed-another-type", place=place)
     # A list's first byte says how many bytes of length follow (Yellow Paper, appendix B).
     at = len(prefix) + 1 + max(0, raw[len(prefix)] - 0xF7)
     for name, value in zip(names, values, strict=True):
         encoded = rlp.encode(value)
         if not raw.startswith(encoded, at):
-            raise BadAnswer(
-                f"{place} signed another {name} than was asked for: nothing is sent; do not trust"
-                " this signer"
-            )
+            raise BadAnswer("signed-another-member", place=place, member=name)
         at += len(encoded)
     v, r, s = _signature(raw[at:], place)
     if raw != prefix + rlp.encode([*values, v, r, s]):
-        raise BadAnswer(f"{place} signed something in a form that no chain takes: nothing is sent")
+        raise BadAnswer("signed-in-no-form", place=place)
     if is_legacy:
         parity, unsigned = (
             v - 35 - 2 * transaction["chainId"],
@@ -389,15 +385,9 @@ def _require_as_asked(
     else:
         parity, unsigned = v, prefix + rlp.encode(values)
     if parity not in {0, 1}:
-        raise BadAnswer(
-            f"{place} signed for another chain than was asked for: nothing is sent; start it with"
-            f" chain id {transaction['chainId']}"
-        )
+        raise BadAnswer("signed-for-another-chain", place=place, chain=transaction["chainId"])
     if _signer_of(unsigned, parity, r, s) != sender:
-        raise BadAnswer(
-            f"{place} signed with another key than that of {checksummed(sender)}: nothing is sent;"
-            " correct the address, or the signer"
-        )
+        raise BadAnswer("signed-with-another-key", place=place, account=checksummed(sender))
 
 
 def _signature(tail: bytes, place: str) -> tuple[int, int, int]:
@@ -411,7 +401,7 @@ def _signature(tail: bytes, place: str) -> tuple[int, int, int]:
     except rlp.exceptions.RLPException:
         numbers = []
     if len(numbers) != 3 or not all(isinstance(number, bytes) for number in numbers):
-        raise BadAnswer(f"{place} answers with something that bears no signature: nothing is sent")
+        raise BadAnswer("signature-missing", place=place)
     v, r, s = (int.from_bytes(number) for number in numbers)
     return v, r, s
 

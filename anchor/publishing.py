@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 
 from witnesstree.anchor.http import Http, place
-from witnesstree.ledger.audit.audit import (
+from witnesstree.ledger.audit.published import (
     CHECKPOINT,
     FIRST_CHECKPOINT,
+    batch_path,
     key_path,
     read_checkpoint,
-    record_path,
 )
 from witnesstree.ledger.base.errors import (
     BadAnswer,
@@ -142,7 +142,7 @@ def _publish(
     waiting = sorted({job.sequence for job in transaction.unfinished_jobs()})
     records = 0
     for sequence in looked_at:
-        records += _write_record(ledger, transaction, folder / record_path(sequence), sequence)
+        records += _write_record(ledger, transaction, folder / batch_path(sequence), sequence)
         advance(1)
     for number, change in enumerate(transaction.key_notes(), 1):
         _write_new(folder / key_path(number), change.encode())
@@ -168,9 +168,6 @@ def _published_size(ledger: Ledger, transaction: Transaction, folder: Path) -> i
         ledger.key_changes(transaction),
         fetching_from_folder(folder),
     )
-    elsewhere = (
-        "publish into an empty folder, or into the one that this ledger published into before"
-    )
     if CHECKPOINT not in names:
         if (
             FIRST_CHECKPOINT in names
@@ -179,35 +176,21 @@ def _published_size(ledger: Ledger, transaction: Transaction, folder: Path) -> i
             return 0
         # What a crash left of the very first file has a name that begins with a dot.
         if not all(name.startswith(f".{FIRST_CHECKPOINT}.") for name in names):
-            raise InvalidInput(
-                f"{folder} is not empty and holds no log of this ledger: {elsewhere}"
-            )
+            raise InvalidInput("folder-holds-no-log", folder=folder)
         return 0
     try:
         note = read_checkpoint(fetch)
         signer = judge_signer(note, [key], changes)
     except (InvalidInput, BadAnswer) as error:
-        raise InvalidInput(
-            f"{folder / CHECKPOINT} is no checkpoint ({error}): {elsewhere}"
-        ) from error
+        raise InvalidInput("file-no-checkpoint", path=folder / CHECKPOINT, error=error) from error
     found = parse_checkpoint(parse_note(note).text)
     if not signer.is_expected:
-        raise InvalidInput(
-            f"{folder} holds the log of another ledger, or this one's under another key (its"
-            f" checkpoint {signer.reason}): {elsewhere}"
-        )
+        raise InvalidInput("folder-of-another-log", folder=folder, reason=signer.reason)
     size = transaction.batch_count()
     if found.size > size:
-        raise Conflict(
-            f"{folder} holds a log of {found.size} batches, and this ledger has {size}: it was"
-            " restored from an older copy, or is not the only one; find the newest copy of the"
-            " ledger, and publish nothing from this one"
-        )
+        raise Conflict("published-log-longer", folder=folder, published=found.size, size=size)
     if found.root != log_root(found.size, transaction.log_node):
-        raise Conflict(
-            f"{folder} holds another history of this log at {found.size} batches: two copies of the"
-            " ledger signed; publish nothing, keep both"
-        )
+        raise Conflict("published-log-forks", folder=folder, size=found.size)
     return found.size
 
 
@@ -257,10 +240,7 @@ def _write_new(path: Path, content: bytes) -> bool:
     if _holds(path, content):
         return False
     if path.exists():
-        raise Conflict(
-            f"{path} was published with other bytes: it was altered, or is another log's; publish"
-            " into an empty folder, and keep this one"
-        )
+        raise Conflict("published-file-differs", path=path)
     _make_folder(path.parent)
     write_file(path, content)
     return True
@@ -274,7 +254,7 @@ def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     if os.path.lexists(folder):
-        raise InvalidInput(f"{folder} is no folder: name another one")
+        raise InvalidInput("not-a-folder", path=folder)
     _make_folder(folder.parent)
     with storage_errors(folder):
         folder.mkdir(exist_ok=True)
@@ -378,7 +358,7 @@ def _add_cosignatures(transaction: Transaction, note: str) -> None:
     size = parse_checkpoint(parse_note(note).text).size
     own, both = parse_note(transaction.checkpoint(size)), parse_note(note)
     if own.text != both.text:
-        raise InvalidInput("this is another checkpoint than the ledger signed")
+        raise InvalidInput("checkpoint-not-signed-here")
     for signature in both.signatures:
         if signature not in own.signatures and is_cosignature(signature):
             transaction.add_cosignature(
@@ -404,10 +384,7 @@ def keep_cosignatures(ledger: Ledger, note: str, folder: Path | None) -> str:
         return kept
     published = fetching_from_folder(folder)(CHECKPOINT, MAX_NOTE)
     if parse_note(published).text != parse_note(kept).text:
-        raise Conflict(
-            f"{folder} holds another checkpoint than the newest one: run `witnesstree log publish"
-            f" {folder}`, which takes the cosignatures along"
-        )
+        raise Conflict("published-checkpoint-older", folder=folder)
     write_file(folder / CHECKPOINT, kept.encode())
     return kept
 
@@ -435,11 +412,11 @@ def fetching_from_folder(folder: Path) -> Fetch:
             with (folder / path).open("rb") as file:
                 content = file.read(limit + 1)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFound(f"{folder / path} is not there") from error
+            raise NotFound("published-file-missing", path=folder / path) from error
         except OSError as error:
-            raise BadAnswer(f"cannot read {folder / path}: {error.strerror}") from error
+            raise BadAnswer("published-file-unreadable", path=folder / path, error=error) from error
         if len(content) > limit:
-            raise BadAnswer(f"{folder / path} has more than {limit} bytes, which is too much")
+            raise BadAnswer("published-file-too-large", path=folder / path, most=limit)
         return content
 
     return fetch
@@ -457,20 +434,19 @@ def fetching_from_address(http: Http, url: str) -> Fetch:
         nonlocal fetched
         answer = http.get(f"{url.rstrip('/')}/{path}", limit=limit)
         if answer.status in {404, 410}:
-            raise NotFound(f"{place(url)} has no {path}")
+            raise NotFound("server-lacks-path", place=place(url), path=path)
         if answer.status in {408, 429} or answer.status >= 500:
-            raise Unreachable(f"{place(url)} answered with status {answer.status}: try again later")
+            raise Unreachable("server-is-busy", place=place(url), status=answer.status)
         if answer.status != 200:
             raise BadAnswer(
-                f"{place(url)} answered with status {answer.status} where {path} was expected:"
-                " check the address"
+                "server-answers-status-for-path",
+                place=place(url),
+                status=answer.status,
+                path=path,
             )
         fetched += len(answer.body)
         if fetched > MAX_FETCHED:
-            raise BadAnswer(
-                f"{place(url)} has sent more than {MAX_FETCHED} bytes: audit a copy of the log in a"
-                " folder instead"
-            )
+            raise BadAnswer("fetched-too-much", place=place(url), most=MAX_FETCHED)
         return answer.body
 
     return fetch

@@ -33,21 +33,33 @@ from typing_extensions import override
 
 from witnesstree.anchor.truststore import TRUST
 from witnesstree.ledger.base.errors import Conflict, InvalidInput, NotFound
+from witnesstree.ledger.base.message import Message, message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pydantic_core import ErrorDetails
+
+    from witnesstree.ledger.base.message import Value
 
 PREFIX = "WITNESSTREE_"
 HOME = "WITNESSTREE_HOME"
-"""Names the home itself, so it cannot stand in a home's settings.toml."""
+"""Names the home itself, so it cannot be in a home's settings.toml."""
 CORE = "WITNESSTREE_CORE"
 """Names the core that hashes trees; it is chosen before any home is opened."""
+LANG = "WITNESSTREE_LANG"
+"""In which language the command line speaks: known there alone, before there are settings."""
 FILE = "settings.toml"
 TABLES: tuple[str, ...] = ("authorities", "chains", "ipfs", "ends")
-"""The settings that are tables, which stand in settings.toml alone."""
+"""The settings that are tables: they are in settings.toml alone."""
 EMBEDDED = "local"
 """The embedded authority and the embedded chain are called so in every ledger, and nothing else may
 be."""
+
+MAX_ADDRESS = 2048
+"""Characters in a URL."""
+MAX_TABLES = 16
+"""Authorities, and chains."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _KEY = re.compile(
@@ -56,6 +68,14 @@ _KEY = re.compile(
 _SECRET_NAME = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class _Wrong(ValueError):
+    """What a validator of ours finds: pydantic hands it on in its error's context."""
+
+    def __init__(self, said: Message) -> None:
+        super().__init__(said)
+        self.message = said
 
 
 def _require_address(text: str) -> str:
@@ -70,11 +90,8 @@ def _require_address(text: str) -> str:
         )
     except ValueError:
         usable = False
-    if not usable or len(text) > 2048:
-        raise ValueError(
-            "expected http://… or https://… with a host, without white space, at most 2048"
-            " characters"
-        )
+    if not usable or len(text) > MAX_ADDRESS:
+        raise _Wrong(message("settings-not-an-address", most=MAX_ADDRESS))
     return text
 
 
@@ -83,7 +100,7 @@ def _require_date(value: object) -> object:
     if not isinstance(value, date) and not (
         isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d", value)
     ):
-        raise ValueError("expected a date and a time with a zone, such as 2035-01-01T00:00:00Z")
+        raise _Wrong(message("settings-date-expected"))
     return value
 
 
@@ -102,39 +119,16 @@ class _Table(BaseModel):
 class AuthoritySettings(_Table):
     """One RFC 3161 authority: `[authorities.NAME]`."""
 
-    url: HttpUrl = Field(description="Where requests are sent (RFC 3161, 3.4).")
-    policy: Oid | None = Field(
-        default=None, description="Ask for this policy, and refuse a token under another one."
-    )
-    user: str | None = Field(default=None, description="User name for HTTP authentication.")
-    password: Secret | None = Field(
-        default=None, description="Its password, never written here: env:NAME or file:PATH."
-    )
-    client_certificate: Path | None = Field(
-        default=None, description="Certificate for TLS client authentication, PEM."
-    )
-    client_key: Path | None = Field(
-        default=None, description="Its private key, PEM; by default in the same file."
-    )
-    tls_ca: Path | None = Field(
-        default=None,
-        description=(
-            "Certificates, PEM, that may vouch for the server's TLS certificate, in place of the"
-            " usual ones."
-        ),
-    )
-    timeout: Seconds = Field(default=20.0, description="Seconds for one whole exchange.")
-    revocation: bool = Field(
-        default=True,
-        description="Fetch CRLs and OCSP answers for the token's certificates when it is made.",
-    )
-    private_addresses: bool = Field(
-        default=False,
-        description=(
-            "Fetch these from private and loopback addresses, too: certificates from outside name"
-            " the places."
-        ),
-    )
+    url: HttpUrl
+    policy: Oid | None = None
+    user: str | None = None
+    password: Secret | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    tls_ca: Path | None = None
+    timeout: Seconds = 20.0
+    revocation: bool = True
+    private_addresses: bool = False
 
 
 class ChainSettings(_Table):
@@ -143,65 +137,41 @@ class ChainSettings(_Table):
     chain_id: int = Field(
         ge=1,
         lt=2**53,
-        description="The chain's id (EIP-155). A node that answers with another one is refused.",
     )
     urls: tuple[HttpUrl, ...] = Field(
         min_length=1,
         max_length=8,
-        description="JSON-RPC endpoints, in order: the next is asked when one does not answer.",
     )
     agree: int = Field(
         default=1,
         ge=1,
         le=8,
-        description="So many endpoints must name the same final block before it counts.",
     )
     key: str | None = Field(
         default=None,
         max_length=2048,
-        description=(
-            "Who pays: keystore:FILE, env:NAME, web3signer+URL#ADDRESS or clef+URL#ADDRESS."
-        ),
     )
-    key_password: Secret | None = Field(
-        default=None,
-        description="The keystore's password, never written here: env:NAME or file:PATH.",
-    )
-    finality: Literal["finalized"] | Annotated[int, Field(ge=0, le=100_000)] = Field(
-        default="finalized",
-        description=(
-            "When a block is final: the node's finalized tag, or a number of blocks on top of it."
-        ),
-    )
-    fees: Literal["eip1559", "legacy"] = Field(
-        default="eip1559", description="Kind of transaction."
-    )
+    key_password: Secret | None = None
+    finality: Literal["finalized"] | Annotated[int, Field(ge=0, le=100_000)] = "finalized"
+    fees: Literal["eip1559", "legacy"] = "eip1559"
     fee_cap: float = Field(
-        default=100.0, gt=0, le=1e9, description="Never offer more than so many gwei for one gas."
+        default=100.0,
+        gt=0,
+        le=1e9,
     )
     tip: float | None = Field(
         default=None,
         ge=0,
         le=1e9,
-        description=(
-            "Gwei for one gas to whoever makes the block.  [default: what the node suggests]"
-        ),
     )
-    timeout: Seconds = Field(
-        default=15.0, description="Seconds for one whole exchange with an endpoint."
-    )
-    contract: Address | None = Field(
-        default=None,
-        description="The contract's address, where the usual CREATE2 deployer does not exist.",
-    )
+    timeout: Seconds = 15.0
+    contract: Address | None = None
 
     @field_validator("key")
     @classmethod
     def _reference(cls, key: str | None) -> str | None:
         if key is not None and not _KEY.fullmatch(key):
-            raise ValueError(
-                "expected keystore:FILE, env:NAME, web3signer+URL#ADDRESS or clef+URL#ADDRESS"
-            )
+            raise _Wrong(message("settings-not-a-key"))
         return key
 
     @field_validator("finality", mode="before")
@@ -215,29 +185,16 @@ class ChainSettings(_Table):
 class IpfsSettings(_Table):
     """Where files go with `seal --ipfs`: `[ipfs]`."""
 
-    url: HttpUrl | None = Field(
-        default=None,
-        description=(
-            "Kubo's RPC address, such as http://127.0.0.1:5001.  [default: the block store in the"
-            " home]"
-        ),
-    )
+    url: HttpUrl | None = None
     recipients: tuple[str, ...] = Field(
         default=(),
         max_length=32,
-        description=(
-            "age recipients (age1… or ssh-…) that files are encrypted to, beside the home's own"
-            " key."
-        ),
     )
     pin_services: tuple[str, ...] = Field(
         default=(),
         max_length=16,
-        description=(
-            "Remote pinning services, by the names under which Kubo knows them, that keep a copy."
-        ),
     )
-    timeout: Seconds = Field(default=60.0, description="Seconds that Kubo may be silent.")
+    timeout: Seconds = 60.0
 
 
 class Settings(BaseSettings):
@@ -249,96 +206,58 @@ class Settings(BaseSettings):
         default=2**23,
         ge=1,
         le=2**31,
-        description="A batch with this many entries is closed, and the next one opened.",
     )
     batch_age: timedelta = Field(
         default=timedelta(minutes=10),
         gt=timedelta(0),
-        description=(
-            "A batch this old is closed by the worker, or when the next entry comes (seconds or ISO"
-            " 8601)."
-        ),
     )
     patience: float = Field(
         default=60.0,
         ge=0,
         le=86_400,
-        description="Seconds to wait for another process that holds the home.",
     )
     deadline: timedelta = Field(
         default=timedelta(hours=6),
         gt=timedelta(0),
-        description=(
-            "A closed batch that has not all its witnesses after this time raises an alarm."
-        ),
     )
     replace_after: timedelta = Field(
         default=timedelta(minutes=3),
         gt=timedelta(0),
-        description="Offer more when a transaction has waited so long for its block.",
     )
     required_tokens: int = Field(
         default=1,
         ge=0,
         le=16,
-        description=(
-            "So many authorities must have stamped a batch; those beyond may come late without"
-            " alarm."
-        ),
     )
     clock_bound: timedelta = Field(
         default=timedelta(minutes=1),
         gt=timedelta(0),
-        description=(
-            "A token whose time differs more than this from the clock here, or from another"
-            " authority's, raises an alarm."
-        ),
     )
     renew_before: timedelta = Field(
         default=timedelta(days=90),
         gt=timedelta(0),
-        description=(
-            "The worker renews a batch's evidence record so long before it cannot be verified any"
-            " more."
-        ),
     )
-    publish_batches: bool = Field(
-        default=False,
-        description=(
-            "Put each sealed batch's list of digests into IPFS, so that anyone can rebuild its"
-            " tree."
-        ),
-    )
+    publish_batches: bool = False
     database: str | None = Field(
         default=None,
         pattern=r"^postgresql(\+psycopg)?://",
         max_length=2048,
-        description="A PostgreSQL database for the metadata.  [default: SQLite in the home]",
     )
-    authorities: dict[str, AuthoritySettings] = Field(
-        default={},
-        description="RFC 3161 authorities, by name. Without any, the embedded one is used.",
-    )
-    chains: dict[str, ChainSettings] = Field(
-        default={}, description="EVM chains, by name. Without any, the embedded one is used."
-    )
-    ipfs: IpfsSettings = Field(default=IpfsSettings(), description="The file store.")
-    ends: dict[Method, Moment] = Field(
-        default={},
-        description=(
-            "When methods stop being safe, by name, beyond what is known here: renewals come"
-            " before."
-        ),
-    )
+    authorities: dict[str, AuthoritySettings] = {}
+    chains: dict[str, ChainSettings] = {}
+    ipfs: IpfsSettings = IpfsSettings()
+    ends: dict[Method, Moment] = {}
 
     @model_validator(mode="after")
     def _attainable(self) -> Settings:
         # Without any authority, the embedded one stamps.
         if self.required_tokens > max(1, len(self.authorities)):
-            known = len(self.authorities)
-            raise ValueError(
-                f"{self.required_tokens} tokens are required, and there are {known} authorities:"
-                " add some, or require fewer"
+            raise _Wrong(
+                message(
+                    "settings-too-few-authorities",
+                    needed=self.required_tokens,
+                    count=len(self.authorities),
+                )
             )
         return self
 
@@ -347,11 +266,9 @@ class Settings(BaseSettings):
     def _named(cls, tables: dict[str, Any]) -> dict[str, Any]:
         for name in tables:
             if not _NAME.fullmatch(name) or name == EMBEDDED:
-                raise ValueError(
-                    f"a name has 1 to 32 small letters, digits and hyphens, and is not {EMBEDDED!r}"
-                )
-        if len(tables) > 16:
-            raise ValueError("there are at most 16")
+                raise _Wrong(message("settings-name-wrong", taken=EMBEDDED))
+        if len(tables) > MAX_TABLES:
+            raise _Wrong(message("settings-too-many-tables", most=MAX_TABLES))
         return tables
 
     @classmethod
@@ -367,6 +284,11 @@ class Settings(BaseSettings):
         return init_settings, env_settings
 
 
+def setting_message(name: str, table: str = "") -> Message:
+    """Return what a setting does, in the words of the catalogue's file `settings`."""
+    return message("-".join(("setting", *filter(None, (table, name)))).replace("_", "-"))
+
+
 def read_settings(home: Path) -> Settings:
     """Return the settings that hold for `home`: the environment's before those of its
     settings.toml.
@@ -375,23 +297,28 @@ def read_settings(home: Path) -> Settings:
     """
     file = home / FILE
     if file.exists() and not file.is_file():
-        raise InvalidInput(f"{file} is not a file: put the settings into one, or remove it")
+        raise InvalidInput("settings-not-a-file", path=file)
     try:
         from_file = TomlConfigSettingsSource(Settings, file)() if file.exists() else {}
     except (ValueError, OSError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}") from error
+        raise InvalidInput("settings-unreadable", path=file, error=error) from error
     return _checked(file, from_file)
 
 
 def _checked(file: Path, from_file: dict[str, Any]) -> Settings:
-    names = ", ".join(sorted(Settings.model_fields))
     if strangers := sorted(set(from_file) - set(Settings.model_fields)):
-        raise InvalidInput(f"{file}: {strangers[0][:60]!r} is no setting: expected {names}")
+        raise InvalidInput(
+            "settings-name-unknown",
+            path=file,
+            name=strangers[0][:60],
+            **_meant(strangers[0], Settings.model_fields),
+        )
     # A secret may be kept in a variable under our prefix, too.
     known = {
         HOME,
         TRUST,
         CORE,
+        LANG,
         *(PREFIX + name.upper() for name in Settings.model_fields if name not in TABLES),
         *_secret_names(from_file),
     }
@@ -399,24 +326,103 @@ def _checked(file: Path, from_file: dict[str, Any]) -> Settings:
         name for name in os.environ if name.startswith(PREFIX) and name not in known
     ):
         raise InvalidInput(
-            f"{strangers[0]} is no setting: expected one of {', '.join(sorted(known))}"
+            "settings-variable-unknown", name=strangers[0][:60], **_meant(strangers[0], known)
         )
     try:
         from_environment = Settings().model_dump(exclude_unset=True)
         return Settings(**{**from_file, **from_environment})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "required_tokens"
-        # What was given may be a secret that stands where none belongs, so only plain values are
-        # repeated.
-        given = (
-            f", not {str(first['input'])[:60]!r}"
-            if first["type"] != "extra_forbidden" and _is_harmless(first["loc"], first["input"])
-            else ""
-        )
-        raise InvalidInput(
-            f"setting {place}: {first['msg'].removeprefix('Value error, ')}{given}"
-        ) from None
+        raise _translated(error.errors()[0]) from None
+
+
+def _meant(name: str, known: Iterable[str]) -> dict[str, Value]:
+    """Return the name that was probably meant, None where none is like it, and all that are known,
+    as parameters of a message.
+    """
+    from difflib import get_close_matches
+
+    return {
+        "meant": next(iter(get_close_matches(name, known, 1, 0.75)), None),
+        "expected": sorted(known),
+    }
+
+
+_SIMPLE = {
+    "bool": "settings-not-true-or-false",
+    "date": "settings-not-a-moment",
+    "datetime": "settings-not-a-moment",
+    "dict": "settings-not-a-table",
+    "float": "settings-not-a-number",
+    "finite": "settings-not-a-number",
+    "int": "settings-not-whole",
+    "model": "settings-not-a-table",
+    "path": "settings-not-text",
+    "string": "settings-not-text",
+    "time": "settings-not-a-duration",
+    "timezone": "settings-not-a-moment",
+    "tuple": "settings-not-a-list",
+}
+"""What is said of values of another type, by the first word of pydantic's error."""
+_PATTERNS = {
+    "policy": "settings-not-an-oid",
+    "contract": "settings-not-an-account",
+    "database": "settings-not-a-database",
+    "password": "settings-not-a-secret",
+    "key_password": "settings-not-a-secret",
+}
+"""What is said of texts of another form, by the setting."""
+_BOUNDS = {
+    "greater_than_equal": ("settings-too-small", "ge"),
+    "greater_than": ("settings-not-above", "gt"),
+    "less_than_equal": ("settings-too-large", "le"),
+    "less_than": ("settings-not-below", "lt"),
+}
+
+
+def _translated(error: ErrorDetails) -> InvalidInput:
+    """Return our own words for what pydantic finds wrong first."""
+    place, found = error["loc"], error["input"]
+    # What was given may be a secret that is where none belongs, so only plain values are repeated.
+    given = ascii(str(found)[:60]) if _is_harmless(place, found) else None
+    code, params = _reason(error, place)
+    return InvalidInput(
+        code, name=".".join(map(str, place)) or "required_tokens", **{"given": given, **params}
+    )
+
+
+def _reason(error: ErrorDetails, place: tuple[int | str, ...]) -> tuple[str, dict[str, Value]]:
+    """Return the code of an error, and what its words need beside the setting and its value."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in _BOUNDS:
+        code, bound = _BOUNDS[kind]
+        return code, {"bound": str(context[bound])}
+    if kind == "extra_forbidden":
+        return "settings-member-unknown", _meant(str(place[-1]), _members_of(place))
+    if isinstance(ours := context.get("error"), _Wrong):
+        return "settings-wrong", {"reason": ours.message}
+    named: dict[str, tuple[str, dict[str, Value]]] = {
+        "missing": ("settings-member-missing", {}),
+        "literal_error": ("settings-not-one-of", {"expected": context.get("expected")}),
+        "too_long": ("settings-too-long", {"most": context.get("max_length")}),
+        "string_too_long": ("settings-too-long", {"most": context.get("max_length")}),
+        "too_short": ("settings-too-short", {"least": context.get("min_length")}),
+    }
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS[str(place[-1])], {}
+    simple = _SIMPLE.get(kind.partition("_")[0])
+    other: tuple[str, dict[str, Value]] = (
+        (simple, {}) if simple else ("settings-wrong", {"reason": error["msg"]})
+    )
+    return named.get(kind, other)
+
+
+def _members_of(place: tuple[int | str, ...]) -> Iterable[str]:
+    tables: dict[object, type[BaseModel]] = {
+        "authorities": AuthoritySettings,
+        "chains": ChainSettings,
+        "ipfs": IpfsSettings,
+    }
+    return tables.get(place[0], Settings).model_fields
 
 
 def _is_harmless(place: tuple[int | str, ...], value: object) -> bool:
@@ -450,15 +456,13 @@ def read_secret(reference: str) -> str:
     kind, _, place = reference.partition(":")
     if kind == "env":
         if place not in os.environ:
-            raise InvalidInput(
-                f"the environment variable {place} is not set, and the settings refer to it"
-            )
+            raise InvalidInput("settings-variable-missing", name=place)
         return os.environ[place]
     try:
         with Path(place).expanduser().open(encoding="utf-8") as file:
             return file.read(64 * 1024).rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{place} cannot be read, and the settings refer to it") from error
+        raise InvalidInput("settings-secret-unreadable", path=place) from error
 
 
 def add_table(home: Path, kind: str, name: str, members: Mapping[str, Any]) -> None:
@@ -472,9 +476,7 @@ def add_table(home: Path, kind: str, name: str, members: Mapping[str, Any]) -> N
     document = _document(home)
     tables = _tables(home, document, kind)
     if name in tables:
-        raise Conflict(
-            f"{home / FILE} has [{kind}.{name}] already: change it there, or take another name"
-        )
+        raise Conflict("settings-table-exists", path=home / FILE, table=f"{kind}.{name}")
     table = tomlkit.table()
     for key, value in members.items():
         table.add(key, list(value) if isinstance(value, tuple) else value)
@@ -489,10 +491,7 @@ def set_member(home: Path, kind: str, name: str, member: str, value: object) -> 
     """
     document = _document(home)
     if name not in _tables(home, document, kind):
-        raise NotFound(
-            f"{home / FILE} has no [{kind}.{name}]: `witnesstree {_SINGULAR[kind]} list` shows what"
-            " it has"
-        )
+        raise _missing_table(home, kind, name)
     document[kind][name][member] = value
     _write(home, document)
 
@@ -511,12 +510,18 @@ def remove_table(home: Path, kind: str, name: str) -> None:
     """Take `[kind.name]` out of the home's settings.toml. Raises NotFound if there is none."""
     document = _document(home)
     if name not in _tables(home, document, kind):
-        raise NotFound(
-            f"{home / FILE} has no [{kind}.{name}]: `witnesstree {_SINGULAR[kind]} list` shows what"
-            " it has"
-        )
+        raise _missing_table(home, kind, name)
     del document[kind][name]
     _write(home, document)
+
+
+def _missing_table(home: Path, kind: str, name: str) -> NotFound:
+    return NotFound(
+        "settings-table-missing",
+        path=home / FILE,
+        table=f"{kind}.{name}",
+        command=_SINGULAR[kind],
+    )
 
 
 _SINGULAR = {"authorities": "authority", "chains": "chain"}
@@ -527,7 +532,7 @@ def _tables(home: Path, document: Any, kind: str) -> Any:
 
     tables = document.setdefault(kind, tomlkit.table(is_super_table=True))
     if not isinstance(tables, dict):
-        raise InvalidInput(f"{home / FILE}: {kind} is no table: write [{kind}.NAME]")
+        raise InvalidInput("settings-no-table", path=home / FILE, table=kind)
     return tables
 
 
@@ -541,7 +546,7 @@ def _document(home: Path) -> Any:
             tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
         )
     except (TOMLKitError, ValueError, OSError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}") from error
+        raise InvalidInput("settings-unreadable", path=file, error=error) from error
 
 
 def _write(home: Path, document: Any) -> None:

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 from witnesstree.anchor.evm.blocks import canonical_hash
 from witnesstree.anchor.tsa.local import trusted_root
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.trust import Trust, TrustedBlock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from witnesstree.anchor.evm.finality import Finality
     from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.store.home import Home
 
@@ -34,7 +39,7 @@ def home_trust(home: Home, proof: Proof) -> Trust | None:
     numbers = {anchor.block_number for anchor in proof.anchors if anchor.chain_id == LOCAL_CHAIN_ID}
     if opening.block and opening.block.chain_id == LOCAL_CHAIN_ID:
         numbers.add(opening.block.number)
-    source = f"the embedded chain in {home.chain} says so"
+    source = message("embedded-chain-says-so", folder=home.chain)
     blocks = [
         TrustedBlock(block_hash, source, LOCAL_CHAIN_ID, number)
         for number in sorted(numbers)
@@ -46,3 +51,22 @@ def home_trust(home: Home, proof: Proof) -> Trust | None:
         (home.verifier_key(),),
         key_notes=home.key_notes(),
     )
+
+
+def finality_in(home: Path | None) -> Mapping[int, Finality]:
+    """Return when a block is final, by chain id, as the settings of a home say; of two that name
+    one chain, the stricter. Without a home, nothing is said.
+
+    Raises as `read_settings` does.
+    """
+    if home is None:
+        return {}
+    from witnesstree.anchor.settings import read_settings
+
+    found: dict[int, Finality] = {}
+    for chain in read_settings(home).chains.values():
+        former = found.get(chain.chain_id, 0)
+        if former != "finalized":
+            stricter = chain.finality == "finalized" or chain.finality > former
+            found[chain.chain_id] = chain.finality if stricter else former
+    return found

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
@@ -99,7 +100,7 @@ class Stored:
                 warnings.simplefilter("ignore", CryptographyDeprecationWarning)
                 return load_der_x509_certificate(self.certificate)
         except (ValueError, InvalidVersion) as error:
-            raise InvalidInput("this is no certificate (X.509)") from error
+            raise InvalidInput("x509-expected") from error
 
 
 def trust_folder() -> Path:
@@ -142,11 +143,10 @@ def read_stored(folder: Path) -> tuple[Stored, ...]:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise InvalidInput(f"the trust store {folder} cannot be read: {error.strerror}") from error
+        raise InvalidInput("trust-store-unreadable", folder=folder, error=error) from error
     if len(names) > MAX_CERTIFICATES:
         raise InvalidInput(
-            f"the trust store {folder} holds {len(names)} certificates, and the limit is"
-            f" {MAX_CERTIFICATES}"
+            "trust-store-too-large", folder=folder, count=len(names), most=MAX_CERTIFICATES
         )
     return tuple(_read(folder / name) for name in names)
 
@@ -161,21 +161,14 @@ def add_certificate(folder: Path, stored: Stored) -> None:
 
     _ = stored.x509
     if len(stored.source) > MAX_SOURCE or not stored.source.isprintable():
-        raise InvalidInput(f"the source is one line of at most {MAX_SOURCE} characters")
+        raise InvalidInput("trust-source-too-long", most=MAX_SOURCE)
     if len(_format(stored)) > MAX_FILE:
-        raise InvalidInput(
-            f"the certificate has {len(stored.certificate)} bytes, which is too much for one"
-        )
+        raise InvalidInput("x509-too-large", size=len(stored.certificate))
     file = folder / f"{stored.fingerprint}.pem"
     if file.exists():
-        raise Conflict(
-            f"{file} is in the trust store already: remove it first to change what is said of it"
-        )
+        raise Conflict("trusted-already", path=file)
     if len(read_stored(folder)) >= MAX_CERTIFICATES:
-        raise InvalidInput(
-            f"the trust store {folder} holds {MAX_CERTIFICATES} certificates, which is the limit:"
-            " remove some"
-        )
+        raise InvalidInput("trust-store-full", folder=folder, most=MAX_CERTIFICATES)
     with storage_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_file(file, _format(stored))
@@ -192,21 +185,12 @@ def remove_certificate(folder: Path, prefix: str) -> Stored:
 
     wanted = prefix.replace(":", "").lower()
     if not _PREFIX.fullmatch(wanted):
-        raise InvalidInput(
-            f"expected {CERTIFI!r}, or 8 to 64 hex digits of a certificate's fingerprint, not"
-            f" {prefix[:80]!r}"
-        )
+        raise InvalidInput("fingerprint-expected", certifi=CERTIFI, found=ascii(prefix[:80]))
     found = [each for each in read_stored(folder) if each.fingerprint.startswith(wanted)]
     if not found:
-        raise NotFound(
-            f"no certificate in {folder} has a fingerprint that begins with {wanted}: see"
-            " `witnesstree trust list`"
-        )
+        raise NotFound("fingerprint-unknown", folder=folder, prefix=wanted)
     if len(found) > 1:
-        raise Conflict(
-            f"{len(found)} certificates have a fingerprint that begins with {wanted}: give more"
-            " of it"
-        )
+        raise Conflict("fingerprint-ambiguous", count=len(found), prefix=wanted)
     with storage_errors(folder):
         (folder / f"{found[0].fingerprint}.pem").unlink()
         sync_folder(folder)
@@ -230,7 +214,7 @@ def trust_certifi(folder: Path, *, trusted: bool) -> None:
         else:
             write_file(
                 folder / _OFF,
-                b"While this file is here, the roots of Mozilla's programme are not trusted.\n",
+                f"{message('certifi-is-off')}\n".encode(),
             )
 
 
@@ -242,7 +226,7 @@ def certifi_roots() -> tuple[TrustedRoot, ...]:
     """
     import certifi
 
-    source = f"Mozilla's root programme, certifi {certifi.__version__}"
+    source = message("root-of-certifi", version=certifi.__version__)
     return tuple(
         TrustedRoot(base64.b64decode(found), source, Assurance.PUBLIC)
         for found in _PEM.findall(certifi.contents())
@@ -266,7 +250,7 @@ def _read(file: Path) -> Stored:
         with file.open("rb") as opened:
             found = _FORM.fullmatch(opened.read(MAX_FILE + 1).decode())
         if found is None:
-            raise ValueError("not of the form in which it was written")
+            raise ValueError(file.name)
         stored = Stored(
             certificate=base64.b64decode(found[5]),
             kind=Kind(found["kind"]),
@@ -276,16 +260,11 @@ def _read(file: Path) -> Stored:
         )
         is_local = is_stand_in(stored.x509)
     except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
+        raise InvalidInput("trusted-file-unreadable", path=file, error=error) from error
     except (ValueError, KeyError, InvalidInput) as error:
-        raise Damaged(
-            f"{file} in the trust store is damaged: remove the file, and add the certificate anew"
-        ) from error
+        raise Damaged("trusted-file-damaged", path=file) from error
     if f"{stored.fingerprint}.pem" != file.name:
-        raise Damaged(
-            f"{file} in the trust store holds another certificate than its name says: remove the"
-            " file, and add the certificate anew"
-        )
+        raise Damaged("trusted-file-of-another", path=file)
     return (
         stored
         if not is_local

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from typing_extensions import override
 
 from witnesstree.anchor.settings import EMBEDDED, Settings, read_settings, write_setting
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import Home, create_home, open_home
@@ -33,14 +34,7 @@ if TYPE_CHECKING:
 
 _Part = TypeVar("_Part")
 
-LOCAL_NOTICE = (
-    "This ledger uses the embedded authority and chain: its proofs show the mechanics, and prove"
-    " nothing to a third party."
-)
-PARTLY_LOCAL_NOTICE = (
-    "This ledger still uses the embedded {}: that part of its proofs proves nothing to a third"
-    " party."
-)
+LOCAL_NOTICE = message("ledger-is-local")
 
 
 def clock() -> datetime:
@@ -79,7 +73,7 @@ def make_home(folder: Path, origin: str, database: str | None = None) -> Home:
     return create_home(folder, origin, furnish, database)
 
 
-def notice(settings: Settings) -> str | None:
+def notice(settings: Settings) -> Message | None:
     """Return what must be said of a ledger that uses stand-ins, None where it uses none."""
     stand_ins = [
         part
@@ -87,7 +81,7 @@ def notice(settings: Settings) -> str | None:
         if not real
     ]
     if len(stand_ins) == 1:
-        return PARTLY_LOCAL_NOTICE.format(stand_ins[0])
+        return message("ledger-is-partly-local", part=stand_ins[0])
     return LOCAL_NOTICE if stand_ins else None
 
 
@@ -136,7 +130,7 @@ def open_renewals(ledger: Ledger, now: Callable[[], datetime] = clock) -> Renewa
     """Return the renewals of an open ledger, as its settings want them; judged by whom this account
     trusts, and by the home's own authority.
     """
-    from witnesstree.ledger.proof.record import ENDS
+    from witnesstree.ledger.proof.record_judge import ENDS
     from witnesstree.ledger.work.judging import RenewalPolicy
     from witnesstree.ledger.work.renewal import Renewals
 

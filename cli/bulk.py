@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from witnesstree.cli.options import answer, counted, require_room, say
+from witnesstree.cli.options import answer, require_room, say
 from witnesstree.cli.outputs import write_proof
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from threading import Event
 
-    from witnesstree.ledger.proof.bundle import Bundle, Template
+    from witnesstree.ledger.proof.bundle import Bundle
     from witnesstree.ledger.proof.proof import Proof
+    from witnesstree.ledger.proof.template import Template
     from witnesstree.ledger.work.sealing import Ledger
 
 PER_FOLDER = 10_000
@@ -87,13 +88,10 @@ def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> 
             file.flush()
             fault = open_bundle(file).fault(advance)
         except InvalidInput as error:
-            fault = str(error)
+            fault = error.message
         if fault:
-            raise Damaged(
-                f"the files of batch {sequence} do not lead to its root: {fault}; run `witnesstree"
-                " fsck`"
-            )
-    say(f"Wrote {output}: the proofs of {counted(bundle.size - 1, 'digest')}.")
+            raise Damaged("batch-not-to-root", batch=sequence, fault=fault)
+    say("bulk-written", output=output, count=bundle.size - 1)
     if as_json:
         answer(
             {
@@ -153,7 +151,7 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
     digits = _digits(bundle.size)
     written = left = 0
     make_folder(folder)
-    with storage_errors(folder), progress("writing proofs", bundle.size) as advance:
+    with storage_errors(folder), progress("writing-proofs", bundle.size) as advance:
         for new, old, passed in on_all_cores(
             _start_splitting, (format_proof(bundle.shared), places, folder, digits), runs, part=1
         ):
@@ -164,10 +162,7 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
             written, left = written + is_new, left + (not is_new)
         # Syncing file by file would take many times as long as writing them.
         os.sync()
-    say(
-        f"Wrote {counted(written, 'proof')} into"
-        f" {folder}{f'; {left:,} were there already' if left else ''}."
-    )
+    say("split-written", count=written, folder=folder, left=left)
     if as_json:
         answer(
             {
@@ -187,9 +182,7 @@ def make_folder(folder: Path) -> None:
     from witnesstree.ledger.store.disk import storage_errors
 
     if folder.exists() and not folder.is_dir():
-        raise InvalidInput(
-            f"{folder} is no folder: name one for the proofs, or a name that nothing has yet"
-        )
+        raise InvalidInput("proofs-folder-taken", folder=folder)
     with storage_errors(folder):
         folder.mkdir(exist_ok=True)
 
@@ -250,10 +243,7 @@ class _Splitter:
             if position in run.left_out or self.stop.is_set():
                 continue
             if root_from_path(digest, position, bundle.size, path) != shared.inclusion.root:
-                raise InvalidInput(
-                    f"the path of position {position} does not lead to the batch's root: fetch the"
-                    " proofs again, from a sound ledger"
-                )
+                raise InvalidInput("split-path-not-to-root", position=position)
             content = (
                 self.template.format(digest, position, path, shared.hints)
                 if self.template
@@ -266,8 +256,8 @@ class _Splitter:
 def _start_splitting(
     stop: Event, shared: bytes, places: list[_Place], folder: Path, digits: int
 ) -> _Splitter:
-    from witnesstree.ledger.proof.bundle import Template
     from witnesstree.ledger.proof.proof import parse_proof
+    from witnesstree.ledger.proof.template import Template
 
     proof = parse_proof(shared)
     return _Splitter(
@@ -320,14 +310,11 @@ def proof_from(bundle: Bundle, digest: bytes) -> Proof:
 
     position = bundle.find([digest]).get(digest)
     if position is None:
-        raise NotFound(
-            f"{digest.hex()} is not in {bundle.digests.file.name}: take the proofs of its own batch"
-        )
+        raise NotFound("digest-not-in-proofs", digest=digest, file=bundle.digests.file.name)
     proof = bundle.proof(position)
     assert proof.inclusion
     if root_from_path(digest, position, bundle.size, proof.inclusion.path) != proof.inclusion.root:
         raise InvalidInput(
-            f"{bundle.digests.file.name} was damaged: the path of position {position} does not lead"
-            " to its root; fetch it again"
+            "bulk-path-not-to-root", file=bundle.digests.file.name, position=position
         )
     return proof

@@ -1,4 +1,4 @@
-"""Write docs/cli.md and docs/settings.md from the code: `python docs/reference.py`.
+"""Write docs/cli.md, docs/settings.md and their Chinese twins: `python docs/reference.py`.
 
 A test compares them with what this writes.
 """
@@ -21,12 +21,16 @@ from witnesstree.anchor.settings import (
     IpfsSettings,
     Method,
     Settings,
+    setting_message,
 )
 from witnesstree.anchor.truststore import TRUST
-from witnesstree.cli import status, verify
+from witnesstree.cli import status
+from witnesstree.cli.help import help_text
+from witnesstree.cli.language import speak
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
 from witnesstree.cli.options import CORE_ENVVAR, HOME_ENVVAR
-from witnesstree.ledger.base.report import Verdict
+from witnesstree.cli.report import EXIT_CODES as VERDICTS
+from witnesstree.ledger.base.catalogue import CHINESE, ENGLISH, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,19 +41,13 @@ DOCS = Path(__file__).parent
 WIDTH = 100
 """Columns of the help texts."""
 
-CLI_HEAD = """\
-# The command line
-
-Written by `python docs/reference.py` from the commands themselves; `make docs` writes it anew.
-
-Answers go to standard output, talk and errors to standard error.
-An error is one line that says what to do.
-"""
+CODES = sorted({1, 2, INTERRUPTED, status.ALARM, *EXIT_CODES.values(), *VERDICTS.values()})
+"""All exit codes that a command may have."""
 
 SETTINGS_HEAD = """\
 # Settings
 
-Written by `python docs/reference.py` from `anchor/settings.py`; `make docs` writes it anew.
+Written by `python docs/reference.py` from `anchor/settings.py`; `make docs` writes it again.
 
 Each setting can be given in the environment, or under its name in `settings.toml` in the home;
 the environment goes first. A misspelt name is refused. `examples/settings.toml` shows every one;
@@ -59,30 +57,27 @@ Secrets never stand here: a setting refers to them as `env:NAME` or `file:PATH`.
 """
 
 
-def cli_reference() -> str:
-    """Return docs/cli.md."""
-    group = click.Context(
-        cli, info_name="witnesstree", terminal_width=WIDTH, help_option_names=["-h", "--help"]
-    )
-    parts = [CLI_HEAD, _exit_codes(), _section("witnesstree", cli, group)]
+def cli_reference(language: str) -> str:
+    """Return docs/cli.md, or docs/cli.zh.md."""
+    speak(language)
+    group = click.Context(cli, info_name="witnesstree", terminal_width=WIDTH)
+    other = "[English](cli.md)" if language == CHINESE else "[中文](cli.zh.md)"
+    parts = [f"# {help_text('reference.title')}\n\n{other}\n\n{help_text('reference.intro')}\n"]
+    parts += [_exit_codes(), _section("witnesstree", cli, group)]
     for name in COMMANDS:
         command = cli.get_command(group, name)
         assert command
         context = click.Context(command, group, info_name=name)
         parts.append(_section(f"witnesstree {name}", command, context))
         for below, each in command.commands.items() if isinstance(command, click.Group) else ():
-            parts.append(
-                _section(
-                    f"witnesstree {name} {below}",
-                    each,
-                    click.Context(each, context, info_name=below),
-                )
-            )
+            inner = click.Context(each, context, info_name=below)
+            parts.append(_section(f"witnesstree {name} {below}", each, inner))
+    speak(ENGLISH)
     return "\n".join(parts)
 
 
-def settings_reference() -> str:
-    """Return docs/settings.md."""
+def settings_reference(language: str = ENGLISH) -> str:
+    """Return docs/settings.md, what the settings do in this language."""
     rows = [
         "| in the environment | in settings.toml | default | what it does |",
         "|---|---|---|---|",
@@ -99,24 +94,26 @@ def settings_reference() -> str:
             " `native` or `python`. Both give the same bytes. |"
         ),
         *(
-            _setting(name, field)
+            _setting(name, field, language)
             for name, field in Settings.model_fields.items()
             if name not in TABLES
         ),
     ]
-    return "\n".join((SETTINGS_HEAD, *rows, "", *_tables()))
+    return "\n".join((SETTINGS_HEAD, *rows, "", *_tables(language)))
 
 
-def _tables() -> Iterator[str]:
+def _words(language: str, name: str, table: str = "") -> str:
+    return worded(setting_message(name, table), language)
+
+
+def _tables(language: str) -> Iterator[str]:
     for title, model in {
         "authorities.NAME": AuthoritySettings,
         "chains.NAME": ChainSettings,
         "ipfs": IpfsSettings,
     }.items():
         name = title.partition(".")[0]
-        yield (
-            f"## `[{title}]`\n\n{Settings.model_fields[name].description} Only in settings.toml.\n"
-        )
+        yield (f"## `[{title}]`\n\n{_words(language, name)} Only in settings.toml.\n")
         yield "| setting | default | what it does |\n|---|---|---|"
         for setting, field in model.model_fields.items():
             default = (
@@ -126,9 +123,9 @@ def _tables() -> Iterator[str]:
                 if field.default in {None, ()}
                 else f"`{_written(field.default)}`"
             )
-            yield f"| `{setting}` | {default} | {field.description} |"
+            yield f"| `{setting}` | {default} | {_words(language, setting, name)} |"
         yield ""
-    yield f"## `[ends]`\n\n{Settings.model_fields['ends'].description} Only in settings.toml.\n"
+    yield f"## `[ends]`\n\n{_words(language, 'ends')} Only in settings.toml.\n"
     yield (
         f"Names are {', '.join(f'`{name}`' for name in get_args(Method))}; a value is a time with"
         " its zone, such as `2035-01-01T00:00:00Z`.\n"
@@ -136,49 +133,20 @@ def _tables() -> Iterator[str]:
 
 
 def _exit_codes() -> str:
-    return "\n".join(
-        (
-            "## Exit codes",
-            "",
-            "| code | meaning |",
-            "|---|---|",
-            *(f"| {code} | {meaning} |" for code, meaning in _meanings()),
-            "",
-        )
+    title, code, meaning = (
+        help_text(f"reference.{name}") for name in ("exit-codes", "code", "meaning")
     )
-
-
-def _meanings() -> Iterator[tuple[int, str]]:
-    yield verify.EXIT_CODES[Verdict.VERIFIED], "Done; for `verify`: verified."
-    yield 1, "A crash, which is a bug; or nobody read the answer."
-    yield 2, "The command line is misspelt."
-    yield verify.EXIT_CODES[Verdict.FAILED], "`verify`: a check failed."
-    yield (
-        verify.EXIT_CODES[Verdict.UNDECIDED],
-        "`verify`: nothing failed, but something could not be decided.",
-    )
-    for error, code in EXIT_CODES.items():
-        yield code, f"{error.__name__}: {(error.__doc__ or '').splitlines()[0]}"
-    yield (
-        status.ALARM,
-        (
-            "`status --check`: an alarm, or something past its deadline; `renew --due`: a record"
-            " that is due could not be renewed."
-        ),
-    )
-    yield (
-        INTERRUPTED,
-        "Interrupted. Everything acknowledged is kept; the same command finishes the work.",
-    )
+    rows = [f"| {each} | {help_text(f'exit.{each}')} |" for each in CODES]
+    return "\n".join((f"## {title}", "", f"| {code} | {meaning} |", "|---|---|", *rows, ""))
 
 
 def _section(title: str, command: click.Command, context: click.Context) -> str:
     return f"## {title}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
 
 
-def _setting(name: str, field: FieldInfo) -> str:
+def _setting(name: str, field: FieldInfo, language: str) -> str:
     default = "" if field.default is None else f"`{_written(field.default)}`"
-    return f"| `{PREFIX}{name.upper()}` | `{name}` | {default} | {field.description} |"
+    return f"| `{PREFIX}{name.upper()}` | `{name}` | {default} | {_words(language, name)} |"
 
 
 def _written(default: Any) -> str:
@@ -189,8 +157,9 @@ def _written(default: Any) -> str:
 
 
 def main() -> None:
-    """Write both files."""
-    (DOCS / "cli.md").write_text(cli_reference(), encoding="utf-8")
+    """Write all files."""
+    (DOCS / "cli.md").write_text(cli_reference(ENGLISH), encoding="utf-8")
+    (DOCS / "cli.zh.md").write_text(cli_reference(CHINESE), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_reference(), encoding="utf-8")
 
 

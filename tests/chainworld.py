@@ -14,8 +14,9 @@ from typing import Any
 
 from fakes import FakeAuthority, digests
 from servers.anvil import CHAIN_ID, KeySigner, Node
+from servers.stub import ANCHORED
 
-from witnesstree.anchor.evm.contract import ANCHORED, anchoring_calldata
+from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.settings import ChainSettings
 from witnesstree.ledger.base.ports import Chain

@@ -53,7 +53,7 @@ from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
     keccak256,
-    record_slot,
+    slot_of,
 )
 from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.folder import Folder
@@ -430,7 +430,7 @@ class FakeChain(Chain):
                 state=StateProof(
                     header,
                     _nodes(accounts, keccak256(CONTRACT_ADDRESS)),
-                    _nodes(storage, keccak256(record_slot(root))),
+                    _nodes(storage, keccak256(slot_of(root))),
                 ),
             )
 
@@ -455,7 +455,7 @@ class FakeChain(Chain):
         for root, (block, time, submitter) in self._records.items():
             if block <= number:
                 word = int.from_bytes(submitter) << 96 | block << 48 | time
-                storage[keccak256(record_slot(root))] = rlp.encode(word)
+                storage[keccak256(slot_of(root))] = rlp.encode(word)
         accounts = HexaryTrie({})
         accounts[keccak256(CONTRACT_ADDRESS)] = rlp.encode(
             [1, 0, storage.root_hash, CONTRACT_CODE_HASH]

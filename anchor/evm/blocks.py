@@ -29,7 +29,7 @@ HEAD = b"v1:canonical_head_hash"
 
 FILE = "chain.db"
 VERSION = 1
-"""Stands in SQLite's user_version.
+"""It is in SQLite's user_version.
 
 It goes up when an older witnesstree could no longer read the file.
 """
@@ -93,9 +93,9 @@ class ChainFile:
                 _run(connection, "PRAGMA query_only = ON")
             version = _run(connection, "PRAGMA user_version")[0][0]
             if version > VERSION:
-                raise Conflict(f"{FILE} was written by a newer witnesstree: use that one")
+                raise Conflict("chain-file-newer", file=FILE)
             if version != VERSION:
-                raise Damaged(f"{FILE} is not an embedded chain: run `witnesstree fsck`")
+                raise Damaged("chain-file-foreign", file=FILE)
         return cls(connection)
 
     def __enter__(self) -> Self:
@@ -120,7 +120,7 @@ class ChainFile:
         # Only hashes have 32 bytes among py-evm's keys, but for one: its list of checkpoints, which
         # we never write.
         if not isinstance(value, bytes) or (len(key) == 32 and keccak256(value) != key):
-            raise Damaged(f"{FILE} holds a value that is not the one of its key {key.hex()}")
+            raise Damaged("chain-value-wrong", file=FILE, key=key)
         return value
 
     def put(self, pairs: Mapping[bytes, bytes], after: bytes | None) -> None:
@@ -132,7 +132,7 @@ class ChainFile:
         _run(self._connection, "BEGIN IMMEDIATE")
         try:
             if self.get(HEAD) != after:
-                raise Conflict(f"another process has added a block to {FILE}: try again")
+                raise Conflict("chain-has-grown", file=FILE)
             for pair in pairs.items():
                 _run(self._connection, "REPLACE INTO pair VALUES (?, ?)", *pair)
             _run(self._connection, "COMMIT")
@@ -146,7 +146,7 @@ class ChainFile:
         """Return the newest block's hash. Raises Damaged if there is none."""
         head = self.get(HEAD)
         if head is None or len(head) != 32:
-            raise Damaged(f"{FILE} does not name its newest block")
+            raise Damaged("chain-without-newest-block", file=FILE)
         return head
 
     def header(self, block_hash: bytes) -> bytes:
@@ -156,7 +156,7 @@ class ChainFile:
         """
         header = self.get(block_hash)
         if header is None:
-            raise Damaged(f"{FILE} lacks the header of the block {block_hash.hex()}")
+            raise Damaged("chain-header-missing", file=FILE, hash=block_hash)
         return header
 
     def canonical_hash(self, number: int) -> bytes | None:
@@ -165,15 +165,13 @@ class ChainFile:
         if value is None:
             return None
         if len(value) != 33 or value[:1] != _HASH_PREFIX:
-            raise Damaged(f"{FILE} has no hash where block {number} should have one")
+            raise Damaged("chain-hash-wrong", file=FILE, number=number)
         try:
             header = parse_header(self.header(value[1:]))
         except InvalidInput as error:
-            raise Damaged(
-                f"{FILE} has no header where block {number} should have one: {error}"
-            ) from error
+            raise Damaged("chain-header-wrong", file=FILE, number=number, error=error) from error
         if header.number != number:
-            raise Damaged(f"{FILE} gives the hash of block {header.number} for block {number}")
+            raise Damaged("chain-hash-of-another", file=FILE, found=header.number, number=number)
         return header.hash
 
 
@@ -223,7 +221,7 @@ def _translated(error: sqlite3.Error) -> WitnesstreeError:
     # The low byte is the primary code: https://sqlite.org/rescode.html
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return Conflict(f"another process holds {FILE}: try again when it has finished")
+        return Conflict("chain-file-held", file=FILE)
     if code in _DAMAGED:
-        return Damaged(f"{FILE} is damaged ({error}): run `witnesstree fsck`")
-    return StorageFailure(f"{FILE} cannot be read or written ({error})")
+        return Damaged("chain-file-damaged", file=FILE, text=str(error))
+    return StorageFailure("chain-file-unusable", file=FILE, text=str(error))

@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from witnesstree.anchor.evm.client import Client
+from witnesstree.anchor.evm.finality import TAG, final_block
 from witnesstree.anchor.evm.rpc import Endpoint, joined
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.chain.known import known_chain
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 from witnesstree.ledger.log.opening import parse_opening
-from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRecord
+from witnesstree.ledger.trust import Trust, TrustedAnchoring, TrustedBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from witnesstree.anchor.evm.client import NodeBlock
+    from witnesstree.anchor.evm.finality import Finality
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.witness import Anchor
     from witnesstree.ledger.proof.proof import Proof
 
@@ -37,12 +41,18 @@ class Testimony:
     """
 
     trust: Trust
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
 
 
-def ask_nodes(urls: Sequence[str], proof: Proof, timeout: float = TIMEOUT) -> Testimony:
+def ask_nodes(
+    urls: Sequence[str],
+    proof: Proof,
+    finality: Mapping[int, Finality] | None = None,
+    timeout: float = TIMEOUT,
+) -> Testimony:
     """Return what the nodes at `urls` say of the blocks and contracts that `proof` names; each is
-    asked about its own chain.
+    asked about its own chain. `finality` says of chains by their id when a block is final: by the
+    finalized tag unless it is said.
 
     Where several are given, one that fails counts for nothing, whatever it said before, and a note
     says so.
@@ -52,24 +62,24 @@ def ask_nodes(urls: Sequence[str], proof: Proof, timeout: float = TIMEOUT) -> Te
     URL is none.
     """
     said: list[Testimony] = []
-    notes: list[str] = []
+    notes: list[Message] = []
     failures: list[WitnesstreeError] = []
     for url in urls:
         with closing(_endpoint(url, timeout)) as endpoint:
             try:
-                said.append(_ask_node(Client(endpoint), proof))
+                said.append(_ask_node(Client(endpoint), proof, finality or {}))
             except (Unreachable, BadAnswer) as error:
                 failures.append(error)
-                notes.append(f"One node was left out: {error}.")
+                notes.append(message("node-left-out", error=error))
             except InvalidInput as error:
-                raise InvalidInput(f"--rpc takes the address of a node: {error}") from None
+                raise InvalidInput("rpc-option-wrong", error=error) from None
     if failures and not said:
         raise joined(failures)
     blocks = tuple(block for each in said for block in each.trust.blocks)
     _require_agreement(blocks)
-    records = tuple(record for each in said for record in each.trust.records)
+    records = tuple(record for each in said for record in each.trust.anchorings)
     return Testimony(
-        Trust(blocks=blocks, records=records),
+        Trust(blocks=blocks, anchorings=records),
         (*notes, *(note for each in said for note in each.notes)),
     )
 
@@ -79,37 +89,34 @@ def _endpoint(url: str, timeout: float) -> Endpoint:
         return Endpoint(url, timeout=timeout)
     except ValueError:
         # Without the cause, and without the address, which may hold a key.
-        raise InvalidInput(
-            "--rpc takes the address of a node: expected http://… or https://… with a host"
-        ) from None
+        raise InvalidInput("rpc-option-not-an-address") from None
 
 
-def _ask_node(client: Client, proof: Proof) -> Testimony:
+def _ask_node(client: Client, proof: Proof, finality: Mapping[int, Finality]) -> Testimony:
     blocks: list[TrustedBlock] = []
-    records: list[TrustedRecord] = []
-    notes: list[str] = []
+    records: list[TrustedAnchoring] = []
+    notes: list[Message] = []
     chain_id = client.chain_id()
     named = _named_blocks(proof)
     if not (numbers := {number for chain, number in named if chain == chain_id}):
-        chains = (
-            " and ".join(known_chain(chain).name for chain in sorted({chain for chain, _ in named}))
-            or "none"
-        )
         raise BadAnswer(
-            f"{client.place} is a node of {known_chain(chain_id).name}, and the proof names"
-            f" {chains}: ask a node of that chain"
+            "node-of-chain-not-named",
+            place=client.place,
+            chain=known_chain(chain_id).name,
+            named=tuple(known_chain(chain).name for chain in sorted({chain for chain, _ in named})),
+            count=len(named),
         )
-    source, final = f"the node at {client.place} says so", client.finalized()
+    source = message("node-says-so", place=client.place)
+    final = final_block(client, finality.get(chain_id, TAG))
     if final is None:
-        return Testimony(
-            Trust(), (f"{client.place} names no final block, so it can confirm nothing yet.",)
-        )
+        return Testimony(Trust(), (message("node-without-final-block", place=client.place),))
     for number in sorted(numbers):
         block = client.block(number) if number <= final.number else None
         if block is None:
             notes.append(
-                f"{client.place} does not have block {number} as final: its newest final one is"
-                f" {final.number}."
+                message(
+                    "block-not-final-yet", place=client.place, number=number, final=final.number
+                )
             )
         else:
             blocks.append(TrustedBlock(block.hash, source, chain_id, number))
@@ -119,12 +126,16 @@ def _ask_node(client: Client, proof: Proof) -> Testimony:
             time = _recorded(client, anchor, root, final)
             if time is None:
                 notes.append(
-                    f"{client.place} has no record of the root in the contract"
-                    f" 0x{anchor.contract.hex()} at block {final.number}."
+                    message(
+                        "node-without-record",
+                        place=client.place,
+                        address=anchor.contract,
+                        number=final.number,
+                    )
                 )
             else:
-                records.append(TrustedRecord(chain_id, anchor.contract, root, time, source))
-    return Testimony(Trust(blocks=tuple(blocks), records=tuple(records)), tuple(notes))
+                records.append(TrustedAnchoring(chain_id, anchor.contract, root, time, source))
+    return Testimony(Trust(blocks=tuple(blocks), anchorings=tuple(records)), tuple(notes))
 
 
 def _recorded(client: Client, anchor: Anchor, root: bytes, final: NodeBlock) -> int | None:
@@ -157,8 +168,11 @@ def _require_agreement(blocks: Sequence[TrustedBlock]) -> None:
     for block in blocks:
         other = known.setdefault((block.chain_id, block.number), block)
         if other.hash != block.hash:
-            names = f"0x{other.hash.hex()} ({other.source}), 0x{block.hash.hex()} ({block.source})"
             raise BadAnswer(
-                f"two nodes of one chain name different blocks {block.number}: {names}; one of them"
-                " is wrong, so neither is believed"
+                "nodes-name-different-blocks",
+                number=block.number,
+                first=other.hash,
+                first_source=other.source,
+                second=block.hash,
+                second_source=block.source,
             )

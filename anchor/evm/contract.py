@@ -1,5 +1,5 @@
-"""The EvidenceAnchor contract as a caller sees it: its calls and its event as bytes, its answers as
-values. Nothing here signs or sends.
+"""The EvidenceAnchor contract as a caller sees it: its calls as bytes, its answers as values, by
+eth-abi. Nothing here signs or sends.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from witnesstree.ledger.base.errors import BadAnswer
-from witnesstree.ledger.chain.stateproof import AnchoredRecord, keccak256
+from witnesstree.ledger.chain.stateproof import Anchoring, keccak256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+RECORD = 96
+"""Bytes in a record: a time, a block's number and an address, one word each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,45 +63,33 @@ def deployment_calldata() -> bytes:
     return contract.salt + contract.init_code
 
 
-ANCHORED = keccak256(b"Anchored(bytes32,address)")
-"""The first topic of the event that says a root was recorded now; the second is the root, the third
-the caller."""
-
-
 def anchoring_calldata(roots: Sequence[bytes]) -> bytes:
     """Return the calldata that anchors `roots` (32 bytes each), one or several: the block's gas
-    limits how many.
-
-    It is encoded as Solidity's Contract ABI Specification says: of an array, where it begins, how
-    long it is, and its words.
+    limits how many. Real chains have web3 make the same (bridge.py).
     """
+    from eth_abi.abi import encode
+
     if len(roots) == 1:
-        return _selector("anchor(bytes32)") + roots[0]
-    return (
-        _selector("anchorAll(bytes32[])")
-        + (32).to_bytes(32)
-        + len(roots).to_bytes(32)
-        + b"".join(roots)
-    )
+        return _selector("anchor(bytes32)") + encode(["bytes32"], roots)
+    return _selector("anchorAll(bytes32[])") + encode(["bytes32[]"], [roots])
 
 
-def anchored_at_calldata(root: bytes) -> bytes:
-    """Return the calldata that asks for the record of `root` (32 bytes); `parse_record` reads the
-    answer.
-    """
-    return _selector("anchoredAt(bytes32)") + root
-
-
-def parse_record(answer: bytes) -> AnchoredRecord | None:
-    """Return the record in the contract's answer to `anchoredAt`, or None if it has none.
+def parse_record(answer: bytes, place: str) -> Anchoring | None:
+    """Return the record in the contract's answer to `anchoredAt`, as the node at `place` gives it,
+    or None if it has none.
 
     Raises BadAnswer if this is no such answer.
     """
-    words = [answer[i : i + 32] for i in range(0, len(answer), 32)]
-    if len(answer) != 96 or any(words[0][:24]) or any(words[1][:24]) or any(words[2][:12]):
-        raise BadAnswer("this is no answer of EvidenceAnchor's to anchoredAt")
-    time, number = int.from_bytes(words[0]), int.from_bytes(words[1])
-    return AnchoredRecord(time, number, words[2][12:]) if time else None
+    from eth_abi.abi import decode
+    from eth_abi.exceptions import DecodingError
+
+    try:
+        if len(answer) != RECORD:
+            raise BadAnswer("record-expected", place=place)
+        time, number, submitter = decode(["uint64", "uint64", "address"], answer)
+    except DecodingError as error:
+        raise BadAnswer("record-expected", place=place) from error
+    return Anchoring(time, number, bytes.fromhex(submitter[2:])) if time else None
 
 
 def _bytes(text: str) -> bytes:

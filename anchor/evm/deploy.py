@@ -20,6 +20,7 @@ import rlp
 from witnesstree.anchor.evm.client import Client
 from witnesstree.anchor.evm.contract import artefact, deployment_calldata
 from witnesstree.anchor.evm.fees import Market, offer, wei
+from witnesstree.anchor.evm.rpc import refusals
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
@@ -27,17 +28,20 @@ from witnesstree.ledger.base.errors import (
     NotFound,
     Unaffordable,
     Unreachable,
+    WitnesstreeError,
 )
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.ports import SignedTransaction
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from witnesstree.anchor.evm.client import Receipt
+    from witnesstree.anchor.evm.bridge import Bridge, Call, Receipt
     from witnesstree.anchor.evm.node import NodeChain
     from witnesstree.anchor.keys import Signer
     from witnesstree.anchor.settings import ChainSettings
+    from witnesstree.ledger.base.message import Message
 
 DEPLOY_GAS: Final = 600_000
 """Gas that a deployment may take: it takes about 400,000."""
@@ -74,6 +78,9 @@ KEYLESS_TRANSACTION: Final = rlp.encode(
     ]
 )
 
+CONTRACT, DEPLOYER = "contract", "deployer"
+"""What may be at an address."""
+
 _T = TypeVar("_T")
 _NOTHING = keccak256(b"")
 
@@ -107,7 +114,7 @@ class Deployer:
         chain: NodeChain,
         settings: ChainSettings,
         signer: Signer | None,
-        said: Callable[[str], None],
+        said: Callable[[Message], None],
         *,
         patience: float = PATIENCE,
         poll: float = POLL,
@@ -137,22 +144,18 @@ class Deployer:
             if self._settings.contract
             else CONTRACT_ADDRESS
         )
-        if self._is_there(address, CONTRACT_CODE_HASH, "EvidenceAnchor"):
+        if self._is_there(address, CONTRACT_CODE_HASH, CONTRACT):
             return Deployment(address, Way.PRESENT)
         if address != CONTRACT_ADDRESS:
-            text = (
-                f"the settings say that the contract stands at 0x{address.hex()}, where nothing"
-                " stands: correct them, or remove `contract` from them"
-            )
-            raise InvalidInput(text)
-        if not self._is_there(artefact().deployer, DEPLOYER_CODE_HASH, "the CREATE2 deployer"):
+            raise InvalidInput("contract-of-settings-absent", address=address)
+        if not self._is_there(artefact().deployer, DEPLOYER_CODE_HASH, DEPLOYER):
             if plain:
                 return self._create()
             if not keyless:
-                raise NotFound(_MISSING)
+                raise NotFound("deployer-missing")
             self._make_deployer()
         receipt, transaction = self._carry_out(
-            self._signed(artefact().deployer, deployment_calldata())
+            self._signed(lambda bridge: bridge.call(artefact().deployer, deployment_calldata()))
         )
         return self._found(
             Deployment(CONTRACT_ADDRESS, Way.CREATE2, transaction.hash, receipt.block_number)
@@ -160,16 +163,12 @@ class Deployer:
 
     def _create(self) -> Deployment:
         if earlier := self._created_before(self._payer().address):
-            self._said(
-                f"An earlier plain creation of this account stands at 0x{earlier.hex()}: it is"
-                " taken, and nothing is paid."
-            )
+            self._said(message("earlier-creation-taken", address=earlier))
             return Deployment(earlier, Way.PLAIN)
-        transaction = self._signed(None, artefact().init_code)
+        transaction = self._signed(lambda bridge: bridge.creation())
         address = _created(transaction.sender, transaction.nonce)
-        receipt, _ = self._carry_out(
-            transaction, f", which creates the contract at 0x{address.hex()}"
-        )
+        said = message("sent-creation", transaction=transaction.hash, address=address)
+        receipt, _ = self._carry_out(transaction, said)
         return self._found(Deployment(address, Way.PLAIN, transaction.hash, receipt.block_number))
 
     def _created_before(self, account: bytes) -> bytes | None:
@@ -186,21 +185,15 @@ class Deployer:
         )
 
     def _found(self, deployment: Deployment) -> Deployment:
-        if not self._is_there(deployment.address, CONTRACT_CODE_HASH, "EvidenceAnchor"):
-            raise BadAnswer(
-                f"nothing stands at 0x{deployment.address.hex()} after its transaction: run"
-                " `witnesstree chain check`, then try again"
-            )
+        if not self._is_there(deployment.address, CONTRACT_CODE_HASH, CONTRACT):
+            raise BadAnswer("contract-absent-after-transaction", address=deployment.address)
         return deployment
 
     def _is_there(self, address: bytes, code_hash: bytes, what: str) -> bool:
         found = self._code_hash(address)
         if found in {code_hash, _NOTHING}:
             return found == code_hash
-        raise BadAnswer(
-            f"refused: the code at 0x{address.hex()} is not {what} (keccak-256 0x{found.hex()}); on"
-            " this chain something else stands there"
-        )
+        raise BadAnswer("other-code-there", address=address, expected=what, found=found)
 
     def _code_hash(self, address: bytes) -> bytes:
         return self._asked(lambda client: client.code_hash(address, "latest"))
@@ -214,26 +207,16 @@ class Deployer:
         alone.
         """
         if (price := self._asked(Client.gas_price)) > KEYLESS_PRICE:
-            raise Unaffordable(
-                f"the deployer's own transaction offers {KEYLESS_PRICE} wei for one gas, and the"
-                f" chain asks {price}: wait, or use --plain"
-            )
+            raise Unaffordable("keyless-price-too-low", offered=KEYLESS_PRICE, asked=price)
         if not self._send_keyless():
-            self._said(
-                f"Giving the deployer's payer 0x{KEYLESS_PAYER.hex()} what its transaction costs."
-            )
+            self._said(message("paying-keyless-payer", account=KEYLESS_PAYER))
             self._carry_out(self._gift())
             if not self._send_keyless():
-                raise BadAnswer(
-                    "the node refuses the deployer's transaction for want of money, which its payer"
-                    " has by now: ask another node"
-                )
-        self._said("Sent the deployer's own transaction; waiting for its block.")
+                raise BadAnswer("keyless-refused-though-paid")
+        self._said(message("sent-keyless"))
         self._await(keccak256(KEYLESS_TRANSACTION))
-        if not self._is_there(artefact().deployer, DEPLOYER_CODE_HASH, "the CREATE2 deployer"):
-            raise BadAnswer(
-                "the deployer's own transaction has made no deployer on this chain: use --plain"
-            )
+        if not self._is_there(artefact().deployer, DEPLOYER_CODE_HASH, DEPLOYER):
+            raise BadAnswer("keyless-made-no-deployer")
 
     def _send_keyless(self) -> bool:
         """Return whether a node took the keyless transaction; False if its payer is too poor."""
@@ -242,13 +225,9 @@ class Deployer:
         except BadAnswer as error:
             if self._asked(lambda client: client.knows(keccak256(KEYLESS_TRANSACTION))):
                 return True
-            # Of several endpoints' refusals only the words are left.
-            if "insufficient" in str(error).lower():
+            if is_for_want_of_money(error):
                 return False
-            raise BadAnswer(
-                "this chain or node does not take transactions without a chain id, so --keyless is"
-                f" no way here: {error}"
-            ) from error
+            raise BadAnswer("keyless-not-taken", error=error) from error
         return True
 
     def _gift(self) -> SignedTransaction:
@@ -260,22 +239,22 @@ class Deployer:
         # A quarter more than now, because the price may rise until the next block.
         price = self._asked(Client.gas_price) * 5 // 4
         fees = offer(Market(price, 0, is_legacy=True), wei(self._settings.fee_cap))
-        gas = (
-            self._asked(lambda client: client.estimated_gas(signer.address, KEYLESS_PAYER, b""))
-            * 6
-            // 5
-        )
-        nonce = self._asked(lambda client: client.nonce(signer.address, "pending"))
-        members: dict[str, Any] = {
-            "chainId": self._settings.chain_id,
-            "nonce": nonce,
-            "to": KEYLESS_PAYER,
-            "value": missing,
-            "data": b"",
-            "gas": gas,
-        }
-        raw = signer.sign({**members, **fees.members()})
-        return SignedTransaction(raw, keccak256(raw), signer.address, nonce)
+
+        def members(client: Client) -> dict[str, Any]:
+            gift = client.bridge.call(KEYLESS_PAYER)
+            return gift.built(
+                {
+                    "chainId": self._settings.chain_id,
+                    "nonce": client.nonce(signer.address, "pending"),
+                    "value": missing,
+                    "gas": gift.estimated_gas(signer.address) * 6 // 5,
+                    **fees.members(),
+                }
+            )
+
+        built = self._asked(members)
+        raw = signer.sign(built)
+        return SignedTransaction(raw, keccak256(raw), signer.address, built["nonce"])
 
     # Transactions
 
@@ -284,34 +263,28 @@ class Deployer:
         which would be paid for again.
         """
         if self._signer is None:
-            raise InvalidInput(
-                f"chain {self._chain.name} has no key to pay with: set key in its settings"
-            )
+            raise InvalidInput("chain-has-no-key", chain=self._chain.name)
         account = self._signer.address
         waiting = self._asked(
             lambda client: client.nonce(account, "pending") - client.nonce(account, "latest")
         )
         if waiting > 0:
-            raise Conflict(
-                f"a transaction of 0x{account.hex()} waits on {self._chain.name} already: try again"
-                " when it is in a block"
-            )
+            raise Conflict("transaction-waits-already", account=account, chain=self._chain.name)
         return self._signer
 
-    def _signed(self, to: bytes | None, calldata: bytes) -> SignedTransaction:
+    def _signed(self, prepare: Callable[[Bridge], Call]) -> SignedTransaction:
         self._payer()
-        return self._chain.sign_call(to, calldata, DEPLOY_GAS)
+        return self._chain.sign_call(prepare, DEPLOY_GAS)
 
     def _carry_out(
-        self, transaction: SignedTransaction, purpose: str = ""
+        self, transaction: SignedTransaction, said: Message | None = None
     ) -> tuple[Receipt, SignedTransaction]:
         self._chain.send(transaction)
-        self._said(f"Sent 0x{transaction.hash.hex()}{purpose}; waiting for its block.")
+        self._said(said or message("sent-transaction", transaction=transaction.hash))
         receipt = self._await(transaction.hash)
         if not receipt.has_succeeded:
             raise BadAnswer(
-                f"the transaction 0x{transaction.hash.hex()} failed in block"
-                f" {receipt.block_number}: run `witnesstree chain check`"
+                "transaction-failed", transaction=transaction.hash, number=receipt.block_number
             )
         return receipt, transaction
 
@@ -319,11 +292,11 @@ class Deployer:
         end = time.monotonic() + self._patience
         while (receipt := self._asked(lambda client: client.receipt(transaction))) is None:
             if time.monotonic() >= end:
-                text = (
-                    f"the transaction 0x{transaction.hex()} is in no block after {self._patience:g}"
-                    " seconds: it may still come; look again later"
+                raise Unreachable(
+                    "transaction-in-no-block",
+                    transaction=transaction,
+                    seconds=f"{self._patience:g}",
                 )
-                raise Unreachable(text)
             time.sleep(self._poll)
         return receipt
 
@@ -332,14 +305,14 @@ class Deployer:
 
 
 def _created(account: bytes, nonce: int) -> bytes:
-    """Return the address of what `account` creates with its transaction `nonce` (Yellow Paper,
-    7).
+    """Return the address of what `account` creates with its transaction `nonce`."""
+    from witnesstree.anchor.evm.bridge import created_address
+
+    return created_address(account, nonce)
+
+
+def is_for_want_of_money(error: WitnesstreeError) -> bool:
+    """Return whether a node refuses a transaction because its payer is too poor: all nodes say
+    "insufficient", and not all of them a code of its own.
     """
-    return keccak256(rlp.encode([account, nonce]))[12:]
-
-
-_MISSING = (
-    "this chain has no CREATE2 deployer, so the contract cannot have its usual address: bring the"
-    " deployer with --keyless, where transactions without a chain id are taken, or create the"
-    " contract at another address with --plain, which proves less (docs/contract.md)"
-)
+    return any("insufficient" in each.text.lower() for each in refusals(error))

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import rlp
 
 from witnesstree.ledger.base.errors import InvalidInput, Unaffordable
+
+if TYPE_CHECKING:
+    from witnesstree.anchor.evm.bridge import FeeHistory
 
 GWEI: Final = 10**9
 
@@ -60,6 +63,20 @@ class Market:
     is_legacy: bool = False
 
 
+HISTORY: Final = 20
+"""Blocks whose fees are looked at: five minutes of Ethereum."""
+PERCENTILE: Final = 50.0
+"""Of a block's gas, half paid less."""
+
+
+def median_tip(history: FeeHistory) -> int | None:
+    """Return what the blocks with transactions in `history` took as a tip, None where none had any:
+    on a quiet chain the history says nothing.
+    """
+    paid = sorted(tip for tip in history.tips if tip)
+    return paid[len(paid) // 2] if paid else None
+
+
 def wei(gwei: float) -> int:
     """Return gwei in wei, as they are written in decimal."""
     return int(Decimal(str(gwei)) * GWEI)
@@ -72,10 +89,7 @@ def offer(market: Market, cap: int) -> Offer:
     """
     least = market.base + min(market.tip, LEAST_TIP)
     if least > cap:
-        raise Unaffordable(
-            f"the chain asks {_gwei(least)} for one gas, and the cap is {_gwei(cap)}: wait, or"
-            " raise fee_cap"
-        )
+        raise Unaffordable("market-above-cap", asked=_gwei(least), cap=_gwei(cap))
     if market.is_legacy:
         return Offer(market.base, market.base, is_legacy=True)
     return Offer(min(2 * market.base + market.tip, cap), min(market.tip, cap - market.base))
@@ -94,11 +108,7 @@ def replacement(replaced: Offer, market: Market, cap: int) -> Offer | None:
         return None
     most, tip = max(wanted.most, bumped(replaced.most)), max(wanted.tip, bumped(replaced.tip))
     if (least := max(bumped(replaced.most), bumped(replaced.tip))) > cap:
-        text = (
-            f"to replace the transaction that waits, {_gwei(least)} must be offered for one gas,"
-            f" and the cap is {_gwei(cap)}: wait, or raise fee_cap"
-        )
-        raise Unaffordable(text)
+        raise Unaffordable("replacement-above-cap", asked=_gwei(least), cap=_gwei(cap))
     return Offer(max(most, tip), tip, market.is_legacy)
 
 
@@ -121,15 +131,15 @@ def read_offer(raw: bytes) -> Offer:
         if raw[:1] >= b"\xc0" and len(fields) == 9:
             return Offer(_number(fields[1]), _number(fields[1]), is_legacy=True)
     except rlp.exceptions.RLPException as error:
-        raise InvalidInput(f"this is no signed transaction: {error}") from error
-    raise InvalidInput("this is no signed transaction: neither a legacy one nor one of EIP-1559")
+        raise InvalidInput("transaction-not-rlp", text=str(error)) from error
+    raise InvalidInput("transaction-of-no-known-type")
 
 
 def _number(field: Any) -> int:
     if not isinstance(field, bytes) or len(field) > 32 or field[:1] == b"\0":
-        raise InvalidInput("this is no signed transaction: a fee in it is no number")
+        raise InvalidInput("transaction-fee-not-a-number")
     return int.from_bytes(field)
 
 
 def _gwei(fee: int) -> str:
-    return f"{Decimal(fee) / GWEI:f} gwei"
+    return f"{Decimal(fee) / GWEI:f}"

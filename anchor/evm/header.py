@@ -51,18 +51,18 @@ LATER: Final = {
 Cancun (4844, 4788), Prague (7685); Osaka none."""
 
 
-def rebuild_header(members: Mapping[str, Any]) -> bytes:
-    """Return the RLP of the header of a block that a node describes so (the `members` of
-    eth_getBlockByNumber's answer).
+def rebuild_header(members: Mapping[str, Any], place: str) -> bytes:
+    """Return the RLP of the header of a block that the node at `place` describes so (the `members`
+    of eth_getBlockByNumber's answer).
 
     This says nothing about the block's hash: the caller compares it with keccak-256 of what is
     returned. A field that a later fork may add is not known here, and the hash is then another one.
 
     Raises BadAnswer if a field is missing or of another form.
     """
-    fields = [_field(members.get(name), name, size) for name, size in FIELDS.items()]
+    fields = [_field(members.get(name), name, size, place) for name, size in FIELDS.items()]
     later = [
-        _field(members[name], name, size) if members.get(name) is not None else b""
+        _field(members[name], name, size, place) if members.get(name) is not None else b""
         for name, size in LATER.items()
     ]
     # Only a field with a later one behind it has a place to be empty in.
@@ -70,8 +70,7 @@ def rebuild_header(members: Mapping[str, Any]) -> bytes:
     return bytes(rlp.encode(fields + later[:count]))
 
 
-def _field(value: object, name: str, size: int) -> bytes | int:
-    what = f"a block's {name}"
+def _field(value: object, name: str, size: int, place: str) -> bytes | int:
     if size == NUMBER:
-        return quantity(value, what)
-    return octets(value, what, None if size == ANY else size, MAX_HEADER)
+        return quantity(value, name, place)
+    return octets(value, name, place, None if size == ANY else size, MAX_HEADER)

@@ -26,7 +26,7 @@ from witnesstree.ledger.chain.stateproof import (
     keccak256,
     parse_header,
     prove_slot,
-    record_slot,
+    slot_of,
 )
 from witnesstree.ledger.store.disk import sync_folder, write_file
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from trie.hexary import HexaryTrie
 
     from witnesstree.anchor.evm.mining import Miner
+    from witnesstree.ledger.base.message import Message
 
 KEY_FILE = "account.key"
 """The secret key of the one funded account: 64 hex digits, readable by its owner alone.
@@ -88,7 +89,7 @@ class LocalChain(Chain):
         Raises Conflict if there is one already.
         """
         if (folder / FILE).exists():
-            raise Conflict(f"there is a chain in {folder} already")
+            raise Conflict("chain-there-already", folder=folder)
         draft = folder / f"{FILE}.new"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -100,14 +101,14 @@ class LocalChain(Chain):
             draft.rename(folder / FILE)
             sync_folder(folder)
         except OSError as error:
-            raise StorageFailure(f"the chain cannot be made in {folder}: {error}") from error
+            raise StorageFailure("chain-not-made", folder=folder, error=error) from error
         return cls.open(folder, clock)
 
     @classmethod
     def open(cls, folder: Path, clock: Callable[[], datetime]) -> LocalChain:
         """Return the chain in `folder`. Raises NotFound if there is none."""
         if not (folder / FILE).exists():
-            raise NotFound(f"there is no chain in {folder}: run `witnesstree init`")
+            raise NotFound("chain-missing", folder=folder)
         return cls(folder, ChainFile.open(folder), clock)
 
     def close(self) -> None:
@@ -120,7 +121,7 @@ class LocalChain(Chain):
         return "local"
 
     @override
-    def troubles(self) -> list[str]:
+    def troubles(self) -> list[Message]:
         """Return none: it has no parts."""
         return []
 
@@ -137,7 +138,7 @@ class LocalChain(Chain):
         back.
         """
         header = _newest_header(self._file)
-        if _storage(self._file, header).get(keccak256(record_slot(root))):
+        if _storage(self._file, header).get(keccak256(slot_of(root))):
             return Standing.FINAL
         is_spent = (
             transaction is not None
@@ -182,7 +183,7 @@ class LocalChain(Chain):
         block = self.recent_block()
         header = _parsed(block.header)
         storage = _storage(self._file, header)
-        slot_key = keccak256(record_slot(root))
+        slot_key = keccak256(slot_of(root))
         if not storage.get(slot_key):
             return None
         state = StateProof(
@@ -193,13 +194,13 @@ class LocalChain(Chain):
         try:
             slot = prove_slot(header, CONTRACT_ADDRESS, root, state.account, state.storage)
         except InvalidInput as error:
-            raise Damaged(f"{FILE} does not prove what it says: {error}") from error
+            raise Damaged("chain-proves-nothing", file=FILE, error=error) from error
         if slot.code_hash != CONTRACT_CODE_HASH:
-            raise Damaged(f"{FILE} holds another contract at our address")
+            raise Damaged("chain-with-another-contract", file=FILE)
         ours = [
             each.hash
             for each in transactions
-            if _block_of(self._file, each) == slot.record.block_number
+            if _block_of(self._file, each) == slot.anchoring.block_number
         ]
         return Anchor(
             chain_id=LOCAL_CHAIN_ID,
@@ -241,10 +242,7 @@ def _found(file: ChainFile, key: bytes, now: datetime) -> None:
     state = _trie(file, _newest_header(file).state_root)
     account = state.get(keccak256(CONTRACT_ADDRESS))
     if not account or rlp.decode(account)[3] != CONTRACT_CODE_HASH:
-        raise Damaged(
-            "the contract in this package is not the one that its verifier knows: install"
-            " witnesstree again"
-        )
+        raise Damaged("package-contract-differs")
 
 
 def _make_key(folder: Path) -> None:
@@ -270,11 +268,11 @@ def _read_key(folder: Path) -> bytes:
     try:
         key = bytes.fromhex((folder / KEY_FILE).read_bytes().decode("ascii"))
     except OSError as error:
-        raise StorageFailure(f"the chain's {KEY_FILE} cannot be read: {error}") from error
+        raise StorageFailure("chain-key-unreadable", file=KEY_FILE, error=error) from error
     except ValueError:
         key = b""
     if len(key) != 32 or not 0 < int.from_bytes(key) < _ORDER:
-        raise Damaged(f"the chain's {KEY_FILE} holds no key")
+        raise Damaged("chain-key-damaged", file=KEY_FILE)
     return key
 
 
@@ -297,7 +295,7 @@ def _account(file: ChainFile, header: Header, address: bytes) -> list[bytes]:
 
     account = _trie(file, header.state_root).get(keccak256(address))
     if not account:
-        raise Damaged(f"{FILE} has no account {address.hex()}")
+        raise Damaged("chain-account-missing", file=FILE, account=address)
     fields: list[bytes] = rlp.decode(account)
     return fields
 
@@ -320,7 +318,7 @@ def _block_of(file: ChainFile, transaction: SignedTransaction) -> int | None:
     try:
         number, _index = rlp.decode(place, rlp.sedes.List([rlp.sedes.big_endian_int] * 2))
     except rlp.exceptions.RLPException as error:
-        raise Damaged(f"{FILE} does not say in which block a transaction is") from error
+        raise Damaged("chain-place-missing", file=FILE) from error
     return int(number)
 
 
@@ -328,7 +326,7 @@ def _parsed(header: bytes) -> Header:
     try:
         return parse_header(header)
     except InvalidInput as error:
-        raise Damaged(f"{FILE} has something else where a header should be: {error}") from error
+        raise Damaged("chain-header-unreadable", file=FILE, error=error) from error
 
 
 class _NodeSource:
@@ -340,7 +338,7 @@ class _NodeSource:
     def __getitem__(self, node_hash: bytes) -> bytes:
         node = self._file.get(node_hash)
         if node is None:
-            raise Damaged(f"{FILE} lacks the trie node {node_hash.hex()}")
+            raise Damaged("chain-node-missing", file=FILE, hash=node_hash)
         return node
 
 

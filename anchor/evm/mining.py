@@ -141,15 +141,11 @@ class Miner:
         signed = _decode(transaction)
         if signed.chain_id != LOCAL_CHAIN_ID:
             raise InvalidInput(
-                f"the transaction is for chain {signed.chain_id}, not for this one,"
-                f" {LOCAL_CHAIN_ID}"
+                "transaction-of-another-chain", found=signed.chain_id, expected=LOCAL_CHAIN_ID
             )
         state = self._chain.get_vm(self._chain.get_canonical_head()).state
         if signed.nonce != (expected := state.get_nonce(signed.sender)):
-            raise Conflict(
-                f"the transaction has nonce {signed.nonce}, the account is at {expected}: sign it"
-                " again"
-            )
+            raise Conflict("nonce-not-next", found=signed.nonce, expected=expected)
         return signed
 
 
@@ -158,16 +154,14 @@ def _translated_errors() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise InvalidInput(f"the chain does not take this transaction: {error}") from error
+        raise InvalidInput("transaction-not-taken", text=str(error)) from error
     except (PyEVMError, RLPException, KeyError) as error:
-        raise Damaged(
-            f"{FILE} lacks what a block stands on ({error}): run `witnesstree fsck`"
-        ) from error
+        raise Damaged("chain-state-missing", file=FILE, text=str(error)) from error
 
 
 def _decode(transaction: bytes) -> SignedTransactionAPI:
     if transaction[:1] != b"\x02":
-        raise InvalidInput("this is no EIP-1559 transaction: it does not begin with 0x02")
+        raise InvalidInput("transaction-not-eip1559")
     try:
         signed = PragueTransactionBuilder.decode(transaction)
         signed.validate()
@@ -181,7 +175,7 @@ def _decode(transaction: bytes) -> SignedTransactionAPI:
         ValueError,
         TypeError,
     ) as error:
-        raise InvalidInput(f"this is no signed transaction: {error}") from error
+        raise InvalidInput("transaction-not-rlp", text=str(error)) from error
     return signed
 
 

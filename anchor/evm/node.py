@@ -14,8 +14,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from typing_extensions import override
 
 from witnesstree.anchor.evm.client import Client
-from witnesstree.anchor.evm.contract import ANCHORED, anchoring_calldata
-from witnesstree.anchor.evm.fees import MAX_TIP, Market, offer, read_offer, replacement, wei
+from witnesstree.anchor.evm.extra import require_chains_extra
+from witnesstree.anchor.evm.fees import (
+    HISTORY,
+    MAX_TIP,
+    PERCENTILE,
+    Market,
+    median_tip,
+    offer,
+    read_offer,
+    replacement,
+    wei,
+)
+from witnesstree.anchor.evm.finality import final_block
 from witnesstree.anchor.evm.rpc import Endpoint, Endpoints, Refusal, joined
 from witnesstree.ledger.base.errors import (
     BadAnswer,
@@ -25,12 +36,12 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
     WitnesstreeError,
 )
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor, StateProof
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
-    MAX_HEADER,
     keccak256,
     parse_header,
     prove_slot,
@@ -40,9 +51,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from witnesstree.anchor.evm.client import NodeBlock, Receipt
+    from witnesstree.anchor.evm.bridge import Bridge, Call, Receipt
+    from witnesstree.anchor.evm.client import NodeBlock
     from witnesstree.anchor.keys import Signer
     from witnesstree.anchor.settings import ChainSettings
+    from witnesstree.ledger.base.message import Message, Value
 
 MAX_WAITING: Final = 64
 """Transactions of one account that may wait for a block: nodes keep some 64 (geth's accountqueue).
@@ -62,9 +75,6 @@ MAX_GAS: Final = 2**24
 QUICK: Final = 6.0
 """Seconds that asking for a recent block should take at most: a batch is opened without one sooner
 than it waits."""
-MAX_STEPS: Final = 8
-"""Blocks that are gone back from a final one whose header is too long for a proof: some chains list
-their validators in every 16th to 500th."""
 PROOF_PATIENCE: Final = timedelta(hours=1)
 """How long a root waits for a state proof, where one may yet be had, before its anchor is kept
 without."""
@@ -91,10 +101,13 @@ class NodeChain(Chain):
         signer: Signer | None,
         clock: Callable[[], datetime],
     ) -> None:
+        require_chains_extra()
         if settings.agree > len(settings.urls):
             raise InvalidInput(
-                f"chain {name}: {settings.agree} endpoints are to agree, but there are"
-                f" {len(settings.urls)}: name more urls"
+                "too-few-endpoints-to-agree",
+                chain=name,
+                agree=settings.agree,
+                count=len(settings.urls),
             )
         self._name = name
         self._settings = settings
@@ -118,7 +131,7 @@ class NodeChain(Chain):
         return self._endpoints
 
     @override
-    def troubles(self) -> list[str]:
+    def troubles(self) -> list[Message]:
         return self._endpoints.troubles()
 
     def close(self) -> None:
@@ -139,9 +152,9 @@ class NodeChain(Chain):
         """
         block, header = self._at_final(self._recent, self._quick, QUICK)
         if block is None:
-            raise Unreachable(f"{self._name} has no final block yet: try again later")
+            raise Unreachable("no-final-block-yet", chain=self._name)
         if header is None:
-            raise BadAnswer(f"the blocks of {self._name} have no header that could be proven")
+            raise BadAnswer("blocks-without-header", chain=self._name)
         return Block(self._settings.chain_id, block.number, block.hash, header)
 
     def _recent(
@@ -181,28 +194,31 @@ class NodeChain(Chain):
 
         Raises BadAnswer if one contradicts, Unreachable if fewer than `agree` say so.
         """
+        about: dict[str, Value] = {"chain": self._name, "transaction": transaction.hash}
 
-        def contradiction(endpoint: Endpoint) -> str:
+        def contradiction(endpoint: Endpoint) -> BadAnswer | None:
             client = Client(endpoint)
             receipt = client.receipt(transaction.hash)
             if receipt and self._has_anchored(receipt, root, transaction):
-                return f"{client.place} has it in block {receipt.block_number}"
+                number = receipt.block_number
+                return BadAnswer(
+                    "loss-denied-by-receipt", place=client.place, number=number, **about
+                )
             if client.record(self._contract, root, final):
-                return f"{client.place} has the root in block {final.number}"
-            return (
-                ""
-                if client.nonce(transaction.sender, final) > transaction.nonce
-                else f"{client.place} says that its nonce is not used"
-            )
+                number = final.number
+                return BadAnswer("loss-denied-by-root", place=client.place, number=number, **about)
+            if client.nonce(transaction.sender, final) > transaction.nonce:
+                return None
+            return BadAnswer("loss-denied-by-nonce", place=client.place, **about)
 
-        answers = list(self._endpoints.attempts(contradiction))
-        said = [answer for answer in answers if isinstance(answer, str)]
-        if contradictions := [text for text in said if text]:
-            raise BadAnswer(
-                f"endpoints of {self._name} differ on whether the transaction"
-                f" 0x{transaction.hash.hex()} is lost: {contradictions[0]}"
-            )
-        if len(said) < self._settings.agree:
+        # What an endpoint returns is its word; what it raises is in the same list.
+        contradictions: list[BadAnswer | None] = []
+        answers = list(
+            self._endpoints.attempts(lambda each: contradictions.append(contradiction(each)))
+        )
+        if denied := next(filter(None, contradictions), None):
+            raise denied
+        if len(contradictions) < self._settings.agree:
             raise joined([answer for answer in answers if isinstance(answer, WitnesstreeError)])
 
     # Final blocks
@@ -216,26 +232,14 @@ class NodeChain(Chain):
         """Return what `operation` says of one node and a final block, None while there is none."""
         if self._settings.agree == 1:
             return endpoints.first(
-                lambda endpoint: operation(Client(endpoint), self._final(Client(endpoint))), within
+                lambda endpoint: operation(Client(endpoint), self._final(Client(endpoint))),
+                within,
             )
         final = self._agreed(endpoints, within)
         return endpoints.first(lambda endpoint: operation(Client(endpoint), final), within)
 
     def _final(self, client: Client) -> NodeBlock | None:
-        """Return the newest block that this node has as final and whose header fits into a proof,
-        None while there is none.
-        """
-        if self._settings.finality == "finalized":
-            block = client.finalized()
-        else:
-            number = client.newest().number - self._settings.finality
-            block = client.block(number) if number >= 0 else None
-        for _ in range(MAX_STEPS):
-            # The other fields of a header take some 700 bytes.
-            if block is None or block.extra_size <= MAX_HEADER // 2:
-                break
-            block = client.block(block.parent)
-        return block
+        return final_block(client, self._settings.finality)
 
     def _agreed(self, endpoints: Endpoints, within: float | None) -> NodeBlock | None:
         """Return the newest block that `agree` endpoints have as final, None while there is none.
@@ -250,8 +254,11 @@ class NodeChain(Chain):
         if len(finals) < agree:
             failed = joined([answer for answer in answers if isinstance(answer, WitnesstreeError)])
             raise Unreachable(
-                f"{agree} endpoints of {self._name} must agree, and {len(finals)} gave an answer:"
-                f" {failed}"
+                "too-few-endpoints-answer",
+                chain=self._name,
+                agree=agree,
+                count=len(finals),
+                error=failed,
             )
         known = sorted(
             ((block.number, endpoint) for endpoint, block in finals if block),
@@ -290,13 +297,11 @@ class NodeChain(Chain):
             if not isinstance(answer, WitnesstreeError) and answer[1]:
                 votes.setdefault(answer[1].hash, []).append(answer[0])
                 blocks[answer[1].hash] = answer[1]
-        named = "; ".join(
-            f"0x{hash_.hex()} by {', '.join(each.place for each in group)}"
+        named = [
+            message("block-named-by", hash=hash_, places=[each.place for each in group])
             for hash_, group in votes.items()
-        )
-        difference = BadAnswer(
-            f"endpoints of {self._name} name different blocks {number} that are final: {named}"
-        )
+        ]
+        difference = BadAnswer("final-blocks-differ", chain=self._name, number=number, blocks=named)
         elected = [hash_ for hash_, group in votes.items() if len(group) >= agree]
         if len(votes) > 1:
             if len(elected) != 1:
@@ -307,7 +312,7 @@ class NodeChain(Chain):
                 endpoints.note(endpoint, difference)
         if not elected:
             raise Unreachable(
-                f"fewer than {agree} endpoints of {self._name} gave block {number}: try again later"
+                "too-few-endpoints-name-block", chain=self._name, agree=agree, number=number
             )
         return blocks[elected[0]]
 
@@ -326,8 +331,7 @@ class NodeChain(Chain):
         """
         signer = self._signer_of(replaced)
         call = _Call(
-            to=self._contract,
-            calldata=anchoring_calldata(roots),
+            prepare=lambda bridge: bridge.anchoring(self._contract, roots),
             least_gas=GAS_AT_LEAST + GAS_AT_LEAST_FOR_EACH * len(roots),
             usual_gas=GAS_FOR_ONE + GAS_FOR_EACH * len(roots),
         )
@@ -336,22 +340,21 @@ class NodeChain(Chain):
             client = Client(endpoint)
             if client.code_hash(self._contract, "latest") != CONTRACT_CODE_HASH:
                 raise BadAnswer(
-                    f"at 0x{self._contract.hex()} stands no EvidenceAnchor, says {client.place}:"
-                    " nothing is signed; deploy it first"
+                    "contract-absent-not-signed", place=client.place, address=self._contract
                 )
             return self._terms(client, signer.address, call, replaced)
 
         members = self._endpoints.first(terms)
         return _signed(signer, members) if members else None
 
-    def sign_call(self, to: bytes | None, calldata: bytes, usual_gas: int) -> SignedTransaction:
-        """Return a signed transaction that sends `calldata` to an address (20 bytes), or creates a
-        contract. Fees and bounds are as for roots.
+    def sign_call(self, prepare: Callable[[Bridge], Call], usual_gas: int) -> SignedTransaction:
+        """Return a signed transaction that does what `prepare` makes for a node. Fees and bounds
+        are as for roots.
 
         Raises as `sign` does.
         """
         signer = self._signer_of(None)
-        call = _Call(to, calldata, 0, usual_gas)
+        call = _Call(prepare, 0, usual_gas)
         members = self._endpoints.first(
             lambda endpoint: self._terms(Client(endpoint), signer.address, call, None)
         )
@@ -360,16 +363,14 @@ class NodeChain(Chain):
 
     def _signer_of(self, replaced: SignedTransaction | None) -> Signer:
         if self._signer is None:
-            raise InvalidInput(
-                f"chain {self._name} has no key to pay with: set key in its settings"
-            )
+            raise InvalidInput("chain-has-no-key", chain=self._name)
         if replaced and replaced.sender != self._signer.address:
-            former, now = replaced.sender.hex(), self._signer.address.hex()
-            text = (
-                f"a transaction of 0x{former} waits on {self._name}, and the key is now that of"
-                f" 0x{now}: put the former key back until it is settled"
+            raise InvalidInput(
+                "key-changed-while-waiting",
+                chain=self._name,
+                former=replaced.sender,
+                now=self._signer.address,
             )
-            raise InvalidInput(text)
         return self._signer
 
     def _terms(
@@ -379,8 +380,7 @@ class NodeChain(Chain):
         nonce, next_nonce = client.nonce(payer, "latest"), client.nonce(payer, "pending")
         if not nonce <= next_nonce <= nonce + MAX_WAITING:
             raise BadAnswer(
-                f"{client.place} says that {next_nonce - nonce} transactions of 0x{payer.hex()}"
-                " wait: more than can be"
+                "too-many-waiting", place=client.place, count=next_nonce - nonce, account=payer
             )
         self._require_plausible(client, payer, nonce)
         market, cap = self._market(client), wei(self._settings.fee_cap)
@@ -393,24 +393,24 @@ class NodeChain(Chain):
             return None
         else:
             next_nonce, fees = replaced.nonce, better
-        gas = self._gas(
-            client.estimated_gas(payer, call.to, call.calldata), fees.most, call, client.place
-        )
+        prepared = call.prepare(client.bridge)
+        gas = self._gas(prepared.estimated_gas(payer), fees.most, call, client.place)
         if (balance := client.balance(payer)) < gas * fees.most:
-            need = f"it must hold {gas * fees.most} wei for {gas} gas, and holds {balance}"
             raise Unaffordable(
-                f"the account 0x{payer.hex()} on {self._name} is too poor for a transaction:"
-                f" {need}; send it some"
+                "account-too-poor",
+                account=payer,
+                chain=self._name,
+                need=str(gas * fees.most),
+                gas=gas,
+                balance=str(balance),
             )
-        to = {} if call.to is None else {"to": call.to}
         members = {
             "chainId": self._settings.chain_id,
             "nonce": next_nonce,
             "value": 0,
-            "data": call.calldata,
             "gas": gas,
         }
-        return {**members, **to, **fees.members()}
+        return prepared.built({**members, **fees.members()})
 
     def _require_plausible(self, client: Client, payer: bytes, nonce: int) -> None:
         """Raise BadAnswer if this node's nonce is far above another one's: a transaction with it
@@ -422,23 +422,27 @@ class NodeChain(Chain):
         for other in others:
             if isinstance(other, int) and nonce > other + MAX_WAITING:
                 raise BadAnswer(
-                    f"{client.place} says that 0x{payer.hex()} has made {nonce} transactions, and"
-                    f" another endpoint says {other}"
+                    "nonce-far-above-others",
+                    place=client.place,
+                    account=payer,
+                    nonce=nonce,
+                    other=other,
                 )
 
     def _market(self, client: Client) -> Market:
         if self._settings.fees == "legacy":
-            price = client.gas_price()
-            return Market(price, 0, is_legacy=True)
-        base = client.newest().base_fee
-        if base is None:
-            raise BadAnswer(
-                f"{client.place} names no base fee: set fees to legacy for {self._name}"
-            )
+            return Market(client.gas_price(), 0, is_legacy=True)
+        history = client.bridge.fee_history(HISTORY, PERCENTILE)
+        base = history.next_base
+        # Zero is what nodes say of blocks before London, and of chains that ask for nothing.
+        if base == 0 and client.newest().base_fee is None:
+            raise BadAnswer("no-base-fee", place=client.place, chain=self._name)
         if self._settings.tip is not None:
             return Market(base, wei(self._settings.tip))
-        tip = client.tip()
-        return Market(base, min(max(0, client.gas_price() - base) if tip is None else tip, MAX_TIP))
+        tip = median_tip(history)
+        if tip is None and (tip := client.tip()) is None:
+            tip = max(0, client.gas_price() - base)
+        return Market(base, min(tip, MAX_TIP))
 
     def _gas(self, estimate: int, fee: int, call: _Call, place: str) -> int:
         """Return how much gas to offer: a fifth more than the node thinks, within our own bounds.
@@ -451,8 +455,7 @@ class NodeChain(Chain):
             gas > call.usual_gas and gas * fee > call.usual_gas * wei(self._settings.fee_cap)
         ):
             raise BadAnswer(
-                f"{place} says that the transaction takes {estimate} gas, and {call.usual_gas} is"
-                " usual: nothing is signed"
+                "gas-unusual", place=place, estimate=str(estimate), usual=call.usual_gas
             )
         return gas
 
@@ -469,7 +472,7 @@ class NodeChain(Chain):
         """
         read_offer(transaction.raw)
         if keccak256(transaction.raw) != transaction.hash:
-            raise InvalidInput("the transaction has another hash than it is said to have")
+            raise InvalidInput("transaction-hash-differs")
         answers = list(
             self._endpoints.attempts(lambda endpoint: _hand_over(Client(endpoint), transaction))
         )
@@ -527,10 +530,7 @@ class NodeChain(Chain):
         header = client.header(final)
         proven = self._proven(client, final, header, root) if header else None
         if proven is None and client.code_hash(self._contract, "latest") != CONTRACT_CODE_HASH:
-            raise BadAnswer(
-                f"at 0x{self._contract.hex()} stands no EvidenceAnchor, says {client.place}: what"
-                " it keeps means nothing"
-            )
+            raise BadAnswer("contract-absent", place=client.place, address=self._contract)
         block = proven.block if proven else final
         ours = (each.hash for each in transactions if self._is_bearer(client, final, root, each))
         anchor = Anchor(
@@ -582,12 +582,9 @@ class NodeChain(Chain):
                 parse_header(header), self._contract, root, state.account, state.storage
             )
         except InvalidInput as error:
-            raise BadAnswer(f"the state proof of {client.place} proves nothing: {error}") from error
+            raise BadAnswer("node-state-proof-wrong", place=client.place, error=error) from error
         if slot.code_hash != CONTRACT_CODE_HASH:
-            raise BadAnswer(
-                f"at 0x{self._contract.hex()} stands no EvidenceAnchor, as {client.place} proves:"
-                " what it keeps means nothing"
-            )
+            raise BadAnswer("contract-disproven", place=client.place, address=self._contract)
         return state
 
     def _is_canonical(self, client: Client, block: NodeBlock) -> bool:
@@ -614,20 +611,19 @@ class NodeChain(Chain):
         return block is not None and block.hash == receipt.block_hash
 
     def _has_anchored(self, receipt: Receipt, root: bytes, transaction: SignedTransaction) -> bool:
-        topics = (ANCHORED, root, bytes(12) + transaction.sender)
+        wanted = (self._contract, root, transaction.sender)
         return receipt.has_succeeded and any(
-            log.address == self._contract and log.topics == topics for log in receipt.logs
+            (each.contract, each.root, each.submitter) == wanted for each in receipt.events
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a transaction is to do, and the gas that it is given at least, and that it usually
-    takes.
+    """What a transaction is to do, made for each node that is asked about it; the gas that it is
+    given at least, and that it usually takes.
     """
 
-    to: bytes | None
-    calldata: bytes
+    prepare: Callable[[Bridge], Call]
     least_gas: int
     usual_gas: int
 
@@ -684,22 +680,30 @@ def _hand_over(client: Client, transaction: SignedTransaction) -> WitnesstreeErr
     except Refusal as error:
         if client.knows(transaction.hash):
             return None
-        return _meaning(error, f"0x{transaction.hash.hex()} with nonce {transaction.nonce}")
+        return _meaning(error, transaction)
     if hash_ != transaction.hash:
         raise BadAnswer(
-            f"{client.place} took the transaction 0x{transaction.hash.hex()} as 0x{hash_.hex()}"
+            "transaction-taken-as-another",
+            place=client.place,
+            transaction=transaction.hash,
+            found=hash_,
         )
     return None
 
 
-def _meaning(refusal: Refusal, what: str) -> WitnesstreeError | None:
-    words = "".join(each for each in refusal.message.lower() if each.isalpha())
+def _meaning(refusal: Refusal, transaction: SignedTransaction) -> WitnesstreeError | None:
+    words = "".join(each for each in refusal.text.lower() if each.isalpha())
+    about: dict[str, Value] = {
+        "transaction": transaction.hash,
+        "nonce": transaction.nonce,
+        "error": refusal,
+    }
     if any(each in words for each in _TAKEN):
         return None
     if any(each in words for each in _CONFLICTING):
-        return Conflict(f"another transaction has taken the nonce of {what}: {refusal}")
+        return Conflict("nonce-taken", **about)
     if any(each in words for each in _TOO_LITTLE):
-        return Unaffordable(f"the transaction {what} offers too little: {refusal}")
+        return Unaffordable("offers-too-little", **about)
     if any(each in words for each in _LATER):
-        raise Unreachable(f"the transaction {what} must wait: {refusal}") from refusal
+        raise Unreachable("transaction-must-wait", **about) from refusal
     raise refusal

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from witnesstree.ledger.base.message import Message, message
+
 KNOWN = "2026-11-23"
 """When these facts were read. Public endpoints come and go."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One chain: public endpoints that ask for no key, the coin that fees are paid in, and `why`
-    its finalized tag may be relied on.
+    """One chain: public endpoints that ask for no key, the coin that fees are paid in, and by what
+    `rule` its finalized tag may be relied on.
 
     `block_seconds` is None where it could not be learned. `fee_cap`, in gwei, replaces the
-    settings' default where that would be too low. `note` is what a person must know before choosing
-    it.
+    settings' default where that would be too low. `caution` is what a person must know before
+    choosing it.
     """
 
     name: str
@@ -29,17 +31,20 @@ class Preset:
     urls: tuple[str, ...]
     coin: str
     block_seconds: float | None
-    why: str
+    rule: str
     fee_cap: float | None = None
-    note: str | None = None
+    caution: str | None = None
 
+    @property
+    def why(self) -> Message:
+        """Why a block that the tag names is final."""
+        return message("finality-rule", rule=self.rule)
 
-_CASPER = (
-    "two thirds of the stake have voted for it, and would lose stake by voting otherwise (Casper"
-    " FFG)"
-)
-_ROLLUP = "the block of Ethereum that holds its transactions is final"
-_BENEATH = "The fee for Ethereum's data comes on top of what the gas price says."
+    @property
+    def note(self) -> Message | None:
+        """What a person must know before choosing it."""
+        return message("chain-caution", caution=self.caution) if self.caution else None
+
 
 # Endpoints, ids and block times: ethereum-lists/chains and viem 2.57.20's chain definitions.
 # Finality: Polygon's PIP-11 (milestones); BNB Chain's "Bsc Api list" (BEP-126), block time in
@@ -53,7 +58,7 @@ _PRESETS = (
         ("https://ethereum.reth.rs/rpc", "https://ethereum.publicnode.com"),
         "ETH",
         12,
-        _CASPER,
+        "casper-ffg",
     ),
     Preset(
         "sepolia",
@@ -61,8 +66,8 @@ _PRESETS = (
         ("https://ethereum-sepolia-rpc.publicnode.com", "https://sepolia.drpc.org"),
         "ETH",
         12,
-        _CASPER,
-        note="A test network: its coins cost nothing, and it proves little for long.",
+        "casper-ffg",
+        caution="test-network",
     ),
     Preset(
         "base",
@@ -70,8 +75,8 @@ _PRESETS = (
         ("https://mainnet.base.org", "https://base-rpc.publicnode.com"),
         "ETH",
         2,
-        _ROLLUP,
-        note=_BENEATH,
+        "rollup",
+        caution="data-fee",
     ),
     Preset(
         "arbitrum",
@@ -79,17 +84,19 @@ _PRESETS = (
         ("https://arb1.arbitrum.io/rpc", "https://arbitrum-one-rpc.publicnode.com"),
         "ETH",
         0.25,
-        _ROLLUP,
-        note="The block number that the contract keeps there is Ethereum's, not Arbitrum's.",
+        "rollup",
+        caution="number-of-ethereum",
     ),
-    Preset("optimism", 10, ("https://mainnet.optimism.io",), "ETH", 2, _ROLLUP, note=_BENEATH),
+    Preset(
+        "optimism", 10, ("https://mainnet.optimism.io",), "ETH", 2, "rollup", caution="data-fee"
+    ),
     Preset(
         "polygon",
         137,
         ("https://polygon.drpc.org", "https://polygon-bor-rpc.publicnode.com"),
         "POL",
         2,
-        "two thirds of the validators have signed a milestone at or after it (PIP-11)",
+        "polygon-milestone",
         fee_cap=500,
     ),
     Preset(
@@ -98,8 +105,7 @@ _PRESETS = (
         ("https://bsc-dataseed1.binance.org", "https://bsc-dataseed2.binance.org"),
         "BNB",
         0.45,
-        "two thirds of the validators have voted for it and its child, and would lose stake by"
-        " voting otherwise (BEP-126)",
+        "bnb-fast-finality",
     ),
     Preset(
         "gnosis",
@@ -107,7 +113,7 @@ _PRESETS = (
         ("https://rpc.gnosischain.com", "https://gnosis.publicnode.com"),
         "xDAI",
         5,
-        _CASPER,
+        "casper-ffg",
     ),
     Preset(
         "conflux",
@@ -115,11 +121,8 @@ _PRESETS = (
         ("https://evm.confluxrpc.com",),
         "CFX",
         None,
-        "Conflux's proof-of-stake committee has signed a block at or after it",
-        note=(
-            "It has no state proofs: whoever verifies an anchor there must ask a node (verify"
-            " --rpc)."
-        ),
+        "conflux-pos",
+        caution="no-state-proofs",
     ),
 )
 

@@ -28,12 +28,14 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
     WitnesstreeError,
 )
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.strictjson import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from witnesstree.anchor.http import Answer
+    from witnesstree.ledger.base.message import Plain, Value
 
 MAX_ANSWER = 4 * 2**20
 """Bytes in one answer.
@@ -41,7 +43,7 @@ MAX_ANSWER = 4 * 2**20
 A block's list of 50,000 transaction hashes has 3.5 MB, and nothing else that is asked for comes
 near it.
 """
-MAX_MESSAGE = 200
+MAX_TEXT = 200
 """Characters of a node's own words that are repeated in an error."""
 MAX_QUANTITY = 2**256 - 1
 """The EVM's largest number."""
@@ -60,14 +62,14 @@ _T = TypeVar("_T")
 
 
 class Refusal(BadAnswer):
-    """The node understood the question and refuses it: with its `code`, and its `message` in its
-    own words.
+    """The node understood the question and refuses it: with its `code`, and its own words in
+    `text`.
     """
 
-    def __init__(self, text: str, code: int, message: str) -> None:
-        super().__init__(text)
+    def __init__(self, said: Message, code: int, text: str) -> None:
+        super().__init__(said)
         self.code = code
-        self.message = message
+        self.text = text
 
 
 class Missing(Refusal):
@@ -84,25 +86,34 @@ One that lags refuses what it does not know yet, and is no liar for that.
 # Values in answers
 
 
-def quantity(value: object, what: str, most: int = MAX_QUANTITY) -> int:
-    """Return the number that a node wrote as 0x…. Raises BadAnswer, which calls it `what`."""
+def quantity(value: object, field: str, place: str, most: int = MAX_QUANTITY) -> int:
+    """Return the number that the node at `place` wrote as 0x… for `field`. Raises BadAnswer."""
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value) or int(value, 16) > most:
-        raise BadAnswer(f"{what}: expected a number in hex up to {most:#x}, not {shown(value)}")
+        raise BadAnswer(
+            "quantity-expected", place=place, field=field, most=hex(most), found=shown(value)
+        )
     return int(value, 16)
 
 
-def octets(value: object, what: str, size: int | None = None, most: int = MAX_ANSWER) -> bytes:
-    """Return the bytes that a node wrote as 0x…: `size` of them, or at most `most`.
+def octets(
+    value: object, field: str, place: str, size: int | None = None, most: int = MAX_ANSWER
+) -> bytes:
+    """Return the bytes that the node at `place` wrote as 0x… for `field`: `size` of them, or at
+    most `most`.
 
-    Raises BadAnswer, which calls them `what`.
+    Raises BadAnswer.
     """
     content = (
         bytes.fromhex(value[2:]) if isinstance(value, str) and _BYTES.fullmatch(value) else None
     )
     if content is None or len(content) > most or (size is not None and len(content) != size):
         raise BadAnswer(
-            f"{what}: expected {f'at most {most}' if size is None else size} bytes in hex, not"
-            f" {shown(value)}"
+            "octets-expected",
+            place=place,
+            field=field,
+            exactly=size is not None,
+            size=most if size is None else size,
+            found=shown(value),
         )
     return content
 
@@ -159,11 +170,10 @@ class Endpoint:
         return self._exchange(method, params)
 
     def _require_chain(self) -> None:
-        found = quantity(self._exchange("eth_chainId", ()), f"the chain id of {self.place}")
+        found = quantity(self._exchange("eth_chainId", ()), "eth_chainId", self.place)
         if found != self._chain_id:
             raise BadAnswer(
-                f"{self.place} is a node of chain {found}, not of chain {self._chain_id}: correct"
-                " its address or the chain's id"
+                "node-of-another-chain", place=self.place, found=found, expected=self._chain_id
             )
         self._is_known = True
 
@@ -187,54 +197,64 @@ class Endpoint:
             raise
 
     def _judge(self, method: str, number: int, answer: Answer) -> Any:
-        where = f"the answer of {self.place} to {method}"
+        asked: dict[str, Value] = {"place": self.place, "method": method}
         if answer.status == 429 or answer.status >= 500:
-            raise Unreachable(
-                f"{self.place} answered {method} with status {answer.status}: try again later"
-            )
+            raise Unreachable("node-is-busy", status=answer.status, **asked)
         try:
-            members = load("it", answer.body).object()
+            # A fee history is the one answer with fractions.
+            members = load(self.place, answer.body, fractions=method == "eth_feeHistory").object()
         except InvalidInput as error:
             if not answer.is_success:
-                raise BadAnswer(
-                    f"{self.place} answered {method} with status {answer.status}: check its"
-                    " address, and the key in it"
-                ) from None
+                raise BadAnswer("node-answers-status", status=answer.status, **asked) from None
             # Not `from error`: some servers repeat the key, and so would a traceback.
             raise BadAnswer(
-                f"{where} cannot be read: {self._without_secrets(str(error))}"
+                "node-answer-unreadable", error=self._clean(error.message), **asked
             ) from None
         if members.get("error") is not None:
             raise self._refusal(method, members["error"])
         if members.get("id") != number or isinstance(members.get("id"), bool):
             raise BadAnswer(
-                f"{where} is an answer to another question: its id is {shown(members.get('id'))},"
-                f" not {number}"
+                "node-answers-another-question",
+                found=shown(members.get("id")),
+                number=number,
+                **asked,
             )
         if "result" not in members or not answer.is_success:
-            raise BadAnswer(f"{where} is neither a result nor an error")
+            raise BadAnswer("node-answer-incomplete", **asked)
         return members["result"]
 
     def _refusal(self, method: str, error: object) -> WitnesstreeError:
         members = error if isinstance(error, dict) else {}
-        code, message = members.get("code"), members.get("message")
-        if not isinstance(code, int) or not isinstance(message, str):
+        code, text = members.get("code"), members.get("message")
+        if not isinstance(code, int) or not isinstance(text, str):
             return BadAnswer(
-                f"the answer of {self.place} to {method} is an error without a code and a reason:"
-                f" {self._without_secrets(shown(error))}"
+                "node-error-without-reason",
+                place=self.place,
+                method=method,
+                found=self._without_secrets(shown(error)),
             )
-        message = self._without_secrets(
+        text = self._without_secrets(
             "".join(
-                each if each.isprintable() else "?"
-                for each in message[: MAX_MESSAGE + len(self._url)]
+                each if each.isprintable() else "?" for each in text[: MAX_TEXT + len(self._url)]
             )
-        )[:MAX_MESSAGE]
-        text = f"{self.place} refuses {method}: {message} (code {code})"
+        )[:MAX_TEXT]
+        said = message("node-refuses", place=self.place, method=method, text=text, number=str(code))
         if code in MISSING:
-            return Missing(text, code, message)
-        if code in BUSY or any(words in message.lower() for words in _BUSY_WORDS):
-            return Unreachable(text)
-        return Refusal(text, code, message)
+            return Missing(said, code, text)
+        if code in BUSY or any(words in text.lower() for words in _BUSY_WORDS):
+            return Unreachable(said)
+        return Refusal(said, code, text)
+
+    def _clean(self, said: Message) -> Message:
+        """Return a message without secrets: its parameters may repeat what the node wrote."""
+        # What is no code is a sentence, and may repeat it as well.
+        code = self._without_secrets(said.code) if " " in said.code else said.code
+        return Message(code, tuple((name, self._cleaned(value)) for name, value in said.params))
+
+    def _cleaned(self, value: Plain) -> Plain:
+        if isinstance(value, Message):
+            return self._clean(value)
+        return self._without_secrets(value) if isinstance(value, str) else value
 
     def _without_secrets(self, text: str) -> str:
         for secret in self._secrets:
@@ -276,7 +296,7 @@ class Endpoints:
         for endpoint in self._endpoints:
             endpoint.close()
 
-    def troubles(self) -> list[str]:
+    def troubles(self) -> list[Message]:
         """Return what is wrong with each endpoint that failed a while ago at most (PAUSE), for an
         alarm.
         """
@@ -284,7 +304,7 @@ class Endpoints:
         failed = [
             self._failed[endpoint] for endpoint in self._endpoints if endpoint in self._failed
         ]
-        return [str(error) for until, error in failed if until > now]
+        return [error.message for until, error in failed if until > now]
 
     def note(self, endpoint: Endpoint, error: WitnesstreeError | None) -> None:
         """Remember how an endpoint failed, or that it did not: one that lied is not believed sooner
@@ -346,4 +366,15 @@ def joined(failures: Sequence[WitnesstreeError]) -> WitnesstreeError:
     if len(failures) == 1:
         return failures[0]
     kind = Unreachable if any(isinstance(error, Unreachable) for error in failures) else BadAnswer
-    return kind("no endpoint gave an answer that can be used: " + "; ".join(map(str, failures)))
+    error = kind("no-endpoint-usable", errors=tuple(failures))
+    error.__cause__ = ExceptionGroup("", list(failures))
+    return error
+
+
+def refusals(error: BaseException) -> list[Refusal]:
+    """Return the refusals that an error is, or is `joined` from."""
+    if isinstance(error, Refusal):
+        return [error]
+    cause = error.__cause__
+    inner = cause.exceptions if isinstance(cause, ExceptionGroup) else ()
+    return [each for each in inner if isinstance(each, Refusal)]

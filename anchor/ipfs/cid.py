@@ -67,9 +67,7 @@ def parse_cid(text: str) -> Cid:
             cid = Cid(codec, content[len(head) :])
             if content.startswith(head) and str(cid) == text:
                 return cid
-    raise InvalidInput(
-        f"expected a CIDv1 in base32 of a raw or dag-pb block with SHA-256, not {text[:70]!r}"
-    )
+    raise InvalidInput("cid-expected", found=ascii(text[:70]))
 
 
 def cid_from_bytes(content: bytes) -> Cid:
@@ -77,10 +75,7 @@ def cid_from_bytes(content: bytes) -> Cid:
     for codec, head in _HEADS.items():
         if len(content) == len(head) + 32 and content.startswith(head):
             return Cid(codec, content[len(head) :])
-    raise InvalidInput(
-        "expected the 36 bytes of a CIDv1 of a raw or dag-pb block with SHA-256, not"
-        f" {content[:40].hex()}"
-    )
+    raise InvalidInput("cid-bytes-expected", found=content[:40])
 
 
 def format_varint(value: int) -> bytes:
@@ -105,6 +100,6 @@ def parse_varint(content: bytes, start: int) -> tuple[int, int]:
         value |= (group & 0x7F) << 7 * index
         if group < 0x80:
             if group == 0 and index > 0:
-                raise InvalidInput(f"the number at byte {start} is longer than it need be")
+                raise InvalidInput("varint-too-long", at=start)
             return value, start + index + 1
-    raise InvalidInput(f"the number at byte {start} is cut off or too long")
+    raise InvalidInput("varint-cut-off", at=start)

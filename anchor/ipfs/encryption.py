@@ -102,12 +102,9 @@ def own_recipient(path: Path) -> str:
     try:
         (identity,) = read_identities(path)
     except (InvalidInput, ValueError) as error:
-        raise Damaged(
-            f"{path} does not hold one age identity: restore it from a backup, for what was"
-            " encrypted to it needs it"
-        ) from error
+        raise Damaged("identity-damaged", path=path) from error
     if not isinstance(identity, x25519.Identity):
-        raise Damaged(f"{path} holds another key than it was made with: restore it from a backup")
+        raise Damaged("identity-of-another-kind", path=path)
     return str(identity.to_public())
 
 
@@ -128,12 +125,9 @@ def read_identities(path: Path) -> list[Identity]:
         try:
             content = file.read(MAX_IDENTITIES + 1)
         except OSError as error:
-            raise StorageFailure(f"cannot read {path}: {error.strerror}") from error
+            raise StorageFailure("file-cannot-be-read", path=path, error=error) from error
     if len(content) > MAX_IDENTITIES:
-        raise InvalidInput(
-            f"{path} is larger than {MAX_IDENTITIES} bytes: expected a file of age identities, or"
-            " an OpenSSH private key"
-        )
+        raise InvalidInput("identities-too-large", path=path, most=MAX_IDENTITIES)
     try:
         if content.startswith(b"-----BEGIN"):
             return [ssh.Identity.from_buffer(content)]
@@ -143,12 +137,9 @@ def read_identities(path: Path) -> list[Identity]:
         ]
     except (pyrage.IdentityError, UnicodeDecodeError):
         # Without the cause: its text may repeat a part of the key.
-        raise InvalidInput(
-            f"{path} holds what is no identity: expected lines AGE-SECRET-KEY-1…, or an OpenSSH"
-            " private key (Ed25519 or RSA) without a passphrase"
-        ) from None
+        raise InvalidInput("identities-expected", path=path) from None
     if not identities:
-        raise InvalidInput(f"{path} holds no identity: expected a line AGE-SECRET-KEY-1…")
+        raise InvalidInput("identity-missing", path=path)
     return identities
 
 
@@ -172,7 +163,7 @@ def encrypt(file: Path, out: Path, recipients: Sequence[str]) -> Encrypted:
             raise (
                 source.failure
                 or sink.failure
-                or InvalidInput(f"{file} cannot be encrypted: {error}")
+                or InvalidInput("file-not-encrypted", path=file, text=str(error))
             ) from error
     return Encrypted(source.content, sink.content)
 
@@ -201,9 +192,7 @@ def decrypt(file: Path, out: Path, identities: Sequence[Identity], called: str =
 
 def _parse_recipients(recipients: Sequence[str]) -> list[Recipient]:
     if not 1 <= len(recipients) <= MAX_RECIPIENTS:
-        raise InvalidInput(
-            f"a file is encrypted to 1 to {MAX_RECIPIENTS} recipients, not {len(recipients)}"
-        )
+        raise InvalidInput("recipients-count-wrong", most=MAX_RECIPIENTS, count=len(recipients))
     return [_parse_recipient(text) for text in recipients]
 
 
@@ -218,8 +207,9 @@ def _parse_recipient(text: str) -> Recipient:
     except (pyrage.RecipientError, UnicodeEncodeError):
         pass
     # Somebody may have put the private half here.
-    shown = "a private key" if text.upper().startswith(_PRIVATE_KEY.decode()) else repr(text[:60])
-    raise InvalidInput(f"{shown} is no age recipient: expected age1…, ssh-ed25519 … or ssh-rsa …")
+    if text.upper().startswith(_PRIVATE_KEY.decode()):
+        raise InvalidInput("recipient-is-private-key")
+    raise InvalidInput("recipient-expected", found=ascii(text[:60]))
 
 
 def _require_header(file: str, stream: BinaryIO) -> None:
@@ -230,24 +220,18 @@ def _require_header(file: str, stream: BinaryIO) -> None:
         head = stream.read(MAX_HEADER)
         stream.seek(0)
     except OSError as error:
-        raise StorageFailure(f"cannot read {file}: {error.strerror}") from error
+        raise StorageFailure("file-cannot-be-read", path=file, error=error) from error
     if not head.startswith(_MAGIC):
-        raise InvalidInput(f"{file} is not encrypted with age: take it as it is, without --decrypt")
+        raise InvalidInput("file-not-age", path=file)
     if _LAST_LINE not in head:
-        raise Damaged(
-            f"{file} has no end of its age header within {MAX_HEADER} bytes: fetch it again"
-        )
+        raise Damaged("age-header-without-end", path=file, most=MAX_HEADER)
 
 
 def _judge(file: str, error: Exception) -> WitnesstreeError:
     """Return what an error of age says about the file that was to be decrypted."""
     if "No matching keys" in str(error):
-        return InvalidInput(
-            f"{file} is encrypted to other keys: name the right one with --identity"
-        )
-    return Damaged(
-        f"{file} was altered or cut off ({str(error).partition(chr(10))[0]}): fetch it again"
-    )
+        return InvalidInput("file-for-other-keys", path=file)
+    return Damaged("ciphertext-damaged", path=file, text=str(error).partition("\n")[0])
 
 
 class _Source:

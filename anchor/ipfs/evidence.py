@@ -86,10 +86,7 @@ def store_evidence(
     with scratch(folder) as ciphertext:
         made = encrypt(file, ciphertext, sorted(set(recipients)))
         if made.plaintext != Content(digest, size):
-            raise InvalidInput(
-                f"{file} has changed since it was hashed: close the program that writes it, then"
-                " run the command again"
-            )
+            raise InvalidInput("file-changed-since-hashed", path=file)
         stored = StoredFile(store.add(ciphertext), made.ciphertext.digest, made.ciphertext.size)
     _remember(folder, digest, whom, stored)
     return stored
@@ -107,11 +104,9 @@ def publish_batch(store: FileStore, digests: Path) -> str:
     try:
         size = digests.stat().st_size
     except OSError as error:
-        raise InvalidInput(f"cannot read {digests}: {error.strerror}") from error
+        raise InvalidInput("file-cannot-be-read", path=digests, error=error) from error
     if size == 0 or size % DIGEST:
-        raise InvalidInput(
-            f"{digests} is no list of digests: it has {size} bytes, expected a multiple of {DIGEST}"
-        )
+        raise InvalidInput("digests-expected", path=digests, size=size, multiple=DIGEST)
     return store.add(digests)
 
 
@@ -157,7 +152,7 @@ def _place(folder: Path, digest: bytes) -> Path:
 def _recall(folder: Path, digest: bytes, whom: bytes) -> StoredFile | None:
     try:
         with _place(folder, digest).open("rb") as file:
-            value = load("the memory of a ciphertext", file.read(_MAX_KNOWN))
+            value = load(str(_place(folder, digest)), file.read(_MAX_KNOWN))
         value.members("format cid digest size recipients")
         if value.member("format") != FORMAT or value["recipients"].hex(DIGEST) != whom:
             return None

@@ -34,6 +34,7 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
     WitnesstreeError,
 )
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.ports import FileStore
 from witnesstree.ledger.base.strictjson import Reader, load
 
@@ -54,7 +55,6 @@ MAX_SERVICES = 1000
 QUEUED = 8
 """Chunks that may be sent before they are hashed: hashing is the faster of the two."""
 
-_COMMON_PORTS = "the RPC address is usually http://127.0.0.1:5001, not the gateway's :8080"
 # What Kubo's own settings could make otherwise, and the CID with it.
 _FORM = {
     "cid-version": "1",
@@ -114,10 +114,7 @@ class KuboStore(FileStore):
         Raises InvalidInput if it is no such address.
         """
         if "?" in url or "#" in url:
-            raise InvalidInput(
-                f"{place(url)}: the address of Kubo's RPC API ends with the port, or with a path;"
-                " leave out what follows"
-            )
+            raise InvalidInput("kubo-address-too-long", place=place(url))
         self._url = url.rstrip("/")
         self._place = place(url)
         self._timeout = timeout
@@ -128,12 +125,9 @@ class KuboStore(FileStore):
         return f"KuboStore({self._place})"
 
     @property
-    def notice(self) -> str:
+    def notice(self) -> Message:
         """What a person should know before files go there."""
-        return (
-            f"IPFS is the node at {self._place}: whoever learns a file's CID can fetch its bytes"
-            " from there, and keep them"
-        )
+        return message("ipfs-is-a-node", place=self._place)
 
     def close(self) -> None:
         """Close all connections."""
@@ -165,13 +159,14 @@ class KuboStore(FileStore):
             answered = last["Hash"].text(MAX_TEXT)
         if answered != cid:
             raise BadAnswer(
-                f"Kubo at {self._place} says that {file} is {answered[:70]!r}, but its bytes have"
-                f" the CID {cid}: do not use this node"
+                "kubo-names-another-cid",
+                place=self._place,
+                path=file,
+                found=ascii(answered[:70]),
+                cid=str(cid),
             )
         if not self.holds(cid):
-            raise BadAnswer(
-                f"Kubo at {self._place} took {file} and does not keep it: {cid} is not pinned there"
-            )
+            raise BadAnswer("kubo-keeps-it-not", place=self._place, path=file, cid=str(cid))
         return cid
 
     @override
@@ -273,7 +268,7 @@ class KuboStore(FileStore):
                 answer["Cid"].wrong(cid)
             status = answer["Status"].text(MAX_TEXT)
             if status not in _STATUSES:
-                answer["Status"].wrong("queued, pinning, pinned or failed")
+                answer["Status"].wrong(" | ".join(sorted(_STATUSES)))
         return status
 
     def _rehearse(self) -> None:
@@ -294,22 +289,16 @@ class KuboStore(FileStore):
         try:
             block = self._call("block/get", params, MAX_BLOCK)
         except NotFound as error:
-            raise NotFound(
-                f"block {cid} is not on the node at {self._place}, which is offline or has given up"
-                " looking for it"
-            ) from error
+            raise NotFound("block-not-on-node", place=self._place, cid=str(cid)) from error
         if cid_of(cid.codec, block) != cid:
-            raise BadAnswer(
-                f"Kubo at {self._place} answered with other bytes than those of block {cid}: do not"
-                " use this node"
-            )
+            raise BadAnswer("kubo-gives-other-bytes", place=self._place, cid=str(cid))
         return block
 
     def _ask(self, command: str, params: dict[str, str] | None = None) -> Reader:
         """Return the one JSON object that the node answers with."""
         first, *others = self._objects(self._call(command, params))
         if others:
-            raise BadAnswer(f"Kubo at {self._place} answered {command} twice: do not use this node")
+            raise BadAnswer("kubo-answers-twice", place=self._place, command=command)
         return first
 
     def _call(
@@ -346,29 +335,19 @@ class KuboStore(FileStore):
         try:
             yield
         except Unreachable as error:
-            raise Unreachable(
-                f"Kubo: {error}; start it with `ipfs daemon`, or correct `url` in the settings'"
-                " [ipfs]"
-            ) from error
+            raise Unreachable("kubo-unreachable", error=error) from error
 
     def _accepted(self, answer: Answer) -> bytes:
         """Return the body of a success. Raises what another status means."""
         if answer.is_success:
             return answer.body
         if answer.status in {401, 403}:
-            raise InvalidInput(
-                f"Kubo at {self._place} does not allow this (status {answer.status}): see"
-                " API.Authorizations in its settings, and put user:password@ into the address"
-            )
+            raise InvalidInput("kubo-forbids", place=self._place, status=answer.status)
         if answer.status == 500:
             self._objects(answer.body)
         if answer.status >= 500 or answer.status in {408, 429}:
-            raise Unreachable(
-                f"{self._place} answered with status {answer.status}: try again later"
-            )
-        raise BadAnswer(
-            f"{self._place} is not Kubo's RPC API (status {answer.status}): {_COMMON_PORTS}"
-        )
+            raise Unreachable("server-is-busy", place=self._place, status=answer.status)
+        raise BadAnswer("not-kubo", place=self._place, status=answer.status)
 
     def _objects(self, content: bytes, least: int = 1) -> list[Reader]:
         """Return the JSON objects in an answer, one on each line.
@@ -377,7 +356,7 @@ class KuboStore(FileStore):
         what the first error among them means.
         """
         with _believable():
-            objects = [load("it", line) for line in content.splitlines() if line.strip()]
+            objects = [load("Kubo", line) for line in content.splitlines() if line.strip()]
             messages = [
                 each["Message"].text(MAX_ANSWER)
                 for each in objects
@@ -386,17 +365,13 @@ class KuboStore(FileStore):
         if messages:
             raise self._meaning(messages[0])
         if len(objects) < least:
-            raise Unreachable(
-                f"Kubo at {self._place} broke off before it answered: its log says why"
-            )
+            raise Unreachable("kubo-broke-off", place=self._place)
         return objects
 
-    def _meaning(self, message: str) -> WitnesstreeError:
-        shown = "".join(
-            character if character.isprintable() else " " for character in message[:300]
-        )
-        kind = next((kind for words, kind in _WORDS.items() if words in message), Unreachable)
-        return kind(f"Kubo at {self._place} says: {shown}")
+    def _meaning(self, text: str) -> WitnesstreeError:
+        shown = "".join(character if character.isprintable() else " " for character in text[:300])
+        kind = next((kind for words, kind in _WORDS.items() if words in text), Unreachable)
+        return kind("kubo-says", place=self._place, text=shown)
 
 
 @contextmanager
@@ -405,9 +380,7 @@ def _believable() -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:
-        raise BadAnswer(
-            f"Kubo gave an answer that it should not: {error}; {_COMMON_PORTS}"
-        ) from error
+        raise BadAnswer("kubo-answer-wrong", error=error) from error
 
 
 @contextmanager

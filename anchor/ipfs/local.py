@@ -26,6 +26,7 @@ from witnesstree.anchor.ipfs.car import format_block, format_header
 from witnesstree.anchor.ipfs.cid import DAG_PB, RAW, Cid, cid_of, parse_cid
 from witnesstree.anchor.ipfs.unixfs import CHUNK, MAX_BLOCK, parse_node, store_chunks, walk
 from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.ports import FileStore
 from witnesstree.ledger.store.disk import placing, sync_folder
 
@@ -40,7 +41,7 @@ class DamagedBlock:
     """
 
     name: str
-    reason: str
+    reason: Message
 
 
 class BlockStore(FileStore):
@@ -51,10 +52,7 @@ class BlockStore(FileStore):
     removed from it, and nothing in it is encrypted.
     """
 
-    notice: ClassVar[str] = (
-        "IPFS is embedded: files are kept in this home only, and nobody else can fetch them by"
-        " their CID"
-    )
+    notice: ClassVar[Message] = message("ipfs-is-embedded")
 
     def __init__(self, folder: Path) -> None:
         """Keep blocks in `folder`."""
@@ -152,7 +150,7 @@ class BlockStore(FileStore):
             for shard in _entries(self._blocks):
                 if not shard.is_dir(follow_symlinks=False):
                     yield DamagedBlock(
-                        self._name(Path(shard.path)), "this is not a folder of blocks"
+                        self._name(Path(shard.path)), message("store-entry-no-folder")
                     )
                     continue
                 for entry in _entries(Path(shard.path)):
@@ -169,24 +167,26 @@ class BlockStore(FileStore):
         try:
             cid = parse_cid(entry.name)
         except InvalidInput:
-            yield DamagedBlock(self._name(path), "this is not the name of a block")
+            yield DamagedBlock(self._name(path), message("store-entry-no-block"))
             return
         if path != self._path(cid):
             yield DamagedBlock(
-                self._name(path), f"misplaced: it belongs at {self._name(self._path(cid))}"
+                self._name(path), message("block-misplaced", path=self._name(self._path(cid)))
             )
         if not entry.is_file(follow_symlinks=False):
-            yield DamagedBlock(self._name(path), "this is not a regular file")
+            yield DamagedBlock(self._name(path), message("store-entry-no-file"))
             return
         try:
             block = _content(cid, path)
             links = parse_node(block) if cid.codec == DAG_PB else []
         except (InvalidInput, Damaged, NotFound, StorageFailure) as error:
-            yield DamagedBlock(self._name(path), str(error))
+            yield DamagedBlock(self._name(path), error.message)
             return
         for link in links:
             if not self._path(link.cid).is_file():
-                yield DamagedBlock(self._name(self._path(link.cid)), f"missing: {cid} links to it")
+                yield DamagedBlock(
+                    self._name(self._path(link.cid)), message("block-missing", cid=str(cid))
+                )
 
     def _walk(self, root: Cid, *, once: bool = False) -> Iterator[tuple[Cid, bytes]]:
         try:
@@ -195,8 +195,7 @@ class BlockStore(FileStore):
             # Blocks come here through `add` alone: if they have their names' digests and are no
             # file, nobody knows how they came.
             raise Damaged(
-                f"the blocks of {root} in {self._folder} are not a file as this store keeps it:"
-                f" {error}"
+                "blocks-are-no-file", cid=str(root), folder=self._folder, error=error
             ) from error
 
     def _block(self, cid: Cid) -> bytes:
@@ -242,15 +241,17 @@ def _content(cid: Cid, path: Path) -> bytes:
     try:
         block = _read_limited(path)
     except FileNotFoundError:
-        raise NotFound(f"block {cid} is not here: {path} does not exist") from None
+        raise NotFound("block-not-here", cid=str(cid), path=path) from None
     except OSError as error:
-        raise StorageFailure(f"cannot read {path}: {error.strerror}") from error
+        raise StorageFailure("file-cannot-be-read", path=path, error=error) from error
     if len(block) > MAX_BLOCK:
-        raise Damaged(f"block {cid} is damaged: {path} is larger than {MAX_BLOCK} bytes")
+        raise Damaged("block-too-large", cid=str(cid), path=path, most=MAX_BLOCK)
     if cid_of(cid.codec, block) != cid:
         raise Damaged(
-            f"block {cid} is damaged: the SHA-256 of {path} is"
-            f" {cid_of(cid.codec, block).digest.hex()}"
+            "block-digest-differs",
+            cid=str(cid),
+            path=path,
+            digest=cid_of(cid.codec, block).digest,
         )
     return block
 
@@ -278,14 +279,12 @@ def opened(file: Path) -> Iterator[BinaryIO]:
         # Non-blocking, because opening a named pipe would wait for somebody to write to it.
         number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise NotFound(f"there is no file {file}") from None
+        raise NotFound("file-missing", path=file) from None
     except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"cannot read {file}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise InvalidInput("file-cannot-be-read", path=file, error=error) from error
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise InvalidInput(f"{file} is not a regular file")
+            raise InvalidInput("file-not-regular", path=file)
         with os.fdopen(number, "rb", closefd=False) as stream:
             yield stream
     finally:
@@ -305,16 +304,14 @@ def chunks_of(file: Path, stream: BinaryIO) -> Iterator[bytes]:
         yield chunk
     # By name, not by descriptor: this notices as well that another file has taken the name.
     if read != size or _identity_at(file) != before:
-        raise InvalidInput(
-            f"{file} changed while it was read; wait until nobody writes to it, then try again"
-        )
+        raise InvalidInput("file-changed-while-read", path=file)
 
 
 def _next_chunk(file: Path, stream: BinaryIO) -> bytes:
     try:
         return stream.read(CHUNK)
     except OSError as error:
-        raise StorageFailure(f"cannot read {file}: {error.strerror}") from error
+        raise StorageFailure("file-cannot-be-read", path=file, error=error) from error
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -339,9 +336,9 @@ def written(out: Path) -> Iterator[BinaryIO]:
             yield stream
         sync_folder(out.parent)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        raise InvalidInput(f"cannot write {out}: {error.strerror}; name another file") from error
+        raise InvalidInput("file-not-writable-here", path=out, error=error) from error
     except OSError as error:
-        raise StorageFailure(f"cannot write {out}: {error.strerror}") from error
+        raise StorageFailure("file-not-written", path=out, error=error) from error
 
 
 @contextmanager
@@ -350,5 +347,6 @@ def _storing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        raise StorageFailure(f"cannot keep blocks in {folder}: {error.strerror}{place}") from error
+        raise StorageFailure(
+            "blocks-not-kept", folder=folder, path=str(error.filename or folder), error=error
+        ) from error

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from witnesstree.anchor.settings import IpfsSettings
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.store.home import Home
 
 
@@ -20,8 +21,8 @@ class EvidenceStore(FileStore, Protocol):
     """A file store as BlockStore and KuboStore are: what evidence is kept in."""
 
     @property
-    def notice(self) -> str:
-        """What a person should know before files go there, on one line without a full stop."""
+    def notice(self) -> Message:
+        """What a person should know before files go there, a whole sentence."""
         ...
 
     def holds(self, cid: str) -> bool:

@@ -89,17 +89,17 @@ def parse_node(block: bytes) -> list[Link]:
     for sizes that do not add up.
     """
     if len(block) > MAX_BLOCK:
-        raise InvalidInput(f"a block of {len(block)} bytes is larger than {MAX_BLOCK}")
+        raise InvalidInput("node-too-large", size=len(block), most=MAX_BLOCK)
     cids: list[tuple[Cid, int]] = []
     reader = _Reader(block)
     while reader.peek() == 0x12:
         if len(cids) == MAX_LINKS:
-            raise InvalidInput(f"a node has more than {MAX_LINKS} links")
+            raise InvalidInput("node-with-too-many-links", most=MAX_LINKS)
         cids.append(_parse_link(_Reader(reader.field(0x12))))
     sizes = _parse_sizes(_Reader(reader.field(0x0A)), len(cids))
     reader.end()
     if not cids:
-        raise InvalidInput("a node without links")
+        raise InvalidInput("node-without-links")
     links = [Link(cid, size, total) for (cid, total), size in zip(cids, sizes, strict=True)]
     for link in links:
         if (
@@ -107,7 +107,7 @@ def parse_node(block: bytes) -> list[Link]:
             or link.total < link.size
             or (link.cid.codec == RAW and link.total != link.size)
         ):
-            raise InvalidInput(f"the sizes of the link to {link.cid} contradict each other")
+            raise InvalidInput("link-sizes-contradict", cid=str(link.cid))
     return links
 
 
@@ -175,24 +175,22 @@ def walk(
         links = _links_below(cid, block, depth)
         found = sum(link.size for link in links) if links else len(block)
         if size not in {None, found}:
-            raise InvalidInput(
-                f"{cid} holds {found} bytes of the file, but the node above it says {size}"
-            )
+            raise InvalidInput("block-size-contradicted", cid=str(cid), found=found, size=size)
         yield cid, block
         pending.extend((link.cid, link.size, depth + 1) for link in reversed(links))
 
 
 def _links_below(cid: Cid, block: bytes, depth: int) -> list[Link]:
     if len(block) > MAX_BLOCK:
-        raise InvalidInput(f"{cid}: a block of {len(block)} bytes is larger than {MAX_BLOCK}")
+        raise InvalidInput("linked-block-too-large", cid=str(cid), size=len(block), most=MAX_BLOCK)
     if cid.codec == RAW:
         return []
     if depth >= MAX_DEPTH:
-        raise InvalidInput(f"{cid}: the file has more than {MAX_DEPTH} nodes above a chunk")
+        raise InvalidInput("file-too-deep", cid=str(cid), most=MAX_DEPTH)
     try:
         return parse_node(block)
     except InvalidInput as error:
-        raise InvalidInput(f"{cid}: {error}") from error
+        raise InvalidInput("block-unreadable", cid=str(cid), error=error) from error
 
 
 def _field(tag: int, content: bytes) -> bytes:
@@ -202,7 +200,7 @@ def _field(tag: int, content: bytes) -> bytes:
 def _parse_link(link: _Reader) -> tuple[Cid, int]:
     cid = cid_from_bytes(link.field(0x0A))
     if link.field(0x12):
-        raise InvalidInput("a link has a name: this is a folder, not a file")
+        raise InvalidInput("node-is-a-folder")
     total = link.number(0x18)
     link.end()
     return cid, total
@@ -210,12 +208,12 @@ def _parse_link(link: _Reader) -> tuple[Cid, int]:
 
 def _parse_sizes(data: _Reader, links: int) -> list[int]:
     if data.number(0x08) != 2:
-        raise InvalidInput("this node is not part of a file")
+        raise InvalidInput("node-not-of-a-file")
     size = data.number(0x18)
     sizes = [data.number(0x20) for _ in range(links)]
     data.end()
     if size != sum(sizes):
-        raise InvalidInput(f"a node says that it holds {size} bytes, its links say {sum(sizes)}")
+        raise InvalidInput("node-size-contradicted", size=size, sum=sum(sizes))
     return sizes
 
 
@@ -235,7 +233,7 @@ class _Reader:
 
     def number(self, tag: int) -> int:
         if self.peek() != tag:
-            raise InvalidInput(f"a node lacks field {tag >> 3}, or has it in another place")
+            raise InvalidInput("node-field-missing", field=tag >> 3)
         value, self._at = parse_varint(self._content, self._at + 1)
         return value
 
@@ -243,10 +241,10 @@ class _Reader:
         length = self.number(tag)
         content = self._content[self._at : self._at + length]
         if len(content) < length:
-            raise InvalidInput(f"field {tag >> 3} of a node is cut off")
+            raise InvalidInput("node-field-cut-off", field=tag >> 3)
         self._at += length
         return content
 
     def end(self) -> None:
         if self.peek() is not None:
-            raise InvalidInput("a node has a field too many, or in another place")
+            raise InvalidInput("node-field-surplus")

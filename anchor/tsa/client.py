@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from witnesstree.anchor.http import Http, place
+from witnesstree.anchor.http import Http, is_of_private_address, place
 from witnesstree.anchor.settings import read_secret
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.ports import Authority
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.base.witness import Stamp
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
     from witnesstree.anchor.http import Answer
     from witnesstree.anchor.settings import AuthoritySettings
+    from witnesstree.ledger.base.message import Value
     from witnesstree.ledger.tokens.token import Token
     from witnesstree.ledger.trust import Trust
 
@@ -69,9 +71,6 @@ FETCH_TIMEOUT: Final = 5.0
 # RFC 9110, 15.5.9 and RFC 6585, 4; beside them everything from 500 on.
 _TRY_LATER: Final = frozenset({408, 429})
 _UNAUTHORIZED: Final = frozenset({401, 403, 407})
-
-# How http.py names an address that it refuses; of an Unreachable only the words are left.
-_PRIVATE: Final = "is not a public one"
 
 _log = logging.getLogger(__name__)
 
@@ -144,8 +143,10 @@ class HttpAuthority(Authority):
         """
         if algorithm not in HASHES or len(root) != HASHES[algorithm]().digest_size:
             raise InvalidInput(
-                f"expected a digest under one of {', '.join(HASHES)}, not {len(root)} bytes under"
-                f" {algorithm!r}"
+                "digest-to-stamp-expected",
+                algorithms=list(HASHES),
+                size=len(root),
+                algorithm=algorithm,
             )
         stamp = self._vouched(self._token(root, algorithm))
         # A token that fails beside a good one spoils the whole proof, so it is never kept. That its
@@ -160,7 +161,10 @@ class HttpAuthority(Authority):
         )
         if failed:
             raise BadAnswer(
-                f"the token of {self._name} at {self._place} would not verify: {failed.reason}"
+                "token-would-not-verify",
+                authority=self._name,
+                place=self._place,
+                reason=failed.message,
             )
         return stamp
 
@@ -197,24 +201,28 @@ class HttpAuthority(Authority):
         except BadAnswer as error:
             # Some servers give the answer another type or none, so the type counts only where it
             # explains what is wrong.
-            kind = (
-                ""
-                if answer.content_type == REPLY
-                else f" (it calls its answer {answer.content_type or 'nothing'!r}, not {REPLY!r})"
-            )
-            raise BadAnswer(f"{self._name} at {self._place}: {error}{kind}") from error
+            raise BadAnswer(
+                "token-answer-wrong",
+                authority=self._name,
+                place=self._place,
+                error=error,
+                found=None if answer.content_type == REPLY else answer.content_type or '""',
+                expected=REPLY,
+            ) from error
 
     def _demand_success(self, answer: Answer) -> None:
-        said = f"{self._name} at {self._place} answered with status {answer.status}"
+        about: dict[str, Value] = {
+            "authority": self._name,
+            "place": self._place,
+            "status": answer.status,
+        }
         if answer.status >= 500 or answer.status in _TRY_LATER:
-            raise Unreachable(f"{said}: try again later")
+            raise Unreachable("authority-is-busy", **about)
         if answer.status in _UNAUTHORIZED:
-            raise BadAnswer(f"{said}: check user, password and client certificate in its settings")
+            raise BadAnswer("authority-refuses-user", **about)
         # 201 is what older versions of sigstore's server say.
         if not answer.is_success:
-            raise BadAnswer(
-                f"{said}, which is no answer to a time-stamp request: check its address"
-            )
+            raise BadAnswer("authority-answers-status", **about)
 
     def _vouched(self, token: Token) -> Stamp:
         if not self._settings.revocation:
@@ -280,10 +288,7 @@ class HttpAuthority(Authority):
                     fitting.append(each)
                 else:
                     _log.warning(
-                        "%s: %d bytes about its token's certificates are too many, and were"
-                        " left out",
-                        self._name,
-                        len(each),
+                        "%s", message("vouchers-too-long", authority=self._name, size=len(each))
                     )
             kept.append(tuple(fitting))
         return Stamp(stamp.token, certificates=kept[0], ocsps=kept[1], crls=kept[2])
@@ -294,7 +299,7 @@ class _Fetcher:
 
     def __init__(self, name: str, settings: AuthoritySettings) -> None:
         self._name = name
-        self._refused: set[str] = set()
+        self._refused: set[Message] = set()
         self._left = MAX_FETCHES
         self._deadline = time.monotonic() + settings.timeout
         self._http = Http(
@@ -320,7 +325,7 @@ class _Fetcher:
             check_ocsp(body, source, at)
             return body
 
-        return self._first("an OCSP answer", source.ocsp_urls, ask)
+        return self._first("ocsp", source.ocsp_urls, ask)
 
     def crl(self, source: RevocationSource, at: datetime) -> bytes | None:
         """Return a revocation list (RFC 5280, 4.2.1.13) that can be believed."""
@@ -330,7 +335,7 @@ class _Fetcher:
             check_crl(body, source, at)
             return body
 
-        return self._first("a revocation list", source.crl_urls, ask)
+        return self._first("crl", source.crl_urls, ask)
 
     def issuer(self, certificate: bytes) -> bytes | None:
         """Return the certificate (DER) of whoever issued `certificate` (RFC 5280, 4.2.2.1).
@@ -341,42 +346,32 @@ class _Fetcher:
         def ask(url: str) -> bytes:
             body = _body(url, self._http.get(url, limit=MAX_CERTIFICATE))
             if read_certificate(body) is None:
-                raise BadAnswer(f"{place(url)} answered with no certificate in DER")
+                raise BadAnswer("answer-is-no-certificate", place=place(url))
             return body
 
-        return self._first("an issuer's certificate", issuer_urls(certificate), ask)
+        return self._first("issuer", issuer_urls(certificate), ask)
 
     def _first(self, what: str, urls: tuple[str, ...], ask: Callable[[str], bytes]) -> bytes | None:
         for url in self._within_bounds(what, urls):
             try:
                 return ask(url)
             except WitnesstreeError as error:
-                self._warn(what, str(error))
+                self._warn(what, error)
         return None
 
-    def _warn(self, what: str, error: str) -> None:
-        if _PRIVATE not in error:
-            _log.warning("%s: %s could not be had for its token: %s", self._name, what, error)
-        elif error not in self._refused:
+    def _warn(self, what: str, error: WitnesstreeError) -> None:
+        about: dict[str, Value] = {"authority": self._name, "error": error}
+        if not is_of_private_address(error):
+            _log.warning("%s", message("voucher-not-fetched", what=what, **about))
+        elif error.message not in self._refused:
             # Once for each place: every certificate in a chain names it, for its list and for OCSP.
-            self._refused.add(error)
-            _log.warning(
-                "%s: nothing about its token's certificates is fetched from there: %s; if that"
-                " network is yours, set private_addresses = true in [authorities.%s] of the"
-                " settings",
-                self._name,
-                error,
-                self._name,
-            )
+            self._refused.add(error.message)
+            _log.warning("%s", message("voucher-at-private-address", **about))
 
     def _within_bounds(self, what: str, urls: tuple[str, ...]) -> Iterator[str]:
         for url in urls:
             if self._left == 0 or time.monotonic() >= self._deadline:
-                _log.warning(
-                    "%s: %s was not asked for: enough time and requests were spent on its token",
-                    self._name,
-                    what,
-                )
+                _log.warning("%s", message("voucher-not-asked", authority=self._name, what=what))
                 return
             self._left -= 1
             yield url
@@ -384,5 +379,5 @@ class _Fetcher:
 
 def _body(url: str, answer: Answer) -> bytes:
     if answer.status != 200:
-        raise BadAnswer(f"{place(url)} answered with status {answer.status}")
+        raise BadAnswer("server-answers-status", place=place(url), status=answer.status)
     return answer.body

@@ -28,6 +28,7 @@ from typing_extensions import override
 
 from witnesstree.ledger.base.der import demand_der, reading
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.ports import Authority
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.base.witness import Stamp
@@ -74,11 +75,11 @@ class _Request:
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     """Why a request is not granted: asn1crypto's name of a PKIFailureInfo bit (RFC 3161, 2.4.2),
-    and a sentence.
+    and a reason.
     """
 
     failure: str
-    reason: str
+    reason: Message
 
 
 class LocalAuthority(Authority):
@@ -110,7 +111,7 @@ class LocalAuthority(Authority):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _locked(folder):
                 if (folder / _ROOT).exists():
-                    raise Conflict(f"there is a local authority in {folder} already")
+                    raise Conflict("local-authority-there-already", folder=folder)
                 root, certificate, key = _issue(now.astimezone(UTC).replace(microsecond=0))
                 write_file(folder / _KEY, _format_key(key), mode=0o600)
                 write_file(folder / _SERIAL, b"0\n")
@@ -135,11 +136,9 @@ class LocalAuthority(Authority):
             )
             certificate.verify_directly_issued_by(root)
         except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
-            raise Damaged(
-                f"{folder} holds no usable key and certificate of a local authority"
-            ) from error
+            raise Damaged("local-authority-damaged", folder=folder) from error
         if not isinstance(key, rsa.RSAPrivateKey) or key.public_key() != certificate.public_key():
-            raise Damaged(f"the key in {folder} is not that of {_CERTIFICATE}")
+            raise Damaged("local-authority-key-of-another", folder=folder, file=_CERTIFICATE)
         return cls(folder, certificate, key, clock)
 
     @property
@@ -162,8 +161,10 @@ class LocalAuthority(Authority):
         """
         if len(root) != _IMPRINTS.get(algorithm):
             raise InvalidInput(
-                f"expected a digest under one of {', '.join(_IMPRINTS)}, not {len(root)} bytes"
-                f" under {algorithm!r}"
+                "digest-to-stamp-expected",
+                algorithms=list(_IMPRINTS),
+                size=len(root),
+                algorithm=algorithm,
             )
         nonce = secrets.randbits(64)
         answer = self.answer(format_request(root, nonce, algorithm=algorithm), self._clock())
@@ -185,10 +186,7 @@ class LocalAuthority(Authority):
             <= time
             <= self._certificate.not_valid_after_utc
         ):
-            asked = _Refusal(
-                "time_not_available",
-                "The clock is outside the life of the authority's certificate.",
-            )
+            asked = _Refusal("time_not_available", message("request-out-of-time"))
         if isinstance(asked, _Refusal):
             return _format_refusal(asked)
         stamped = self._format_content(asked, time, _reserve(self._folder))
@@ -271,10 +269,7 @@ class LocalAuthority(Authority):
             signature = self._key.sign(content, *scheme)
             self._key.public_key().verify(signature, content, *scheme)
         except (ValueError, InvalidSignature) as error:
-            raise Damaged(
-                f"the key in {self._folder} does not sign: put the folder back from a copy, or name"
-                " another authority"
-            ) from error
+            raise Damaged("local-authority-does-not-sign", folder=self._folder) from error
         return signature
 
     @property
@@ -294,7 +289,7 @@ def trusted_root(folder: Path) -> TrustedRoot:
     certificate = _parse_certificate(folder, _ROOT)
     return TrustedRoot(
         certificate.public_bytes(serialization.Encoding.DER),
-        f"local authority of {folder}",
+        message("root-of-local-authority", folder=folder),
         Assurance.LOCAL,
     )
 
@@ -310,13 +305,13 @@ def is_stand_in(certificate: x509.Certificate) -> bool:
 def _judge_request(der: bytes) -> _Request | _Refusal:
     """Read a TimeStampReq (RFC 3161, 2.4.1) and decide about it, in the order of its fields."""
     if len(der) > MAX_REQUEST:
-        return _Refusal("bad_data_format", f"A request has at most {MAX_REQUEST} bytes.")
+        return _Refusal("bad_data_format", message("request-too-long", most=MAX_REQUEST))
     try:
         demand_der(der)
         with reading("a TimeStampReq (RFC 3161, 2.4.1)"):
             return _judge_fields(tsp.TimeStampReq.load(der, strict=True))
     except InvalidInput as error:
-        return _Refusal("bad_data_format", f"The request cannot be read: {error}.")
+        return _Refusal("bad_data_format", message("request-unreadable", error=error))
 
 
 def _judge_fields(request: Any) -> _Request | _Refusal:
@@ -327,22 +322,22 @@ def _judge_fields(request: Any) -> _Request | _Refusal:
         fields["message_imprint"]["hashed_message"],
     )
     if fields["version"] != "v1":
-        return _Refusal("bad_request", "Only version 1 of RFC 3161 is known here.")
+        return _Refusal("bad_request", message("request-of-another-version"))
     if name not in _IMPRINTS:
-        return _Refusal("bad_alg", "The imprint has to be a SHA-256, SHA-384 or SHA-512 digest.")
+        return _Refusal("bad_alg", message("request-algorithm-unknown"))
     if len(imprint) != _IMPRINTS[name]:
-        return _Refusal("bad_data_format", "The imprint is not as long as its algorithm makes it.")
+        return _Refusal("bad_data_format", message("request-imprint-length-wrong"))
     if fields["req_policy"] not in {None, POLICY}:
-        return _Refusal("unaccepted_policy", f"The only policy here is {POLICY}.")
+        return _Refusal("unaccepted_policy", message("request-policy-unknown", policy=POLICY))
     if fields["extensions"]:
-        return _Refusal("unaccepted_extensions", "No extension is known here.")
+        return _Refusal("unaccepted_extensions", message("request-extension-unknown"))
     return _Request(name, imprint, fields["nonce"], fields["cert_req"])
 
 
 def _format_refusal(refusal: _Refusal) -> bytes:
     status = {
         "status": "rejection",
-        "status_string": [refusal.reason],
+        "status_string": [str(refusal.reason)],
         "fail_info": {refusal.failure},
     }
     return bytes(TimeStampResp({"status": status}).dump())
@@ -438,10 +433,7 @@ def _reserve(folder: Path) -> int:
     with _storing(folder), _locked(folder):
         text = _read(folder, _SERIAL)
         if not text[:-1].isdigit() or not text.endswith(b"\n") or len(text) > 28:
-            raise Damaged(
-                f"{folder / _SERIAL} does not hold a number; put in one that is larger than the"
-                " authority ever counted"
-            )
+            raise Damaged("local-authority-serial-damaged", path=folder / _SERIAL)
         count = int(text) + 1
         write_file(folder / _SERIAL, b"%d\n" % count)
     return count << 64 | secrets.randbits(64)
@@ -452,13 +444,9 @@ def _storing(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise NotFound(
-            f"there is no local authority in {folder}; `witnesstree init` makes one"
-        ) from error
+        raise NotFound("local-authority-missing", folder=folder) from error
     except OSError as error:
-        raise StorageFailure(
-            f"cannot keep the local authority in {folder}: {error.strerror}"
-        ) from error
+        raise StorageFailure("local-authority-not-kept", folder=folder, error=error) from error
 
 
 @contextmanager
@@ -483,4 +471,4 @@ def _parse_certificate(folder: Path, name: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(_read(folder, name))
     except (ValueError, x509.InvalidVersion) as error:
-        raise Damaged(f"{folder / name} is not a certificate") from error
+        raise Damaged("local-authority-no-certificate", path=folder / name) from error

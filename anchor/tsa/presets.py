@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from witnesstree.ledger.base.message import Message, message
+
 KNOWN: Final = "2026-11-23"
 """The day on which all of this was last looked up."""
 
@@ -18,112 +20,125 @@ KNOWN: Final = "2026-11-23"
 class Preset:
     """One authority.
 
-    `url` is None where a contract names it. `chain` says where its tokens' certificates end,
-    `limits` what it asks of its users.
+    `url` is None where a contract names it. `root` says whose programme vouches for the root of
+    its tokens' certificates, and which root it is or where; `terms` what it asks of its users.
     """
 
     name: str
     operator: str
     url: str | None
-    chain: str
-    limits: str
+    root: tuple[str, str]
+    terms: str
+
+    @property
+    def chain(self) -> Message:
+        """Where its tokens' certificates end."""
+        return message("root-of-authority", programme=self.root[0], root=self.root[1])
+
+    @property
+    def limits(self) -> Message:
+        """What it asks of its users."""
+        return message("limits-of-authority", terms=self.terms)
 
 
-_MOZILLA: Final = "in Mozilla's programme, so trusted by default: "
-_OWN: Final = "not in Mozilla's programme, needs `witnesstree trust add`: "
-_UNKNOWN: Final = "not known here: `witnesstree authority check` tells"
+_MOZILLA: Final = "mozilla"
+_OWN: Final = "own"
+_UNKNOWN: Final = "unknown"
+"""Whose programme vouches for the root."""
 
 _PRESETS: Final = (
     Preset(
         "digicert",
         "DigiCert",
         "http://timestamp.digicert.com",
-        f"{_MOZILLA}DigiCert Trusted Root G4",
-        "none published",
+        (_MOZILLA, "DigiCert Trusted Root G4"),
+        "none-published",
     ),
     Preset(
         "sectigo",
         "Sectigo",
         "http://timestamp.sectigo.com",
-        f"{_MOZILLA}USERTrust RSA Certification Authority, by a cross-certificate of Sectigo Public"
-        " Time Stamping Root R46",
-        "scripts are asked to wait 15 seconds or more between requests",
+        (
+            _MOZILLA,
+            "USERTrust RSA Certification Authority (Sectigo Public Time Stamping Root R46)",
+        ),
+        "pause-between-requests",
     ),
     Preset(
         "sectigo-qualified",
-        "Sectigo, its eIDAS service",
+        "Sectigo (eIDAS)",
         "http://timestamp.sectigo.com/qualified",
-        _UNKNOWN,
-        "scripts are asked to wait 15 seconds or more between requests",
+        (_UNKNOWN, ""),
+        "pause-between-requests",
     ),
     Preset(
         "globalsign",
         "GlobalSign",
         "http://timestamp.globalsign.com/tsa/r6advanced1",
-        f"{_MOZILLA}GlobalSign Root CA - R6",
-        "none published",
+        (_MOZILLA, "GlobalSign Root CA - R6"),
+        "none-published",
     ),
-    Preset("sslcom", "SSL.com", "http://ts.ssl.com", _UNKNOWN, "none known here"),
+    Preset("sslcom", "SSL.com", "http://ts.ssl.com", (_UNKNOWN, ""), "none-known"),
     Preset(
         "identrust",
         "IdenTrust",
         "http://timestamp.identrust.com",
-        f"{_MOZILLA}IdenTrust Commercial Root CA 1 in tokens of 2025, IdenTrust Public Sector Root"
-        " CA 1 in newer ones",
-        "none known here",
+        (
+            _MOZILLA,
+            "IdenTrust Commercial Root CA 1 (2025), IdenTrust Public Sector Root CA 1 (2026)",
+        ),
+        "none-known",
     ),
-    Preset("certum", "Certum (Asseco)", "http://time.certum.pl", _UNKNOWN, "none known here"),
+    Preset("certum", "Certum (Asseco)", "http://time.certum.pl", (_UNKNOWN, ""), "none-known"),
     Preset(
         "apple",
         "Apple",
         "http://timestamp.apple.com/ts01",
-        f"{_OWN}Apple Root CA",
-        "meant for signing code for Apple's systems",
+        (_OWN, "Apple Root CA"),
+        "code-for-apple",
     ),
     Preset(
         "microsoft",
-        "Microsoft, for Azure Artifact Signing",
+        "Microsoft (Azure Artifact Signing)",
         "http://timestamp.acs.microsoft.com",
-        f"{_OWN}Microsoft Identity Verification Root Certificate Authority 2020",
-        "meant for signing code with Azure",
+        (_OWN, "Microsoft Identity Verification Root Certificate Authority 2020"),
+        "code-for-azure",
     ),
     Preset(
         "quovadis",
-        "QuoVadis (DigiCert), its eIDAS service",
+        "QuoVadis (DigiCert, eIDAS)",
         "http://ts.quovadisglobal.com/eu",
-        _UNKNOWN,
-        "none known here",
+        (_UNKNOWN, ""),
+        "none-known",
     ),
-    Preset("swisssign", "SwissSign", "http://tsa.swisssign.net", _UNKNOWN, "none known here"),
+    Preset("swisssign", "SwissSign", "http://tsa.swisssign.net", (_UNKNOWN, ""), "none-known"),
     Preset(
         "freetsa",
-        "freetsa.org, run by volunteers",
+        "freetsa.org",
         "https://freetsa.org/tsr",
-        f"{_OWN}its own, at https://freetsa.org/files/cacert.pem",
-        "none known here; no contract, and nobody who answers for it",
+        (_OWN, "https://freetsa.org/files/cacert.pem"),
+        "volunteers",
     ),
     Preset(
         "sigstore",
-        "sigstore, its public service",
+        "sigstore",
         "https://timestamp.sigstore.dev/api/v1/timestamp",
-        f"{_OWN}sigstore's own, at https://timestamp.sigstore.dev/api/v1/timestamp/certchain",
-        "meant for signatures made with sigstore; tokens carry the signer's certificate alone, so"
-        " add the intermediate one, too",
+        (_OWN, "https://timestamp.sigstore.dev/api/v1/timestamp/certchain"),
+        "signatures-of-sigstore",
     ),
     Preset(
         "dfn",
-        "DFN-Verein, for German universities",
+        "DFN-Verein",
         "http://zeitstempel.dfn.de",
-        _UNKNOWN,
-        "members of DFN only, for non-commercial purposes; whether it is still offered was not"
-        " known",
+        (_UNKNOWN, ""),
+        "members-of-dfn",
     ),
     Preset(
         "tsa-cn",
         "联合信任时间戳服务中心 (UniTrust), China",
         None,
-        _UNKNOWN,
-        "by contract, which names the address, the user and the password",
+        (_UNKNOWN, ""),
+        "by-contract",
     ),
 )
 

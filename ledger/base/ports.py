@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.witness import Anchor, Stamp
 
 
@@ -44,7 +45,7 @@ class SignedTransaction:
 
 
 class Standing(Enum):
-    """Where a root stands on a chain, and what may still become of the transaction that was signed
+    """Where a root is on a chain, and what may still become of the transaction that was signed
     for it.
     """
 
@@ -96,7 +97,7 @@ class Chain(Protocol):
         """A short name, unique among the chains of one ledger; it keys the ledger's records."""
         ...
 
-    def troubles(self) -> list[str]:
+    def troubles(self) -> list[Message]:
         """Return what was wrong with parts of it that others made up for, such as one of several
         endpoints: a person should know.
         """
@@ -107,7 +108,7 @@ class Chain(Protocol):
         ...
 
     def standing(self, root: bytes, transaction: SignedTransaction | None) -> Standing:
-        """Return where `root` stands; `transaction` is the newest one that was signed for it.
+        """Return where `root` is; `transaction` is the newest one that was signed for it.
 
         Asked before anything is spent.
 
@@ -141,7 +142,7 @@ class Chain(Protocol):
         ...
 
     def collect(self, root: bytes, transactions: Sequence[SignedTransaction]) -> Anchor | None:
-        """Return the evidence that `root` stands in a final block, or None while it does not.
+        """Return the evidence that `root` is in a final block, or None while it does not.
 
         A state proof MUST have been checked.
 

@@ -13,14 +13,12 @@ from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.proof.proof import MAX_KEPT_RECORD
 from witnesstree.ledger.proof.proof import MAX_VOUCHERS as MAX_VOUCHERS_OF_STAMP
 from witnesstree.ledger.proof.record import (
-    ENDS,
     MAX_TIMESTAMPS,
     MAX_VOUCHERS,
     EvidenceRecord,
-    expires,
     parse_record,
-    verify_record,
 )
+from witnesstree.ledger.proof.record_judge import ENDS, expires, verify_record
 from witnesstree.ledger.store.database.values import UNSCHEDULED
 
 if TYPE_CHECKING:

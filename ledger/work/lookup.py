@@ -278,7 +278,8 @@ def _records_of(
     its batch made into its own.
     """
     # Here, because few ledgers have renewed anything.
-    from witnesstree.ledger.proof.record import derive_record, parse_record
+    from witnesstree.ledger.proof.record import parse_record
+    from witnesstree.ledger.proof.record_make import derive_record
 
     found = {kept.authority: kept.record for kept in own}
     for kept in of_batch:

@@ -25,13 +25,9 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput, Unreachable
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.proof.proof import Inclusion, Proof
-from witnesstree.ledger.proof.record import (
-    EvidenceRecord,
-    expires,
-    make_record,
-    parse_record,
-    renew_timestamps,
-)
+from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
+from witnesstree.ledger.proof.record_judge import expires
+from witnesstree.ledger.proof.record_make import make_record, renew_timestamps
 from witnesstree.ledger.store.database.values import UNSCHEDULED, KeptRecord, Renewal
 from witnesstree.ledger.work.judging import Due, Judge, RenewalPolicy
 from witnesstree.ledger.work.outbox import Pace

@@ -214,7 +214,7 @@ def test_a_file_that_changes_while_it_is_hashed(
     assert ran.code == 5
     assert (
         ran.error()
-        == f"Error: {file} changed while it was read: close the program that writes it, then run"
+        == f"Error: {file} changed while it was read: close the program that writes to it, then run"
         " the command again"
     )
     assert not Path(f"{file}{PROOF}").exists()
@@ -282,7 +282,9 @@ def test_a_bad_proof_fails_and_says_why(fault: str, with_home: bool, sealed: Sea
     home = ("--home", sealed.home) if with_home else ()
     ran = call("verify", sealed.file, *home)
     assert ran.code == 3
-    assert ran.text.splitlines()[-1].startswith("FAILED: This is no proof that can be read: ")
+    first = ran.text.splitlines()[0]
+    assert first.startswith("FAILED: ")
+    assert "This is not a proof that can be read: " in first
     report = call("verify", sealed.file, *home, "--json").json
     assert (report["verdict"], report["assurance"]) == ("failed", None)
     shown = call("show", sealed.proof)
@@ -362,7 +364,7 @@ def test_a_proof_for_another_file(sealed: Sealed, tmp_path: Path) -> None:
         (["proof", "home", "--home", "home"], "is not a regular file"),
         (
             ["proof", "contract.txt", "--home", "home", "-o", "nothing/proof"],
-            "nothing is no folder: make it first",
+            "nothing is not a folder: make it first",
         ),
         (
             ["proof", "contract.txt", "--home", "home", "-o", "home"],

@@ -223,7 +223,7 @@ def test_a_plain_creation_that_was_cut_off_is_found_and_not_paid_for_again(
             ran.json["address"].lower(),
         ) == (0, "plain", None, address)
         assert (
-            f"An earlier plain creation of this account stands at {address}: it is taken, and"
+            f"An earlier plain creation of this account is at {address}: it is used, and"
             " nothing is paid." in ran.talk
         )
         assert read_settings(home).chains["dev"].contract == address
@@ -472,9 +472,9 @@ def run(
 ) -> Deployment:
     settings = settings_of(node, **members)
     with closing(NodeChain("dev", settings, signer, lambda: None)) as chain:
-        return Deployer(chain, settings, signer, said, patience=patience, poll=0.01).deploy(
-            **how or {}
-        )
+        return Deployer(
+            chain, settings, signer, lambda each: said(str(each)), patience=patience, poll=0.01
+        ).deploy(**how or {})
 
 
 @socket
@@ -525,7 +525,7 @@ def test_a_transaction_that_fails_is_said_so(tmp_path: Path) -> None:
 @socket
 @pytest.mark.real("anvil")
 def test_settings_that_name_an_empty_address_are_refused(node: Node) -> None:
-    with pytest.raises(InvalidInput, match="where nothing stands"):
+    with pytest.raises(InvalidInput, match="where there is nothing"):
         run(node, contract="0x" + "12" * 20)
 
 
@@ -536,7 +536,7 @@ def test_nothing_there_after_its_transaction_is_an_error(
 ) -> None:
     # Another contract than ours is deployed, so at our address stands nothing.
     monkeypatch.setattr(deploying, "deployment_calldata", lambda: bytes(32) + b"\x00")
-    with pytest.raises(BadAnswer, match=f"nothing stands at 0x{CONTRACT_ADDRESS.hex()}"):
+    with pytest.raises(BadAnswer, match=f"nothing is at 0x{CONTRACT_ADDRESS.hex()}"):
         run(node)
 
 
@@ -632,7 +632,7 @@ def test_a_keyless_transaction_that_makes_nothing_is_an_error(
 
 
 def test_the_missing_deployer_is_not_found() -> None:
-    assert "proves less" in str(NotFound(deploying._MISSING))
+    assert "proves less" in str(NotFound("deployer-missing"))
 
 
 # The source

@@ -15,16 +15,16 @@ from conftest import START, Clock
 from fakes import FakeWorld, digests
 from servers.litewitness import Litewitness, litewitness
 
+from witnesstree.anchor.cosigners import Cosigner, ask_cosigner
 from witnesstree.anchor.http import Http
 from witnesstree.anchor.publishing import publish, with_cosignatures
 from witnesstree.anchor.wiring import make_home, open_ledger
-from witnesstree.anchor.witnesses import Witness, ask_witness
 from witnesstree.cli.log import log_command
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, NotFound
 from witnesstree.ledger.log.cosignature import (
     add_cosignatures,
     check_cosignatures,
-    format_witness_key,
+    format_cosigner_key,
 )
 from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.store.home import open_home
@@ -59,11 +59,11 @@ def kept(home: Path) -> str:
 
 def ask(http: Http, server: Litewitness, ledger: Ledger, size: int | None = None) -> str:
     """Return the checkpoint with what the witness answers."""
-    witness = Witness(server.url, server.key)
+    witness = Cosigner(server.url, server.key)
     with ledger.metadata.read() as transaction:
         note = transaction.checkpoint(size)
         return add_cosignatures(
-            note, ask_witness(http, witness, note, transaction.log_node), [server.key]
+            note, ask_cosigner(http, witness, note, transaction.log_node), [server.key]
         )
 
 
@@ -136,7 +136,7 @@ def test_the_command_keeps_cosignatures_and_publishes_them(
         "--witness",
         server.url,
         "--witness-key",
-        format_witness_key(server.key),
+        format_cosigner_key(server.key),
         "--home",
         home,
         "--into",
@@ -158,7 +158,7 @@ def test_a_forked_log_is_not_cosigned_by_the_command_either(
     home, copied = tmp_path / "home", tmp_path / "copied"
     server.learn(make_home(home, "ledger.test/forked").verifier_key())
     shutil.copytree(home, copied)
-    options = ("--witness", server.url, "--witness-key", format_witness_key(server.key))
+    options = ("--witness", server.url, "--witness-key", format_cosigner_key(server.key))
     codes = []
     for folder in (home, copied):
         with open_ledger(folder) as ledger:

@@ -30,6 +30,10 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.real("anvil")]
 FINAL, WAITING, ABSENT = digests("lied about", 3)
 
 
+FEES = {"baseFeePerGas": [hex(GWEI)] * 21}
+TIPS = {"reward": [["0x1"]]}
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with anvil(tmp_path_factory.mktemp("anvil")) as found:
@@ -370,16 +374,16 @@ def test_a_nonce_far_beyond_another_endpoint_s_is_not_signed(
     assert transaction.nonce == int(
         node.ask("eth_getTransactionCount", "0x" + transaction.sender.hex(), "pending"), 16
     )
-    assert "has made 1099511627775 transactions" in beside.troubles()[0]
+    assert "has made 1099511627775 transactions" in str(beside.troubles()[0])
 
 
 def test_lies_about_fees_stay_below_the_cap(false: Liar, make: Callable[..., NodeChain]) -> None:
     chain = make(false.url, fee_cap=30)
-    false.twist = saying("eth_maxPriorityFeePerGas", lambda _: hex(10**30))
+    false.twist = saying("eth_feeHistory", with_members(reward=[[hex(10**30)]] * 20, **FEES))
     transaction = chain.sign([ABSENT])
     assert transaction
     assert read_offer(transaction.raw).most == 30 * GWEI
-    false.twist = saying(BLOCK, with_members(baseFeePerGas=hex(10**30)))
+    false.twist = saying("eth_feeHistory", with_members(baseFeePerGas=[hex(10**30)] * 2, **TIPS))
     with pytest.raises(Unaffordable):
         chain.sign([ABSENT])
 
@@ -415,4 +419,4 @@ def test_a_verifier_s_nodes_that_differ_are_both_not_believed(
     for bad in (false.url, "http://127.0.0.1:1"):
         said = ask_nodes([node.url, bad], proof)
         assert said.trust.blocks[0].hash == anchor.block_hash
-        assert said.notes[0].startswith(f"One node was left out: {bad} ")
+        assert str(said.notes[0]).startswith(f"One node was left out: {bad} ")

@@ -34,7 +34,7 @@ from witnesstree.ledger.chain.stateproof import (
     keccak256,
     parse_header,
     prove_slot,
-    record_slot,
+    slot_of,
 )
 from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
@@ -158,8 +158,8 @@ def require_proven(anchor: Anchor | None, root: bytes, submitter: bytes) -> None
     assert (header.hash, header.number) == (anchor.block_hash, anchor.block_number)
     slot = prove_slot(header, CONTRACT_ADDRESS, root, anchor.state.account, anchor.state.storage)
     assert slot.code_hash == CONTRACT_CODE_HASH
-    assert slot.record.submitter == submitter
-    assert slot.record.block_number <= header.number
+    assert slot.anchoring.submitter == submitter
+    assert slot.anchoring.block_number <= header.number
 
 
 def test_one_transaction_carries_many_roots(chain: NodeChain, node: Node) -> None:
@@ -207,7 +207,7 @@ def test_what_a_clerk_reads_with_cast_is_what_we_read(chain: NodeChain, node: No
     header = parse_header(anchor.state.header)
     record = prove_slot(
         header, CONTRACT_ADDRESS, root, anchor.state.account, anchor.state.storage
-    ).record
+    ).anchoring
     said = cast(
         node,
         "call",
@@ -253,7 +253,7 @@ def test_cast_proof_gives_the_same_account_and_storage_proof(chain: NodeChain, n
             node,
             "proof",
             CONTRACT,
-            "0x" + record_slot(root).hex(),
+            "0x" + slot_of(root).hex(),
             "--block",
             str(anchor.block_number),
         )
@@ -439,7 +439,8 @@ def test_a_base_fee_fifty_times_as_high_waits_at_the_cap_and_goes_on_once_it_fal
     with pytest.raises(Unaffordable, match="and the cap is 20 gwei"):
         chain.sign([root], first)
     # The market falls below the cap, and what was offered at first is still too little.
-    own.ask("anvil_setNextBlockBaseFeePerGas", hex(10 * GWEI))
+    # The next base fee will be an eighth lower.
+    own.ask("anvil_setNextBlockBaseFeePerGas", hex(12 * GWEI))
     own.mine()
     second = chain.sign([root], first)
     assert second
@@ -519,7 +520,7 @@ def test_a_node_that_is_killed_and_comes_back_goes_on_where_it_was(
     ):
         with pytest.raises(Unreachable):
             ask()
-    assert "cannot be reached" in chain.troubles()[0]
+    assert "cannot be reached" in str(chain.troubles()[0])
     with anvil.anvil(tmp_path, *state, port=port) as again:
         assert chain.standing(root, transaction) is Standing.UNSETTLED
         # What waited has gone with the node, and is sent again.

@@ -13,10 +13,9 @@ from eth_account import Account
 from trie.hexary import HexaryTrie
 
 from witnesstree.anchor.evm import rpc
-from witnesstree.anchor.evm.contract import ANCHORED
 from witnesstree.anchor.evm.header import rebuild_header
 from witnesstree.anchor.http import Answer
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, keccak256, record_slot
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, keccak256, slot_of
 
 CHAIN_ID = 31_337
 PAYER = bytes.fromhex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266")
@@ -44,6 +43,10 @@ class RpcError(Exception):
         self.code, self.message = code, message
 
 
+ANCHORED = keccak256(b"Anchored(bytes32,address)")
+"""The first topic of the contract's event; the second is the root, the third the caller."""
+
+
 @dataclass
 class State:
     """What the chain knows after a block."""
@@ -62,6 +65,7 @@ class World:
         self.receipts: dict[bytes, dict[str, Any]] = {}
         self.extra = b""
         self.salt = 0
+        self.tip = 0
         self.mine()
 
     def mine(
@@ -98,7 +102,7 @@ class World:
                 "nonce": hexed(bytes(8)),
                 **({"baseFeePerGas": hex(self.base_fee)} if self.base_fee is not None else {}),
             }
-            members["hash"] = hexed(keccak256(rebuild_header(members)))
+            members["hash"] = hexed(keccak256(rebuild_header(members, "stub")))
             self.blocks.append(members)
             if transaction:
                 self.receipts[transaction] = self._receipt(transaction, members, roots, sender)
@@ -111,8 +115,14 @@ class World:
             {
                 "address": hexed(CONTRACT_ADDRESS),
                 "topics": [hexed(ANCHORED), hexed(root), hexed(bytes(12) + sender)],
+                "data": "0x",
+                "blockNumber": block["number"],
+                "blockHash": block["hash"],
+                "transactionHash": hexed(transaction),
+                "transactionIndex": "0x0",
+                "logIndex": hex(index),
             }
-            for root in roots
+            for index, root in enumerate(roots)
         ]
         return {
             "transactionHash": hexed(transaction),
@@ -146,7 +156,7 @@ class World:
     def tries(self, number: int) -> tuple[bytes, Any, Any]:
         storage, accounts = HexaryTrie({}), HexaryTrie({})
         for root, (time, block, sender) in self.states[number].records.items():
-            storage[keccak256(record_slot(root))] = rlp.encode(
+            storage[keccak256(slot_of(root))] = rlp.encode(
                 int.from_bytes(sender) << 96 | block << 48 | time
             )
         accounts[keccak256(CONTRACT_ADDRESS)] = rlp.encode(
@@ -278,7 +288,17 @@ class StubNode:
     def _eth_gas_price(self) -> str:
         return hex(2 * 10**9)
 
-    def _eth_estimate_gas(self, _call: Any) -> str:
+    def _eth_fee_history(self, count: str, _newest: str, _percentiles: list[float]) -> Any:
+        blocks = self.world.blocks[: self.newest + 1][-int(count, 16) :]
+        fees = [block.get("baseFeePerGas", "0x0") for block in blocks]
+        return {
+            "oldestBlock": blocks[0]["number"],
+            "baseFeePerGas": [*fees, fees[-1]],
+            "gasUsedRatio": [0.5] * len(fees),
+            "reward": [[hex(self.world.tip)]] * len(fees),
+        }
+
+    def _eth_estimate_gas(self, _call: Any, _at: str = "latest") -> str:
         return hex(46_000)
 
     def _eth_get_transaction_receipt(self, hash_: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import Damaged, InvalidInput
-from witnesstree.ledger.base.message import AS_TEXT, as_json, from_json, message
+from witnesstree.ledger.base.message import AS_TEXT, from_json, message, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ def format_message(said: Message) -> str:
     """Return a message as a text column keeps it: JSON in ASCII, which both databases take,
     whatever outside parts have said.
     """
-    return json.dumps(as_json(said))
+    return json.dumps(to_json(said))
 
 
 def parse_message(text: str) -> Message:

@@ -66,7 +66,8 @@ def _check_kept(
     is no damage.
     """
     # Here, because few ledgers have renewed anything.
-    from witnesstree.ledger.proof.record import parse_record, verify_record
+    from witnesstree.ledger.proof.record import parse_record
+    from witnesstree.ledger.proof.record_judge import verify_record
 
     record = parse_record(kept.record)
     if record.timestamps[0].token.der != token:

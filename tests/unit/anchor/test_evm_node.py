@@ -17,6 +17,7 @@ from servers.stub import CHAIN_ID, PAYER, START, STRANGER, Network, RpcError, St
 from witnesstree.anchor.evm import check, fees, node
 from witnesstree.anchor.evm.check import ask_nodes
 from witnesstree.anchor.evm.client import Client
+from witnesstree.anchor.evm.contract import artefact
 from witnesstree.anchor.evm.fees import (
     GWEI,
     Market,
@@ -27,7 +28,8 @@ from witnesstree.anchor.evm.fees import (
     replacement,
     wei,
 )
-from witnesstree.anchor.evm.node import MAX_GAS, MAX_STEPS, PROOF_PATIENCE, NodeChain
+from witnesstree.anchor.evm.finality import MAX_STEPS
+from witnesstree.anchor.evm.node import MAX_GAS, PROOF_PATIENCE, NodeChain
 from witnesstree.anchor.evm.rpc import Endpoint
 from witnesstree.anchor.settings import ChainSettings
 from witnesstree.ledger.base.errors import (
@@ -38,6 +40,7 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
     WitnesstreeError,
 )
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.chain.stateproof import (
@@ -50,7 +53,7 @@ from witnesstree.ledger.chain.stateproof import (
 )
 from witnesstree.ledger.log.opening import BlockName, Opening, format_opening
 from witnesstree.ledger.proof.proof import Inclusion, OpeningProof, Proof
-from witnesstree.ledger.trust import TrustedRecord
+from witnesstree.ledger.trust import TrustedAnchoring
 
 ROOT, OTHER, THIRD = (bytes([i]) * 32 for i in (1, 2, 3))
 
@@ -408,7 +411,7 @@ def test_the_next_endpoint_answers_where_one_does_not(
     three[1].answers["eth_chainId"] = "0x1"
     assert chain.recent_block().number == 6
     assert chain.standing(ROOT, None) is Standing.ABSENT
-    assert chain.troubles() == [
+    assert [str(each) for each in chain.troubles()] == [
         "it is gone",
         (
             f"http://node1.test is a node of chain 1, not of chain {CHAIN_ID}: correct its address"
@@ -454,7 +457,7 @@ def test_endpoints_that_name_different_final_blocks_are_not_believed(
         with pytest.raises(
             BadAnswer,
             match=(
-                r"name different blocks 6 that are final: 0x\w{64} by http://node0.test; 0x\w{64}"
+                r"name different blocks 6 as final: 0x\w{64} by http://node0.test, 0x\w{64}"
                 r" by http://node1.test"
             ),
         ):
@@ -471,7 +474,7 @@ def test_two_of_three_outvote_one_and_it_is_named(
     assert chain.standing(ROOT, None) is Standing.FINAL
     require_proven(chain.collect(ROOT, []), ROOT)
     assert len(chain.troubles()) == 1
-    assert "by http://node0.test" in chain.troubles()[0]
+    assert "by http://node0.test" in str(chain.troubles()[0])
 
 
 def test_too_few_endpoints_are_no_agreement(
@@ -480,7 +483,7 @@ def test_too_few_endpoints_are_no_agreement(
     chain = make(agree=3)
     three[1].fails = Unreachable("it is gone")
     with pytest.raises(
-        Unreachable, match="3 endpoints of test must agree, and 2 gave an answer: it is gone"
+        Unreachable, match="3 endpoints of test have to agree, and 2 answered: it is gone"
     ):
         chain.standing(ROOT, None)
     three[1].fails = None
@@ -504,7 +507,7 @@ def test_an_endpoint_that_falls_silent_in_between_is_no_vote(
 def test_more_must_agree_than_there_are(
     three: list[StubNode], make: Callable[..., NodeChain]
 ) -> None:
-    with pytest.raises(InvalidInput, match="4 endpoints are to agree, but there are 3"):
+    with pytest.raises(InvalidInput, match="4 endpoints have to agree, but there are only 3"):
         make(agree=4)
 
 
@@ -794,7 +797,9 @@ def test_a_receipt_that_says_otherwise_names_no_transaction(
     transaction = signed(chain)
     world.mine(roots=(ROOT,), spent=1, transaction=transaction.hash)
     world.mine(5)
-    world.receipts[transaction.hash].update(change)
+    receipt = world.receipts[transaction.hash]
+    logs = [{**receipt["logs"][0], **log} for log in change.get("logs", receipt["logs"])]
+    receipt.update({**change, "logs": logs})
     anchor = chain.collect(ROOT, [transaction])
     assert anchor
     assert anchor.transaction is None
@@ -866,7 +871,9 @@ def test_another_contract_s_record_means_nothing(
     with pytest.raises(BadAnswer, match=r"as http://node0.test proves"):
         chain.collect(ROOT, [])
     stub.answers["eth_getProof"] = refusing(-32601, "no")
-    with pytest.raises(BadAnswer, match=r"says http://node0.test: what it keeps means nothing"):
+    with pytest.raises(
+        BadAnswer, match=r"says http://node0.test: what is kept there means nothing"
+    ):
         chain.collect(ROOT, [])
 
 
@@ -966,7 +973,7 @@ def test_nothing_is_signed_where_the_contract_does_not_stand(
 ) -> None:
     for code in ("0x", "0x6001"):
         stub.answers["eth_getCode"] = code
-        with pytest.raises(BadAnswer, match="stands no EvidenceAnchor"):
+        with pytest.raises(BadAnswer, match="EvidenceAnchor is not at"):
             chain.sign([ROOT])
 
 
@@ -1061,7 +1068,7 @@ def test_a_chain_without_a_base_fee_must_be_set_to_legacy(
     network: Network, make: Callable[..., NodeChain]
 ) -> None:
     network.add(StubNode(World(base_fee=None)))
-    with pytest.raises(BadAnswer, match="set fees to legacy"):
+    with pytest.raises(BadAnswer, match="set `fees` to legacy"):
         make().sign([ROOT])
 
 
@@ -1120,9 +1127,10 @@ def test_a_signer_s_failure_is_not_the_endpoint_s(
 
 def test_any_call_can_be_signed_for_the_same_fees(chain: NodeChain, stub: StubNode) -> None:
     stub.answers["eth_estimateGas"] = hex(400_000)
-    fields = decoded(chain.sign_call(bytes(20), b"data", 500_000))
+    fields = decoded(chain.sign_call(lambda bridge: bridge.call(bytes(20), b"data"), 500_000))
     assert (fields[5], fields[7], int.from_bytes(fields[4])) == (bytes(20), b"data", 480_000)
-    assert decoded(chain.sign_call(None, b"code", 500_000))[5] == b""
+    fields = decoded(chain.sign_call(lambda bridge: bridge.creation(), 500_000))
+    assert (fields[5], fields[7]) == (b"", artefact().init_code)
 
 
 # Sending
@@ -1265,11 +1273,15 @@ def test_a_node_names_the_blocks_of_the_proof_and_the_record(stub: StubNode, wor
         (n, world.blocks[n]["hash"][2:]) for n in (2, 5)
     ]
     assert {block.source for block in said.trust.blocks} == {
-        "the node at http://node0.test says so"
+        message("node-says-so", place="http://node0.test")
     }
-    assert said.trust.records == (
-        TrustedRecord(
-            CHAIN_ID, CONTRACT_ADDRESS, ROOT, START + 12, "the node at http://node0.test says so"
+    assert said.trust.anchorings == (
+        TrustedAnchoring(
+            CHAIN_ID,
+            CONTRACT_ADDRESS,
+            ROOT,
+            START + 12,
+            message("node-says-so", place="http://node0.test"),
         ),
     )
     assert said.notes == ()
@@ -1280,23 +1292,22 @@ def test_what_is_not_final_there_is_not_confirmed(stub: StubNode, world: World) 
     said = ask_nodes(["http://node0.test"], proof_of(anchor_at(world, 7)))
     assert said.trust.blocks == ()
     assert (
-        said.notes[0]
+        str(said.notes[0])
         == "http://node0.test does not have block 7 as final: its newest final one is 6."
     )
-    assert "no record of the root" in said.notes[1]
-    assert said.trust.records == ()
+    assert "no record of the root" in str(said.notes[1])
+    assert said.trust.anchorings == ()
     stub.finalizes = 100
-    assert (
-        "names no final block"
-        in ask_nodes(["http://node0.test"], proof_of(anchor_at(world, 7))).notes[0]
+    assert "names no final block" in str(
+        ask_nodes(["http://node0.test"], proof_of(anchor_at(world, 7))).notes[0]
     )
 
 
 def test_a_node_of_another_chain_is_told(stub: StubNode, world: World) -> None:
     for proof, names in (
         (proof_of(anchor_at(world, 0, chain_id=1)), "Ethereum"),
-        (proof_of(), "none"),
-        (proof_of(opening="rubbish"), "none"),
+        (proof_of(), "no chain"),
+        (proof_of(opening="rubbish"), "no chain"),
     ):
         with pytest.raises(
             BadAnswer, match=f"is a node of chain {CHAIN_ID}, and the proof names {names}"
@@ -1326,11 +1337,11 @@ def test_a_node_that_fails_is_left_out_where_another_answers(
         for asked in (urls, urls[::-1]):
             said = ask_nodes(asked, proof)
             assert [block.source for block in said.trust.blocks] == [
-                "the node at http://node1.test says so"
+                message("node-says-so", place="http://node1.test")
             ]
-            assert f"One node was left out: {words}." in said.notes
+            assert f"One node was left out: {words}." in map(str, said.notes)
     three[0].fails, three[0].answers["eth_chainId"] = None, "0x1"
-    assert "is a node of Ethereum" in ask_nodes(urls, proof).notes[0]
+    assert "is a node of Ethereum" in str(ask_nodes(urls, proof).notes[0])
 
 
 def test_a_node_that_fails_in_the_middle_counts_for_nothing(
@@ -1341,7 +1352,9 @@ def test_a_node_that_fails_in_the_middle_counts_for_nothing(
     said = ask_nodes(["http://node0.test", "http://node1.test"], proof_of(anchor_at(world, 3)))
     # Its other block 3 would have contradicted the sound one.
     assert [block.hash.hex() for block in said.trust.blocks] == [world.blocks[3]["hash"][2:]]
-    assert "One node was left out: the code that http://node0.test names" in said.notes[0]
+    assert "One node was left out: http://node0.test gives 'no code' for eth_getCode" in str(
+        said.notes[0]
+    )
 
 
 def test_where_all_nodes_fail_their_failure_is_told(three: list[StubNode], world: World) -> None:
@@ -1351,9 +1364,9 @@ def test_where_all_nodes_fail_their_failure_is_told(three: list[StubNode], world
         BadAnswer("lies"),
         BadAnswer("lies, too"),
     )
-    with pytest.raises(Unreachable, match="down; lies"):
+    with pytest.raises(Unreachable, match="down, lies"):
         ask_nodes(["http://node0.test", "http://node1.test"], proof)
-    with pytest.raises(BadAnswer, match="lies; lies, too"):
+    with pytest.raises(BadAnswer, match="lies, lies, too"):
         ask_nodes(["http://node1.test", "http://node2.test"], proof)
     with pytest.raises(Unreachable, match=r"^down$"):
         ask_nodes(["http://node0.test"], proof)
@@ -1377,11 +1390,11 @@ def test_another_code_or_another_address_is_no_record_of_that_time(
     )
     stub.answers["code"] = "0x60"
     elsewhere = proof_of(anchor_at(world, 3, contract=bytes(20)))
-    assert ask_nodes(["http://node0.test"], elsewhere).trust.records == ()
+    assert ask_nodes(["http://node0.test"], elsewhere).trust.anchorings == ()
     monkeypatch.setattr(check, "CONTRACT_CODE_HASH", keccak256(b"\x60"))
     # Whoever made it could have written the slot before, so only the final block's own time counts.
     assert [
-        record.time for record in ask_nodes(["http://node0.test"], elsewhere).trust.records
+        record.time for record in ask_nodes(["http://node0.test"], elsewhere).trust.anchorings
     ] == [START + 12 * 6]
 
 
@@ -1393,6 +1406,6 @@ def test_an_anchor_with_its_own_proof_or_of_another_chain_needs_no_record(
     assert anchor
     said = ask_nodes(["http://node0.test"], proof_of(anchor, anchor_at(world, 1, chain_id=1)))
     assert [block.number for block in said.trust.blocks] == [anchor.block_number]
-    assert said.trust.records == ()
+    assert said.trust.anchorings == ()
     unsealed = Proof(bytes(32), anchors=(anchor_at(world, 3),))
-    assert ask_nodes(["http://node0.test"], unsealed).trust.records == ()
+    assert ask_nodes(["http://node0.test"], unsealed).trust.anchorings == ()

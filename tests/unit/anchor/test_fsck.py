@@ -15,7 +15,7 @@ from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.store.home import Home, open_home
-from witnesstree.ledger.work.fsck.problem import Problem, at_path
+from witnesstree.ledger.work.fsck.problem import Problem
 
 DIGESTS = digests("embedded", 2)
 
@@ -59,7 +59,8 @@ def test_a_block_that_is_gone_is_named(home: Home) -> None:
     execute(home, "DELETE FROM pair WHERE key = ?", b"block-number-to-hash:2")
     assert problems(home) == [
         Problem(
-            at_path(home.chain), message("does not have block 2 as the anchor of batch 0 names it")
+            message("as-text", text=str(home.chain)),
+            message("anchored-block-missing", number=2, batch=0),
         )
     ]
 
@@ -82,7 +83,7 @@ def test_an_altered_header_is_named(home: Home) -> None:
         ).fetchone()
     execute(home, "UPDATE pair SET value = zeroblob(600) WHERE key = ?", value[1:])
     (problem,) = problems(home)
-    assert problem.place == at_path(home.chain)
+    assert str(problem.place) == str(home.chain)
     assert str(problem.fault).startswith("batch 0: ")
 
 

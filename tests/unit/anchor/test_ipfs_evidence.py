@@ -293,7 +293,7 @@ def test_what_is_no_list_of_digests_is_not_published(
 
 
 def test_a_batch_that_is_not_there(store: BlockStore, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="cannot read"):
+    with pytest.raises(InvalidInput, match="cannot be read"):
         publish_batch(store, tmp_path / "0.digests")
 
 
@@ -306,11 +306,11 @@ def home(tmp_path: Path) -> Home:
 def test_the_settings_say_where_files_go(home: Home) -> None:
     with closing(open_file_store(home, IpfsSettings())) as store:
         assert isinstance(store, BlockStore)
-        assert "home only" in store.notice
+        assert "home only" in str(store.notice)
     assert not home.ipfs.exists()
     with closing(open_file_store(home, IpfsSettings(url="http://127.0.0.1:5001"))) as kubo:
         assert isinstance(kubo, KuboStore)
-        assert "http://127.0.0.1:5001" in kubo.notice
+        assert "http://127.0.0.1:5001" in str(kubo.notice)
 
 
 def test_files_are_for_the_home_and_for_whom_the_settings_name(home: Home) -> None:

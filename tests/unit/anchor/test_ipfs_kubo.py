@@ -460,7 +460,7 @@ def test_a_password_in_the_address_is_used_and_never_shown(kubo: FakeKubo, file:
     url = kubo.url.replace("http://", "http://user:secret@")
     with closing(KuboStore(url + "/", 5)) as store:
         assert store.add(file)
-        assert "secret" not in repr(store) + store.notice
+        assert "secret" not in repr(store) + str(store.notice)
         kubo.sayings["add"] = refused("no space left on device")
         with pytest.raises(Unreachable) as raised:
             store.add(file)

@@ -153,7 +153,7 @@ def test_a_changed_node_is_refused(vector: dict[str, str]) -> None:
 def test_a_node_may_have_so_many_links_and_no_more() -> None:
     link = Link(cid_of(RAW, b"a"), 1, 1)
     assert len(parse_node(format_node([link] * MAX_LINKS))) == MAX_LINKS
-    with pytest.raises(InvalidInput, match="more than 1024 links"):
+    with pytest.raises(InvalidInput, match="more than 1,024 links"):
         parse_node(format_node([link] * (MAX_LINKS + 1)))
 
 
@@ -258,8 +258,8 @@ def test_a_file_comes_back_and_its_car_is_kubos(
 
 def test_it_is_a_file_store_that_says_that_it_is_local(store: BlockStore) -> None:
     assert FileStore in BlockStore.__mro__
-    assert "embedded" in BlockStore.notice
-    assert "\n" not in BlockStore.notice
+    assert "embedded" in str(BlockStore.notice)
+    assert "\n" not in str(BlockStore.notice)
 
 
 def test_memory_does_not_grow_with_the_file(store: BlockStore, tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_a_folder_a_pipe_and_a_name_that_cannot_be_are_refused(
         tmp_path / "nul\0",
         tmp_path / ("x" * 300),
     ):
-        with pytest.raises(InvalidInput, match=r"regular file|cannot read"):
+        with pytest.raises(InvalidInput, match=r"regular file|cannot be read"):
             store.add(path)
     assert not (tmp_path / "home").exists()
 
@@ -418,7 +418,7 @@ def test_a_file_on_a_broken_disk_is_a_storage_failure(store: BlockStore, tmp_pat
         pytest.skip("no /proc here")
     # Nothing is mapped at address 0, so the first read fails with EIO, as on a disk that cannot
     # read a sector.
-    with pytest.raises(StorageFailure, match="cannot read /proc/self/mem"):
+    with pytest.raises(StorageFailure, match="/proc/self/mem cannot be read"):
         store.add(mem)
 
 
@@ -473,7 +473,7 @@ def test_a_damaged_block_is_never_given_out(
     refuse_to_read(store, added, tmp_path, Damaged, f"{last} is damaged")
     (found,) = store.check()
     assert found.name.endswith(last)
-    assert "damaged" in found.reason
+    assert "damaged" in str(found.reason)
 
 
 def test_every_flipped_bit_of_every_block_is_found(
@@ -552,7 +552,7 @@ def test_check_names_what_does_not_belong(store: BlockStore, added: str, tmp_pat
     (blocks / folder_as_block[-3:-1] / folder_as_block).mkdir(parents=True)
     (blocks / "zz" / "notes.txt").write_text("?")
     (blocks / "stray").write_text("?")
-    found = {damage.name: damage.reason for damage in store.check()}
+    found = {damage.name: str(damage.reason) for damage in store.check()}
     right = f"blocks/{leaf[-3:-1]}/{leaf}"
     assert found.pop(f"blocks/zz/{leaf}") == f"misplaced: it belongs at {right}"
     assert found.pop(right) == f"missing: {added} links to it"
@@ -571,7 +571,7 @@ def test_check_follows_no_link_out_of_the_folder(
     path = path_of(tmp_path / "home" / "ipfs", added)
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
-    assert [(found.name, found.reason) for found in store.check()] == [
+    assert [(found.name, str(found.reason)) for found in store.check()] == [
         (path.relative_to(tmp_path / "home" / "ipfs").as_posix(), "this is not a regular file")
     ]
 
@@ -588,8 +588,8 @@ def test_check_goes_on_after_a_block_that_the_disk_refuses(
 
     monkeypatch.setattr(local, "_read_limited", refuse)
     path_of(tmp_path / "home" / "ipfs", str(cid_of(RAW, b"cc"))).write_bytes(b"rot")
-    reasons = sorted(found.reason.split(" ")[0] for found in store.check())
-    assert reasons == ["block", "cannot"]
+    reasons = sorted(found.reason.code for found in store.check())
+    assert reasons == ["block-digest-differs", "file-cannot-be-read"]
     with pytest.raises(StorageFailure, match="Input/output error"):
         store.has(added)
 

@@ -22,8 +22,9 @@ from witnesstree.anchor.publishing import (
     keep_cosignatures,
     publish,
 )
-from witnesstree.ledger.audit import audit
-from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, follow, record_path
+from witnesstree.ledger.audit import follow as audit
+from witnesstree.ledger.audit.follow import follow
+from witnesstree.ledger.audit.published import CHECKPOINT, FIRST_CHECKPOINT, batch_path
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
@@ -113,7 +114,7 @@ def test_only_what_is_new_is_written(world: FakeWorld, tmp_path: Path) -> None:
         CHECKPOINT,
         FIRST_CHECKPOINT,
         STATE,
-        *(record_path(sequence) for sequence in range(3)),
+        *(batch_path(sequence) for sequence in range(3)),
         *(f"tile/{kind}/000.p/{size}" for kind in ("entries", "0") for size in (2, 3)),
     }
     assert audited(world, folder) == []
@@ -126,13 +127,13 @@ def test_a_record_is_published_again_when_it_has_more_witnesses(
     with world.open() as ledger:
         seal(ledger, "first", work=False)
         publish(ledger, folder)
-        assert parse_proof((folder / record_path(0)).read_bytes()).missing == ("token", "anchor")
+        assert parse_proof((folder / batch_path(0)).read_bytes()).missing == ("token", "anchor")
         assert ledger.outbox.work() == []
         assert publish(ledger, folder) == Published(1, 1, 0, 1)
-        assert parse_proof((folder / record_path(0)).read_bytes()).missing == ()
+        assert parse_proof((folder / batch_path(0)).read_bytes()).missing == ()
         # What is complete is not looked at again, unless the run before told nothing; then one that
         # is damaged is written anew.
-        (folder / record_path(0)).write_bytes(b"{")
+        (folder / batch_path(0)).write_bytes(b"{")
         assert publish(ledger, folder).records == 0
         (folder / STATE).unlink()
         assert publish(ledger, folder).records == 1
@@ -183,7 +184,7 @@ def stranger_note(ledger: Ledger, size: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("size", "said"),
-    [(1, "holds another history of this log at 1 batches"), (9, "this ledger has 2")],
+    [(1, "holds another history of this log at 1 batch:"), (9, "this ledger has 2")],
 )
 def test_another_or_a_longer_history_of_the_same_log_is_refused(
     world: FakeWorld, tmp_path: Path, size: int, said: str
@@ -535,7 +536,7 @@ def test_what_a_run_told_and_cannot_be_read_is_told_anew(
         publish(ledger, folder)
         told = (folder / STATE).read_bytes()
         (folder / STATE).write_bytes(content)
-        (folder / record_path(0)).unlink()
+        (folder / batch_path(0)).unlink()
         assert publish(ledger, folder).records == 1
         assert (folder / STATE).read_bytes() == told
         # It is believed no further than the checkpoint: what stood beyond may have been another
@@ -560,7 +561,7 @@ def test_a_folder_is_read_within_limits(tmp_path: Path) -> None:
     for path in ("none", "file/below"):
         with pytest.raises(NotFound, match="is not there"):
             fetch(path, 9)
-    with pytest.raises(BadAnswer, match="cannot read"):
+    with pytest.raises(BadAnswer, match="cannot be read"):
         fetch(".", 9)
 
 

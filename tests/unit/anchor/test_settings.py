@@ -19,6 +19,7 @@ from witnesstree.anchor.settings import (
     set_member,
     write_setting,
 )
+from witnesstree.ledger.base.catalogue import LANGUAGES, worded
 from witnesstree.ledger.base.errors import Conflict, InvalidInput, NotFound
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "settings.toml"
@@ -77,16 +78,19 @@ def test_the_home_is_no_stranger_in_the_environment(
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["WITNESSTREE_BATCH_ENTRY", "WITNESSTREE_", "WITNESSTREE_batch_age", "WITNESSTREE_HOMES"],
+    ("name", "hint"),
+    [
+        ("WITNESSTREE_BATCH_ENTRY", "; did you mean WITNESSTREE_BATCH_ENTRIES?"),
+        ("WITNESSTREE_HOMES", "; did you mean WITNESSTREE_HOME?"),
+        ("WITNESSTREE_batch_age", ": expected one of WITNESSTREE_BATCH_AGE, "),
+        ("WITNESSTREE_", "; did you mean WITNESSTREE_HOME?"),
+    ],
 )
 def test_a_misspelt_variable_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, hint: str
 ) -> None:
     monkeypatch.setenv(name, "7")
-    assert refused(tmp_path).startswith(
-        f"{name} is no setting: expected one of WITNESSTREE_BATCH_AGE, "
-    )
+    assert refused(tmp_path).startswith(f"{name} is no setting{hint}")
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -134,11 +138,29 @@ def test_a_value_of_the_file_out_of_bounds_is_refused(
     assert refused(tmp_path).startswith(f"setting {text.split(maxsplit=1)[0]}: ")
 
 
-@pytest.mark.parametrize("text", ["batch_entry = 7", "home = '/elsewhere'", "[batch]\nentries = 7"])
-def test_an_unknown_key_is_refused(tmp_path: Path, toml: Path, text: str) -> None:
+EXPECTED = f": expected one of {', '.join(sorted(Settings.model_fields))}"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("batch_entry = 7", "; did you mean batch_entries?"),
+        ("home = '/elsewhere'", EXPECTED),
+        ("[batch]\nentries = 7", EXPECTED),
+    ],
+)
+def test_an_unknown_key_is_refused(tmp_path: Path, toml: Path, text: str, hint: str) -> None:
     toml.write_text(text)
-    assert refused(tmp_path).endswith(
-        f"is no setting: expected {', '.join(sorted(Settings.model_fields))}"
+    assert refused(tmp_path).endswith(f" is no setting{hint}")
+
+
+def test_a_misspelt_member_is_told_what_was_meant(tmp_path: Path, toml: Path) -> None:
+    toml.write_text('[chains.a]\nchain_id = 1\nurl = ["http://secret"]')
+    # What lacks comes first, and in its place is what is too much.
+    assert refused(tmp_path) == "setting chains.a.urls: it must be given"
+    toml.write_text('[chains.a]\nchain_id = 1\nurls = ["http://a"]\nfees_cap = 7')
+    assert refused(tmp_path) == (
+        "setting chains.a.fees_cap: there is none of this name; did you mean fee_cap?"
     )
 
 
@@ -278,7 +300,7 @@ def test_more_tokens_than_authorities_cannot_be_required(tmp_path: Path, toml: P
         'required_tokens = 2\n[authorities.a]\nurl = "http://a"\n[authorities.b]\nurl = "http://b"'
     )
     assert read_settings(tmp_path).required_tokens == 2
-    with pytest.raises(InvalidInput, match="there are 1 authorities"):
+    with pytest.raises(InvalidInput, match="there is 1 authority"):
         remove_table(tmp_path, "authorities", "a")
 
 
@@ -371,3 +393,52 @@ def test_the_end_of_a_method_is_no_bare_number(tmp_path: Path, toml: Path, value
     assert refused(tmp_path).startswith(
         "setting ends.sha256: expected a date and a time with a zone, such as 2035-01-01T00:00:00Z"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("batch_entries = 0", "settings-too-small"),
+        ("batch_entries = 2147483649", "settings-too-large"),
+        ("batch_entries = [1]", "settings-not-whole"),
+        ("batch_entries = 1.5", "settings-not-whole"),
+        ("batch_age = 0", "settings-not-above"),
+        ("batch_age = 'soon'", "settings-not-a-duration"),
+        ("patience = 'long'", "settings-not-a-number"),
+        ("publish_batches = 'perhaps'", "settings-not-true-or-false"),
+        ("database = 7", "settings-not-text"),
+        ("database = 'mysql://h/d'", "settings-not-a-database"),
+        ("chains = 7", "settings-not-a-table"),
+        ("chains.a = 7", "settings-not-a-table"),
+        ("ipfs = 7", "settings-not-a-table"),
+        ("ipfs.recipients = 'age1'", "settings-not-a-list"),
+        ("ends.md5 = 2030-01-01T00:00:00Z", "settings-not-one-of"),
+        ("ends.sha256 = 2030-01-01T00:00:00", "settings-not-a-moment"),
+        ("ends.sha256 = 7", "settings-wrong"),
+        ("authorities.a = {url = 'http://a', policy = '1.x'}", "settings-not-an-oid"),
+        ("authorities.a = {url = 'http://a', password = 'x'}", "settings-not-a-secret"),
+        ("authorities.a = {url = 'http://a', timeout = 9999}", "settings-too-large"),
+        ("authorities.a = {url = 'ftp://a'}", "settings-wrong"),
+        ("authorities.a = {}", "settings-member-missing"),
+        ("chains.a = {chain_id = 9007199254740992, urls = ['http://a']}", "settings-not-below"),
+        ("chains.a = {chain_id = 1, urls = []}", "settings-too-short"),
+        (
+            "chains.a = {chain_id = 1, urls = ['http://a'], contract = '0x1'}",
+            "settings-not-an-account",
+        ),
+        ("chains.a = {chain_id = 1, urls = ['http://a'], fees = 'free'}", "settings-not-one-of"),
+        (
+            f"ipfs.pin_services = {['a'] * 17}",
+            "settings-too-long",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_ours(
+    tmp_path: Path, toml: Path, text: str, code: str
+) -> None:
+    toml.write_text(text)
+    with pytest.raises(InvalidInput) as caught:
+        read_settings(tmp_path)
+    assert caught.value.message.code == code
+    for language in LANGUAGES:
+        assert "{" not in worded(caught.value.message, language)

@@ -85,7 +85,7 @@ def test_stamp_gives_a_token_that_the_homes_trust_proves(
     assert judgement.assurance is Assurance.LOCAL
     assert (judgement.gen_time, judgement.accuracy) == (NOW, timedelta(seconds=1))
     assert authority.name == "local"
-    assert str(folder) in trusted_root(folder).source
+    assert str(folder) in str(trusted_root(folder).source)
 
 
 def test_another_home_does_not_vouch_for_it(authority: LocalAuthority, tmp_path: Path) -> None:

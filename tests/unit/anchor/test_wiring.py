@@ -11,7 +11,6 @@ from witnesstree.anchor.settings import read_settings
 from witnesstree.anchor.tsa.local import trusted_root
 from witnesstree.anchor.wiring import (
     LOCAL_NOTICE,
-    PARTLY_LOCAL_NOTICE,
     clock,
     make_home,
     new_origin,
@@ -19,6 +18,7 @@ from witnesstree.anchor.wiring import (
     open_ledger,
 )
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.log.note import require_name
 from witnesstree.ledger.store.database.values import JobKind
 from witnesstree.ledger.store.home import Home
@@ -144,12 +144,15 @@ def test_lists_are_published_where_the_settings_or_the_caller_say_so(
     ("text", "said"),
     [
         ("", LOCAL_NOTICE),
-        ('[authorities.a]\nurl = "http://a"', PARTLY_LOCAL_NOTICE.format("chain")),
-        ('[chains.a]\nchain_id = 7\nurls = ["http://a"]', PARTLY_LOCAL_NOTICE.format("authority")),
+        ('[authorities.a]\nurl = "http://a"', message("ledger-is-partly-local", part="chain")),
+        (
+            '[chains.a]\nchain_id = 7\nurls = ["http://a"]',
+            message("ledger-is-partly-local", part="authority"),
+        ),
         ('[chains.a]\nchain_id = 7\nurls = ["http://a"]\n[authorities.a]\nurl = "http://a"', None),
     ],
 )
-def test_what_is_embedded_is_said(home: Home, text: str, said: str | None) -> None:
+def test_what_is_embedded_is_said(home: Home, text: str, said: Message | None) -> None:
     (home.folder / "settings.toml").write_text(text)
     assert notice(read_settings(home.folder)) == said
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.cli import main as main_module
-from witnesstree.cli.options import answer, counted, laid_out, one_line
+from witnesstree.cli.options import answer, laid_out, one_line
 from witnesstree.cli.progress import progress
 
 
@@ -38,15 +38,6 @@ def test_json_is_utf_8_and_gives_back_every_name(capfdbinary: pytest.CaptureFixt
     out = capfdbinary.readouterr().out
     assert "照片" in out.decode()
     assert json.loads(out) == value
-
-
-def test_things_are_counted_in_words() -> None:
-    assert [counted(n, "batch", "batches") for n in (0, 1, 2)] == [
-        "0 batches",
-        "1 batch",
-        "2 batches",
-    ]
-    assert counted(1_234_567, "digest") == "1,234,567 digests"
 
 
 @pytest.mark.parametrize(

@@ -192,13 +192,14 @@ def test_status_says_what_is_due_and_late(home: Path) -> None:
     assert samples(home)["next_renewal_timestamp_seconds"] > NOW.timestamp()
     overdue(home, (NOW - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"))
     assert (
-        "1 evidence record to be renewed now: run `witnesstree worker`"
+        "1 evidence record is to be renewed now: run `witnesstree worker`"
         in call("status", "--home", home).text
     )
     assert call("status", "--check", "--home", home).code == 0
     overdue(home)
     assert (
-        "1 evidence record to be renewed now, 1 of them LATE" in call("status", "--home", home).text
+        "1 evidence record is to be renewed now, 1 of them LATE"
+        in call("status", "--home", home).text
     )
     assert call("status", "--check", "--home", home).code == 12
     assert (samples(home)["due_renewals"], samples(home)["late_renewals"]) == (1, 1)

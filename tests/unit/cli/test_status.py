@@ -123,7 +123,7 @@ def test_a_batch_past_its_deadline_needs_a_person_until_it_is_done(home: Path, f
     [line] = [
         line
         for line in ran.text.splitlines()
-        if line.startswith("Batch 0 waits for its stamp by local since ")
+        if line.startswith("Batch 0 waits for its timestamp by local since ")
     ]
     assert line.endswith("; 1 failed attempt, the last: nobody answers")
     set_to(home, deadline=0.001)
@@ -132,7 +132,7 @@ def test_a_batch_past_its_deadline_needs_a_person_until_it_is_done(home: Path, f
     assert [
         line
         for line in ran.text.splitlines()
-        if line.startswith("LATE: batch 0 waits for its stamp by local")
+        if line.startswith("LATE: batch 0 waits for its timestamp by local")
     ]
     [job] = call("status", "--home", home, "--json").json["waiting"]
     assert (job["late"], job["attempts"], job["transaction"]) == (True, 1, None)
@@ -217,7 +217,7 @@ def test_a_job_without_its_batch_is_shown_all_the_same(home: Path) -> None:
         transaction.add_job(7, JobKind.STAMP, "local")
     ran = call("status", "--home", home)
     assert ran.code == 0
-    assert "Batch 7 waits for its stamp by local since a time that is lost" in ran.text
+    assert "Batch 7 waits for its timestamp by local since a time that is lost" in ran.text
     seen = samples(home)
     assert (seen["waiting_jobs"], seen["oldest_waiting_seconds"]) == (
         [({"kind": "stamp", "target": "local"}, 1.0)],

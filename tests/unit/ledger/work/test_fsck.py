@@ -16,12 +16,8 @@ from conftest import Clock
 from fakes import FakeFileStore, FakeWorld, digests
 
 from witnesstree.ledger.base.message import message
-from witnesstree.ledger.proof.record import (
-    EvidenceRecord,
-    make_record,
-    parse_record,
-    renew_timestamp,
-)
+from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
+from witnesstree.ledger.proof.record_make import make_record, renew_timestamp
 from witnesstree.ledger.store.database.values import KeptRecord, Renewal
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.trust import Trust

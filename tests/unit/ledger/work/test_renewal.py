@@ -18,15 +18,9 @@ from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.report import Assurance, Verdict
 from witnesstree.ledger.proof.forms import format_record
 from witnesstree.ledger.proof.proof import MAX_KEPT_RECORD, format_proof, parse_proof
-from witnesstree.ledger.proof.record import (
-    ENDS,
-    EvidenceRecord,
-    make_record,
-    parse_record,
-    renew_hash_tree,
-    renew_timestamp,
-    verify_record,
-)
+from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
+from witnesstree.ledger.proof.record_judge import ENDS, verify_record
+from witnesstree.ledger.proof.record_make import make_record, renew_hash_tree, renew_timestamp
 from witnesstree.ledger.store.database.values import (
     UNSCHEDULED,
     Alarm,

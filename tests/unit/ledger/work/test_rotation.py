@@ -13,21 +13,18 @@ from fakes import FakeWorld, Files, digests
 from witnesstree.anchor.publishing import publish
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import make_home, open_ledger
-from witnesstree.ledger.audit.audit import (
-    CHECKPOINT,
+from witnesstree.ledger.audit.equivocation import (
     Equivocation,
-    Followed,
-    Seen,
     check_equivocation,
     format_equivocation,
-    format_seen,
     judge_equivocation,
-    judge_keys,
-    key_path,
     parse_equivocation,
-    parse_seen,
 )
-from witnesstree.ledger.audit.audit import follow as follow_log
+from witnesstree.ledger.audit.follow import Followed
+from witnesstree.ledger.audit.follow import follow as follow_log
+from witnesstree.ledger.audit.published import CHECKPOINT, key_path
+from witnesstree.ledger.audit.seen import Seen, format_seen, parse_seen
+from witnesstree.ledger.audit.signers import judge_keys
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.log.keys import (
@@ -623,7 +620,7 @@ def test_notes_of_another_log_and_too_many_are_caught(
     assert [check.reason for check in followed.checks] == [
         f"The key notes are not those of {world.home.origin} from number 1 on."
     ]
-    monkeypatch.setattr("witnesstree.ledger.audit.audit.MAX_CHANGES", 1)
+    monkeypatch.setattr("witnesstree.ledger.audit.published.MAX_CHANGES", 1)
     assert "there are more than 1 key notes" in follow(stages[1], keys[0]).checks[0].reason
 
 
@@ -637,7 +634,7 @@ def test_a_tile_that_is_missing_for_a_note_is_said(
     def refuse(*_: object) -> None:
         raise InvalidInput("a tile is missing")
 
-    monkeypatch.setattr("witnesstree.ledger.audit.audit._root_before", refuse)
+    monkeypatch.setattr("witnesstree.ledger.audit.follow.root_before", refuse)
     followed = follow(stages[0], keys[0])
     assert failures(followed) == ["keys"]
     assert "What the key notes state cannot be compared with the log: a tile is missing." in [
