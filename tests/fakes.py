@@ -39,6 +39,7 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
     WitnesstreeError,
 )
+from witnesstree.ledger.base.message import Message
 from witnesstree.ledger.base.ports import (
     Authority,
     Block,
@@ -285,7 +286,7 @@ class FakeChain(Chain):
         self._transactions: dict[bytes, int] = {}
         self._spent: dict[int, int] = {}
         self.pool: list[SignedTransaction] = []
-        self.noted: list[str] = []
+        self.noted: list[Message] = []
         self.is_stuck = False
         """Whether transactions are taken and not put into blocks."""
         self.is_dear = False
@@ -316,7 +317,7 @@ class FakeChain(Chain):
         self.mine()
 
     @override
-    def troubles(self) -> list[str]:
+    def troubles(self) -> list[Message]:
         return self.noted
 
     @override

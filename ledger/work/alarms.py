@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.message import AS_TEXT, Message, message
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.store.database.values import Alarm, AlarmKind
 
 if TYPE_CHECKING:
@@ -60,8 +60,3 @@ def joined(said: Iterable[Message]) -> Message:
     """Return one message that says several after each other."""
     first, *rest = said
     return message("both", first=first, second=joined(rest)) if rest else first
-
-
-def as_message(said: str | Message) -> Message:
-    """Return what a part says as a message; where it has only words, they are shown as they are."""
-    return said if isinstance(said, Message) else message(AS_TEXT, text=said)

@@ -19,7 +19,7 @@ from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.proof.proof import format_anchor
 from witnesstree.ledger.store.database.values import AlarmKind
-from witnesstree.ledger.work.alarms import as_message, joined
+from witnesstree.ledger.work.alarms import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,7 +112,7 @@ class Anchoring:
     def note_troubles(self, chain: Chain) -> None:
         """Raise an alarm for what a chain made up for, or take it back."""
         if troubles := chain.troubles():
-            self._alarms.raise_(AlarmKind.ENDPOINT, chain.name, joined(map(as_message, troubles)))
+            self._alarms.raise_(AlarmKind.ENDPOINT, chain.name, joined(troubles))
         else:
             self._alarms.clear(chain.name, AlarmKind.ENDPOINT)
 

@@ -442,15 +442,10 @@ def test_an_endpoint_that_another_made_up_for_is_an_alarm_while_it_fails(
     world: FakeWorld, ledger: Ledger
 ) -> None:
     seal(ledger, A)
-    world.chain.noted = ["http://one gave no answer", "http://two is of another chain"]
+    one, two = (message(AS_TEXT, text=f"http://{name} gave no answer") for name in ("one", "two"))
+    world.chain.noted = [one, two]
     assert ledger.outbox.work() == []
-    assert alarms(ledger) == {
-        ("endpoint", "fake-chain"): message(
-            "both",
-            first=message(AS_TEXT, text="http://one gave no answer"),
-            second=message(AS_TEXT, text="http://two is of another chain"),
-        )
-    }
+    assert alarms(ledger) == {("endpoint", "fake-chain"): message("both", first=one, second=two)}
     world.chain.noted = []
     seal(ledger, B)
     assert ledger.outbox.work() == []
