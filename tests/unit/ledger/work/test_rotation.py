@@ -318,7 +318,10 @@ def test_what_is_wrong_with_the_notes_fails(world: FakeWorld, ledger: Ledger) ->
     first = rotate(ledger)
     seal(ledger, "b")
     notes = world.home.key_notes()
-    for keys, said in ((("x",), "expected a signed note"), (notes * 2, "does not lead on")):
+    for keys, said in (
+        (("x",), "expected a signed note"),
+        (notes * 2, "does not continue key note"),
+    ):
         outcome, reason = judged(world, ledger, "b", (0,), keys=keys)
         assert outcome is Outcome.FAILED
         assert said in reason
@@ -343,7 +346,7 @@ def test_what_is_wrong_with_the_notes_fails(world: FakeWorld, ledger: Ledger) ->
         world, ledger, "b", (0,), checkpoint=sign_checkpoint(true, world.home.private_key())
     )
     assert outcome is Outcome.FAILED
-    assert "which handed over at 1 entries (key note 1)" in reason
+    assert "which had handed over at 1 entry (key note 1)" in reason
 
 
 def test_a_proof_holds_so_many_notes_and_no_more(ledger: Ledger) -> None:
@@ -584,9 +587,9 @@ WRONG_NOTES: dict[str, tuple[dict[str, bytes | None], str]] = {
         {key_path(1): None, key_path(2): None},
         "Key note 1, which was seen before, is not there any more.",
     ),
-    "no text": ({key_path(1): b"\xff"}, "is no text"),
-    "another text": ({key_path(1): b"x"}, "What stands there as key note 1 is no key note"),
-    "one that does not lead on": ({key_path(2): b"x"}, "do not lead on"),
+    "no text": ({key_path(1): b"\xff"}, "is not text"),
+    "another text": ({key_path(1): b"x"}, "What is published as key note 1 is not a key note"),
+    "one that does not lead on": ({key_path(2): b"x"}, "do not continue each other"),
 }
 
 
