@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from witnesstree.ledger.base import message as messages
-from witnesstree.ledger.base.catalogue import LANGUAGES, ROOMS, words_of, worded
+from witnesstree.ledger.base.catalogue import LANGUAGES, ROOMS, worded, words_of
+
+if TYPE_CHECKING:
+    import pytest
 
 _seen: dict[str, messages.Message] = {}
 
