@@ -7,8 +7,8 @@ No other module reads or writes its folder.
                                                   to be trusted
 
 It starts empty but for those roots, which come with the package certifi, not with this folder.
-Loading does not parse them: `verify` starts with it. Anyone who can write into the folder decides whom
-its owner trusts.
+Loading does not parse them: `verify` starts with it. Anyone who can write into the folder decides
+whom its owner trusts.
 """
 
 from __future__ import annotations

@@ -128,8 +128,8 @@ class Deployer:
 
         `plain` allows a plain creation, and `keyless` the deployer's own transaction, each where
         the deployer is missing. A contract that the account created plainly, within its newest
-        LOOK_BACK transactions, is taken instead of a second one: someone who was interrupted has lost
-        its address.
+        LOOK_BACK transactions, is taken instead of a second one: someone who was interrupted has
+        lost its address.
 
         Raises BadAnswer if other code is where ours or the deployer's should, NotFound if the
         deployer is missing and neither way is allowed, Conflict if a transaction of the account

@@ -84,7 +84,8 @@ class LocalChain(Chain):
 
         `clock` gives the time of each block.
 
-        The chain is there as a whole or not at all; called again after a crash, this makes it again.
+        The chain is there as a whole or not at all; called again after a crash, this makes it
+        again.
 
         Raises Conflict if there is one already.
         """

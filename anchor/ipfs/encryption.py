@@ -7,8 +7,8 @@ No other module reads or makes an age key.
     identity    the private half: lines AGE-SECRET-KEY-1… as age-keygen writes them, or an OpenSSH
                 private key without a passphrase
 
-Anyone who holds a ciphertext sees how long the file is, how many recipients it has, and for SSH keys
-which they are; nothing else.
+Anyone who holds a ciphertext sees how long the file is, how many recipients it has, and for SSH
+keys which they are; nothing else.
 """
 
 from __future__ import annotations

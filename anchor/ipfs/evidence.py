@@ -96,8 +96,8 @@ def publish_batch(store: FileStore, digests: Path) -> str:
     """Store a sealed batch's list of digests as it is, for anyone to rebuild its tree, and return
     its CID.
 
-    It tells nothing but how many entries there were, and to anyone who has a file, that it was one of
-    them.
+    It tells nothing but how many entries there were, and to anyone who has a file, that it was one
+    of them.
 
     Raises InvalidInput if the file is no list of digests, and what the store raises.
     """

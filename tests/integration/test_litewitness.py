@@ -15,10 +15,10 @@ from conftest import START, Clock
 from fakes import FakeWorld, digests
 from servers.litewitness import Litewitness, litewitness
 
+from witnesstree.anchor.cosigners import Cosigner, ask_cosigner
 from witnesstree.anchor.http import Http
 from witnesstree.anchor.publishing import publish, with_cosignatures
 from witnesstree.anchor.wiring import make_home, open_ledger
-from witnesstree.anchor.cosigners import Cosigner, ask_cosigner
 from witnesstree.cli.log import log_command
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, NotFound
 from witnesstree.ledger.log.cosignature import (
