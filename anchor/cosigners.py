@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from witnesstree.anchor.http import Answer, Http, place
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound, Unreachable
-from witnesstree.ledger.log.cosignature import WitnessKey, add_cosignatures, check_cosignatures
+from witnesstree.ledger.log.cosignature import CosignerKey, add_cosignatures, check_cosignatures
 from witnesstree.ledger.log.log import prove_consistency
 from witnesstree.ledger.log.note import (
     MAX_NOTE,
@@ -40,7 +40,7 @@ class Cosigner:
     """A cosigner: the address before /add-checkpoint, and the key that it cosigns with."""
 
     url: str
-    key: WitnessKey
+    key: CosignerKey
 
 
 def ask_cosigner(http: Http, cosigner: Cosigner, note: str, read: Read) -> str:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from witnesstree.anchor.evm.blocks import canonical_hash
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.ledger.base.errors import WitnesstreeError
-from witnesstree.ledger.base.message import AS_TEXT, Message, message
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.proof.proof import parse_anchor
-from witnesstree.ledger.work.fsck import Problem
+from witnesstree.ledger.work.fsck.problem import Problem, at_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from witnesstree.ledger.work.sealing import Ledger
 
@@ -38,16 +37,12 @@ def check_embedded(ledger: Ledger) -> Iterator[Problem]:
                 or canonical_hash(chain, anchor.block_number) != anchor.block_hash
             ):
                 yield Problem(
-                    _at(chain),
+                    at_path(chain),
                     message("anchored-block-missing", number=anchor.block_number, batch=sequence),
                 )
         except WitnesstreeError as error:
-            yield Problem(_at(chain), message("fault-of-batch", batch=sequence, error=error))
+            yield Problem(at_path(chain), message("fault-of-batch", batch=sequence, error=error))
     for block in BlockStore(ledger.home.ipfs).check():
         yield Problem(
             message("block-in-store", folder=ledger.home.ipfs, name=block.name), block.reason
         )
-
-
-def _at(path: Path) -> Message:
-    return message(AS_TEXT, text=str(path))

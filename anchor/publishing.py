@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 
 from witnesstree.anchor.http import Http, place
-from witnesstree.ledger.audit.audit import (
+from witnesstree.ledger.audit.published import (
     CHECKPOINT,
     FIRST_CHECKPOINT,
+    batch_path,
     key_path,
     read_checkpoint,
-    record_path,
 )
 from witnesstree.ledger.base.errors import (
     BadAnswer,
@@ -61,7 +61,7 @@ from witnesstree.ledger.log.tiles import (
 )
 from witnesstree.ledger.proof.proof import MAX_PROOF, Proof, format_proof, parse_proof
 from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
-from witnesstree.ledger.work.sealing import Entry
+from witnesstree.ledger.work.lookup import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,7 +142,7 @@ def _publish(
     waiting = sorted({job.sequence for job in transaction.unfinished_jobs()})
     records = 0
     for sequence in looked_at:
-        records += _write_record(ledger, transaction, folder / record_path(sequence), sequence)
+        records += _write_record(ledger, transaction, folder / batch_path(sequence), sequence)
         advance(1)
     for number, change in enumerate(transaction.key_notes(), 1):
         _write_new(folder / key_path(number), change.encode())

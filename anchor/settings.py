@@ -47,6 +47,8 @@ HOME = "WITNESSTREE_HOME"
 """Names the home itself, so it cannot be in a home's settings.toml."""
 CORE = "WITNESSTREE_CORE"
 """Names the core that hashes trees; it is chosen before any home is opened."""
+LANG = "WITNESSTREE_LANG"
+"""In which language the command line speaks: known there alone, before there are settings."""
 FILE = "settings.toml"
 TABLES: tuple[str, ...] = ("authorities", "chains", "ipfs", "ends")
 """The settings that are tables: they are in settings.toml alone."""
@@ -253,7 +255,7 @@ class Settings(BaseSettings):
             raise _Wrong(
                 message(
                     "settings-too-few-authorities",
-                    wanted=self.required_tokens,
+                    needed=self.required_tokens,
                     count=len(self.authorities),
                 )
             )
@@ -316,6 +318,7 @@ def _checked(file: Path, from_file: dict[str, Any]) -> Settings:
         HOME,
         TRUST,
         CORE,
+        LANG,
         *(PREFIX + name.upper() for name in Settings.model_fields if name not in TABLES),
         *_secret_names(from_file),
     }

@@ -17,6 +17,7 @@ from typing_extensions import override
 from witnesstree.anchor.settings import EMBEDDED, Settings, read_settings, write_setting
 from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.work.outbox import Pace, Witnesses
@@ -54,7 +55,7 @@ def make_home(folder: Path, origin: str, database: str | None = None) -> Home:
     settings.
     """
     if database is not None:
-        from witnesstree.ledger.store.postgresql import require_no_secret
+        from witnesstree.ledger.store.database.postgresql import require_no_secret
 
         require_no_secret(database)
     from witnesstree.anchor.evm.local import LocalChain
@@ -109,7 +110,7 @@ def open_ledger(
             # sealing finds out.
             key=home.private_key(len(home.key_notes())),
             metadata=metadata,
-            files=BatchFiles(home.batches),
+            files=BatchFiles(Folder(home.batches)),
             witnesses=_witnesses(
                 home, settings, now, stack, publishes=publishes or settings.publish_batches
             ),
@@ -129,8 +130,9 @@ def open_renewals(ledger: Ledger, now: Callable[[], datetime] = clock) -> Renewa
     """Return the renewals of an open ledger, as its settings want them; judged by whom this account
     trusts, and by the home's own authority.
     """
-    from witnesstree.ledger.proof.record import ENDS
-    from witnesstree.ledger.work.renewal import RenewalPolicy, Renewals
+    from witnesstree.ledger.proof.record_judge import ENDS
+    from witnesstree.ledger.work.judging import RenewalPolicy
+    from witnesstree.ledger.work.renewal import Renewals
 
     settings = read_settings(ledger.home.folder)
     policy = RenewalPolicy(

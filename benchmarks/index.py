@@ -1,5 +1,5 @@
 """Measures what could hold the digest index: SQLite, RocksDB, LMDB, and sorted runs with merges
-(ledger/store/index.py).
+(ledger/store/index/).
 
     python benchmarks/index.py [--sizes 1000000 10000000] [--stores sqlite rocksdb lmdb runs]
                                [--batch 1048576] [--minutes 6] [--folder DIR]
@@ -38,7 +38,9 @@ from typing_extensions import override
 
 from witnesstree.ledger.base.errors import Conflict
 from witnesstree.ledger.store.batches import BatchFiles
-from witnesstree.ledger.store.index import DigestIndex, write_run
+from witnesstree.ledger.store.folder import Folder
+from witnesstree.ledger.store.index.run import write_run
+from witnesstree.ledger.store.index.runs import DigestIndex
 from witnesstree.ledger.tree.bulk import sort_run
 
 if TYPE_CHECKING:
@@ -187,7 +189,7 @@ class RunsStore(Store):
     """What the ledger has. Its look-up compares whole digests, which none of the others do."""
 
     def __init__(self, folder: Path) -> None:
-        self._files = BatchFiles(folder / "batches")
+        self._files = BatchFiles(Folder(folder / "batches"))
         self._index = DigestIndex(self._files)
         self._sizes = [
             (number, path.stat().st_size // NODE)
@@ -207,7 +209,7 @@ class RunsStore(Store):
         if not self._files.digests_path(number).exists():
             self._files.append(number, 0, packed)
         count = len(packed) // NODE
-        write_run(self._files.index_path(number), self._files.digests_path(number), count)
+        write_run(self._files, number, count)
         self._sizes = [*self._sizes, (number, count)]
         self._index.merge(self._sizes)
 
@@ -241,7 +243,7 @@ def build(name: str, folder: Path, size: int, batch: int) -> dict[str, float]:
         packed = batch_of(number, min(batch, size - first))
         if name == "runs":
             # The ledger has the digests as files in any case.
-            BatchFiles(folder / "batches").append(number, 0, packed)
+            BatchFiles(Folder(folder / "batches")).append(number, 0, packed)
         begun = time.perf_counter()
         store.add(number, packed)
         seconds += time.perf_counter() - begun

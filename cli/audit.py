@@ -9,93 +9,42 @@ from typing import TYPE_CHECKING
 
 import click
 
-from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say
+from witnesstree.cli.help import Command
+from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, note, say
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from witnesstree.ledger.audit.audit import Record, Seen
+    from witnesstree.ledger.audit.published import PublishedBatch
+    from witnesstree.ledger.audit.seen import Seen
     from witnesstree.ledger.trust import Trust
 
 
-@click.command("audit", short_help="Follow a published log from outside.")
+@click.command("audit", cls=Command)
 @click.argument("subject", metavar="URL|DIR")
-@click.option(
-    "--state",
-    type=PATH,
-    metavar="FILE",
-    help="What was seen last is kept here; without it, the whole log is read.",
-)
-@click.option(
-    "--checkpoint-key",
-    "checkpoint_keys",
-    multiple=True,
-    help="Expect this ledger key: the text, or a file that holds it.",
-)
-@click.option(
-    "--witness-key",
-    "witness_keys",
-    multiple=True,
-    help="Expect cosignatures by this witness: its key, or a file that holds it.",
-)
-@click.option(
-    "--quorum",
-    type=click.IntRange(min=1),
-    metavar="K",
-    help="So many of them have to be there.  [default: all]",
-)
-@click.option(
-    "--trust",
-    "pem",
-    multiple=True,
-    type=PATH,
-    help="Trust the certificates in this PEM file to vouch for authorities.",
-)
-@click.option(
-    "--block-hash",
-    "block_hashes",
-    multiple=True,
-    metavar="[CHAIN_ID:]HASH",
-    help="Trust this block, looked up on an explorer.",
-)
-@click.option(
-    "--rpc",
-    "nodes",
-    multiple=True,
-    metavar="URL",
-    help="Ask this node of the chain which blocks are part of it.",
-)
-@click.option(
-    "--home",
-    type=PATH,
-    envvar=HOME_ENVVAR,
-    help="Trust what this ledger's own folder says.  [env: WITNESSTREE_HOME]",
-)
+@click.option("--state", type=PATH, metavar="FILE")
+@click.option("--checkpoint-key", "checkpoint_keys", multiple=True)
+@click.option("--witness-key", "witness_keys", multiple=True)
+@click.option("--quorum", type=click.IntRange(min=1), metavar="K")
+@click.option("--trust", "pem", multiple=True, type=PATH)
+@click.option("--block-hash", "block_hashes", multiple=True, metavar="[CHAIN_ID:]HASH")
+@click.option("--rpc", "nodes", multiple=True, metavar="URL")
+@click.option("--home", type=PATH, envvar=HOME_ENVVAR)
 @click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True, max=24 * 366),
     default=24.0,
     show_default=True,
-    help="Hours from a batch's close to its witnesses.",
 )
 @click.option(
     "--require",
     type=click.Choice(["token", "anchor", "both"]),
     default="both",
     show_default=True,
-    help="The witnesses that must be there.",
 )
-@click.option(
-    "--evidence",
-    type=PATH,
-    metavar="FILE",
-    help=(
-        "Where to write both checkpoints if they contradict each other.  [default:"
-        " equivocation-….json here]"
-    ),
-)
+@click.option("--evidence", type=PATH, metavar="FILE")
 @json_option
 @click.pass_context
 def audit_command(
@@ -117,44 +66,33 @@ def audit_command(
 ) -> None:
     """Follow the log that a ledger publishes at URL or in DIR, and check all that it says.
 
-    Checks that the log grew since it was seen last and changed nothing, that no batch is missing,
-    that each one names the checkpoint before it, and that it was stamped and anchored in time. Run
-    it again and again with the same --state. Exits with 0 if all is well, 3 if something is wrong,
-    4 if something could not be decided.
-
-    \b
     Example:
         witnesstree audit https://log.example --state court.json --checkpoint-key ledger.vkey
     """
-    from witnesstree.cli.log import fetching, parse_witness_keys, print_checks, write_evidence
-    from witnesstree.cli.verify import EXIT_CODES, given_trust, report_members
-    from witnesstree.ledger.audit.audit import (
-        MAX_WAITING,
-        follow,
-        format_seen,
-        judge_cosignatures,
-        judge_witnesses,
-    )
+    from witnesstree.cli.judging import given_trust
+    from witnesstree.cli.log import fetching, parse_cosigner_keys, print_audit, write_evidence
+    from witnesstree.cli.report import EXIT_CODES, report_members
+    from witnesstree.ledger.audit.cosigners import judge_cosignatures
+    from witnesstree.ledger.audit.follow import follow
+    from witnesstree.ledger.audit.seen import MAX_WAITING, format_seen
+    from witnesstree.ledger.audit.witnesses import judge_witnesses
     from witnesstree.ledger.store.disk import write_file
     from witnesstree.ledger.verify.verify import Require
 
     now = datetime.now(UTC)
     trust = given_trust(pem, block_hashes, checkpoint_keys) | _keys_of_home(home)
-    witnesses = parse_witness_keys(witness_keys)
+    witnesses = parse_cosigner_keys(witness_keys)
     needed = len(witnesses) if quorum is None else quorum
     if needed > len(witnesses):
-        raise InvalidInput(
-            f"--quorum {needed} of {len(witnesses)} cannot be had: give more keys with"
-            " --witness-key"
-        )
+        raise InvalidInput("quorum-of-keys-too-large", quorum=needed, count=len(witnesses))
     with fetching(subject) as fetch:
         followed = follow(fetch, trust.checkpoint_keys, _read_state(state), now)
     checks = list(followed.checks)
     if witnesses and followed.note:
         checks.append(judge_cosignatures(followed.note, witnesses, needed, now))
-    trust |= _trust_of_blocks(followed.records, home, nodes)
+    trust |= _trust_of_blocks(followed.batches, home, nodes)
     found, waiting = judge_witnesses(
-        followed.records, trust, now, timedelta(hours=deadline), Require(require)
+        followed.batches, trust, now, timedelta(hours=deadline), Require(require)
     )
     report = Report((*checks, *found))
     seen = (
@@ -168,18 +106,18 @@ def audit_command(
     if state and seen:
         write_file(state, format_seen(seen))
     elif state:
-        say(f"{state} stays as it was: the next audit begins where this one began.")
+        say("state-unchanged", path=state)
     if as_json:
         answer(
             {name: members[name] for name in ("verdict", "checks", "evidence") if name in members}
         )
     else:
-        print_checks(report)
+        print_audit(report)
     ctx.exit(EXIT_CODES[report.verdict])
 
 
 def _read_state(path: Path | None) -> Seen | None:
-    from witnesstree.ledger.audit.audit import MAX_SEEN, parse_seen
+    from witnesstree.ledger.audit.seen import MAX_SEEN, parse_seen
 
     if path is None:
         return None
@@ -187,15 +125,12 @@ def _read_state(path: Path | None) -> Seen | None:
         with path.open("rb") as file:
             return parse_seen(file.read(MAX_SEEN + 1))
     except FileNotFoundError:
-        say(f"{path} is not there yet: this audit reads the whole log, and begins to follow it.")
+        say("state-begins", path=path)
         return None
     except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+        raise InvalidInput("file-unreadable", path=path, error=error) from error
     except InvalidInput as error:
-        raise InvalidInput(
-            f"{path} cannot be used: {error}; restore it, or name a new file and lose what was seen"
-            " before"
-        ) from error
+        raise InvalidInput("state-unusable", path=path, error=error) from error
 
 
 def _keys_of_home(home: Path | None) -> Trust:
@@ -211,7 +146,9 @@ def _keys_of_home(home: Path | None) -> Trust:
     )
 
 
-def _trust_of_blocks(records: Sequence[Record], home: Path | None, nodes: tuple[str, ...]) -> Trust:
+def _trust_of_blocks(
+    records: Sequence[PublishedBatch], home: Path | None, nodes: tuple[str, ...]
+) -> Trust:
     """Return what the home and the nodes say of the blocks that all records together name."""
     from witnesstree.anchor.trust import home_trust
     from witnesstree.ledger.proof.proof import Proof
@@ -232,7 +169,7 @@ def _trust_of_blocks(records: Sequence[Record], home: Path | None, nodes: tuple[
         from witnesstree.anchor.trust import finality_in
 
         testimony = ask_nodes(nodes, together, finality_in(home))
-        for note in testimony.notes:
-            say(note)
+        for said in testimony.notes:
+            note(said)
         trust |= testimony.trust
     return trust

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from witnesstree.cli.options import answer, counted, require_room, say
+from witnesstree.cli.options import answer, require_room, say
 from witnesstree.cli.outputs import write_proof
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from threading import Event
 
-    from witnesstree.ledger.proof.bundle import Bundle, Template
+    from witnesstree.ledger.proof.bundle import Bundle
     from witnesstree.ledger.proof.proof import Proof
+    from witnesstree.ledger.proof.template import Template
     from witnesstree.ledger.work.sealing import Ledger
 
 PER_FOLDER = 10_000
@@ -41,7 +42,7 @@ def batch_of(ledger: Ledger, sequence: int) -> Iterator[Bundle]:
     """
     from witnesstree.ledger.log.opening import opening_digest
     from witnesstree.ledger.proof.bundle import Bundle, Stretch
-    from witnesstree.ledger.work.sealing import Entry
+    from witnesstree.ledger.work.lookup import Entry
 
     batch = ledger.batch(sequence)
     shared = ledger.proof_of(opening_digest(batch.opening), Entry(sequence, 0, is_sealed=True))
@@ -58,7 +59,7 @@ def own_proofs(ledger: Ledger, sequence: int) -> dict[int, Proof]:
     """Return by position the proofs of those entries that have an evidence record of their own:
     they cannot be made from what the batch shares.
     """
-    from witnesstree.ledger.work.sealing import Entry
+    from witnesstree.ledger.work.lookup import Entry
 
     with ledger.metadata.read() as transaction:
         positions = sorted(
@@ -87,13 +88,10 @@ def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> 
             file.flush()
             fault = open_bundle(file).fault(advance)
         except InvalidInput as error:
-            fault = str(error)
+            fault = error.message
         if fault:
-            raise Damaged(
-                f"the files of batch {sequence} do not lead to its root: {fault}; run `witnesstree"
-                " fsck`"
-            )
-    say(f"Wrote {output}: the proofs of {counted(bundle.size - 1, 'digest')}.")
+            raise Damaged("batch-not-to-root", batch=sequence, fault=fault)
+    say("bulk-written", output=output, count=bundle.size - 1)
     if as_json:
         answer(
             {
@@ -153,7 +151,7 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
     digits = _digits(bundle.size)
     written = left = 0
     make_folder(folder)
-    with storage_errors(folder), progress("writing proofs", bundle.size) as advance:
+    with storage_errors(folder), progress("writing-proofs", bundle.size) as advance:
         for new, old, passed in on_all_cores(
             _start_splitting, (format_proof(bundle.shared), places, folder, digits), runs, part=1
         ):
@@ -164,10 +162,7 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
             written, left = written + is_new, left + (not is_new)
         # Syncing file by file would take many times as long as writing them.
         os.sync()
-    say(
-        f"Wrote {counted(written, 'proof')} into"
-        f" {folder}{f'; {left:,} were there already' if left else ''}."
-    )
+    say("split-written", count=written, folder=folder, left=left)
     if as_json:
         answer(
             {
@@ -187,9 +182,7 @@ def make_folder(folder: Path) -> None:
     from witnesstree.ledger.store.disk import storage_errors
 
     if folder.exists() and not folder.is_dir():
-        raise InvalidInput(
-            f"{folder} is no folder: name one for the proofs, or a name that nothing has yet"
-        )
+        raise InvalidInput("proofs-folder-taken", folder=folder)
     with storage_errors(folder):
         folder.mkdir(exist_ok=True)
 
@@ -250,10 +243,7 @@ class _Splitter:
             if position in run.left_out or self.stop.is_set():
                 continue
             if root_from_path(digest, position, bundle.size, path) != shared.inclusion.root:
-                raise InvalidInput(
-                    f"the path of position {position} does not lead to the batch's root: fetch the"
-                    " proofs again, from a sound ledger"
-                )
+                raise InvalidInput("split-path-not-to-root", position=position)
             content = (
                 self.template.format(digest, position, path, shared.hints)
                 if self.template
@@ -266,8 +256,8 @@ class _Splitter:
 def _start_splitting(
     stop: Event, shared: bytes, places: list[_Place], folder: Path, digits: int
 ) -> _Splitter:
-    from witnesstree.ledger.proof.bundle import Template
     from witnesstree.ledger.proof.proof import parse_proof
+    from witnesstree.ledger.proof.template import Template
 
     proof = parse_proof(shared)
     return _Splitter(
@@ -297,17 +287,15 @@ def _write(path: Path, content: bytes) -> bool:
 
 def _put(path: Path, content: bytes) -> None:
     """Put `content` under a name that nothing has yet, all at once, but not yet durably."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    from witnesstree.ledger.store.disk import placing
+
     try:
-        try:
-            temporary.write_bytes(content)
-        except FileNotFoundError:
-            path.parent.mkdir(exist_ok=True)
-            temporary.write_bytes(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        with placing(path, is_durable=False) as file:
+            file.write(content)
+    except FileNotFoundError:
+        path.parent.mkdir(exist_ok=True)
+        with placing(path, is_durable=False) as file:
+            file.write(content)
 
 
 # Out of the compact file
@@ -322,14 +310,11 @@ def proof_from(bundle: Bundle, digest: bytes) -> Proof:
 
     position = bundle.find([digest]).get(digest)
     if position is None:
-        raise NotFound(
-            f"{digest.hex()} is not in {bundle.digests.file.name}: take the proofs of its own batch"
-        )
+        raise NotFound("digest-not-in-proofs", digest=digest, file=bundle.digests.file.name)
     proof = bundle.proof(position)
     assert proof.inclusion
     if root_from_path(digest, position, bundle.size, proof.inclusion.path) != proof.inclusion.root:
         raise InvalidInput(
-            f"{bundle.digests.file.name} was damaged: the path of position {position} does not lead"
-            " to its root; fetch it again"
+            "bulk-path-not-to-root", file=bundle.digests.file.name, position=position
         )
     return proof

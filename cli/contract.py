@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from witnesstree.cli.help import Group
 from witnesstree.cli.options import (
     PATH,
     answer,
     home_option,
     json_option,
     laid_out,
-    one_line,
+    note,
     require_room,
     say,
+    tell,
 )
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
 
@@ -26,44 +28,27 @@ if TYPE_CHECKING:
     from witnesstree.anchor.settings import ChainSettings
 
 
-@click.group("contract", short_help="Bring the contract to a chain, and publish its source.")
+@click.group("contract", cls=Group)
 def contract_command() -> None:
-    """Bring the contract EvidenceAnchor to a chain, and publish its source there, so that anyone
-    can ask it on an explorer's page.
+    """Bring the contract EvidenceAnchor to a chain, and publish its source there, so that
+    anyone can ask it on an explorer's page.
 
-    \b
     Example:
         witnesstree contract deploy sepolia
         witnesstree contract source --chain sepolia -o EvidenceAnchor.json
     """
 
 
-@contract_command.command("deploy", short_help="Bring the contract to a chain, or find it there.")
+@contract_command.command("deploy")
 @click.argument("chain")
-@click.option(
-    "--keyless",
-    is_flag=True,
-    help="Where the CREATE2 deployer is missing, bring it first: this costs up to 0.01 coins more.",
-)
-@click.option(
-    "--plain",
-    is_flag=True,
-    help=(
-        "Where the CREATE2 deployer is missing, create the contract at another address, which"
-        " proves less."
-    ),
-)
+@click.option("--keyless", is_flag=True)
+@click.option("--plain", is_flag=True)
 @json_option
 @home_option
 def _deploy(chain: str, home: Path, *, keyless: bool, plain: bool, as_json: bool) -> None:
     """Bring the contract to CHAIN, at the one address that it has everywhere, unless it stands
     there already.
 
-    The key of that chain's settings pays, within the settings' cap. Other code at the address is
-    refused (exit code 9). A plain creation writes its address into the settings; whoever verifies
-    then has to trust that address, because equal code does not prove what the storage began with.
-
-    \b
     Example:
         witnesstree contract deploy sepolia
     """
@@ -75,16 +60,14 @@ def _deploy(chain: str, home: Path, *, keyless: bool, plain: bool, as_json: bool
     from witnesstree.ledger.store.home import open_home
 
     if keyless and plain:
-        raise InvalidInput("--keyless and --plain are two ways: choose one")
+        raise InvalidInput("keyless-and-plain")
     folder = open_home(home).folder
     settings = read_settings(folder).chains.get(chain)
     if settings is None:
-        raise NotFound(
-            f"there is no chain {chain[:80]!r} in the settings: see `witnesstree chain add`"
-        )
+        raise NotFound("no-such-chain-add", name=repr(chain[:80]))
     signer = open_signer(settings.key, settings.key_password) if settings.key else None
     with closing(NodeChain(chain, settings, signer, clock)) as node:
-        deployment = Deployer(node, settings, signer, say).deploy(keyless=keyless, plain=plain)
+        deployment = Deployer(node, settings, signer, note).deploy(keyless=keyless, plain=plain)
     if deployment.way is Way.PLAIN:
         _keep_address(folder, chain, deployment.address)
     _answer(chain, settings, deployment, as_json=as_json)
@@ -95,10 +78,7 @@ def _keep_address(folder: Path, chain: str, address: bytes) -> None:
     from witnesstree.anchor.settings import set_member
 
     set_member(folder, "chains", chain, "contract", f"0x{address.hex()}")
-    say(
-        f"The settings of {chain} name this address now. Tell those who verify why it can be"
-        " trusted: docs/contract.md says what it cannot prove."
-    )
+    say("contract-address-kept", chain=chain)
 
 
 def _answer(chain: str, settings: ChainSettings, deployment: Deployment, *, as_json: bool) -> None:
@@ -125,20 +105,16 @@ def _answer(chain: str, settings: ChainSettings, deployment: Deployment, *, as_j
         )
         return
     if transaction is None:
-        click.echo(
-            one_line(f"The contract stands on {chain} already, at {address}. Nothing was sent.")
-        )
+        tell("contract-there", chain=chain, address=address)
     else:
-        click.echo(
-            one_line(
-                f"The contract stands on {chain} at {address}, since block"
-                f" {deployment.block_number} (transaction {transaction})."
-            )
+        tell(
+            "contract-deployed",
+            chain=chain,
+            address=address,
+            block=deployment.block_number,
+            transaction=transaction,
         )
-        say(
-            "That block is not final yet. Publish the source there: `witnesstree contract source"
-            f" --chain {chain}`."
-        )
+        say("contract-not-final", chain=chain)
     for page in pages:
         click.echo(laid_out(f"  {page}", 4))
 
@@ -146,36 +122,24 @@ def _answer(chain: str, settings: ChainSettings, deployment: Deployment, *, as_j
 FORMATS = ("standard-json", "sourcify", "solidity")
 
 
-@contract_command.command("source", short_help="Give the contract's source as explorers want it.")
+@contract_command.command("source")
 @click.option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
     default="standard-json",
     show_default=True,
-    help="What the explorer takes.",
 )
-@click.option(
-    "--chain",
-    metavar="NAME|ID",
-    help="Say where it can be published: a chain of the settings, a well-known one, or an id.",
-)
-@click.option(
-    "-o", "--output", type=PATH, metavar="FILE", help="Write it here.  [default: standard output]"
-)
+@click.option("--chain", metavar="NAME|ID")
+@click.option("-o", "--output", type=PATH, metavar="FILE")
 @json_option
 @home_option
 def _source(
     form: str, chain: str | None, output: Path | None, home: Path, *, as_json: bool
 ) -> None:
-    """Give the contract's source with the compiler's settings, which explorers need to show its
-    functions.
+    """Give the contract's source with the compiler's settings, which explorers need to show
+    its functions.
 
-    standard-json is the compiler's whole input: Etherscan's kind "Standard JSON input", and
-    Blockscout's. sourcify is the body of a request to Sourcify's API. solidity is for reading.
-    Anyone may publish it; it needs no account and no key.
-
-    \b
     Example:
         witnesstree contract source --chain sepolia -o EvidenceAnchor.json
     """
@@ -197,7 +161,7 @@ def _source(
     }
     if output:
         write_file(output, content.encode())
-        say(f"Wrote {output}.")
+        say("written", output=output)
     if as_json:
         answer(
             {
@@ -211,9 +175,9 @@ def _source(
     if not output:
         click.echo(content, nl=False)
     for name, value in form_values.items():
-        say(f"{name.replace('_', ' ')}: {'none' if value is None else value}")
+        say("form-value", name=name.replace("_", " "), value=value)
     for page in pages:
-        say(f"Publish it at {page}")
+        say("publish-at", page=page)
 
 
 def _content(form: str) -> str:
@@ -244,8 +208,5 @@ def _place(chain: str, home: Path) -> tuple[int, bytes]:
             bytes.fromhex(found.contract[2:]) if found.contract else CONTRACT_ADDRESS
         )
     if chain not in PRESETS:
-        raise NotFound(
-            f"there is no chain {chain[:80]!r}: expected one of the settings, an id, or one of"
-            f" {', '.join(PRESETS)}"
-        )
+        raise NotFound("no-such-chain-or-preset", name=repr(chain[:80]), presets=list(PRESETS))
     return PRESETS[chain].chain_id, CONTRACT_ADDRESS

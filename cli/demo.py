@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from witnesstree.cli.help import Command
+from witnesstree.cli.language import phrase
 from witnesstree.cli.options import say
 
 if TYPE_CHECKING:
@@ -26,16 +28,11 @@ RECORDING = 50_000_000
 """Bytes of sound in the recording."""
 
 
-@click.command("demo", short_help="Seal and verify example files; alter one.")
+@click.command("demo", cls=Command)
 @click.pass_context
 def demo_command(ctx: click.Context) -> None:
-    """Seal a photo, a contract, a chat, a web page and a 50 MB recording, verify each, then alter
-    one byte and see it found.
+    """Seal example files, verify each, then alter one byte and see it found.
 
-    Everything happens in a temporary folder, with the embedded authority and chain. Exits with 0 if
-    all went as it should.
-
-    \b
     Example:
         witnesstree demo
     """
@@ -46,22 +43,24 @@ def demo_command(ctx: click.Context) -> None:
         home, folder = Path(temporary) / "home", Path(temporary) / "evidence"
         evidence = _make_evidence(folder)
         _make_home(home)
-        say("")
-        say(f"Sealing {len(evidence)} files:")
+        click.echo(err=True)
+        say("demo-sealing", count=len(evidence))
         with chdir(folder):
             seal_command.main(
                 ["--home", str(home), *(file.name for file in evidence)], standalone_mode=False
             )
-        say("")
-        say(
-            "Verifying each against its proof, with nothing but the file, the proof, and what this"
-            " home lets us trust:"
-        )
+        click.echo(err=True)
+        say("demo-verifying")
         verdicts = [_show(file.name, _verify(file, file, home)) for file in evidence]
-        say("")
-        say("Altering one byte in the middle of the contract:")
+        click.echo(err=True)
+        say("demo-altering")
         contract = folder / "contract.pdf"
-        verdicts.append(_show("contract.pdf, altered", _verify(_altered(contract), contract, home)))
+        verdicts.append(
+            _show(
+                phrase("demo-altered", name="contract.pdf"),
+                _verify(_altered(contract), contract, home),
+            )
+        )
     as_it_should = [Verdict.VERIFIED] * len(evidence) + [Verdict.FAILED]
     ctx.exit(0 if verdicts == as_it_should else 1)
 
@@ -69,7 +68,7 @@ def demo_command(ctx: click.Context) -> None:
 def _make_home(home: Path) -> None:
     from witnesstree.anchor.wiring import make_home, new_origin
 
-    say("Making a ledger with an embedded authority and chain.")
+    say("demo-home")
     make_home(home, new_origin())
 
 
@@ -79,7 +78,7 @@ def _make_evidence(folder: Path) -> list[Path]:
         with as_file(files("witnesstree.examples") / name) as example:
             shutil.copyfile(example, folder / name)
     recording = folder / "recording.wav"
-    say(f"Recording {RECORDING // 10**6} MB of sound.")
+    say("demo-recording", size=RECORDING // 10**6)
     _record(recording)
     return [*(folder / name for name in EXAMPLES), recording]
 
@@ -121,7 +120,7 @@ def _verify(file: Path, sealed: Path, home: Path) -> Report:
 
 
 def _show(name: str, report: Report) -> object:
-    from witnesstree.cli.verify import verdict_line
+    from witnesstree.cli.report import verdict_line
 
     click.echo(verdict_line(report, f"{name:22} "))
     return report.verdict

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from witnesstree.cli.help import Command
 from witnesstree.cli.options import PATH, answer, json_option, require_room, say
 from witnesstree.cli.progress import progress
 from witnesstree.ledger.base.errors import InvalidInput
@@ -22,19 +23,12 @@ WITH_TOKEN = ("ers", "tst", "asice")
 """Forms that hold one token of the proof."""
 
 
-@click.command("export", short_help="Write a proof in a form that other software reads.")
+@click.command("export", cls=Command)
 @click.argument("proof", type=PATH)
-@click.option("--format", "form", type=click.Choice(FORMS), required=True, help="The form.")
-@click.option(
-    "-o", "--output", type=PATH, metavar="OUT", help="Write it here.  [default: standard output]"
-)
-@click.option("--file", type=PATH, help="asice: the file that the proof is for.")
-@click.option(
-    "--token",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="ers, tst, asice: take this token, counted from 0.  [default: the first]",
-)
+@click.option("--format", "form", type=click.Choice(FORMS), required=True)
+@click.option("-o", "--output", type=PATH, metavar="OUT")
+@click.option("--file", type=PATH)
+@click.option("--token", type=click.IntRange(min=0), metavar="N")
 @json_option
 def export_command(
     proof: Path,
@@ -45,24 +39,13 @@ def export_command(
     *,
     as_json: bool,
 ) -> None:
-    """Write PROOF, a proof file, in another form: a part of what it holds, for software that knows
-    nothing of Witnesstree.
+    """Write PROOF, a proof file, in another form: a part of what it holds, for software that
+    knows nothing of Witnesstree.
 
-    \b
-    ers          evidence record (RFC 4998), DER: path and token
-    tst          timestamp token (RFC 3161), DER, on the batch's root
-    merkletools  path as a JSON list with left and right
-    asice        ASiC-E container (ETSI EN 319 162-1): the file and its evidence record
-    tlog-proof   C2SP tlog-proof: the batch in the ledger log
-    sol          what to type into the contract's Read page on an explorer; with --json as JSON
-
-    It judges nothing: `witnesstree verify` does.
-
-    \b
     Example:
         witnesstree export photo.jpg.proof.json --format ers -o photo.jpg.ers
     """
-    from witnesstree.cli.verify import read_limited
+    from witnesstree.cli.judging import read_limited
     from witnesstree.ledger.proof.proof import parse_proof
     from witnesstree.ledger.store.disk import write_file
 
@@ -70,7 +53,7 @@ def export_command(
     if output:
         require_room(output)
         _require_apart(output, proof, file)
-    parsed = parse_proof(read_limited(proof, "check the name"))
+    parsed = parse_proof(read_limited(proof, "proof-file-unreadable-name"))
     if file and output:
         _write_container(output, file, parsed, token or 0)
     else:
@@ -79,7 +62,7 @@ def export_command(
             click.echo(content, nl=False)
             return
         write_file(output, content)
-    say(f"Wrote {output}.")
+    say("written", output=output)
     if as_json:
         answer(_members(form, output, parsed))
 
@@ -91,23 +74,19 @@ def _require_fitting(
     that it needs.
     """
     if form == "asice" and (file is None or output is None):
-        raise InvalidInput(
-            "a container holds the file, and is written to a file: name both, with --file and -o"
-        )
+        raise InvalidInput("container-needs-file")
     if form != "asice" and file is not None:
-        raise InvalidInput(f"--file goes with asice: {form} holds no file")
+        raise InvalidInput("file-without-asice", form=form)
     if form not in WITH_TOKEN and token is not None:
-        raise InvalidInput(f"--token goes with {', '.join(WITH_TOKEN)}: {form} holds no token")
+        raise InvalidInput("token-without-form", forms=WITH_TOKEN, form=form)
     if as_json and output is None and form != "sol":
-        raise InvalidInput("--json says what was written: name a file with -o")
+        raise InvalidInput("json-without-output")
 
 
 def _require_apart(output: Path, *read: Path | None) -> None:
     for path in read:
         if path and output.exists() and path.exists() and output.samefile(path):
-            raise InvalidInput(
-                f"{output} is what is read, and would be written over: name another file"
-            )
+            raise InvalidInput("output-is-input", output=output)
 
 
 def _content(form: str, proof: Proof, token: int, *, as_json: bool) -> bytes:
@@ -141,7 +120,7 @@ def _write_container(output: Path, file: Path, proof: Proof, token: int) -> None
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise InvalidInput(f"{file} is not a regular file: give a file")
+            raise InvalidInput("not-a-regular-file", path=file)
         content = Content(file.name, status.st_size, media_type)
         with (
             file.open("rb") as source,
@@ -150,7 +129,7 @@ def _write_container(output: Path, file: Path, proof: Proof, token: int) -> None
         ):
             write_container(out, content, source, proof, token, advance=advance)
     except OSError as error:
-        raise InvalidInput(f"cannot read {file}: {error.strerror}; check the name") from error
+        raise InvalidInput("named-file-unreadable", path=file, error=error) from error
 
 
 def _members(form: str, output: Path | None, proof: Proof) -> dict[str, Any]:

@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import answer, counted, laid_out
+from witnesstree.cli.language import phrase, words
+from witnesstree.cli.layout import width_of
+from witnesstree.cli.options import answer, laid_out
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
+from witnesstree.cli.report import check_members, verdict_styled, verdict_word, worth
 from witnesstree.cli.sources import PROOF_ENDING
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.report import Check, Outcome, Report, Verdict
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from threading import Event
 
-    from witnesstree.cli.verify import Asked, Judge
+    from witnesstree.cli.judging import Asked, Judge
     from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.proof.bundle import Bundle
 
@@ -38,12 +42,8 @@ _ASIDE = re.compile(r"(.+)\.[0-9]+")
 """What `seal` calls an older proof that it keeps: photo.jpg.1.proof.json."""
 
 
-WIDTH = len("unreadable")
-"""Of the longest word that a line begins with."""
-
-
 class Gap(Enum):
-    """Why a file has no verdict. It leaves the whole undecided."""
+    """Why a file has no verdict, as JSON says it. It leaves the whole undecided."""
 
     NO_PROOF = "no proof"
     NO_FILE = "no file"
@@ -58,7 +58,7 @@ class Found:
 
     path: Path
     gap: Gap | None = None
-    reason: str = ""
+    reason: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Row:
     not_after: datetime | None = None
     checks: tuple[Check, ...] = ()
     gap: Gap | None = None
-    reason: str = ""
+    reason: Message | None = None
 
 
 def _row(path: Path, digest: bytes, report: Report) -> Row:
@@ -117,7 +117,7 @@ def find(paths: Iterable[Path], home: Path | None, *, with_proofs: bool) -> Iter
                 Found(
                     place / name,
                     Gap.UNREADABLE,
-                    "it is a link to a folder, which is not followed: name that folder",
+                    message("link-to-folder"),
                 )
                 for name in links
             )
@@ -128,9 +128,7 @@ def find(paths: Iterable[Path], home: Path | None, *, with_proofs: bool) -> Iter
 def _refusals(errors: list[OSError]) -> Iterator[Found]:
     while errors:
         error = errors.pop(0)
-        yield Found(
-            Path(error.filename), Gap.UNREADABLE, f"the folder cannot be read: {error.strerror}"
-        )
+        yield Found(Path(error.filename), Gap.UNREADABLE, message("folder-unreadable", error=error))
 
 
 def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Found]:
@@ -145,7 +143,7 @@ def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Fou
                 yield Found(
                     folder / name,
                     Gap.NO_FILE,
-                    f"the file that this proof stood beside, {subject}, is not there",
+                    message("file-of-proof-missing", name=subject),
                 )
 
 
@@ -168,7 +166,7 @@ def verify_many(paths: Iterable[Path], asked: Asked, bundle: Bundle | None) -> l
 
 
 def _start_judging(stop: Event, asked: Asked) -> _Files:
-    from witnesstree.cli.verify import Judge
+    from witnesstree.cli.judging import Judge
 
     return _Files(stop, Judge(asked))
 
@@ -185,7 +183,7 @@ class _Files:
     judge: Judge | None
 
     def __call__(self, found: Found) -> Row:
-        from witnesstree.cli.verify import read_limited, require_regular
+        from witnesstree.cli.judging import read_limited, require_regular
         from witnesstree.ledger.base.digest import digest_file
 
         path, proof = found.path, Path(f"{found.path}{PROOF_ENDING}")
@@ -198,10 +196,10 @@ class _Files:
             if not self.judge:
                 return Row(path, digest)
             require_regular(proof)
-            content = read_limited(proof, "make it readable")
+            content = read_limited(proof, "proof-file-unreadable-there")
             read = self.judge.read(content, path)
         except InvalidInput as error:
-            return Row(path, gap=Gap.UNREADABLE, reason=str(error))
+            return Row(path, gap=Gap.UNREADABLE, reason=error.message)
         return _row(path, digest, self.judge.judge(digest, content, read))
 
 
@@ -209,19 +207,21 @@ def _without_proof(path: Path, proof: Path) -> Row:
     try:
         is_file = stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
-        return Row(path, gap=Gap.UNREADABLE, reason=f"cannot read {path}: {error.strerror}")
+        return Row(
+            path, gap=Gap.UNREADABLE, reason=message("file-unreadable", path=path, error=error)
+        )
     if not is_file:
-        return Row(path, gap=Gap.UNREADABLE, reason="it is not a regular file")
-    return Row(path, gap=Gap.NO_PROOF, reason=f"there is no {proof.name} beside it")
+        return Row(path, gap=Gap.UNREADABLE, reason=message("no-regular-file"))
+    return Row(path, gap=Gap.NO_PROOF, reason=message("proof-missing-beside", name=proof.name))
 
 
 def _in_bundle(rows: list[Row], asked: Asked, bundle: Bundle) -> list[Row]:
     """Look all digests up in one reading, then judge each one's proof."""
-    from witnesstree.cli.verify import Judge
+    from witnesstree.cli.judging import Judge
 
     judge = Judge(asked)
     wanted = {row.digest for row in rows if row.digest}
-    with progress("looking the digests up", bundle.size) as advance:
+    with progress("looking-up", bundle.size) as advance:
         positions = bundle.find(wanted, advance) if wanted else {}
     return [
         (
@@ -244,7 +244,7 @@ def verify_folder(
     """Verify all files that `paths` name or hold, say what they came to, and return the worst
     verdict; no file at all decides nothing.
     """
-    from witnesstree.cli.verify import holds_proofs, opened_proofs, read_limited
+    from witnesstree.cli.judging import holds_proofs, opened_proofs, read_limited
 
     with ExitStack() as opened:
         bundle = None
@@ -252,10 +252,7 @@ def verify_folder(
             # Asked first: where the name is misspelt, that is the reason.
             read_limited(proof_path)
             if not holds_proofs(proof_path):
-                raise InvalidInput(
-                    f"{proof_path} is the proof of one file: verify that file alone, or name all"
-                    " proofs of a batch"
-                )
+                raise InvalidInput("proof-of-one-file", path=proof_path)
             bundle = opened.enter_context(opened_proofs(proof_path))
         rows = verify_many(paths, asked, bundle)
     worst = next(
@@ -289,11 +286,14 @@ def _members(rows: list[Row], worst: Verdict) -> dict[str, Any]:
 
 def _members_of_row(row: Row) -> dict[str, Any]:
     if row.gap:
+        assert row.reason
         return {
             "path": str(row.path),
             "verdict": row.verdict.value,
             "gap": row.gap.value,
-            "reason": row.reason,
+            "reason": words(row.reason),
+            "code": row.reason.code,
+            "params": row.reason.members,
         }
     return {
         "path": str(row.path),
@@ -302,34 +302,46 @@ def _members_of_row(row: Row) -> dict[str, Any]:
         "assurance": row.assurance.name.lower() if row.assurance else None,
         "not_before": format_time(row.not_before) if row.not_before else None,
         "not_after": format_time(row.not_after) if row.not_after else None,
-        "checks": [
-            {"name": check.name, "outcome": check.outcome.value, "reason": check.reason}
-            for check in row.checks
-        ],
+        "checks": [check_members(check) for check in row.checks],
     }
 
 
 def _print(rows: list[Row], worst: Verdict) -> None:
-    from witnesstree.cli.verify import OUTCOME, VERDICT_COLOURS, WORTH
-
-    for row in rows:
-        if row.verdict is not Verdict.VERIFIED:
-            label = f"{_label(row).upper():{WIDTH}}"
-            said = row.reason if row.gap else f"{row.checks[0].name}: {row.checks[0].reason}"
-            line = laid_out(f"{label}  {row.path}: {said}", WIDTH + 2)
-            click.echo(click.style(label, fg=VERDICT_COLOURS[row.verdict]) + line[WIDTH:])
-    counts = Counter(_label(row) for row in rows if row.assurance is None)
-    worths = Counter(row.assurance for row in rows if row.assurance is not None)
-    parts = [
-        f"{number:,} VERIFIED ({WORTH[assurance.name]})"
-        for assurance, number in sorted(worths.items())
-    ]
-    parts += [f"{number:,} {label.upper()}" for label, number in sorted(counts.items())]
+    shown = [row for row in rows if row.verdict is not Verdict.VERIFIED]
+    width = max((width_of(_word(row)) for row in shown), default=0)
+    verdict = verdict_word(worst)
     line = laid_out(
-        f"{worst.name}: {', '.join(parts) or 'nothing here to verify'}."
-        f" {counted(len(rows), 'file')} in all.",
-        OUTCOME + 2,
+        phrase("verified-many", verdict=verdict, counts=_counts(rows), total=len(rows)), 2
     )
-    click.echo(
-        click.style(worst.name, fg=VERDICT_COLOURS[worst], bold=True) + line[len(worst.name) :]
-    )
+    click.echo(verdict_styled(worst, verdict) + line[len(verdict) :])
+    if shown:
+        click.echo()
+    for row in shown:
+        label = _word(row)
+        line = laid_out(
+            label + " " * (width - width_of(label)) + f"  {row.path}: {_reason(row)}", width + 2
+        )
+        click.echo(verdict_styled(row.verdict, label) + line[len(label) :])
+
+
+def _word(row: Row) -> str:
+    return phrase("gap-word", gap=row.gap.name.lower()) if row.gap else verdict_word(row.verdict)
+
+
+def _reason(row: Row) -> str:
+    if row.reason:
+        return words(row.reason)
+    return f"{row.checks[0].name}: {words(row.checks[0].message)}"
+
+
+def _counts(rows: list[Row]) -> list[Message]:
+    """Return how many files came to what, the VERIFIED ones by what that is worth."""
+    worths = Counter(row.assurance for row in rows if row.assurance is not None)
+    labels = Counter(_word(row) for row in rows if row.assurance is None)
+    return [
+        *(
+            message("count-verified", count=number, worth=worth(assurance))
+            for assurance, number in sorted(worths.items())
+        ),
+        *(message("count-of", count=labels[label], label=label) for label in sorted(labels)),
+    ]

@@ -6,32 +6,18 @@ from pathlib import Path
 
 import click
 
-from witnesstree.cli.options import answer, home_option, json_option, one_line, say
+from witnesstree.cli.help import Command
+from witnesstree.cli.options import answer, home_option, json_option, note, tell
 
 
-@click.command("init", short_help="Make a ledger in a folder of its own.")
+@click.command("init", cls=Command)
 @home_option
-@click.option(
-    "--origin",
-    help=(
-        "The ledger's public name, such as ledger.example/court; it cannot be changed later. "
-        " [default: a random one]"
-    ),
-)
-@click.option(
-    "--database",
-    metavar="URL",
-    help=(
-        "Keep the metadata in PostgreSQL; the URL holds no password.  [default: SQLite in the home]"
-    ),
-)
+@click.option("--origin")
+@click.option("--database", metavar="URL")
 @json_option
 def init_command(home: Path, origin: str | None, database: str | None, *, as_json: bool) -> None:
-    """Make a ledger: its key, an embedded authority, and an embedded chain with the contract.
+    """Make a ledger.
 
-    The embedded parts show how sealing works. They prove nothing to a third party.
-
-    \b
     Example:
         witnesstree init --home ~/evidence
     """
@@ -39,10 +25,10 @@ def init_command(home: Path, origin: str | None, database: str | None, *, as_jso
     from witnesstree.ledger.log.note import format_verifier_key
 
     made = make_home(home, new_origin() if origin is None else origin, database)
-    say(LOCAL_NOTICE)
+    note(LOCAL_NOTICE)
     key = format_verifier_key(made.verifier_key())
     if as_json:
         answer({"home": str(made.folder), "origin": made.origin, "checkpoint_key": key})
     else:
-        click.echo(one_line(f"Made the ledger {made.origin} in {made.folder}."))
-        click.echo(one_line(f"Its checkpoint key, for those who verify: {key}"))
+        tell("made-ledger", origin=made.origin, folder=made.folder)
+        tell("made-key", key=key)

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import (
-    PATH,
-    answer,
-    counted,
-    home_option,
-    json_option,
-    one_line,
-    require_room,
-    say,
-)
+from witnesstree.cli.help import Group
+from witnesstree.cli.options import PATH, answer, home_option, json_option, require_room, say, tell
 from witnesstree.ledger.base.errors import Damaged, InvalidInput
 
 if TYPE_CHECKING:
@@ -35,32 +27,23 @@ output_option = click.option(
     type=PATH,
     required=True,
     metavar="FILE",
-    help="Write it here; a file of this name is replaced.",
 )
 
 
-@click.group("ipfs", short_help="Fetch, export, pin and check stored files.")
+@click.group("ipfs", cls=Group)
 def ipfs_command() -> None:
     """Fetch, export, pin and check what `seal --ipfs` stored.
 
-    Files are in the home's block store, or on the Kubo node that `[ipfs] url` names.
-
-    \b
     Example:
         witnesstree ipfs get bafybei… -o photo.jpg --decrypt
     """
 
 
-@ipfs_command.command("get", short_help="Fetch a file by its CID.")
+@ipfs_command.command("get")
 @click.argument("cid")
 @output_option
-@click.option("--decrypt", "is_encrypted", is_flag=True, help="Decrypt it with age.")
-@click.option(
-    "--identity",
-    type=PATH,
-    metavar="FILE",
-    help="An age identity, or an SSH private key, to decrypt with.  [default: the home's own]",
-)
+@click.option("--decrypt", "is_encrypted", is_flag=True)
+@click.option("--identity", type=PATH, metavar="FILE")
 @json_option
 @home_option
 def get_command(
@@ -68,10 +51,6 @@ def get_command(
 ) -> None:
     """Fetch the file named CID, and print the SHA-256 of what was written.
 
-    Every block is compared with its CID. That it is the file of some proof, `witnesstree verify`
-    tells.
-
-    \b
     Example:
         witnesstree ipfs get bafybei… -o photo.jpg --decrypt
     """
@@ -81,7 +60,7 @@ def get_command(
     from witnesstree.ledger.base.digest import digest_file
 
     if identity and not is_encrypted:
-        raise InvalidInput("--identity is there to decrypt with: add --decrypt, or leave it out")
+        raise InvalidInput("identity-without-decrypt")
     require_room(output)
     with _store(home) as (opened, _, store):
         if is_encrypted:
@@ -106,19 +85,18 @@ def get_command(
             }
         )
     else:
-        click.echo(one_line(f"Wrote {output}: {counted(size, 'byte')}, SHA-256 {digest.hex()}."))
+        tell("ipfs-written", output=output, size=size, digest=digest)
 
 
-@ipfs_command.command("export", short_help="Write a file's blocks into a CAR file.")
+@ipfs_command.command("export")
 @click.argument("cid")
 @output_option
 @json_option
 @home_option
 def export_command(cid: str, output: Path, home: Path, *, as_json: bool) -> None:
-    """Write all blocks of the file named CID into a CAR file, which any IPFS node imports (`ipfs
-    dag import`).
+    """Write all blocks of the file named CID into a CAR file, which any IPFS node imports
+    (`ipfs dag import`).
 
-    \b
     Example:
         witnesstree ipfs export bafybei… -o photo.car
     """
@@ -128,28 +106,18 @@ def export_command(cid: str, output: Path, home: Path, *, as_json: bool) -> None
     if as_json:
         answer({"cid": cid, "path": str(output), "size": output.stat().st_size})
     else:
-        click.echo(one_line(f"Wrote {output}."))
+        tell("written", output=output)
 
 
-@ipfs_command.command("pin", short_help="Ask remote pinning services to keep a file.")
+@ipfs_command.command("pin")
 @click.argument("cid")
-@click.option(
-    "--service",
-    "services",
-    multiple=True,
-    metavar="NAME",
-    help="As Kubo knows it; may be given often.  [default: the settings' pin_services]",
-)
+@click.option("--service", "services", multiple=True, metavar="NAME")
 @json_option
 @home_option
 def pin_command(cid: str, services: tuple[str, ...], home: Path, *, as_json: bool) -> None:
     """Ask remote pinning services to keep the file named CID, and print what they say: queued,
     pinning, pinned or failed.
 
-    It does not wait for them: run it again to see how it went. Kubo is told of a service with `ipfs
-    pin remote service add`.
-
-    \b
     Example:
         witnesstree ipfs pin bafybei… --service archive
     """
@@ -157,31 +125,25 @@ def pin_command(cid: str, services: tuple[str, ...], home: Path, *, as_json: boo
 
     with _store(home) as (_, settings, store):
         if not isinstance(store, KuboStore):
-            raise InvalidInput(
-                "the block store in the home has no pinning services: name a Kubo node as `url` in"
-                " the settings' [ipfs]"
-            )
+            raise InvalidInput("no-pinning-in-home")
         asked = services or settings.pin_services
         if not asked:
-            raise InvalidInput(
-                "no pinning service is named: give --service, or pin_services in the settings'"
-                " [ipfs]"
-            )
+            raise InvalidInput("no-pinning-service")
         pins = store.pin_remotely(cid, asked)
     if as_json:
         answer([{"service": pin.service, "status": pin.status} for pin in pins])
     else:
-        click.echo("\n".join(one_line(f"{pin.service}: {pin.status}") for pin in pins))
+        for pin in pins:
+            tell("pin-state", service=pin.service, status=pin.status)
 
 
-@ipfs_command.command("check", short_help="Check the store.")
+@ipfs_command.command("check")
 @json_option
 @home_option
 def check_command(home: Path, *, as_json: bool) -> None:
-    """Check the store: every block in the home, or that the Kubo node answers, takes a block, gives
-    it back, and knows the pinning services.
+    """Check the store: every block in the home, or that the Kubo node answers, takes a block,
+    gives it back, and knows the pinning services.
 
-    \b
     Example:
         witnesstree ipfs check
     """
@@ -208,19 +170,11 @@ def _check_kubo(health: KuboHealth, settings: IpfsSettings, *, as_json: bool) ->
     if as_json:
         answer(members)
     else:
-        click.echo(
-            one_line(
-                f"Kubo {health.version} answers, takes blocks and gives them back; it holds"
-                f" {counted(health.stored, 'byte')}."
-            )
-        )
+        tell("kubo-answers", version=health.version, size=health.stored)
     if not health.is_online:
-        say("The node is offline: nobody else can fetch from it.")
+        say("kubo-offline")
     if unknown := [name for name in settings.pin_services if name not in health.services]:
-        raise InvalidInput(
-            f"Kubo does not know the pinning service {unknown[0]!r}: add it with `ipfs pin remote"
-            " service add`, or leave it out"
-        )
+        raise InvalidInput("pinning-service-unknown", name=repr(unknown[0]))
 
 
 def _check_blocks(store: BlockStore, *, as_json: bool) -> None:
@@ -236,16 +190,10 @@ def _check_blocks(store: BlockStore, *, as_json: bool) -> None:
         )
     else:
         for block in damaged:
-            click.echo(one_line(f"{block.name}: {block.reason}"))
-        click.echo(
-            "Checked the blocks in the home:"
-            f" {counted(len(damaged), 'problem') if damaged else 'no problems'}."
-        )
+            tell("fsck-problem", place=block.name, fault=block.reason)
+        tell("blocks-checked", problems=len(damaged))
     if damaged:
-        raise Damaged(
-            f"the block store is damaged ({damaged[0].name}): restore it from a backup, or store"
-            " the files again"
-        )
+        raise Damaged("block-store-damaged", block=damaged[0].name)
 
 
 @contextmanager

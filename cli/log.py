@@ -12,25 +12,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from witnesstree.cli.options import (
-    PATH,
-    answer,
-    counted,
-    home_option,
-    json_option,
-    laid_out,
-    one_line,
-    say,
-)
+from witnesstree.cli.help import Group
+from witnesstree.cli.language import words
+from witnesstree.cli.options import PATH, answer, home_option, json_option, note, say, tell
+from witnesstree.cli.report import print_checks, verdict_styled, verdict_word
 from witnesstree.ledger.base.errors import InvalidInput, WitnesstreeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from witnesstree.anchor.cosigners import Cosigner
-    from witnesstree.ledger.audit.audit import Equivocation
+    from witnesstree.ledger.audit.equivocation import Equivocation
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.report import Check, Report
-    from witnesstree.ledger.log.cosignature import WitnessKey
+    from witnesstree.ledger.log.cosignature import CosignerKey
     from witnesstree.ledger.log.keys import KeyChange
     from witnesstree.ledger.log.note import VerifierKey
     from witnesstree.ledger.log.tiles import Fetch
@@ -39,12 +34,11 @@ UNDECIDED = 4
 """Exit code where too few witnesses cosigned, as for a verdict (verify.py)."""
 
 
-@click.group("log", short_help="Publish the log, compare it, have it cosigned, change its key.")
+@click.group("log", cls=Group)
 def log_command() -> None:
-    """Publish the ledger log, compare its checkpoints, have them cosigned by witnesses, and change
-    the key that signs them.
+    """Publish the ledger log, compare its checkpoints, have them cosigned by witnesses, and
+    change the key that signs them.
 
-    \b
     Example:
         witnesstree log publish /var/www/ledger
     """
@@ -57,10 +51,6 @@ def log_command() -> None:
 def publish_command(folder: Path, home: Path, *, as_json: bool) -> None:
     """Bring the folder DIR up to the newest checkpoint, for any static file server.
 
-    Only what is new is written, the checkpoint last: a crash leaves a folder that still is what its
-    checkpoint says. A folder that holds another log, or another history of this one, is refused.
-
-    \b
     Example:
         witnesstree log publish /var/www/ledger
     """
@@ -84,33 +74,21 @@ def publish_command(folder: Path, home: Path, *, as_json: bool) -> None:
             }
         )
     else:
-        written = f"{counted(done.tiles, 'tile')} and {counted(done.records, 'record')} written"
-        click.echo(
-            one_line(
-                f"{folder} holds the log of {counted(done.new, 'batch', 'batches')},"
-                f" {done.new - done.old} of them new ({written})."
-            )
+        tell(
+            "log-published",
+            folder=folder,
+            size=done.new,
+            new=done.new - done.old,
+            tiles=done.tiles,
+            proofs=done.records,
         )
 
 
 @log_command.command("check")
 @click.argument("old")
 @click.argument("new", required=False)
-@click.option(
-    "--checkpoint-key",
-    "checkpoint_keys",
-    multiple=True,
-    help="Expect this ledger key: the text, or a file that holds it.",
-)
-@click.option(
-    "--evidence",
-    type=PATH,
-    metavar="FILE",
-    help=(
-        "Where to write both checkpoints if they contradict each other.  [default:"
-        " equivocation-….json here]"
-    ),
-)
+@click.option("--checkpoint-key", "checkpoint_keys", multiple=True)
+@click.option("--evidence", type=PATH, metavar="FILE")
 @json_option
 @click.pass_context
 def check_command(
@@ -124,20 +102,13 @@ def check_command(
 ) -> None:
     """Check that the log NEW begins with the log OLD, or, without NEW, what evidence proves.
 
-    Each is a checkpoint in a file, or the folder or address of a published log; where the sizes
-    differ, the larger one has to be a folder or an address. Exits with 0 if it does, 3 if it does
-    not, 4 if that cannot be decided.
-
-    Alone, OLD is a file of evidence that this command or `witnesstree audit` wrote. Exits with 0 if
-    it proves that the owner of the key that is given signed two histories, 3 if it does not, 4
-    without a key.
-
-    \b
     Example:
         witnesstree log check old.checkpoint https://ledger.example/court --checkpoint-key l.vkey
     """
-    from witnesstree.cli.verify import EXIT_CODES, parse_key, report_members
-    from witnesstree.ledger.audit.audit import judge_consistency, judge_signature
+    from witnesstree.cli.judging import parse_key
+    from witnesstree.cli.report import EXIT_CODES, report_members
+    from witnesstree.ledger.audit.consistency import judge_consistency
+    from witnesstree.ledger.audit.signers import judge_signature
     from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.log.note import parse_checkpoint, parse_note
 
@@ -160,7 +131,7 @@ def check_command(
         if sizes[0] <= sizes[1]:
             consistency, equivocation = judge_consistency(first, second, second_fetch)
         else:
-            say("OLD is the larger log, so it is asked whether it begins with NEW.")
+            say("old-is-larger")
             consistency, equivocation = judge_consistency(second, first, first_fetch)
     equivocation = equivocation or contradiction
     report = Report((*checks, consistency))
@@ -172,14 +143,14 @@ def check_command(
             {name: members[name] for name in ("verdict", "checks", "evidence") if name in members}
         )
     else:
-        print_checks(report)
+        print_audit(report)
     ctx.exit(EXIT_CODES[report.verdict])
 
 
 def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> int:
     """Print what the evidence in a file proves, and return the exit code."""
-    from witnesstree.cli.verify import EXIT_CODES, report_members
-    from witnesstree.ledger.audit.audit import judge_equivocation, parse_equivocation
+    from witnesstree.cli.report import EXIT_CODES, report_members
+    from witnesstree.ledger.audit.equivocation import judge_equivocation, parse_equivocation
     from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.proof.proof import MAX_PROOF
 
@@ -187,19 +158,15 @@ def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> in
         with path.open("rb") as file:
             found = parse_equivocation(file.read(MAX_PROOF + 1))
     except OSError as error:
-        raise InvalidInput(
-            f"cannot read {str(path)[:200]}: {error.strerror}; give a file of evidence, or two logs"
-        ) from error
+        raise InvalidInput("evidence-unreadable", path=str(path)[:200], error=error) from error
     except InvalidInput as error:
-        raise InvalidInput(
-            f"{path} holds no evidence: {error}; two logs are compared if both are given"
-        ) from error
+        raise InvalidInput("no-evidence", path=path, error=error) from error
     report = Report((judge_equivocation(found, keys),))
     if as_json:
         members = report_members(report)
         answer({name: members[name] for name in ("verdict", "checks")})
     else:
-        print_checks(report)
+        print_audit(report)
     return EXIT_CODES[report.verdict]
 
 
@@ -209,7 +176,8 @@ def _judge_histories(
     """Judge the key notes that are published with either log, if there are any: the longer history
     has to begin with the shorter one.
     """
-    from witnesstree.ledger.audit.audit import judge_keys, read_key_notes
+    from witnesstree.ledger.audit.published import read_key_notes
+    from witnesstree.ledger.audit.signers import judge_keys
 
     shorter, longer = sorted((read_key_notes(fetch) if fetch else () for fetch in fetches), key=len)
     if not longer:
@@ -219,21 +187,12 @@ def _judge_histories(
 
 
 @log_command.command("rotate")
-@click.option(
-    "--destroy-old",
-    is_flag=True,
-    help="Remove all older private keys once the new one counts. They cannot be had back.",
-)
+@click.option("--destroy-old", is_flag=True)
 @json_option
 @home_option
 def rotate_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
     """Change the key that signs checkpoints.
 
-    The old key and the new one sign a note in which the old one hands over. From then on every
-    process signs with the new one. Publish the log again, so that others learn of it, and give the
-    new key to the witnesses of this log, who do not follow notes.
-
-    \b
     Example:
         witnesstree log rotate
     """
@@ -245,28 +204,17 @@ def rotate_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
     if as_json:
         answer(_change_members(change))
     else:
-        click.echo(_change_line(change))
-    say(
-        "Run `witnesstree log publish` now, and give the new key to this log's witnesses: they"
-        " cosign nothing under it before."
-    )
+        _tell_change(change)
+    say("publish-after-rotation")
 
 
 @log_command.command("keys")
-@click.option(
-    "--destroy-old",
-    is_flag=True,
-    help="Remove the private keys that have handed over. They cannot be had back.",
-)
+@click.option("--destroy-old", is_flag=True)
 @json_option
 @home_option
 def keys_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
     """List the keys that have signed this log's checkpoints, the first one first.
 
-    With --destroy-old, remove the private keys of all but the last one first: also those that an
-    interrupted `log rotate --destroy-old` left.
-
-    \b
     Example:
         witnesstree log keys --json
     """
@@ -276,10 +224,7 @@ def keys_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
 
     with open_ledger(home) as ledger:
         if destroy_old:
-            say(
-                f"{counted(len(destroy_old_keys(ledger)), 'private key')} removed; make sure that"
-                " no backup keeps them."
-            )
+            say("keys-destroyed", count=len(destroy_old_keys(ledger)))
         with ledger.metadata.read() as transaction:
             notes, changes = transaction.key_notes(), ledger.key_changes(transaction)
         first = ledger.home.verifier_key()
@@ -290,9 +235,9 @@ def keys_command(home: Path, *, destroy_old: bool, as_json: bool) -> None:
         ]
         answer({"first": format_verifier_key(first), "changes": rows})
         return
-    click.echo(f"Key 0 from the beginning: {format_verifier_key(first)}")
+    tell("first-key", key=format_verifier_key(first))
     for change in changes:
-        click.echo(_change_line(change))
+        _tell_change(change)
 
 
 def _change_members(change: KeyChange) -> dict[str, object]:
@@ -302,40 +247,18 @@ def _change_members(change: KeyChange) -> dict[str, object]:
     return {"number": change.number, **keys, "size": change.size, "root": change.root.hex()}
 
 
-def _change_line(change: KeyChange) -> str:
+def _tell_change(change: KeyChange) -> None:
     from witnesstree.ledger.log.note import format_verifier_key
 
-    return (
-        f"Key {change.number} for logs of more than {counted(change.size, 'batch', 'batches')}:"
-        f" {format_verifier_key(change.new)}"
-    )
+    key = format_verifier_key(change.new)
+    tell("later-key", number=change.number, size=change.size, key=key)
 
 
 @log_command.command("cosign")
-@click.option(
-    "--witness",
-    "urls",
-    multiple=True,
-    required=True,
-    metavar="URL",
-    help="Ask the witness at this address; give it once for each.",
-)
-@click.option(
-    "--witness-key",
-    "keys",
-    multiple=True,
-    required=True,
-    help="Its key (name+id+base64), or a file that holds it, in the same order.",
-)
-@click.option(
-    "--quorum",
-    type=click.IntRange(min=1),
-    metavar="K",
-    help="So many have to cosign.  [default: all]",
-)
-@click.option(
-    "--into", type=PATH, metavar="DIR", help="Put the cosignatures into this published log, too."
-)
+@click.option("--witness", "urls", multiple=True, required=True, metavar="URL")
+@click.option("--witness-key", "keys", multiple=True, required=True)
+@click.option("--quorum", type=click.IntRange(min=1), metavar="K")
+@click.option("--into", type=PATH, metavar="DIR")
 @json_option
 @home_option
 @click.pass_context
@@ -351,10 +274,6 @@ def cosign_command(
 ) -> None:
     """Have the newest checkpoint cosigned by witnesses (C2SP tlog-witness).
 
-    A witness cosigns only what continues everything that it has seen of this log. Exits with 0 if
-    enough of them did, 4 if not.
-
-    \b
     Example:
         witnesstree log cosign --witness https://w.example --witness-key w.vkey --into public
     """
@@ -368,16 +287,14 @@ def cosign_command(
     all_keys = [witness.key for witness in witnesses]
     needed = len(witnesses) if quorum is None else quorum
     if needed > len(witnesses):
-        raise InvalidInput(
-            f"--quorum {needed} of {len(witnesses)} cannot be had: name more witnesses"
-        )
-    errors: dict[str, str] = {}
+        raise InvalidInput("quorum-too-large", quorum=needed, count=len(witnesses))
+    errors: dict[str, Message] = {}
     with open_ledger(home) as ledger, Http(timeout=TIMEOUT) as http:
         with ledger.metadata.read() as transaction:
-            note = transaction.checkpoint()
+            newest = transaction.checkpoint()
         take_over_cosignatures(ledger)
 
-        # Each hash is read on its own, so that no transaction is open while a witness thinks.
+        # Each hash is read on its own, so that no transaction is open while a cosigner thinks.
         def read(level: int, position: int) -> bytes:
             with ledger.metadata.read() as transaction:
                 return transaction.log_node(level, position)
@@ -385,22 +302,20 @@ def cosign_command(
         lines = ""
         for witness in witnesses:
             try:
-                lines += ask_cosigner(http, witness, note, read)
+                lines += ask_cosigner(http, witness, newest, read)
             except WitnesstreeError as error:
-                errors[witness.key.name] = str(error)
-        note = keep_cosignatures(ledger, add_cosignatures(note, lines, all_keys), into)
-    found = check_cosignatures(note, all_keys)
+                errors[witness.key.name] = error.message
+        kept = keep_cosignatures(ledger, add_cosignatures(newest, lines, all_keys), into)
+    found = check_cosignatures(kept, all_keys)
     if as_json:
+        told = {name: words(error) for name, error in errors.items()}
         times = {each.key.name: each.time for each in found}
-        answer({"checkpoint": note, "cosignatures": times, "errors": errors, "quorum": needed})
+        answer({"checkpoint": kept, "cosignatures": times, "errors": told, "quorum": needed})
     else:
-        click.echo(note, nl=False)
-    for text in errors.values():
-        say(f"{text}.")
-    say(
-        f"{len(found)} of {counted(len(witnesses), 'witness', 'witnesses')} cosigned; {needed}"
-        " had to."
-    )
+        click.echo(kept, nl=False)
+    for said in errors.values():
+        note(said)
+    say("cosigned", count=len(found), asked=len(witnesses), quorum=needed)
     ctx.exit(0 if len(found) >= needed else UNDECIDED)
 
 
@@ -408,31 +323,25 @@ def _witnesses(urls: tuple[str, ...], keys: tuple[str, ...]) -> list[Cosigner]:
     from witnesstree.anchor.cosigners import Cosigner
 
     if len(urls) != len(keys):
-        raise InvalidInput(
-            f"each --witness needs its --witness-key: there are {len(urls)} addresses and"
-            f" {len(keys)} keys"
-        )
-    return [Cosigner(url, key) for url, key in zip(urls, parse_witness_keys(keys), strict=True)]
+        raise InvalidInput("cosigner-without-key", addresses=len(urls), keys=len(keys))
+    return [Cosigner(url, key) for url, key in zip(urls, parse_cosigner_keys(keys), strict=True)]
 
 
-def parse_witness_keys(texts: tuple[str, ...]) -> list[WitnessKey]:
+def parse_cosigner_keys(texts: tuple[str, ...]) -> list[CosignerKey]:
     """Return the keys that --witness-key names, as texts or files.
 
     Raises InvalidInput if one is none, or stands there twice.
     """
-    from witnesstree.cli.verify import text_or_file
-    from witnesstree.ledger.log.cosignature import parse_witness_key
+    from witnesstree.cli.judging import text_or_file
+    from witnesstree.ledger.log.cosignature import parse_cosigner_key
 
     try:
-        keys = [parse_witness_key(text_or_file(text)) for text in texts]
+        keys = [parse_cosigner_key(text_or_file(text)) for text in texts]
     except InvalidInput as error:
-        raise InvalidInput(
-            "--witness-key takes a witness's key (name+id+base64), or a file that holds it:"
-            f" {error}"
-        ) from error
+        raise InvalidInput("bad-cosigner-key", error=error) from error
     # One witness must not count for two.
     if len({key.public_key for key in keys}) < len(keys):
-        raise InvalidInput("--witness-key names one key twice: each witness counts once")
+        raise InvalidInput("cosigner-key-twice")
     return keys
 
 
@@ -455,10 +364,7 @@ def fetching(subject: str) -> Iterator[Fetch]:
     elif os.path.isdir(subject):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         yield fetching_from_folder(Path(subject))
     else:
-        raise InvalidInput(
-            f"{subject[:200]} is neither a folder nor an address (http://… or https://…) of a"
-            " published log"
-        )
+        raise InvalidInput("no-published-log", subject=subject[:200])
 
 
 @contextmanager
@@ -470,13 +376,13 @@ def opened(subject: str) -> Iterator[tuple[str, Fetch | None, Fetch | None]]:
     log's checkpoint it stands for the log.
     """
     from witnesstree.anchor.publishing import fetching_from_folder
-    from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, read_checkpoint
+    from witnesstree.ledger.audit.published import CHECKPOINT, FIRST_CHECKPOINT, read_checkpoint
 
     def read(fetch: Fetch, *name: str) -> str:
         try:
             return read_checkpoint(fetch, *name)
         except InvalidInput as error:
-            raise InvalidInput(f"{subject[:200]} holds no checkpoint: {error}") from error
+            raise InvalidInput("no-checkpoint", subject=subject[:200], error=error) from error
 
     path = Path(subject)
     if os.path.isfile(path):  # noqa: PTH113 - likewise
@@ -488,30 +394,24 @@ def opened(subject: str) -> Iterator[tuple[str, Fetch | None, Fetch | None]]:
             yield read(fetch), fetch, fetch
 
 
-def print_checks(report: Report) -> None:
-    """Print the checks and what they come to together, which is about a log and says nothing of any
-    file.
+def print_audit(report: Report) -> None:
+    """Print what checks come to together, which is about a log and says nothing of any file, and
+    then the checks.
     """
-    from witnesstree.cli.verify import COLOURS, OUTCOME, VERDICT_COLOURS
-
-    width = max(len(check.name) for check in report.checks)
-    for check in report.checks:
-        line = laid_out(
-            f"{check.outcome.name:{OUTCOME}}  {check.name:{width}}  {check.reason}", OUTCOME + 2
-        )
-        click.echo(click.style(line[:OUTCOME], fg=COLOURS[check.outcome]) + line[OUTCOME:])
-    click.echo(click.style(report.verdict.name, fg=VERDICT_COLOURS[report.verdict], bold=True))
+    click.echo(verdict_styled(report.verdict, verdict_word(report.verdict)))
+    click.echo()
+    print_checks(report.checks)
 
 
 def write_evidence(found: Equivocation, path: Path | None) -> Path:
     """Write two checkpoints that contradict each other to `path`, or under a name of their own
     here, and return where.
     """
-    from witnesstree.ledger.audit.audit import format_equivocation
+    from witnesstree.ledger.audit.equivocation import format_equivocation
     from witnesstree.ledger.store.disk import write_file
 
     content = format_equivocation(found)
     path = path or Path(f"equivocation-{sha256(content).hexdigest()[:16]}.json")
     write_file(path, content)
-    say(f"Both statements are kept in {path}: show them to everyone who relies on this log.")
+    say("evidence-kept", path=path)
     return path

@@ -13,8 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
+from typing_extensions import override
 
-from witnesstree.cli.options import CORE_ENVVAR, one_line
+from witnesstree.cli.help import Group, show_misuse
+from witnesstree.cli.language import asked_language, speak
+from witnesstree.cli.options import CORE_ENVVAR, say
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
@@ -25,6 +28,7 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
     WitnesstreeError,
 )
+from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,11 +73,13 @@ INTERRUPTED = 130
 """128 and the number of SIGINT, as shells count."""
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
+class _Commands(Group):
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's own signature
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
         command = getattr(import_module(f"witnesstree.cli.{cmd_name}"), f"{cmd_name}_command")
@@ -82,28 +88,22 @@ class _Commands(click.Group):
 
 
 @click.command(
-    cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    "witnesstree", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(package_name="witnesstree", message="%(prog)s %(version)s")
 def cli() -> None:
     """Seal files so that anyone can check, years later, that they existed and have not changed.
 
-    \b
     Example:
         witnesstree init
         witnesstree seal photo.jpg
         witnesstree verify photo.jpg --home ~/.local/share/witnesstree
-
-    Exit codes: 0 done or verified; 3 failed, 4 undecided (verify, audit, log check); 5 bad input,
-    6 not found, 7 in use, 8 unreachable, 9 wrong answer, 10 damaged, 11 disk, 12 an alarm
-    (status --check); 130 interrupted; 1 a crash, or nobody read the answer; 2 a misspelt
-    command line.
     """
 
 
 def main() -> None:
     """Run the command line, and exit."""
+    speak(asked_language(sys.argv[1:]))
     with _noting_interrupts() as is_interrupted:
         try:
             code = _run()
@@ -124,12 +124,12 @@ def _run() -> int:
             from witnesstree.ledger.tree.core import choose
 
             choose(chosen)
-        code: int = cli.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+        code: int = cli.main(prog_name="witnesstree", standalone_mode=False)
+    except click.UsageError as error:
+        show_misuse(error)
         return error.exit_code
     except WitnesstreeError as error:
-        click.echo(f"Error: {one_line(error)}", err=True)
+        say("error", error=error)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     except OSError as error:
         # What is about a ledger or a file was translated where it happened. Left are standard
@@ -137,21 +137,16 @@ def _run() -> int:
         # name. Python would complain once more when it flushes at exit, so the rest of the answer
         # goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        place = error.filename or "standard output"
-        click.echo(
-            f"Error: {one_line(f'{place}: {error.strerror}')}; name another place, or make room,"
-            " then run it again",
-            err=True,
-        )
+        if error.filename:
+            say("error", error=message("place-refused", place=str(error.filename), error=error))
+        else:
+            say("error", error=message("answer-refused", error=error))
         return DISK
     return code
 
 
 def _interrupted() -> int:
-    click.echo(
-        "Interrupted. Everything acknowledged is kept; run the same command again to finish.",
-        err=True,
-    )
+    say("interrupted")
     return INTERRUPTED
 
 

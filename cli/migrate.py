@@ -6,21 +6,16 @@ from pathlib import Path
 
 import click
 
-from witnesstree.cli.options import answer, home_option, json_option, one_line
+from witnesstree.cli.help import Command
+from witnesstree.cli.options import answer, home_option, json_option, tell
 
 
-@click.command("migrate", short_help="Bring an older ledger up to date.")
+@click.command("migrate", cls=Command)
 @json_option
 @home_option
 def migrate_command(home: Path, *, as_json: bool) -> None:
-    """Bring the database of a ledger that an older version made to the form that this version works
-    on.
+    """Bring the database of a ledger that an older version made to this version's form.
 
-    A SQLite database is first copied to ledger.db.v1, or whatever version it has, beside it. All
-    changes are made at once or not at all; nothing that the ledger has stated is altered. Stop the
-    worker first. On PostgreSQL, make a backup yourself.
-
-    \b
     Example:
         witnesstree migrate --home ~/evidence
     """
@@ -40,9 +35,8 @@ def migrate_command(home: Path, *, as_json: bool) -> None:
             }
         )
     elif done.before == done.after:
-        click.echo(f"The ledger has version {done.after} already.")
+        tell("migrated-already", version=done.after)
+    elif done.backup:
+        tell("migrated-kept", before=done.before, after=done.after, backup=done.backup)
     else:
-        kept = f" The old database is kept as {done.backup}." if done.backup else ""
-        click.echo(
-            one_line(f"Brought the ledger from version {done.before} to {done.after}.{kept}")
-        )
+        tell("migrated", before=done.before, after=done.after)

@@ -11,15 +11,17 @@ import re
 import sys
 from pathlib import Path
 from shutil import get_terminal_size
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from witnesstree.cli.language import phrase
 from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from witnesstree.ledger.base.message import Message, Value
 
 PATH = click.Path(path_type=Path, readable=False)
 """Any path: what is wrong with one, the command itself says in one line."""
@@ -39,18 +41,16 @@ def require_file(output: Path) -> None:
     its name, and a device there would be lost.
     """
     if os.path.isdir(output):  # noqa: PTH112 - Path.is_dir raises for names that are too long
-        raise InvalidInput(f"{output} is a folder: name a file in it")
+        raise InvalidInput("output-is-folder", output=output)
     if os.path.exists(output) and not os.path.isfile(output):  # noqa: PTH110, PTH113 - the same
-        raise InvalidInput(
-            f"{output} is a device or a pipe, which a file would replace: name a file"
-        )
+        raise InvalidInput("output-is-device", output=output)
 
 
 def require_room(output: Path) -> None:
     """Raise InvalidInput unless a file can be written at `output`, as far as names tell."""
     require_file(output)
     if not output.absolute().parent.is_dir():
-        raise InvalidInput(f"{output.parent} is no folder: make it first, or name a file elsewhere")
+        raise InvalidInput("output-folder-missing", folder=output.parent)
 
 
 def default_home() -> Path:
@@ -62,31 +62,18 @@ def default_home() -> Path:
 
 def home_option(command: F) -> F:
     """Add --home, for commands that work in a home."""
-    option = click.option(
-        "--home",
-        type=PATH,
-        envvar=HOME_ENVVAR,
-        default=default_home,
-        show_default="WITNESSTREE_HOME, or witnesstree in your data folder",
-        help="The ledger's folder.",
-    )
+    option = click.option("--home", type=PATH, envvar=HOME_ENVVAR, default=default_home)
     return option(command)
 
 
 def publish_option(command: F) -> F:
     """Add --publish-batches, for commands that seal."""
-    text = (
-        "Put the list of digests of each batch that is sealed into IPFS, so that anyone can rebuild"
-        " its tree."
-    )
-    return click.option("--publish-batches", "publishes", is_flag=True, help=text)(command)
+    return click.option("--publish-batches", "publishes", is_flag=True)(command)
 
 
 def json_option(command: F) -> F:
     """Add --json."""
-    return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(
-        command
-    )
+    return click.option("--json", "as_json", is_flag=True)(command)
 
 
 def answer(value: object) -> None:
@@ -97,9 +84,23 @@ def answer(value: object) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
 
 
-def say(text: object) -> None:
+def say(code: str, /, **params: Value) -> None:
     """Tell the person, on one line, something that is no answer."""
-    click.echo(one_line(text), err=True)
+    click.echo(one_line(phrase(code, **params)), err=True)
+
+
+def note(said: Message | str) -> None:
+    """Tell the person, on one line, what another part has put into a message."""
+    say("note", note=said)
+
+
+def tell(code: str, /, *, indent: int = 0, **params: Value) -> None:
+    """Answer with one line; where a person reads it, it is broken at the terminal's width.
+
+    With an `indent`, it is a detail of the line before: its further lines begin there, its first
+    one two columns before.
+    """
+    click.echo(laid_out(" " * max(0, indent - 2) + phrase(code, **params), indent))
 
 
 def one_line(text: object) -> str:
@@ -116,22 +117,9 @@ def laid_out(text: str, indent: int) -> str:
     line = one_line(text)
     if not (sys.stdout and sys.stdout.isatty()):
         return line
-    width = get_terminal_size().columns
-    return "\n".join(
-        wrap(
-            line,
-            width,
-            subsequent_indent=" " * indent,
-            drop_whitespace=True,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    )
+    from witnesstree.cli.layout import wrapped
 
-
-def counted(number: int, thing: str, plural: str = "") -> str:
-    """Return how many of a thing there are, in words: 1 batch, 2 batches."""
-    return f"{number:,} {thing if number == 1 else plural or thing + 's'}"
+    return "\n".join(wrapped(line, get_terminal_size().columns, then=" " * indent))
 
 
 def is_watched() -> bool:

@@ -25,24 +25,18 @@ MANIFEST_ENDING = ".manifest.json"
 
 _UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')
 _NAME_ROOM = 20
-"""Bytes that a file's name grows by while it is written: a dot, a process's number and `.tmp`."""
+"""Bytes that a file's name grows by while it is written: two dots, fourteen digits and `.tmp`."""
 
 
 def require_room(source: Source) -> None:
     """Refuse, before anything is sealed, a place where no proof can go."""
     folder = next(parent for parent in source.proof.absolute().parents if os.path.lexists(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise InvalidInput(f"no proof can be written into {folder}: name a folder with --proofs")
+        raise InvalidInput("proof-place-refused", folder=folder)
     if len(os.fsencode(source.proof.name)) + _NAME_ROOM > os.pathconf(folder, "PC_NAME_MAX"):
-        raise InvalidInput(
-            f"the name of {source.path} is too long to put {PROOF_ENDING} behind it: give the file"
-            " a shorter one"
-        )
+        raise InvalidInput("name-too-long", path=source.path, ending=PROOF_ENDING)
     if source.proof.is_dir():
-        raise InvalidInput(
-            f"{source.proof} is a folder, where the proof of {source.path} would go: name another"
-            " place with --proofs"
-        )
+        raise InvalidInput("proof-place-is-folder", proof=source.proof, path=source.path)
 
 
 # Proofs
@@ -50,7 +44,7 @@ def require_room(source: Source) -> None:
 
 def proof_at(path: Path) -> Proof | None:
     """Return the proof in a file, None where there is none that can be read."""
-    from witnesstree.cli.verify import read_limited
+    from witnesstree.cli.judging import read_limited
     from witnesstree.ledger.proof.proof import parse_proof
 
     try:
@@ -89,7 +83,7 @@ def keep_aside(path: Path, ending: str) -> None:
         if not (name := path.with_name(f"{stem}.{i}{ending}")).exists()
     )
     path.rename(aside)
-    say(f"Kept the older {path.name} as {aside.name}.")
+    say("kept-aside", name=path.name, aside=aside.name)
 
 
 # Manifests
@@ -102,9 +96,7 @@ def manifest_name(name: str) -> str:
     """
     safe = _UNSAFE.sub("_", name).strip(" .")
     if not safe or len(os.fsencode(safe)) > 200:
-        raise InvalidInput(
-            f"--name has to give a file name of 1 to 200 bytes, which {name[:80]!r} does not"
-        )
+        raise InvalidInput("bad-manifest-name", name=repr(name[:80]))
     return safe + MANIFEST_ENDING
 
 

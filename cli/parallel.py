@@ -83,10 +83,7 @@ def on_all_cores(
         while pending:
             yield from pending.popleft().result()
     except BrokenProcessPool as error:
-        raise Unreachable(
-            "a process that shared the work was ended from outside, perhaps for want of memory: run"
-            " it again"
-        ) from error
+        raise Unreachable("process-ended") from error
     except BaseException:
         # Nobody wants the answers any more. What heeds `stop` ends by itself, and leaves nothing
         # half done; the rest may take minutes yet.

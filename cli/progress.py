@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from witnesstree.cli.language import phrase
 from witnesstree.cli.options import is_watched
 
 if TYPE_CHECKING:
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress(label: str, total: int, *, is_bytes: bool = False) -> Iterator[Callable[[int], None]]:
+def progress(code: str, total: int, *, is_bytes: bool = False) -> Iterator[Callable[[int], None]]:
     """Draw a bar while the block runs, and give it a function that moves it on.
+
+    `code` says in the catalogue what is being done.
 
     It may be called from several threads.
     """
@@ -40,5 +43,5 @@ def progress(label: str, total: int, *, is_bytes: bool = False) -> Iterator[Call
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        task = bar.add_task(label, total=total)
+        task = bar.add_task(phrase(code), total=total)
         yield lambda step: bar.advance(task, step)

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from witnesstree.cli.help import Command
 from witnesstree.cli.options import (
     PATH,
     answer,
-    counted,
     home_option,
     json_option,
     require_room,
     say,
+    tell,
 )
 from witnesstree.cli.sources import readable_name
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
+from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,41 +36,14 @@ MAX_BATCH = 2**63 - 1
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
-@click.command("proof", short_help="Fetch proofs of files, digests or batches.")
+@click.command("proof", cls=Command)
 @click.argument("subjects", metavar="[FILE|DIGEST]...", nargs=-1)
-@click.option(
-    "--batch",
-    type=click.IntRange(min=0, max=MAX_BATCH),
-    help="The entry in this batch.  [default: the earliest entry]",
-)
-@click.option("--all-entries", is_flag=True, help="List every entry of the digest instead.")
-@click.option(
-    "--all",
-    "wants_all",
-    is_flag=True,
-    help="Fetch the proofs of a whole batch: with -o in one compact file, with --split one by one.",
-)
-@click.option(
-    "--from",
-    "source",
-    type=PATH,
-    metavar="PROOFS",
-    help="Take them out of this compact file, without a ledger.",
-)
-@click.option(
-    "--split",
-    "folder",
-    type=PATH,
-    metavar="FOLDER",
-    help="Write each proof into this folder, as DIGEST.proof.json.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=PATH,
-    metavar="FILE",
-    help="Write the proof here.  [default: standard output]",
-)
+@click.option("--batch", type=click.IntRange(min=0, max=MAX_BATCH))
+@click.option("--all-entries", is_flag=True)
+@click.option("--all", "wants_all", is_flag=True)
+@click.option("--from", "source", type=PATH, metavar="PROOFS")
+@click.option("--split", "folder", type=PATH, metavar="FOLDER")
+@click.option("-o", "--output", type=PATH, metavar="FILE")
 @json_option
 @home_option
 def proof_command(
@@ -85,11 +60,6 @@ def proof_command(
 ) -> None:
     """Fetch the proof of FILE, or of a SHA-256 DIGEST in hex, as it stands now.
 
-    What is not there yet (a token, an anchor) is left out; fetch the proof again later. Proofs that
-    --split finds in its folder are left; in a batch of more than 10,000 it makes subfolders named
-    after the first digits.
-
-    \b
     Example:
         witnesstree proof photo.jpg -o photo.jpg.proof.json
         witnesstree proof --all --batch 7 -o batch.proofs
@@ -122,33 +92,23 @@ def _require_sense(
 ) -> None:
     """Refuse what contradicts itself. Raises InvalidInput."""
     if source and (batch is not None or all_entries):
-        raise InvalidInput(
-            "--from names the proofs of one batch: leave --batch and --all-entries out"
-        )
+        raise InvalidInput("from-with-batch")
     if output and folder:
-        raise InvalidInput("-o writes one file and --split many: give one of them")
+        raise InvalidInput("output-and-split")
     if wants_all:
         if subjects or all_entries:
-            raise InvalidInput(
-                "--all is about a whole batch: name neither files nor digests, and leave"
-                " --all-entries out"
-            )
+            raise InvalidInput("all-with-subjects")
         if batch is None and source is None:
-            raise InvalidInput(
-                "--all needs the number of a batch: give --batch (`witnesstree status` counts them)"
-            )
+            raise InvalidInput("all-without-batch")
         if not folder and (source or not output):
-            raise InvalidInput(
-                "--all writes many proofs: give --split and a folder"
-                + ("" if source else ", or -o and a file")
-            )
+            raise InvalidInput("all-from-without-split" if source else "all-without-output")
         return
     if not subjects:
-        raise InvalidInput("name a file or a digest, or give --all and --batch")
+        raise InvalidInput("no-subject")
     if len(subjects) > 1 and (all_entries or not folder):
-        raise InvalidInput("several proofs go into a folder: give --split")
+        raise InvalidInput("several-without-split")
     if folder and all_entries:
-        raise InvalidInput("--all-entries writes no proofs: leave --split out")
+        raise InvalidInput("split-with-all-entries")
 
 
 def _fetch_all(
@@ -161,7 +121,7 @@ def _fetch_all(
     as_json: bool,
 ) -> None:
     from witnesstree.cli.bulk import batch_of, own_proofs, split, write_all
-    from witnesstree.cli.verify import opened_proofs
+    from witnesstree.cli.judging import opened_proofs
 
     if source:
         assert folder
@@ -198,7 +158,7 @@ def _fetch_each(
     make_folder(folder)
     for proof in proofs:
         write_proof(place_of(folder, proof.digest), proof)
-    say(f"Wrote {counted(len(proofs), 'proof')} into {folder}.")
+    say("proofs-written", count=len(proofs), folder=folder)
     if as_json:
         answer(
             {
@@ -225,7 +185,7 @@ def _fetch_one(
         proof = _told(find, subject)
     if output:
         write_file(output, format_proof(proof))
-        say(f"Wrote {output}.")
+        say("written", output=output)
         if as_json:
             answer({"proof": str(output), "complete": not proof.missing})
     else:
@@ -239,7 +199,7 @@ def _finding(
     """Open the ledger, or the proofs of a batch, and give what finds a digest's proof there."""
     if source:
         from witnesstree.cli.bulk import proof_from
-        from witnesstree.cli.verify import opened_proofs
+        from witnesstree.cli.judging import opened_proofs
 
         with opened_proofs(source) as bundle:
             yield lambda digest: proof_from(bundle, digest)
@@ -262,11 +222,7 @@ def _told(find: Callable[[bytes], Proof], subject: str) -> Proof:
 
 
 def _say_missing(proof: Proof) -> None:
-    finish = (
-        "`witnesstree worker`, or `witnesstree seal` without a path, finishes what waits; then"
-        " fetch it again."
-    )
-    say(f"The proof still lacks: {', '.join(proof.missing)}. {finish}")
+    say("proof-lacks", parts=[message("part-lacking", part=part) for part in proof.missing])
 
 
 def _list_entries(subject: str, batch: int | None, home: Path, *, as_json: bool) -> None:
@@ -276,10 +232,9 @@ def _list_entries(subject: str, batch: int | None, home: Path, *, as_json: bool)
     with open_ledger(home) as ledger:
         entries = list(ledger.entries(digest, batch))
     if not entries:
-        where = "this ledger" if batch is None else f"batch {batch}"
-        raise NotFound(
-            f"{digest.hex()} is not in {where}: seal the file first, or ask another ledger"
-        )
+        if batch is None:
+            raise NotFound("digest-not-in-ledger", digest=digest)
+        raise NotFound("digest-not-in-that-batch", digest=digest, batch=batch)
     if as_json:
         answer(
             [
@@ -288,13 +243,13 @@ def _list_entries(subject: str, batch: int | None, home: Path, *, as_json: bool)
             ]
         )
     else:
-        click.echo(
-            "\n".join(
-                f"batch {entry.batch}, position"
-                f" {entry.position}{'' if entry.is_sealed else ', not sealed yet'}"
-                for entry in entries
+        for entry in entries:
+            tell(
+                "entry-at",
+                batch=entry.batch,
+                position=entry.position,
+                is_sealed=entry.is_sealed,
             )
-        )
 
 
 def _digest_of(subject: str) -> tuple[bytes, Hints]:
@@ -306,7 +261,5 @@ def _digest_of(subject: str) -> tuple[bytes, Hints]:
         found = digest_file(path)
         return found.digest, Hints(name=readable_name(path), size=found.size)
     if not _DIGEST.fullmatch(subject):
-        raise InvalidInput(
-            f"{subject[:200]} is neither a file here nor a SHA-256 digest of 64 hex digits"
-        )
+        raise InvalidInput("neither-file-nor-digest", text=subject[:200])
     return bytes.fromhex(subject), Hints()

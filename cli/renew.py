@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from witnesstree.cli.help import Command, Misused
+from witnesstree.cli.language import words
 from witnesstree.cli.options import (
     PATH,
     answer,
-    counted,
     home_option,
     json_option,
-    one_line,
     require_room,
     say,
+    tell,
 )
 from witnesstree.cli.progress import progress
 from witnesstree.ledger.base.clock import format_time
@@ -27,6 +28,7 @@ from witnesstree.ledger.base.report import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from witnesstree.ledger.base.message import Value
     from witnesstree.ledger.base.report import Check
     from witnesstree.ledger.base.witness import Stamp
     from witnesstree.ledger.proof.record import EvidenceRecord
@@ -36,53 +38,16 @@ if TYPE_CHECKING:
 ALGORITHMS = ("sha256", "sha384", "sha512")
 
 
-@click.command("renew", short_help="Renew an evidence record in time.")
+@click.command("renew", cls=Command)
 @click.argument("record", type=PATH, metavar="RECORD", required=False)
-@click.option(
-    "--file",
-    "files",
-    multiple=True,
-    type=PATH,
-    help="The file that the record is for; again for each further file of its data group.",
-)
-@click.option(
-    "--algorithm",
-    type=click.Choice(ALGORITHMS),
-    help="Hash with this from now on; another one than before needs --file.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=PATH,
-    metavar="OUT",
-    help="Write the renewed record here.  [default: RECORD; the older one is kept aside]",
-)
-@click.option(
-    "--authority",
-    "name",
-    metavar="NAME",
-    help="Ask this authority of the home.  [default: the first]",
-)
-@click.option(
-    "--trust",
-    "pem",
-    multiple=True,
-    type=PATH,
-    help="Trust the certificates in this PEM file to vouch for authorities.",
-)
-@click.option("--check", is_flag=True, help="Only say until when the record can be verified.")
-@click.option(
-    "--due",
-    "is_pass",
-    is_flag=True,
-    help="Renew what the home's ledger has to renew now, as the worker does.",
-)
-@click.option(
-    "--within",
-    type=click.IntRange(min=0, max=36_500),
-    metavar="DAYS",
-    help="--due: and what is due within so many days.",
-)
+@click.option("--file", "files", multiple=True, type=PATH)
+@click.option("--algorithm", type=click.Choice(ALGORITHMS))
+@click.option("-o", "--output", type=PATH, metavar="OUT")
+@click.option("--authority", "name", metavar="NAME")
+@click.option("--trust", "pem", multiple=True, type=PATH)
+@click.option("--check", is_flag=True)
+@click.option("--due", "is_pass", is_flag=True)
+@click.option("--within", type=click.IntRange(min=0, max=36_500), metavar="DAYS")
 @json_option
 @home_option
 def renew_command(
@@ -102,17 +67,6 @@ def renew_command(
     """Renew RECORD, an evidence record (RFC 4998), while its newest timestamp can still be
     verified.
 
-    A new timestamp on the newest one carries the record over the end of an authority's certificate.
-    Under another --algorithm, a new timestamp on the file and all older ones carries it over the
-    end of a hash algorithm. The record is verified before and afterwards, by whom you trust and by
-    the home's own authority; if anything else than the absence of a file is in the way, nothing is
-    written. Where the home's ledger has the entry, it keeps the renewed record too: proofs that are
-    fetched later carry it, and the worker goes on renewing it.
-
-    With --due there is no RECORD: the records that the ledger keeps of its batches are renewed, all
-    of one authority with one timestamp. Exits with 12 if one that is due could not be.
-
-    \b
     Example:
         witnesstree renew photo.jpg.ers --check
         witnesstree renew photo.jpg.ers
@@ -121,19 +75,16 @@ def renew_command(
     """
     if is_pass:
         if record or files or algorithm or output or name or pem or check:
-            raise click.UsageError(
-                "--due renews what the ledger keeps: it goes with --within, --home and --json only"
-            )
+            raise Misused("due-alone")
         _renew_due(home, within or 0, as_json=as_json)
         return
     if record is None or within is not None:
-        raise click.UsageError(
-            "name the RECORD to renew; or renew what the ledger keeps, with --due"
-        )
-    from witnesstree.cli.verify import given_trust, read_limited
-    from witnesstree.ledger.proof.record import expires, parse_record
+        raise Misused("record-missing")
+    from witnesstree.cli.judging import given_trust, read_limited
+    from witnesstree.ledger.proof.record import parse_record
+    from witnesstree.ledger.proof.record_judge import expires
 
-    older = parse_record(read_limited(record, "check the name"))
+    older = parse_record(read_limited(record, "record-file-unreadable"))
     trust, ends = given_trust(pem, (), ()), _ends(home)
     if check:
         _answer_check(older, expires(older, trust, ends), as_json=as_json)
@@ -146,9 +97,10 @@ def renew_command(
     if as_json:
         answer({"record": str(target), "authority": asked, "kept": is_kept} | _members(newer, end))
     else:
-        click.echo(f"Wrote {target}. {_sentence(end)}")
+        tell("written", output=target)
+        _tell_end(end)
         if is_kept:
-            say("The ledger keeps it, too: proofs that are fetched from now on carry it.")
+            say("record-kept")
 
 
 def _ends(home: Path) -> Mapping[str, datetime]:
@@ -156,7 +108,7 @@ def _ends(home: Path) -> Mapping[str, datetime]:
     say. The home need not be there.
     """
     from witnesstree.anchor.settings import read_settings
-    from witnesstree.ledger.proof.record import ENDS
+    from witnesstree.ledger.proof.record_judge import ENDS
 
     return {**ENDS, **{str(method): end for method, end in read_settings(home).ends.items()}}
 
@@ -172,32 +124,23 @@ def _renew(
     name: str | None,
 ) -> tuple[EvidenceRecord, str]:
     """Return the renewed record, verified, and the name of the authority that was asked."""
-    from witnesstree.cli.verify import file_digests, home_roots
-    from witnesstree.ledger.proof.record import renew_hash_tree, renew_timestamp
+    from witnesstree.cli.judging import file_digests, home_roots
+    from witnesstree.ledger.proof.record_make import renew_hash_tree, renew_timestamp
     from witnesstree.ledger.store.home import open_home
 
     present = older.chains[-1][0].algorithm
     future = algorithm or present
     if future != present and not files:
-        raise InvalidInput(
-            f"a record that is hashed with {present} goes over to {future} by its files only: name"
-            " them with --file"
-        )
+        raise InvalidInput("algorithm-needs-files", present=present, future=future)
     opened, trust = open_home(home), trust | home_roots(home)
     digests = [file_digests(file, {*older.algorithms, future}) for file in files]
-    _demand_sound("this record cannot be renewed", older, digests, trust, ends)
+    _demand_sound("record-not-renewable", older, digests, trust, ends)
     with _authority(opened, name) as (asked, token_for):
         if future == present:
             newer = renew_timestamp(older, token_for)
         else:
             newer = renew_hash_tree(older, [each[future] for each in digests], future, token_for)
-    _demand_sound(
-        f"the record with the answer of {asked} cannot be verified, and was not written",
-        newer,
-        digests,
-        trust,
-        ends,
-    )
+    _demand_sound("renewed-record-unsound", newer, digests, trust, ends, authority=asked)
     return newer, asked
 
 
@@ -212,17 +155,17 @@ def _keep(record: EvidenceRecord, home: Path) -> bool:
         with open_ledger(home) as ledger:
             adopted = open_renewals(ledger).adopt(record)
     except WitnesstreeError as error:
-        say(f"The ledger does not keep it: {error}")
+        say("record-not-kept", reason=error)
         return False
     if adopted.reason:
-        say(f"The ledger does not keep it: {adopted.reason}.")
+        say("record-not-kept", reason=adopted.reason)
     return adopted.is_kept
 
 
 def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
     from witnesstree.anchor.wiring import open_ledger, open_renewals
     from witnesstree.cli.status import ALARM
-    from witnesstree.ledger.work.renewal import MAX_DUE
+    from witnesstree.ledger.work.waiting import MAX_DUE
 
     with open_ledger(home) as ledger:
         now, days = datetime.now(UTC), timedelta(days=within)
@@ -235,38 +178,42 @@ def _renew_due(home: Path, within: int, *, as_json: bool) -> None:
             {
                 "records": done.records,
                 "timestamps": done.tokens,
-                "problems": list(done.problems),
-                "early": list(done.early),
+                "problems": [words(each) for each in done.problems],
+                "early": [words(each) for each in done.early],
             }
         )
     else:
-        click.echo(
-            f"Renewed {counted(done.records, 'evidence record')} with"
-            f" {counted(done.tokens, 'timestamp')}."
-        )
+        tell("renewed", records=done.records, timestamps=done.tokens)
         for problem in done.problems:
-            click.echo(one_line(f"Not renewed: {problem}"))
+            tell("not-renewed", reason=problem)
         for reason in done.early:
-            click.echo(one_line(f"Not renewed before it is due: {reason}"))
+            tell("not-renewed-early", reason=reason)
     if done.problems:
         click.get_current_context().exit(ALARM)
 
 
 def _demand_sound(
-    failure: str,
+    code: str,
     record: EvidenceRecord,
     digests: Sequence[Mapping[str, bytes]],
     trust: Trust,
     ends: Mapping[str, datetime],
+    **about: Value,
 ) -> None:
     """Raise InvalidInput unless the record can be verified now, as far as that can be told of the
     files that were given.
     """
-    from witnesstree.ledger.proof.record import verify_record
+    from witnesstree.ledger.proof.record_judge import verify_record
 
     for each in verify_record(record.der, digests, trust, datetime.now(UTC), ends=ends).checks:
         if not _is_sound(each, has_files=bool(digests)):
-            raise InvalidInput(f"{failure}: {each.name} {each.outcome.value}: {each.reason}")
+            raise InvalidInput(
+                code,
+                **about,
+                check=each.name,
+                outcome=each.outcome,
+                reason=each.message,
+            )
 
 
 def _is_sound(check: Check, *, has_files: bool) -> bool:
@@ -290,12 +237,9 @@ def _authority(home: Home, name: str | None) -> Iterator[tuple[str, Callable[[by
     names = list(configured) or [EMBEDDED]
     asked = name or names[0]
     if asked not in names:
-        raise NotFound(
-            f"there is no authority {asked[:80]!r} in the settings: see `witnesstree authority"
-            " list`"
-        )
+        raise NotFound("no-such-authority", name=repr(asked[:80]))
     if not configured:
-        say("The embedded authority is asked: its timestamp proves nothing to a third party.")
+        say("embedded-authority-asked")
         yield asked, LocalAuthority.open(home.authority, lambda: datetime.now(UTC)).stamp
         return
     authority = HttpAuthority(asked, configured[asked], read_trust(trust_folder()))
@@ -318,7 +262,7 @@ def _answer_check(record: EvidenceRecord, end: datetime | None, *, as_json: bool
     if as_json:
         answer(_members(record, end))
     else:
-        click.echo(_sentence(end))
+        _tell_end(end)
 
 
 def _members(record: EvidenceRecord, end: datetime | None) -> dict[str, Any]:
@@ -330,13 +274,8 @@ def _members(record: EvidenceRecord, end: datetime | None) -> dict[str, Any]:
     }
 
 
-def _sentence(end: datetime | None) -> str:
+def _tell_end(end: datetime | None) -> None:
     if end is None:
-        return (
-            "Until when it can be verified is not known: it does not hold the certificate of its"
-            " newest timestamp's signer. Give it with --trust."
-        )
-    return (
-        f"It can be verified until {format_time(end)}, unless a certificate is revoked before:"
-        " renew it in time."
-    )
+        tell("record-end-unknown")
+    else:
+        tell("record-end", end=end)

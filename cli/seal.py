@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from witnesstree.cli.help import Command
 from witnesstree.cli.options import (
     PATH,
     answer,
-    counted,
     home_option,
     json_option,
-    one_line,
+    note,
     publish_option,
     say,
+    tell,
 )
 from witnesstree.cli.outputs import (
     is_manifest,
@@ -39,6 +40,7 @@ from witnesstree.cli.sources import (
     readable_name,
 )
 from witnesstree.ledger.base.errors import InvalidInput, Unreachable
+from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +48,10 @@ if TYPE_CHECKING:
     from witnesstree.cli.sources import DigestFile
     from witnesstree.cli.submission import Submission
     from witnesstree.ledger.base.digest import FileDigest
-    from witnesstree.ledger.store.metadata import Job
-    from witnesstree.ledger.work.sealing import Entry, Ledger, Receipt, Span
+    from witnesstree.ledger.base.message import Message
+    from witnesstree.ledger.store.database.values import Job
+    from witnesstree.ledger.work.lookup import Entry
+    from witnesstree.ledger.work.sealing import Ledger, Receipt, Span
 
 MAX_REASONS = 3
 """That are said of what could not be done; `status` says all."""
@@ -84,61 +88,18 @@ class _Wishes:
     as_json: bool
 
 
-@click.command("seal", short_help="Seal files, and write a proof beside each.")
+@click.command("seal", cls=Command)
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=PATH)
-@click.option("-r", "--recursive", is_flag=True, help="Seal the files in folders.")
-@click.option(
-    "--digests",
-    type=PATH,
-    metavar="FILE",
-    help=(
-        "Seal the digests in this file: raw, hex lines, or sha256sum output. Once the receipt is"
-        " printed, the same file again is sealed again."
-    ),
-)
-@click.option(
-    "--proofs",
-    type=PATH,
-    metavar="FOLDER",
-    help="Write the proofs into this folder.  [default: beside each file]",
-)
-@click.option(
-    "--name", help="Make a manifest of this name that lists the files, and seal it with them."
-)
-@click.option(
-    "--meta",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Something to say in the manifest; may be given often.",
-)
-@click.option(
-    "--ipfs",
-    is_flag=True,
-    help=(
-        "Also store the files, encrypted with age, in the home or on the Kubo node of the settings."
-    ),
-)
-@click.option(
-    "--public", is_flag=True, help="With --ipfs: store them as they are, for everybody to read."
-)
-@click.option(
-    "--again",
-    is_flag=True,
-    help="Seal anew what is sealed already; the older proofs are kept aside.",
-)
-@click.option(
-    "--no-wait",
-    is_flag=True,
-    help="Give receipts only; the worker, or the next `witnesstree seal`, seals.",
-)
-@click.option(
-    "--wait",
-    is_flag=True,
-    help=(
-        "Wait until every token and anchor is there: a final block of a public chain can take 15"
-        " minutes."
-    ),
-)
+@click.option("-r", "--recursive", is_flag=True)
+@click.option("--digests", type=PATH, metavar="FILE")
+@click.option("--proofs", type=PATH, metavar="FOLDER")
+@click.option("--name")
+@click.option("--meta", multiple=True, metavar="KEY=VALUE")
+@click.option("--ipfs", is_flag=True)
+@click.option("--public", is_flag=True)
+@click.option("--again", is_flag=True)
+@click.option("--no-wait", is_flag=True)
+@click.option("--wait", is_flag=True)
 @publish_option
 @json_option
 @home_option
@@ -161,10 +122,6 @@ def seal_command(
 ) -> None:
     """Seal files: timestamp and anchor their digests, and write a proof beside each.
 
-    What is sealed already and unchanged is passed over. Without a path, finish what an interrupted
-    or --no-wait run left.
-
-    \b
     Example:
         witnesstree seal -r evidence/ --name 张三_借款合同_20261123 --meta place=上海
     """
@@ -175,14 +132,12 @@ def seal_command(
     _require_sense(paths, digests, wishes)
     sources, skipped = find_files(paths, proofs, home, is_recursive=recursive)
     if skipped:
-        say(f"Passed over {counted(skipped, 'proof file')}.")
+        say("proofs-passed-over", count=skipped)
     if paths and not sources:
-        raise InvalidInput(
-            f"there is no file to seal in {', '.join(map(str, paths))[:200]}: check the names"
-        )
+        raise InvalidInput("nothing-to-seal", paths=paths[:10])
     with open_ledger(home, publishes=publishes) as ledger:
         if said := notice(read_settings(ledger.home.folder)):
-            say(said)
+            note(said)
         if digests:
             _seal_digests(ledger, digests, wishes)
         elif paths:
@@ -196,19 +151,17 @@ def seal_command(
 def _require_sense(paths: tuple[Path, ...], digests: Path | None, wishes: _Wishes) -> None:
     """Refuse wishes that contradict each other, or that nothing would come of."""
     if digests and (paths or wishes.name is not None or wishes.meta or wishes.ipfs):
-        raise InvalidInput(
-            "--digests seals digests alone: leave out paths, --name, --meta and --ipfs"
-        )
+        raise InvalidInput("digests-alone")
     if wishes.public and not wishes.ipfs:
-        raise InvalidInput("--public says how --ipfs stores files: add --ipfs, or leave it out")
+        raise InvalidInput("public-without-ipfs")
     if wishes.wait and wishes.no_wait:
-        raise InvalidInput("--wait and --no-wait contradict each other: choose one")
+        raise InvalidInput("wait-and-no-wait")
     if wishes.meta and wishes.name is None:
-        raise InvalidInput("--meta describes a manifest: give it a --name")
+        raise InvalidInput("meta-without-name")
     if (wishes.name is not None or wishes.ipfs) and not paths:
-        raise InvalidInput("--name and --ipfs need files: name them")
+        raise InvalidInput("name-without-files")
     if (wishes.proofs or wishes.again or wishes.no_wait) and not (paths or digests):
-        raise InvalidInput("--proofs, --again and --no-wait need files, or --digests: name them")
+        raise InvalidInput("options-without-files")
     if wishes.name is not None:
         manifest_name(wishes.name)
 
@@ -218,9 +171,9 @@ def _parse_meta(texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not key or not equals:
-            raise InvalidInput(f"--meta takes KEY=VALUE, not {text[:80]!r}")
+            raise InvalidInput("bad-meta", text=repr(text[:80]))
         if key in meta:
-            raise InvalidInput(f"--meta {key[:80]!r} is given twice: give each key once")
+            raise InvalidInput("meta-twice", key=repr(key[:80]))
         meta[key] = value
     return meta
 
@@ -252,11 +205,19 @@ def _seal_digests(ledger: Ledger, path: Path, wishes: _Wishes) -> None:
             }
         )
     else:
-        where = "; ".join(
-            f"batch {span.batch}, positions {span.first} to {span.first + span.count - 1}"
-            for span in receipt.spans
+        tell(
+            "digests-sealed" if not wishes.no_wait else "digests-taken",
+            count=count,
+            places=[
+                message(
+                    "span-of-batch",
+                    batch=span.batch,
+                    first=span.first,
+                    last=span.first + span.count - 1,
+                )
+                for span in receipt.spans
+            ],
         )
-        click.echo(f"{'Took' if wishes.no_wait else 'Sealed'} {counted(count, 'digest')}: {where}.")
     # The receipt was given: from here on the same file is another submission.
     submission.forget()
     if waiting:
@@ -271,10 +232,7 @@ def _submit_rest(submission: Submission, digests: DigestFile, count: int) -> Non
             if not seen:
                 submission.require_same(part[:DIGEST])
                 if submission.count:
-                    say(
-                        f"Going on after the first {counted(submission.count, 'digest')}, which an"
-                        " earlier run has submitted."
-                    )
+                    say("submission-goes-on", count=submission.count)
             rest = memoryview(part)[max(0, submission.count - seen) * DIGEST :]
             if rest:
                 submission.submit(rest)
@@ -283,9 +241,9 @@ def _submit_rest(submission: Submission, digests: DigestFile, count: int) -> Non
 
 
 def _write_digest_proofs(ledger: Ledger, spans: Sequence[Span], folder: Path) -> None:
-    from witnesstree.ledger.work.sealing import Entry
+    from witnesstree.ledger.work.lookup import Entry
 
-    with progress("writing proofs", sum(span.count for span in spans)) as advance:
+    with progress("writing-proofs", sum(span.count for span in spans)) as advance:
         for span in spans:
             for position in range(span.first, span.first + span.count):
                 digest = ledger.files.digest_at(span.batch, position)
@@ -313,7 +271,7 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
         manifest = (wishes.proofs or sources[0].path.parent) / manifest_name(wishes.name)
         sources = [source for source in sources if not is_manifest(source.path, manifest)]
         if not sources:
-            raise InvalidInput(f"there is nothing but {manifest} to list in it: name other files")
+            raise InvalidInput("only-the-manifest", manifest=manifest)
         require_room(Source(manifest, manifest.with_name(manifest.name + PROOF_ENDING)))
     for source in sources:
         require_room(source)
@@ -330,7 +288,7 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
     waiting = None
     if not wishes.no_wait and not all(_has_proof(item) for item in items):
         waiting = _close_and_work(ledger, wishes)
-        with progress("writing proofs", len(items)) as advance:
+        with progress("writing-proofs", len(items)) as advance:
             for item in items:
                 _write_item_proof(ledger, item)
                 advance(1)
@@ -373,7 +331,7 @@ def _store(ledger: Ledger, items: list[_Item], *, public: bool) -> list[_Item]:
         closing(open_file_store(ledger.home, settings)) as store,
         progress("storing", len(items)) as advance,
     ):
-        say(store.notice)
+        note(store.notice)
         for item in items:
             kept = store_evidence(
                 store,
@@ -421,7 +379,7 @@ def _manifest_item(items: list[_Item], wishes: _Wishes, name: str, path: Path) -
 
 def _submit(ledger: Ledger, items: list[_Item]) -> tuple[list[_Item], Receipt | None]:
     """Submit what has no entry yet, and return all items with their entries, in the same order."""
-    from witnesstree.ledger.work.sealing import Entry
+    from witnesstree.ledger.work.lookup import Entry
 
     new = [item.digest for item in items if item.entry is None]
     if not new:
@@ -450,27 +408,27 @@ def _finish(ledger: Ledger, wishes: _Wishes) -> None:
         raise Unreachable(waiting)
 
 
-def _close_and_work(ledger: Ledger, wishes: _Wishes) -> str | None:
-    """Seal what is open, try every waiting job, and return in words what could not be done.
+def _close_and_work(ledger: Ledger, wishes: _Wishes) -> Message | None:
+    """Seal what is open, try every waiting job, and return what could not be done.
 
     What merely waits for a final block is said, too.
     """
     ledger.close()
     jobs = ledger.outbox.unfinished()
-    failures: dict[tuple[int, str, str], str] = {}
+    failures: dict[tuple[int, str, str], Message] = {}
 
-    def note(job: Job, error: str | None) -> None:
+    def keep(job: Job, error: Message | None) -> None:
         failures.pop((job.sequence, job.kind, job.target), None)
         if error:
             failures[job.sequence, job.kind, job.target] = error
 
-    with progress("stamping and anchoring", len(jobs)) as advance:
+    with progress("stamping-and-anchoring", len(jobs)) as advance:
         # What it returns may belong to a batch that another process sealed meanwhile: that process
         # does those jobs.
         mine, done, is_again = {job.sequence for job in jobs}, 0, False
         while True:
             unfinished = [
-                job for job in ledger.outbox.work(note, due_only=is_again) if job.sequence in mine
+                job for job in ledger.outbox.work(keep, due_only=is_again) if job.sequence in mine
             ]
             advance(len(jobs) - len(unfinished) - done)
             done = len(jobs) - len(unfinished)
@@ -483,20 +441,12 @@ def _close_and_work(ledger: Ledger, wishes: _Wishes) -> str | None:
         for job in ledger.outbox.required(ledger.outbox.unfinished())
     }
     for place in [place for place in failures if place not in needed]:
-        say(f"Done without {place[2]}: {failures.pop(place)}")
+        say("done-without", target=place[2], error=failures.pop(place))
     if failures:
-        reasons = "; ".join(sorted(set(failures.values()))[:MAX_REASONS])
-        what = f"{counted(len(failures), 'stamp or anchor job')} could not be done ({reasons})"
-        return (
-            f"{what}: nothing is lost; run `witnesstree worker`, or `witnesstree seal` later, to"
-            " finish, then `witnesstree proof`"
-        )
+        reasons = sorted(set(failures.values()), key=str)[:MAX_REASONS]
+        return message("jobs-failed", count=len(failures), reasons=reasons)
     if unfinished := [job for job in unfinished if (job.sequence, job.kind, job.target) in needed]:
-        where = ", ".join(sorted({job.target for job in unfinished}))
-        say(
-            f"Sent to {where}, and not in a final block yet: run `witnesstree worker`, then the"
-            " same command again to complete the proofs."
-        )
+        say("sent-not-final", targets=sorted({job.target for job in unfinished}))
     return None
 
 
@@ -530,17 +480,14 @@ def _print_items(items: list[_Item], receipt: Receipt | None, wishes: _Wishes) -
     for item in items:
         assert item.entry
         is_sealed = item.entry.is_sealed or not wishes.no_wait
-        state = (
-            ("Sealed" if is_sealed else "Took")
-            if item.is_new
-            else ("Already sealed" if is_sealed else "Already taken")
-        )
-        where = f"batch {item.entry.batch}, position {item.entry.position}"
-        click.echo(
-            one_line(
-                f"{state} {item.source.path}"
-                f" ({where}){'' if wishes.no_wait else f' → {item.source.proof}'}"
-            )
+        code = "item-sealed" if is_sealed else "item-taken"
+        tell(
+            code,
+            is_new=item.is_new,
+            path=item.source.path,
+            batch=item.entry.batch,
+            position=item.entry.position,
+            proof=None if wishes.no_wait else item.source.proof,
         )
 
 

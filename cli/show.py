@@ -7,37 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import PATH, answer, json_option, one_line
+from witnesstree.cli.help import Command
+from witnesstree.cli.language import words
+from witnesstree.cli.options import PATH, answer, json_option, tell
 from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from witnesstree.ledger.base.witness import Anchor, Stamp
     from witnesstree.ledger.proof.proof import Proof
 
 
-@click.command("show", short_help="Say in plain words what a proof claims.")
+@click.command("show", cls=Command)
 @click.argument("proof", type=PATH)
 @json_option
 def show_command(proof: Path, *, as_json: bool) -> None:
     """Say in plain words what PROOF claims, and how to look it up without this software.
 
-    It checks nothing: `witnesstree verify` does.
-
-    \b
     Example:
         witnesstree show photo.jpg.proof.json
     """
-    from witnesstree.cli.verify import read_limited
+    from witnesstree.cli.judging import read_limited
     from witnesstree.ledger.proof.proof import parse_proof
 
     parsed = parse_proof(read_limited(proof))
     if as_json:
         answer(_members(parsed))
     else:
-        for line in _lines(parsed):
-            click.echo(one_line(line))
+        _print(parsed)
 
 
 def _members(proof: Proof) -> dict[str, Any]:
@@ -64,7 +61,7 @@ def _token_members(stamp: Stamp) -> dict[str, Any]:
     try:
         token = parse_token(stamp.token)
     except InvalidInput as error:
-        return {"error": str(error)}
+        return {"error": words(error.message)}
     chain = chain_of(token, Trust(), stamp.certificates)
     signer = read_certificate(chain[0]) if chain else None
     return {
@@ -81,13 +78,14 @@ def _record_members(content: bytes) -> dict[str, Any]:
     it can be verified.
     """
     from witnesstree.ledger.base.errors import InvalidInput
-    from witnesstree.ledger.proof.record import expires, parse_record
+    from witnesstree.ledger.proof.record import parse_record
+    from witnesstree.ledger.proof.record_judge import expires
     from witnesstree.ledger.trust import Trust
 
     try:
         record = parse_record(content)
     except InvalidInput as error:
-        return {"error": str(error)}
+        return {"error": words(error.message)}
     newest, end = record.timestamps[-1], expires(record, Trust())
     stamped = _token_members(record.stamp(newest))
     return {
@@ -134,87 +132,77 @@ def checksum_address(address: bytes) -> str:
     )
 
 
-def _lines(proof: Proof) -> Iterator[str]:
-    yield f"This proof is for the file whose SHA-256 is {proof.digest.hex()}."
+def _print(proof: Proof) -> None:
+    tell("show-digest", digest=proof.digest)
     if proof.hints.name is not None:
-        size = f", {proof.hints.size:,} bytes" if proof.hints.size is not None else ""
-        yield f"It says the file was named {proof.hints.name!r}{size} (this is not proven)."
+        tell("show-name", name=repr(proof.hints.name), size=proof.hints.size)
     if proof.hints.cid:
-        yield f"It says IPFS holds it as {proof.hints.cid} (this is not proven)."
+        tell("show-cid", cid=proof.hints.cid)
     if not proof.inclusion:
-        yield "Its batch was not sealed yet: fetch the proof again with `witnesstree proof`."
+        tell("show-unsealed")
         return
     at = proof.inclusion
-    yield (
-        f"It stands at position {at.position} among {at.size} leaves under the root"
-        f" {at.root.hex()}."
-    )
+    tell("show-position", position=at.position, size=at.size, root=at.root)
     for stamp in proof.tokens:
-        yield from ("", *_token_lines(stamp))
+        click.echo()
+        _print_token(_token_members(stamp))
     for anchor in proof.anchors:
-        yield from ("", *_anchor_lines(_anchor_members(anchor, proof)))
+        click.echo()
+        _print_anchor(_anchor_members(anchor, proof))
     for record in proof.records:
-        yield from ("", _record_line(_record_members(record)))
+        click.echo()
+        _print_record(_record_members(record))
     if proof.missing:
-        yield ""
-        yield (
-            f"Not there yet: {', '.join(proof.missing)}. Fetch the proof again later with"
-            " `witnesstree proof`."
-        )
-    yield ""
-    yield "Nothing here has been checked: `witnesstree verify` does that."
+        click.echo()
+        parts = [message("part-lacking", part=part) for part in proof.missing]
+        tell("show-missing", parts=parts)
+    click.echo()
+    tell("show-unchecked")
 
 
-def _name_words(token: dict[str, Any]) -> str:
+def _name(token: dict[str, Any]) -> str | None:
     # Most authorities leave their name to the certificate.
-    name = token["authority"] or token["signer"]
-    return f" of {name}" if name else ""
+    name: str | None = token["authority"] or token["signer"]
+    return name
 
 
-def _record_line(record: dict[str, Any]) -> str:
+def _print_record(record: dict[str, Any]) -> None:
     if "error" in record:
-        return f"An evidence record that cannot be read: {record['error']}"
-    count = f"{record['timestamps']} timestamp{'' if record['timestamps'] == 1 else 's'}"
-    until = (
-        f"can be verified until {record['expires']}"
-        if record["expires"]
-        else "holds no certificate that says until when it can be verified"
-    )
-    return (
-        f"An evidence record (RFC 4998) with {count}, the newest{_name_words(record)}, made at"
-        f" {record['newest']}: it {until}."
+        tell("show-record-unreadable", error=record["error"])
+        return
+    tell(
+        "show-record",
+        count=record["timestamps"],
+        name=_name(record),
+        newest=record["newest"],
+        expires=record["expires"],
     )
 
 
-def _token_lines(stamp: Stamp) -> Iterator[str]:
-    token = _token_members(stamp)
+def _print_token(token: dict[str, Any]) -> None:
     if "error" in token:
-        yield f"A timestamp token that cannot be read: {token['error']}"
+        tell("show-token-unreadable", error=token["error"])
     else:
-        yield (
-            f"A timestamp token{_name_words(token)} says that the root was there at {token['time']}"
-            f" (serial number {token['serial']})."
-        )
+        tell("show-token", name=_name(token), time=token["time"], serial=token["serial"])
 
 
-def _chain_words(anchor: dict[str, Any]) -> str:
-    name, number = anchor["chain"], anchor["chain_id"]
+def _print_anchor(anchor: dict[str, Any]) -> None:
     # A chain that nobody named is called by its id already.
-    return str(name) if name == f"chain {number}" else f"{name} (chain id {number})"
-
-
-def _anchor_lines(anchor: dict[str, Any]) -> Iterator[str]:
-    yield (
-        f"An anchor says that the root stands in contract {anchor['contract']} on"
-        f" {_chain_words(anchor)}."
+    is_named = anchor["chain"] != f"chain {anchor['chain_id']}"
+    tell(
+        "show-anchor",
+        contract=anchor["contract"],
+        chain=anchor["chain"],
+        id=anchor["chain_id"] if is_named else None,
     )
     if anchor["transaction"]:
-        yield f"  Transaction: {anchor['transaction']}"
-    yield f"  Block {anchor['block']}: {anchor['block_hash']}"
+        tell("show-transaction", indent=4, transaction=anchor["transaction"])
+    tell("show-block", indent=4, number=anchor["block"], hash=anchor["block_hash"])
     for link in anchor["links"]:
-        yield f"  Look it up: {link}"
-    yield "  On the contract's Read page, paste:"
-    yield f"    anchoredAt  root    {anchor['read']['anchoredAt']['root']}"
-    yield f"    verify      root    {anchor['read']['verify']['root']}"
-    yield f"                digest  {anchor['read']['verify']['digest']}"
-    yield f"                path    [{','.join(anchor['read']['verify']['path'])}]"
+        tell("show-link", indent=4, link=link)
+    tell("show-paste", indent=4)
+    read = anchor["read"]
+    click.echo(f"    anchoredAt  root    {read['anchoredAt']['root']}")
+    click.echo(f"    verify      root    {read['verify']['root']}")
+    click.echo(f"                digest  {read['verify']['digest']}")
+    click.echo(f"                path    [{','.join(read['verify']['path'])}]")

@@ -59,9 +59,7 @@ def find_files(
     for path in paths:
         is_folder = _is_folder(path)
         if is_folder and not is_recursive:
-            raise InvalidInput(
-                f"{path} is a folder: give -r to seal the files in it, or name files"
-            )
+            raise InvalidInput("folder-without-recursive", path=path)
         for file in _walk(path, home) if is_folder else (path,):
             if file.name.endswith(PROOF_ENDING):
                 skipped += 1
@@ -73,10 +71,7 @@ def find_files(
                 )
             other = sources.setdefault(place.absolute(), Source(file, place))
             if other.path.absolute() != file.absolute():
-                raise InvalidInput(
-                    f"{other.path} and {file} would both get the proof {place}: seal them one after"
-                    " the other, with other --proofs"
-                )
+                raise InvalidInput("proofs-collide", first=other.path, second=file, proof=place)
     return list(sources.values()), skipped
 
 
@@ -91,14 +86,16 @@ def _is_folder(path: Path) -> bool:
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError as error:
-        raise InvalidInput(f"{path} is not there: check the name") from error
+        raise InvalidInput("not-there", path=path) from error
     except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+        raise InvalidInput("file-unreadable", path=path, error=error) from error
 
 
 def _walk(folder: Path, home: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
-        raise InvalidInput(f"cannot read the folder {error.filename}: {error.strerror}") from error
+        raise InvalidInput(
+            "named-folder-unreadable", path=str(error.filename), error=error
+        ) from error
 
     home = home.resolve()
     for parent, folders, files in os.walk(folder, onerror=refuse):
@@ -133,7 +130,7 @@ class DigestFile:
             else self.status.st_size // DIGEST
         )
         if not count:
-            raise InvalidInput(f"{self.path} holds no digests")
+            raise InvalidInput("no-digests", path=self.path)
         return count
 
     def parts(self) -> Iterator[bytes]:
@@ -154,10 +151,7 @@ class DigestFile:
 
     def _require_unchanged(self) -> None:
         if not same_file(self.status, os.fstat(self.file.fileno())):
-            raise InvalidInput(
-                f"{self.path} changed while it was read: close the program that writes it, then run"
-                " the command again"
-            )
+            raise InvalidInput("file-changed", path=self.path)
 
     def _records(self) -> Iterator[bytes]:
         while True:
@@ -183,9 +177,12 @@ class DigestFile:
                 shown = ascii(
                     bytes(text[found.used :][:80]).splitlines()[0].decode(errors="replace")
                 )
-                expected = "expected 64 hex digits, alone or before a name as sha256sum writes it"
                 raise InvalidInput(
-                    f"{self.path}, line {lines + 1}: {expected}, not {shown}: {found.fault}"
+                    "bad-digest-line",
+                    path=self.path,
+                    line=lines + 1,
+                    text=shown,
+                    fault=found.fault,
                 )
             if found.digests:
                 yield found.digests
@@ -218,14 +215,11 @@ def opened_digests(path: Path) -> Iterator[DigestFile]:
         # A pipe would be waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+        raise InvalidInput("file-unreadable", path=path, error=error) from error
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise InvalidInput(
-            f"{path} is not a regular file: it is read twice, so write the digests into a file"
-            " first"
-        )
+        raise InvalidInput("digests-not-regular", path=path)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
         # No 32 bytes of a digest are all printable: what starts so is text, and its first fault is
         # named.
@@ -233,14 +227,9 @@ def opened_digests(path: Path) -> Iterator[DigestFile]:
             head = file.read(DIGEST * 2)
         is_text = _TEXT.fullmatch(head) is not None
         if _is_utf16(head):
-            raise InvalidInput(
-                f"{path} looks like text in UTF-16: write it in UTF-8, or as raw digests"
-            )
+            raise InvalidInput("digests-utf16", path=path)
         if not is_text and status.st_size % DIGEST:
-            raise InvalidInput(
-                f"{path} is neither lines of 64 hex digits nor records of {DIGEST} bytes: its"
-                f" length is {status.st_size}, no multiple of {DIGEST}"
-            )
+            raise InvalidInput("digests-neither", path=path, size=status.st_size)
         yield DigestFile(path, file, status, is_text)
 
 
@@ -249,7 +238,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+        raise InvalidInput("file-unreadable", path=path, error=error) from error
 
 
 def _is_utf16(head: bytes) -> bool:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import answer, counted, home_option, json_option, say
+from witnesstree.cli.help import Command, Misused
+from witnesstree.cli.language import phrase, words
+from witnesstree.cli.options import answer, home_option, json_option, note, tell
 from witnesstree.ledger.base.clock import format_time, parse_time
+from witnesstree.ledger.base.message import message, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from witnesstree.ledger.work.sealing import Ledger
 
 
@@ -21,23 +22,17 @@ ALARM = 12
 """The exit code of `status --check` where something needs a person."""
 
 
-@click.command("status", short_help="Say what the ledger holds, and what waits.")
-@click.option(
-    "--check",
-    is_flag=True,
-    help=f"Exit with {ALARM} if there is an alarm, or something past its deadline.",
-)
-@click.option("--metrics", is_flag=True, help="Print metrics in Prometheus' text format instead.")
+@click.command("status", cls=Command)
+@click.option("--check", is_flag=True)
+@click.option("--metrics", is_flag=True)
 @json_option
 @home_option
 @click.pass_context
 def status_command(
     ctx: click.Context, home: Path, *, check: bool, metrics: bool, as_json: bool
 ) -> None:
-    """Say what the ledger holds, which batches are open, which jobs wait and since when, which
-    renewals are due, and what needs a person.
+    """Say what the ledger holds, what waits, and what needs a person.
 
-    \b
     Example:
         witnesstree status --check
     """
@@ -45,19 +40,19 @@ def status_command(
     from witnesstree.anchor.wiring import notice, open_ledger
 
     if metrics and as_json:
-        raise click.UsageError("--metrics and --json are two forms of the answer: choose one")
+        raise Misused("two-forms")
     with open_ledger(home) as ledger:
         said = notice(read_settings(ledger.home.folder))
         status = _members(ledger)
         text = metrics_text(ledger).decode() if metrics else ""
     if said:
-        say(said)
+        note(said)
     if metrics:
         click.echo(text, nl=False)
     elif as_json:
         answer(status)
     else:
-        click.echo("\n".join(_lines(status)))
+        _print(status)
     if check and (
         status["alarms"]
         or status["renewals"]["late"]
@@ -108,7 +103,8 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                     "late": (job.sequence, job.kind, job.target) in late,
                     "transaction": f"0x{job.transaction.hex()}" if job.transaction else None,
                     "attempts": job.attempts,
-                    "last_error": job.last_error,
+                    "last_error": words(job.last_error) if job.last_error else None,
+                    "errorerror": to_json(job.last_error) if job.last_error else None,
                     "retry_at": format_time(job.retry_at) if job.retry_at else None,
                 }
                 for job in jobs
@@ -123,7 +119,8 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                 {
                     "kind": alarm.kind.value,
                     "subject": alarm.subject,
-                    "text": alarm.text,
+                    "text": words(alarm.text),
+                    **to_json(alarm.text),
                     "since": format_time(alarm.since),
                 }
                 for alarm in transaction.alarms()
@@ -131,51 +128,37 @@ def _members(ledger: Ledger) -> dict[str, Any]:
         }
 
 
-def _lines(status: dict[str, Any]) -> Iterator[str]:
-    yield f"Ledger {status['origin']} in {status['home']}"
-    yield f"Checkpoint key {status['checkpoint_key']}"
-    yield f"Trees are hashed by the {status['core']} core"
-    yield (
-        f"{counted(status['batches'], 'sealed batch', 'sealed batches')} with"
-        f" {counted(status['entries'], 'entry', 'entries')}"
-    )
+def _print(status: dict[str, Any]) -> None:
+    tell("status-ledger", origin=status["origin"], home=status["home"])
+    tell("status-key", key=status["checkpoint_key"])
+    tell("status-core", core=status["core"])
+    tell("status-counts", batches=status["batches"], entries=status["entries"])
     for batch in status["unsealed"]:
-        late = "LATE: batch" if batch["late"] else "Batch"
-        yield (
-            f"{late} {batch['batch']} is {batch['state']} with"
-            f" {counted(batch['entries'], 'entry', 'entries')}, since {batch['since']}"
-        )
+        tell("status-unsealed", **batch)
     for job in status["waiting"]:
-        sent = f"; sent as {job['transaction']}" if job["transaction"] else ""
-        again = f"; next try at {job['retry_at']}" if job["last_error"] and job["retry_at"] else ""
-        error = (
-            f"; {counted(job['attempts'], 'failed attempt')}, the last: {job['last_error']}"
-            if job["last_error"]
-            else ""
-        )
-        late = "LATE: batch" if job["late"] else "Batch"
-        since = job["since"] or "a time that is lost"
-        yield (
-            f"{late} {job['batch']} waits for its {job['kind']} by {job['target']} since"
-            f" {since}{sent}{again}{error}"
-        )
+        _print_job(job)
     if (renewals := status["renewals"])["due"]:
-        late = f", {renewals['late']} of them LATE" if renewals["late"] else ""
-        yield (
-            f"{counted(renewals['due'], 'evidence record')} to be renewed now{late}: run"
-            " `witnesstree worker`, or `witnesstree renew --due`"
-        )
+        tell("status-renewals-due", due=renewals["due"], late=renewals["late"])
     elif renewals["next"]:
-        yield (
-            f"Evidence records of {counted(renewals['scheduled'], 'token')} will be renewed from"
-            f" {renewals['next']} on"
-        )
+        tell("status-renewals-next", scheduled=renewals["scheduled"], next=renewals["next"])
     for alarm in status["alarms"]:
-        yield f"ALARM since {alarm['since']}, {alarm['subject']}: {alarm['text']}"
-    if status["unsealed"] or status["waiting"]:
-        yield "Run `witnesstree worker`, or `witnesstree seal`, to go on with what waits."
-    else:
-        yield "Nothing waits."
+        tell("status-alarm", since=alarm["since"], subject=alarm["subject"], text=alarm["text"])
+    tell("status-waiting" if status["unsealed"] or status["waiting"] else "status-idle")
+
+
+def _print_job(job: dict[str, Any]) -> None:
+    tell(
+        "status-job",
+        late=job["late"],
+        batch=job["batch"],
+        kind=job["kind"],
+        target=job["target"],
+        since=job["since"] or message("status-job-since-lost"),
+        transaction=job["transaction"],
+        retry=job["retry_at"] if job["last_error"] else None,
+        attempts=job["attempts"],
+        error=job["last_error"],
+    )
 
 
 def metrics_text(ledger: Ledger) -> bytes:
@@ -185,45 +168,29 @@ def metrics_text(ledger: Ledger) -> bytes:
     status, registry = _members(ledger), CollectorRegistry()
     now = datetime.now(UTC)
 
-    def gauge(name: str, help_: str, labels: tuple[str, ...] = ()) -> Gauge:
-        return Gauge(f"witnesstree_{name}", help_, labels, registry=registry)
+    def gauge(name: str, labels: tuple[str, ...] = ()) -> Gauge:
+        about = phrase(f"metric-{name.replace('_', '-')}")
+        return Gauge(f"witnesstree_{name}", about, labels, registry=registry)
 
-    gauge("batches", "Sealed batches").set(status["batches"])
-    gauge("entries", "Entries in sealed batches").set(status["entries"])
-    gauge("unsealed_entries", "Acknowledged entries in batches that are not sealed").set(
-        sum(batch["entries"] for batch in status["unsealed"])
-    )
-    gauge("late_batches", "Batches that are not sealed, past their deadline").set(
-        sum(batch["late"] for batch in status["unsealed"])
-    )
-    waiting = gauge(
-        "waiting_jobs", "Stamps, anchors and lists that are not there yet", ("kind", "target")
-    )
-    late = gauge("late_jobs", "Those of batches that are past their deadline", ("kind", "target"))
-    oldest = gauge(
-        "oldest_waiting_seconds",
-        "Age of the longest waiting job, counted from when its batch closed",
-        ("kind", "target"),
-    )
+    gauge("batches").set(status["batches"])
+    gauge("entries").set(status["entries"])
+    gauge("unsealed_entries").set(sum(batch["entries"] for batch in status["unsealed"]))
+    gauge("late_batches").set(sum(batch["late"] for batch in status["unsealed"]))
+    waiting = gauge("waiting_jobs", ("kind", "target"))
+    late = gauge("late_jobs", ("kind", "target"))
+    oldest = gauge("oldest_waiting_seconds", ("kind", "target"))
     for job in reversed(status["waiting"]):
         waiting.labels(job["kind"], job["target"]).inc()
         late.labels(job["kind"], job["target"]).inc(job["late"])
         if job["since"]:
-            oldest.labels(job["kind"], job["target"]).set(
-                (now - parse_time(job["since"])).total_seconds()
-            )
-    gauge("due_renewals", "Evidence records that are to be renewed now").set(
-        status["renewals"]["due"]
-    )
-    gauge("late_renewals", "Those of them that are past their deadline").set(
-        status["renewals"]["late"]
-    )
-    if status["renewals"]["next"]:
-        gauge("next_renewal_timestamp_seconds", "When the next renewal is due").set(
-            parse_time(status["renewals"]["next"]).timestamp()
-        )
-    alarms = gauge("alarm", "1 for each thing that needs a person", ("kind", "subject"))
+            age = now - parse_time(job["since"])
+            oldest.labels(job["kind"], job["target"]).set(age.total_seconds())
+    gauge("due_renewals").set(status["renewals"]["due"])
+    gauge("late_renewals").set(status["renewals"]["late"])
+    if due := status["renewals"]["next"]:
+        gauge("next_renewal_timestamp_seconds").set(parse_time(due).timestamp())
+    alarms = gauge("alarm", ("kind", "subject"))
     for alarm in status["alarms"]:
         alarms.labels(alarm["kind"], alarm["subject"]).set(1)
-    gauge("last_pass_timestamp_seconds", "When this was written").set(now.timestamp())
+    gauge("last_pass_timestamp_seconds").set(now.timestamp())
     return generate_latest(registry)

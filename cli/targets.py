@@ -6,14 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from witnesstree.cli.options import answer, one_line
+from witnesstree.cli.options import answer, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from witnesstree.ledger.store.metadata import JobKind
+    from witnesstree.ledger.store.database.values import JobKind
 
 
 def remove_target(
@@ -36,8 +34,7 @@ def remove_target(
             given_up = ledger.outbox.forget(kind, name)
     if as_json:
         answer({"removed": name, "given_up": given_up})
+    elif is_forgotten:
+        tell("target-removed-forgotten", name=name, count=given_up)
     else:
-        click.echo(
-            "Removed"
-            f" {one_line(name)}{f'; gave up {given_up} that waited for it' if given_up else ''}."
-        )
+        tell("target-removed", name=name)

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from witnesstree.cli.options import PATH, answer, counted, json_option, one_line, say
+from witnesstree.cli.help import Group, Misused
+from witnesstree.cli.language import phrase, words
+from witnesstree.cli.options import PATH, answer, json_option, note, one_line, say, tell
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
     from cryptography import x509
 
     from witnesstree.anchor.truststore import Stored
+    from witnesstree.ledger.base.message import Message
 
 MAX_FILE = 64 * 1024
 """Bytes in a file with one certificate, in PEM or DER: 1 to 4 KiB are usual."""
@@ -23,48 +27,28 @@ CERTIFI = "certifi"
 """Stands for all roots of Mozilla's programme."""
 
 
-@click.group("trust", short_help="Say whose certificates may vouch for authorities.")
+@click.group("trust", cls=Group)
 def trust_command() -> None:
     """Keep the certificates that may vouch for time-stamping authorities.
 
-    A token counts when its chain of certificates ends in a root that is trusted here. From the
-    start these are the roots of Mozilla's programme, as the package certifi has them. They are
-    yours alone, not the ledger's: nobody else trusts a root because you do. The folder is
-    WITNESSTREE_TRUST, or witnesstree-trust in your configuration.
-
-    \b
     Example:
         witnesstree trust add cacert.pem --public --source https://freetsa.org/files/cacert.pem
         witnesstree trust list
     """
 
 
-@trust_command.command("add", short_help="Trust a certificate.")
+@trust_command.command("add")
 @click.argument("file", metavar="FILE|certifi", type=PATH)
-@click.option(
-    "--public",
-    is_flag=True,
-    help="It is an authority that third parties accept, not one of your own.",
-)
-@click.option(
-    "--intermediate",
-    is_flag=True,
-    help="Use it only to build chains to a root; it vouches for nothing by itself.",
-)
-@click.option(
-    "--source",
-    help="Where the certificate came from, in words or as an address.  [default: the file's name]",
-)
+@click.option("--public", is_flag=True)
+@click.option("--intermediate", is_flag=True)
+@click.option("--source")
 @json_option
 def _add(
     file: Path, source: str | None, *, public: bool, intermediate: bool, as_json: bool
 ) -> None:
-    """Trust the certificate in FILE (PEM or DER), or with the word certifi all roots of Mozilla's
-    programme again.
+    """Trust the certificate in FILE (PEM or DER), or with the word certifi all roots of
+    Mozilla's programme again.
 
-    Compare its fingerprint with one that reached you in another way.
-
-    \b
     Example:
         witnesstree trust add cacert.pem --public --source https://freetsa.org/files/cacert.pem
     """
@@ -80,9 +64,9 @@ def _add(
 
     if str(file) == CERTIFI:
         if public or intermediate or source:
-            raise click.UsageError("certifi takes no options: what its roots are worth is known")
+            raise Misused("certifi-with-options")
         trust_certifi(trust_folder(), trusted=True)
-        _said(CERTIFI, "The roots of Mozilla's programme are trusted.", as_json=as_json)
+        _said(CERTIFI, message("certifi-trusted"), as_json=as_json)
         return
     stored = Stored(
         certificate=_read_certificate(file),
@@ -94,9 +78,9 @@ def _add(
     try:
         _ = stored.x509
     except InvalidInput as error:
-        raise InvalidInput(f"{file}: {error}; expected one in PEM or DER") from error
+        raise InvalidInput("bad-certificate-file", path=file, error=error) from error
     for notice in _notices(stored, is_intermediate=intermediate):
-        say(notice)
+        note(notice)
     add_certificate(trust_folder(), stored)
     kept = next(
         each for each in read_stored(trust_folder()) if each.certificate == stored.certificate
@@ -104,19 +88,16 @@ def _add(
     if as_json:
         answer(_members(kept))
     else:
-        click.echo("\n".join(_lines(kept)))
+        _print(kept)
 
 
-@trust_command.command("list", short_help="List what is trusted.")
-@click.option(
-    "--all", "with_certifi", is_flag=True, help="List the roots of Mozilla's programme, too."
-)
+@trust_command.command("list")
+@click.option("--all", "with_certifi", is_flag=True)
 @json_option
 def _list(*, with_certifi: bool, as_json: bool) -> None:
-    """List the certificates that are trusted, each with its fingerprint, its life and where it came
-    from.
+    """List the certificates that are trusted, each with its fingerprint, its life and where it
+    came from.
 
-    \b
     Example:
         witnesstree trust list --all
     """
@@ -148,25 +129,17 @@ def _list(*, with_certifi: bool, as_json: bool) -> None:
         )
         return
     for each in shown:
-        click.echo("\n".join(_lines(each)))
-    roots = (
-        f"{counted(len(public), 'root')} of Mozilla's programme are trusted, too"
-        if public
-        else "Mozilla's programme is not trusted"
-    )
-    say(f"{counted(len(stored), 'certificate')} in {folder}. {roots}.")
+        _print(each)
+    say("trusted", count=len(stored), folder=folder, public=len(public))
 
 
-@trust_command.command("remove", short_help="Trust a certificate no more.")
+@trust_command.command("remove")
 @click.argument("fingerprint", metavar="FINGERPRINT|certifi")
 @json_option
 def _remove(fingerprint: str, *, as_json: bool) -> None:
-    """Trust the certificate no more whose FINGERPRINT begins so, or with the word certifi none of
-    Mozilla's programme.
+    """Trust the certificate no more whose FINGERPRINT begins so, or with the word certifi none
+    of Mozilla's programme.
 
-    Proofs stay as they are. What counts when they are verified is the trust of whoever verifies.
-
-    \b
     Example:
         witnesstree trust remove 2151b61137ffa86bf664691ba67e7da0
     """
@@ -174,26 +147,18 @@ def _remove(fingerprint: str, *, as_json: bool) -> None:
 
     if fingerprint == CERTIFI:
         trust_certifi(trust_folder(), trusted=False)
-        _said(
-            CERTIFI,
-            "The roots of Mozilla's programme are trusted no more. `witnesstree trust add certifi`"
-            " undoes it.",
-            as_json=as_json,
-        )
+        _said(CERTIFI, message("certifi-untrusted"), as_json=as_json)
         return
     removed = remove_certificate(trust_folder(), fingerprint)
-    _said(
-        removed.fingerprint,
-        f"Trusted no more: {_name(removed)}, {removed.fingerprint}",
-        as_json=as_json,
-    )
+    said = message("no-longer-trusted", name=_name(removed), fingerprint=removed.fingerprint)
+    _said(removed.fingerprint, said, as_json=as_json)
 
 
-def _said(what: str, text: str, *, as_json: bool) -> None:
+def _said(what: str, said: Message, *, as_json: bool) -> None:
     if as_json:
         answer({"changed": what})
     else:
-        click.echo(one_line(text))
+        click.echo(one_line(words(said)))
 
 
 def _read_certificate(file: Path) -> bytes:
@@ -205,26 +170,21 @@ def _read_certificate(file: Path) -> bytes:
         with file.open("rb") as opened:
             content = opened.read(MAX_FILE + 1)
     except OSError as error:
-        raise InvalidInput(f"cannot read {file}: {error.strerror}") from error
+        raise InvalidInput("file-unreadable", path=file, error=error) from error
     if len(content) > MAX_FILE:
-        raise InvalidInput(
-            f"{file} is too large to hold one certificate: the limit is {MAX_FILE} bytes"
-        )
+        raise InvalidInput("certificate-too-large", path=file, limit=MAX_FILE)
     if b"-----BEGIN CERTIFICATE" not in content:
         return content
     try:
         found = load_pem_x509_certificates(content)
     except ValueError as error:
-        raise InvalidInput(f"{file} holds no certificate in PEM that can be read") from error
+        raise InvalidInput("no-pem-certificate", path=file) from error
     if len(found) > 1:
-        raise InvalidInput(
-            f"{file} holds {len(found)} certificates: put each that you want to trust into a file"
-            " of its own"
-        )
+        raise InvalidInput("several-certificates", path=file, count=len(found))
     return found[0].public_bytes(Encoding.DER)
 
 
-def _notices(stored: Stored, *, is_intermediate: bool) -> list[str]:
+def _notices(stored: Stored, *, is_intermediate: bool) -> list[Message]:
     """Return what the owner should know.
 
     Raises InvalidInput if the certificate cannot vouch for any authority.
@@ -234,29 +194,16 @@ def _notices(stored: Stored, *, is_intermediate: bool) -> list[str]:
     certificate, notices = stored.x509, []
     if not _is_ca(certificate):
         if not _is_for_time_stamping(certificate):
-            raise InvalidInput(
-                "the certificate is neither an issuer's nor one for time-stamping, so it cannot"
-                " vouch for an authority"
-            )
+            raise InvalidInput("certificate-vouches-for-none")
         if not is_intermediate:
-            notices.append(
-                "This is an authority's own certificate: it is trusted for its own tokens, and for"
-                " no others."
-            )
+            notices.append(message("own-certificate"))
     elif certificate.subject != certificate.issuer and not is_intermediate:
-        notices.append(
-            "This is no root but an intermediate certificate: it is trusted as if it were a root."
-            " --intermediate trusts it less."
-        )
+        notices.append(message("intermediate-as-root"))
     if is_stand_in(certificate):
-        notices.append(
-            "This is an embedded authority's: whatever is said of it, its assurance stays local."
-        )
+        notices.append(message("embedded-root"))
     if certificate.not_valid_after_utc < datetime.now(UTC):
-        notices.append(
-            f"Its life ended on {certificate.not_valid_after_utc:%Y-%m-%d}: it vouches for older"
-            " tokens only."
-        )
+        ended = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+        notices.append(message("certificate-ended", date=ended))
     return notices
 
 
@@ -283,7 +230,7 @@ def _is_for_time_stamping(certificate: x509.Certificate) -> bool:
 
 
 def _name(stored: Stored) -> str:
-    return stored.x509.subject.rfc4514_string() or "a certificate without a name"
+    return stored.x509.subject.rfc4514_string() or phrase("certificate-unnamed")
 
 
 def _members(stored: Stored) -> dict[str, Any]:
@@ -299,14 +246,16 @@ def _members(stored: Stored) -> dict[str, Any]:
     }
 
 
-def _lines(stored: Stored) -> list[str]:
-    life = (
-        f"{stored.x509.not_valid_before_utc:%Y-%m-%d} to {stored.x509.not_valid_after_utc:%Y-%m-%d}"
+def _print(stored: Stored) -> None:
+    click.echo(one_line(_name(stored)))
+    click.echo(f"  {stored.fingerprint}")
+    tell(
+        "certificate-life",
+        indent=4,
+        kind=stored.kind,
+        assurance=stored.assurance.name.lower(),
+        since=f"{stored.x509.not_valid_before_utc:%Y-%m-%d}",
+        until=f"{stored.x509.not_valid_after_utc:%Y-%m-%d}",
     )
-    added = f", added {stored.added:%Y-%m-%d}" if stored.added else ""
-    lines = [
-        _name(stored),
-        f"  {stored.fingerprint}",
-        f"  {stored.kind.value}, {stored.assurance.name.lower()}, valid {life}",
-    ]
-    return [one_line(line) for line in [*lines, f"  from {stored.source}{added}"]]
+    added = f"{stored.added:%Y-%m-%d}" if stored.added else None
+    tell("certificate-source", indent=4, source=stored.source, added=added)

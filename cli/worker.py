@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from typing_extensions import override
 
+from witnesstree.cli.help import Command
+from witnesstree.cli.language import words
 from witnesstree.cli.options import (
     PATH,
     home_option,
@@ -28,35 +30,30 @@ from witnesstree.cli.options import (
 )
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import Conflict, InvalidInput, StorageFailure, Unreachable
+from witnesstree.ledger.base.message import Message, message, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from witnesstree.anchor.settings import Settings
+    from witnesstree.ledger.store.database.values import Job
     from witnesstree.ledger.store.home import Home
-    from witnesstree.ledger.store.metadata import Job
     from witnesstree.ledger.work.renewal import Renewals
     from witnesstree.ledger.work.sealing import Ledger
 
 _log = logging.getLogger("witnesstree.worker")
 
 
-@click.command("worker", short_help="Seal what is due, and work until told to stop.")
-@click.option("--once", is_flag=True, help="Make one pass over what is due, and end.")
-@click.option("--until-done", is_flag=True, help="End when nothing waits any more.")
+@click.command("worker", cls=Command)
+@click.option("--once", is_flag=True)
+@click.option("--until-done", is_flag=True)
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.05, max=3600),
     default=2.0,
     show_default=True,
-    help="Seconds between two looks for what is due.",
 )
-@click.option(
-    "--metrics",
-    type=PATH,
-    metavar="FILE",
-    help="After each pass, write metrics to this file in Prometheus' text format.",
-)
+@click.option("--metrics", type=PATH, metavar="FILE")
 @publish_option
 @json_option
 @home_option
@@ -70,15 +67,9 @@ def worker_command(
     publishes: bool,
     as_json: bool,
 ) -> None:
-    """Close batches that are full or old, fetch their tokens, anchor them, renew evidence records
-    in time, and go on until told to stop.
+    """Close batches that are full or old, fetch their tokens, anchor them, renew evidence
+    records in time, and go on until told to stop.
 
-    What fails is tried again, later each time. SIGTERM or Ctrl-C ends it after the step at hand;
-    what is not done is done by the next worker. Several may run on one ledger: they take turns.
-    Settings that change meanwhile hold from the next pass on. What happens is logged on standard
-    error, with --json as one JSON object a line.
-
-    \b
     Example:
         witnesstree worker --metrics /var/lib/node_exporter/witnesstree.prom
     """
@@ -93,8 +84,10 @@ def worker_command(
             with open_ledger(home, publishes=publishes) as ledger:
                 settings = read_settings(ledger.home.folder)
                 if said := notice(settings):
-                    _log.warning("%s", said)
-                _log.info("working on %s in %s", ledger.home.origin, ledger.home.folder)
+                    _log.warning(message("note", note=said))
+                _log.info(
+                    message("worker-working", origin=ledger.home.origin, folder=ledger.home.folder)
+                )
                 renewals = open_renewals(ledger)
                 while not (is_over or stop.is_set() or _have_changed(settings, ledger.home)):
                     waits = _pass(ledger, stop)
@@ -104,7 +97,7 @@ def worker_command(
                     is_over = once or (until_done and not waits)
                     if not is_over:
                         stop.wait(interval)
-        _log.info("stopped")
+        _log.info(message("worker-stopped"))
 
 
 def _have_changed(settings: Settings, home: Home) -> bool:
@@ -117,7 +110,7 @@ def _have_changed(settings: Settings, home: Home) -> bool:
     try:
         return read_settings(home.folder) != settings
     except InvalidInput as error:
-        _log.warning("%s; the settings from before hold until that is mended", error)
+        _log.warning(message("settings-kept", error=error))
         return False
 
 
@@ -128,13 +121,13 @@ def _pass(ledger: Ledger, stop: _Stop) -> bool:
     """
     try:
         for sequence in ledger.close(due_only=True):
-            _log.info("batch %d is sealed", sequence)
+            _log.info(message("batch-sealed", batch=sequence))
         waiting = ledger.outbox.work(_tell, due_only=True, stop=stop.is_set)
         with ledger.metadata.read() as transaction:
             unsealed = [batch for batch in transaction.open_batches() if batch.count > 1]
         return bool(unsealed or ledger.outbox.required(waiting))
     except (Unreachable, Conflict) as error:
-        _log.warning("%s", error)
+        _log.warning(error.message)
         return True
 
 
@@ -146,12 +139,14 @@ def _renew(renewals: Renewals, stop: _Stop) -> None:
     try:
         renewals.work(stop=stop.is_set)
     except (Unreachable, Conflict) as error:
-        _log.warning("%s", error)
+        _log.warning(error.message)
 
 
-def _tell(job: Job, error: str | None) -> None:
+def _tell(job: Job, error: Message | None) -> None:
     if error:
-        _log.warning("batch %d, %s by %s: %s", job.sequence, job.kind, job.target, error)
+        _log.warning(
+            message("job-failed", batch=job.sequence, kind=job.kind, target=job.target, error=error)
+        )
 
 
 def _write_metrics(ledger: Ledger, path: Path) -> None:
@@ -162,7 +157,7 @@ def _write_metrics(ledger: Ledger, path: Path) -> None:
         write_file(path, metrics_text(ledger), mode=0o644)
     except (Unreachable, Conflict, StorageFailure) as error:
         # Sealing does not end because nobody can be told of it.
-        _log.warning("no metrics this time: %s", error)
+        _log.warning(message("no-metrics", error=error))
 
 
 class _Stop:
@@ -222,7 +217,7 @@ class _Line(logging.Formatter):
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        return f"{_time(record)} {record.levelname:7} {one_line(record.getMessage())}"
+        return f"{_time(record)} {record.levelname:7} {one_line(_worded(record))}"
 
 
 class _JsonLine(logging.Formatter):
@@ -233,9 +228,15 @@ class _JsonLine(logging.Formatter):
         members: dict[str, Any] = {
             "time": _time(record),
             "level": record.levelname.lower(),
-            "message": record.getMessage(),
+            "message": _worded(record),
         }
+        if isinstance(record.msg, Message):
+            members |= to_json(record.msg)
         return json.dumps(members, ensure_ascii=True)
+
+
+def _worded(record: logging.LogRecord) -> str:
+    return words(record.msg) if isinstance(record.msg, Message) else record.getMessage()
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -1,4 +1,4 @@
-"""Write docs/cli.md and docs/settings.md from the code: `python docs/reference.py`.
+"""Write docs/cli.md, docs/settings.md and their Chinese twins: `python docs/reference.py`.
 
 A test compares them with what this writes.
 """
@@ -24,11 +24,13 @@ from witnesstree.anchor.settings import (
     setting_message,
 )
 from witnesstree.anchor.truststore import TRUST
-from witnesstree.cli import status, verify
+from witnesstree.cli import status
+from witnesstree.cli.help import help_text
+from witnesstree.cli.language import LANG_ENVVAR, speak
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
 from witnesstree.cli.options import CORE_ENVVAR, HOME_ENVVAR
-from witnesstree.ledger.base.catalogue import ENGLISH, worded
-from witnesstree.ledger.base.report import Verdict
+from witnesstree.cli.report import EXIT_CODES as VERDICTS
+from witnesstree.ledger.base.catalogue import CHINESE, ENGLISH, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,74 +41,53 @@ DOCS = Path(__file__).parent
 WIDTH = 100
 """Columns of the help texts."""
 
-CLI_HEAD = """\
-# The command line
-
-Written by `python docs/reference.py` from the commands themselves; `make docs` writes it anew.
-
-Answers go to standard output, talk and errors to standard error.
-An error is one line that says what to do.
-"""
-
-SETTINGS_HEAD = """\
-# Settings
-
-Written by `python docs/reference.py` from `anchor/settings.py`; `make docs` writes it anew.
-
-Each setting can be given in the environment, or under its name in `settings.toml` in the home;
-the environment goes first. A misspelt name is refused. `examples/settings.toml` shows every one;
-`witnesstree authority add` and `witnesstree chain add` write theirs.
-
-Secrets never stand here: a setting refers to them as `env:NAME` or `file:PATH`.
-"""
+CODES = sorted({1, 2, INTERRUPTED, status.ALARM, *EXIT_CODES.values(), *VERDICTS.values()})
+"""All exit codes that a command may have."""
 
 
-def cli_reference() -> str:
-    """Return docs/cli.md."""
-    group = click.Context(
-        cli, info_name="witnesstree", terminal_width=WIDTH, help_option_names=["-h", "--help"]
-    )
-    parts = [CLI_HEAD, _exit_codes(), _section("witnesstree", cli, group)]
+def cli_reference(language: str) -> str:
+    """Return docs/cli.md, or docs/cli.zh.md."""
+    speak(language)
+    group = click.Context(cli, info_name="witnesstree", terminal_width=WIDTH)
+    other = "[English](cli.md)" if language == CHINESE else "[中文](cli.zh.md)"
+    parts = [f"# {help_text('reference.title')}\n\n{other}\n\n{help_text('reference.intro')}\n"]
+    parts += [_exit_codes(), _section("witnesstree", cli, group)]
     for name in COMMANDS:
         command = cli.get_command(group, name)
         assert command
         context = click.Context(command, group, info_name=name)
         parts.append(_section(f"witnesstree {name}", command, context))
         for below, each in command.commands.items() if isinstance(command, click.Group) else ():
-            parts.append(
-                _section(
-                    f"witnesstree {name} {below}",
-                    each,
-                    click.Context(each, context, info_name=below),
-                )
-            )
+            inner = click.Context(each, context, info_name=below)
+            parts.append(_section(f"witnesstree {name} {below}", each, inner))
+    speak(ENGLISH)
     return "\n".join(parts)
 
 
-def settings_reference(language: str = ENGLISH) -> str:
-    """Return docs/settings.md, what the settings do in this language."""
-    rows = [
-        "| in the environment | in settings.toml | default | what it does |",
+def settings_reference(language: str) -> str:
+    """Return docs/settings.md, or docs/settings.zh.md."""
+    speak(language)
+    other = "[English](settings.md)" if language == CHINESE else "[中文](settings.zh.md)"
+    names = {HOME_ENVVAR: "home", TRUST: "trust", CORE_ENVVAR: "core", LANG_ENVVAR: "lang"}
+    lines = [
+        f"# {help_text('reference.settings-title')}\n\n{other}\n",
+        help_text("reference.settings-intro") + "\n",
+        help_text("reference.settings-columns"),
         "|---|---|---|---|",
-        (
-            f"| `{HOME_ENVVAR}` | | in the user's data folder | The ledger's folder; `--home` goes"
-            " before it. |"
-        ),
-        (
-            f"| `{TRUST}` | | in the user's configuration folder | The folder of trusted"
-            " certificates. |"
-        ),
-        (
-            f"| `{CORE_ENVVAR}` | | `native` where it was built | The core that hashes trees:"
-            " `native` or `python`. Both give the same bytes. |"
+        *(
+            f"| `{name}` | | {help_text(f'reference.settings-{of}')} |"
+            for name, of in names.items()
         ),
         *(
             _setting(name, field, language)
             for name, field in Settings.model_fields.items()
             if name not in TABLES
         ),
+        "",
+        *_tables(language),
     ]
-    return "\n".join((SETTINGS_HEAD, *rows, "", *_tables(language)))
+    speak(ENGLISH)
+    return "\n".join(lines)
 
 
 def _words(language: str, name: str, table: str = "") -> str:
@@ -114,66 +95,35 @@ def _words(language: str, name: str, table: str = "") -> str:
 
 
 def _tables(language: str) -> Iterator[str]:
+    only_there = help_text("reference.settings-only-there")
     for title, model in {
         "authorities.NAME": AuthoritySettings,
         "chains.NAME": ChainSettings,
         "ipfs": IpfsSettings,
     }.items():
         name = title.partition(".")[0]
-        yield (f"## `[{title}]`\n\n{_words(language, name)} Only in settings.toml.\n")
-        yield "| setting | default | what it does |\n|---|---|---|"
+        yield f"## `[{title}]`\n\n{_words(language, name)} {only_there}\n"
+        yield f"{help_text('reference.settings-table')}\n|---|---|---|"
         for setting, field in model.model_fields.items():
-            default = (
-                "must be given"
-                if field.is_required()
-                else ""
-                if field.default in {None, ()}
-                else f"`{_written(field.default)}`"
-            )
-            yield f"| `{setting}` | {default} | {_words(language, setting, name)} |"
+            yield f"| `{setting}` | {_default(field)} | {_words(language, setting, name)} |"
         yield ""
-    yield f"## `[ends]`\n\n{_words(language, 'ends')} Only in settings.toml.\n"
-    yield (
-        f"Names are {', '.join(f'`{name}`' for name in get_args(Method))}; a value is a time with"
-        " its zone, such as `2035-01-01T00:00:00Z`.\n"
-    )
+    methods = ", ".join(f"`{name}`" for name in get_args(Method))
+    yield f"## `[ends]`\n\n{_words(language, 'ends')} {only_there}\n"
+    yield help_text("reference.settings-ends").replace("{names}", methods) + "\n"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return help_text("reference.settings-required")
+    return "" if field.default in {None, ()} else f"`{_written(field.default)}`"
 
 
 def _exit_codes() -> str:
-    return "\n".join(
-        (
-            "## Exit codes",
-            "",
-            "| code | meaning |",
-            "|---|---|",
-            *(f"| {code} | {meaning} |" for code, meaning in _meanings()),
-            "",
-        )
+    title, code, meaning = (
+        help_text(f"reference.{name}") for name in ("exit-codes", "code", "meaning")
     )
-
-
-def _meanings() -> Iterator[tuple[int, str]]:
-    yield verify.EXIT_CODES[Verdict.VERIFIED], "Done; for `verify`: verified."
-    yield 1, "A crash, which is a bug; or nobody read the answer."
-    yield 2, "The command line is misspelt."
-    yield verify.EXIT_CODES[Verdict.FAILED], "`verify`: a check failed."
-    yield (
-        verify.EXIT_CODES[Verdict.UNDECIDED],
-        "`verify`: nothing failed, but something could not be decided.",
-    )
-    for error, code in EXIT_CODES.items():
-        yield code, f"{error.__name__}: {(error.__doc__ or '').splitlines()[0]}"
-    yield (
-        status.ALARM,
-        (
-            "`status --check`: an alarm, or something past its deadline; `renew --due`: a record"
-            " that is due could not be renewed."
-        ),
-    )
-    yield (
-        INTERRUPTED,
-        "Interrupted. Everything acknowledged is kept; the same command finishes the work.",
-    )
+    rows = [f"| {each} | {help_text(f'exit.{each}')} |" for each in CODES]
+    return "\n".join((f"## {title}", "", f"| {code} | {meaning} |", "|---|---|", *rows, ""))
 
 
 def _section(title: str, command: click.Command, context: click.Context) -> str:
@@ -193,9 +143,11 @@ def _written(default: Any) -> str:
 
 
 def main() -> None:
-    """Write both files."""
-    (DOCS / "cli.md").write_text(cli_reference(), encoding="utf-8")
-    (DOCS / "settings.md").write_text(settings_reference(), encoding="utf-8")
+    """Write all files."""
+    (DOCS / "cli.md").write_text(cli_reference(ENGLISH), encoding="utf-8")
+    (DOCS / "cli.zh.md").write_text(cli_reference(CHINESE), encoding="utf-8")
+    (DOCS / "settings.md").write_text(settings_reference(ENGLISH), encoding="utf-8")
+    (DOCS / "settings.zh.md").write_text(settings_reference(CHINESE), encoding="utf-8")
 
 
 if __name__ == "__main__":

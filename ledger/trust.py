@@ -37,7 +37,7 @@ class TrustedBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class TrustedRecord:
+class TrustedAnchoring:
     """A contract (20 bytes) on a chain is known to hold `root`, and since when (`time`, seconds
     since 1970), without a proof; and how it is known.
     """
@@ -53,7 +53,7 @@ class TrustedRecord:
 class Trust:
     """Everything that a verifier brings along.
 
-    Empty, it trusts nobody, and most checks stay unknown.
+    Empty, it trusts no one, and most checks stay unknown.
 
     `checkpoint_keys` are those that the verifier expects: where there are any, one of them must
     have signed, or one that key notes lead to from there (keys.py). `key_notes` are such notes that
@@ -65,7 +65,7 @@ class Trust:
     blocks: tuple[TrustedBlock, ...] = ()
     checkpoint_keys: tuple[VerifierKey, ...] = ()
     certificates: tuple[bytes, ...] = ()
-    records: tuple[TrustedRecord, ...] = ()
+    anchorings: tuple[TrustedAnchoring, ...] = ()
     key_notes: tuple[str, ...] = ()
 
     def __or__(self, other: Trust) -> Trust:
@@ -75,7 +75,7 @@ class Trust:
             self.blocks + other.blocks,
             self.checkpoint_keys + other.checkpoint_keys,
             self.certificates + other.certificates,
-            self.records + other.records,
+            self.anchorings + other.anchorings,
             # Each once: the same home may be asked twice, and a history that has a note twice leads
             # nowhere.
             tuple(dict.fromkeys(self.key_notes + other.key_notes)),

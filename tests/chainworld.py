@@ -23,11 +23,13 @@ from witnesstree.ledger.base.ports import Chain
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
 from witnesstree.ledger.proof.proof import format_proof
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.database.values import Alarm, Job, JobKind
+from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import Home, create_home, open_home
-from witnesstree.ledger.store.metadata import Alarm, Job, JobKind, Metadata
+from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.trust import Trust, TrustedBlock
 from witnesstree.ledger.verify.verify import verify
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Pace, Witnesses
 from witnesstree.ledger.work.sealing import Ledger, Limits
 
@@ -117,7 +119,7 @@ class ChainWorld:
                 home,
                 metadata=metadata,
                 key=home.private_key(),
-                files=BatchFiles(home.batches),
+                files=BatchFiles(Folder(home.batches)),
                 witnesses=Witnesses(
                     {self.authority.name: self.authority}, {ANVIL: wrapped(chain)}, {}
                 ),

@@ -40,9 +40,13 @@ class Ran:
     def error(self) -> str:
         """Return the one-line error: the last line of the talk, with no traceback and no second
         error before it."""
+        return self.error_in("Error: ")
+
+    def error_in(self, beginning: str) -> str:
+        """Return the one-line error, which begins so in the language that was asked for."""
         lines = self.talk.splitlines()
         assert "Traceback" not in self.talk, self.talk
-        assert [line for line in lines if line.startswith("Error: ")] == lines[-1:], self.talk
+        assert [line for line in lines if line.startswith(beginning)] == lines[-1:], self.talk
         return lines[-1]
 
 
@@ -63,7 +67,7 @@ def call(*arguments: object, env: dict[str, str] | None = None) -> Ran:
     )
     with (
         mock.patch.object(sys, "argv", ["witnesstree", *map(str, arguments)]),
-        mock.patch.dict(os.environ, env or {}),
+        mock.patch.dict(os.environ, {"LC_ALL": "C.UTF-8", **(env or {})}),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
@@ -84,7 +88,14 @@ def environment(*, measured: bool = True, **names: str) -> dict[str, str]:
     """
     unwanted = ("WITNESSTREE_",) if measured else ("WITNESSTREE_", "COVERAGE_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    return {**clean, "PYTHONIOENCODING": "utf-8:strict", "PYTHONWARNINGS": "default", **names}
+    # People who run the tests may live in another language.
+    return {
+        **clean,
+        "LC_ALL": "C.UTF-8",
+        "PYTHONIOENCODING": "utf-8:strict",
+        "PYTHONWARNINGS": "default",
+        **names,
+    }
 
 
 def run(

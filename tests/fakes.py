@@ -1,6 +1,8 @@
 """A faithful fake per port, with switches that fail an effect before or after it took hold; and
 `Steps`, which stops a run at any durable step."""
 
+import errno
+import io
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +11,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
 
 import pytest
 import rlp
@@ -50,11 +53,13 @@ from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
     keccak256,
-    record_slot,
+    slot_of,
 )
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
+from witnesstree.ledger.store.ports import Place, Stored
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
 from witnesstree.ledger.work.outbox import Pace, Witnesses
 from witnesstree.ledger.work.sealing import Ledger, Limits
@@ -425,7 +430,7 @@ class FakeChain(Chain):
                 state=StateProof(
                     header,
                     _nodes(accounts, keccak256(CONTRACT_ADDRESS)),
-                    _nodes(storage, keccak256(record_slot(root))),
+                    _nodes(storage, keccak256(slot_of(root))),
                 ),
             )
 
@@ -450,7 +455,7 @@ class FakeChain(Chain):
         for root, (block, time, submitter) in self._records.items():
             if block <= number:
                 word = int.from_bytes(submitter) << 96 | block << 48 | time
-                storage[keccak256(record_slot(root))] = rlp.encode(word)
+                storage[keccak256(slot_of(root))] = rlp.encode(word)
         accounts = HexaryTrie({})
         accounts[keccak256(CONTRACT_ADDRESS)] = rlp.encode(
             [1, 0, storage.root_hash, CONTRACT_CODE_HASH]
@@ -543,7 +548,7 @@ class FakeWorld:
         parts: dict[str, Any] = {
             "key": home.private_key(),
             "metadata": metadata,
-            "files": BatchFiles(home.batches),
+            "files": BatchFiles(Folder(home.batches)),
             "witnesses": Witnesses(
                 {self.authority.name: self.authority}, {self.chain.name: self.chain}, {}
             ),
@@ -688,3 +693,89 @@ class Steps:
                 return cursor
 
         return lambda *args, **options: connect(*args, **{**options, "factory": Connection})
+
+
+# Where batches' files are
+
+
+class MemoryFile(Stored):
+    """A file as it was when it was opened, or was appended to since."""
+
+    def __init__(self, place: "MemoryPlace", name: str) -> None:
+        self._place, self._name, self._content = place, name, place.files[name]
+
+    @override
+    def size(self) -> int:
+        return len(self._content)
+
+    @override
+    def read(self, offset: int, size: int) -> bytes:
+        return bytes(self._content[offset : offset + size])
+
+    @override
+    @contextmanager
+    def mapped(self, size: int) -> Iterator[bytes]:
+        if size > len(self._content):
+            raise ValueError("fewer bytes than were asked for")
+        yield bytes(self._content[:size])
+
+    @override
+    def is_current(self) -> bool:
+        return self._place.files.get(self._name) is self._content
+
+
+class MemoryPlace(Place):
+    """A store of objects in memory: a name leads to whole bytes, new bytes are another."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytearray] = {}
+        self.switches = Switches()
+
+    @override
+    def path(self, name: str) -> Path:
+        return Path("memory") / name
+
+    @override
+    def append(self, name: str, offset: int, *pieces: bytes | memoryview) -> None:
+        before = self.files.get(name, bytearray())
+        assert len(before) >= offset, "behind what was never written"
+        with self.switches.effect("append"):
+            self.files[name] = bytearray(before[:offset]) + b"".join(pieces)
+
+    @override
+    def cut(self, name: str, size: int) -> None:
+        if len(self.files.get(name, b"")) > size:
+            with self.switches.effect("cut"):
+                self.files[name] = self.files[name][:size]
+
+    @override
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        file = io.BytesIO()
+        yield file
+        with self.switches.effect("writing"):
+            self.files[name] = bytearray(file.getbuffer())
+
+    @override
+    def reading(self, name: str) -> MemoryFile:
+        if name not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", name)
+        return MemoryFile(self, name)
+
+    @override
+    def names(self, folder: str) -> list[str]:
+        return [name for name in self.files if name.startswith(f"{folder}/")]
+
+    @override
+    def remove(self, *names: str) -> None:
+        with self.switches.effect("remove"):
+            for name in names:
+                self.files.pop(name, None)
+
+    @override
+    @contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / "copy"
+            copy.write_bytes(self.reading(name)._content)
+            yield copy

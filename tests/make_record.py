@@ -15,13 +15,8 @@ from make_token import CA, STAMPS, Forge, Issued, issue, key, sign_ec, stamped, 
 
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.proof import Inclusion, Proof
-from witnesstree.ledger.proof.record import (
-    EvidenceRecord,
-    make_record,
-    parse_record,
-    renew_hash_tree,
-    renew_timestamp,
-)
+from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
+from witnesstree.ledger.proof.record_make import make_record, renew_hash_tree, renew_timestamp
 from witnesstree.ledger.tree.tree import NODE, next_level, siblings
 from witnesstree.ledger.trust import Trust
 

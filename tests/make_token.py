@@ -209,9 +209,9 @@ class Forge:
 
     def make(self) -> bytes:
         names = self.names if self.names is not None else [named_v2(self.signer)]
-        digest = hashlib.new(self.digest, self.content).digest()
         attributes = self.attributes
         if attributes is None:
+            digest = hashlib.new(self.digest, self.content).digest()
             attributes = [
                 attribute("content_type", "tst_info"),
                 attribute("message_digest", digest),

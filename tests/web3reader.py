@@ -13,7 +13,7 @@ from web3.providers.base import BaseProvider
 from witnesstree.anchor.evm import local
 from witnesstree.anchor.evm.contract import artefact
 from witnesstree.anchor.evm.local import LocalChain
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, AnchoredRecord
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, Anchoring
 
 
 class _Backend(PyEVMBackend):  # type: ignore[misc]  # eth-tester has no types
@@ -49,11 +49,11 @@ class Contract:
     def calldata(self, function: str, *values: object) -> bytes:
         return bytes.fromhex(self._contract.encode_abi(function, list(values))[2:])
 
-    def anchored_at(self, root: bytes, block: Any = "latest") -> AnchoredRecord | None:
+    def anchored_at(self, root: bytes, block: Any = "latest") -> Anchoring | None:
         time, number, submitter = self._contract.functions.anchoredAt(root).call(
             block_identifier=block
         )
-        return AnchoredRecord(time, number, bytes.fromhex(submitter[2:])) if time else None
+        return Anchoring(time, number, bytes.fromhex(submitter[2:])) if time else None
 
     def verify(
         self, root: bytes, digest: bytes, path: Sequence[bytes], block: Any = "latest"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from web3.types import BlockIdentifier, RPCEndpoint, RPCResponse, TxParams
 
     from witnesstree.anchor.evm.rpc import Endpoint
-    from witnesstree.ledger.chain.stateproof import AnchoredRecord
+    from witnesstree.ledger.chain.stateproof import Anchoring
 
 MAX_NUMBER: Final = 2**48 - 1
 """The largest block number, and nonce and amount of gas: beyond it a node is mistaken.
@@ -51,7 +51,7 @@ MAX_HISTORY: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Anchoring:
+class AnchoredEvent:
     """An event `Anchored` of a contract: which root it recorded, for whom (20 bytes each)."""
 
     contract: bytes
@@ -66,7 +66,7 @@ class Receipt:
     block_number: int
     block_hash: bytes
     has_succeeded: bool
-    anchorings: tuple[Anchoring, ...]
+    events: tuple[AnchoredEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +348,7 @@ class Bridge:
         self._web3 = Web3(Provider(endpoint), middleware=[])
         self._contracts = self._web3.eth.contract(abi=artefact().abi, bytecode=artefact().init_code)
 
-    def record(self, contract: bytes, root: bytes, block: object) -> AnchoredRecord | None:
+    def record(self, contract: bytes, root: bytes, block: object) -> Anchoring | None:
         """Return what EvidenceAnchor at `contract` says of `root` at a block in JSON-RPC's form,
         None while it has no record of it, and before there was code there.
         """
@@ -391,8 +391,8 @@ class Bridge:
                     block_number=found["blockNumber"],
                     block_hash=bytes(found["blockHash"]),
                     has_succeeded=found["status"] == 1,
-                    anchorings=tuple(
-                        Anchoring(
+                    events=tuple(
+                        AnchoredEvent(
                             _octets(event["address"]),
                             bytes(event["args"]["root"]),
                             _octets(event["args"]["submitter"]),

@@ -19,7 +19,7 @@ from witnesstree.ledger.base.message import message
 from witnesstree.ledger.chain.known import known_chain
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 from witnesstree.ledger.log.opening import parse_opening
-from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRecord
+from witnesstree.ledger.trust import Trust, TrustedAnchoring, TrustedBlock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,9 +77,9 @@ def ask_nodes(
         raise joined(failures)
     blocks = tuple(block for each in said for block in each.trust.blocks)
     _require_agreement(blocks)
-    records = tuple(record for each in said for record in each.trust.records)
+    records = tuple(record for each in said for record in each.trust.anchorings)
     return Testimony(
-        Trust(blocks=blocks, records=records),
+        Trust(blocks=blocks, anchorings=records),
         (*notes, *(note for each in said for note in each.notes)),
     )
 
@@ -94,7 +94,7 @@ def _endpoint(url: str, timeout: float) -> Endpoint:
 
 def _ask_node(client: Client, proof: Proof, finality: Mapping[int, Finality]) -> Testimony:
     blocks: list[TrustedBlock] = []
-    records: list[TrustedRecord] = []
+    records: list[TrustedAnchoring] = []
     notes: list[Message] = []
     chain_id = client.chain_id()
     named = _named_blocks(proof)
@@ -134,8 +134,8 @@ def _ask_node(client: Client, proof: Proof, finality: Mapping[int, Finality]) ->
                     )
                 )
             else:
-                records.append(TrustedRecord(chain_id, anchor.contract, root, time, source))
-    return Testimony(Trust(blocks=tuple(blocks), records=tuple(records)), tuple(notes))
+                records.append(TrustedAnchoring(chain_id, anchor.contract, root, time, source))
+    return Testimony(Trust(blocks=tuple(blocks), anchorings=tuple(records)), tuple(notes))
 
 
 def _recorded(client: Client, anchor: Anchor, root: bytes, final: NodeBlock) -> int | None:

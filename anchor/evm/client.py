@@ -22,7 +22,7 @@ from witnesstree.ledger.chain.stateproof import (
     MAX_NODE,
     MAX_NODES,
     keccak256,
-    record_slot,
+    slot_of,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from witnesstree.anchor.evm.bridge import Bridge, Receipt
     from witnesstree.anchor.evm.rpc import Endpoint
-    from witnesstree.ledger.chain.stateproof import AnchoredRecord
+    from witnesstree.ledger.chain.stateproof import Anchoring
 
     Tag = Literal["latest", "pending"]
 
@@ -197,13 +197,13 @@ class Client:
         code = self._at(at, lambda block: self.endpoint.ask("eth_getCode", _hex(address), block))
         return keccak256(octets(code, "eth_getCode", self.place, most=MAX_CODE))
 
-    def record(self, contract: bytes, root: bytes, at: NodeBlock | Tag) -> AnchoredRecord | None:
+    def record(self, contract: bytes, root: bytes, at: NodeBlock | Tag) -> Anchoring | None:
         """Return what EvidenceAnchor at `contract` says of `root`, None while it has no record of
         it, and before there was code there.
         """
         return self._at(at, lambda block: self.bridge.record(contract, root, block))
 
-    def final_record(self, contract: bytes, root: bytes, final: NodeBlock) -> AnchoredRecord | None:
+    def final_record(self, contract: bytes, root: bytes, final: NodeBlock) -> Anchoring | None:
         """Return the record of `root` as of the block `final`, which can no longer be reorganised
         away.
 
@@ -227,7 +227,7 @@ class Client:
             members = self._at(
                 at,
                 lambda block: self.endpoint.ask(
-                    "eth_getProof", _hex(contract), [_hex(record_slot(root))], block
+                    "eth_getProof", _hex(contract), [_hex(slot_of(root))], block
                 ),
             )
         except Refusal:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from witnesstree.ledger.base.errors import BadAnswer
-from witnesstree.ledger.chain.stateproof import AnchoredRecord, keccak256
+from witnesstree.ledger.chain.stateproof import Anchoring, keccak256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ def anchoring_calldata(roots: Sequence[bytes]) -> bytes:
     return _selector("anchorAll(bytes32[])") + encode(["bytes32[]"], [roots])
 
 
-def parse_record(answer: bytes, place: str) -> AnchoredRecord | None:
+def parse_record(answer: bytes, place: str) -> Anchoring | None:
     """Return the record in the contract's answer to `anchoredAt`, as the node at `place` gives it,
     or None if it has none.
 
@@ -94,7 +94,7 @@ def parse_record(answer: bytes, place: str) -> AnchoredRecord | None:
         time, number, submitter = decode(["uint64", "uint64", "address"], answer)
     except DecodingError as error:
         raise BadAnswer("record-expected", place=place) from error
-    return AnchoredRecord(time, number, bytes.fromhex(submitter[2:])) if time else None
+    return Anchoring(time, number, bytes.fromhex(submitter[2:])) if time else None
 
 
 def _bytes(text: str) -> bytes:

@@ -26,7 +26,7 @@ from witnesstree.ledger.chain.stateproof import (
     keccak256,
     parse_header,
     prove_slot,
-    record_slot,
+    slot_of,
 )
 from witnesstree.ledger.store.disk import sync_folder, write_file
 
@@ -139,7 +139,7 @@ class LocalChain(Chain):
         back.
         """
         header = _newest_header(self._file)
-        if _storage(self._file, header).get(keccak256(record_slot(root))):
+        if _storage(self._file, header).get(keccak256(slot_of(root))):
             return Standing.FINAL
         is_spent = (
             transaction is not None
@@ -184,7 +184,7 @@ class LocalChain(Chain):
         block = self.recent_block()
         header = _parsed(block.header)
         storage = _storage(self._file, header)
-        slot_key = keccak256(record_slot(root))
+        slot_key = keccak256(slot_of(root))
         if not storage.get(slot_key):
             return None
         state = StateProof(
@@ -201,7 +201,7 @@ class LocalChain(Chain):
         ours = [
             each.hash
             for each in transactions
-            if _block_of(self._file, each) == slot.record.block_number
+            if _block_of(self._file, each) == slot.anchoring.block_number
         ]
         return Anchor(
             chain_id=LOCAL_CHAIN_ID,

@@ -613,7 +613,7 @@ class NodeChain(Chain):
     def _has_anchored(self, receipt: Receipt, root: bytes, transaction: SignedTransaction) -> bool:
         wanted = (self._contract, root, transaction.sender)
         return receipt.has_succeeded and any(
-            (each.contract, each.root, each.submitter) == wanted for each in receipt.anchorings
+            (each.contract, each.root, each.submitter) == wanted for each in receipt.events
         )
 
 

@@ -14,7 +14,6 @@ below it are; so a crash at any moment leaves whole files, or blocks that no fil
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from witnesstree.anchor.ipfs.unixfs import CHUNK, MAX_BLOCK, parse_node, store_c
 from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.ports import FileStore
-from witnesstree.ledger.store.disk import sync_folder
+from witnesstree.ledger.store.disk import placing, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,7 +214,7 @@ class BlockStore(FileStore):
                 return path.parent
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(path, self._tmp) as stream:
+        with placing(path, scratch=self._tmp) as stream:
             stream.write(block)
         return path.parent
 
@@ -334,30 +333,13 @@ def written(out: Path) -> Iterator[BinaryIO]:
     Raises InvalidInput and StorageFailure.
     """
     try:
-        with _replacing(out, out.parent) as stream:
+        with placing(out) as stream:
             yield stream
         sync_folder(out.parent)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise InvalidInput("file-not-writable-here", path=out, error=error) from error
     except OSError as error:
         raise StorageFailure("file-not-written", path=out, error=error) from error
-
-
-@contextmanager
-def _replacing(path: Path, scratch: Path) -> Iterator[BinaryIO]:
-    """Open a new file in the folder `scratch` that takes the name `path` once its bytes are on
-    disk; if anything is raised it is removed.
-    """
-    part = scratch / f".{secrets.token_hex(16)}.part"
-    try:
-        with part.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -62,9 +62,9 @@ _CASE = re.compile(r"\s*(=\d+|[\w.-]+)\s*\{")
 
 
 def worded(said: Message, language: str = ENGLISH) -> str:
-    """Return a message in words. Where a language lacks the code, English has it.
+    """Return a message in words. Where we lack the language, or it lacks the code, English has it.
 
-    It never fails: a code that nobody worded is shown as code and parameters.
+    It never fails: a code without words is shown as code and parameters.
     """
     parts = _template(language, said.code) or _template(ENGLISH, said.code)
     if parts is None:
@@ -100,24 +100,37 @@ def _all_words(language: str) -> Mapping[str, str]:
 
 @lru_cache(None)
 def _template(language: str, code: str) -> list[str | _Part] | None:
-    words = _all_words(language).get(code)
+    words = _all_words(language).get(code) if language in LANGUAGES else None
     return None if words is None else parse_words(words)
 
 
-def parse_words(words: str) -> list[str | _Part]:
-    """Return the parts of one entry. Raises ValueError if it is not in the form above."""
-    parts, end = _parse(words, 0, in_plural=False)
+def parse_words(words: str, names: set[str] | None = None) -> list[str | _Part]:
+    """Return the parts of one entry, and add the parameters that it names to `names`.
+
+    Raises ValueError if it is not in the form above.
+    """
+    try:
+        parts, end = _parse(words, 0, set() if names is None else names, in_plural=False)
+    except RecursionError:
+        raise ValueError(f"too many braces inside one another in {words[:60]!r}") from None
     if end != len(words):
         raise ValueError(f"a brace too many at {end} of {words!r}")
     return parts
 
 
 def names_in(words: str) -> set[str]:
-    """Return the parameters that an entry names, in all its branches."""
-    return {found[1] for found in re.finditer(r"(?<!')\{\s*([a-z]\w*)\s*[,}]", words)}
+    """Return the names of the parameters that an entry's words are about.
+
+    Raises ValueError if it is not in the form above.
+    """
+    names: set[str] = set()
+    parse_words(words, names)
+    return names
 
 
-def _parse(words: str, at: int, *, in_plural: bool) -> tuple[list[str | _Part], int]:
+def _parse(
+    words: str, at: int, names: set[str], *, in_plural: bool
+) -> tuple[list[str | _Part], int]:
     parts: list[str | _Part] = []
     while mark := _MARK.search(words, at):
         if mark.start() > at:
@@ -128,7 +141,7 @@ def _parse(words: str, at: int, *, in_plural: bool) -> tuple[list[str | _Part], 
         elif found == "}":
             return parts, mark.start()
         elif found == "{":
-            part, at = _parse_argument(words, at)
+            part, at = _parse_argument(words, at, names)
             parts.append(part)
         elif in_plural:
             parts.append(_number_of_plural)
@@ -138,18 +151,19 @@ def _parse(words: str, at: int, *, in_plural: bool) -> tuple[list[str | _Part], 
     return parts, len(words)
 
 
-def _parse_argument(words: str, at: int) -> tuple[_Part, int]:
+def _parse_argument(words: str, at: int, names: set[str]) -> tuple[_Part, int]:
     head = _ARGUMENT.match(words, at)
     if head is None:
         raise ValueError(f"no name behind a brace at {at} of {words!r}")
     name, kind, at = head[1], head[2], head.end()
+    names.add(name)
     if kind in {None, "number"}:
         if words[at : at + 1] != "}":
             raise ValueError(f"no closing brace at {at} of {words!r}")
         return (_numbered if kind else _simple)(name), at + 1
     cases: dict[str, list[str | _Part]] = {}
     while case := _CASE.match(words, at):
-        cases[case[1]], at = _parse(words, case.end(), in_plural=kind == "plural")
+        cases[case[1]], at = _parse(words, case.end(), names, in_plural=kind == "plural")
         at += 1
     end = re.compile(r"\s*\}").match(words, at)
     if "other" not in cases or end is None:

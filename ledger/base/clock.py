@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from witnesstree.ledger.base.errors import InvalidInput
+
+SKEW = timedelta(minutes=10)
+"""How far two clocks may differ before their times contradict each other: those of authorities,
+chains, cosigners, and the verifier's own."""
 
 _FORM = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
 
@@ -25,6 +29,4 @@ def parse_time(text: str) -> datetime:
             raise ValueError(text)
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise InvalidInput(
-            f"expected a time such as 2026-11-23T03:48:55Z, not {text[:40]!r}"
-        ) from None
+        raise InvalidInput("time-malformed", found=repr(text[:40])) from None

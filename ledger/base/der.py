@@ -17,7 +17,7 @@ from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGen
 from witnesstree.ledger.base.errors import InvalidInput
 
 # Values in values: a token with its certificates needs about 15.
-MAX_DEPTH = 40
+MAX_DER_DEPTH = 40
 # Bytes. Decoding an object identifier takes time that grows with its square.
 MAX_OID = 64
 # Characters of a name from a token or certificate that are shown to a person.
@@ -31,7 +31,7 @@ _RAISED = (ValueError, TypeError, KeyError, IndexError, AttributeError, Overflow
 
 
 class _Extension(core.Sequence):  # type: ignore[misc]
-    """RFC 5280, 4.1. asn1crypto's own reads the value with it, and one that nobody asks for may be
+    """RFC 5280, 4.1. asn1crypto's own reads the value with it, and one that no one asks for may be
     odd.
     """
 
@@ -43,20 +43,22 @@ class _Extension(core.Sequence):  # type: ignore[misc]
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def reading(form: str) -> Iterator[None]:
     """Translate whatever asn1crypto and cryptography raise while their lazy values are read.
+
+    `form` names what is read, such as "TimeStampResp (RFC 3161, 2.4.2)".
 
     Raises InvalidInput.
     """
     try:
         yield
     except _RAISED as error:
-        raise InvalidInput(f"this is not {what}") from error
+        raise InvalidInput("der-unreadable", form=form) from error
 
 
 def demand_der(der: bytes) -> None:
     """Check the skeleton of `der`: definite and shortest lengths, each value inside its parent, at
-    most MAX_DEPTH deep (X.690, 10).
+    most MAX_DER_DEPTH deep (X.690, 10).
 
     asn1crypto reads BER too, and recurses; RFC 3161, 3 promises DER. This does not look into OCTET
     STRINGs and says nothing about types.
@@ -75,8 +77,8 @@ def demand_der(der: bytes) -> None:
         # 10.2).
         is_odd = tag & 0x1F == 0x1F or (tag < 0x40 and is_constructed != (tag & 0x1F in {16, 17}))
         is_too_long = at + length > ends[-1] or (tag == 0x06 and length > MAX_OID)
-        if is_odd or is_too_long or len(ends) > MAX_DEPTH:
-            raise InvalidInput(f"byte {at} is not DER (X.690, 10)")
+        if is_odd or is_too_long or len(ends) > MAX_DER_DEPTH:
+            raise InvalidInput("der-malformed", at=at)
         if is_constructed:
             ends.append(at + length)
         else:
@@ -84,7 +86,7 @@ def demand_der(der: bytes) -> None:
 
 
 def _read_length(der: bytes, at: int) -> tuple[int, int]:
-    """Return where the value starts whose length octets stand at `at`, and how many bytes it
+    """Return where the value starts whose length octets are at `at`, and how many bytes it
     has.
     """
     first = der[at] if at < len(der) else 0x80
@@ -94,7 +96,7 @@ def _read_length(der: bytes, at: int) -> tuple[int, int]:
     octets = der[at + 1 : at + 1 + size]
     length = int.from_bytes(octets, "big")
     if not 1 <= size <= 4 or len(octets) < size or octets[0] == 0 or length < 0x80:
-        raise InvalidInput(f"byte {at} is not DER (X.690, 10)")
+        raise InvalidInput("der-malformed", at=at)
     return at + 1 + size, length
 
 
@@ -106,7 +108,7 @@ def read_extensions(extensions: Any) -> tuple[dict[str, bytes], frozenset[str]]:
     """
     found = {each["extn_id"].native: bytes(each.dump()) for each in extensions}
     if len(found) < len(extensions):
-        raise InvalidInput("an extension occurs twice (RFC 5280, 4.2)")
+        raise InvalidInput("extension-twice")
     return found, frozenset(
         each["extn_id"].native for each in extensions if each["critical"].native
     )
@@ -119,7 +121,7 @@ def read_extension(extensions: Mapping[str, bytes], name: str, kind: Any) -> Any
     """
     if name not in extensions:
         return None
-    with reading(f"something whose extension {name} can be read (RFC 5280, 4.2)"):
+    with reading(f"{name} (RFC 5280, 4.2)"):
         value = bytes(_Extension.load(extensions[name], strict=True)["extn_value"])
         demand_der(value)
         return kind.load(value, strict=True)
@@ -133,13 +135,13 @@ def read_time(text: bytes) -> datetime:
     """
     match = _GENERALIZED_TIME.fullmatch(text)
     if not match:
-        raise InvalidInput("the time is not of the form that RFC 3161, 2.4.2 demands")
+        raise InvalidInput("der-time-malformed")
     seconds = datetime.strptime(match[1].decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     return seconds.replace(microsecond=int((match[2] or b"0").ljust(6, b"0")[:6]))
 
 
 def shown(text: str) -> str:
-    """Return a name from outside so that it can stand in one line: no control characters, at most
+    """Return a name from outside so that it fits into one line: no control characters, at most
     MAX_SHOWN characters.
     """
     return "".join(character if character.isprintable() else "?" for character in text[:MAX_SHOWN])

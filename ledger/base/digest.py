@@ -78,13 +78,13 @@ def digest_file(
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InvalidInput(f"{path} is not a regular file: give a file")
+            raise InvalidInput("file-not-regular", path=path)
         with path.open("rb", buffering=0) as file:
             before = os.fstat(file.fileno())
             hashed, read, buffer = sha256(), 0, _buffer()
             while count := file.readinto(buffer):
                 if stop and stop.is_set():
-                    raise InvalidInput(f"hashing {path} was stopped")
+                    raise InvalidInput("hashing-stopped", path=path)
                 hashed.update(buffer[:count])
                 read += count
                 if advance:
@@ -96,15 +96,12 @@ def digest_file(
             ):
                 raise _changed(path)
     except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+        raise InvalidInput("file-unreadable", path=path, error=error) from error
     return FileDigest(path, read, hashed.digest(), before)
 
 
 def _changed(path: Path) -> InvalidInput:
-    return InvalidInput(
-        f"{path} changed while it was read: close the program that writes it, then run the command"
-        " again"
-    )
+    return InvalidInput("file-changed", path=path)
 
 
 def same_file(before: os.stat_result, after: os.stat_result) -> bool:

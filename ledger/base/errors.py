@@ -3,7 +3,7 @@
     WitnesstreeError
     ├── InvalidInput      fix the input: it is not of the form that was asked for
     ├── NotFound          ask for something else: it is not here
-    ├── Conflict          wait or reload, then try again: somebody else holds it, or it has changed
+    ├── Conflict          wait or reload, then try again: someone else holds it, or it has changed
     ├── Unreachable       try again later: nothing answered
     │   └── Unaffordable  wait until it costs less, raise the cap, or fill the account
     ├── BadAnswer         neither retry nor believe: something answered, and the answer is wrong

@@ -87,13 +87,19 @@ def message_of(error: Exception) -> Message:
     return Message(AS_TEXT, (("text", text),))
 
 
-def as_json(said: Message) -> dict[str, Any]:
+def joined(sentences: Sequence[Message]) -> Message:
+    """Return whole sentences, one at least, after each other as one message."""
+    first, *rest = sentences
+    return message("joined-sentences", first=first, next=joined(rest)) if rest else first
+
+
+def to_json(said: Message) -> dict[str, Any]:
     """Return a message as a JSON object; `from_json` reads it back."""
     return {"code": said.code, "params": said.members}
 
 
 def from_json(found: Any) -> Message:
-    """Return the message that `as_json` wrote; whatever else it may be is shown as text."""
+    """Return the message that `to_json` wrote; whatever else it may be is shown as text."""
     if (
         isinstance(found, Mapping)
         and set(found) == {"code", "params"}
@@ -108,7 +114,7 @@ def from_json(found: Any) -> Message:
 
 def _plain(value: Value) -> Plain:
     if isinstance(value, Enum):
-        value = value.value
+        return _plain(value.value)
     if value is None or isinstance(value, Message | str | int | float):
         return value
     if isinstance(value, Exception):
@@ -131,7 +137,7 @@ def _as_text(value: bytes | datetime | PurePath) -> str:
 
 def _as_json(value: Plain) -> Any:
     if isinstance(value, Message):
-        return as_json(value)
+        return to_json(value)
     return [_as_json(each) for each in value] if isinstance(value, tuple) else value
 
 

@@ -45,7 +45,7 @@ class SignedTransaction:
 
 
 class Standing(Enum):
-    """Where a root stands on a chain, and what may still become of the transaction that was signed
+    """Where a root is on a chain, and what may still become of the transaction that was signed
     for it.
     """
 
@@ -108,7 +108,7 @@ class Chain(Protocol):
         ...
 
     def standing(self, root: bytes, transaction: SignedTransaction | None) -> Standing:
-        """Return where `root` stands; `transaction` is the newest one that was signed for it.
+        """Return where `root` is; `transaction` is the newest one that was signed for it.
 
         Asked before anything is spent.
 
@@ -142,7 +142,7 @@ class Chain(Protocol):
         ...
 
     def collect(self, root: bytes, transactions: Sequence[SignedTransaction]) -> Anchor | None:
-        """Return the evidence that `root` stands in a final block, or None while it does not.
+        """Return the evidence that `root` is in a final block, or None while it does not.
 
         A state proof MUST have been checked.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from witnesstree.ledger.base.message import Message, Value
@@ -52,8 +53,16 @@ def failed(name: str, code: str, /, **params: Value) -> Check:
 
 
 def unknown(name: str, code: str, /, *, required: bool = True, **params: Value) -> Check:
-    """Return a check that could not be decided: something is missing, or nobody trusted says it."""
+    """Return a check that could not be decided: something is missing, or no one trusted says it."""
     return Check(name, Outcome.UNKNOWN, message(code, **params), required)
+
+
+def have_passed(checks: Sequence[Check]) -> bool:
+    """Whether every check passed that is required, and none failed."""
+    return all(
+        check.outcome is Outcome.PASSED or (check.outcome is Outcome.UNKNOWN and not check.required)
+        for check in checks
+    )
 
 
 class Assurance(IntEnum):
@@ -79,7 +88,7 @@ class Report:
     """The checks in the order of their steps, and what they prove.
 
     If VERIFIED, the digest existed at `not_after`, and its batch was not begun before `not_before`,
-    so far as each is known; the file itself may be older. `assurance` is None unless VERIFIED.
+    as far as each is known; the file itself may be older. `assurance` is None unless VERIFIED.
     """
 
     checks: tuple[Check, ...]

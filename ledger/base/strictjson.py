@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import Message, message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from witnesstree.ledger.base.message import Value
 
 MAX_INTEGER = 2**53 - 1
 """The largest whole number that every JSON reader takes exactly (RFC 8259, 6)."""
@@ -34,20 +37,38 @@ _BRACKETS = re.compile(rb'"(?:[^"\\]+|\\[\s\S])*+"?|[\[\]{}]')
 T = TypeVar("T")
 
 
+def _shortened(value: Any) -> str:
+    shown = ascii(value)
+    return shown[:_SHOWN] + "…" if len(shown) > _SHOWN else shown
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A JSON value and the name of its place."""
+    """A JSON value, the document that it is in, and where it is there, such as `log.path[2]`."""
 
-    place: str
+    document: str | Message
     value: Any
+    path: str = ""
+
+    @property
+    def place(self) -> str | Message:
+        """The document and the path in it, for people."""
+        if not self.path:
+            return self.document
+        return message("json-place", document=self.document, path=self.path)
 
     def wrong(self, expected: str) -> NoReturn:
-        """Raise InvalidInput: `expected` is not what stands here."""
-        shown = ascii(self.value)
-        raise InvalidInput(
-            f"{self.place}: expected {expected}, not"
-            f" {shown[:_SHOWN] + '…' if len(shown) > _SHOWN else shown}"
-        )
+        """Raise InvalidInput: the value here has to be `expected`, which only programs read."""
+        self.refuse("json-expected", expected=expected)
+
+    def refuse(self, code: str, **params: Value) -> NoReturn:
+        """Raise InvalidInput with this code, which takes the `place` and what was `found`, too."""
+        raise InvalidInput(code, place=self.place, found=_shortened(self.value), **params)
+
+    def demand_format(self, expected: str) -> None:
+        """Refuse an object whose member `format` is another one than `expected`."""
+        if self.member("format") != expected:
+            self["format"].refuse("json-expected-format", expected=repr(expected))
 
     def member(self, name: str) -> object:
         """Return the raw member `name` of an object, None where there is none."""
@@ -55,8 +76,7 @@ class Reader:
 
     def __getitem__(self, name: str) -> Reader:
         return Reader(
-            f"{self.place}, {name}" if " " in self.place else f"{self.place}.{name}",
-            self.member(name),
+            self.document, self.member(name), f"{self.path}.{name}" if self.path else name
         )
 
     def optional(self, name: str, read: Callable[[Reader], T]) -> T | None:
@@ -64,9 +84,9 @@ class Reader:
         return read(self[name]) if name in self.value else None
 
     def object(self) -> dict[str, Any]:
-        """Read an object whose members nobody names beforehand."""
+        """Read an object whose members are not known beforehand."""
         if not isinstance(self.value, dict):
-            self.wrong("an object")
+            self.refuse("json-expected-object")
         return self.value
 
     def members(self, required: str, optional: str = "") -> None:
@@ -76,26 +96,30 @@ class Reader:
         names, needed = set(self.object()), set(required.split())
         if missing := needed - names:
             raise InvalidInput(
-                f"{self.place}: expected the members {required}, but {', '.join(sorted(missing))}"
-                " is missing"
+                "json-members-missing",
+                place=self.place,
+                known=required,
+                missing=sorted(missing),
             )
         if strangers := names - needed - set(optional.split()):
             shown = ascii(", ".join(sorted(strangers)))[:_SHOWN]
             raise InvalidInput(
-                f"{self.place}: expected no members but"
-                f" {' '.join(sorted(needed | set(optional.split())))}, not {shown}"
+                "json-members-unknown",
+                place=self.place,
+                known=" ".join(sorted(needed | set(optional.split()))),
+                found=shown,
             )
 
     def integer(self, least: int = 0, most: int = MAX_INTEGER) -> int:
         """Read a whole number."""
         if type(self.value) is not int or not least <= self.value <= most:
-            self.wrong(f"a whole number from {least} to {most}")
+            self.refuse("json-expected-integer", least=least, most=most)
         return self.value
 
     def text(self, most: int) -> str:
         """Read a text of at most `most` characters."""
         if not isinstance(self.value, str) or len(self.value) > most:
-            self.wrong(f"a text of at most {most} characters")
+            self.refuse("json-expected-text", most=most)
         return self.value
 
     def hex(self, size: int | None = None, *, most: int = 0, prefix: str = "") -> bytes:
@@ -110,8 +134,12 @@ class Reader:
         )
         length = (len(value) - len(prefix)) // 2 if legal else 0
         if not legal or (length != size if size is not None else not 1 <= length <= most):
-            count = f"{2 * size}" if size is not None else f"2 to {2 * most}"
-            self.wrong(f"{prefix}{' and ' if prefix else ''}{count} lower-case hex digits")
+            self.refuse(
+                "json-expected-hex",
+                prefix=prefix or None,
+                least=2 if size is None else None,
+                most=2 * (most if size is None else size),
+            )
         return bytes.fromhex(value[len(prefix) :])
 
     def base64(self, most: int) -> bytes:
@@ -125,47 +153,54 @@ class Reader:
         except ValueError:
             content = b""
         if not 1 <= len(content) <= most or base64.b64encode(content).decode() != self.value:
-            self.wrong(f"canonical base64 of 1 to {most} bytes")
+            self.refuse("json-expected-base64", most=most)
         return content
 
     def list(self, read: Callable[[Reader], T], most: int) -> tuple[T, ...]:
         """Read a list of at most `most` items."""
         if not isinstance(self.value, list) or len(self.value) > most:
-            self.wrong(f"a list of at most {most}")
-        return tuple(read(Reader(f"{self.place}[{i}]", item)) for i, item in enumerate(self.value))
+            self.refuse("json-expected-list", most=most)
+        return tuple(
+            read(Reader(self.document, item, f"{self.path}[{i}]"))
+            for i, item in enumerate(self.value)
+        )
 
 
-def load(place: str, content: bytes, *, fractions: bool = False) -> Reader:
-    """Return the JSON object in `content` (UTF-8, RFC 8259). The caller has limited its length."""
+def load(document: str | Message, content: bytes, *, fractions: bool = False) -> Reader:
+    """Return the JSON object in `content` (UTF-8, RFC 8259). The caller has limited its length.
+
+    `document` is what people call it: the name of a file, or a message. Numbers with a fraction
+    are refused unless `fractions` allows them.
+    """
     if not content.strip():
-        raise InvalidInput(f"{place} is empty")
+        raise InvalidInput("json-empty", place=document)
     try:
         # Before the depth: in a picture, brackets mean nothing.
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{place} is not JSON in UTF-8: {error}") from None
-    _require_shallow(place, content)
+        raise InvalidInput("json-unreadable", place=document, error=error) from None
+    _require_shallow(document, content)
 
     def whole_numbers_only(text: str) -> NoReturn:
-        raise InvalidInput(f"{place} holds {text[:20]}: expected whole numbers only")
+        raise InvalidInput("json-number-not-whole", place=document, found=text[:20])
 
     try:
-        document = json.loads(
+        found = json.loads(
             text,
             object_pairs_hook=_members_once,
             parse_float=float if fractions else whole_numbers_only,
             parse_constant=whole_numbers_only,
         )
-        json.dumps(document, ensure_ascii=False).encode()
+        json.dumps(found, ensure_ascii=False).encode()
     except ValueError as error:
-        raise InvalidInput(f"{place} is not JSON in UTF-8: {error}") from None
-    reader = Reader(place, document)
-    if not isinstance(document, dict):
-        reader.wrong("a JSON object")
+        raise InvalidInput("json-unreadable", place=document, error=error) from None
+    reader = Reader(document, found)
+    if not isinstance(found, dict):
+        reader.refuse("json-expected-document")
     return reader
 
 
-def _require_shallow(place: str, content: bytes) -> None:
+def _require_shallow(document: str | Message, content: bytes) -> None:
     """Refuse what is nested too deeply, before anything recursive sees it: where libraries raise
     the recursion limit, json overflows the stack.
     """
@@ -174,17 +209,12 @@ def _require_shallow(place: str, content: bytes) -> None:
         depth += {91: 1, 123: 1, 93: -1, 125: -1}.get(content[bracket.start()], 0)
         if depth > MAX_DEPTH:
             if content.lstrip()[:1] not in {b"{", b"["}:
-                raise InvalidInput(
-                    f"{place} is not JSON in UTF-8: expected it to begin with a brace"
-                )
-            raise InvalidInput(
-                f"{place} is nested too deeply: expected at most {MAX_DEPTH} lists and objects in"
-                " one another"
-            )
+                raise InvalidInput("json-no-brace", place=document)
+            raise InvalidInput("json-too-deep", place=document, most=MAX_DEPTH)
 
 
 def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise InvalidInput("a member stands twice in one JSON object")
+        raise InvalidInput("json-member-twice")
     return members

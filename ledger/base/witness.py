@@ -39,7 +39,7 @@ class Anchor:
     """A root in a contract: `contract` has 20 bytes, `transaction` and `block_hash` 32.
 
     `block_number` and `block_hash` name the final block whose state the proof opens. `transaction`
-    is None where somebody else anchored the root before us; `state` is None where the node gave no
+    is None where someone else anchored the root before us; `state` is None where the node gave no
     state proof.
     """
 

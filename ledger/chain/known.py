@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.report import Assurance
 
 if TYPE_CHECKING:
@@ -22,19 +23,24 @@ CONFLUX = 1030
 
 @dataclass(frozen=True, slots=True)
 class KnownChain:
-    """A chain's name, its explorer (None where there is none), and its assurance: a test network
+    """A chain's title, its explorer (None where there is none), and its assurance: a test network
     proves little for long.
 
     `blockscout` is a second explorer, of that kind. `has_state_proofs` says whether a state proof
-    can lead from its blocks to the contract, as far as its nodes' software goes; whoever runs a
+    can lead from its blocks to the contract, as far as its nodes' software goes; anyone who runs a
     node may have switched it off.
     """
 
-    name: str
+    title: str | Message
     explorer: str | None
     assurance: Assurance
     blockscout: str | None = None
     has_state_proofs: bool = True
+
+    @property
+    def name(self) -> str:
+        """The title in English, as machine-readable output has it."""
+        return str(self.title)
 
 
 # Ids and explorers as in ethereum-lists/chains and in viem 2.57.20, read on 2026-11-23. Conflux
@@ -63,15 +69,17 @@ KNOWN_CHAINS = {
     ),
     42161: KnownChain("Arbitrum One", "https://arbiscan.io", Assurance.PUBLIC),
     11155111: KnownChain(
-        "Sepolia (a test network)", "https://sepolia.etherscan.io", Assurance.PRIVATE
+        message("chain-sepolia"), "https://sepolia.etherscan.io", Assurance.PRIVATE
     ),
-    LOCAL_CHAIN_ID: KnownChain("the embedded local chain", None, Assurance.LOCAL),
+    LOCAL_CHAIN_ID: KnownChain(message("chain-local"), None, Assurance.LOCAL),
 }
 
 
 def known_chain(chain_id: int) -> KnownChain:
     """Return what is known of a chain; a stranger is private and has no explorer."""
-    return KNOWN_CHAINS.get(chain_id) or KnownChain(f"chain {chain_id}", None, Assurance.PRIVATE)
+    return KNOWN_CHAINS.get(chain_id) or KnownChain(
+        message("chain-of-id", id=chain_id), None, Assurance.PRIVATE
+    )
 
 
 def explorer_links(anchor: Anchor) -> list[str]:

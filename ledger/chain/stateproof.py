@@ -3,7 +3,7 @@ functions on bytes.
 
 A block's hash is keccak-256 of its header. The header holds the root of a Merkle-Patricia trie of
 accounts, an account holds the root of a trie of storage slots, and the nodes of both are found by
-their keccak-256 (Ethereum Yellow Paper, appendices B and D; EIP-1186). So whoever trusts a block
+their keccak-256 (Ethereum Yellow Paper, appendices B and D; EIP-1186). So anyone who trusts a block
 hash can check a slot without a node of the chain. Whether a block hash is to be trusted is not
 decided here.
 
@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING
 from Crypto.Hash import keccak
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from witnesstree.ledger.base.message import Message
+
 CONTRACT_ADDRESS = bytes.fromhex("eddd42066a3856a4d9802d91cde4aae4d2cc16d2")
-"""Where EvidenceAnchor stands on every chain: the usual CREATE2 deployer put it there, so the
+"""Where EvidenceAnchor is on every chain: the usual CREATE2 deployer put it there, so the
 address commits to the code that it was made by."""
 CONTRACT_CODE_HASH = bytes.fromhex(
     "4ed48e2d363496f17f2a2e7289bd82b442a968de2470517f240ed2270a321d28"
@@ -46,13 +49,13 @@ No other node is larger."""
 MAX_NODES = 64
 """Nodes on the way to one value: a key of 32 bytes has 64 nibbles, and each node takes one at
 least."""
-MAX_INTEGER = 8
+MAX_NUMBER_SIZE = 8
 """Bytes in a block's number or time."""
 
 LINK = 32
 """Bytes in a link to a node.
 
-A node whose RLP is shorter stands in its parent instead of a link (Yellow Paper, appendix D).
+A node whose RLP is shorter is inside its parent instead of a link (Yellow Paper, appendix D).
 """
 
 
@@ -69,7 +72,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class AnchoredRecord:
+class Anchoring:
     """What the contract keeps for a root: when (seconds since 1970 UTC) and in which block it came
     first, and the 20-byte caller.
     """
@@ -81,12 +84,12 @@ class AnchoredRecord:
 
 @dataclass(frozen=True, slots=True)
 class SlotProof:
-    """What a state proof has shown: the keccak-256 of the contract's code, and its record of the
-    root.
+    """What a state proof has shown: the keccak-256 of the contract's code, and what it keeps for
+    the root.
     """
 
     code_hash: bytes
-    record: AnchoredRecord
+    anchoring: Anchoring
 
 
 def keccak256(data: bytes) -> bytes:
@@ -106,22 +109,22 @@ def parse_header(rlp: bytes) -> Header:
     Raises InvalidInput if these bytes are no block header.
     """
     if len(rlp) > MAX_HEADER:
-        raise InvalidInput(f"a block header has at most {MAX_HEADER} bytes, not {len(rlp)}")
-    fields = _items(rlp, "the block header")
+        raise InvalidInput("header-too-large", most=MAX_HEADER, found=len(rlp))
+    fields = _items(rlp, message("part-header"))
     if len(fields) < MIN_FIELDS:
-        raise InvalidInput(f"a block header has at least {MIN_FIELDS} fields, not {len(fields)}")
+        raise InvalidInput("header-fields-missing", least=MIN_FIELDS, found=len(fields))
     # The 4th, 9th and 12th field: Yellow Paper, 4.4.
     return Header(
         hash=keccak256(rlp),
-        number=_integer(fields[8], MAX_INTEGER, "the block's number"),
-        time=_integer(fields[11], MAX_INTEGER, "the block's time"),
-        state_root=_hash(fields[3], "the block's state root"),
+        number=_integer(fields[8], MAX_NUMBER_SIZE, message("part-block-number")),
+        time=_integer(fields[11], MAX_NUMBER_SIZE, message("part-block-time")),
+        state_root=_hash(fields[3], message("part-state-root")),
     )
 
 
-def record_slot(root: bytes) -> bytes:
-    """Return the 32-byte key of the storage slot that holds the record of `root`: an entry of the
-    mapping at slot 0.
+def slot_of(root: bytes) -> bytes:
+    """Return the 32-byte key of the storage slot that holds the anchoring of `root`: an entry of
+    the mapping at slot 0.
     """
     return keccak256(root + bytes(32))
 
@@ -137,31 +140,34 @@ def prove_slot(
 
     The two proofs are the trie nodes from the root down, as `eth_getProof` gives them (EIP-1186):
     every node counts, so one too many is refused as well. This does not look whether the header is
-    canonical, nor whether the code is the one that we know: without that, the record means nothing,
+    canonical, nor whether the code is the one that we know: without that, it means nothing,
     because another contract can keep anything in that slot.
 
     Raises InvalidInput if the proofs do not lead there: the account or the slot is absent, a node
     does not have the hash that its parent names, or these are no such nodes.
     """
-    account = _items(_value(header.state_root, contract, account_proof, "account"), "the account")
+    account = _items(
+        _value(header.state_root, contract, account_proof, "account"), message("part-account")
+    )
     if len(account) != 4:
-        raise InvalidInput(f"an account has 4 fields, not {len(account)}")
-    storage_root = _hash(account[2], "the account's storage root")
-    code_hash = _hash(account[3], "the account's code hash")
+        raise InvalidInput("account-fields-wrong", found=len(account))
+    storage_root = _hash(account[2], message("part-storage-root"))
+    code_hash = _hash(account[3], message("part-code-hash"))
     return SlotProof(
-        code_hash, _record(_value(storage_root, record_slot(root), storage_proof, "storage"))
+        code_hash, _anchoring(_value(storage_root, slot_of(root), storage_proof, "storage"))
     )
 
 
-def _record(value: bytes) -> AnchoredRecord:
+def _anchoring(value: bytes) -> Anchoring:
     """Take apart `submitter << 96 | blockNumber << 48 | time`: the first member of a Solidity
-    struct stands in the lowest bits.
+    struct is in the lowest bits.
     """
-    word = _integer(_whole(value, "the slot"), 32, "the slot").to_bytes(32)
-    record = AnchoredRecord(int.from_bytes(word[26:]), int.from_bytes(word[20:26]), word[:20])
-    if not record.time:
-        raise InvalidInput("the slot holds a record without a time")
-    return record
+    slot = message("part-slot")
+    word = _integer(_whole(value, slot), 32, slot).to_bytes(32)
+    anchoring = Anchoring(int.from_bytes(word[26:]), int.from_bytes(word[20:26]), word[:20])
+    if not anchoring.time:
+        raise InvalidInput("slot-without-time")
+    return anchoring
 
 
 # Merkle-Patricia tries (Yellow Paper, appendix D). A path is written as one hex digit for each
@@ -174,31 +180,27 @@ def _value(root: bytes, key: bytes, proof: Sequence[bytes], trie: str) -> bytes:
     Raises InvalidInput if `proof` does not show one.
     """
     if len(proof) > MAX_NODES:
-        raise InvalidInput(
-            f"the {trie} proof has {len(proof)} nodes, and no trie is deeper than {MAX_NODES}"
-        )
+        raise InvalidInput("trie-too-deep", trie=trie, found=len(proof), most=MAX_NODES)
     path, link = keccak256(key).hex(), root
     for depth, node in enumerate(proof):
-        where = f"the {trie} proof's node {depth}"
+        where = message("trie-node", trie=trie, depth=depth)
         _require_node(node, link, depth, where)
         path, end = _descend(node, path, where)
         if end.is_leaf:
             if depth + 1 < len(proof):
-                raise InvalidInput(f"the {trie} proof goes on after {where} has given the value")
+                raise InvalidInput("trie-goes-on", trie=trie, node=where)
             return end.content
         link = end.content
-    raise InvalidInput(f"the {trie} proof ends before it reaches a value")
+    raise InvalidInput("trie-ends-early", trie=trie)
 
 
-def _require_node(node: bytes, link: bytes, depth: int, where: str) -> None:
+def _require_node(node: bytes, link: bytes, depth: int, where: Message) -> None:
     if len(node) > MAX_NODE:
-        raise InvalidInput(f"{where} has {len(node)} bytes, and none has more than {MAX_NODE}")
+        raise InvalidInput("trie-node-too-large", node=where, found=len(node), most=MAX_NODE)
     if keccak256(node) != link:
-        raise InvalidInput(
-            f"{where} does not have the hash that {'its parent' if depth else 'the root'} names"
-        )
+        raise InvalidInput("trie-node-hash-wrong", node=where, is_first=not depth)
     if depth and len(node) < LINK:
-        raise InvalidInput(f"{where} is so short that it should stand in its parent")
+        raise InvalidInput("trie-node-too-short", node=where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +213,8 @@ class _End:
     is_leaf: bool
 
 
-def _descend(node: bytes, path: str, where: str) -> tuple[str, _End]:
-    """Follow `path` through one node, and through the short nodes that stand in it; return what is
+def _descend(node: bytes, path: str, where: Message) -> tuple[str, _End]:
+    """Follow `path` through one node, and through the short nodes inside it; return what is
     left of the path, and the end.
 
     Each turn either takes a nibble of the path or ends the walk, so it ends.
@@ -223,33 +225,35 @@ def _descend(node: bytes, path: str, where: str) -> tuple[str, _End]:
             shared, is_leaf = _compact(items[0], where)
             if is_leaf:
                 if shared != path:
-                    raise InvalidInput(f"{where} is the leaf of another key: the value is absent")
+                    raise InvalidInput("trie-leaf-of-other-key", node=where)
                 return "", _End(_string(items[1], where), is_leaf=True)
             if not path.startswith(shared):
-                raise InvalidInput(f"{where} leads to other keys only: the value is absent")
+                raise InvalidInput("trie-other-keys-only", node=where)
             child, path = items[1], path[len(shared) :]
         elif len(items) == 17:
             if not path:
-                raise InvalidInput(f"{where} is a branch below the end of the key")
+                raise InvalidInput("trie-branch-below-key", node=where)
             child, path = items[int(path[0], 16)], path[1:]
         else:
-            raise InvalidInput(f"{where} has {len(items)} items, and a node has 2 or 17")
+            raise InvalidInput("trie-node-items-wrong", node=where, found=len(items))
         if not child.is_list:
             return path, _link(child, where)
         if len(child.encoded) >= LINK:
-            raise InvalidInput(f"{where} holds a node that is long enough to stand on its own")
+            raise InvalidInput("trie-child-too-long", node=where)
         node = child.encoded
 
 
-def _link(child: _Item, where: str) -> _End:
+def _link(child: _Item, where: Message) -> _End:
     if not child.content:
-        raise InvalidInput(f"{where} leads nowhere: the value is absent")
+        raise InvalidInput("trie-leads-nowhere", node=where)
     if len(child.content) != LINK:
-        raise InvalidInput(f"{where} has a link of {len(child.content)} bytes, not {LINK}")
+        raise InvalidInput(
+            "trie-link-size-wrong", node=where, found=len(child.content), expected=LINK
+        )
     return _End(child.content, is_leaf=False)
 
 
-def _compact(item: _Item, where: str) -> tuple[str, bool]:
+def _compact(item: _Item, where: Message) -> tuple[str, bool]:
     """Return the nibbles of a leaf's or an extension's path, and whether it is a leaf's (Yellow
     Paper, appendix C).
     """
@@ -259,9 +263,9 @@ def _compact(item: _Item, where: str) -> tuple[str, bool]:
         return odd, flag == "3"
     if flag == "2" or (flag == "0" and even):
         if nibbles[1] != "0":
-            raise InvalidInput(f"{where} has a padded path that is not padded with zero")
+            raise InvalidInput("trie-path-padding-wrong", node=where)
         return even, flag == "2"
-    raise InvalidInput(f"{where} has a path that is neither a leaf's nor an extension's")
+    raise InvalidInput("trie-path-kind-wrong", node=where)
 
 
 # RLP (Yellow Paper, appendix B), in its one canonical spelling.
@@ -276,27 +280,27 @@ class _Item:
     encoded: bytes
 
 
-def _items(rlp: bytes, what: str) -> list[_Item]:
+def _items(rlp: bytes, what: Message) -> list[_Item]:
     """Return the members of the list that `rlp` is; lists among them are not read further, so
     nothing here nests.
     """
     outer = _whole(rlp, what)
     if not outer.is_list:
-        raise InvalidInput(f"{what} is a string, not a list")
+        raise InvalidInput("rlp-expected-list", what=what)
     try:
         return list(_members(outer.content))
     except InvalidInput as error:
-        raise InvalidInput(f"{what} is not RLP: {error}") from None
+        raise InvalidInput("rlp-malformed", what=what, error=error) from None
 
 
-def _whole(rlp: bytes, what: str) -> _Item:
+def _whole(rlp: bytes, what: Message) -> _Item:
     """Return the one item that `rlp` is."""
     try:
         item = _item(rlp, 0, len(rlp))
     except InvalidInput as error:
-        raise InvalidInput(f"{what} is not RLP: {error}") from None
+        raise InvalidInput("rlp-malformed", what=what, error=error) from None
     if len(item.encoded) != len(rlp):
-        raise InvalidInput(f"{what} has bytes after its end")
+        raise InvalidInput("rlp-goes-on", what=what)
     return item
 
 
@@ -310,7 +314,7 @@ def _members(content: bytes) -> Iterator[_Item]:
 
 def _item(rlp: bytes, start: int, limit: int) -> _Item:
     if start >= limit:
-        raise InvalidInput("nothing where an item belongs")
+        raise InvalidInput("rlp-item-missing")
     first = rlp[start]
     if first < 0x80:
         return _Item(is_list=False, content=rlp[start : start + 1], encoded=rlp[start : start + 1])
@@ -320,37 +324,37 @@ def _item(rlp: bytes, start: int, limit: int) -> _Item:
         begin, size = _long_size(rlp, begin, size - 55, limit)
     end = begin + size
     if end > limit:
-        raise InvalidInput("an item that is longer than what holds it")
+        raise InvalidInput("rlp-item-too-long")
     if not is_list and size == 1 and rlp[begin] < 0x80:
-        raise InvalidInput("a head before a byte that stands for itself")
+        raise InvalidInput("rlp-needless-head")
     return _Item(is_list, rlp[begin:end], rlp[start:end])
 
 
 def _long_size(rlp: bytes, begin: int, digits: int, limit: int) -> tuple[int, int]:
     end = begin + digits
     if end > limit:
-        raise InvalidInput("a length that is cut off")
+        raise InvalidInput("rlp-length-cut")
     size = int.from_bytes(rlp[begin:end])
     if rlp[begin] == 0 or size <= 55:
-        raise InvalidInput("a length that should be written shorter")
+        raise InvalidInput("rlp-length-not-shortest")
     return end, size
 
 
-def _string(item: _Item, what: str) -> bytes:
+def _string(item: _Item, what: Message) -> bytes:
     if item.is_list:
-        raise InvalidInput(f"{what} has a list where a string belongs")
+        raise InvalidInput("rlp-expected-string", what=what)
     return item.content
 
 
-def _integer(item: _Item, size: int, what: str) -> int:
+def _integer(item: _Item, size: int, what: Message) -> int:
     digits = _string(item, what)
     if len(digits) > size or digits[:1] == b"\0":
-        raise InvalidInput(f"{what} is no integer of at most {size} bytes without leading zeros")
+        raise InvalidInput("rlp-expected-integer", what=what, most=size)
     return int.from_bytes(digits)
 
 
-def _hash(item: _Item, what: str) -> bytes:
+def _hash(item: _Item, what: Message) -> bytes:
     digest = _string(item, what)
     if len(digest) != 32:
-        raise InvalidInput(f"{what} has {len(digest)} bytes, not 32")
+        raise InvalidInput("rlp-expected-hash", what=what, found=len(digest))
     return digest

@@ -1,8 +1,8 @@
-"""C2SP tlog-cosignature, Ed25519 (`cosignature/v1`): what witnesses sign under a checkpoint.
+"""C2SP tlog-cosignature, Ed25519 (`cosignature/v1`): what cosigners sign under a checkpoint.
 
 Pure; anchor/cosigners.py asks them.
 
-A witness signs, with the time, that it has seen the log grow to this checkpoint and never saw
+A cosigner signs, with the time, that it has seen the log grow to this checkpoint and never saw
 another history. The line is one of a signed note:
 
     — <name> base64(key id || time, 8 bytes || signature, 64 bytes)
@@ -44,8 +44,8 @@ _SIZE = 8 + 64
 
 
 @dataclass(frozen=True, slots=True)
-class WitnessKey:
-    """The public half of a witness's key: a name and 32 bytes.
+class CosignerKey:
+    """The public half of a cosigner's key: a name and 32 bytes.
 
     Raises InvalidInput if the name is none that a note may hold, or `public_key` has another
     length.
@@ -65,53 +65,55 @@ class WitnessKey:
 
 @dataclass(frozen=True, slots=True)
 class Cosignature:
-    """A cosignature that verified: whose, and when it was made by that witness's clock, in seconds
+    """A cosignature that verified: whose, and when it was made by that cosigner's clock, in seconds
     since 1970.
     """
 
-    key: WitnessKey
+    key: CosignerKey
     time: int
 
 
-def format_witness_key(key: WitnessKey) -> str:
+def format_cosigner_key(key: CosignerKey) -> str:
     """Return `key` as C2SP's vkey, "name+key id in hex+base64(0x04 || public key)".
 
-    Matches `parse_witness_key`.
+    Matches `parse_cosigner_key`.
     """
     return f"{key.name}+{key.key_id.hex()}+{format_base64(COSIGNATURE + key.public_key)}"
 
 
-def parse_witness_key(text: str) -> WitnessKey:
-    """Return the key that a witness's vkey holds.
+def parse_cosigner_key(text: str) -> CosignerKey:
+    """Return the key that a cosigner's vkey holds.
 
     Raises InvalidInput for any other text: a log's key, and a key id that is not this key's, among
     them.
     """
     name, key_id, typed = split_key(text)
     if not typed.startswith(COSIGNATURE):
-        raise InvalidInput("expected the key of a witness that cosigns with Ed25519 (type 0x04)")
-    key = WitnessKey(name, typed[1:])
+        raise InvalidInput("cosigner-key-expected")
+    key = CosignerKey(name, typed[1:])
     if key_id != key.key_id.hex():
         raise InvalidInput(
-            f"the key of {name!r} says key id {key_id[:40]!r}, but it has {key.key_id.hex()!r}:"
-            " copy it again, whole"
+            "key-id-wrong",
+            name=repr(name),
+            found=repr(key_id[:40]),
+            expected=repr(key.key_id.hex()),
         )
     return key
 
 
 def cosigned_message(text: str, time: int) -> bytes:
-    """Return the bytes that a witness signs for a note's `text` (C2SP tlog-cosignature, "Ed25519
+    """Return the bytes that a cosigner signs for a note's `text` (C2SP tlog-cosignature, "Ed25519
     signed message").
     """
     return f"cosignature/v1\ntime {time}\n{text}".encode()
 
 
-def check_cosignatures(note: str | bytes, keys: Sequence[WitnessKey]) -> list[Cosignature]:
+def check_cosignatures(note: str | bytes, keys: Sequence[CosignerKey]) -> list[Cosignature]:
     """Return the cosignatures under `note` that are by `keys`, at most one a key, the newest: in
     the order of `keys`.
 
     A line of one of the keys that does not verify counts for nothing, and spoils no other. It says
-    nothing about the log's own signature, and a time is the witness's word: compare it with a
+    nothing about the log's own signature, and a time is the cosigner's word: compare it with a
     clock.
 
     Raises InvalidInput if `note` is no signed note.
@@ -129,16 +131,16 @@ def check_cosignatures(note: str | bytes, keys: Sequence[WitnessKey]) -> list[Co
     return found
 
 
-def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[WitnessKey]) -> str:
-    """Return `note` with those of `lines`, signature lines such as a witness answers with, that are
-    cosignatures by `keys`. None stands there twice.
+def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[CosignerKey]) -> str:
+    """Return `note` with those of `lines` that are cosignatures by `keys`: signature lines, such as
+    a cosigner answers with. None is in it twice.
 
     Raises InvalidInput if `lines` are none, or the note would be beyond a limit.
     """
     added = parse_text(lines, MAX_NOTE)
     own, both = parse_note(note), parse_note(note + added)
     if both.text != own.text:
-        raise InvalidInput("expected signature lines and nothing else")
+        raise InvalidInput("signature-lines-expected")
     for signature in dict.fromkeys(both.signatures[len(own.signatures) :]):
         is_wanted = any(_time(signature, own.text, key) is not None for key in keys)
         if is_wanted and signature not in own.signatures:
@@ -176,7 +178,7 @@ def is_cosignature(signature: Signature) -> bool:
     )
 
 
-def _time(signature: Signature, text: str, key: WitnessKey) -> int | None:
+def _time(signature: Signature, text: str, key: CosignerKey) -> int | None:
     """Return the time of a cosignature by `key`, None for anything else."""
     if (signature.name, signature.key_id) != (key.name, key.key_id) or not is_cosignature(
         signature

@@ -24,6 +24,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.log.log import EMPTY_ROOT, HASH, MAX_SIZE
 from witnesstree.ledger.log.note import (
     Checkpoint,
@@ -44,6 +45,8 @@ from witnesstree.ledger.log.note import (
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from witnesstree.ledger.base.message import Message
 
 FORMAT = "witnesstree-key/1"
 
@@ -74,15 +77,11 @@ class KeyChange:
     def __post_init__(self) -> None:
         require_number(self.number)
         if self.old.name != self.new.name or self.old == self.new:
-            raise InvalidInput("a key hands over to another key of the same name")
+            raise InvalidInput("key-change-same-key")
         if not 0 <= self.size <= MAX_SIZE or len(self.root) != HASH:
-            raise InvalidInput(
-                f"a key hands over at a size from 0 to {MAX_SIZE} with a root of {HASH} bytes"
-            )
+            raise InvalidInput("key-change-out-of-range", most=MAX_SIZE, size=HASH)
         if not self.size and self.root != EMPTY_ROOT:
-            raise InvalidInput(
-                "a key hands over at size 0 with the root of the empty log: found another one"
-            )
+            raise InvalidInput("key-change-empty-root-wrong")
 
     @property
     def origin(self) -> str:
@@ -92,22 +91,25 @@ class KeyChange:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Whether somebody who is expected signed a checkpoint, in words, too.
+    """Whether someone who is expected signed a checkpoint, and a sentence about it.
 
     `broken` is the change that a true signature contradicts, if one does.
     """
 
-    reason: str
+    message: Message
     is_expected: bool = False
     broken: KeyChange | None = None
+
+    @property
+    def reason(self) -> str:
+        """The sentence in English."""
+        return str(self.message)
 
 
 def require_number(number: int) -> None:
     """Raise InvalidInput unless a log's keys can have a change of this number."""
     if not 1 <= number <= MAX_CHANGES:
-        raise InvalidInput(
-            f"a log's key changes at most {MAX_CHANGES} times: found number {number}"
-        )
+        raise InvalidInput("key-change-number-wrong", most=MAX_CHANGES, number=number)
 
 
 # Notes
@@ -135,7 +137,7 @@ def parse_key_change(text: str) -> KeyChange:
     """
     lines = parse_text(text, 4 * MAX_KEY_NOTE).split("\n")
     if len(lines) != _LINES + 1 or lines[0] != FORMAT or lines[-1]:
-        raise InvalidInput(f"expected a key note: {_LINES} lines, the first one {FORMAT}")
+        raise InvalidInput("key-note-expected", lines=_LINES, format=FORMAT)
     _, origin, number, old, new, size, root, _ = lines
     require_name(origin)
     change = KeyChange(
@@ -146,7 +148,7 @@ def parse_key_change(text: str) -> KeyChange:
         parse_base64(root),
     )
     if change.origin != origin:
-        raise InvalidInput(f"the key note of {origin} names keys of {change.origin}")
+        raise InvalidInput("key-note-of-other-keys", origin=origin, found=change.origin)
     return change
 
 
@@ -166,16 +168,14 @@ def sign_key_change(change: KeyChange, old: Ed25519PrivateKey, new: Ed25519Priva
 
 def check_key_note(note: str) -> KeyChange | None:
     """Return the change in `note` if both keys that it names signed it, the old one first and
-    nobody else; None if it must not be believed.
+    no one else; None if it must not be believed.
 
     It says nothing about whether one of these keys is the log's.
 
     Raises InvalidInput if `note` is no key note.
     """
     if len(note) > MAX_KEY_NOTE:
-        raise InvalidInput(
-            f"a key note has at most {MAX_KEY_NOTE} characters, this has {len(note)}"
-        )
+        raise InvalidInput("key-note-too-long", most=MAX_KEY_NOTE, found=len(note))
     parsed = parse_note(note)
     change = parse_key_change(parsed.text)
     signers = [(signature.name, signature.key_id) for signature in parsed.signatures]
@@ -195,10 +195,10 @@ def check_history(notes: Sequence[str], first: VerifierKey | None = None) -> tup
     comes back; or if there are too many.
     """
     if len(notes) > MAX_CHANGES:
-        raise InvalidInput(f"a log's key changes at most {MAX_CHANGES} times, not {len(notes)}")
+        raise InvalidInput("key-changes-too-many", most=MAX_CHANGES, found=len(notes))
     changes = [_checked(note) for note in notes]
     if first and changes and (changes[0].number, changes[0].old) != (1, first):
-        raise InvalidInput(f"the first key note is not change 1 by the first key of {first.name}")
+        raise InvalidInput("key-history-start-wrong", name=first.name)
     _require_chain(changes)
     return tuple(changes)
 
@@ -206,31 +206,34 @@ def check_history(notes: Sequence[str], first: VerifierKey | None = None) -> tup
 def _checked(note: str) -> KeyChange:
     change = check_key_note(note)
     if change is None:
-        raise InvalidInput("a key note is not signed by both keys that it names, and by them alone")
+        raise InvalidInput("key-note-not-signed")
     return change
 
 
 def _require_chain(changes: Sequence[KeyChange]) -> None:
     for before, after in pairwise(changes):
         _require_leads_on(before, after)
-    # A key that handed over signs nothing above that size: one that came back would stand convicted
+    # A key that handed over signs nothing above that size: one that came back would be convicted
     # by its own note.
     if changes and len(set(keys_of(changes))) <= len(changes):
-        raise InvalidInput(
-            f"the key notes of {changes[0].origin} hand over to a key that had handed over before"
-        )
+        raise InvalidInput("key-comes-back", origin=changes[0].origin)
 
 
 def _require_leads_on(before: KeyChange, after: KeyChange) -> None:
     if (after.number, after.old) != (before.number + 1, before.new):
         raise InvalidInput(
-            f"key note {after.number} of {after.origin} does not lead on from key note"
-            f" {before.number} of {before.origin}"
+            "key-note-gap",
+            number=after.number,
+            origin=after.origin,
+            before=before.number,
+            before_origin=before.origin,
         )
     if after.size < before.size or (after.size == before.size and after.root != before.root):
         raise InvalidInput(
-            f"key note {after.number} of {after.origin} is of a smaller log than note"
-            f" {before.number}, or of another root there"
+            "key-note-of-smaller-log",
+            number=after.number,
+            origin=after.origin,
+            before=before.number,
         )
 
 
@@ -243,10 +246,7 @@ def join_histories(one: Sequence[KeyChange], other: Sequence[KeyChange]) -> tupl
     changes = {change.number: change for change in one}
     for change in other:
         if changes.setdefault(change.number, change) != change:
-            raise InvalidInput(
-                f"there are two different key notes of number {change.number} of {change.origin}:"
-                " an owner of its key signed both"
-            )
+            raise InvalidInput("key-notes-differ", number=change.number, origin=change.origin)
     joined = tuple(changes[number] for number in sorted(changes))
     _require_chain(joined)
     return joined
@@ -298,10 +298,10 @@ def judge_signer(
     )
     for key in expected:
         if key not in known and check_checkpoint(note, key):
-            return Signer(f"is signed by the key of {key.name}", is_expected=True)
-    names = ", ".join(dict.fromkeys(key.name for key in expected))
+            return _signed(checkpoint, key)
+    names = list(dict.fromkeys(key.name for key in expected))
     if not known:
-        return Signer(f"is not signed by the expected key of {names}")
+        return Signer(message("checkpoint-not-signed", **_named(checkpoint), names=names))
     key = key_in_force(known[0], changes, checkpoint.size)
     if check_checkpoint(note, key) is None:
         return _not_in_force(note, checkpoint, names, changes)
@@ -313,35 +313,46 @@ def judge_signer(
         ),
         None,
     ):
-        return Signer(
-            f"has another root than key note {broken.number} states at {broken.size} entries: its"
-            " owner signed both",
-            broken=broken,
+        said = message(
+            "checkpoint-contradicts-key-note", **_named(checkpoint), number=broken.number
         )
+        return Signer(said, broken=broken)
     if key in expected:
-        return Signer(f"is signed by the key of {key.name}", is_expected=True)
+        return _signed(checkpoint, key)
     start = next(each for each in known if each in expected)
-    count = abs(known.index(key) - known.index(start))
-    followed = (
-        f"{count} key note{'s lead' if count > 1 else ' leads'} from the expected key"
-        f" {start.key_id.hex()}"
+    said = message(
+        "checkpoint-signed-by-successor",
+        **_named(checkpoint),
+        key_id=key.key_id,
+        name=key.name,
+        notes=abs(known.index(key) - known.index(start)),
+        start=start.key_id,
     )
-    return Signer(
-        f"is signed by key {key.key_id.hex()} of {key.name}, to which {followed}", is_expected=True
-    )
+    return Signer(said, is_expected=True)
+
+
+def _signed(checkpoint: Checkpoint, key: VerifierKey) -> Signer:
+    said = message("checkpoint-signed", **_named(checkpoint), name=key.name)
+    return Signer(said, is_expected=True)
+
+
+def _named(checkpoint: Checkpoint) -> dict[str, str | int]:
+    """Return the parameters that all sentences about a checkpoint have."""
+    return {"origin": checkpoint.origin, "size": checkpoint.size}
 
 
 def _not_in_force(
-    note: str, checkpoint: Checkpoint, names: str, changes: Sequence[KeyChange]
+    note: str, checkpoint: Checkpoint, names: Sequence[str], changes: Sequence[KeyChange]
 ) -> Signer:
     for change in changes:
         if checkpoint.size > change.size and check_checkpoint(note, change.old):
-            key_id = change.old.key_id.hex()
-            reason = (
-                f"is signed by key {key_id} of {change.origin}, which handed over at {change.size}"
-                f" entries (key note {change.number})"
+            said = message(
+                "checkpoint-signed-after-handover",
+                **_named(checkpoint),
+                key_id=change.old.key_id,
+                name=change.origin,
+                handed_over=change.size,
+                number=change.number,
             )
-            return Signer(reason, broken=change)
-    return Signer(
-        f"is not signed by the key of {names} that was in force at {checkpoint.size} entries"
-    )
+            return Signer(said, broken=change)
+    return Signer(message("checkpoint-not-signed-in-force", **_named(checkpoint), names=names))

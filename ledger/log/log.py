@@ -60,7 +60,7 @@ def added_nodes(index: int, leaf: bytes, read: Read) -> list[tuple[int, int, byt
     Raises InvalidInput if no log has such an entry, or `leaf` is no hash.
     """
     if not 0 <= index < MAX_SIZE:
-        raise InvalidInput(f"a log's entries are numbered from 0 to {MAX_SIZE - 1}, not {index}")
+        raise InvalidInput("entry-index-out-of-range", most=MAX_SIZE - 1, found=index)
     _require_hashes(leaf)
     added = [(0, index, leaf)]
     level, node = 0, leaf
@@ -77,7 +77,7 @@ def log_root(size: int, read: Read) -> bytes:
     Raises InvalidInput if no log has that size.
     """
     if not 0 <= size <= MAX_SIZE:
-        raise InvalidInput(f"a log has 0 to {MAX_SIZE} entries, not {size}")
+        raise InvalidInput("log-size-out-of-range", most=MAX_SIZE, found=size)
     return _subtree(0, size, read) if size else EMPTY_ROOT
 
 
@@ -169,7 +169,7 @@ def check_consistency(
 
 
 def _climb_to_right_child(fn: int, sn: int) -> tuple[int, int]:
-    """Skip the levels in which the node stands alone at the right edge and so has no sibling (RFC
+    """Skip the levels in which the node is alone at the right edge and so has no sibling (RFC
     9162, 2.1.3.2, step 4b).
     """
     while not fn % 2 and fn:
@@ -220,30 +220,21 @@ def _split(size: int) -> int:
 def _kept(level: int, index: int, read: Read) -> bytes:
     node = read(level, index)
     if len(node) != HASH:
-        raise Damaged(
-            f"the log's hash at level {level}, index {index} has {len(node)} bytes, not {HASH}: run"
-            " `witnesstree fsck`"
-        )
+        raise Damaged("log-hash-damaged", level=level, index=index, found=len(node), expected=HASH)
     return node
 
 
 def _require_entry(index: int, size: int) -> None:
     if not 0 <= index < size <= MAX_SIZE:
-        raise InvalidInput(
-            f"a log of {size} entries has no entry {index} (and a log has at most {MAX_SIZE}"
-            " entries)"
-        )
+        raise InvalidInput("entry-not-in-log", size=size, index=index, most=MAX_SIZE)
 
 
 def _require_sizes(old: int, new: int) -> None:
     if not 1 <= old <= new <= MAX_SIZE:
-        raise InvalidInput(
-            f"consistency is between sizes from 1 to {MAX_SIZE}, the smaller first, not {old} and"
-            f" {new}"
-        )
+        raise InvalidInput("consistency-sizes-wrong", most=MAX_SIZE, old=old, new=new)
 
 
 def _require_hashes(*hashes: bytes) -> None:
     for node in hashes:
         if len(node) != HASH:
-            raise InvalidInput(f"a hash of the log has {HASH} bytes, not {len(node)}")
+            raise InvalidInput("log-hash-size-wrong", expected=HASH, found=len(node))

@@ -13,7 +13,7 @@ states a log's size and root:
                                                      signature
 
 Only Ed25519 keys (signature type 0x01) are known here. Lines of any other key are carried and
-ignored, so that witnesses can cosign. The parsers are total: any text or bytes give a value or
+ignored, so that others can cosign. The parsers are total: any text or bytes give a value or
 InvalidInput. They take exactly what the writers write, no other spelling of it.
 """
 
@@ -114,12 +114,12 @@ class Checkpoint:
     def __post_init__(self) -> None:
         require_name(self.origin)
         if not 0 <= self.size <= MAX_SIZE:
-            raise InvalidInput(f"a log has 0 to {MAX_SIZE} entries, not {self.size}")
+            raise InvalidInput("log-size-out-of-range", most=MAX_SIZE, found=self.size)
         if len(self.root) != HASH:
-            raise InvalidInput(f"a log's root has {HASH} bytes, not {len(self.root)}")
+            raise InvalidInput("log-root-size-wrong", expected=HASH, found=len(self.root))
         for line in self.extensions:
             if not line or "\n" in line:
-                raise InvalidInput("an extension of a checkpoint is one line, and not empty")
+                raise InvalidInput("checkpoint-extension-malformed")
             parse_text(line, MAX_NOTE)
 
 
@@ -134,11 +134,9 @@ def require_name(name: str) -> None:
     recognise them.
     """
     if not 1 <= len(name) <= MAX_NAME:
-        raise InvalidInput(
-            f"a name of a key or log has 1 to {MAX_NAME} characters, not {len(name)}"
-        )
+        raise InvalidInput("name-length-wrong", most=MAX_NAME, found=len(name))
     if "+" in name or any(character.isspace() for character in name):
-        raise InvalidInput("a name of a key or log has neither white space nor '+'")
+        raise InvalidInput("name-malformed")
     parse_text(name, MAX_NOTE)
 
 
@@ -149,16 +147,16 @@ def parse_text(text: str | bytes, limit: int) -> str:
     Raises InvalidInput if it is not. Lone surrogates, which a str can hold, are no UTF-8.
     """
     if len(text) > limit:
-        raise InvalidInput(f"expected at most {limit} bytes of text")
+        raise InvalidInput("text-too-long", most=limit)
     try:
         encoded = text.encode() if isinstance(text, str) else text
         decoded = encoded.decode()
     except UnicodeError:
-        raise InvalidInput("expected text in UTF-8") from None
+        raise InvalidInput("text-not-utf-8") from None
     if len(encoded) > limit:
-        raise InvalidInput(f"expected at most {limit} bytes of text")
+        raise InvalidInput("text-too-long", most=limit)
     if _CONTROL.search(decoded):
-        raise InvalidInput("expected text without control characters")
+        raise InvalidInput("text-with-control-characters")
     return decoded
 
 
@@ -168,9 +166,7 @@ def parse_decimal(text: str) -> int:
     Raises InvalidInput for any other text, such as 07 or +7.
     """
     if not _DECIMAL.fullmatch(text) or int(text) > MAX_SIZE:
-        raise InvalidInput(
-            f"expected a number from 0 to {MAX_SIZE}, without leading zeros, not {text[:40]!r}"
-        )
+        raise InvalidInput("number-malformed", most=MAX_SIZE, found=repr(text[:40]))
     return int(text)
 
 
@@ -182,9 +178,9 @@ def parse_base64(text: str) -> bytes:
     try:
         decoded = base64.b64decode(text, validate=True)
     except ValueError:
-        raise InvalidInput(f"expected base64, not {text[:40]!r}") from None
+        raise InvalidInput("base64-malformed", found=repr(text[:40])) from None
     if format_base64(decoded) != text:
-        raise InvalidInput(f"expected base64 as RFC 4648 writes it, not {text[:40]!r}")
+        raise InvalidInput("base64-not-canonical", found=repr(text[:40]))
     return decoded
 
 
@@ -212,12 +208,14 @@ def parse_verifier_key(text: str) -> VerifierKey:
     """
     name, key_id, typed = split_key(text)
     if not typed.startswith(ED25519):
-        raise InvalidInput("expected the verifier key of an Ed25519 key (type 0x01)")
+        raise InvalidInput("verifier-key-expected")
     key = VerifierKey(name, typed[1:])
     if key_id != key.key_id.hex():
         raise InvalidInput(
-            f"the verifier key of {name!r} says key id {key_id[:40]!r}, but it has"
-            f" {key.key_id.hex()!r}: copy it again, whole"
+            "verifier-key-id-wrong",
+            name=repr(name),
+            found=repr(key_id[:40]),
+            expected=repr(key.key_id.hex()),
         )
     return key
 
@@ -239,7 +237,7 @@ def require_key(name: str, public_key: bytes) -> None:
     """
     require_name(name)
     if len(public_key) != 32:
-        raise InvalidInput(f"an Ed25519 public key has 32 bytes, not {len(public_key)}")
+        raise InvalidInput("public-key-size-wrong", found=len(public_key))
 
 
 def id_of_key(name: str, typed: bytes) -> bytes:
@@ -273,13 +271,11 @@ def parse_note(note: str | bytes) -> Note:
     """
     text, blank_line, lines = parse_text(note, MAX_NOTE).rpartition("\n\n")
     if not blank_line:
-        raise InvalidInput("expected a signed note: text, an empty line, signatures")
+        raise InvalidInput("signed-note-expected")
     _require_ended(lines)
     signatures = lines[:-1].split("\n")
     if len(signatures) > MAX_SIGNATURES:
-        raise InvalidInput(
-            f"a signed note has at most {MAX_SIGNATURES} signatures, not {len(signatures)}"
-        )
+        raise InvalidInput("signatures-too-many", most=MAX_SIGNATURES, found=len(signatures))
     return Note(text + "\n", tuple(_parse_signature(line) for line in signatures))
 
 
@@ -310,12 +306,12 @@ def format_signature(signature: Signature) -> str:
 
 def _parse_signature(line: str) -> Signature:
     if not line.startswith(_DASH):
-        raise InvalidInput("expected a signature line: em dash, space, name, space, base64")
+        raise InvalidInput("signature-line-expected")
     name, _, encoded = line.removeprefix(_DASH).partition(" ")
     require_name(name)
     signature = parse_base64(encoded)
     if len(signature) < 5:
-        raise InvalidInput("a signature line holds a key id of four bytes and a signature")
+        raise InvalidInput("signature-line-too-short")
     return Signature(name, signature[:4], signature[4:])
 
 
@@ -329,7 +325,7 @@ def _verifies(key: VerifierKey, signature: bytes, signed: bytes) -> bool:
 
 def _require_ended(text: str) -> None:
     if not text.endswith("\n"):
-        raise InvalidInput("expected text that ends with a newline")
+        raise InvalidInput("text-end-wrong")
 
 
 # Checkpoints
@@ -347,7 +343,7 @@ def format_checkpoint(checkpoint: Checkpoint) -> str:
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
-    """Return the checkpoint that a note's text states; whether anybody signed it is
+    """Return the checkpoint that a note's text states; whether anyone signed it is
     `check_checkpoint`'s question.
 
     Raises InvalidInput for any text that `format_checkpoint` would not write.
@@ -355,7 +351,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     _require_ended(text)
     lines = parse_text(text, MAX_NOTE)[:-1].split("\n")
     if len(lines) < 3:
-        raise InvalidInput("expected a checkpoint: three lines with origin, size and root")
+        raise InvalidInput("checkpoint-expected")
     origin, size, root, *extensions = lines
     return Checkpoint(origin, parse_decimal(size), parse_base64(root), tuple(extensions))
 

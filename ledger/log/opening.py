@@ -15,14 +15,16 @@ import rfc8785
 
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.strictjson import Reader, load
+from witnesstree.ledger.log.note import MAX_NAME
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 FORMAT = "witnesstree-opening/1"
 
-MAX_ORIGIN = 255
+MAX_ORIGIN = MAX_NAME
 """Characters in a ledger's origin."""
 
 
@@ -73,10 +75,9 @@ def parse_opening(text: str) -> Opening:
 
     Raises InvalidInput for any other text, other spellings of the same JSON among them.
     """
-    value = load("the opening record", text.encode(errors="surrogatepass"))
+    value = load(message("document-opening"), text.encode(errors="surrogatepass"))
     value.members("format origin batch checkpoint opened", "block")
-    if value.member("format") != FORMAT:
-        value["format"].wrong(repr(FORMAT))
+    value.demand_format(FORMAT)
     opening = Opening(
         origin=value["origin"].text(MAX_ORIGIN),
         batch=value["batch"].integer(),
@@ -85,12 +86,12 @@ def parse_opening(text: str) -> Opening:
         block=value.optional("block", _read_block),
     )
     if format_opening(opening) != text:
-        raise InvalidInput("the opening record is not in canonical form (RFC 8785)")
+        raise InvalidInput("opening-not-canonical")
     return opening
 
 
 def opening_digest(text: str) -> bytes:
-    """Return the leaf that stands for the record: the SHA-256 of its text."""
+    """Return the leaf of the record: the SHA-256 of its text."""
     return sha256(text.encode()).digest()
 
 

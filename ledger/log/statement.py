@@ -60,16 +60,14 @@ class Statement:
     def __post_init__(self) -> None:
         require_name(self.origin)
         if not 0 <= self.sequence <= MAX_SIZE:
-            raise InvalidInput(f"a batch is numbered from 0 to {MAX_SIZE}, not {self.sequence}")
+            raise InvalidInput("batch-number-out-of-range", most=MAX_SIZE, found=self.sequence)
         if not 1 <= self.count <= MAX_SIZE:
-            raise InvalidInput(f"a batch has 1 to {MAX_SIZE} leaves, not {self.count}")
+            raise InvalidInput("batch-size-out-of-range", most=MAX_SIZE, found=self.count)
         if len(self.root) != HASH:
-            raise InvalidInput(f"a batch's root has {HASH} bytes, not {len(self.root)}")
+            raise InvalidInput("batch-root-size-wrong", expected=HASH, found=len(self.root))
         for time in (self.opened, self.closed):
             if time.utcoffset() != timedelta(0) or time.microsecond:
-                raise InvalidInput(
-                    f"a batch opens and closes at a whole second in UTC, not at {time.isoformat()}"
-                )
+                raise InvalidInput("batch-time-not-whole", found=time.isoformat())
 
 
 def format_statement(statement: Statement) -> str:
@@ -96,11 +94,10 @@ def parse_statement(text: str | bytes) -> Statement:
     """
     lines = parse_text(text, MAX_STATEMENT).split("\n")
     if len(lines) != 8 or lines[7]:
-        raise InvalidInput("expected a batch statement: seven lines, each ended by a newline")
+        raise InvalidInput("statement-expected")
     if lines[0] != FORMAT:
         raise InvalidInput(
-            f"expected a statement of format {FORMAT!r}, not {lines[0][:40]!r} (a newer witnesstree"
-            " may read it)"
+            "statement-format-unknown", expected=repr(FORMAT), found=repr(lines[0][:40])
         )
     _, origin, sequence, count, root, opened, closed, _ = lines
     return Statement(

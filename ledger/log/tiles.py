@@ -1,12 +1,12 @@
-"""C2SP tlog-tiles: where a published log keeps its hashes and entries, and what stands there.
+"""C2SP tlog-tiles: where a published log keeps its hashes and entries, and what they are.
 
-Pure; log.py hashes, whoever calls reads and writes.
+Pure; log.py hashes, the caller reads and writes.
 
     checkpoint               the newest signed checkpoint
     tile/<L>/<N>             256 hashes of level 8 * L, from number 256 * N on, 32 bytes each
     tile/<L>/<N>.p/<W>       the first W of them, while the log has no more
     tile/entries/<N>         256 entries, each after its length in two bytes, big end first; partial
-                             ones likewise
+                             ones are alike
 
 <N> is written in groups of three digits, all but the last behind an `x`: 1234067 is x001/x234/067.
 A hash of level 8 and above is that of a full tile below. The levels between are computed from a
@@ -53,7 +53,7 @@ class Tile:
 
 
 def format_number(number: int) -> str:
-    """Return a tile's number as it stands in a path."""
+    """Return a tile's number as it is written in a path."""
     text = f"{number % 1000:03}"
     while number := number // 1000:
         text = f"x{number % 1000:03}/{text}"
@@ -61,7 +61,7 @@ def format_number(number: int) -> str:
 
 
 def format_tile_path(tile: Tile) -> str:
-    """Return where a tile stands below the log's address."""
+    """Return where a tile is below the log's address."""
     kind = "entries" if tile.level == ENTRIES else str(tile.level)
     path = f"tile/{kind}/{format_number(tile.index)}"
     return path if tile.width == WIDTH else f"{path}.p/{tile.width}"
@@ -75,7 +75,7 @@ def tile_of(level: int, position: int, size: int) -> Tile:
     """
     length = _length(level, size)
     if not 0 <= position < length or size > MAX_SIZE:
-        raise InvalidInput(f"a log of {size} entries has no hash {position} on tile level {level}")
+        raise InvalidInput("tile-hash-not-in-log", size=size, position=position, level=level)
     index = position // WIDTH
     return Tile(level, index, min(WIDTH, length - index * WIDTH))
 
@@ -119,8 +119,11 @@ def fetch_hashes(tile: Tile, fetch: Fetch) -> bytes:
     content, width = _fetch(tile, fetch, WIDTH * HASH)
     if len(content) != width * HASH:
         raise InvalidInput(
-            f"{format_tile_path(tile)}: expected {width} hashes of {HASH} bytes each, not"
-            f" {len(content)} bytes"
+            "tile-size-wrong",
+            path=format_tile_path(tile),
+            count=width,
+            size=HASH,
+            found=len(content),
         )
     return content[: tile.width * HASH]
 
@@ -161,9 +164,7 @@ def format_bundle(entries: Sequence[bytes]) -> bytes:
     Matches `parse_bundle`. Raises InvalidInput if one is longer than two bytes can say.
     """
     if too_long := [len(entry) for entry in entries if len(entry) >= 1 << 16]:
-        raise InvalidInput(
-            f"an entry of a published log has fewer than {1 << 16} bytes, not {too_long[0]}"
-        )
+        raise InvalidInput("entry-too-long", limit=1 << 16, found=too_long[0])
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
 
@@ -177,10 +178,7 @@ def parse_bundle(content: bytes) -> list[bytes]:
     while at < len(content):
         end = at + 2 + int.from_bytes(content[at : at + 2], "big")
         if at + 2 > len(content) or end > len(content) or len(entries) == WIDTH:
-            raise InvalidInput(
-                f"expected a bundle of at most {WIDTH} entries, each as long as it says, not what"
-                f" stands at byte {at}"
-            )
+            raise InvalidInput("entry-bundle-malformed", most=WIDTH, at=at)
         entries.append(content[at + 2 : end])
         at = end
     return entries
@@ -196,7 +194,10 @@ def fetch_entries(tile: Tile, fetch: Fetch) -> list[bytes]:
     entries = parse_bundle(content)
     if len(entries) != width:
         raise InvalidInput(
-            f"{format_tile_path(tile)}: expected {width} entries, not {len(entries)}"
+            "entry-bundle-count-wrong",
+            path=format_tile_path(tile),
+            expected=width,
+            found=len(entries),
         )
     return entries[: tile.width]
 

@@ -1,5 +1,6 @@
-"""All proofs of a sealed batch in one file, `witnesstree-proofs/1`, and their quick writing one by
-one. docs/bulk-proofs.md specifies the file.
+"""All proofs of a sealed batch in one file, `witnesstree-proofs/1`.
+
+docs/bulk-proofs.md specifies the file:
 
     witnesstree-proofs/1 <LF> length <LF>    the length in bytes, in decimal, of
     the proof of leaf 0                      a proof file, witnesstree-proof/1: it holds all that
@@ -10,34 +11,26 @@ one. docs/bulk-proofs.md specifies the file.
                                              node (store/batches.py keeps the same)
 
 A proof costs 32.5 bytes, and reading one takes O(log n) of them. Nothing in the file is believed:
-`Bundle.proof` reads a path as it stands, and the caller judges it like any other.
+`Bundle.proof` reads a path as it is, and the caller judges it like any other.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from struct import iter_unpack
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-import rfc8785
-
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.base.strictjson import load
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.proof.proof import (
     MAX_KEPT_RECORD,
-    MAX_PATH,
     MAX_PROOF,
-    Hints,
     Inclusion,
     Proof,
     format_proof,
-    members_of_hints,
     parse_proof,
-    read_hints,
 )
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.levels import kept_above, kept_sizes
@@ -46,10 +39,11 @@ from witnesstree.ledger.tree.tree import NODE, levels_above, root_from_path, sib
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from witnesstree.ledger.base.message import Message
+
 FORMAT: Final = "witnesstree-proofs/1"
 MAGIC: Final = FORMAT.encode() + b"\n"
 """What the file starts with."""
-
 ROOM: Final = 16
 """Bytes by which another proof of a batch may be longer than that of leaf 0, whose path is the
 longest: the digits of its position."""
@@ -73,10 +67,7 @@ class Stretch:
         # one.
         content = _read(self.file, count * NODE, self.offset + first * NODE)
         if len(content) != count * NODE:
-            raise InvalidInput(
-                f"{self.file.name} is shorter than its batch: it was cut, or changed while it was"
-                " read"
-            )
+            raise InvalidInput("proofs-cut", file=self.file.name)
         return content
 
 
@@ -93,7 +84,7 @@ class Bundle:
     @property
     def size(self) -> int:
         """Leaves in the batch's tree, the opening record among them."""
-        return _inclusion(self.shared).size
+        return inclusion_of(self.shared).size
 
     def digest_at(self, position: int) -> bytes:
         """Return the digest at `position`."""
@@ -108,7 +99,7 @@ class Bundle:
         of this digest, or a proof with it is too large.
         """
         digest, path = self.digest_at(position), self.path(position)
-        inclusion = replace(_inclusion(self.shared), position=position, path=path)
+        inclusion = replace(inclusion_of(self.shared), position=position, path=path)
         proof = replace(
             self.shared,
             digest=digest,
@@ -116,14 +107,11 @@ class Bundle:
             records=derived_records(self.shared.records, digest, path),
         )
         if proof.records and len(format_proof(proof)) > MAX_PROOF:
-            raise InvalidInput(
-                f"with its evidence records the proof of position {position} would be larger than"
-                f" the {MAX_PROOF} bytes of any proof"
-            )
+            raise InvalidInput("proof-with-records-too-large", position=position, most=MAX_PROOF)
         return proof
 
     def path(self, position: int) -> tuple[bytes, ...]:
-        """Return the path of the leaf at `position` as it follows from what stands here, reading
+        """Return the path of the leaf at `position` as it follows from what is here, reading
         O(log size) bytes.
         """
         return self._path(position, {})
@@ -153,7 +141,7 @@ class Bundle:
         return tuple(path)
 
     def repeated(self) -> list[int]:
-        """Return the positions, in order, whose digest stands at an earlier position too.
+        """Return the positions, in order, whose digest is at an earlier position too.
 
         It needs some 30 bytes of memory a digest.
 
@@ -162,9 +150,9 @@ class Bundle:
         import numpy as np
 
         # Asked first, in constant memory: a file full of holes claims any number of digests, but
-        # nobody has a tree over them that leads to its root.
+        # no one has a tree over them that leads to its root.
         if fault := self.fault():
-            raise InvalidInput(f"{self.digests.file.name} was damaged: {fault}; fetch it again")
+            raise InvalidInput("proofs-damaged", file=self.digests.file.name, fault=fault)
         # The first 8 bytes of each digest tell nearly all apart; only the others are compared
         # whole.
         keys = np.concatenate(
@@ -208,8 +196,8 @@ class Bundle:
                 break
         return found
 
-    def fault(self, advance: Callable[[int], None] | None = None) -> str | None:
-        """Return in words what is wrong with the tree; None if nothing is: then the path of every
+    def fault(self, advance: Callable[[int], None] | None = None) -> Message | None:
+        """Return what is wrong with the tree; None if nothing is: then the path of every
         digest leads to the root.
 
         It reads everything once, in constant memory. `advance` is told how many nodes each step has
@@ -217,25 +205,25 @@ class Bundle:
 
         Raises InvalidInput if bytes are missing.
         """
-        sizes, root = kept_sizes(self.size), _inclusion(self.shared).root
+        sizes, root = kept_sizes(self.size), inclusion_of(self.shared).root
         if not _leads_up(self.shared):
-            return f"the path in its first proof does not lead to the batch's root {root.hex()}"
+            return message("first-path-not-to-root", root=root)
         for kept, size in enumerate(sizes):
             for first in range(0, size, levels.PART):
                 count = min(levels.PART, size - first)
                 above = kept_above(self._nodes(sizes, kept, first, count))
                 if kept + 1 == len(sizes):
                     if above != root:
-                        return (
-                            f"the digests lead to {above.hex()}, not to the batch's root"
-                            f" {root.hex()}"
-                        )
+                        return message("digests-not-to-root", found=above, root=root)
                 elif above != self._nodes(
                     sizes, kept + 1, first >> levels.STEP, len(above) // NODE
                 ):
-                    return (
-                        f"level {(kept + 1) * levels.STEP} is not what the {count} nodes from"
-                        f" {first} of level {kept * levels.STEP} lead to"
+                    return message(
+                        "kept-level-wrong",
+                        level=(kept + 1) * levels.STEP,
+                        count=count,
+                        first=first,
+                        below=kept * levels.STEP,
                     )
                 if advance:
                     advance(count)
@@ -261,7 +249,7 @@ def nodes_in(size: int) -> int:
 
 
 def _aligned(part: bytes, digest: bytes) -> Iterator[int]:
-    """Yield where `digest` stands among packed digests; bytes of two neighbours that look like it
+    """Yield where `digest` is among packed digests; bytes of two neighbours that look like it
     do not count.
     """
     found = part.find(digest)
@@ -272,7 +260,7 @@ def _aligned(part: bytes, digest: bytes) -> Iterator[int]:
 
 
 def _leads_up(proof: Proof) -> bool:
-    at = _inclusion(proof)
+    at = inclusion_of(proof)
     try:
         return root_from_path(proof.digest, at.position, at.size, at.path) == at.root
     except InvalidInput:
@@ -290,14 +278,12 @@ def derived_records(
     if not records:
         return ()
     # Here, because few batches have been renewed.
-    from witnesstree.ledger.proof.record import derive_record, parse_record
+    from witnesstree.ledger.proof.record import parse_record
+    from witnesstree.ledger.proof.record_make import derive_record
 
     derived = tuple(derive_record(parse_record(record), digest, path).der for record in records)
     if any(len(record) > MAX_KEPT_RECORD for record in derived):
-        raise InvalidInput(
-            f"an evidence record of this digest would have more than the {MAX_KEPT_RECORD} bytes"
-            " that one in a proof may have"
-        )
+        raise InvalidInput("derived-record-too-large", most=MAX_KEPT_RECORD)
     return derived
 
 
@@ -305,10 +291,11 @@ def _read(file: BinaryIO, size: int, offset: int) -> bytes:
     try:
         return os.pread(file.fileno(), size, offset)
     except OSError as error:
-        raise InvalidInput(f"cannot read {file.name}: {error.strerror}") from error
+        raise InvalidInput("file-unreadable", path=file.name, error=error) from error
 
 
-def _inclusion(proof: Proof) -> Inclusion:
+def inclusion_of(proof: Proof) -> Inclusion:
+    """Return the inclusion of a sealed batch's proof, which has one."""
     assert proof.inclusion
     return proof.inclusion
 
@@ -317,7 +304,7 @@ def _inclusion(proof: Proof) -> Inclusion:
 
 
 def format_head(shared: Proof) -> bytes:
-    """Return what stands before the digests, given the proof of leaf 0. Matches `open_bundle`."""
+    """Return what is before the digests, given the proof of leaf 0. Matches `open_bundle`."""
     proof = format_proof(shared)
     head = MAGIC + b"%d\n" % len(proof) + proof
     return head + bytes(-len(head) % NODE)
@@ -354,156 +341,27 @@ def open_bundle(file: BinaryIO) -> Bundle:
     head = _read(file, len(MAGIC) + 8 + MAX_PROOF, 0)
     found = _LENGTH.match(head, len(MAGIC)) if head.startswith(MAGIC) else None
     if not found:
-        raise InvalidInput(
-            f"{file.name} is no file of proofs: expected the line witnesstree-proofs/1, then a"
-            " length (a newer witnesstree may read it)"
-        )
+        raise InvalidInput("proofs-expected", file=file.name, format=FORMAT)
     length = int(found[1])
     content = head[found.end() : found.end() + length]
     if len(content) != length:
-        raise InvalidInput(
-            f"{file.name} is no file of proofs: its first proof has at most {MAX_PROOF} bytes, all"
-            f" of them in the file, not {length}"
-        )
+        raise InvalidInput("first-proof-length-wrong", file=file.name, most=MAX_PROOF, found=length)
     shared = parse_proof(content)
     if shared.inclusion is None or shared.inclusion.position:
-        raise InvalidInput(
-            f"{file.name} is no file of proofs: expected the proof of a sealed batch's leaf 0 at"
-            " its beginning"
-        )
+        raise InvalidInput("first-proof-not-of-leaf-0", file=file.name)
     if len(format_proof(shared)) + ROOM > MAX_PROOF:
-        raise InvalidInput(
-            f"{file.name} is no file of proofs: its first proof leaves no room for a position"
-            f" within the {MAX_PROOF} bytes of a proof"
-        )
+        raise InvalidInput("first-proof-leaves-no-room", file=file.name, most=MAX_PROOF)
     size, offset = shared.inclusion.size, found.end() + length
     padding = -offset % NODE
     expected, actual = offset + padding + nodes_in(size) * NODE, os.fstat(file.fileno()).st_size
     if actual != expected:
         raise InvalidInput(
-            f"{file.name} was cut or has grown: with {size} leaves it has {expected} bytes, not"
-            f" {actual}: fetch it again"
+            "proofs-size-wrong", file=file.name, size=size, expected=expected, found=actual
         )
     if _read(file, padding, offset).strip(b"\0"):
-        raise InvalidInput(
-            f"{file.name} was damaged: between its first proof and its digests stand other bytes"
-            " than zeros"
-        )
+        raise InvalidInput("proofs-padding-wrong", file=file.name)
     offset += padding
     bundle = Bundle(shared, Stretch(file, offset), Stretch(file, offset + size * NODE))
     if bundle.digest_at(0) != shared.digest:
-        raise InvalidInput(
-            f"{file.name} was damaged: its first proof is not that of its first digest"
-        )
+        raise InvalidInput("first-proof-of-other-digest", file=file.name)
     return bundle
-
-
-# One proof after the other
-
-
-_HEAD = re.compile(
-    rb'\{\n "format": "witnesstree-proof/1",\n "digest": "([0-9a-f]{64})",\n "inclusion": \{\n '
-    rb' "position": (0|[1-9][0-9]{0,15}),\n'
-    rb'  "size": ([0-9]+),\n  "root": "([0-9a-f]{64})",\n  "path": \[((?:\n  '
-    rb' "[0-9a-f]{64}",?){0,%d})(?:\n  )?\]\n \},' % MAX_PATH
-)
-_BEFORE_HINTS = b'\n "hints": '
-_BEFORE_CHECKSUM = b',\n "checksum": '
-_VARYING = frozenset({"format", "digest", "inclusion", "hints", "checksum"})
-
-
-class Template:
-    """Writes the proofs of one batch byte for byte as `format_proof` does, and much faster: what
-    they share is written once.
-    """
-
-    def __init__(self, shared: Proof) -> None:
-        self.shared = shared
-        self._inclusion = _inclusion(shared)
-        members = json.loads(format_proof(shared))
-        same = {name: value for name, value in members.items() if name not in _VARYING}
-        self._middle = b",\n".join(
-            json.dumps({name: value}, indent=1, ensure_ascii=False).encode()[2:-2]
-            for name, value in same.items()
-        )
-        canonical = {name: rfc8785.dumps(value) for name, value in sorted(same.items())}
-        # In canonical form members are sorted: these stand before "digest", and those behind
-        # "inclusion".
-        before = b"".join(
-            b'"%s":%s,' % (name.encode(), value)
-            for name, value in canonical.items()
-            if name < "digest"
-        )
-        self._before = sha256(b"{" + before)
-        self._after = (
-            b"".join(
-                b',"%s":%s' % (name.encode(), value)
-                for name, value in canonical.items()
-                if name > "inclusion"
-            )
-            + b"}"
-        )
-
-    def format(self, digest: bytes, position: int, path: tuple[bytes, ...], hints: Hints) -> bytes:
-        """Return the proof file of one digest."""
-        at, told = self._inclusion, members_of_hints(hints)
-        size, root, nodes = at.size, at.root.hex(), [f'"{node.hex()}"' for node in path]
-        compact = (
-            f'"digest":"{digest.hex()}","format":"witnesstree-proof/1","hints":{rfc8785.dumps(told).decode()},'
-            f'"inclusion":{{"path":[{",".join(nodes)}],"position":{position},"root":"{root}","size":{size}}}'
-        )
-        checksum = self._before.copy()
-        checksum.update(compact.encode())
-        checksum.update(self._after)
-        listed = "[\n   " + ",\n   ".join(nodes) + "\n  ]" if nodes else "[]"
-        head = (
-            f'{{\n "format": "witnesstree-proof/1",\n "digest": "{digest.hex()}",\n "inclusion":'
-            f' {{\n  "position": {position},\n  "size": {size},\n  "root": "{root}",\n  "path":'
-            f" {listed}\n }},\n"
-        )
-        tail = (
-            f',\n{json.dumps({"hints": told}, indent=1, ensure_ascii=False)[2:-2]},\n "checksum":'
-            f' "{checksum.hexdigest()}"\n}}\n'
-        )
-        return head.encode() + self._middle + tail.encode()
-
-    def parse(self, content: bytes) -> Proof | None:
-        """Return the proof in `content` if it is one of this batch, as `format` writes it; None
-        says nothing of it.
-
-        It guesses the proof and believes the guess if writing it gives these very bytes: then
-        `parse_proof` would return the same.
-        """
-        found = _HEAD.match(content) if len(content) <= MAX_PROOF else None
-        start, end = content.rfind(_BEFORE_HINTS), content.rfind(_BEFORE_CHECKSUM)
-        if not found or not found.end() <= start < end or int(found[2]) >= self._inclusion.size:
-            return None
-        try:
-            hints = read_hints(load("the hints", content[start + len(_BEFORE_HINTS) : end]))
-        except InvalidInput:
-            return None
-        digest, position = bytes.fromhex(found[1].decode()), int(found[2])
-        path = tuple(
-            bytes.fromhex(node.decode()) for node in re.findall(rb"[0-9a-f]{64}", found[5])
-        )
-        if self.format(digest, position, path, hints) != content:
-            return None
-        return replace(
-            self.shared,
-            digest=digest,
-            inclusion=replace(self._inclusion, position=position, path=path),
-            hints=hints,
-        )
-
-
-def shared_bytes(content: bytes) -> bytes:
-    """Return the bytes of a proof file that are the same in all proofs of its batch as
-    `format_proof` writes them; of others, anything.
-    """
-    found = _HEAD.match(content)
-    return (
-        content[found.start(3) : found.start(5)]
-        + content[found.end() : content.rfind(_BEFORE_HINTS)]
-        if found
-        else b""
-    )

@@ -1,9 +1,9 @@
 """Other forms of a proof, for software that knows nothing of ours (docs/forms.md).
 
-Pure: files are handed in. No other module writes these forms.
+Pure: files are given. No other module writes these forms.
 
 Each form holds a part of what the proof holds. Nothing is judged but that the parts belong
-together: whether a token or a checkpoint is to be believed is for whoever reads the form. Evidence
+together: whether a token or a checkpoint is to be believed is for the reader of the form. Evidence
 records themselves are made by record.py.
 """
 
@@ -21,7 +21,8 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.log import check_inclusion, leaf_hash
 from witnesstree.ledger.log.note import format_base64, parse_checkpoint, parse_note
 from witnesstree.ledger.log.statement import parse_statement
-from witnesstree.ledger.proof.record import make_record, parse_record
+from witnesstree.ledger.proof.record import parse_record
+from witnesstree.ledger.proof.record_make import make_record
 from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.tree.tree import parent, root_from_path
 
@@ -40,7 +41,6 @@ MAX_ENTRY_NAME = 255
 CHUNK = 2**20
 """Bytes copied at a time."""
 
-_FETCH = "fetch it again with `witnesstree proof`"
 # What some system takes for a path, or no terminal shows.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
@@ -53,22 +53,19 @@ def format_token(proof: Proof, number: int = 0) -> bytes:
     """Return token `number` of the proof, counted from 0: a TimeStampToken (DER, RFC 3161, 2.4.2),
     as it came from its authority.
 
-    What stands beside it in the proof (certificates, CRLs, OCSP answers) has no place in it.
+    What is beside it in the proof (certificates, CRLs, OCSP answers) has no place in it.
 
     Raises InvalidInput if the proof has no such token, or the token is not for its root.
     """
     at = _demand_path(proof)
     if not proof.tokens:
-        raise InvalidInput(f"the proof has no timestamp token yet: {_FETCH}")
+        raise InvalidInput("proof-without-token")
     if not 0 <= number < len(proof.tokens):
-        raise InvalidInput(
-            f"the proof has no token {number}: its last one, counted from 0, is"
-            f" {len(proof.tokens) - 1}"
-        )
+        raise InvalidInput("proof-without-that-token", number=number, last=len(proof.tokens) - 1)
     der = proof.tokens[number].token
     token = parse_token(der)
     if (token.imprint_algorithm, token.imprint) != ("sha256", at.root):
-        raise InvalidInput(f"the timestamp token of this proof is not for its root: {_FETCH}")
+        raise InvalidInput("token-not-for-root")
     return der
 
 
@@ -103,7 +100,7 @@ def format_merkletools(proof: Proof) -> bytes:
     """Return the path as merkletools and Chainpoint 2 read it: a JSON list of {"left": hex} and
     {"right": hex}, from the leaf up.
 
-    Leaf and root are not in it. In our tree the lesser hash of a pair stands left, which says
+    Leaf and root are not in it. In our tree the lesser hash of a pair is on the left, which says
     nothing about the position of the leaf.
 
     Raises InvalidInput if there is no path, or it does not lead to the root.
@@ -126,7 +123,7 @@ def contract_arguments(proof: Proof) -> dict[str, Any]:
     """
     at = _demand_path(proof)
     if not proof.anchors:
-        raise InvalidInput(f"the proof has no anchor yet, so there is no contract to ask: {_FETCH}")
+        raise InvalidInput("proof-without-anchor")
     root, path = _0x(at.root), [_0x(node) for node in at.path]
     return {
         "contracts": [
@@ -159,11 +156,9 @@ def format_sol(proof: Proof) -> bytes:
 def _demand_path(proof: Proof) -> Inclusion:
     at = proof.inclusion
     if at is None:
-        raise InvalidInput(
-            f"the proof has no path yet, because the digest's batch was not sealed: {_FETCH}"
-        )
+        raise InvalidInput("proof-without-path")
     if root_from_path(proof.digest, at.position, at.size, at.path) != at.root:
-        raise InvalidInput(f"the path of this proof does not lead to its root: {_FETCH}")
+        raise InvalidInput("path-not-to-root")
     return at
 
 
@@ -179,7 +174,7 @@ def format_tlog_proof(proof: Proof) -> bytes:
     """Return the C2SP tlog-proof of the batch statement: that it is in the ledger log, and the
     signed checkpoint that says so.
 
-    The statement itself stands in its "extra" line, because the entry is needed to verify it. That
+    The statement itself is in its "extra" line, because the entry is needed to verify it. That
     the digest is in the batch is not in it. Who signed the checkpoint is not looked at.
 
     Raises InvalidInput if the proof has no place in the log yet, or its parts do not belong
@@ -187,16 +182,13 @@ def format_tlog_proof(proof: Proof) -> bytes:
     """
     at, log = _demand_path(proof), proof.log
     if log is None:
-        raise InvalidInput(f"the proof has no place in the ledger log yet: {_FETCH}")
+        raise InvalidInput("proof-without-log")
     statement, entry = parse_statement(log.statement), log.statement.encode()
     head = parse_checkpoint(parse_note(log.checkpoint).text)
     if statement.root != at.root or not check_inclusion(
         log.index, head.size, leaf_hash(entry), log.path, head.root
     ):
-        raise InvalidInput(
-            "the batch statement of this proof is not for its root, or not in the log of its"
-            f" checkpoint: {_FETCH}"
-        )
+        raise InvalidInput("statement-not-for-root")
     lines = [
         TLOG_PROOF,
         f"extra {format_base64(entry)}",
@@ -224,11 +216,7 @@ class Content:
 
     def __post_init__(self) -> None:
         if not _is_entry_name(self.name):
-            raise InvalidInput(
-                "a container cannot hold a file of this name: give it one in UTF-8 of at most"
-                f" {MAX_ENTRY_NAME} bytes, without slashes and control characters, and neither"
-                " mimetype nor META-INF"
-            )
+            raise InvalidInput("container-name-not-allowed", most=MAX_ENTRY_NAME)
 
 
 def write_container(
@@ -244,14 +232,14 @@ def write_container(
     record of the proof that is for it.
 
     The same arguments always give the same bytes; nothing is compressed. `advance` is told how many
-    bytes each step has copied. `out` can seek; what stands there after an error is no container.
+    bytes each step has copied. `out` can seek; what it holds after an error is no container.
 
     Raises InvalidInput as `format_record` does, or if `source` does not hold `content.size` bytes
     that the proof is for.
     """
     record = format_record(proof, number)
     with ZipFile(out, "w") as archive:
-        # First, and without an extra field, so that its text stands at byte 38 of the container
+        # First, and without an extra field, so that its text is at byte 38 of the container
         # (ETSI EN 319 162-1, A.1).
         archive.writestr(_entry("mimetype"), CONTAINER)
         copied = sha256()
@@ -264,8 +252,7 @@ def write_container(
                 advance(len(piece))
         if copied.digest() != proof.digest or left or source.read(1):
             raise InvalidInput(
-                f"the proof is for a file with the SHA-256 {proof.digest.hex()}, and this one has"
-                f" {copied.hexdigest()}: name the file as it was when it was sealed"
+                "container-file-differs", expected=proof.digest, found=copied.hexdigest()
             )
         archive.writestr(_entry(RECORD_ENTRY), record)
         archive.writestr(_entry(MANIFEST_ENTRY), _format_manifest(content, proof.digest))

@@ -13,6 +13,7 @@ import rfc8785
 
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.strictjson import Reader, load
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ MAX_MANIFEST = 16 * 2**20
 """Bytes in a manifest: room for some 50,000 files."""
 MAX_FILES = 100_000
 """Files in a manifest."""
-MAX_TEXT = 4096
+MAX_MANIFEST_TEXT = 4096
 """Characters in a name, a kind, an applicant, a media type or a CID."""
 
 
@@ -85,21 +86,20 @@ def parse_manifest(content: bytes) -> Manifest:
     Raises InvalidInput for anything that `format_manifest` would not have written.
     """
     if len(content) > MAX_MANIFEST:
-        raise InvalidInput(f"a manifest has at most {MAX_MANIFEST} bytes, this has {len(content)}")
-    value = load("the manifest", content)
+        raise InvalidInput("manifest-too-large", most=MAX_MANIFEST, found=len(content))
+    value = load(message("document-manifest"), content)
     value.members("format name created files meta", "kind applicant")
-    if value.member("format") != FORMAT:
-        value["format"].wrong(repr(FORMAT))
+    value.demand_format(FORMAT)
     manifest = Manifest(
-        name=value["name"].text(MAX_TEXT),
+        name=value["name"].text(MAX_MANIFEST_TEXT),
         created=parse_time(value["created"].text(20)),
         files=value["files"].list(_read_file, MAX_FILES),
-        kind=value.optional("kind", lambda kind: kind.text(MAX_TEXT)),
-        applicant=value.optional("applicant", lambda applicant: applicant.text(MAX_TEXT)),
+        kind=value.optional("kind", lambda kind: kind.text(MAX_MANIFEST_TEXT)),
+        applicant=value.optional("applicant", lambda applicant: applicant.text(MAX_MANIFEST_TEXT)),
         meta=value["meta"].object(),
     )
     if _canonical(value.object()) != content:
-        raise InvalidInput("the manifest is not in canonical form (RFC 8785)")
+        raise InvalidInput("manifest-not-canonical")
     return manifest
 
 
@@ -107,10 +107,7 @@ def _canonical(members: dict[str, Any]) -> bytes:
     try:
         return rfc8785.dumps(members)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(
-            "the manifest cannot be written as JSON with whole numbers up to 2**53 - 1:"
-            f" {str(error)[:80]}"
-        ) from error
+        raise InvalidInput("manifest-not-json", error=str(error)[:80]) from error
 
 
 def _members_of_file(file: ManifestFile) -> dict[str, Any]:
@@ -130,10 +127,10 @@ def _members_of_file(file: ManifestFile) -> dict[str, Any]:
 def _read_file(value: Reader) -> ManifestFile:
     value.members("name size digest media_type", "cid ciphertext_digest")
     return ManifestFile(
-        name=value["name"].text(MAX_TEXT),
+        name=value["name"].text(MAX_MANIFEST_TEXT),
         size=value["size"].integer(),
         digest=value["digest"].hex(32),
-        media_type=value["media_type"].text(MAX_TEXT),
-        cid=value.optional("cid", lambda cid: cid.text(MAX_TEXT)),
+        media_type=value["media_type"].text(MAX_MANIFEST_TEXT),
+        cid=value.optional("cid", lambda cid: cid.text(MAX_MANIFEST_TEXT)),
         ciphertext_digest=value.optional("ciphertext_digest", lambda digest: digest.hex(32)),
     )

@@ -16,10 +16,12 @@ from typing import Any
 import rfc8785
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.strictjson import Reader, load
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chain.stateproof import MAX_HEADER, MAX_NODES
 from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE
+from witnesstree.ledger.log.note import MAX_NOTE as _MAX_NOTE
 from witnesstree.ledger.tokens.revocation import MAX_CRL, MAX_OCSP
 from witnesstree.ledger.tokens.token import MAX_TOKEN
 from witnesstree.ledger.tree.tree import MAX_SIZE
@@ -35,20 +37,20 @@ each.
 MAX_PATH = 64
 """Hashes in a path: a tree of 2**48 leaves needs 48, a log of 2**53 entries 53."""
 MAX_WITNESSES = 16
-"""Tokens, and likewise anchors, in one proof."""
+"""Tokens in one proof, and as many anchors and evidence records."""
 MAX_VOUCHERS = 8
-"""Certificates beside a token, and likewise CRLs and OCSP answers: one for each certificate in a
+"""Certificates beside a token, and as many CRLs and OCSP answers: one for each certificate in a
 chain of usual length."""
 MAX_CERTIFICATE = 16 * 1024
 """Bytes in a certificate: 1 to 3 KiB are usual."""
-MAX_NODE = 1024
+MAX_NODE_READ = 1024
 """Bytes in a node of a state proof: a full branch has 532."""
 MAX_TEXT = 8192
 """Characters in an opening record or a batch statement: they have some 400."""
-MAX_CHECKPOINT = 128 * 1024
-"""Characters in a checkpoint: as many as a signed note has bytes (note.py), which leaves room for
+MAX_CHECKPOINT = _MAX_NOTE
+"""Characters in a checkpoint: as many as a signed note has bytes, which leaves room for
 cosignatures."""
-MAX_NAME = 1024
+MAX_HINT = 1024
 """Characters in a hint."""
 MAX_KEPT_RECORD = 2**20
 """Bytes in an evidence record in a proof: three tokens with their certificates take 30 KiB, and a
@@ -59,7 +61,7 @@ MAX_LINKS = 4 * MAX_WITNESSES
 
 @dataclass(frozen=True, slots=True)
 class Inclusion:
-    """Where the digest stands in its batch: `position` among `size` leaves (leaf 0 is the opening
+    """Where the digest is in its batch: `position` among `size` leaves (leaf 0 is the opening
     record), and the path to `root`.
     """
 
@@ -127,7 +129,7 @@ class Proof:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What is not there yet, in words: a proof of an entry whose work is done lacks nothing."""
+        """What is not there yet, by name: a proof of an entry whose work is done lacks nothing."""
         parts = {"inclusion": self.inclusion, "token": self.tokens, "anchor": self.anchors}
         return tuple(name for name, part in parts.items() if not part)
 
@@ -142,25 +144,21 @@ def format_proof(proof: Proof) -> bytes:
 def parse_proof(content: bytes) -> Proof:
     """Return the proof that `content` holds. Matches `format_proof`.
 
-    The checksum finds damage, not forgery: whoever can change the file can also write a new
+    The checksum finds damage, not forgery: anyone who can change the file can also write a new
     checksum.
 
     Raises InvalidInput for anything else, and says what was expected where.
     """
     if len(content) > MAX_PROOF:
-        raise InvalidInput(f"a proof has at most {MAX_PROOF} bytes, this has {len(content)}")
-    document = load("the proof", content)
-    if document.member("format") != FORMAT:
-        document["format"].wrong(f"{FORMAT!r} (a newer witnesstree may read it)")
+        raise InvalidInput("proof-too-large", most=MAX_PROOF, found=len(content))
+    document = load(message("document-proof"), content)
+    document.demand_format(FORMAT)
     proof = _read_proof(document)
     members: dict[str, Any] = document.value
     if members["checksum"] != _checksum(
         {name: value for name, value in members.items() if name != "checksum"}
     ):
-        raise InvalidInput(
-            "the proof was damaged or edited after it was written (its checksum does not match):"
-            " fetch it again"
-        )
+        raise InvalidInput("proof-checksum-wrong")
     return proof
 
 
@@ -171,11 +169,11 @@ def format_anchor(anchor: Anchor) -> str:
 
 def parse_anchor(text: str) -> Anchor:
     """Return the anchor that `format_anchor` wrote. Raises InvalidInput for anything else."""
-    return _read_anchor(load("the anchor", text.encode(errors="surrogatepass")))
+    return _read_anchor(load(message("document-anchor"), text.encode(errors="surrogatepass")))
 
 
 def format_vouchers(stamp: Stamp) -> str | None:
-    """Return what stands beside a token as canonical JSON, as the metadata store keeps it; None
+    """Return what is beside a token as canonical JSON, as the metadata store keeps it; None
     where nothing does.
     """
     members = _members_of_stamp(stamp)
@@ -187,7 +185,7 @@ def parse_vouchers(token: bytes, text: str | None) -> Stamp:
     """Return a token with what `format_vouchers` wrote. Raises InvalidInput for anything else."""
     if text is None:
         return Stamp(token)
-    value = load("what vouches for the token", text.encode(errors="surrogatepass"))
+    value = load(message("document-vouchers"), text.encode(errors="surrogatepass"))
     value.members("", "certificates crls ocsps")
     return _read_vouchers(token, value)
 
@@ -300,10 +298,7 @@ def _read_proof(value: Reader) -> Proof:
     if not proof.inclusion and (
         proof.opening or proof.tokens or proof.anchors or proof.log or proof.records
     ):
-        raise InvalidInput(
-            "the proof has witnesses but no inclusion: without a root there is nothing that they"
-            " could witness"
-        )
+        raise InvalidInput("proof-without-inclusion")
     return proof
 
 
@@ -373,7 +368,7 @@ def _read_state(value: Reader) -> StateProof:
     value.members("header account storage")
 
     def nodes(value: Reader) -> tuple[bytes, ...]:
-        return value.list(lambda node: node.hex(most=MAX_NODE, prefix="0x"), MAX_NODES)
+        return value.list(lambda node: node.hex(most=MAX_NODE_READ, prefix="0x"), MAX_NODES)
 
     return StateProof(
         header=value["header"].hex(most=MAX_HEADER, prefix="0x"),
@@ -400,11 +395,11 @@ def read_hints(value: Reader) -> Hints:
     """Read the hints of a proof. Raises InvalidInput for anything else."""
     value.members("", "name size cid links")
     return Hints(
-        name=value.optional("name", lambda name: name.text(MAX_NAME)),
+        name=value.optional("name", lambda name: name.text(MAX_HINT)),
         size=value.optional("size", lambda size: size.integer()),
-        cid=value.optional("cid", lambda cid: cid.text(MAX_NAME)),
+        cid=value.optional("cid", lambda cid: cid.text(MAX_HINT)),
         links=value.optional(
-            "links", lambda links: links.list(lambda link: link.text(MAX_NAME), MAX_LINKS)
+            "links", lambda links: links.list(lambda link: link.text(MAX_HINT), MAX_LINKS)
         )
         or (),
     )

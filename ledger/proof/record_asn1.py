@@ -111,7 +111,7 @@ class AnyValues(core.SequenceOf):  # type: ignore[misc]
 class RevocationValues(core.Sequence):  # type: ignore[misc]
     """RFC 5126, 6.3.4.
 
-    An OCSP answer stands here without the status around it: a BasicOCSPResponse.
+    An OCSP answer is here without the status around it: a BasicOCSPResponse.
     """
 
     _fields: list[Any] = [  # noqa: RUF012

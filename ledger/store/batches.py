@@ -13,15 +13,11 @@ repair.
 
 from __future__ import annotations
 
-import mmap
-import os
-from contextlib import suppress
 from itertools import groupby
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from witnesstree.ledger.base.errors import Damaged
-from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.levels import kept_above, kept_sizes
 from witnesstree.ledger.tree.tree import NODE, levels_above, siblings
@@ -30,36 +26,51 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from witnesstree.ledger.store.ports import Place
+
 PER_FOLDER = 1000
 """Batches in a folder, so that no folder grows without bound."""
+MERGED = "merged"
+"""The folder of the merged digest indexes."""
 
 
 class BatchFiles:
-    """The digests and trees of all batches, below one folder."""
+    """The digests and trees of all batches, in one place."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def digests_name(self, sequence: int) -> str:
+        """Return the name of the digests of batch `sequence`."""
+        return _name(sequence, "digests")
+
+    def nodes_name(self, sequence: int) -> str:
+        """Return the name of the levels of its tree that are kept."""
+        return _name(sequence, "nodes")
+
+    def index_name(self, sequence: int) -> str:
+        """Return the name of its digest index, until that is merged with others."""
+        return _name(sequence, "index")
+
+    def merged_name(self, first: int, last: int) -> str:
+        """Return the name of the digest index of batches `first` to `last`."""
+        return f"{MERGED}/{first:08}-{last:08}.index"
 
     def digests_path(self, sequence: int) -> Path:
-        """Return where the digests of batch `sequence` stand."""
-        return self._path(sequence, "digests")
+        """Return what people are told of where the digests of batch `sequence` are."""
+        return self.place.path(self.digests_name(sequence))
 
     def nodes_path(self, sequence: int) -> Path:
-        """Return where the levels of its tree stand that are kept."""
-        return self._path(sequence, "nodes")
+        """Return the same of the levels of its tree that are kept."""
+        return self.place.path(self.nodes_name(sequence))
 
     def index_path(self, sequence: int) -> Path:
-        """Return where its digest index stands, until it is merged with others."""
-        return self._path(sequence, "index")
-
-    @property
-    def merged_folder(self) -> Path:
-        """Return where the merged digest indexes stand."""
-        return self._folder / "merged"
+        """Return the same of its digest index."""
+        return self.place.path(self.index_name(sequence))
 
     def merged_path(self, first: int, last: int) -> Path:
-        """Return where the digest index of batches `first` to `last` stands."""
-        return self.merged_folder / f"{first:08}-{last:08}.index"
+        """Return the same of the digest index of batches `first` to `last`."""
+        return self.place.path(self.merged_name(first, last))
 
     def append(self, sequence: int, count: int, *packed: bytes | memoryview) -> None:
         """Write packed digests behind the first `count` entries, over anything unacknowledged.
@@ -71,30 +82,7 @@ class BatchFiles:
 
         Raises StorageFailure if the disk refuses; what was written then counts for nothing.
         """
-        path = self.digests_path(sequence)
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
-            try:
-                offset = count * NODE
-                for piece in packed:
-                    view = memoryview(piece)
-                    while view:
-                        written = os.pwrite(descriptor, view, offset)
-                        view, offset = view[written:], offset + written
-                os.fsync(descriptor)
-            except OSError:
-                # On a full disk, what nobody will read would take the room that is needed to go on.
-                with suppress(OSError):
-                    os.ftruncate(descriptor, count * NODE)
-                raise
-            finally:
-                os.close(descriptor)
-            if count == 0:
-                # Nothing of this batch counts yet. The file may be there all the same, made by a
-                # run that ended before its name was on disk.
-                sync_folder(path.parent)
-                sync_folder(path.parent.parent)
+        self.place.append(self.digests_name(sequence), count * NODE, *packed)
 
     def parts(self, sequence: int, count: int) -> Iterator[bytes]:
         """Yield the first `count` digests, packed, at most levels.PART at a time.
@@ -103,12 +91,12 @@ class BatchFiles:
         """
         path = self.digests_path(sequence)
         try:
-            with path.open("rb") as file:
-                yield from _read_parts(file, 0, count, path)
+            file = self.place.reading(self.digests_name(sequence))
+            for first in range(0, count, levels.PART):
+                size = min(levels.PART, count - first) * NODE
+                yield _exactly(file.read(first * NODE, size), size, path)
         except OSError as error:
-            raise Damaged(
-                f"cannot read {path}: {error.strerror}; run `witnesstree fsck`"
-            ) from error
+            raise Damaged("stored-file-unreadable", path=path, error=error) from error
 
     def checksum(self, sequence: int, count: int) -> int:
         """Return the CRC-32 of the first `count` digests, as `submit` kept it while it wrote
@@ -128,12 +116,7 @@ class BatchFiles:
 
         Raises StorageFailure if the disk refuses, Damaged if digests are missing.
         """
-        digests = self.digests_path(sequence)
-        with storage_errors(digests):
-            if digests.is_file() and digests.stat().st_size > count * NODE:
-                with digests.open("r+b") as file:
-                    file.truncate(count * NODE)
-                    os.fsync(file.fileno())
+        self.place.cut(self.digests_name(sequence), count * NODE)
         return self.write_nodes(sequence, count)
 
     def write_nodes(self, sequence: int, count: int, root: bytes | None = None) -> bytes:
@@ -147,14 +130,11 @@ class BatchFiles:
         lowest = b"".join(kept_above(part) for part in self.parts(sequence, count))
         built = [lowest, *levels_above(lowest)]
         if root not in {None, built[-1]}:
-            raise Damaged(
-                f"{self.digests_path(sequence)} does not lead to the root on record: restore it"
-                " from a backup"
-            )
-        write_file(
-            self.nodes_path(sequence),
-            b"".join(level for level in built[:: levels.STEP] if len(level) > NODE),
-        )
+            raise Damaged("digests-lead-elsewhere", path=self.digests_path(sequence))
+        with self.place.writing(self.nodes_name(sequence)) as file:
+            for level in built[:: levels.STEP]:
+                if len(level) > NODE:
+                    file.write(level)
         return built[-1]
 
     def path(self, sequence: int, position: int, count: int) -> tuple[bytes, ...]:
@@ -167,44 +147,38 @@ class BatchFiles:
         sizes = kept_sizes(count)
         path: list[bytes] = []
         try:
-            with (
-                self.digests_path(sequence).open("rb", buffering=0) as digests,
-                self.nodes_path(sequence).open("rb", buffering=0) as nodes,
+            names = self.digests_name(sequence), self.nodes_name(sequence)
+            digests, nodes = (self.place.reading(name) for name in names)
+            for kept, steps in groupby(
+                siblings(position, count), key=lambda step: step[0] // levels.STEP
             ):
-                for kept, steps in groupby(
-                    siblings(position, count), key=lambda step: step[0] // levels.STEP
-                ):
-                    # The nodes of a kept level among which the path begins: all hashes up
-                    # to the next kept level follow from them.
-                    first = position >> (kept + 1) * levels.STEP << levels.STEP
-                    size = min(2**levels.STEP, sizes[kept] - first) * NODE
-                    file, offset = (nodes, sum(sizes[1:kept]) * NODE) if kept else (digests, 0)
-                    block = _exactly(
-                        os.pread(file.fileno(), size, offset + first * NODE),
-                        size,
-                        self._folder / file.name,
-                    )
-                    between = [block, *levels_above(block)]
-                    for level, index in steps:
-                        height = level - kept * levels.STEP
-                        at = (index - (first >> height)) * NODE
-                        path.append(between[height][at : at + NODE])
+                # The nodes of a kept level among which the path begins: all hashes up
+                # to the next kept level follow from them.
+                first = position >> (kept + 1) * levels.STEP << levels.STEP
+                size = min(2**levels.STEP, sizes[kept] - first) * NODE
+                file, offset = (nodes, sum(sizes[1:kept]) * NODE) if kept else (digests, 0)
+                block = _exactly(
+                    file.read(offset + first * NODE, size),
+                    size,
+                    self.place.path(names[1 if kept else 0]),
+                )
+                between = [block, *levels_above(block)]
+                for level, index in steps:
+                    height = level - kept * levels.STEP
+                    at = (index - (first >> height)) * NODE
+                    path.append(between[height][at : at + NODE])
         except OSError as error:
-            raise Damaged(
-                f"cannot read batch {sequence}: {error.strerror}; run `witnesstree fsck`"
-            ) from error
+            raise Damaged("batch-files-unreadable", batch=sequence, error=error) from error
         return tuple(path)
 
     def digest_at(self, sequence: int, position: int) -> bytes:
         """Return the digest at `position`. Raises Damaged if it is missing."""
         path = self.digests_path(sequence)
         try:
-            with path.open("rb", buffering=0) as file:
-                return _exactly(os.pread(file.fileno(), NODE, position * NODE), NODE, path)
+            file = self.place.reading(self.digests_name(sequence))
+            return _exactly(file.read(position * NODE, NODE), NODE, path)
         except OSError as error:
-            raise Damaged(
-                f"cannot read {path}: {error.strerror}; run `witnesstree fsck`"
-            ) from error
+            raise Damaged("stored-file-unreadable", path=path, error=error) from error
 
     def scan(self, sequence: int, count: int, digest: bytes) -> Iterator[int]:
         """Yield each position of `digest` among the first `count` entries, by reading them all: for
@@ -213,33 +187,22 @@ class BatchFiles:
         Raises Damaged if the file is missing or shorter.
         """
         try:
-            with (
-                self.digests_path(sequence).open("rb") as file,
-                mmap.mmap(file.fileno(), count * NODE, access=mmap.ACCESS_READ) as entries,
-            ):
+            stored = self.place.reading(self.digests_name(sequence))
+            with stored.mapped(count * NODE) as entries:
                 found = entries.find(digest)
                 while found >= 0:
                     if found % NODE == 0:
                         yield found // NODE
                     found = entries.find(digest, found + 1)
         except (OSError, ValueError, OverflowError) as error:
-            raise Damaged(
-                f"batch {sequence} has fewer entries on disk than were acknowledged; run"
-                " `witnesstree fsck`"
-            ) from error
-
-    def _path(self, sequence: int, ending: str) -> Path:
-        return self._folder / f"{sequence // PER_FOLDER:05}" / f"{sequence:08}.{ending}"
+            raise Damaged("entries-missing", batch=sequence) from error
 
 
-def _read_parts(file: BinaryIO, offset: int, count: int, path: Path) -> Iterator[bytes]:
-    file.seek(offset)
-    for first in range(0, count, levels.PART):
-        size = min(levels.PART, count - first) * NODE
-        yield _exactly(file.read(size), size, path)
+def _name(sequence: int, ending: str) -> str:
+    return f"{sequence // PER_FOLDER:05}/{sequence:08}.{ending}"
 
 
 def _exactly(content: bytes, size: int, path: Path) -> bytes:
     if len(content) != size:
-        raise Damaged(f"{path} is shorter than its batch; run `witnesstree fsck`")
+        raise Damaged("file-too-short", path=path)
     return content

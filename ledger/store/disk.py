@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -29,14 +30,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         named = Path(str(error.filename or path))
         place = path if named.name.startswith(f".{path.name}.") else named
-        advice = (
-            "make it writable for this account, or name another place"
-            if error.errno in _FORBIDDEN
-            else "make room or mend the disk"
-        )
-        raise StorageFailure(
-            f"cannot write {place}: {error.strerror}; {advice}, then run it again"
-        ) from error
+        code = "write-forbidden" if error.errno in _FORBIDDEN else "write-failed"
+        raise StorageFailure(code, path=place, error=error) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -49,27 +44,47 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """Open a new file beside `path` that takes its name, durably, when the block ends well;
-    otherwise it is removed and `path` stays as it was.
+def placing(
+    path: Path, mode: int = 0o644, scratch: Path | None = None, *, is_durable: bool = True
+) -> Iterator[BinaryIO]:
+    """Open a new file that takes the name `path` when the block ends well; otherwise it is removed
+    and `path` stays as it was. This is the only place where files are written so.
 
-    The file can be read back while it is written. A crash leaves at most a stray `.tmp`, which
-    nothing ever reads.
+    It is made in `scratch`, or beside `path`, under a name that nobody can guess (`.NAME.….tmp`, 20
+    bytes longer than its own), and follows no link. It can be read back while it is written; its
+    own name is `file.name`. A crash leaves at most a stray `.tmp`, which nothing ever reads. On
+    return its bytes are on disk, unless that is left to the caller (`is_durable`); its name is once
+    `sync_folder` was called.
+
+    Raises OSError.
+    """
+    temporary = (scratch or path.parent) / f".{path.name}.{secrets.token_hex(7)}.tmp"
+    file = open(  # noqa: SIM115 - a mode from the start; closed below
+        temporary, "x+b", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, mode)
+    )
+    try:
+        with file:
+            yield file
+            file.flush()
+            if is_durable:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Open a new file that takes the name `path` as `placing` says; on return it has it durably.
 
     Raises InvalidInput if `path` can only be a folder, StorageFailure if the disk refuses.
     """
     if path.name in {"", ".."}:
-        raise InvalidInput(f"{path} is a folder: name a file in it")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        raise InvalidInput("path-is-folder", path=path)
     with storage_errors(path):
-        try:
-            with open(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode), "w+b") as file:  # noqa: PTH123 - a mode from the start
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with placing(path, mode) as file:
+            yield file
         sync_folder(path.parent)
 
 

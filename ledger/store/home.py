@@ -1,4 +1,4 @@
-"""The home folder of a ledger: where each part stands, and how a home comes into being all at once.
+"""The home folder of a ledger: where each part is, and how a home comes into being all at once.
 
 home.json      format and origin; written into a home before the home gets its name
 ledger.db      metadata (metadata.py), unless PostgreSQL has it
@@ -99,16 +99,12 @@ class Home:
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError) as error:
-            raise Damaged(
-                f"{path} cannot be read as the ledger's key: restore it from a backup"
-            ) from error
+            raise Damaged("private-key-unreadable", path=path) from error
         if (
             not isinstance(key, Ed25519PrivateKey)
             or key.public_key().public_bytes_raw() != self.verifier_key(number).public_key
         ):
-            raise Damaged(
-                f"{path} is not the key of {path.with_suffix('.vkey')}: restore both from a backup"
-            )
+            raise Damaged("keys-do-not-match", private=path, public=path.with_suffix(".vkey"))
         return key
 
     def verifier_key(self, number: int = 0) -> VerifierKey:
@@ -117,9 +113,7 @@ class Home:
         try:
             return parse_verifier_key(path.read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError, InvalidInput) as error:
-            raise Damaged(
-                f"{path} cannot be read as the ledger's public key: restore it from a backup"
-            ) from error
+            raise Damaged("public-key-unreadable", path=path) from error
 
     def make_key(self, number: int) -> Ed25519PrivateKey:
         """Make the key for change `number`, durably, and return it.
@@ -152,7 +146,7 @@ class Home:
         return was_there
 
     def keep_key_notes(self, notes: Sequence[str]) -> None:
-        """Keep the notes of all changes as files, so that whoever verifies with this home needs no
+        """Keep the notes of all changes as files, so that verifying with this home needs no
         database. Raises StorageFailure.
         """
         for number, note in enumerate(notes, 1):
@@ -173,11 +167,9 @@ class Home:
                     notes.append(file.read(4 * MAX_KEY_NOTE + 1).decode())
             check_history(notes, self.verifier_key())
         except (OSError, UnicodeDecodeError, InvalidInput) as error:
-            fault = (
-                f"{self.folder / 'keys'}: the notes of the key's changes cannot be read ({error}):"
-                " restore them from a backup"
-            )
-            raise Damaged(fault) from error
+            raise Damaged(
+                "kept-key-notes-unreadable", folder=self.folder / "keys", error=error
+            ) from error
         return tuple(notes)
 
     def _key_path(self, number: int, kind: str) -> Path:
@@ -198,14 +190,8 @@ class Home:
                 deadline = time.monotonic() + patience
                 while not _try_lock(descriptor):
                     if time.monotonic() > deadline:
-                        holder = (
-                            os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-                            or "unknown"
-                        )
-                        raise Conflict(
-                            f"{path} is held by another process (pid {holder}): let it finish, then"
-                            " run the command again"
-                        )
+                        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+                        raise Conflict("lock-held", path=path, pid=holder or None)
                     time.sleep(0.05)
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -236,15 +222,12 @@ def create_home(
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise InvalidInput(
-                f"{error.filename} is no folder, so no ledger can be made in it: name another"
-                " folder with --home"
-            ) from error
+            raise InvalidInput("home-parent-not-folder", path=str(error.filename)) from error
         with (folder.parent / f".{folder.name}.lock").open("w") as lock:
             if not _try_lock(lock.fileno()):
-                raise Conflict(f"another process is making a ledger at {folder}: let it finish")
+                raise Conflict("home-being-made", folder=folder)
             try:
-                # Asked again: whoever held the lock before may have made one.
+                # Asked again: the process that held the lock before may have made one.
                 _require_free(folder)
                 if building.exists():
                     shutil.rmtree(building)
@@ -259,19 +242,15 @@ def create_home(
 
 def _require_free(folder: Path) -> None:
     if (folder / "home.json").exists():
-        raise Conflict(
-            f"{folder} holds a ledger already: use it, or name another folder with --home"
-        )
+        raise Conflict("home-taken", folder=folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(
-            f"{folder} is not empty and holds no ledger: name a new folder with --home"
-        )
+        raise InvalidInput("home-folder-not-empty", folder=folder)
 
 
 def _build(
     folder: Path, origin: str, furnish: Callable[[Home], None], database: str | None
 ) -> None:
-    # Here, because whoever only reads what a home trusts needs no database.
+    # Here, because reading what a home trusts needs no database.
     from witnesstree.ledger.store.metadata import Metadata
 
     home = Home(folder, origin)
@@ -300,22 +279,14 @@ def open_home(folder: Path) -> Home:
         content = marker.read_bytes()[:_MAX_FILE]
     except (FileNotFoundError, NotADirectoryError) as error:
         if (folder / "ledger.db").exists():
-            raise Damaged(
-                f"{folder} is an incomplete ledger (no home.json): restore it from a backup, or"
-                " remove it"
-            ) from error
-        raise NotFound(
-            f"{folder} holds no ledger: make one with `witnesstree init`, or name another with"
-            " --home"
-        ) from error
+            raise Damaged("home-file-missing", folder=folder) from error
+        raise NotFound("home-missing", folder=folder) from error
     except OSError as error:
-        raise StorageFailure(f"cannot read {marker}: {error.strerror}") from error
+        raise StorageFailure("read-failed", path=marker, error=error) from error
     try:
         value = load(str(marker), content)
         if value.member("format") != FORMAT:
-            value["format"].wrong(
-                f"{FORMAT!r}; a home of a newer version needs a newer witnesstree"
-            )
+            raise InvalidInput("home-format-unknown", path=marker, expected=FORMAT)
         value.members("format origin")
         origin = value["origin"].text(255)
         require_name(origin)
@@ -323,14 +294,11 @@ def open_home(folder: Path) -> Home:
         text = content.decode(errors="replace")
         if '"witnesstree-home/' in text and f'"{FORMAT}"' not in text:
             raise
-        raise Damaged(f"{marker} is damaged: {error}; restore it from a backup") from error
+        raise Damaged("home-file-damaged", path=marker, error=error) from error
     home = Home(folder, origin)
     for part in (home.batches, folder / "keys"):
         if not part.exists():
-            raise Damaged(
-                f"{folder} is an incomplete ledger ({part.name} is missing): restore it from a"
-                " backup"
-            )
+            raise Damaged("home-part-missing", folder=folder, part=part.name)
     return home
 
 

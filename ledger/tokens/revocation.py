@@ -1,17 +1,16 @@
 """Whether a certificate was revoked: judges CRLs (RFC 5280, 5) and OCSP answers (RFC 6960), and
 says where to ask for them. Pure and offline.
 
-No other module reads either. An answer counts only if whoever issued the certificate signed it, or,
-for OCSP, whom that issuer has charged with it. It says "not revoked" only of the time that it was
+No other module reads either. An answer counts only if the certificate's issuer signed it, or, for
+OCSP, someone whom that issuer has authorised. It says "not revoked" only of the time that it was
 made for. It says "revoked" for good.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +18,7 @@ from asn1crypto import core, crl, ocsp
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 
-from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import (
     demand_der,
     read_extension,
@@ -29,9 +28,10 @@ from witnesstree.ledger.base.der import (
     shown,
 )
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.base.report import Check, Outcome
-from witnesstree.ledger.tokens.signature import HASHES, Method, is_signed, read_method
-from witnesstree.ledger.tokens.x509 import Certificate, is_issued_by, read_certificate
+from witnesstree.ledger.base.message import Message, joined, message, message_of
+from witnesstree.ledger.base.report import Check, Outcome, unknown
+from witnesstree.ledger.tokens.signature import Method, is_signed, name_by_digest, read_method
+from witnesstree.ledger.tokens.x509 import X509Certificate, is_issued_by, read_certificate
 
 REVOCATION = "token.revocation"
 
@@ -46,21 +46,8 @@ MAX_RESPONDERS = 4
 # 60 are usual.
 MAX_URLS = 4
 MAX_URL = 1024
-# How far the clocks of an authority and of whoever answers for its certificate may differ.
-SKEW = timedelta(minutes=10)
 
 # CRLReason (RFC 5280, 5.3.1).
-_REASONS = {
-    0: "unspecified",
-    1: "key compromise",
-    2: "compromise of the issuer",
-    3: "affiliation changed",
-    4: "superseded",
-    5: "cessation of operation",
-    6: "on hold",
-    9: "privilege withdrawn",
-    10: "compromise of the attribute authority",
-}
 _CRL_REASONS = {
     0: x509.ReasonFlags.unspecified,
     1: x509.ReasonFlags.key_compromise,
@@ -76,8 +63,6 @@ _CRL_REASONS = {
 # RFC 3161, 4, paragraph 1: with these, tokens from before the revocation stay valid.
 _HARMLESS = frozenset({0, 3, 4, 5})
 _COMPROMISED = frozenset({1, 2})
-# SHA-1 because RFC 5019, 2.1.1 demands it of everybody; it merely says which certificate is meant.
-_ID_HASHES = frozenset({"sha1", *HASHES})
 _KNOWN_CRL_EXTENSIONS = frozenset(
     {"issuing_distribution_point", "authority_key_identifier", "crl_number"}
 )
@@ -89,7 +74,7 @@ class RevocationSource:
 
     `certificate` and `issuer` are DER.
 
-    The addresses are http or https, MAX_URLS of each kind at most, and were chosen by whoever made
+    The addresses are http or https, MAX_URLS of each kind at most, and were chosen by the maker of
     the certificate: they are hostile.
     """
 
@@ -113,7 +98,7 @@ class _Revoked:
 class _Answer:
     """What an answer that can be believed says of one certificate.
 
-    `kind` is "CRL" or "OCSP answer".
+    `kind` is "crl" or "ocsp".
     """
 
     kind: str
@@ -124,7 +109,7 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Crl:
-    """A CRL as it stands.
+    """A CRL as it was read.
 
     Its entries are left to cryptography, which finds one among thousands at once.
     """
@@ -154,7 +139,7 @@ class _CertificateState:
 
 @dataclass(frozen=True, slots=True)
 class _Ocsp:
-    """A BasicOCSPResponse as it stands.
+    """A BasicOCSPResponse as it was read.
 
     `content` is what the signature covers, `certificates` are unread.
     """
@@ -190,7 +175,7 @@ def revocation_sources(chain: Sequence[bytes]) -> tuple[RevocationSource, ...]:
 
 
 def issuer_urls(certificate: bytes) -> tuple[str, ...]:
-    """Return where `certificate` (DER) says that its issuer's certificate can be had (RFC 5280,
+    """Return where `certificate` (DER) says that its issuer's certificate is (RFC 5280,
     4.2.2.1), as the addresses of a source.
 
     Never raises.
@@ -207,11 +192,11 @@ def format_ocsp_request(certificate: bytes, issuer: bytes) -> bytes:
     """
     below, above = read_certificate(certificate), read_certificate(issuer)
     if below is None or above is None:
-        raise InvalidInput("a certificate cannot be read, so nobody can be asked about it")
+        raise InvalidInput("asked-certificate-unreadable")
     asked = {
         "hash_algorithm": {"algorithm": "sha1"},
-        "issuer_name_hash": _digest("sha1", below.issuer),
-        "issuer_key_hash": _digest("sha1", above.key_bits),
+        "issuer_name_hash": name_by_digest("sha1", below.issuer),
+        "issuer_key_hash": name_by_digest("sha1", above.key_bits),
         "serial_number": below.serial,
     }
     return bytes(ocsp.OCSPRequest({"tbs_request": {"request_list": [{"req_cert": asked}]}}).dump())
@@ -230,7 +215,7 @@ def check_ocsp(der: bytes, source: RevocationSource, time: datetime) -> None:
         certificate, issuer = _read_pair(source)
         _demand_use(_ocsp_answers(der, certificate, issuer), certificate, time)
     except InvalidInput as error:
-        raise BadAnswer(f"the OCSP answer is of no use: {error}") from error
+        raise BadAnswer("ocsp-useless", error=error) from error
 
 
 def check_crl(der: bytes, source: RevocationSource, time: datetime) -> None:
@@ -243,32 +228,32 @@ def check_crl(der: bytes, source: RevocationSource, time: datetime) -> None:
         certificate, issuer = _read_pair(source)
         _demand_use(_crl_answers(der, certificate, issuer), certificate, time)
     except InvalidInput as error:
-        raise BadAnswer(f"the CRL is of no use: {error}") from error
+        raise BadAnswer("crl-useless", error=error) from error
 
 
-def _read_pair(source: RevocationSource) -> tuple[Certificate, Certificate]:
+def _read_pair(source: RevocationSource) -> tuple[X509Certificate, X509Certificate]:
     certificate, issuer = read_certificate(source.certificate), read_certificate(source.issuer)
     if certificate is None or issuer is None:
-        raise InvalidInput("the certificate that it is for cannot be read")
+        raise InvalidInput("revocation-certificate-unreadable")
     return certificate, issuer
 
 
-def _demand_use(answers: Sequence[_Answer], certificate: Certificate, time: datetime) -> None:
+def _demand_use(answers: Sequence[_Answer], certificate: X509Certificate, time: datetime) -> None:
     if not answers:
-        raise InvalidInput("it says nothing about this certificate")
+        raise InvalidInput("revocation-of-others")
     faults = [fault for answer in answers if (fault := _currency_fault(answer, certificate, time))]
     if len(faults) == len(answers):
         raise InvalidInput(faults[0])
 
 
-def _access_urls(certificate: Certificate, method: str) -> tuple[str, ...]:
+def _access_urls(certificate: X509Certificate, method: str) -> tuple[str, ...]:
     try:
         access = read_extension(
             certificate.extensions,
             "authority_information_access",
             asn1_x509.AuthorityInfoAccessSyntax,
         )
-        with reading("an AuthorityInfoAccess (RFC 5280, 4.2.2.1)"):
+        with reading("AuthorityInfoAccess (RFC 5280, 4.2.2.1)"):
             return _urls(
                 [
                     each["access_location"]
@@ -280,7 +265,7 @@ def _access_urls(certificate: Certificate, method: str) -> tuple[str, ...]:
         return ()
 
 
-def _distribution_names(certificate: Certificate) -> list[Any]:
+def _distribution_names(certificate: X509Certificate) -> list[Any]:
     """Return the names of the places where the issuer puts its CRLs, whole ones and by itself (RFC
     5280, 4.2.1.13).
     """
@@ -288,7 +273,7 @@ def _distribution_names(certificate: Certificate) -> list[Any]:
         points = read_extension(
             certificate.extensions, "crl_distribution_points", asn1_x509.CRLDistributionPoints
         )
-        with reading("a CRLDistributionPoints (RFC 5280, 4.2.1.13)"):
+        with reading("CRLDistributionPoints (RFC 5280, 4.2.1.13)"):
             whole = [
                 each
                 for each in points or ()
@@ -325,8 +310,8 @@ def _urls(names: Sequence[Any]) -> tuple[str, ...]:
 def _read_crl(der: bytes) -> _Crl:
     """Return the CRL. Raises InvalidInput."""
     if len(der) > MAX_CRL:
-        raise InvalidInput(f"a CRL of {len(der)} bytes is too large, the limit is {MAX_CRL}")
-    with reading("a CRL (RFC 5280, 5)"):
+        raise InvalidInput("crl-too-large", found=len(der), most=MAX_CRL)
+    with reading("CertificateList (RFC 5280, 5.1)"):
         # It reads the whole as strict DER; asn1crypto then takes from it only what cryptography
         # might print warnings about.
         entries = x509.load_der_x509_crl(der)
@@ -345,20 +330,18 @@ def _read_crl(der: bytes) -> _Crl:
 def _read_ocsp(der: bytes) -> _Ocsp:
     """Return what a successful OCSPResponse holds. Raises InvalidInput."""
     if len(der) > MAX_OCSP:
-        raise InvalidInput(
-            f"an OCSP answer of {len(der)} bytes is too large, the limit is {MAX_OCSP}"
-        )
+        raise InvalidInput("ocsp-too-large", found=len(der), most=MAX_OCSP)
     demand_der(der)
-    with reading("an OCSP answer (RFC 6960, 4.2.1)"):
+    with reading("OCSPResponse (RFC 6960, 4.2.1)"):
         outer = ocsp.OCSPResponse.load(der, strict=True)
         status = outer["response_status"].native
         if status != "successful":
-            raise InvalidInput(f"the responder refused: {status}")
+            raise InvalidInput("ocsp-refused", status=status)
         content = bytes(outer["response_bytes"]["response"])
         demand_der(content)
         basic = ocsp.BasicOCSPResponse.load(content, strict=True)
         if len(basic["certs"]) > MAX_RESPONDERS:
-            raise InvalidInput(f"it carries more than {MAX_RESPONDERS} certificates")
+            raise InvalidInput("ocsp-certificates-too-many", most=MAX_RESPONDERS)
         answered = basic["tbs_response_data"]
         _, critical = read_extensions(answered["response_extensions"])
         return _Ocsp(
@@ -384,9 +367,7 @@ def _read_state(single: Any) -> _CertificateState:
         serial=named["serial_number"].native,
         is_known=status.name != "unknown",
         has_critical=bool(critical),
-        answer=_Answer(
-            "OCSP answer", read_time(single["this_update"].contents), next_update, revoked
-        ),
+        answer=_Answer("ocsp", read_time(single["this_update"].contents), next_update, revoked),
     )
 
 
@@ -412,7 +393,9 @@ def _read_reason(reason: Any) -> int | None:
 # --------------------------------------------------------------------------------------------------
 
 
-def _crl_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> list[_Answer]:
+def _crl_answers(
+    der: bytes, certificate: X509Certificate, issuer: X509Certificate
+) -> list[_Answer]:
     """Return what the CRL says of `certificate`, which `issuer` issued; nothing if it is by another
     issuer.
 
@@ -422,22 +405,20 @@ def _crl_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> l
     if listed.issuer != certificate.issuer:
         return []
     if issuer.usage is not None and "crl_sign" not in issuer.usage:
-        raise InvalidInput(f"the key of “{issuer.name}” may not sign CRLs (RFC 5280, 4.2.1.3)")
+        raise InvalidInput("crl-signer-not-allowed", name=issuer.name)
     _demand_signature(
         listed.entries.tbs_certlist_bytes, listed.entries.signature, listed.method, [issuer]
     )
     if not listed.critical <= _KNOWN_CRL_EXTENSIONS or "delta_crl_indicator" in listed.extensions:
-        raise InvalidInput(
-            "it says something that is not known here, or is not whole (RFC 5280, 5.2)"
-        )
+        raise InvalidInput("crl-not-whole")
     _demand_scope(listed, certificate)
-    with reading("a CRL whose entry can be read (RFC 5280, 5.3)"):
+    with reading("CertificateList entry (RFC 5280, 5.3)"):
         entry = listed.entries.get_revoked_certificate_by_serial_number(certificate.serial)
         revoked = None if entry is None else _read_entry(entry)
-    return [_Answer("CRL", listed.entries.last_update_utc, listed.entries.next_update_utc, revoked)]
+    return [_Answer("crl", listed.entries.last_update_utc, listed.entries.next_update_utc, revoked)]
 
 
-def _demand_scope(listed: _Crl, certificate: Certificate) -> None:
+def _demand_scope(listed: _Crl, certificate: X509Certificate) -> None:
     """Check that the CRL covers `certificate`, where it covers only a part of what its issuer
     issued (RFC 5280, 5.2.5 and 6.3.3, b).
 
@@ -448,7 +429,7 @@ def _demand_scope(listed: _Crl, certificate: Certificate) -> None:
     )
     if scope is None:
         return
-    with reading("an IssuingDistributionPoint (RFC 5280, 5.2.5)"):
+    with reading("IssuingDistributionPoint (RFC 5280, 5.2.5)"):
         constraints = read_extension(
             certificate.extensions, "basic_constraints", asn1_x509.BasicConstraints
         )
@@ -457,14 +438,14 @@ def _demand_scope(listed: _Crl, certificate: Certificate) -> None:
         if any(
             scope[name].native for name in ("indirect_crl", "only_contains_attribute_certs", others)
         ):
-            raise InvalidInput("it is about other certificates")
+            raise InvalidInput("crl-of-other-certificates")
         if not isinstance(scope["only_some_reasons"], core.Void):
-            raise InvalidInput("it is about some reasons only")
+            raise InvalidInput("crl-of-some-reasons")
         if isinstance(scope["distribution_point"], core.Void):
             return
         places = {name.dump() for name in _full_names(scope["distribution_point"])}
         if places.isdisjoint(name.dump() for name in _distribution_names(certificate)):
-            raise InvalidInput("it is one of several, and the certificate names another one")
+            raise InvalidInput("crl-of-other-place")
 
 
 def _read_entry(entry: x509.RevokedCertificate) -> _Revoked:
@@ -477,13 +458,13 @@ def _read_entry(entry: x509.RevokedCertificate) -> _Revoked:
         elif isinstance(extension.value, x509.InvalidityDate):
             since = min(since, extension.value.invalidity_date_utc)
         elif extension.critical:
-            raise InvalidInput(
-                "its entry says something critical that is not known here (RFC 5280, 5.3)"
-            )
+            raise InvalidInput("crl-entry-critical")
     return _Revoked(since, reason)
 
 
-def _ocsp_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> list[_Answer]:
+def _ocsp_answers(
+    der: bytes, certificate: X509Certificate, issuer: X509Certificate
+) -> list[_Answer]:
     """Return what the OCSP answer says of `certificate`, which `issuer` issued; nothing if it is
     about others.
 
@@ -500,22 +481,24 @@ def _ocsp_answers(der: bytes, certificate: Certificate, issuer: Certificate) -> 
     ]
     _demand_signature(answered.content, answered.signature, answered.method, [issuer, *delegates])
     if answered.has_critical or any(state.has_critical for state in states):
-        raise InvalidInput("it says something critical that is not known here (RFC 6960, 4.4)")
+        raise InvalidInput("ocsp-critical")
     if not all(state.is_known for state in states):
-        raise InvalidInput("the responder does not know the certificate")
+        raise InvalidInput("ocsp-certificate-unknown")
     return [state.answer for state in states]
 
 
-def _is_about(state: _CertificateState, certificate: Certificate, issuer: Certificate) -> bool:
-    if state.serial != certificate.serial or state.hash not in _ID_HASHES:
+def _is_about(
+    state: _CertificateState, certificate: X509Certificate, issuer: X509Certificate
+) -> bool:
+    if state.serial != certificate.serial:
         return False
     return (state.issuer_name, state.issuer_key) == (
-        _digest(state.hash, certificate.issuer),
-        _digest(state.hash, issuer.key_bits),
+        name_by_digest(state.hash, certificate.issuer),
+        name_by_digest(state.hash, issuer.key_bits),
     )
 
 
-def _is_delegate(responder: Certificate, issuer: Certificate, produced: datetime) -> bool:
+def _is_delegate(responder: X509Certificate, issuer: X509Certificate, produced: datetime) -> bool:
     """Whether `issuer` has charged `responder` with answering for it (RFC 6960, 4.2.2.2).
 
     Whether it was itself revoked is not asked.
@@ -530,22 +513,14 @@ def _is_delegate(responder: Certificate, issuer: Certificate, produced: datetime
 
 
 def _demand_signature(
-    content: bytes, signature: bytes, method: Method, signers: Sequence[Certificate]
+    content: bytes, signature: bytes, method: Method, signers: Sequence[X509Certificate]
 ) -> None:
     found = [is_signed(content, signature, method, signer.key) for signer in signers]
     if True in found:
         return
     if set(found) == {None}:
-        raise InvalidInput(
-            f"its signature's method, {shown(method.algorithm)}, is not one that is accepted here"
-        )
-    raise InvalidInput(
-        f"neither “{signers[0].name}” signed it, nor anybody whom that issuer has charged with it"
-    )
-
-
-def _digest(name: str, content: bytes) -> bytes:
-    return hashlib.new(name, content, usedforsecurity=False).digest()
+        raise InvalidInput("revocation-method-not-accepted", method=shown(method.algorithm))
+    raise InvalidInput("revocation-signer-wrong", name=signers[0].name)
 
 
 # Judging
@@ -553,7 +528,7 @@ def _digest(name: str, content: bytes) -> bytes:
 
 
 def judge_revocation(
-    path: Sequence[Certificate], crls: Sequence[bytes], ocsps: Sequence[bytes], time: datetime
+    path: Sequence[X509Certificate], crls: Sequence[bytes], ocsps: Sequence[bytes], time: datetime
 ) -> Check:
     """Judge whether a certificate of `path` (the signer's first, the trusted root last) was
     revoked, for a token of `time`.
@@ -561,14 +536,11 @@ def judge_revocation(
     FAILED if the signer's was before `time`, or ever, but for a reason of RFC 3161, 4, paragraph 1;
     or if one above it was before `time`, or ever, because its key was compromised. PASSED if for
     each but the root an answer that is current at `time` says otherwise. UNKNOWN, and not required,
-    if not: not every authority's issuer answers, and what was not collected in time cannot be had
-    later. Never raises for any bytes.
+    if not: not every authority's issuer answers, and what was not collected in time is not
+    available later. Never raises for any bytes.
     """
     if len(path) < 2:
-        return _unknown(
-            "The signer's certificate is itself a trusted root: nobody is asked whether it was"
-            " revoked."
-        )
+        return unknown(REVOCATION, "revocation-of-root", required=False)
     known, gaps = [], []
     for certificate, issuer in pairwise(path):
         answers, faults = _gather(crls, ocsps, certificate, issuer)
@@ -583,22 +555,23 @@ def judge_revocation(
             known.append(_state(certificate, current[0]))
         else:
             gaps.append(_gap(certificate, [*stale, *faults]))
-    return _unknown(" ".join(gaps)) if gaps else Check(REVOCATION, Outcome.PASSED, " ".join(known))
-
-
-def _unknown(reason: str) -> Check:
-    return Check(REVOCATION, Outcome.UNKNOWN, reason, required=False)
+    if gaps:
+        return Check(REVOCATION, Outcome.UNKNOWN, joined(gaps), required=False)
+    return Check(REVOCATION, Outcome.PASSED, joined(known))
 
 
 def _gather(
-    crls: Sequence[bytes], ocsps: Sequence[bytes], certificate: Certificate, issuer: Certificate
-) -> tuple[list[_Answer], list[str]]:
+    crls: Sequence[bytes],
+    ocsps: Sequence[bytes],
+    certificate: X509Certificate,
+    issuer: X509Certificate,
+) -> tuple[list[_Answer], list[Message]]:
     """Return the answers about `certificate` that can be believed, and why others cannot.
 
     Those about other certificates are left out.
     """
     answers: list[_Answer] = []
-    faults: list[str] = []
+    faults: list[Message] = []
     for read, der in (
         *((_ocsp_answers, der) for der in ocsps),
         *((_crl_answers, der) for der in crls),
@@ -606,71 +579,55 @@ def _gather(
         try:
             answers += read(der, certificate, issuer)
         except InvalidInput as error:
-            faults.append(str(error))
+            faults.append(message_of(error))
     return answers, faults
 
 
 def _fault(
-    answer: _Answer, certificate: Certificate, time: datetime, *, is_signer: bool
-) -> str | None:
+    answer: _Answer, certificate: X509Certificate, time: datetime, *, is_signer: bool
+) -> Message | None:
     """Return why a token of `time` does not count because of `answer`, or None."""
     revoked = answer.revoked
     if revoked is None:
         return None
-    said = (
-        f"The certificate of “{certificate.name}” was revoked at {format_time(revoked.since)}"
-        f" ({_reason(revoked)})"
-    )
     if is_signer and revoked.reason not in _HARMLESS:
-        return f"{said}: then no token made with its key counts, whatever its time (RFC 3161, 4)."
+        return _revoked("signer-revoked", certificate, revoked)
     if revoked.reason in _COMPROMISED:
-        return f"{said}: then nothing that was signed with its key counts, whatever its time."
+        return _revoked("issuer-compromised", certificate, revoked)
     if revoked.since <= time:
-        return f"{said}, before the token was made."
+        return _revoked("revoked-before-token", certificate, revoked)
     return None
 
 
-def _reason(revoked: _Revoked) -> str:
-    return (
-        "no reason given"
-        if revoked.reason is None
-        else _REASONS.get(revoked.reason, f"reason {revoked.reason}")
-    )
+def _revoked(code: str, certificate: X509Certificate, revoked: _Revoked) -> Message:
+    reason = message("crl-reason", reason=revoked.reason)
+    return message(code, name=certificate.name, time=revoked.since, reason=reason)
 
 
-def _currency_fault(answer: _Answer, certificate: Certificate, time: datetime) -> str | None:
+def _currency_fault(
+    answer: _Answer, certificate: X509Certificate, time: datetime
+) -> Message | None:
     """Return why `answer` says nothing of `time`, or None."""
     if answer.revoked:
         return None
     if answer.this_update > certificate.x509.not_valid_after_utc:
-        made = format_time(answer.this_update)
-        return (
-            f"the {answer.kind} of {made} was made when the certificate had expired, and its"
-            " revocation may have been forgotten by then"
-        )
+        return message("revocation-answer-after-expiry", kind=answer.kind, time=answer.this_update)
     if time - answer.this_update <= SKEW or (
         answer.next_update is not None and answer.next_update >= time
     ):
         return None
-    return f"the {answer.kind} of {format_time(answer.this_update)} is too old for the token's time"
+    return message("revocation-answer-too-old", kind=answer.kind, time=answer.this_update)
 
 
-def _state(certificate: Certificate, answer: _Answer) -> str:
+def _state(certificate: X509Certificate, answer: _Answer) -> Message:
     if answer.revoked:
-        said = (
-            f"was revoked at {format_time(answer.revoked.since)} ({_reason(answer.revoked)}), after"
-            " the token was made"
-        )
-    else:
-        said = f"was not revoked ({answer.kind} of {format_time(answer.this_update)})"
-    return f"The certificate of “{certificate.name}” {said}."
+        return _revoked("revoked-after-token", certificate, answer.revoked)
+    return message("not-revoked", name=certificate.name, kind=answer.kind, time=answer.this_update)
 
 
-def _gap(certificate: Certificate, faults: Sequence[str]) -> str:
+def _gap(certificate: X509Certificate, faults: Sequence[Message]) -> Message:
     if faults:
-        why = f"of what the proof holds on that, nothing counts ({faults[0]})"
-    elif _access_urls(certificate, "ocsp") or _distribution_names(certificate):
-        why = "the proof holds no CRL and no OCSP answer about it"
-    else:
-        why = "it names no place to ask"
-    return f"Whether the certificate of “{certificate.name}” was revoked is not known: {why}."
+        return message("revocation-answers-useless", name=certificate.name, error=faults[0])
+    if _access_urls(certificate, "ocsp") or _distribution_names(certificate):
+        return message("revocation-answers-absent", name=certificate.name)
+    return message("revocation-place-absent", name=certificate.name)

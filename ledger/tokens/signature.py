@@ -1,31 +1,38 @@
-"""Which signatures count: RSA (PKCS #1 v1.5, PSS), ECDSA on P-256, P-384 and P-521, and Ed25519,
-with SHA-256, SHA-384 or SHA-512.
+"""Which digests and signatures count, asked of providers: cryptography's own, and what is added.
 
-No other module checks signatures of tokens, CRLs and OCSP answers. Those between certificates are
-cryptography's (certificate.py).
+To accept another algorithm (SM2 and SM3, GOST) is to register a provider that knows it. No judge
+changes: tokens, CRLs, OCSP answers and evidence records ask here and nowhere else. Signatures
+between certificates are cryptography's (x509.py); a chain that needs others is UNKNOWN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from asn1crypto import algos
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.tokens.builtin import BuiltIn
 
-HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
-    "sha256": hashes.SHA256,
-    "sha384": hashes.SHA384,
-    "sha512": hashes.SHA512,
-}
-# Bytes; a salt is as long as the hash, and no RSA key has room for more than this.
-MAX_SALT = 512
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+
+class Hash(Protocol):
+    """A digest on its way, as hashlib has it."""
+
+    @property
+    def digest_size(self) -> int:
+        """Bytes in the digest."""
+        ...
+
+    def update(self, content: bytes, /) -> None:
+        """Go on with `content`."""
+        ...
+
+    def digest(self) -> bytes:
+        """Return the digest of all that was given so far."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +71,104 @@ def _implied_hash(algorithm: str) -> str | None:
 
 def _read_pss(parameters: Any) -> tuple[str, str, int]:
     if not isinstance(parameters, algos.RSASSAPSSParams):
-        raise InvalidInput("the RSASSA-PSS signature has no parameters (RFC 4056, 3)")
+        raise InvalidInput("pss-parameters-missing")
     mask = parameters["mask_gen_algorithm"]
     if (
         mask["algorithm"].native != "mgf1"
         or parameters["trailer_field"].native != "trailer_field_bc"
     ):
-        raise InvalidInput("the RSASSA-PSS parameters are not those of RFC 4055, 3.1")
+        raise InvalidInput("pss-parameters-wrong")
     hash_algorithm, mask_hash = (
         parameters["hash_algorithm"]["algorithm"].native,
         mask["parameters"]["algorithm"].native,
     )
     return hash_algorithm, mask_hash, parameters["salt_length"].native
+
+
+class Provider(Protocol):
+    """Some digests, keys and signatures. Algorithms are named as asn1crypto does ("sha256"), or by
+    their dotted OID where it knows no name.
+
+    A provider MUST answer None for whatever it does not know or accept: another one is asked then,
+    and UNKNOWN comes of it if none knows. It MUST NOT raise for any bytes, keeps nothing, and may
+    be asked by several threads at once.
+    """
+
+    @property
+    def hashes(self) -> Mapping[str, Callable[[], Hash]]:
+        """The digests that it computes and that are safe: what is digested with another one is
+        never accepted.
+        """
+        ...
+
+    def read_key(self, key_info: bytes) -> Any | None:
+        """Return the public key in a SubjectPublicKeyInfo (DER; RFC 5280, 4.1) that cryptography
+        does not read.
+        """
+        ...
+
+    def is_signed(
+        self, content: bytes, signature: bytes, method: Method, key: Any, digest: str | None
+    ) -> bool | None:
+        """Tell whether `key` made `signature` over `content` by `method`.
+
+        `digest` is the hash that counts where the method implies none. `key` may be one that
+        another provider has read.
+        """
+        ...
+
+
+class _Hashes(Mapping[str, Callable[[], Hash]]):
+    """The digests of all providers."""
+
+    def __getitem__(self, name: str) -> Callable[[], Hash]:
+        for provider in _providers:
+            if name in provider.hashes:
+                return provider.hashes[name]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for each in _providers for name in each.hashes))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+_providers: list[Provider] = [BuiltIn()]
+HASHES: Mapping[str, Callable[[], Hash]] = _Hashes()
+"""The digests that are accepted, by name."""
+
+
+def register(provider: Provider) -> None:
+    """Ask `provider`, too, after those before it. Only before anything was read: certificates are
+    remembered (x509.py).
+    """
+    _providers.append(provider)
+
+
+def digest_of(algorithm: str, content: bytes) -> bytes:
+    """Return the digest of `content` under one of HASHES."""
+    hashed = HASHES[algorithm]()
+    hashed.update(content)
+    return hashed.digest()
+
+
+def name_by_digest(algorithm: str, content: bytes) -> bytes | None:
+    """Return the digest that merely names `content`, which something else has to confirm; None for
+    an unknown algorithm.
+
+    So SHA-1 is known here, too: RFC 5035, 4 names a signer's certificate by it, and RFC 5019, 2.1.1
+    demands it of those who ask about one.
+    """
+    if algorithm == "sha1":
+        return hashlib.sha1(content, usedforsecurity=False).digest()
+    return digest_of(algorithm, content) if algorithm in HASHES else None
+
+
+def read_key(key_info: bytes) -> Any | None:
+    """Return the public key in a SubjectPublicKeyInfo (DER), None if no provider reads it."""
+    keys = (provider.read_key(key_info) for provider in _providers)
+    return next((key for key in keys if key is not None), None)
 
 
 def is_signed(
@@ -84,45 +177,11 @@ def is_signed(
     """Tell whether `key` made `signature` over `content` by `method`; None if key and method do not
     belong together or are not accepted.
 
-    `digest` is the hash that counts where the method implies none: in CMS it may stand beside the
+    `digest` is the hash that counts where the method implies none: in CMS it may be beside the
     method (RFC 5652, 5.3).
     """
-    scheme = _scheme(method, key, digest)
-    if scheme is None:
-        return None
-    try:
-        key.verify(signature, content, *scheme)
-    except UnsupportedAlgorithm:
-        return None
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
-def _scheme(method: Method, key: Any, digest: str | None) -> tuple[Any, ...] | None:
-    """Return what `key.verify` takes after signature and content."""
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return () if method.algorithm == "ed25519" else None
-    name = method.hash or digest
-    if isinstance(key, rsa.RSAPublicKey) and method.pss:
-        return _pss_scheme(*method.pss)
-    if name not in HASHES:
-        return None
-    if isinstance(key, rsa.RSAPublicKey) and method.algorithm in {"rsassa_pkcs1v15", f"{name}_rsa"}:
-        return padding.PKCS1v15(), HASHES[name]()
-    if (
-        isinstance(key, ec.EllipticCurvePublicKey)
-        and isinstance(key.curve, _CURVES)
-        and method.algorithm == f"{name}_ecdsa"
-    ):
-        return (ec.ECDSA(HASHES[name]()),)
+    for provider in _providers:
+        answer = provider.is_signed(content, signature, method, key, digest)
+        if answer is not None:
+            return answer
     return None
-
-
-def _pss_scheme(hash_name: str, mask_name: str, salt_length: int) -> tuple[Any, ...] | None:
-    if hash_name not in HASHES or mask_name not in HASHES or not 0 <= salt_length <= MAX_SALT:
-        return None
-    return (
-        padding.PSS(mgf=padding.MGF1(HASHES[mask_name]()), salt_length=salt_length),
-        HASHES[hash_name](),
-    )

@@ -12,7 +12,6 @@ docs/decisions/0006-timestamp-tokens.md says why, and what is not judged.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,15 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 from asn1crypto import cms, core, tsp
 
-from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.der import demand_der, read_time, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
-from witnesstree.ledger.base.report import Check, Outcome
+from witnesstree.ledger.base.message import message
+from witnesstree.ledger.base.report import Check, Outcome, failed, have_passed, passed, unknown
 from witnesstree.ledger.tokens.revocation import REVOCATION, judge_revocation
-from witnesstree.ledger.tokens.signature import HASHES, Method, is_signed, read_method
+from witnesstree.ledger.tokens.signature import (
+    HASHES,
+    Method,
+    digest_of,
+    is_signed,
+    name_by_digest,
+    read_method,
+)
 from witnesstree.ledger.tokens.x509 import (
-    Certificate,
     Chain,
+    X509Certificate,
     climb,
     find_chain,
     read_certificate,
@@ -36,6 +42,7 @@ from witnesstree.ledger.tokens.x509 import (
 )
 
 if TYPE_CHECKING:
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.base.witness import Stamp
     from witnesstree.ledger.trust import Trust, TrustedRoot
@@ -49,10 +56,6 @@ MAX_RESPONSE = MAX_TOKEN + 4 * 1024
 MAX_CERTIFICATES = 16
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
-
-# RFC 5035, 4: the first form of the attribute knows only SHA-1. It merely picks a certificate,
-# which then has to fit the signature and a root.
-_CERTIFICATE_HASHES = frozenset({"sha1", *HASHES})
 
 FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN = (
     "token.form",
@@ -97,7 +100,7 @@ class SignerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A TimeStampToken (RFC 3161, 2.4.2) as it stands.
+    """A TimeStampToken (RFC 3161, 2.4.2) as it was read.
 
     That it parsed proves nothing: see `judge_token`.
 
@@ -135,11 +138,7 @@ class TokenJudgement:
     @property
     def is_proven(self) -> bool:
         """Whether every required check passed and none failed."""
-        return all(
-            check.outcome is Outcome.PASSED
-            or (check.outcome is Outcome.UNKNOWN and not check.required)
-            for check in self.checks
-        )
+        return have_passed(self.checks)
 
     @property
     def gen_time(self) -> datetime | None:
@@ -179,38 +178,32 @@ def parse_token(der: bytes) -> Token:
     Raises InvalidInput.
     """
     if len(der) > MAX_TOKEN:
-        raise InvalidInput(
-            f"a timestamp token of {len(der)} bytes is too large, the limit is {MAX_TOKEN}"
-        )
+        raise InvalidInput("token-too-large", found=len(der), most=MAX_TOKEN)
     demand_der(der)
-    with reading("a timestamp token (RFC 3161, 2.4.2)"):
+    with reading("TimeStampToken (RFC 3161, 2.4.2)"):
         return _read_token(der)
 
 
 def _read_token(der: bytes) -> Token:
     info = cms.ContentInfo.load(der, strict=True)
     if info["content_type"].native != "signed_data":
-        raise InvalidInput(
-            "a timestamp token is CMS signed data, and this is not (RFC 3161, 2.4.2)"
-        )
+        raise InvalidInput("token-not-signed-data")
     signed = info["content"]
-    # Read anew, because asn1crypto takes another type for it where the version is 1.
+    # Read again, because asn1crypto takes another type for it where the version is 1.
     encapsulated = cms.EncapsulatedContentInfo.load(
         signed["encap_content_info"].dump(), strict=True
     )
     if encapsulated["content_type"].native != "tst_info":
-        raise InvalidInput("the signed content is not a TSTInfo (RFC 3161, 2.4.2)")
+        raise InvalidInput("token-content-wrong")
     if len(signed["signer_infos"]) != 1:
-        raise InvalidInput("a timestamp token has exactly one signer (RFC 3161, 2.4.2)")
+        raise InvalidInput("token-signers-not-one")
     content = bytes(encapsulated["content"])
     demand_der(content)
     stamped = tsp.TSTInfo.load(content, strict=True)
     if stamped["version"].native != "v1":
-        raise InvalidInput("the TSTInfo is not of version 1 (RFC 3161, 2.4.2)")
+        raise InvalidInput("token-version-wrong")
     if any(extension["critical"].native for extension in stamped["extensions"]):
-        raise InvalidInput(
-            "the TSTInfo has a critical extension, and no such extension is known here"
-        )
+        raise InvalidInput("token-extension-critical")
     algorithm, imprint = _read_imprint(stamped["message_imprint"])
     return Token(
         der=der,
@@ -232,7 +225,7 @@ def _read_imprint(imprint: Any) -> tuple[str, bytes]:
     algorithm = imprint["hash_algorithm"]["algorithm"].native
     digest = bytes(imprint["hashed_message"])
     if algorithm in HASHES and len(digest) != HASHES[algorithm]().digest_size:
-        raise InvalidInput("the imprint is not as long as its algorithm makes it (RFC 3161, 2.4.1)")
+        raise InvalidInput("imprint-length-wrong")
     return algorithm, digest
 
 
@@ -243,9 +236,7 @@ def _read_accuracy(accuracy: Any) -> timedelta:
     found = timedelta(seconds=seconds or 0, milliseconds=millis or 0, microseconds=micros or 0)
     is_odd = any(part is not None and not 0 <= part <= 999 for part in (millis, micros))
     if is_odd or (seconds is not None and seconds < 0) or found > MAX_ACCURACY:
-        raise InvalidInput(
-            "the accuracy is not one that RFC 3161, 2.4.2 allows, or worse than a day"
-        )
+        raise InvalidInput("accuracy-wrong")
     return found
 
 
@@ -259,7 +250,7 @@ def _read_name(name: Any) -> str | None:
 
 def _read_certificates(certificates: Any) -> tuple[bytes, ...]:
     if len(certificates) > MAX_CERTIFICATES:
-        raise InvalidInput(f"the token carries more than {MAX_CERTIFICATES} certificates")
+        raise InvalidInput("token-certificates-too-many", most=MAX_CERTIFICATES)
     return tuple(choice.chosen.dump() for choice in certificates if choice.name == "certificate")
 
 
@@ -295,7 +286,7 @@ def _read_attributes(attributes: Any) -> dict[str, Any]:
     """
     found = {attribute["type"].native: attribute["values"] for attribute in attributes}
     if len(found) < len(attributes) or any(len(values) != 1 for values in found.values()):
-        raise InvalidInput("a signed attribute has not exactly one value (RFC 5652, 11)")
+        raise InvalidInput("attribute-values-not-one")
     return {name: values[0] for name, values in found.items()}
 
 
@@ -308,7 +299,7 @@ def _read_certificate_id(identifier: Any) -> CertificateId:
         else []
     )
     if has_issuer and len(names) != 1:
-        raise InvalidInput("the signer's certificate is not named by one issuer (RFC 5035, 5.4.1)")
+        raise InvalidInput("signer-issuer-not-one")
     is_second = isinstance(identifier, tsp.ESSCertIDv2)
     return CertificateId(
         algorithm=identifier["hash_algorithm"]["algorithm"].native if is_second else "sha1",
@@ -340,7 +331,7 @@ def format_request(
         "cert_req": True,
     }
     if policy is not None:
-        with reading(f"an object identifier such as 1.2.3: {shown(policy)!r}"):
+        with reading(f"OBJECT IDENTIFIER: {shown(policy)!r}"):
             fields["req_policy"] = policy
             return bytes(tsp.TimeStampReq(fields).dump())
     return bytes(tsp.TimeStampReq(fields).dump())
@@ -360,33 +351,30 @@ def check_response(
     try:
         token = parse_token(_read_response(der))
     except InvalidInput as error:
-        raise BadAnswer(f"the authority's answer cannot be read: {error}") from error
+        raise BadAnswer("authority-answer-unreadable", error=error) from error
     if (token.imprint_algorithm, token.imprint) != (algorithm, imprint):
-        raise BadAnswer("the authority answered with a token for other bytes")
+        raise BadAnswer("authority-answer-for-other-bytes")
     if token.nonce != nonce:
-        raise BadAnswer(
-            "the authority answered with a token for another request: the nonce is not ours"
-        )
+        raise BadAnswer("authority-answer-nonce-differs")
     if policy is not None and token.policy != policy:
         raise BadAnswer(
-            f"the authority answered with a token under policy {shown(token.policy)}, and {policy}"
-            " was asked for"
+            "authority-answer-policy-differs", found=shown(token.policy), expected=policy
         )
     return token
 
 
 def _read_response(der: bytes) -> bytes:
     if len(der) > MAX_RESPONSE:
-        raise InvalidInput(f"{len(der)} bytes are too many, the limit is {MAX_RESPONSE}")
+        raise InvalidInput("authority-answer-too-large", found=len(der), most=MAX_RESPONSE)
     demand_der(der)
-    with reading("a TimeStampResp (RFC 3161, 2.4.2)"):
+    with reading("TimeStampResp (RFC 3161, 2.4.2)"):
         response = TimeStampResp.load(der, strict=True)
         status, token = response["status"], response["time_stamp_token"]
         if status["status"].native in {"granted", "granted_with_mods"}:
             return bytes(token.dump())
         failures, texts = status["fail_info"].native, status["status_string"].native
         reason = ", ".join([str(status["status"].native), *sorted(failures or ()), *(texts or ())])
-    raise BadAnswer(f"the authority refused: {shown(reason)}")
+    raise BadAnswer("authority-refused", reason=shown(reason))
 
 
 def chain_of(token: Token, trust: Trust, certificates: Sequence[bytes] = ()) -> tuple[bytes, ...]:
@@ -429,25 +417,20 @@ def judge_token(
     6. token.revocation  no certificate in that chain was revoked (RFC 3161, 4; revocation.py)
 
     Never raises for any bytes. UNKNOWN means that something is missing or beyond this verifier,
-    FAILED that something is wrong; an UNKNOWN of the last check is not required. What stands beside
-    the token in `stamp` is as hostile as what stands in it. A root that cannot be read is as good
+    FAILED that something is wrong; an UNKNOWN of the last check is not required. What is beside
+    the token in `stamp` is as hostile as what is in it. A root that cannot be read is as good
     as absent.
     """
     try:
         token = parse_token(stamp.token)
     except InvalidInput as error:
-        rest = tuple(
-            _unknown(name, "There is no token to look at.")
-            for name in (IMPRINT, SIGNER, SIGNATURE, CHAIN)
-        )
-        revocation = _unknown(REVOCATION, "There is no token to look at.", required=False)
+        rest = tuple(unknown(name, "token-absent") for name in (IMPRINT, SIGNER, SIGNATURE, CHAIN))
+        revocation = unknown(REVOCATION, "token-absent", required=False)
         return TokenJudgement(
-            (_failed(FORM, f"It is not a timestamp token: {error}."), *rest, revocation), None, None
+            (failed(FORM, "token-unreadable", error=error), *rest, revocation), None, None
         )
-    form = _passed(
-        FORM,
-        f"It is a timestamp token of {format_time(token.gen_time)}, serial number"
-        f" {shown(format(token.serial, 'x'))} (hexadecimal).",
+    form = passed(
+        FORM, "token-readable", time=token.gen_time, serial=shown(format(token.serial, "x"))
     )
     certificate, signer = _judge_signer(token, stamp.certificates, trust)
     found = (
@@ -468,62 +451,45 @@ def judge_token(
     return TokenJudgement(checks, token, found.root)
 
 
-def _passed(name: str, reason: str) -> Check:
-    return Check(name, Outcome.PASSED, reason)
-
-
-def _failed(name: str, reason: str) -> Check:
-    return Check(name, Outcome.FAILED, reason)
-
-
-def _unknown(name: str, reason: str, *, required: bool = True) -> Check:
-    return Check(name, Outcome.UNKNOWN, reason, required)
-
-
 def _judge_imprint(token: Token, imprint: bytes, algorithm: str) -> Check:
     if token.imprint_algorithm != algorithm:
         asked = algorithm.upper().replace("SHA", "SHA-")
-        return _failed(
+        return failed(
             IMPRINT,
-            f"The token is for a {shown(token.imprint_algorithm)} digest, not for a {asked}"
-            " digest.",
+            "imprint-algorithm-differs",
+            found=shown(token.imprint_algorithm),
+            expected=asked,
         )
     if token.imprint != imprint:
-        return _failed(IMPRINT, f"The token is for {token.imprint.hex()}, not for {imprint.hex()}.")
-    return _passed(IMPRINT, f"The token is for {imprint.hex()}.")
+        return failed(IMPRINT, "imprint-differs", found=token.imprint, expected=imprint)
+    return passed(IMPRINT, "imprint-matches", imprint=imprint)
 
 
 def _judge_signer(
     token: Token, beside: Sequence[bytes], trust: Trust
-) -> tuple[Certificate | None, Check]:
+) -> tuple[X509Certificate | None, Check]:
     ids = token.signer.certificate_ids
     if not ids:
-        return None, _failed(
-            SIGNER, "The token does not say which certificate signed it (RFC 3161, 2.4.2)."
-        )
-    if unknown := [each.algorithm for each in ids if each.algorithm not in _CERTIFICATE_HASHES]:
-        return None, _unknown(
-            SIGNER,
-            "The certificate is named by a method that this verifier does not know:"
-            f" {shown(unknown[0])}.",
+        return None, failed(SIGNER, "signer-not-named")
+    if unknown_methods := [
+        each.algorithm for each in ids if name_by_digest(each.algorithm, b"") is None
+    ]:
+        return None, unknown(
+            SIGNER, "signer-named-by-unknown-method", method=shown(unknown_methods[0])
         )
     der = _find_signer(token, beside, trust)
     if der is None:
         return None, _absent_signer(token)
     certificate = read_certificate(der)
     if certificate is None:
-        return None, _failed(SIGNER, "The certificate that signed the token cannot be read.")
+        return None, failed(SIGNER, "signer-unreadable")
     if fault := _signer_fault(token.signer, certificate):
-        return certificate, _failed(SIGNER, fault)
-    return certificate, _passed(
-        SIGNER,
-        f"It was signed in the name of “{certificate.name}”, whose certificate is for time-stamping"
-        " only.",
-    )
+        return certificate, Check(SIGNER, Outcome.FAILED, fault)
+    return certificate, passed(SIGNER, "signer-fit", name=certificate.name)
 
 
 def _find_signer(token: Token, beside: Sequence[bytes], trust: Trust) -> bytes | None:
-    """Return the certificate that the token names by its digest, wherever it stands.
+    """Return the certificate that the token names by its digest, wherever it is.
 
     A trusted one may itself be the signer's.
     """
@@ -540,25 +506,16 @@ def _find_signer(token: Token, beside: Sequence[bytes], trust: Trust) -> bytes |
 
 
 def _is_digest_of(identifier: CertificateId, der: bytes) -> bool:
-    is_known = identifier.algorithm in _CERTIFICATE_HASHES
-    return (
-        is_known
-        and hashlib.new(identifier.algorithm, der, usedforsecurity=False).digest()
-        == identifier.digest
-    )
+    return name_by_digest(identifier.algorithm, der) == identifier.digest
 
 
 def _absent_signer(token: Token) -> Check:
     if token.certificates:
-        return _failed(
-            SIGNER, "The token carries certificates, but not the one that it says signed it."
-        )
-    return _unknown(
-        SIGNER, "The token does not carry its signer's certificate; give it with --trust."
-    )
+        return failed(SIGNER, "signer-not-carried")
+    return unknown(SIGNER, "signer-absent")
 
 
-def _signer_fault(signer: SignerInfo, certificate: Certificate) -> str | None:
+def _signer_fault(signer: SignerInfo, certificate: X509Certificate) -> Message | None:
     """Return what is wrong with `certificate` as this token's signer, or None."""
     claims = [
         (each.issuer, each.serial) for each in signer.certificate_ids if each.issuer is not None
@@ -566,51 +523,36 @@ def _signer_fault(signer: SignerInfo, certificate: Certificate) -> str | None:
     if signer.issuer is not None:
         claims.append((signer.issuer, signer.serial))
     if any(claim != (certificate.issuer, certificate.serial) for claim in claims):
-        return "The token names its signer twice, and the two are different certificates."
+        return message("signer-named-twice")
     if signer.key_id not in {None, certificate.key_id}:
-        return "The token names its signer twice, and the two are different certificates."
+        return message("signer-named-twice")
     if (
         certificate.purposes != ("time_stamping",)
         or "extended_key_usage" not in certificate.critical
     ):
-        return (
-            f"The certificate of “{certificate.name}” is not one for time-stamping only, marked"
-            " critical (RFC 3161, 2.3)."
-        )
+        return message("signer-not-for-time-stamping", name=certificate.name)
     if certificate.usage is not None and certificate.usage.isdisjoint(
         {"digital_signature", "non_repudiation"}
     ):
-        return (
-            f"The certificate of “{certificate.name}” is not one for signatures (RFC 5280,"
-            " 4.2.1.3)."
-        )
+        return message("signer-not-for-signatures", name=certificate.name)
     return None
 
 
-def _judge_signature(token: Token, certificate: Certificate | None) -> Check:
+def _judge_signature(token: Token, certificate: X509Certificate | None) -> Check:
     if check := _judge_content(token):
         return check
     if certificate is None:
-        return _unknown(
-            SIGNATURE, "The signature cannot be checked without the signer's certificate."
-        )
+        return unknown(SIGNATURE, "signature-without-signer")
     signer = token.signer
     has_signed = is_signed(
         signer.attributes, signer.signature, signer.method, certificate.key, signer.digest_algorithm
     )
     if has_signed is None:
         name = shown(signer.method.algorithm)
-        return _unknown(
-            SIGNATURE,
-            f"The signature's method, {name}, is not one that this verifier accepts with this key.",
-        )
+        return unknown(SIGNATURE, "signature-method-not-accepted", method=name)
     if not has_signed:
-        return _failed(
-            SIGNATURE,
-            f"The signature was not made with the key of “{certificate.name}”, or what it covers"
-            " was changed.",
-        )
-    return _passed(SIGNATURE, f"The key of “{certificate.name}” signed this token.")
+        return failed(SIGNATURE, "signature-wrong", name=certificate.name)
+    return passed(SIGNATURE, "signature-right", name=certificate.name)
 
 
 def _judge_content(token: Token) -> Check | None:
@@ -619,66 +561,37 @@ def _judge_content(token: Token) -> Check | None:
     """
     signer = token.signer
     if signer.content_type != "tst_info" or signer.message_digest is None:
-        return _failed(
-            SIGNATURE,
-            "The signature does not cover the kind and the digest of the content (RFC 5652, 5.3).",
-        )
+        return failed(SIGNATURE, "signature-scope-wrong")
     if signer.digest_algorithm not in HASHES:
-        return _unknown(
-            SIGNATURE,
-            f"The content is digested with {shown(signer.digest_algorithm)}, which this verifier"
-            " does not accept.",
+        return unknown(
+            SIGNATURE, "content-digest-not-accepted", algorithm=shown(signer.digest_algorithm)
         )
-    if hashlib.new(signer.digest_algorithm, token.content).digest() != signer.message_digest:
-        return _failed(
-            SIGNATURE,
-            "The token's content was changed after it was signed: its digest is not the signed"
-            " one.",
-        )
+    if digest_of(signer.digest_algorithm, token.content) != signer.message_digest:
+        return failed(SIGNATURE, "content-changed")
     return None
 
 
-def _judge_chain(token: Token, certificate: Certificate | None, chain: Chain) -> Check:
+def _judge_chain(token: Token, certificate: X509Certificate | None, chain: Chain) -> Check:
     if certificate is None:
-        return _unknown(
-            CHAIN, "Without the signer's certificate nothing can be said about who vouches for it."
-        )
-    when = format_time(token.gen_time)
+        return unknown(CHAIN, "chain-without-signer")
     if chain.root:
-        return _passed(
+        return passed(
             CHAIN,
-            f"The trusted root “{chain.path[-1].name}” ({chain.root.source}) vouches for the signer"
-            f" at {when}.",
+            "chain-right",
+            root=chain.path[-1].name,
+            source=chain.root.source,
+            time=token.gen_time,
         )
     if not chain.reached:
-        return _unknown(
-            CHAIN,
-            f"No trusted root issued the certificate of “{certificate.name}”; give it with"
-            " --trust.",
-        )
+        return unknown(CHAIN, "chain-root-unknown", name=certificate.name)
     if not certificate.is_valid_at(token.gen_time):
-        return _failed(
-            CHAIN,
-            f"The certificate of “{certificate.name}” was not valid at the token's time, {when}.",
-        )
+        return failed(CHAIN, "signer-not-valid-then", name=certificate.name, time=token.gen_time)
     if chain.is_beyond:
-        return _unknown(
-            CHAIN,
-            "A certificate in the chain has a key or a condition that this verifier cannot judge"
-            f" ({chain.refusal}).",
-        )
-    return _failed(
-        CHAIN,
-        "The chain from the signer to the trusted root breaks a rule of certificates"
-        f" ({chain.refusal}).",
-    )
+        return unknown(CHAIN, "chain-beyond-verifier", rule=chain.refusal)
+    return failed(CHAIN, "chain-breaks-rule", rule=chain.refusal)
 
 
 def _judge_revocation(token: Token, stamp: Stamp, chain: Chain) -> Check:
     if not chain.path:
-        return _unknown(
-            REVOCATION,
-            "Without a chain to a trusted root nobody's word on revocation counts.",
-            required=False,
-        )
+        return unknown(REVOCATION, "revocation-without-chain", required=False)
     return judge_revocation(chain.path, stamp.crls, stamp.ocsps, token.gen_time)

@@ -27,8 +27,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from witnesstree.ledger.base.der import demand_der, read_extension, read_extensions, reading, shown
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import AS_TEXT, message
+from witnesstree.ledger.tokens.signature import read_key
 
 if TYPE_CHECKING:
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.trust import Trust, TrustedRoot
 
 # Certificates between the signer and the root.
@@ -36,7 +39,7 @@ MAX_INTERMEDIATES = 8
 # Signatures that are checked in one search for a chain, those of certificates that do not bear the
 # issuer's name left out. A chain has 10 at most, and of each certificate in it there are seldom
 # more than a few of one name: renewed, or signed by several.
-MAX_SIGNATURES = 64
+MAX_CHAIN_SIGNATURES = 64
 # Certificates, and pairs of them, that are remembered: a record's certificates come again with each
 # of its timestamps, and each record of a proof.
 _KEPT = 512
@@ -52,11 +55,15 @@ _PREFIXES = (
     "Python extension validator failed: ",
     "ValueError: ",
 )
+# What our own rules say through it: codes of the catalogue.
+_MAY_NOT_SIGN = "key-may-not-sign-certificates"
+_OTHER_PURPOSES = "certificate-confined-to-other-purposes"
+_OUR_RULES = frozenset({_MAY_NOT_SIGN, _OTHER_PURPOSES})
 _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class X509Certificate:
     """A certificate that could be read.
 
     Fields are None where their extension is absent; names and purposes are asn1crypto's or dotted.
@@ -101,10 +108,10 @@ class Chain:
     here.
     """
 
-    path: tuple[Certificate, ...] = ()
+    path: tuple[X509Certificate, ...] = ()
     root: TrustedRoot | None = None
     reached: bool = False
-    refusal: str = ""
+    refusal: Message | None = None
     is_beyond: bool = False
 
 
@@ -116,7 +123,7 @@ def spoken_name(name: Any) -> str:
 
 
 @lru_cache(_KEPT)
-def read_certificate(der: bytes) -> Certificate | None:
+def read_certificate(der: bytes) -> X509Certificate | None:
     """Return the certificate with all that is needed of it read once, so that nothing is raised
     later; None if it cannot be.
 
@@ -125,7 +132,7 @@ def read_certificate(der: bytes) -> Certificate | None:
     """
     try:
         demand_der(der)
-        with reading("a certificate"):
+        with reading("Certificate (RFC 5280, 4.1)"):
             fields = asn1_x509.Certificate.load(der, strict=True)["tbs_certificate"]
             subject, serial = fields["subject"], fields["serial_number"].native
             extensions, critical = read_extensions(fields["extensions"])
@@ -133,10 +140,10 @@ def read_certificate(der: bytes) -> Certificate | None:
             if serial < 0 or (serial == 0 and fields["issuer"].dump() != subject.dump()):
                 return None
             certificate = _load(der, serial)
-            return Certificate(
+            return X509Certificate(
                 der=der,
                 x509=certificate,
-                key=certificate.public_key(),
+                key=_key(certificate, fields["subject_public_key_info"]),
                 key_bits=bytes(fields["subject_public_key_info"]["public_key"].contents[1:]),
                 name=spoken_name(subject),
                 subject=bytes(subject.chosen.dump()),
@@ -162,6 +169,20 @@ def _load(der: bytes, serial: int) -> x509.Certificate:
         return x509.load_der_x509_certificate(der)
 
 
+def _key(certificate: x509.Certificate, key_info: Any) -> Any:
+    """Return the subject's public key: cryptography's, or that of a provider of other algorithms.
+
+    Raises what cryptography raises if no provider reads it.
+    """
+    try:
+        return certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        key = read_key(bytes(key_info.dump()))
+        if key is None:
+            raise
+        return key
+
+
 def _native(
     extensions: Mapping[str, bytes], name: str, kind: Any, form: Callable[[Any], _Value]
 ) -> _Value | None:
@@ -169,7 +190,7 @@ def _native(
     return None if value is None else form(value.native)
 
 
-def is_issued_by(subject: Certificate, issuer: Certificate) -> bool:
+def is_issued_by(subject: X509Certificate, issuer: X509Certificate) -> bool:
     """Whether `subject` names `issuer` and its key signed it. Looks at no other rule."""
     return subject.issuer == issuer.subject and _is_signed_by(subject.der, issuer.der)
 
@@ -187,7 +208,7 @@ def _is_signed_by(below: bytes, above: bytes) -> bool:
 
 
 def find_chain(
-    certificate: Certificate, time: datetime, candidates: Sequence[bytes], trust: Trust
+    certificate: X509Certificate, time: datetime, candidates: Sequence[bytes], trust: Trust
 ) -> Chain:
     """Build a chain from `certificate` to the best trusted root there is, by the rules of RFC 5280,
     6 at `time`.
@@ -203,7 +224,7 @@ def find_chain(
     vouching, _ = _vouching(certificate, [*trusted, *trust.certificates, *candidates])
     reached = [vouching[der] for der in trusted if der in vouching]
     between = [each for each in vouching.values() if each.der != certificate.der]
-    refusal = ""
+    refusal = None
     for anchor in reached:
         path, refusal = _validate(certificate, between, anchor, time)
         if path:
@@ -213,7 +234,7 @@ def find_chain(
     )
 
 
-def climb(certificate: Certificate, candidates: Sequence[bytes]) -> tuple[Certificate, ...]:
+def climb(certificate: X509Certificate, candidates: Sequence[bytes]) -> tuple[X509Certificate, ...]:
     """Return a way up from `certificate` through `candidates`, as far as signatures lead and
     whatever it is worth.
     """
@@ -225,14 +246,14 @@ def climb(certificate: Certificate, candidates: Sequence[bytes]) -> tuple[Certif
 
 
 def _vouching(
-    certificate: Certificate, candidates: Iterable[bytes]
-) -> tuple[dict[bytes, Certificate], dict[bytes, bytes]]:
+    certificate: X509Certificate, candidates: Iterable[bytes]
+) -> tuple[dict[bytes, X509Certificate], dict[bytes, bytes]]:
     """Return `certificate` and all candidates from which signatures lead to it, by DER, and the
     first that signed each. Looks at no other rule.
 
     There may be hundreds of candidates. Only those that contain the name that a certificate gives
-    its issuer are read at all, and only as many signatures are checked as MAX_SIGNATURES: what is
-    beyond is not found.
+    its issuer are read at all, and only as many signatures are checked as MAX_CHAIN_SIGNATURES:
+    what is beyond is not found.
     """
     rest = [der for der in dict.fromkeys(candidates) if der != certificate.der]
     found, above, checked = {certificate.der: certificate}, dict[bytes, bytes](), 0
@@ -244,7 +265,7 @@ def _vouching(
             issuer = read_certificate(der)
             if issuer is None or issuer.subject != subject.issuer:
                 continue
-            if checked == MAX_SIGNATURES:
+            if checked == MAX_CHAIN_SIGNATURES:
                 return found, above
             checked += 1
             if is_issued_by(subject, issuer):
@@ -255,8 +276,11 @@ def _vouching(
 
 
 def _validate(
-    certificate: Certificate, between: Sequence[Certificate], anchor: Certificate, time: datetime
-) -> tuple[tuple[Certificate, ...], str]:
+    certificate: X509Certificate,
+    between: Sequence[X509Certificate],
+    anchor: X509Certificate,
+    time: datetime,
+) -> tuple[tuple[X509Certificate, ...], Message | None]:
     """Return the chain that RFC 5280's rules allow from `certificate` to `anchor` at `time`, or no
     chain and the rule that forbids it.
     """
@@ -275,19 +299,24 @@ def _validate(
             certificate.x509, [each.x509 for each in between if each.der != anchor.der]
         )
     except verification.VerificationError as error:
-        fault = str(error)
-        for prefix in _PREFIXES:
-            fault = fault.removeprefix(prefix)
-        return (), shown(fault)
+        return (), _refusal(error)
     known = {each.x509: each for each in (certificate, *between)}
-    return tuple(known[each] for each in verified.chain), ""
+    return tuple(known[each] for each in verified.chain), None
+
+
+def _refusal(error: verification.VerificationError) -> Message:
+    """Return the rule that was broken: one of ours by its code, others in cryptography's words."""
+    fault = str(error)
+    for prefix in _PREFIXES:
+        fault = fault.removeprefix(prefix)
+    return message(fault) if fault in _OUR_RULES else message(AS_TEXT, text=shown(fault))
 
 
 def _demand_certificate_signing(
     _policy: verification.Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None
 ) -> None:
     if usage is not None and not usage.key_cert_sign:
-        raise ValueError("the key may not sign certificates")
+        raise ValueError(_MAY_NOT_SIGN)
 
 
 def _demand_time_stamping(
@@ -300,10 +329,10 @@ def _demand_time_stamping(
     """
     allowed = {ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
     if purposes is not None and allowed.isdisjoint(purposes):
-        raise ValueError("the certificate is confined to other purposes")
+        raise ValueError(_OTHER_PURPOSES)
 
 
-def _is_beyond(certificate: Certificate) -> bool:
+def _is_beyond(certificate: X509Certificate) -> bool:
     """Whether cryptography.x509.verification may have refused this certificate only because it does
     not know what it says.
     """

@@ -1,7 +1,7 @@
 """Work on many digests at once that is no hashing: sorting them for the digest index, and reading
 them from lines of hex.
 
-The native core does both where it was built (core.py); what stands here gives the same, byte for
+The native core does both where it was built (core.py); the Python here gives the same, byte for
 byte.
 """
 
@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.tree import core
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from witnesstree.ledger.base.message import Message
 
 DIGEST = 32
 KEY = 8
@@ -36,7 +39,7 @@ _DIGITS = re.compile(rb"\\?([0-9a-fA-F]*)")
 
 @dataclass(frozen=True, slots=True)
 class HexLines:
-    """What stands in the first `lines` lines of a text, which are its first `used` bytes: packed
+    """What is in the first `lines` lines of a text, which are its first `used` bytes: packed
     digests. Blank lines count, and hold none.
 
     `fault` says what is wrong with the line after them, which begins at `used`; it is None if that
@@ -46,7 +49,7 @@ class HexLines:
     digests: bytes
     used: int
     lines: int
-    fault: str | None
+    fault: Message | None
 
 
 def sort_run(digests: Buffer) -> bytes:
@@ -60,10 +63,7 @@ def sort_run(digests: Buffer) -> bytes:
     """
     view = core.plain(digests)
     if len(view) % DIGEST or len(view) // DIGEST > MAX_RUN:
-        raise InvalidInput(
-            f"a run is made of at most {MAX_RUN} digests of {DIGEST} bytes, not of {len(view)}"
-            " bytes"
-        )
+        raise InvalidInput("run-malformed", most=MAX_RUN, size=DIGEST, count=len(view))
     if native := core.native():
         return native.sort_run(view)
     # Only here is it needed, and it takes long to import.
@@ -87,7 +87,7 @@ def parse_hex(text: Buffer, *, is_last: bool) -> HexLines:
     a time. Any bytes give an answer. It ends before the first line that is something else; there
     the caller says which line that is, and seals nothing.
 
-    Raises InvalidInput if the text does not stand in contiguous memory.
+    Raises InvalidInput if the text is not in contiguous memory.
     """
     view = core.plain(text)
     if native := core.native():
@@ -119,20 +119,18 @@ def _parse_hex(text: bytes, *, is_last: bool) -> tuple[bytes, int, int, bool]:
     return bytes(digests), used, lines, False
 
 
-def _fault(beginning: bytes) -> str:
+def _fault(beginning: bytes) -> Message:
     line, feed, _ = beginning.partition(b"\n")
     if len(line) + len(feed) > MAX_LINE:
-        return f"it has more than {MAX_LINE} bytes"
+        return message("hex-line-too-long", most=MAX_LINE)
     if b"\0" in line:
-        return "it holds a zero byte, as `sha256sum -z` writes it: write it without -z"
+        return message("hex-line-zero-byte")
     if line.startswith(b"\xef\xbb\xbf"):
-        return "it begins with a byte order mark: write the file without one"
+        return message("hex-line-byte-order-mark")
     if b"\r" in line.rstrip(b"\r"):
-        return "lines end with LF or CR LF, not with CR alone"
+        return message("hex-line-end-wrong")
     digits = _DIGITS.match(line)
     count = len(digits[1]) if digits else 0
-    return (
-        f"it begins with {count} hex digits, not 64"
-        if count != 2 * DIGEST
-        else "after 64 hex digits comes no name as sha256sum writes it"
-    )
+    if count != 2 * DIGEST:
+        return message("hex-line-digits-wrong", count=count)
+    return message("hex-line-name-malformed")

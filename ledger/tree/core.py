@@ -82,12 +82,9 @@ def choose(core: str) -> None:
     """
     global _used  # noqa: PLW0603 - one choice for the whole process
     if core not in {"native", "python"}:
-        raise InvalidInput(f"the core is native or python, not {core[:60]!r}")
+        raise InvalidInput("core-unknown", found=repr(core[:60]))
     if core == "native" and _built is None:
-        raise InvalidInput(
-            "the native core was not built here: install cargo and a C linker, then install"
-            " witnesstree again; or choose python"
-        )
+        raise InvalidInput("core-not-built")
     _used = _built if core == "native" else None
 
 
@@ -99,7 +96,7 @@ def name() -> str:
 def plain(buffer: Buffer) -> memoryview:
     """Return the bytes of any buffer, as both cores read them.
 
-    Raises InvalidInput if they do not stand in contiguous memory.
+    Raises InvalidInput if they are not in contiguous memory.
     """
     view = memoryview(buffer)
     if not view.nbytes:
@@ -107,6 +104,4 @@ def plain(buffer: Buffer) -> memoryview:
     try:
         return view.cast("B")
     except TypeError as error:
-        raise InvalidInput(
-            f"hand in contiguous memory, as plain bytes or numbers have it: {error}"
-        ) from error
+        raise InvalidInput("memory-not-contiguous", error=error) from error

@@ -7,7 +7,7 @@ paired from left to right; an odd last node moves up unchanged. A tree of one le
 its root.
 
 Levels are packed bytes, 32 bytes a node, so that a batch never becomes a Python object per digest.
-They may stand in anything that gives out its memory: bytes, a memoryview, a mapped file, an array.
+They may be in anything that gives access to its memory: bytes, a memoryview, a mapped file.
 Where the native core was built (core.py), it hashes them on all of the machine's cores.
 """
 
@@ -44,7 +44,7 @@ def parent(a: bytes, b: bytes) -> bytes:
 
 
 def next_level(nodes: Buffer) -> bytes:
-    """Return the packed level above the packed level `nodes`, in one piece: hand in long levels
+    """Return the packed level above the packed level `nodes`, in one piece: pass long levels
     part by part, cut after an even node.
 
     Raises InvalidInput as `level_above` does.
@@ -53,10 +53,10 @@ def next_level(nodes: Buffer) -> bytes:
 
 
 def level_above(nodes: Buffer, height: int) -> bytes:
-    """Return the packed level that stands `height` levels above the packed level `nodes`; above a
+    """Return the packed level `height` levels above the packed level `nodes`; above a
     single node, and above nothing, it is that again.
 
-    A long level may be handed in part by part, cut after a multiple of 2**height nodes. `nodes` is
+    A long level may be passed part by part, cut after a multiple of 2**height nodes. `nodes` is
     not copied, and nothing may write to it meanwhile. Beside the answer this needs less than 1 MiB
     a core, and a node for each 2**13.
 
@@ -64,7 +64,7 @@ def level_above(nodes: Buffer, height: int) -> bytes:
     """
     view = _packed(nodes)
     if not 0 <= height <= MAX_HEIGHT:
-        raise InvalidInput(f"a tree has 0 to {MAX_HEIGHT} levels above its leaves, not {height}")
+        raise InvalidInput("height-out-of-range", most=MAX_HEIGHT, found=height)
     if native := core.native():
         return native.above(view, height)
     level = _above(view) if height and len(view) > NODE else bytes(view)
@@ -117,7 +117,7 @@ def siblings(position: int, size: int) -> Iterator[tuple[int, int]]:
     """
     _require_size(size)
     if not 0 <= position < size:
-        raise InvalidInput(f"a tree of {size} leaves has no position {position}")
+        raise InvalidInput("position-not-in-tree", size=size, position=position)
     level = 0
     while size > 1:
         sibling = position ^ 1
@@ -133,7 +133,7 @@ def root_of(leaves: Buffer) -> bytes:
     """
     view = _packed(leaves)
     if not view:
-        raise InvalidInput("packed digests are at least one: a tree of no leaves has no root")
+        raise InvalidInput("no-leaves-for-root")
     return level_above(view, MAX_HEIGHT)
 
 
@@ -146,7 +146,7 @@ def prove(leaves: Buffer, position: int) -> list[bytes]:
     """
     view = _packed(leaves)
     if not view:
-        raise InvalidInput("packed digests are at least one: a tree of no leaves has no path")
+        raise InvalidInput("no-leaves-for-path")
     path = list(siblings(position, len(view) // NODE))
     levels = [view, *levels_above(view)]
     return [bytes(levels[level][index * NODE : (index + 1) * NODE]) for level, index in path]
@@ -166,11 +166,11 @@ def root_from_path(digest: bytes, position: int, size: int, path: Sequence[bytes
     expected = sum(1 for _ in siblings(position, size))
     if len(path) != expected:
         raise InvalidInput(
-            f"position {position} of {size} leaves has a path of {expected} hashes, not {len(path)}"
+            "path-length-wrong", position=position, size=size, expected=expected, found=len(path)
         )
     for node in (digest, *path):
         if len(node) != NODE:
-            raise InvalidInput(f"a node has {NODE} bytes, not {len(node)}")
+            raise InvalidInput("node-size-wrong", expected=NODE, found=len(node))
     for node in path:
         digest = parent(digest, node)
     return digest
@@ -178,15 +178,13 @@ def root_from_path(digest: bytes, position: int, size: int, path: Sequence[bytes
 
 def _require_size(size: int) -> None:
     if not 1 <= size <= MAX_SIZE:
-        raise InvalidInput(f"a tree has 1 to {MAX_SIZE} leaves, not {size}")
+        raise InvalidInput("tree-size-out-of-range", most=MAX_SIZE, found=size)
 
 
 def _packed(nodes: Buffer) -> memoryview:
     view = memoryview(nodes)
     if view.nbytes % NODE:
-        raise InvalidInput(
-            f"packed digests are a whole number of {NODE} bytes, not {view.nbytes} bytes"
-        )
+        raise InvalidInput("packed-size-wrong", size=NODE, found=view.nbytes)
     return core.plain(view)
 
 

@@ -1,12 +1,12 @@
 """Rotation: the log's key hands over to a new one. No other module records a change of the key.
 
-Durable in this order, and a crash between any two steps is mended by what comes next:
+Durable in this order, and a crash between any two steps is repaired by what comes next:
 
     the new key's files       nobody was told of them; the next rotation replaces them
     one transaction           the note, signed by both keys: from here on the new key signs, in
                               every process
-    the note as a file        for those who verify without the database; written again by whoever
-                              signs next
+    the note as a file        for those who verify without the database; written again by the
+                              process that signs next
     the old keys are removed  only where that is asked for; `destroy_old_keys` does what a crash
                               left undone
 """
@@ -43,18 +43,12 @@ def rotate(ledger: Ledger, *, destroys_old: bool = False) -> KeyChange:
         with ledger.metadata.read() as transaction:
             number = len(ledger.key_changes(transaction)) + 1
         if number > MAX_CHANGES:
-            raise InvalidInput(
-                f"the key of {home.origin} was changed {MAX_CHANGES} times, which is as often as it"
-                " can be: begin a new ledger"
-            )
+            raise InvalidInput("key-changed-too-often", origin=home.origin, most=MAX_CHANGES)
         new = home.make_key(number)
         with ledger.metadata.write() as transaction:
             changes = ledger.key_changes(transaction)
             if len(changes) + 1 != number:
-                raise Conflict(
-                    "another process changed the key meanwhile: see `witnesstree log keys`, and run"
-                    " it again if it shall change once more"
-                )
+                raise Conflict("key-changed-meanwhile")
             old = ledger.signing_key(transaction)
             size = transaction.batch_count()
             change = KeyChange(

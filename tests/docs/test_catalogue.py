@@ -47,7 +47,23 @@ SECOND = {"passed", "failed", "unknown"}
 """Calls whose second argument is one: the first is the check's name."""
 NOT_PARAMETERS = {"required"}
 
-NO_SENTENCES: dict[str, str] = {}
+NO_SENTENCES = {
+    "too many requests": "how nodes say it, matched at the seam",
+    "No matching keys": "how pyrage says it, matched at the seam",
+    "is not pinned": "how Kubo says it, matched at the seam",
+    "could not find": "how Kubo says it, matched at the seam",
+    "service not known": "how Kubo says it, matched at the seam",
+    "Python extension validator failed": "how cryptography says it, matched at the seam",
+    "proves nothing to third parties": "a name in the embedded authority's certificates",
+    "LOCAL test ": "a name in the embedded authority's certificates",
+    "a brace too many": "for who writes the catalogue: a test reads all of it",
+    "too many braces": "for who writes the catalogue: a test reads all of it",
+    "no name behind a brace": "for who writes the catalogue: a test reads all of it",
+    "no case 'other'": "for who writes the catalogue: a test reads all of it",
+    "no closing brace": "for who writes the catalogue: a test reads all of it",
+    "SELECT ": "SQL",
+    " NOT NULL": "SQL",
+}
 """Literals that look like sentences and are none for users: a part of the text, and why."""
 
 
@@ -151,7 +167,7 @@ def test_every_worded_code_is_one_that_is_said_somewhere() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     said = {code for room in ROOMS for code in words_of(ENGLISH, room)}
-    unsaid = {c for c in said - literals if not c.startswith(("os-", "setting-"))}
+    unsaid = {c for c in said - literals if not c.startswith(("metric-", "os-", "setting-"))}
     assert unsaid == set()
 
 
@@ -168,12 +184,18 @@ def test_no_sentence_for_users_is_outside_the_catalogue() -> None:
             if isinstance(node, ast.Assert)
             for inner in ast.walk(node)
         }
+        listed = {
+            id(argument)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and _name(node) == "members"
+            for argument in node.args
+        }  # names of members of a JSON object
         found += [
             f"{path.relative_to(ROOT)}:{node.lineno}: {node.value[:70]!r}"
             for node in ast.walk(tree)
             if isinstance(node, ast.Constant)
             and isinstance(node.value, str)
-            and id(node) not in prose | asserted
+            and id(node) not in prose | asserted | listed
             and SENTENCE.search(node.value)
             and not any(part in node.value for part in NO_SENTENCES)
         ]

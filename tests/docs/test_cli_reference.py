@@ -16,10 +16,11 @@ from witnesstree.anchor.settings import (
     Settings,
     setting_message,
 )
+from witnesstree.cli.layout import width_of
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, cli
 from witnesstree.cli.status import ALARM
 from witnesstree.ledger.base import errors
-from witnesstree.ledger.base.catalogue import LANGUAGES, words_of
+from witnesstree.ledger.base.catalogue import HELP, LANGUAGES, words_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = runpy.run_path(str(DOCS / "reference.py"))
@@ -54,20 +55,22 @@ NAMES = whole_names()
 ANSWERING = [name for name in NAMES if name != "demo"]
 
 
-@pytest.mark.parametrize(
-    ("file", "write"), [("cli.md", "cli_reference"), ("settings.md", "settings_reference")]
-)
-def test_the_reference_is_what_the_code_says(file: str, write: str) -> None:
-    assert (DOCS / file).read_text() == REFERENCE[write](), "run `make docs`"
+@pytest.mark.parametrize("subject", ["cli", "settings"])
+@pytest.mark.parametrize(("ending", "language"), [("md", "en"), ("zh.md", "zh-Hans")])
+def test_the_reference_is_what_the_code_says(subject: str, ending: str, language: str) -> None:
+    written = (DOCS / f"{subject}.{ending}").read_text()
+    assert written == REFERENCE[f"{subject}_reference"](language), "run `make docs`"
 
 
-def test_the_generator_writes_both_files(tmp_path: Path) -> None:
+def test_the_generator_writes_all_files(tmp_path: Path) -> None:
     copy = tmp_path / "reference.py"
     copy.write_text((DOCS / "reference.py").read_text())
     runpy.run_path(str(copy), run_name="__main__")
     assert {path.name: path.read_text() for path in tmp_path.glob("*.md")} == {
         "cli.md": (DOCS / "cli.md").read_text(),
+        "cli.zh.md": (DOCS / "cli.zh.md").read_text(),
         "settings.md": (DOCS / "settings.md").read_text(),
+        "settings.zh.md": (DOCS / "settings.zh.md").read_text(),
     }
 
 
@@ -85,13 +88,30 @@ def test_every_command_has_an_example_that_it_understands(name: str) -> None:
         command(name).make_context(name, words[1 + len(name.split()) :])
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", NAMES)
-def test_every_option_says_what_it_does(name: str) -> None:
-    options = [
-        parameter for parameter in command(name).params if isinstance(parameter, click.Option)
-    ]
-    assert [option.name for option in options if not option.help] == []
-    assert max(map(len, call(*name.split(), "--help").text.splitlines())) <= 100
+def test_every_option_says_what_it_does(name: str, language: str) -> None:
+    """The catalogue's test sees to it that each language has them; here, that no one lacks."""
+    text = call(*name.split(), "--help", "--lang", language).text
+    for option in command(name).params:
+        assert not isinstance(option, click.Option) or max(option.opts, key=len) in text
+    assert max(map(width_of, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_text_of_the_help_is_of_no_command(language: str) -> None:
+    known = {"witnesstree", *COMMANDS, *NAMES}
+    shared, own = set(), set()
+    for name in NAMES:
+        options = [max(each.opts, key=len) for each in command(name).params]
+        shared |= {"--help", "--lang", "--version", *options}
+        own |= {f"{name} {option}" for option in options}
+    for key in words_of(language, HELP):
+        assert (
+            key.startswith(("exit.", "page.", "reference."))
+            or key.removesuffix(".short") in known
+            or key in shared | own
+        ), key
 
 
 @pytest.mark.parametrize("name", ANSWERING)

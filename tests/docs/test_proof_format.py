@@ -10,6 +10,7 @@ from pathlib import Path
 from make_proof import honest
 
 from witnesstree.anchor.evm.contract import artefact
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.report import Outcome, Verdict
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
@@ -18,7 +19,7 @@ from witnesstree.ledger.proof import proof as proof_module
 from witnesstree.ledger.proof.proof import Hints, format_proof, parse_proof
 from witnesstree.ledger.tree.tree import parent, prove, root_of
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify.verify import SKEW, verify
+from witnesstree.ledger.verify.verify import verify
 
 TEXT = (Path(__file__).parents[2] / "docs" / "proof-format.md").read_text(encoding="utf-8")
 LIMITS = re.findall(r"^\| [^|]+ \| (\d+) \| `(\w+)\.(\w+)` \|$", TEXT, re.MULTILINE)

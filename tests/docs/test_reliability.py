@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from witnesstree.ledger.store.metadata import AlarmKind
+from witnesstree.ledger.store.database.values import AlarmKind
 
 TESTS = Path(__file__).parents[1]
 DOCUMENT = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")

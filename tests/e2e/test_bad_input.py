@@ -214,7 +214,7 @@ def test_a_file_that_changes_while_it_is_hashed(
     assert ran.code == 5
     assert (
         ran.error()
-        == f"Error: {file} changed while it was read: close the program that writes it, then run"
+        == f"Error: {file} changed while it was read: close the program that writes to it, then run"
         " the command again"
     )
     assert not Path(f"{file}{PROOF}").exists()
@@ -282,7 +282,9 @@ def test_a_bad_proof_fails_and_says_why(fault: str, with_home: bool, sealed: Sea
     home = ("--home", sealed.home) if with_home else ()
     ran = call("verify", sealed.file, *home)
     assert ran.code == 3
-    assert ran.text.splitlines()[-1].startswith("FAILED: This is no proof that can be read: ")
+    first = ran.text.splitlines()[0]
+    assert first.startswith("FAILED: ")
+    assert "This is not a proof that can be read: " in first
     report = call("verify", sealed.file, *home, "--json").json
     assert (report["verdict"], report["assurance"]) == ("failed", None)
     shown = call("show", sealed.proof)
@@ -362,7 +364,7 @@ def test_a_proof_for_another_file(sealed: Sealed, tmp_path: Path) -> None:
         (["proof", "home", "--home", "home"], "is not a regular file"),
         (
             ["proof", "contract.txt", "--home", "home", "-o", "nothing/proof"],
-            "nothing is no folder: make it first",
+            "nothing is not a folder: make it first",
         ),
         (
             ["proof", "contract.txt", "--home", "home", "-o", "home"],
@@ -425,7 +427,8 @@ def test_a_home_that_is_missing(tmp_path: Path) -> None:
             ran = call(*command, "--home", tmp_path / place)
             assert ran.code == 6
             assert ran.error().endswith(
-                "holds no ledger: make one with `witnesstree init`, or name another with --home"
+                "holds no ledger: make one with `witnesstree init`, or name another folder with"
+                " --home"
             )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -434,7 +437,7 @@ def test_a_home_where_one_is(sealed: Sealed) -> None:
     before = tree(sealed.home)
     ran = call("init", "--home", sealed.home)
     assert ran.code == 7
-    assert "holds a ledger already" in ran.error()
+    assert "already holds a ledger" in ran.error()
     assert tree(sealed.home) == before
 
 
@@ -486,7 +489,7 @@ def test_a_home_of_a_newer_version(sealed: Sealed) -> None:
     database.close()
     newer = call("status", "--home", sealed.home)
     assert newer.code == 5
-    assert "install a newer one" in newer.error()
+    assert "install a newer witnesstree" in newer.error()
 
 
 def test_a_home_locked_by_another_process(sealed: Sealed, tmp_path: Path) -> None:
@@ -529,7 +532,7 @@ def test_a_disk_that_takes_no_more(most: int, sealed: Sealed, tmp_path: Path) ->
     )
     if full.code:
         assert full.code == 11
-        assert "run it again" in full.error()
+        assert "run the command again" in full.error()
         assert not Path(f"{file}{PROOF}").exists()
     assert most > 40_000 or full.code
     assert [path.name for path in tmp_path.rglob("*.tmp")] == []

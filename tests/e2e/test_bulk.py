@@ -18,8 +18,9 @@ from doubling import work
 from witnesstree.anchor.wiring import open_ledger
 from witnesstree.cli import bulk, parallel
 from witnesstree.cli.folder import Found, Gap, _refusals
-from witnesstree.cli.verify import holds_proofs, opened_proofs
+from witnesstree.cli.judging import holds_proofs, opened_proofs
 from witnesstree.ledger.base.errors import InvalidInput, Unreachable
+from witnesstree.ledger.base.message import message
 
 PROOF = ".proof.json"
 COUNT = 30
@@ -372,9 +373,9 @@ def test_the_ledgers_own_home_and_folders_that_cannot_be_read(batch: Path) -> No
 
 def test_a_folder_that_cannot_be_read_is_named() -> None:
     refused = [PermissionError(errno.EACCES, "Permission denied", "/evidence/closed")]
-    assert list(_refusals(refused)) == [
+    assert list(_refusals([*refused])) == [
         Found(
-            Path("/evidence/closed"), Gap.UNREADABLE, "the folder cannot be read: Permission denied"
+            Path("/evidence/closed"), Gap.UNREADABLE, message("folder-unreadable", error=refused[0])
         )
     ]
 
@@ -425,7 +426,7 @@ def test_a_file_is_no_folder_for_proofs(batch: Path) -> None:
     ):
         ran = call("proof", *arguments, "--split", batch / "batch.proofs")
         assert ran.code == 5
-        assert "batch.proofs is no folder: name one for the proofs" in ran.error()
+        assert "batch.proofs is not a folder: name one for the proofs" in ran.error()
 
 
 def test_a_batch_that_lost_its_digests_does_not_keep_the_others_from_being_mended(

@@ -14,7 +14,7 @@ import pytest
 from commandline import Ran, Sealed, call, start
 from servers.tsa import Issuer, der, read_request, talking
 
-from witnesstree.cli.verify import _note_strangers
+from witnesstree.cli.judging import note_strangers
 from witnesstree.ledger.proof.proof import OpeningProof, Proof
 
 KEY = "1234" * 16
@@ -67,7 +67,7 @@ def test_a_device_is_not_replaced_by_a_file(home: Path, tmp_path: Path, name: st
 def test_a_file_in_a_folder_that_is_not_there(home: Path, tmp_path: Path, name: str) -> None:
     refused(
         call(*outputs(home)[name], tmp_path / "nothing" / "file"),
-        "nothing is no folder: make it first, or name a file elsewhere",
+        "nothing is not a folder: make it first, or name a file elsewhere",
     )
 
 
@@ -169,7 +169,7 @@ def test_a_block_that_the_proof_does_not_name_is_said(sealed: Sealed, chain: str
     assert ran.code == 4
     assert (
         ran.talk
-        == f"The proof names no block {chain}0x{KEY}: if you typed it rightly, that is another"
+        == f"The proof names no block {chain}0x{KEY}: if you typed it correctly, that is another"
         " block than the proof's.\n"
     )
 
@@ -262,5 +262,5 @@ def test_an_interrupt_ends_what_waits_for_a_silent_server(
 def test_an_opening_record_that_cannot_be_read_is_left_to_the_report(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _note_strangers((f"0x{KEY}",), Proof(bytes(32), opening=OpeningProof("no record", ())))
+    note_strangers((f"0x{KEY}",), Proof(bytes(32), opening=OpeningProof("no record", ())))
     assert capsys.readouterr() == ("", "")

@@ -14,7 +14,7 @@ from commandline import call
 from doubling import refuse
 
 from witnesstree.cli import parallel
-from witnesstree.cli.verify import Judge
+from witnesstree.cli.judging import Judge
 from witnesstree.ledger.base.errors import InvalidInput
 
 PROOF = ".proof.json"

@@ -39,13 +39,16 @@ def test_a_file_is_sealed_and_verified_by_the_installed_program(home: Path, tmp_
     )
     verified = run("verify", "photo.jpg", cwd=tmp_path, env={"WITNESSTREE_HOME": str(home)})
     assert verified.code == 0
-    assert verified.text.splitlines()[-1].startswith(
-        "VERIFIED (local: it proves nothing to a third party): sealed not before "
-    )
+    answer, window, *_ = verified.text.splitlines()
+    local = "local: it proves nothing to a third party"
+    assert answer == f"VERIFIED ({local}): photo.jpg is what was sealed."
+    assert window.startswith("Sealed not before ")
     file.write_bytes(b"A photo")
     altered = run("verify", "photo.jpg", cwd=tmp_path, env={"WITNESSTREE_HOME": str(home)})
     assert altered.code == 3
-    assert altered.text.splitlines()[-1].startswith("FAILED: The file's SHA-256 is ")
+    assert altered.text.splitlines()[0].startswith(
+        "FAILED: photo.jpg is not what its proof says: The file's SHA-256 is "
+    )
 
 
 NAMES = [
@@ -168,7 +171,7 @@ def test_receipts_now_seals_later(home: Path, tmp_path: Path) -> None:
     )
     early = call("proof", file, "--home", home, "-o", proof_of(file), "--json")
     assert early.json == {"proof": str(proof_of(file)), "complete": False}
-    assert "still lacks: inclusion, token, anchor" in early.talk
+    assert "still lacks: path to the root, token, anchor" in early.talk
     undecided = call("verify", file, "--home", home)
     assert undecided.code == 4
     assert "not sealed yet" in undecided.text.splitlines()[-1]
@@ -378,7 +381,7 @@ def test_fsck_mends_an_index(home: Path, tmp_path: Path) -> None:
     index.write_bytes(bytes(len(whole)))
     assert call("fsck", "--home", home).code == 10
     mended = call("fsck", "--mend-index", "--home", home)
-    assert (mended.code, mended.talk) == (0, "Wrote 1 index anew.\n")
+    assert (mended.code, mended.talk) == (0, "Wrote 1 index again.\n")
     assert index.read_bytes() == whole
 
 
@@ -478,7 +481,7 @@ def test_what_cannot_be_stamped_waits_and_says_so(
         assert call("verify", file, "--home", home).code == 4
         assert call("verify", file, "--home", home, "--require", "anchor").code == 0
         lines = call("status", "--home", home).text.splitlines()
-        assert lines[-2].startswith("Batch 0 waits for its stamp by local since ")
+        assert lines[-2].startswith("Batch 0 waits for its timestamp by local since ")
         assert lines[-2].endswith("; 2 failed attempts, the last: the authority does not answer")
         assert (
             lines[-1]

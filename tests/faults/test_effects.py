@@ -32,7 +32,7 @@ from witnesstree.ledger.store.metadata import Metadata, Transaction
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
 from witnesstree.ledger.work import sealing
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.sealing import Ledger, Limits
 
 SMALL = Limits(entries=2, age=timedelta(hours=1), patience=5)

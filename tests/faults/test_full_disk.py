@@ -19,7 +19,7 @@ from real import unavailable
 from witnesstree.ledger.base.errors import NotFound, StorageFailure
 from witnesstree.ledger.store.home import create_home
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.sealing import Ledger, Limits
 
 LARGE = Limits(entries=10**6, age=timedelta(hours=1), patience=5)

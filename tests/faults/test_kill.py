@@ -29,7 +29,7 @@ from witnesstree.ledger.store.disk import write_file
 from witnesstree.ledger.store.home import create_home, open_home
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 
 ORIGIN = "ledger.test/killed"
 SUBMISSIONS = [digests("first", 2), digests("second", 1)]

@@ -9,7 +9,7 @@ from conftest import Clock
 from fakes import FakeWorld, digests
 
 from witnesstree.ledger.base.errors import Unaffordable, Unreachable
-from witnesstree.ledger.store.metadata import JobKind
+from witnesstree.ledger.store.database.values import JobKind
 from witnesstree.ledger.work.sealing import Ledger
 
 A, B, C = digests("outbox", 3)

@@ -18,10 +18,11 @@ from servers.postgresql import PostgreSQL, postgresql
 
 from witnesstree.ledger.base.errors import Unreachable
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.store.metadata import Metadata, Transaction
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Witnesses
 from witnesstree.ledger.work.sealing import Ledger, Limits, Span
 
@@ -44,7 +45,7 @@ def opened(home: Home, url: str, authority: FakeAuthority | None = None) -> Iter
             home,
             key=home.private_key(),
             metadata=metadata,
-            files=BatchFiles(home.batches),
+            files=BatchFiles(Folder(home.batches)),
             witnesses=Witnesses({"tsa": authority} if authority else {}, {}, {}),
             clock=clock,
             limits=LIMITS,

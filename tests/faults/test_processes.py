@@ -15,11 +15,12 @@ from fakes import FakeAuthority, FakeChain, digests
 
 from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Witnesses
 from witnesstree.ledger.work.sealing import Ledger, Limits
 
@@ -39,7 +40,7 @@ def opened(home: Home, *, with_witnesses: bool = False) -> Iterator[Ledger]:
             home,
             key=home.private_key(),
             metadata=metadata,
-            files=BatchFiles(home.batches),
+            files=BatchFiles(Folder(home.batches)),
             witnesses=Witnesses(
                 {"tsa": FakeAuthority("tsa", clock)} if with_witnesses else {},
                 {"chain": FakeChain("chain", clock)} if with_witnesses else {},

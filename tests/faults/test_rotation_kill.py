@@ -13,7 +13,7 @@ from fakes import FakeWorld, Steps, When, digests, in_child
 from witnesstree.ledger.log.keys import key_in_force
 from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.rotation import destroy_old_keys, rotate
 
 

@@ -24,7 +24,7 @@ from witnesstree.ledger.base.errors import BadAnswer, Conflict, NotFound
 from witnesstree.ledger.log.cosignature import (
     add_cosignatures,
     check_cosignatures,
-    format_witness_key,
+    format_cosigner_key,
 )
 from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.store.home import open_home
@@ -136,7 +136,7 @@ def test_the_command_keeps_cosignatures_and_publishes_them(
         "--witness",
         server.url,
         "--witness-key",
-        format_witness_key(server.key),
+        format_cosigner_key(server.key),
         "--home",
         home,
         "--into",
@@ -158,7 +158,7 @@ def test_a_forked_log_is_not_cosigned_by_the_command_either(
     home, copied = tmp_path / "home", tmp_path / "copied"
     server.learn(make_home(home, "ledger.test/forked").verifier_key())
     shutil.copytree(home, copied)
-    options = ("--witness", server.url, "--witness-key", format_witness_key(server.key))
+    options = ("--witness", server.url, "--witness-key", format_cosigner_key(server.key))
     codes = []
     for folder in (home, copied):
         with open_ledger(folder) as ledger:

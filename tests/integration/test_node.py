@@ -34,7 +34,7 @@ from witnesstree.ledger.chain.stateproof import (
     keccak256,
     parse_header,
     prove_slot,
-    record_slot,
+    slot_of,
 )
 from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
@@ -158,8 +158,8 @@ def require_proven(anchor: Anchor | None, root: bytes, submitter: bytes) -> None
     assert (header.hash, header.number) == (anchor.block_hash, anchor.block_number)
     slot = prove_slot(header, CONTRACT_ADDRESS, root, anchor.state.account, anchor.state.storage)
     assert slot.code_hash == CONTRACT_CODE_HASH
-    assert slot.record.submitter == submitter
-    assert slot.record.block_number <= header.number
+    assert slot.anchoring.submitter == submitter
+    assert slot.anchoring.block_number <= header.number
 
 
 def test_one_transaction_carries_many_roots(chain: NodeChain, node: Node) -> None:
@@ -207,7 +207,7 @@ def test_what_a_clerk_reads_with_cast_is_what_we_read(chain: NodeChain, node: No
     header = parse_header(anchor.state.header)
     record = prove_slot(
         header, CONTRACT_ADDRESS, root, anchor.state.account, anchor.state.storage
-    ).record
+    ).anchoring
     said = cast(
         node,
         "call",
@@ -253,7 +253,7 @@ def test_cast_proof_gives_the_same_account_and_storage_proof(chain: NodeChain, n
             node,
             "proof",
             CONTRACT,
-            "0x" + record_slot(root).hex(),
+            "0x" + slot_of(root).hex(),
             "--block",
             str(anchor.block_number),
         )

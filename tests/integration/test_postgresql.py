@@ -22,9 +22,10 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
     WitnesstreeError,
 )
-from witnesstree.ledger.store import postgresql as adapter
+from witnesstree.ledger.store.database import postgresql as adapter
+from witnesstree.ledger.store.database.values import BatchState, OpenBatch
 from witnesstree.ledger.store.home import create_home
-from witnesstree.ledger.store.metadata import BatchState, Metadata, OpenBatch
+from witnesstree.ledger.store.metadata import Metadata
 
 # Its own server is on 127.0.0.1, and whichever test comes first looks for a free port.
 pytestmark = [pytest.mark.real("postgres"), pytest.mark.enable_socket]
@@ -71,7 +72,7 @@ def refusal(url: str) -> WitnesstreeError:
 def test_what_is_no_address_is_refused(url: str) -> None:
     error = refusal(url)
     assert isinstance(error, InvalidInput)
-    assert "expected postgresql://user@host:port/database" in str(error)
+    assert "expected `postgresql://user@host:port/database`" in str(error)
 
 
 def test_an_option_that_nobody_knows_is_refused() -> None:
@@ -101,7 +102,7 @@ def test_an_option_that_nobody_knows_is_refused() -> None:
 )
 def test_only_host_and_database_are_shown(url: str, shown: str) -> None:
     with closing(Metadata(url, patience=1)) as metadata:
-        assert metadata.place == f"the database {shown}"
+        assert metadata.place == shown
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +143,7 @@ def test_a_secret_is_cut_out_of_whatever_the_driver_says() -> None:
         OperationalError("SELECT 1", {}, psycopg.OperationalError("no: hunter2\nand hunter3"))
     )
     assert isinstance(error, Unreachable)
-    assert str(error).startswith(
-        "the database postgresql://h/d does not answer: no: ***; see to the server"
-    )
+    assert str(error).startswith("postgresql://h/d does not answer: no: ***; check the server")
 
 
 @pytest.mark.parametrize(
@@ -304,7 +303,7 @@ def test_a_server_that_takes_no_writes_is_a_storage_failure(postgres: PostgreSQL
     ) as metadata:
         with (
             pytest.raises(
-                StorageFailure, match="read-only transaction; make room or mend the server"
+                StorageFailure, match="read-only transaction; make room or repair the server"
             ),
             metadata.write() as transaction,
         ):
@@ -341,7 +340,7 @@ def test_every_kind_of_failure_says_what_to_do(
         OperationalError("SELECT 1", {}, code("as {it} says"))
     )
     assert type(error) is kind
-    assert "the database postgresql://h/d" in str(error)
+    assert "postgresql://h/d" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -436,7 +435,8 @@ def test_a_home_keeps_no_metadata_beside(
         assert ledger.outbox.work() == []
     assert not world.home.database.exists()
     with pytest.raises(
-        Damaged, match=r"or name the PostgreSQL database that holds it \(setting `database`\)"
+        Damaged,
+        match=r"or name the PostgreSQL database that holds the ledger \(setting `database`\)",
     ):
         Metadata.open(world.home.database, patience=1)
 
@@ -454,7 +454,7 @@ def test_no_home_is_made_over_another_ledgers_database(
 ) -> None:
     url = postgres.url(postgres.new_schema())
     create_home(tmp_path / "first", ORIGIN, lambda _home: None, url)
-    with pytest.raises(Conflict, match="holds a ledger already"):
+    with pytest.raises(Conflict, match="already holds a ledger"):
         create_home(tmp_path / "second", "ledger.test/second", lambda _home: None, url)
     assert [path.name for path in tmp_path.iterdir()] == ["first"]
     Metadata.open(url, patience=1, origin=ORIGIN).close()

@@ -36,15 +36,14 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.proof import Inclusion, Proof
-from witnesstree.ledger.proof.record import (
-    EvidenceRecord,
+from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
+from witnesstree.ledger.proof.record_judge import verify_record
+from witnesstree.ledger.proof.record_make import (
     derive_record,
     make_record,
-    parse_record,
     renew_hash_tree,
     renew_timestamp,
     renew_timestamps,
-    verify_record,
 )
 from witnesstree.ledger.tokens.token import check_response, format_request
 from witnesstree.ledger.tree.tree import parent

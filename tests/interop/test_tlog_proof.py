@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from real import require_real, unavailable
 from vectors.cosignature.make import NOW, ORIGIN, W1, private
 
-from witnesstree.ledger.log.cosignature import WitnessKey, cosigned_message, format_witness_key
+from witnesstree.ledger.log.cosignature import CosignerKey, cosigned_message, format_cosigner_key
 from witnesstree.ledger.log.note import VerifierKey, format_base64, format_verifier_key, parse_note
 from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.proof.proof import parse_proof
@@ -199,7 +199,7 @@ def test_go_refuses_the_proof_under_another_logs_key(ask: Ask, exported: Exporte
 
 
 def test_go_finds_the_cosignature_in_the_proof(ask: Ask, exported: Exported) -> None:
-    witness = WitnessKey(W1, private(W1).public_key().public_bytes_raw())
+    witness = CosignerKey(W1, private(W1).public_key().public_bytes_raw())
     text = parse_note(exported.proofs[-1].split(b"\n\n", 1)[1]).text
     signature = (
         witness.key_id + NOW.to_bytes(8, "big") + private(W1).sign(cosigned_message(text, NOW))
@@ -209,7 +209,7 @@ def test_go_finds_the_cosignature_in_the_proof(ask: Ask, exported: Exported) -> 
         exported.proofs[-1]
         + f"— {witness.name} {format_base64(signature[:-1] + bytes([signature[-1] ^ 1]))}\n".encode()  # noqa: E501
     )
-    keys = [format_witness_key(witness)]
+    keys = [format_cosigner_key(witness)]
     answers = ask(
         *(
             {"proof": proof, "key": exported.key, "witnesses": keys}

@@ -83,7 +83,7 @@ def record(anchor: Anchor | None, root: bytes) -> tuple[int, int, bytes]:
         anchor.state.storage,
     )
     assert slot.code_hash == CONTRACT_CODE_HASH
-    return slot.record.time, slot.record.block_number, slot.record.submitter
+    return slot.anchoring.time, slot.anchoring.block_number, slot.anchoring.submitter
 
 
 def test_a_recent_block_is_named_by_its_header(subject: Subject) -> None:

@@ -30,13 +30,9 @@ from make_revocation import make_crl, make_ocsp, wrap
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.proof.record import (
-    EvidenceRecord,
-    make_record,
-    parse_record,
-    renew_timestamp,
-    verify_record,
-)
+from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
+from witnesstree.ledger.proof.record_judge import verify_record
+from witnesstree.ledger.proof.record_make import make_record, renew_timestamp
 
 CHUNKS, CHUNK = 20, 500
 # Seconds of this process's own time for one record.

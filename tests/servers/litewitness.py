@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from real import require_real
 from servers.anvil import stop
 
-from witnesstree.ledger.log.cosignature import WitnessKey
+from witnesstree.ledger.log.cosignature import CosignerKey
 from witnesstree.ledger.log.note import VerifierKey, format_base64, format_verifier_key
 
 NAME = "witness.test/lite"
@@ -30,7 +30,7 @@ class Litewitness:
     """A running witness: its address, its key, and its database."""
 
     url: str
-    key: WitnessKey
+    key: CosignerKey
     database: Path
 
     def learn(self, key: VerifierKey) -> None:
@@ -89,7 +89,7 @@ def litewitness() -> Iterator[Litewitness]:
             address,
         ]
         _start(stack, command, out, lambda: _answers(address), log)
-        yield Litewitness(f"http://{address}", WitnessKey(NAME, public_key), folder / "db")
+        yield Litewitness(f"http://{address}", CosignerKey(NAME, public_key), folder / "db")
 
 
 def _start(

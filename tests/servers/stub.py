@@ -15,7 +15,7 @@ from trie.hexary import HexaryTrie
 from witnesstree.anchor.evm import rpc
 from witnesstree.anchor.evm.header import rebuild_header
 from witnesstree.anchor.http import Answer
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, keccak256, record_slot
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, keccak256, slot_of
 
 CHAIN_ID = 31_337
 PAYER = bytes.fromhex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266")
@@ -156,7 +156,7 @@ class World:
     def tries(self, number: int) -> tuple[bytes, Any, Any]:
         storage, accounts = HexaryTrie({}), HexaryTrie({})
         for root, (time, block, sender) in self.states[number].records.items():
-            storage[keccak256(record_slot(root))] = rlp.encode(
+            storage[keccak256(slot_of(root))] = rlp.encode(
                 int.from_bytes(sender) << 96 | block << 48 | time
             )
         accounts[keccak256(CONTRACT_ADDRESS)] = rlp.encode(

@@ -15,8 +15,10 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from witnesstree.ledger.store.batches import BatchFiles
-from witnesstree.ledger.store.index import write_run
-from witnesstree.ledger.store.metadata import VERSION, Metadata
+from witnesstree.ledger.store.database.schema import VERSION
+from witnesstree.ledger.store.folder import Folder
+from witnesstree.ledger.store.index.run import write_run
+from witnesstree.ledger.store.metadata import Metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -78,16 +80,12 @@ def _write_derived(home: Home, metadata: Metadata, *, missing_only: bool) -> Non
 
     Raises Damaged if a batch's digests do not lead to its root.
     """
-    files = BatchFiles(home.batches)
+    files = BatchFiles(Folder(home.batches))
     with metadata.read() as transaction:
         for batch in transaction.batches():
             if not (missing_only and files.nodes_path(batch.sequence).exists()):
                 files.write_nodes(batch.sequence, batch.count, batch.root)
-                write_run(
-                    files.index_path(batch.sequence),
-                    files.digests_path(batch.sequence),
-                    batch.count,
-                )
+                write_run(files, batch.sequence, batch.count)
 
 
 def _remove_trees(home: Home) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from fakes import FakeWorld
 from servers.postgresql import PostgreSQL
-from unit.ledger import test_fsck
-from unit.ledger.test_fsck import (  # noqa: F401 - tests and their fixture
+from unit.ledger.work import test_fsck
+from unit.ledger.work.test_fsck import (  # noqa: F401 - tests and their fixture
     test_a_job_that_would_be_done_twice_is_found,
     test_a_sound_ledger_has_no_problem,
     test_an_empty_ledger_has_no_problem,

@@ -1,3 +1,3 @@
 """Sealing, with the metadata in PostgreSQL."""
 
-from unit.ledger.test_sealing import *  # noqa: F403 - tests and their fixtures
+from unit.ledger.work.test_sealing import *  # noqa: F403 - tests and their fixtures

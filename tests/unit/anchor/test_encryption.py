@@ -35,6 +35,7 @@ from witnesstree.anchor.ipfs.encryption import (
     require_recipients,
 )
 from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound, StorageFailure
+from witnesstree.ledger.store import disk
 
 IDENTITY = x25519.Identity.generate()
 RECIPIENT = str(IDENTITY.to_public())
@@ -360,9 +361,11 @@ def refusing(monkeypatch: pytest.MonkeyPatch, mode: str, name: str, error: BaseE
             lambda *given, **how: _Refusing(real_fdopen(*given, **how), name, error),
         )
     else:
-        real_open: Callable[..., Any] = Path.open
         monkeypatch.setattr(
-            Path, "open", lambda path, *given: _Refusing(real_open(path, *given), name, error)
+            disk,
+            "open",
+            lambda *given, **how: _Refusing(open(*given, **how), name, error),  # noqa: PTH123, SIM115 - handed on
+            raising=False,
         )
 
 

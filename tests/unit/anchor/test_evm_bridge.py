@@ -238,10 +238,8 @@ def test_events_of_other_contracts_are_told_apart(node: Bridge, world: World) ->
     receipt["logs"] = [stranger, *receipt["logs"], {**stranger, "topics": []}]
     found = node.receipt(ROOT)
     assert found
-    assert [each.root for each in found.anchorings] == [ROOT, OTHER]
-    assert {(each.contract, each.submitter) for each in found.anchorings} == {
-        (CONTRACT_ADDRESS, PAYER)
-    }
+    assert [each.root for each in found.events] == [ROOT, OTHER]
+    assert {(each.contract, each.submitter) for each in found.events} == {(CONTRACT_ADDRESS, PAYER)}
     assert node.receipt(OTHER) is None
 
 

@@ -84,7 +84,7 @@ def require_honest(anchored: Anchor | None, root: bytes) -> int:
         header, anchored.contract, root, anchored.state.account, anchored.state.storage
     )
     assert slot.code_hash == CONTRACT_CODE_HASH
-    return slot.record.block_number
+    return slot.anchoring.block_number
 
 
 def contract_of(chain: LocalChain) -> Contract:
@@ -165,7 +165,7 @@ def test_the_proof_and_the_contract_say_the_same(chain: LocalChain) -> None:
         anchored.state.account,
         anchored.state.storage,
     )
-    assert contract_of(chain).anchored_at(ROOT) == slot.record
+    assert contract_of(chain).anchored_at(ROOT) == slot.anchoring
     assert contract_of(chain).anchored_at(OTHER) is None
 
 

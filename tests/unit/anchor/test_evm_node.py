@@ -54,7 +54,7 @@ from witnesstree.ledger.chain.stateproof import (
 )
 from witnesstree.ledger.log.opening import BlockName, Opening, format_opening
 from witnesstree.ledger.proof.proof import Inclusion, OpeningProof, Proof
-from witnesstree.ledger.trust import TrustedRecord
+from witnesstree.ledger.trust import TrustedAnchoring
 
 ROOT, OTHER, THIRD = (bytes([i]) * 32 for i in (1, 2, 3))
 
@@ -1276,8 +1276,8 @@ def test_a_node_names_the_blocks_of_the_proof_and_the_record(stub: StubNode, wor
     assert {block.source for block in said.trust.blocks} == {
         message("node-says-so", place="http://node0.test")
     }
-    assert said.trust.records == (
-        TrustedRecord(
+    assert said.trust.anchorings == (
+        TrustedAnchoring(
             CHAIN_ID,
             CONTRACT_ADDRESS,
             ROOT,
@@ -1297,7 +1297,7 @@ def test_what_is_not_final_there_is_not_confirmed(stub: StubNode, world: World) 
         == "http://node0.test does not have block 7 as final: its newest final one is 6."
     )
     assert "no record of the root" in str(said.notes[1])
-    assert said.trust.records == ()
+    assert said.trust.anchorings == ()
     stub.finalizes = 100
     assert "names no final block" in str(
         ask_nodes(["http://node0.test"], proof_of(anchor_at(world, 7))).notes[0]
@@ -1391,11 +1391,11 @@ def test_another_code_or_another_address_is_no_record_of_that_time(
     )
     stub.answers["code"] = "0x60"
     elsewhere = proof_of(anchor_at(world, 3, contract=bytes(20)))
-    assert ask_nodes(["http://node0.test"], elsewhere).trust.records == ()
+    assert ask_nodes(["http://node0.test"], elsewhere).trust.anchorings == ()
     monkeypatch.setattr(check, "CONTRACT_CODE_HASH", keccak256(b"\x60"))
     # Whoever made it could have written the slot before, so only the final block's own time counts.
     assert [
-        record.time for record in ask_nodes(["http://node0.test"], elsewhere).trust.records
+        record.time for record in ask_nodes(["http://node0.test"], elsewhere).trust.anchorings
     ] == [START + 12 * 6]
 
 
@@ -1407,9 +1407,9 @@ def test_an_anchor_with_its_own_proof_or_of_another_chain_needs_no_record(
     assert anchor
     said = ask_nodes(["http://node0.test"], proof_of(anchor, anchor_at(world, 1, chain_id=1)))
     assert [block.number for block in said.trust.blocks] == [anchor.block_number]
-    assert said.trust.records == ()
+    assert said.trust.anchorings == ()
     unsealed = Proof(bytes(32), anchors=(anchor_at(world, 3),))
-    assert ask_nodes(["http://node0.test"], unsealed).trust.records == ()
+    assert ask_nodes(["http://node0.test"], unsealed).trust.anchorings == ()
 
 
 @pytest.mark.parametrize(("finality", "number"), [({}, 6), ({CHAIN_ID: 1}, 9), ({1: 1}, 6)])

@@ -15,7 +15,7 @@ from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.store.home import Home, open_home
-from witnesstree.ledger.work.fsck import Problem
+from witnesstree.ledger.work.fsck.problem import Problem
 
 DIGESTS = digests("embedded", 2)
 

@@ -103,7 +103,7 @@ def plant(folder: Path, block: bytes, codec: int = DAG_PB) -> str:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    return list(folder.rglob("*.part"))
+    return list(folder.rglob(".*.tmp"))
 
 
 # Trees and names

@@ -22,8 +22,9 @@ from witnesstree.anchor.publishing import (
     keep_cosignatures,
     publish,
 )
-from witnesstree.ledger.audit import audit
-from witnesstree.ledger.audit.audit import CHECKPOINT, FIRST_CHECKPOINT, follow, record_path
+from witnesstree.ledger.audit import follow as audit
+from witnesstree.ledger.audit.follow import follow
+from witnesstree.ledger.audit.published import CHECKPOINT, FIRST_CHECKPOINT, batch_path
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
@@ -47,7 +48,7 @@ from witnesstree.ledger.proof.forms import format_tlog_proof
 from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Witnesses
 from witnesstree.ledger.work.sealing import Ledger
 
@@ -113,7 +114,7 @@ def test_only_what_is_new_is_written(world: FakeWorld, tmp_path: Path) -> None:
         CHECKPOINT,
         FIRST_CHECKPOINT,
         STATE,
-        *(record_path(sequence) for sequence in range(3)),
+        *(batch_path(sequence) for sequence in range(3)),
         *(f"tile/{kind}/000.p/{size}" for kind in ("entries", "0") for size in (2, 3)),
     }
     assert audited(world, folder) == []
@@ -126,13 +127,13 @@ def test_a_record_is_published_again_when_it_has_more_witnesses(
     with world.open() as ledger:
         seal(ledger, "first", work=False)
         publish(ledger, folder)
-        assert parse_proof((folder / record_path(0)).read_bytes()).missing == ("token", "anchor")
+        assert parse_proof((folder / batch_path(0)).read_bytes()).missing == ("token", "anchor")
         assert ledger.outbox.work() == []
         assert publish(ledger, folder) == Published(1, 1, 0, 1)
-        assert parse_proof((folder / record_path(0)).read_bytes()).missing == ()
+        assert parse_proof((folder / batch_path(0)).read_bytes()).missing == ()
         # What is complete is not looked at again, unless the run before told nothing; then one that
         # is damaged is written anew.
-        (folder / record_path(0)).write_bytes(b"{")
+        (folder / batch_path(0)).write_bytes(b"{")
         assert publish(ledger, folder).records == 0
         (folder / STATE).unlink()
         assert publish(ledger, folder).records == 1
@@ -365,8 +366,8 @@ def test_cosignatures_are_kept_and_published(world: FakeWorld, tmp_path: Path) -
             transaction.add_cosignature(2, "z", b"1234", "— z AAAAAAA=\n")
             transaction.add_cosignature(2, "y", b"1234", "y\n")
         assert [
-            problem.fault for problem in check_ledger(ledger, Trust((world.authority.root,)))
-        ] == ["a cosignature of it is none"] * 2
+            problem.fault.code for problem in check_ledger(ledger, Trust((world.authority.root,)))
+        ] == ["cosignature-unreadable"] * 2
 
 
 def test_proofs_carry_the_cosignatures_and_published_records_do_not(
@@ -535,7 +536,7 @@ def test_what_a_run_told_and_cannot_be_read_is_told_anew(
         publish(ledger, folder)
         told = (folder / STATE).read_bytes()
         (folder / STATE).write_bytes(content)
-        (folder / record_path(0)).unlink()
+        (folder / batch_path(0)).unlink()
         assert publish(ledger, folder).records == 1
         assert (folder / STATE).read_bytes() == told
         # It is believed no further than the checkpoint: what stood beyond may have been another

@@ -20,10 +20,10 @@ from witnesstree.anchor.wiring import (
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound
 from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.log.note import require_name
+from witnesstree.ledger.store.database.values import JobKind
 from witnesstree.ledger.store.home import Home
-from witnesstree.ledger.store.metadata import JobKind
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.sealing import Span
 
 A, B, C = digests("wiring", 3)

@@ -19,16 +19,17 @@ from witnesstree.anchor.publishing import publish
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import clock, make_home, open_ledger
 from witnesstree.cli.audit import audit_command
-from witnesstree.ledger.audit import audit as ledger_audit
-from witnesstree.ledger.audit.audit import check_equivocation, parse_equivocation, parse_seen
+from witnesstree.ledger.audit import seen as ledger_audit
+from witnesstree.ledger.audit.equivocation import check_equivocation, parse_equivocation
+from witnesstree.ledger.audit.seen import parse_seen
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.log.cosignature import WitnessKey, format_witness_key
+from witnesstree.ledger.log.cosignature import CosignerKey, format_cosigner_key
 from witnesstree.ledger.log.note import format_verifier_key
 from witnesstree.ledger.proof.proof import Proof
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.work.rotation import rotate
 
-WITNESS = format_witness_key(WitnessKey("witness.example/w1", bytes(32)))
+WITNESS = format_cosigner_key(CosignerKey("witness.example/w1", bytes(32)))
 
 
 def audit(*arguments: object) -> Result:
@@ -71,7 +72,7 @@ def test_an_honest_log_is_followed_with_a_state(place: Path) -> None:
     first = audit(*options)
 
     assert first.exit_code == 0, first.output
-    assert first.stdout.splitlines()[-1] == "VERIFIED"
+    assert first.stdout.splitlines()[0] == "VERIFIED"
     assert "is not there yet: this audit reads the whole log" in first.stderr
     seen = parse_seen(state.read_bytes())
     assert seen.checkpoint == (folder / "checkpoint").read_text(encoding="utf-8")
@@ -86,7 +87,7 @@ def test_an_honest_log_is_followed_with_a_state(place: Path) -> None:
         *("checkpoint", "consistency", "entries", "tiles", "statements", "opening"),
         *("stamped", "anchored"),
     ]
-    assert "1 entries lead from 2 to 3" in said["checks"][2]["reason"]
+    assert "1 entry leads from 2 to 3" in said["checks"][2]["reason"]
     # Nothing new.
     assert audit(*options).exit_code == 0
 
@@ -195,10 +196,10 @@ def test_cosignatures_are_asked_for(place: Path) -> None:
     options = (place / "published", "--home", place / "home", "--witness-key", WITNESS)
     missing = audit(*options)
     assert missing.exit_code == 4
-    assert "0 of 1 witnesses cosigned the checkpoint (none); 1 are needed." in missing.stdout
+    assert "None of 1 cosigners signed the checkpoint; 1 is needed." in missing.stdout
     error = audit(*options, "--quorum", 2).exception
     assert isinstance(error, InvalidInput)
-    assert "--quorum 2 of 1 cannot be had" in str(error)
+    assert "--quorum 2 of 1 is not possible" in str(error)
 
 
 def test_nodes_are_asked_about_all_blocks_at_once(place: Path) -> None:

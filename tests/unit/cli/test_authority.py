@@ -233,7 +233,7 @@ def test_check(server: OpenSslAuthority, authority: Callable[..., Ran], tmp_path
     assert [line.split()[0] for line in lines[5:]] == ["PASSED"] * 5 + ["UNKNOWN"]
     # The server's certificates name places on this machine, which nobody allowed.
     assert lines[-1].endswith(
-        "was revoked is not known: no CRL and no OCSP answer about it could be had."
+        "was revoked is not known: there is no CRL and no OCSP answer about it."
     )
     (members,) = authority("check", "--json").json
     assert (members["state"], members["exit_code"], members["policy"], members["assurance"]) == (

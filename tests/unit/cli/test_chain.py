@@ -261,7 +261,7 @@ def test_what_waits_for_a_chain_that_is_gone_can_be_given_up(home: Path, tmp_pat
     )
     assert call("seal", tmp_path / "file", "--home", home).code == 8
     removed = call("chain", "remove", "dev", "--forget", "--home", home)
-    assert removed.text == "Removed dev; gave up 1 that waited for it.\n"
+    assert removed.text == "Removed dev; gave up 1 job that waited for it.\n"
     assert call("status", "--home", home, "--json").json["waiting"] == []
     assert call("chain", "remove", "dev", "--forget", "--home", home, "--json").json == {
         "removed": "dev",

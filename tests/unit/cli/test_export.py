@@ -23,7 +23,9 @@ from witnesstree.ledger.log.log import check_inclusion, leaf_hash
 from witnesstree.ledger.log.note import parse_checkpoint, parse_note
 from witnesstree.ledger.proof.forms import Content, write_container
 from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof
-from witnesstree.ledger.proof.record import make_record, parse_record, verify_record
+from witnesstree.ledger.proof.record import parse_record
+from witnesstree.ledger.proof.record_judge import verify_record
+from witnesstree.ledger.proof.record_make import make_record
 from witnesstree.ledger.tree.tree import parent
 
 CONTENT = b"batch 3, position 4"
@@ -392,12 +394,14 @@ def test_a_record_verifies(file: Path, record: Path) -> None:
         "name": "record",
         "outcome": "passed",
         "reason": ran.json["checks"][0]["reason"],
+        "code": "record-readable",
+        "params": {"count": 1},
         "required": True,
     }
     assert ran.talk == "An evidence record holds no anchor: only its timestamps are judged.\n"
     plain = call("verify", file, "--proof", record, "--require", "token")
     assert (plain.code, plain.talk) == (0, "")
-    assert "VERIFIED (local: it proves nothing to a third party): sealed not after" in plain.text
+    assert "is what was sealed.\nSealed not after" in plain.text
 
 
 @pytest.mark.usefixtures("trusting")
@@ -442,7 +446,7 @@ def test_a_record_whose_authority_nobody_trusts(file: Path, record: Path) -> Non
 def test_files_that_cannot_be_hashed(
     file: Path, record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from witnesstree.cli.verify import file_digests
+    from witnesstree.cli.judging import file_digests
 
     assert "is not a regular file" in call("verify", "/dev/null", "--proof", record).error()
     with pytest.raises(InvalidInput, match=r"cannot read .*none: No such file"):
@@ -451,7 +455,7 @@ def test_files_that_cannot_be_hashed(
     assert set(found) == {"sha256", "sha512"}
     assert found["sha256"] == sha256(CONTENT).digest()
     monkeypatch.setattr(
-        "witnesstree.cli.verify.progress",
+        "witnesstree.cli.judging.progress",
         lambda *_, **__: contextlib.nullcontext(lambda _: os.utime(file, (5, 5))),
     )
     with pytest.raises(InvalidInput, match="changed while it was read"):

@@ -16,7 +16,7 @@ from witnesstree.anchor.cosigners import Cosigner, ask_cosigner
 from witnesstree.anchor.http import Answer, Http
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.cli.log import log_command
-from witnesstree.ledger.audit.audit import check_equivocation, parse_equivocation
+from witnesstree.ledger.audit.equivocation import check_equivocation, parse_equivocation
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
@@ -26,10 +26,10 @@ from witnesstree.ledger.base.errors import (
     WitnesstreeError,
 )
 from witnesstree.ledger.log.cosignature import (
-    WitnessKey,
+    CosignerKey,
     check_cosignatures,
     cosigned_message,
-    format_witness_key,
+    format_cosigner_key,
 )
 from witnesstree.ledger.log.log import EMPTY_ROOT
 from witnesstree.ledger.log.note import (
@@ -43,8 +43,8 @@ from witnesstree.ledger.log.note import (
 from witnesstree.ledger.store.home import open_home
 
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a witness").digest())
-KEY = WitnessKey("witness.example/w1", PRIVATE_KEY.public_key().public_bytes_raw())
-OTHER = WitnessKey("witness.example/w2", bytes(32))
+KEY = CosignerKey("witness.example/w1", PRIVATE_KEY.public_key().public_bytes_raw())
+OTHER = CosignerKey("witness.example/w2", bytes(32))
 TIME = 1_795_000_000
 
 
@@ -85,7 +85,10 @@ def test_publish(home: Path, tmp_path: Path) -> None:
     done = log("publish", folder, "--home", home)
     assert (done.exit_code, done.stdout) == (
         0,
-        f"{folder} holds the log of 2 batches, 2 of them new (2 tiles and 2 records written).\n",
+        (
+            f"{folder} holds the log of 2 batches, 2 of them new (2 tiles and 2 batch proofs"
+            " written).\n"
+        ),
     )
     seal(home, "third")
     assert json.loads(log("publish", folder, "--home", home, "--json").stdout) == {
@@ -120,7 +123,7 @@ def test_check_finds_that_a_log_continues(home: Path, tmp_path: Path) -> None:
     log("publish", folder, "--home", home)
     for first, second in ((old, folder), (folder, old), (folder, folder)):
         done = log("check", first, second, "--checkpoint-key", key_of(home))
-        assert (done.exit_code, done.stdout.splitlines()[-1][:8]) == (0, "VERIFIED")
+        assert (done.exit_code, done.stdout.splitlines()[0][:8]) == (0, "VERIFIED")
     assert "OLD is the larger log" in log("check", folder, old).stderr
     unknown = log("check", old, folder, "--json")
     assert (unknown.exit_code, json.loads(unknown.stdout)["verdict"]) == (4, "undecided")
@@ -176,7 +179,7 @@ def test_check_at_an_address(home: Path) -> None:
 # cosign
 
 
-def line(note: str, key: WitnessKey = KEY) -> bytes:
+def line(note: str, key: CosignerKey = KEY) -> bytes:
     signature = PRIVATE_KEY.sign(cosigned_message(parse_note(note).text, TIME))
     return (
         f"— {key.name} {format_base64(key.key_id + TIME.to_bytes(8, 'big') + signature)}\n".encode()
@@ -281,7 +284,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return answer
 
 
-def cosign(home: Path, *arguments: object, keys: tuple[WitnessKey, ...] = (KEY,)) -> Result:
+def cosign(home: Path, *arguments: object, keys: tuple[CosignerKey, ...] = (KEY,)) -> Result:
     each = [
         option
         for key in keys
@@ -289,7 +292,7 @@ def cosign(home: Path, *arguments: object, keys: tuple[WitnessKey, ...] = (KEY,)
             "--witness",
             "https://witness.example/w1",
             "--witness-key",
-            format_witness_key(key),
+            format_cosigner_key(key),
         )
     ]
     return log("cosign", *each, "--home", home, *arguments)
@@ -305,9 +308,9 @@ def test_enough_witnesses_have_to_cosign(home: Path, answering: Callable[..., No
         assert done.stdout == note + line(note).decode()
         assert (
             "the cosigner witness.example/w2 at https://witness.example answered with status 503:"
-            " try again later." in done.stderr
+            " try again later\n" in done.stderr
         )
-        assert f"1 of 2 witnesses cosigned; {1 if quorum else 2} had to." in done.stderr
+        assert f"1 of 2 cosigners cosigned; {1 if quorum else 2} had to." in done.stderr
     # What is kept counts, also where a witness does not answer any more.
     answering(bad)
     said = json.loads(cosign(home, "--json").stdout)
@@ -326,17 +329,17 @@ def test_enough_witnesses_have_to_cosign(home: Path, answering: Callable[..., No
                 "--witness",
                 "http://b",
                 "--witness-key",
-                format_witness_key(KEY),
+                format_cosigner_key(KEY),
             ),
             "there are 2 addresses and 1 keys",
         ),
-        (("--witness", "http://a", "--witness-key", "x"), "takes a witness's key"),
+        (("--witness", "http://a", "--witness-key", "x"), "takes a cosigner's key"),
         (
-            ("--witness", "http://a", "--witness-key", format_witness_key(KEY), "--quorum", 2),
-            "--quorum 2 of 1 cannot be had",
+            ("--witness", "http://a", "--witness-key", format_cosigner_key(KEY), "--quorum", 2),
+            "--quorum 2 of 1 is not possible",
         ),
         (
-            ("--witness", "http://a", "--witness-key", format_witness_key(KEY)) * 2,
+            ("--witness", "http://a", "--witness-key", format_cosigner_key(KEY)) * 2,
             "names one key twice",
         ),
     ],
@@ -368,7 +371,7 @@ def test_the_key_is_changed_and_listed(home: Path, tmp_path: Path) -> None:
         0,
         f"Key 1 for logs of more than 2 batches: {second}\n",
     )
-    assert "give the new key to this log's witnesses" in done.stderr
+    assert "give the new key to this log's cosigners" in done.stderr
     said = json.loads(log("rotate", "--destroy-old", "--home", home, "--json").stdout)
     assert (said["number"], said["old"], said["size"]) == (2, second, 2)
     assert not (home / "keys" / "ledger-001.pem").exists()
@@ -423,7 +426,7 @@ def test_check_over_a_change_of_the_key(home: Path, tmp_path: Path) -> None:
     said = json.loads(done.stdout)
     assert "evidence" not in said
     assert [check["reason"] for check in said["checks"] if check["name"] == "keys"] == [
-        "What stands there as key note 2 is no key note that both its keys signed."
+        "What is published as key note 2 is not a key note that both its keys signed."
     ]
 
 
@@ -444,7 +447,7 @@ def test_check_of_files_over_a_change_of_the_key(home: Path, tmp_path: Path) -> 
     # The file of a published log stands for the log.
     for key in (first, second):
         done = log("check", old, folder / "checkpoint", "--checkpoint-key", key)
-        assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "VERIFIED")
+        assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "VERIFIED")
     # Another file there has the log's key notes.
     (folder / "copy").write_bytes(old.read_bytes())
     done = log("check", folder / "copy", folder, "--checkpoint-key", second)
@@ -458,7 +461,7 @@ def test_check_of_files_over_a_change_of_the_key(home: Path, tmp_path: Path) -> 
     assert alone.exit_code == 4
     assert outcomes["old"][0] == "passed"
     assert outcomes["new"][0] == "unknown"
-    assert "name the folder or address, for its key notes" in outcomes["new"][1]
+    assert "name the folder or address of the log, for its key notes" in outcomes["new"][1]
     # Where the notes beside the other one settle which key was in force, it is known.
     forged = sign_checkpoint(
         parse_checkpoint(parse_note(old.read_text(encoding="utf-8")).text),
@@ -467,7 +470,8 @@ def test_check_of_files_over_a_change_of_the_key(home: Path, tmp_path: Path) -> 
     old.write_text(forged, encoding="utf-8")
     done = log("check", old, folder, "--checkpoint-key", first)
     assert done.exit_code == 3
-    assert "was in force at 2 entries" in done.stdout
+    assert "at 2 entries is not signed by the key of" in done.stdout
+    assert "that was in force at that size" in done.stdout
     # So it is where the log is another one.
     make_home(tmp_path / "other", "ledger.test/other")
     assert log("check", new, new, "--checkpoint-key", key_of(tmp_path / "other")).exit_code == 3
@@ -485,7 +489,7 @@ def test_evidence_is_checked(fork: tuple[Path, Path], home: Path, tmp_path: Path
     ):
         options = [option for key in keys for option in ("--checkpoint-key", key)]
         done = log("check", evidence, *options)
-        assert (done.exit_code, done.stdout.splitlines()[-1]) == (code, verdict)
+        assert (done.exit_code, done.stdout.splitlines()[0]) == (code, verdict)
         said = json.loads(log("check", evidence, *options, "--json").stdout)
         assert (said["verdict"], [check["name"] for check in said["checks"]]) == (
             verdict.lower(),

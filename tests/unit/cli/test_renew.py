@@ -20,7 +20,9 @@ from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.proof import Inclusion, Proof
-from witnesstree.ledger.proof.record import EvidenceRecord, make_record, parse_record, verify_record
+from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
+from witnesstree.ledger.proof.record_judge import verify_record
+from witnesstree.ledger.proof.record_make import make_record
 from witnesstree.ledger.store.home import Home, create_home
 from witnesstree.ledger.tree.tree import parent
 from witnesstree.ledger.trust import Trust
@@ -91,7 +93,7 @@ def test_the_timestamp_is_renewed(
     assert (record.parent / "oak.txt.1.ers").read_bytes() == first
     year = NOW.year + 20
     assert (
-        f"Wrote {record}. It can be verified until {year}-" in ran.text
+        f"Wrote {record}.\nIt can be verified until {year}-" in ran.text
         or f"until {year - 1}-" in ran.text
     )
     assert (
@@ -156,7 +158,7 @@ def test_the_files_are_needed_for_another_algorithm(
 ) -> None:
     ran = renew(record, "--algorithm", "sha384")
     assert (ran.code, record.read_bytes()) == (5, first)
-    assert "goes over to sha384 by its files only: name them with --file" in ran.error()
+    assert "changes to sha384 only with its files: name them with --file" in ran.error()
 
 
 @pytest.mark.parametrize("more", [(), ("--algorithm", "sha384")])
@@ -237,8 +239,8 @@ def test_what_is_no_record(renew: Callable[..., Ran], tmp_path: Path) -> None:
     assert (ran.code, ran.error()) == (
         5,
         (
-            f"Error: cannot read the proof {tmp_path / 'none.ers'}: No such file or directory;"
-            " check the name"
+            f"Error: cannot read the evidence record {tmp_path / 'none.ers'}: No such file or"
+            " directory; check the name"
         ),
     )
     (tmp_path / "bad.ers").write_bytes(b"{}")

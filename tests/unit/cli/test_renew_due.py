@@ -109,7 +109,7 @@ def test_the_worker_renews_what_is_due(home: Path, file: Path) -> None:
     overdue(home)
     ran = call("worker", "--once", "--home", home)
     assert ran.code == 0
-    assert "1 evidence record(s) renewed with one timestamp by local" in ran.talk
+    assert "1 evidence record renewed with one timestamp by local" in ran.talk
     assert timestamps(home, file) == [2]
     assert call("fsck", "--home", home).code == 0
 
@@ -145,8 +145,8 @@ def test_looking_ahead_is_no_alarm(home: Path, file: Path) -> None:
     ran = call("renew", "--due", "--within", 36_500, "--home", home)
     assert ran.code == 0
     assert (
-        "Renewed 0 evidence records with 0 timestamps.\nNot renewed before it is due: by local it"
-        " would hold no longer than before" in ran.text
+        "Renewed 0 evidence records with 0 timestamps.\nNot renewed before it is due: with a token"
+        " by local it would hold no longer than before" in ran.text
     )
     ran = call("renew", "--due", "--within", 36_500, "--home", home, "--json")
     assert (ran.code, ran.json["timestamps"], ran.json["problems"], len(ran.json["early"])) == (
@@ -167,7 +167,8 @@ def test_a_record_that_only_the_command_trusts_is_not_kept(
     ran = call("renew", record, "--trust", made.parent / "old.pem", "--home", home, "--json")
     assert (ran.code, ran.json["kept"]) == (0, False)
     assert (
-        "The ledger does not keep it: judged by whom its owner trusts, it cannot be verified:"
+        "The ledger does not keep it: judged by what the ledger's owner trusts (see"
+        " `witnesstree trust --help`), it cannot be verified:"
         " chains[0].timestamps[0].chain" in ran.talk
     )
     assert timestamps(home, file) == []
@@ -191,13 +192,14 @@ def test_status_says_what_is_due_and_late(home: Path) -> None:
     assert samples(home)["next_renewal_timestamp_seconds"] > NOW.timestamp()
     overdue(home, (NOW - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"))
     assert (
-        "1 evidence record to be renewed now: run `witnesstree worker`"
+        "1 evidence record is to be renewed now: run `witnesstree worker`"
         in call("status", "--home", home).text
     )
     assert call("status", "--check", "--home", home).code == 0
     overdue(home)
     assert (
-        "1 evidence record to be renewed now, 1 of them LATE" in call("status", "--home", home).text
+        "1 evidence record is to be renewed now, 1 of them LATE"
+        in call("status", "--home", home).text
     )
     assert call("status", "--check", "--home", home).code == 12
     assert (samples(home)["due_renewals"], samples(home)["late_renewals"]) == (1, 1)

@@ -13,7 +13,8 @@ from make_token import Forge, named_v2, stamped, stamper
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.proof.proof import format_proof
-from witnesstree.ledger.proof.record import make_record, parse_record, renew_timestamp
+from witnesstree.ledger.proof.record import parse_record
+from witnesstree.ledger.proof.record_make import make_record, renew_timestamp
 
 
 def show(

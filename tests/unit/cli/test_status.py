@@ -13,7 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from witnesstree.anchor.tsa.local import LocalAuthority
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.base.errors import Unreachable
-from witnesstree.ledger.store.metadata import Alarm, AlarmKind, JobKind, Transaction
+from witnesstree.ledger.base.message import message
+from witnesstree.ledger.store.database.values import Alarm, AlarmKind, JobKind
+from witnesstree.ledger.store.metadata import Transaction
 from witnesstree.ledger.work.sealing import Ledger
 
 
@@ -86,9 +88,8 @@ def test_where_nothing_waits_nothing_is_wrong(home: Path, file: Path) -> None:
 
 def test_an_alarm_needs_a_person(home: Path) -> None:
     since = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
-    alarm = Alarm(
-        AlarmKind.UNAFFORDABLE, "sepolia", "the cap is 100 gwei, the chain asks 5000", since
-    )
+    said = message("as-text", text="the cap is 100 gwei, the chain asks 5000")
+    alarm = Alarm(AlarmKind.UNAFFORDABLE, "sepolia", said, since)
     with writing(home) as transaction:
         transaction.raise_alarm(alarm)
     ran = call("status", "--check", "--home", home)
@@ -103,7 +104,9 @@ def test_an_alarm_needs_a_person(home: Path) -> None:
     assert found == {
         "kind": "unaffordable",
         "subject": "sepolia",
-        "text": alarm.text,
+        "text": "the cap is 100 gwei, the chain asks 5000",
+        "code": "as-text",
+        "params": {"text": "the cap is 100 gwei, the chain asks 5000"},
         "since": "2026-11-23T08:00:00Z",
     }
     assert samples(home)["alarm"] == [({"kind": "unaffordable", "subject": "sepolia"}, 1.0)]
@@ -122,7 +125,7 @@ def test_a_batch_past_its_deadline_needs_a_person_until_it_is_done(home: Path, f
     [line] = [
         line
         for line in ran.text.splitlines()
-        if line.startswith("Batch 0 waits for its stamp by local since ")
+        if line.startswith("Batch 0 waits for its timestamp by local since ")
     ]
     assert line.endswith("; 1 failed attempt, the last: nobody answers")
     set_to(home, deadline=0.001)
@@ -131,7 +134,7 @@ def test_a_batch_past_its_deadline_needs_a_person_until_it_is_done(home: Path, f
     assert [
         line
         for line in ran.text.splitlines()
-        if line.startswith("LATE: batch 0 waits for its stamp by local")
+        if line.startswith("LATE: batch 0 waits for its timestamp by local")
     ]
     [job] = call("status", "--home", home, "--json").json["waiting"]
     assert (job["late"], job["attempts"], job["transaction"]) == (True, 1, None)
@@ -216,7 +219,7 @@ def test_a_job_without_its_batch_is_shown_all_the_same(home: Path) -> None:
         transaction.add_job(7, JobKind.STAMP, "local")
     ran = call("status", "--home", home)
     assert ran.code == 0
-    assert "Batch 7 waits for its stamp by local since a time that is lost" in ran.text
+    assert "Batch 7 waits for its timestamp by local since a time that is lost" in ran.text
     seen = samples(home)
     assert (seen["waiting_jobs"], seen["oldest_waiting_seconds"]) == (
         [({"kind": "stamp", "target": "local"}, 1.0)],

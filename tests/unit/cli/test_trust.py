@@ -64,7 +64,7 @@ def test_add_list_and_remove(store: Path, file: Path) -> None:
     assert "1 certificate in" in listed.talk
     assert "roots of Mozilla's programme are trusted, too" in listed.talk
     removed = trust(store, "remove", stored.fingerprint[:10])
-    assert removed.text == f"Trusted no more: CN=Court root, {stored.fingerprint}\n"
+    assert removed.text == f"No longer trusted: CN=Court root, {stored.fingerprint}\n"
     assert read_stored(store) == ()
 
 
@@ -101,7 +101,7 @@ def test_certifi_off_and_on(store: Path) -> None:
     everything = trust(store, "list", "--all").text
     assert everything.count("from Mozilla's root programme, certifi 20") > 100
     off = trust(store, "remove", "certifi")
-    assert "trusted no more" in off.text
+    assert "no longer trusted" in off.text
     assert not trusts_certifi(store)
     listed = trust(store, "list", "--all")
     assert listed.text == ""
@@ -124,7 +124,7 @@ NOTICES = {
     "an intermediate certificate as a root": (
         BETWEEN,
         [],
-        "This is no root but an intermediate certificate",
+        "This is not a root but an intermediate certificate",
     ),
     "an intermediate certificate": (BETWEEN, ["--intermediate"], ""),
     "an authority": (SIGNER, [], "trusted for its own tokens, and for no others"),

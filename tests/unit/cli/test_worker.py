@@ -146,7 +146,7 @@ def test_log_lines_as_json(home: Path) -> None:
     set_to(home, batch_entries=1)
     submit(home)
     lines = [json.loads(line) for line in work(home, "--once", "--json").talk.splitlines()]
-    assert {tuple(line) for line in lines} == {("time", "level", "message")}
+    assert {tuple(line) for line in lines} == {("time", "level", "message", "code", "params")}
     assert [line["level"] for line in lines][:2] == ["warning", "info"]
     assert "batch 0 is sealed" in [line["message"] for line in lines]
 

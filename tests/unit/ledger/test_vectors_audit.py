@@ -10,14 +10,10 @@ from typing import Any
 import pytest
 from vectors.audit.make import format_file, make
 
-from witnesstree.ledger.audit.audit import (
-    Followed,
-    Seen,
-    check_equivocation,
-    follow,
-    judge_witnesses,
-    parse_seen,
-)
+from witnesstree.ledger.audit.equivocation import check_equivocation
+from witnesstree.ledger.audit.follow import Followed, follow
+from witnesstree.ledger.audit.seen import Seen, parse_seen
+from witnesstree.ledger.audit.witnesses import judge_witnesses
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
@@ -64,7 +60,7 @@ def audited(case: dict[str, Any]) -> tuple[Followed, list[Check]]:
     seen: Seen | None = parse_seen(json.dumps(case["seen"]).encode()) if case["seen"] else None
     followed = follow(fetch_of(case), [parse_verifier_key(key)] if key else [], seen, now)
     deadline = timedelta(seconds=asked(case, "deadline"))
-    found, _ = judge_witnesses(followed.records, trust, now, deadline, Require.TOKEN)
+    found, _ = judge_witnesses(followed.batches, trust, now, deadline, Require.TOKEN)
     return followed, [*followed.checks, *found]
 
 

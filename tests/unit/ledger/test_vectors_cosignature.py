@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from vectors.cosignature.make import format_file, make
 
-from witnesstree.ledger.audit.audit import judge_cosignatures
+from witnesstree.ledger.audit.cosigners import judge_cosignatures
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.log.cosignature import (
     check_cosignatures,
-    format_witness_key,
-    parse_witness_key,
+    format_cosigner_key,
+    parse_cosigner_key,
 )
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "cosignature"
@@ -33,7 +33,7 @@ def test_the_vectors_are_what_their_generator_makes() -> None:
 
 @pytest.mark.parametrize("case", cases("cosignature.json"))
 def test_cosignature_vector(case: dict[str, Any]) -> None:
-    keys = [parse_witness_key(text) for text in case["witnesses"]]
+    keys = [parse_cosigner_key(text) for text in case["witnesses"]]
     if case["expect"] == "invalid":
         with pytest.raises(InvalidInput):
             check_cosignatures(case["note"], keys)
@@ -52,13 +52,13 @@ def test_cosignature_vector(case: dict[str, Any]) -> None:
 def test_key_vector(case: dict[str, Any]) -> None:
     if case["expect"] == "invalid":
         with pytest.raises(InvalidInput):
-            parse_witness_key(case["text"])
+            parse_cosigner_key(case["text"])
         return
-    key = parse_witness_key(case["text"])
+    key = parse_cosigner_key(case["text"])
     assert {
         "name": key.name,
         "key_id": key.key_id.hex(),
         "public_key": case["key"]["public_key"],
     } == case["key"]
     assert key.public_key == b64decode(case["key"]["public_key"])
-    assert format_witness_key(key) == case["text"]
+    assert format_cosigner_key(key) == case["text"]

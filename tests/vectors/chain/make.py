@@ -19,7 +19,7 @@ from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
     keccak256,
-    record_slot,
+    slot_of,
 )
 
 HERE = Path(__file__).parent
@@ -233,7 +233,7 @@ def _slots(first: Anchor, other: Anchor) -> dict[str, Any]:
         "storage": storage,
     }
     word = _word(first.state)
-    key = keccak256(record_slot(ROOT)).hex()
+    key = keccak256(slot_of(ROOT)).hex()
     leaf = _leaf(key, _rlp(word))
 
     def forged(nodes: list[bytes], account: Any = lambda fields: fields) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import new, sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -33,7 +33,10 @@ from make_record import (
 from make_revocation import wrap
 
 from witnesstree.ledger.base.clock import format_time
-from witnesstree.ledger.proof.record import EvidenceRecord, renew_hash_tree
+from witnesstree.ledger.proof.record_make import renew_hash_tree
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.proof.record import EvidenceRecord
 
 PASSED, FAILED, UNKNOWN = "verified", "failed", "undecided"
 FIRST, SECOND, THIRD = (

@@ -17,29 +17,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.anchor.publishing import STATE, publish
-from witnesstree.ledger.audit import audit
-from witnesstree.ledger.audit.audit import (
+from witnesstree.ledger.audit import follow as follow_module
+from witnesstree.ledger.audit import seen as seen_module
+from witnesstree.ledger.audit.consistency import judge_consistency
+from witnesstree.ledger.audit.cosigners import judge_cosignatures
+from witnesstree.ledger.audit.equivocation import (
+    Equivocation,
+    check_equivocation,
+    format_equivocation,
+    parse_equivocation,
+)
+from witnesstree.ledger.audit.follow import Followed, follow
+from witnesstree.ledger.audit.published import (
     CHECKPOINT,
     FIRST_CHECKPOINT,
-    Equivocation,
-    Followed,
-    Record,
-    Seen,
-    check_equivocation,
-    follow,
-    format_equivocation,
-    format_seen,
-    judge_consistency,
-    judge_cosignatures,
-    judge_witnesses,
-    parse_equivocation,
-    parse_seen,
-    record_path,
+    PublishedBatch,
+    batch_path,
 )
+from witnesstree.ledger.audit.seen import Seen, format_seen, parse_seen
+from witnesstree.ledger.audit.witnesses import judge_witnesses
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
 from witnesstree.ledger.base.report import Check, Outcome
 from witnesstree.ledger.log import log
-from witnesstree.ledger.log.cosignature import WitnessKey, cosigned_message
+from witnesstree.ledger.log.cosignature import CosignerKey, cosigned_message
 from witnesstree.ledger.log.note import (
     Checkpoint,
     VerifierKey,
@@ -58,8 +58,9 @@ from witnesstree.ledger.log.tiles import (
     format_tile_path,
     parse_bundle,
     tile_hashes,
+    tile_reader,
 )
-from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof
+from witnesstree.ledger.proof.proof import MAX_PROOF, Proof, format_proof, parse_proof
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require
 
@@ -174,23 +175,23 @@ def test_an_honest_log_passes_at_once_and_in_steps(honest: Published) -> None:
         (name, Outcome.PASSED)
         for name in ("checkpoint", "entries", "tiles", "statements", "opening")
     ]
-    assert [record.statement.sequence for record in whole.records] == list(range(SIZE))
+    assert [record.statement.sequence for record in whole.batches] == list(range(SIZE))
     seen = None
     for size, files in enumerate(honest.stages, 1):
         followed = honest.follow(files, seen)
         assert failed(followed.checks) == []
-        assert [record.statement.sequence for record in followed.records] == [size - 1]
+        assert [record.statement.sequence for record in followed.batches] == [size - 1]
         assert followed.seen
         seen = parse_seen(format_seen(followed.seen))
     assert seen == whole.seen
     assert seen
     # Nothing new: nothing is left to read.
     again = honest.follow(honest.files, seen)
-    assert (again.seen, again.records, failed(again.checks)) == (seen, (), [])
+    assert (again.seen, again.batches, failed(again.checks)) == (seen, (), [])
 
 
 def test_its_witnesses_were_there_in_time(honest: Published) -> None:
-    records = honest.follow(honest.files).records
+    records = honest.follow(honest.files).batches
     checks, waiting = judge_witnesses(records, honest.trust, honest.now, DAY, Require.BOTH)
     assert [(check.name, check.outcome) for check in checks] == [
         ("stamped", Outcome.PASSED),
@@ -202,7 +203,7 @@ def test_its_witnesses_were_there_in_time(honest: Published) -> None:
 
 
 def test_a_published_record_is_a_proof_that_anyone_can_verify(honest: Published) -> None:
-    proof = parse_proof(honest.files[record_path(2)])
+    proof = parse_proof(honest.files[batch_path(2)])
     assert proof.missing == ()
     assert proof.inclusion
     assert (proof.inclusion.position, proof.inclusion.size) == (0, 4)
@@ -267,7 +268,7 @@ def test_a_batch_that_is_stamped_and_anchored_late_is_caught(tmp_path: Path) -> 
     with publishing(tmp_path, clock) as (world, seal):
         seal()
         files = seal(late=timedelta(hours=30))
-        records = follow(files.fetch, [world.home.verifier_key()], None, clock()).records
+        records = follow(files.fetch, [world.home.verifier_key()], None, clock()).batches
         checks, waiting = judge_witnesses(records, world.trust, clock(), DAY, Require.BOTH)
     assert [(check.name, check.outcome) for check in checks] == [
         ("stamped", Outcome.PASSED),
@@ -277,7 +278,7 @@ def test_a_batch_that_is_stamped_and_anchored_late_is_caught(tmp_path: Path) -> 
     ]
     assert (
         "Batch 1 is late: it closed at 2026-11-23T08:04:00Z and was stamped at"
-        " 2026-11-24T14:04:01Z, more than 24 hours after." in checks[1].reason
+        " 2026-11-24T14:04:01Z, more than 24 hours later." in checks[1].reason
     )
     assert [statement.sequence for statement in waiting] == [1]
     punctual, _ = judge_witnesses(records, world.trust, clock(), timedelta(hours=31), Require.BOTH)
@@ -287,12 +288,12 @@ def test_a_batch_that_is_stamped_and_anchored_late_is_caught(tmp_path: Path) -> 
 # Witnesses that are missing, unknown or false
 
 
-def without_witnesses(record: Record) -> Record:
-    return Record(record.statement, replace(record.proof, tokens=(), anchors=()))
+def without_witnesses(record: PublishedBatch) -> PublishedBatch:
+    return PublishedBatch(record.statement, replace(record.proof, tokens=(), anchors=()))
 
 
 def test_what_is_not_due_is_waited_for_and_what_is_due_is_missed(honest: Published) -> None:
-    record = without_witnesses(honest.follow(honest.files).records[0])
+    record = without_witnesses(honest.follow(honest.files).batches[0])
     before, waiting = judge_witnesses(
         [record], honest.trust, record.statement.closed + DAY, DAY, Require.BOTH
     )
@@ -313,7 +314,7 @@ def test_what_is_not_due_is_waited_for_and_what_is_due_is_missed(honest: Publish
 
 def test_an_auditor_who_trusts_nobody_decides_nothing(honest: Published) -> None:
     checks, waiting = judge_witnesses(
-        honest.follow(honest.files).records, Trust(), honest.now, DAY, Require.BOTH
+        honest.follow(honest.files).batches, Trust(), honest.now, DAY, Require.BOTH
     )
     assert {check.outcome for check in checks} == {Outcome.UNKNOWN}
     assert all(check.required for check in checks)
@@ -321,8 +322,8 @@ def test_an_auditor_who_trusts_nobody_decides_nothing(honest: Published) -> None
 
 
 def test_witnesses_of_another_batch_are_caught(honest: Published) -> None:
-    first, second = honest.follow(honest.files).records[:2]
-    swapped = Record(
+    first, second = honest.follow(honest.files).batches[:2]
+    swapped = PublishedBatch(
         first.statement,
         replace(first.proof, tokens=second.proof.tokens, anchors=second.proof.anchors),
     )
@@ -331,7 +332,7 @@ def test_witnesses_of_another_batch_are_caught(honest: Published) -> None:
 
 
 def test_a_deadline_beyond_the_calendar_is_never_missed(honest: Published) -> None:
-    record = without_witnesses(honest.follow(honest.files).records[0])
+    record = without_witnesses(honest.follow(honest.files).batches[0])
     checks, _ = judge_witnesses(
         [record], honest.trust, honest.now, timedelta(days=365 * 9000), Require.BOTH
     )
@@ -341,10 +342,10 @@ def test_a_deadline_beyond_the_calendar_is_never_missed(honest: Published) -> No
 def test_batches_that_wait_are_looked_at_again(honest: Published) -> None:
     followed = honest.follow(honest.stages[2])
     assert followed.seen
-    seen = parse_seen(format_seen(replace(followed.seen, waiting=(followed.records[1].statement,))))
+    seen = parse_seen(format_seen(replace(followed.seen, waiting=(followed.batches[1].statement,))))
     again = honest.follow(honest.files, seen)
-    assert [record.statement.sequence for record in again.records] == [1, 3, 4]
-    for change in ({record_path(1): honest.files[record_path(2)]}, {record_path(1): b"{}"}):
+    assert [record.statement.sequence for record in again.batches] == [1, 3, 4]
+    for change in ({batch_path(1): honest.files[batch_path(2)]}, {batch_path(1): b"{}"}):
         changed = honest.follow(Files(honest.files | change), seen)
         assert failed(changed.checks) == ["opening"]
         assert changed.seen is None
@@ -354,14 +355,14 @@ def test_batches_that_wait_are_looked_at_again(honest: Published) -> None:
 
 
 def changed_proof(files: Files, change: Callable[[Proof], Proof], sequence: int = 2) -> Files:
-    path = record_path(sequence)
+    path = batch_path(sequence)
     return Files(files | {path: format_proof(change(parse_proof(files[path])))})
 
 
 def other_opening(honest: Published, **members: object) -> Files:
     """Return the log in which batch 2 holds nothing but another opening record: its root,
     statement, tiles and signatures are made to fit."""
-    proof = parse_proof(honest.files[record_path(2)])
+    proof = parse_proof(honest.files[batch_path(2)])
     assert proof.opening
     record = format_opening(replace(parse_opening(proof.opening.record), **members))  # type: ignore[arg-type]
     digest = opening_digest(record)
@@ -425,16 +426,16 @@ def test_an_opening_record_that_names_an_earlier_checkpoint_than_the_batch_befor
 RECORDS: dict[str, tuple[Callable[[Published], Files], str]] = {
     "no record": (
         lambda honest: Files(
-            {path: content for path, content in honest.files.items() if path != record_path(2)}
+            {path: content for path, content in honest.files.items() if path != batch_path(2)}
         ),
         "is not there",
     ),
     "no proof": (
-        lambda honest: Files(honest.files | {record_path(2): b"[]"}),
+        lambda honest: Files(honest.files | {batch_path(2): b"[]"}),
         "expected a JSON object",
     ),
     "another batch's": (
-        lambda honest: Files(honest.files | {record_path(2): honest.files[record_path(1)]}),
+        lambda honest: Files(honest.files | {batch_path(2): honest.files[batch_path(1)]}),
         "does not lead to the root",
     ),
     "no opening record": (
@@ -619,7 +620,7 @@ def test_a_flipped_bit_in_any_file_that_counts_is_found(
 
 
 STATEMENTS: dict[str, tuple[Callable[[Statement], bytes], str]] = {
-    "no statement": (lambda statement: b"what", "entry 2 of the log is no batch statement"),
+    "no statement": (lambda statement: b"what", "entry 2 of the log is not a batch statement"),
     "another ledger's": (
         lambda statement: format_statement(replace(statement, origin="x")).encode(),
         "states a batch of x",
@@ -671,7 +672,7 @@ def test_the_edge_of_the_old_log_is_derived_too(honest: Published) -> None:
     files["tile/0/000.p/5"] = bytes(tile)
     followed = honest.follow(files, seen)
     assert failed(followed.checks) == ["entries"]
-    assert "root of the log of 1 entries that was seen before" in reason(followed.checks)
+    assert "root of the log of 1 entry that was seen before" in reason(followed.checks)
 
 
 def test_another_log_at_the_same_place_is_caught(honest: Published) -> None:
@@ -687,7 +688,7 @@ def test_another_log_at_the_same_place_is_caught(honest: Published) -> None:
 def test_more_checkpoints_than_may_be_behind_are_forgotten(
     honest: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "MAX_LAG", 1)
+    monkeypatch.setattr(follow_module, "MAX_LAG", 1)
     seen = honest.follow(honest.files).seen
     assert seen
     assert (seen.named, len(seen.digests)) == (SIZE - 1, 2)
@@ -712,7 +713,7 @@ def test_what_does_not_prove_an_equivocation(honest: Published, first: int) -> N
         *(files[CHECKPOINT].decode() for files in honest.stages),
     ]
     other = honest.signed(2, bytes(32)).decode()
-    path = tuple(log.prove_consistency(2, SIZE, audit.tile_reader(SIZE, honest.files.fetch)))
+    path = tuple(log.prove_consistency(2, SIZE, tile_reader(SIZE, honest.files.fetch)))
     root = parse_checkpoint(parse_note(notes[2]).text).root
     assert check_equivocation(Equivocation(other, notes[SIZE], root, path), honest.key)
     stranger = VerifierKey(ORIGIN, bytes(32))
@@ -731,9 +732,9 @@ def test_what_does_not_prove_an_equivocation(honest: Published, first: int) -> N
 # Witnesses of the checkpoint
 
 
-def cosigned(honest: Published, name: str, time: datetime) -> tuple[str, WitnessKey]:
+def cosigned(honest: Published, name: str, time: datetime) -> tuple[str, CosignerKey]:
     private_key = honest.world.home.private_key()
-    key = WitnessKey(name, private_key.public_key().public_bytes_raw())
+    key = CosignerKey(name, private_key.public_key().public_bytes_raw())
     note, seconds = honest.files[CHECKPOINT].decode(), int(time.timestamp())
     signature = private_key.sign(cosigned_message(parse_note(note).text, seconds))
     return (
@@ -744,16 +745,16 @@ def cosigned(honest: Published, name: str, time: datetime) -> tuple[str, Witness
 
 def test_cosignatures_are_counted(honest: Published) -> None:
     note, key = cosigned(honest, "witness.example/w1", honest.now)
-    absent = WitnessKey("witness.example/w2", bytes(32))
+    absent = CosignerKey("witness.example/w2", bytes(32))
     one = judge_cosignatures(note, [key, absent], 1, honest.now)
     assert (one.outcome, one.reason) == (
         Outcome.PASSED,
-        "1 of 2 witnesses cosigned the checkpoint (witness.example/w1); 1 are needed.",
+        "1 of 2 cosigners signed the checkpoint (witness.example/w1); 1 is needed.",
     )
     assert judge_cosignatures(note, [key, absent], 2, honest.now).outcome is Outcome.UNKNOWN
     early = judge_cosignatures(note, [key], 1, honest.now - timedelta(hours=1))
     assert early.outcome is Outcome.UNKNOWN
-    assert "the clocks of witness.example/w1 are ahead" in early.reason
+    assert "are ahead of the one here: witness.example/w1." in early.reason
 
 
 # What is kept
@@ -787,7 +788,7 @@ def test_what_is_kept_has_limits_and_one_meaning(
     with pytest.raises(InvalidInput, match="a newer witnesstree may read it"):
         parse_seen(format_seen(seen).replace(b"audit/1", b"audit/2"))
     with pytest.raises(InvalidInput, match="at most"):
-        parse_equivocation(bytes(audit.MAX_PROOF + 1))
-    monkeypatch.setattr(audit, "MAX_SEEN", 100)
+        parse_equivocation(bytes(MAX_PROOF + 1))
+    monkeypatch.setattr(seen_module, "MAX_SEEN", 100)
     with pytest.raises(InvalidInput, match="at most 100 bytes"):
         parse_seen(format_seen(seen))

@@ -205,7 +205,7 @@ def test_a_change_after_reading_is_seen(file: Path, change: Callable[[Path], Non
     found.require_unchanged()
     change(file)
     with pytest.raises(
-        InvalidInput, match="changed while it was read: close the program that writes it"
+        InvalidInput, match="changed while it was read: close the program that writes to it"
     ):
         found.require_unchanged()
 

@@ -14,12 +14,12 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
-    AnchoredRecord,
+    Anchoring,
     SlotProof,
     keccak256,
     parse_header,
     prove_slot,
-    record_slot,
+    slot_of,
 )
 
 VECTORS = Path(__file__).parents[3] / "vectors" / "chain"
@@ -55,7 +55,7 @@ def test_a_slot_is_proven_or_refused(case: dict[str, Any]) -> None:
         with pytest.raises(InvalidInput, match=r"account|slot|storage|node"):
             prove_slot(header, _bytes(case["contract"]), _bytes(case["root"]), account, storage)
     else:
-        record = AnchoredRecord(case["time"], case["block_number"], _bytes(case["submitter"]))
+        record = Anchoring(case["time"], case["block_number"], _bytes(case["submitter"]))
         expected = SlotProof(_bytes(case["code_hash"]), record)
         assert (
             prove_slot(header, _bytes(case["contract"]), _bytes(case["root"]), account, storage)
@@ -70,11 +70,11 @@ def test_a_slot_is_proven_or_refused(case: dict[str, Any]) -> None:
         ("another contract", "leads nowhere: the value is absent"),
         (
             "one bit in the account's leaf",
-            "the account proof's node 1 does not have the hash that its parent names",
+            "node 1 of the account proof does not have the hash that its parent names",
         ),
         (
             "storage proof with a node too many",
-            "goes on after the storage proof's node 1 has given the value",
+            "goes on after node 1 of the storage proof has given the value",
         ),
         ("account proof without its last node", "the account proof ends before it reaches a value"),
     ],
@@ -115,7 +115,7 @@ def test_the_constants_are_the_artefacts() -> None:
 
 def test_the_slot_is_that_of_the_mapping_at_slot_0() -> None:
     root = bytes(range(32))
-    assert record_slot(root) == keccak256(root + (0).to_bytes(32))
+    assert slot_of(root) == keccak256(root + (0).to_bytes(32))
 
 
 def test_importing_it_loads_no_ethereum_library() -> None:

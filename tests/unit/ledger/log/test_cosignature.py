@@ -16,12 +16,12 @@ from witnesstree.ledger.log import note
 from witnesstree.ledger.log.cosignature import (
     MAX_TIME,
     Cosignature,
-    WitnessKey,
+    CosignerKey,
     add_cosignatures,
     check_cosignatures,
     cosigned_message,
-    format_witness_key,
-    parse_witness_key,
+    format_cosigner_key,
+    parse_cosigner_key,
 )
 from witnesstree.ledger.log.log import EMPTY_ROOT
 
@@ -45,8 +45,8 @@ def private(name: str) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest())
 
 
-def key(name: str) -> WitnessKey:
-    return WitnessKey(name, private(name).public_key().public_bytes_raw())
+def key(name: str) -> CosignerKey:
+    return CosignerKey(name, private(name).public_key().public_bytes_raw())
 
 
 def line(
@@ -86,8 +86,8 @@ def test_the_message_is_the_specification_s() -> None:
 
 
 def test_keys_come_back_and_name_their_kind() -> None:
-    text = format_witness_key(ONE)
-    assert parse_witness_key(text) == ONE
+    text = format_cosigner_key(ONE)
+    assert parse_cosigner_key(text) == ONE
     assert text.startswith(f"witness.example/w1+{ONE.key_id.hex()}+B")
     assert ONE.key_id != note.VerifierKey(ONE.name, ONE.public_key).key_id
 
@@ -97,24 +97,24 @@ def test_keys_come_back_and_name_their_kind() -> None:
     [
         ("", "Ed25519"),
         (note.format_verifier_key(note.VerifierKey(ONE.name, ONE.public_key)), "type 0x04"),
-        (format_witness_key(ONE).replace("w1", "w2"), "says key id"),
-        (format_witness_key(ONE).replace(f"+{ONE.key_id.hex()}+", "+00000000+"), "says key id"),
-        (format_witness_key(ONE)[:-4], "32 bytes"),
+        (format_cosigner_key(ONE).replace("w1", "w2"), "says key id"),
+        (format_cosigner_key(ONE).replace(f"+{ONE.key_id.hex()}+", "+00000000+"), "says key id"),
+        (format_cosigner_key(ONE)[:-4], "32 bytes"),
         ("a b+00000000+" + note.format_base64(b"\4" + ONE.public_key), "white space"),
     ],
 )
 def test_keys_that_are_none(text: str, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason):
-        parse_witness_key(text)
+        parse_cosigner_key(text)
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_key_or_refused(text: str) -> None:
     try:
-        found = parse_witness_key(text)
+        found = parse_cosigner_key(text)
     except InvalidInput:
         return
-    assert format_witness_key(found) == text
+    assert format_cosigner_key(found) == text
 
 
 def test_cosignatures_count_by_key_and_once() -> None:
@@ -195,4 +195,4 @@ def test_any_answer_adds_nothing_or_is_refused(lines: str) -> None:
 
 def test_a_key_has_32_bytes() -> None:
     with pytest.raises(InvalidInput, match="32 bytes, not 31"):
-        WitnessKey("a", bytes(31))
+        CosignerKey("a", bytes(31))

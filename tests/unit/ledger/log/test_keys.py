@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.log import keys
 from witnesstree.ledger.log.keys import (
     KeyChange,
@@ -154,9 +155,9 @@ def test_a_history_leads_on() -> None:
 
 WRONG: dict[str, tuple[list[str], str]] = {
     "does not begin with 1": (NOTES[1:], "is not change 1"),
-    "a gap": ([NOTES[0], NOTES[2]], "does not lead on"),
+    "a gap": ([NOTES[0], NOTES[2]], "does not continue"),
     "another order": (NOTES[1::-1], "is not change 1"),
-    "twice": ([NOTES[0], NOTES[0]], "does not lead on"),
+    "twice": ([NOTES[0], NOTES[0]], "does not continue"),
     "a smaller size": ([*NOTES[:2], note(3, 2)], "of a smaller log"),
     "another root at one size": (
         [
@@ -196,7 +197,7 @@ def test_histories_are_joined() -> None:
     assert join_histories((), ()) == ()
     with pytest.raises(InvalidInput, match="two different key notes of number 4"):
         join_histories(CHANGES, check_history([note(4, 8)]))
-    with pytest.raises(InvalidInput, match="does not lead on"):
+    with pytest.raises(InvalidInput, match="does not continue"):
         join_histories(CHANGES[:1], CHANGES[2:])
     back = sign_key_change(KeyChange(3, KEYS[2], KEYS[0], 5, root(5)), PRIVATE[2], PRIVATE[0])
     with pytest.raises(InvalidInput, match="a key that had handed over before"):
@@ -222,7 +223,7 @@ def test_whoever_trusts_one_key_of_the_history_believes_the_one_in_force(
     found = judge_signer(signed(size, by), [KEYS[trusted]], CHANGES)
     assert found.is_expected
     if trusted == by:
-        assert found.reason == f"is signed by the key of {NAME}"
+        assert found.message == message("checkpoint-signed", origin=NAME, size=size, name=NAME)
     else:
         steps = abs(trusted - by)
         assert (
@@ -237,18 +238,21 @@ def test_why_a_checkpoint_is_not_believed() -> None:
     stranger = VerifierKey(NAME, bytes(32))
     late = judge_signer(signed(4, 1), [KEYS[1]], CHANGES)
     assert (late.is_expected, late.broken) == (False, CHANGES[1])
-    assert "which handed over at 3 entries (key note 2)" in late.reason
+    assert "which had handed over at 3 entries (key note 2)" in late.reason
     early = judge_signer(signed(1, 4), [KEYS[1]], CHANGES)
     assert (early.reason, early.broken) == (
-        f"is not signed by the key of {NAME} that was in force at 1 entries",
+        (
+            f"The checkpoint of {NAME} at 1 entry is not signed by the key of {NAME} that was in"
+            " force at that size."
+        ),
         None,
     )
     other = judge_signer(signed(7, 3, root(8)), KEYS[:1], CHANGES)
     assert (other.is_expected, other.broken) == (False, CHANGES[3])
-    assert "another root than key note 4 states at 7 entries" in other.reason
+    assert "at 7 entries has another root than key note 4 states" in other.reason
     for expected, changes in (([stranger], CHANGES), ([stranger], ()), ([KEYS[1]], ())):
         found = judge_signer(signed(0, 0), expected, changes)
-        assert found.reason == f"is not signed by the expected key of {NAME}"
+        assert found.message == message("checkpoint-not-signed", origin=NAME, size=0, names=[NAME])
     # Without notes, and with those of somebody else, the expected key itself is enough.
     assert judge_signer(signed(9, 0), [stranger, KEYS[0]], ()).is_expected
     assert judge_signer(signed(9, 0), [KEYS[0]], CHANGES[1:]).is_expected

@@ -34,17 +34,9 @@ from witnesstree.ledger.base.report import Assurance, Outcome, Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.proof import bundle as bundle_module
-from witnesstree.ledger.proof.bundle import (
-    Bundle,
-    Template,
-    format_head,
-    nodes_in,
-    open_bundle,
-    shared_bytes,
-    write_bundle,
-)
+from witnesstree.ledger.proof.bundle import Bundle, format_head, nodes_in, open_bundle, write_bundle
 from witnesstree.ledger.proof.proof import (
-    MAX_NAME,
+    MAX_HINT,
     MAX_PROOF,
     Hints,
     Inclusion,
@@ -52,14 +44,12 @@ from witnesstree.ledger.proof.proof import (
     format_proof,
     parse_proof,
 )
-from witnesstree.ledger.proof.record import (
-    make_record,
-    parse_record,
-    renew_hash_tree,
-    renew_timestamp,
-)
+from witnesstree.ledger.proof.record import parse_record
+from witnesstree.ledger.proof.record_make import make_record, renew_hash_tree, renew_timestamp
+from witnesstree.ledger.proof.template import Template, shared_bytes
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
+from witnesstree.ledger.verify import tokens as tokens_module
 from witnesstree.ledger.verify import verify as verify_module
 from witnesstree.ledger.verify.verify import Require, Verifier, verify
 
@@ -70,12 +60,12 @@ NOW = parse_time(PROOFS["now"])
 SAID = {
     "form": "expected the line|the proof",
     "version": "expected the line",
-    "encoding": "expected the line|other bytes than zeros",
+    "encoding": "expected the line|bytes other than zeros",
     "limit": "expected the line",
     "length": "all of them in the file",
     "checksum": "the proof",
-    "missing": "expected the proof of a sealed batch's leaf 0",
-    "position": "expected the proof of a sealed batch's leaf 0",
+    "missing": "expected the proof of leaf 0 of a sealed batch",
+    "position": "expected the proof of leaf 0 of a sealed batch",
     "size": "was cut or has grown",
     "digest": "not that of its first digest",
 }
@@ -331,13 +321,13 @@ def test_a_verifier_remembers_so_many_batches_and_no_more(monkeypatch: pytest.Mo
 
 def test_a_batch_is_judged_once(happy: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    real = verify_module.judge_token
+    real = tokens_module.judge_token
 
     def noting(*arguments: Any) -> Any:
         asked.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(verify_module, "judge_token", noting)
+    monkeypatch.setattr(tokens_module, "judge_token", noting)
     verifier = Verifier(trust_of(PROOFS["trust"]), NOW)
     for position in range(1, happy.size):
         proof = replace(happy.proof(position), hints=Hints(name=f"{position}", size=position))
@@ -373,7 +363,7 @@ def test_a_proof_with_records_is_parsed_the_slow_way() -> None:
     proof: Proof = replace(parse_proof(PROOFS["happy"].encode()), records=(b"0",))
     verifier = Verifier(Trust(), NOW)
     assert [verifier.parse(format_proof(proof)) for _ in range(3)] == [proof] * 3
-    assert MAX_NAME < MAX_PROOF
+    assert MAX_HINT < MAX_PROOF
 
 
 # Evidence records in the shared proof
@@ -493,7 +483,7 @@ def test_equal_records_are_judged_once_and_not_more_timestamps_than_the_limit(
     proof = bundle.proof(4)
     (record,) = proof.records
     longer = renew_timestamp(parse_record(record), tokens_of(2.5)).der
-    monkeypatch.setattr(verify_module, "MAX_TIMESTAMPS", 4)
+    monkeypatch.setattr(tokens_module, "MAX_JUDGED_TIMESTAMPS", 4)
     report = Verifier(trusted(), THEN, Require.TOKEN).verify_proof(
         proof.digest, replace(proof, records=(record, record, longer))
     )

@@ -14,7 +14,7 @@ from witnesstree.ledger.proof import manifest as module
 from witnesstree.ledger.proof.manifest import (
     MAX_FILES,
     MAX_MANIFEST,
-    MAX_TEXT,
+    MAX_MANIFEST_TEXT,
     Manifest,
     ManifestFile,
     format_manifest,
@@ -150,9 +150,9 @@ def test_depth_is_refused_under_pythons_own_recursion_limit() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"name": "x" * (MAX_TEXT + 1)},
+        {"name": "x" * (MAX_MANIFEST_TEXT + 1)},
         {"name": "\ud800"},
-        {"kind": "x" * (MAX_TEXT + 1)},
+        {"kind": "x" * (MAX_MANIFEST_TEXT + 1)},
         {"files": (replace(MANIFEST.files[0], size=-1),)},
         {"files": (replace(MANIFEST.files[0], size=2**53),)},
         {"files": (replace(MANIFEST.files[0], digest=bytes(31)),)},

@@ -40,13 +40,12 @@ from make_record import (
 from make_revocation import make_crl, make_ocsp, wrap
 from make_token import CA, STAMPS, Forge, issue, key, stamped, trust
 
-from witnesstree.ledger.base.clock import parse_time
+from witnesstree.ledger.base.clock import SKEW, parse_time
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.proof import Proof
 from witnesstree.ledger.proof.record import (
-    ENDS,
     MAX_ALGORITHMS,
     MAX_ATTRIBUTES,
     MAX_CHAINS,
@@ -56,17 +55,16 @@ from witnesstree.ledger.proof.record import (
     MAX_RECORD,
     MAX_TIMESTAMPS,
     MAX_VOUCHERS,
-    SKEW,
-    WEAK_RSA,
     EvidenceRecord,
-    derive_record,
-    expires,
-    make_record,
     parse_record,
+)
+from witnesstree.ledger.proof.record_judge import ENDS, WEAK_RSA, expires, verify_record
+from witnesstree.ledger.proof.record_make import (
+    derive_record,
+    make_record,
     renew_hash_tree,
     renew_timestamp,
     renew_timestamps,
-    verify_record,
 )
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
@@ -603,7 +601,7 @@ LIMITS = {
         MAX_HASHES,
         1,
     ),
-    "attributes in cryptoInfos": (
+    "to 128 attributes": (
         lambda count: compose([first()], between=wrap(0xA0, foreign_attribute() * count)),
         MAX_ATTRIBUTES,
         1,
@@ -647,7 +645,7 @@ def test_limits(what: str) -> None:
 def test_a_hash_has_a_size() -> None:
     assert parse_record(compose([archive([[bytes(MAX_HASH)]], bare())]))
     for size in (0, MAX_HASH + 1):
-        with pytest.raises(InvalidInput, match="has not 1 to 64 bytes"):
+        with pytest.raises(InvalidInput, match="does not have 1 to 64 bytes"):
             parse_record(compose([archive([[bytes(size)]], bare())]))
 
 

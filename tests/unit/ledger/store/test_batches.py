@@ -11,6 +11,7 @@ from fakes import digests
 
 from witnesstree.ledger.base.errors import Damaged, StorageFailure
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.levels import PART
 from witnesstree.ledger.tree.tree import NODE, prove, root_from_path, root_of
@@ -18,7 +19,7 @@ from witnesstree.ledger.tree.tree import NODE, prove, root_from_path, root_of
 
 @pytest.fixture
 def files(tmp_path: Path) -> BatchFiles:
-    return BatchFiles(tmp_path / "batches")
+    return BatchFiles(Folder(tmp_path / "batches"))
 
 
 def filled(files: BatchFiles, count: int, sequence: int = 0) -> bytes:

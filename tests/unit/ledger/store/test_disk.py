@@ -3,12 +3,13 @@
 import errno
 import os
 import re
+import secrets
 from pathlib import Path
 
 import pytest
 
 from witnesstree.ledger.base.errors import InvalidInput, StorageFailure
-from witnesstree.ledger.store.disk import replacing, storage_errors, write_file
+from witnesstree.ledger.store.disk import placing, replacing, storage_errors, write_file
 
 
 def test_a_file_is_written_with_its_mode(tmp_path: Path) -> None:
@@ -75,8 +76,8 @@ def test_what_is_forbidden_needs_no_room(
             write_file(path, b"new")
     # Not the temporary file, which nobody ever named.
     expected = (
-        f"cannot write {path}: {os.strerror(number)}; make it writable for this account, or name"
-        " another place, then run it again"
+        f"cannot write {path}: {os.strerror(number)}; make it writable for this account or name"
+        " another place, then run the command again"
     )
     assert str(caught.value) == expected
 
@@ -110,11 +111,45 @@ def test_an_error_of_the_caller_passes_and_leaves_what_was_there(tmp_path: Path)
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_stray_file_of_a_crash_is_written_over(tmp_path: Path) -> None:
-    (tmp_path / f".file.{os.getpid()}.tmp").write_bytes(b"a long rest of a run that was cut off")
-    write_file(tmp_path / "file", b"new")
-    assert (tmp_path / "file").read_bytes() == b"new"
-    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+def test_a_name_that_somebody_took_before_is_neither_followed_nor_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can guess it; and if somebody does, nothing of theirs is touched."""
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "0" * 2 * size)
+    (tmp_path / "theirs").write_bytes(b"theirs")
+    for taken in ("link", "file"):
+        temporary = tmp_path / f".file.{'0' * 14}.tmp"
+        if taken == "link":
+            temporary.symlink_to(tmp_path / "theirs")
+        else:
+            temporary.write_bytes(b"theirs")
+        with pytest.raises(StorageFailure, match="File exists"):
+            write_file(tmp_path / "file", b"new")
+        assert (tmp_path / "theirs").read_bytes() == b"theirs"
+        assert not (tmp_path / "file").exists()
+        assert temporary.read_bytes() == b"theirs"
+        temporary.unlink()
+
+
+def test_a_name_of_the_greatest_length_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 235)
+    write_file(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_file_is_made_in_another_folder_and_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    with placing(tmp_path / "file", 0o600, scratch, is_durable=False) as file:
+        assert [Path(file.name)] == list(scratch.iterdir())
+        file.write(b"new")
+    assert ((tmp_path / "file").read_bytes(), synced) == (b"new", [])
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_missing_folder_is_a_storage_failure(tmp_path: Path) -> None:

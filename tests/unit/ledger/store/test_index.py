@@ -13,9 +13,13 @@ from conftest import Clock
 from fakes import FakeWorld, digests
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, NotFound, StorageFailure
-from witnesstree.ledger.store import index
-from witnesstree.ledger.store.batches import BatchFiles
-from witnesstree.ledger.store.index import BLOCK, DigestIndex, Run, _Digests, build_run, write_run
+from witnesstree.ledger.store.batches import MERGED, BatchFiles
+from witnesstree.ledger.store.folder import Folder
+from witnesstree.ledger.store.index import check, merge, runs
+from witnesstree.ledger.store.index.digests import Digests
+from witnesstree.ledger.store.index.merge import Span
+from witnesstree.ledger.store.index.run import BLOCK, Run, build_run, write_run
+from witnesstree.ledger.store.index.runs import DigestIndex
 
 Batches = list[list[bytes]]
 
@@ -24,7 +28,7 @@ class Ground:
     """Batches with their digests and runs as sealing leaves them, and what is to be found there."""
 
     def __init__(self, folder: Path, batches: Batches, first: int = 0) -> None:
-        self.files = BatchFiles(folder)
+        self.files = BatchFiles(Folder(folder))
         self.index = DigestIndex(self.files)
         self.sizes: list[tuple[int, int]] = []
         self.batches: dict[int, list[bytes]] = {}
@@ -33,7 +37,7 @@ class Ground:
 
     def add(self, sequence: int, entries: list[bytes]) -> None:
         self.files.append(sequence, 0, b"".join(entries))
-        write_run(self.files.index_path(sequence), self.files.digests_path(sequence), len(entries))
+        write_run(self.files, sequence, len(entries))
         self.sizes = [*self.sizes, (sequence, len(entries))]
         self.batches[sequence] = entries
 
@@ -143,7 +147,7 @@ def test_digests_that_are_not_chosen_are_found_in_two_or_three_reads(
 
 def test_only_the_first_entries_count(tmp_path: Path) -> None:
     (tmp_path / "digests").write_bytes(b"".join(digests("entry", 5)) + b"torn")
-    assert len(build_run(tmp_path / "digests", 3)) == 3 * 12
+    assert len(build_run(Folder(tmp_path), "digests", 3)) == 3 * 12
 
 
 @pytest.mark.parametrize("size", [None, 0, 3 * 32 - 1])
@@ -151,7 +155,7 @@ def test_missing_digests_are_damage(tmp_path: Path, size: int | None) -> None:
     if size is not None:
         (tmp_path / "digests").write_bytes(bytes(size))
     with pytest.raises(Damaged):
-        build_run(tmp_path / "digests", 3)
+        build_run(Folder(tmp_path), "digests", 3)
 
 
 @pytest.mark.parametrize("size", [0, 1, 12, 59, 61, 72])
@@ -214,7 +218,7 @@ def test_a_disk_that_fails_to_read_a_run_is_told(
 def test_merged_runs_are_those_that_the_digests_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, seed: int
 ) -> None:
-    monkeypatch.setattr(index, "PART", part)
+    monkeypatch.setattr(merge, "PART", part)
     random = Random(seed)
     ground = Ground(tmp_path, [])
     for sequence in range(12):
@@ -226,16 +230,16 @@ def test_merged_runs_are_those_that_the_digests_give(
     ground.require_runs_follow()
 
 
-def test_many_batches_are_few_runs_and_each_record_is_written_again_seldom(
+def test_many_batches_are_few_runs_and_each_row_is_written_again_seldom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = 0
-    merge = DigestIndex._merge
+    merge_parts = DigestIndex._merge
 
-    def counted(self: DigestIndex, parts: list[index.Span], sizes: list[tuple[int, int]]) -> None:
+    def counted(self: DigestIndex, parts: list[Span], sizes: list[tuple[int, int]]) -> None:
         nonlocal written
         written += sum(part.count for part in parts)
-        merge(self, parts, sizes)
+        merge_parts(self, parts, sizes)
 
     monkeypatch.setattr(DigestIndex, "_merge", counted)
     ground = Ground(tmp_path, [])
@@ -251,7 +255,7 @@ def test_many_batches_are_few_runs_and_each_record_is_written_again_seldom(
 def test_runs_that_were_never_merged_are_merged_some_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "FAN_IN", 4)
+    monkeypatch.setattr(runs, "FAN_IN", 4)
     ground = Ground(tmp_path, [digests(f"{i}", 2) for i in range(21)], first=999)
     ground.require_all_found()
     ground.index.merge(ground.sizes)
@@ -278,7 +282,7 @@ def test_runs_are_not_merged_over_a_number_that_is_not_sealed(tmp_path: Path) ->
 def test_a_run_never_has_more_entries_than_can_be_numbered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "MAX_RUN", 9)
+    monkeypatch.setattr(merge, "MAX_RUN", 9)
     ground = Ground(tmp_path, [digests(f"{i}", 2) for i in range(5)])
     ground.index.merge(ground.sizes)
     assert [run.count for run in ground.runs()] == [2, 8]
@@ -324,7 +328,7 @@ def test_a_disk_that_refuses_a_merge_leaves_what_was_there(
 
     with monkeypatch.context() as patch:
         if name == "write":
-            patch.setattr(DigestIndex, "_merged_records", refuse)
+            patch.setattr(runs, "merged_rows", refuse)
         else:
             patch.setattr(*((os, "fsync", refuse) if name == "fsync" else (Path, name, refuse)))
         with pytest.raises(StorageFailure):
@@ -350,15 +354,16 @@ def test_digests_that_are_missing_in_a_merge_are_damage(tmp_path: Path, kept: in
     with pytest.raises(Damaged, match="fsck"):
         ground.index.merge(ground.sizes)
     with pytest.raises(Damaged, match="fsck"):
-        _Digests(ground.files, ground.sizes, [0, 3, 6, 9, 12], 0).words(np.array([7]))
+        Digests(ground.files, ground.sizes, [0, 3, 6, 9, 12], 0).words(np.array([7]))
 
 
 def test_what_else_stands_among_merged_runs_is_left_out(tmp_path: Path) -> None:
     ground = Ground(tmp_path, [digests(f"{i}", 3) for i in range(4)])
     ground.index.merge(ground.sizes)
-    (ground.files.merged_folder / ".00000000-00000009.index.7.tmp").write_bytes(b"torn")
+    (tmp_path / MERGED / ".00000000-00000009.index.7.tmp").write_bytes(b"torn")
     # Parts that a crash left behind: the longer one counts.
-    write_run(ground.files.merged_path(0, 1), ground.files.digests_path(3), 1)
+    run = build_run(ground.files.place, ground.files.digests_name(3), 1)
+    ground.files.merged_path(0, 1).write_bytes(run)
     ground.require_all_found()
     assert [run.path.name for run in ground.runs()] == ["00000000-00000003.index"]
 
@@ -369,7 +374,7 @@ def test_what_else_stands_among_merged_runs_is_left_out(tmp_path: Path) -> None:
 def test_every_flipped_byte_of_a_merged_run_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "PART", 5)
+    monkeypatch.setattr(check, "PART", 5)
     ground = Ground(tmp_path, [hostile(3, 2, Random(i)) for i in range(4)])
     ground.index.merge(ground.sizes)
     path = ground.files.merged_path(0, 3)
@@ -388,8 +393,8 @@ def test_every_flipped_byte_of_a_merged_run_is_found(
     for content in (whole[:-12], whole[:-1], whole + bytes(12), b""):
         path.write_bytes(content)
         ((place, fault),) = ground.index.check(ground.sizes)
-        assert place.startswith(str(path))
-        assert "length" in fault
+        assert dict(place.params)["path"] == str(path)
+        assert fault.code == "index-length-wrong"
 
 
 def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -399,7 +404,7 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ground.files.index_path(1).mkdir()
     # That digests are missing is said elsewhere.
     ground.files.digests_path(2).unlink()
-    assert [place for place, _ in ground.index.check(ground.sizes)] == [
+    assert [str(place) for place, _ in ground.index.check(ground.sizes)] == [
         str(ground.files.index_path(i)) for i in (0, 1)
     ]
 
@@ -428,7 +433,7 @@ def test_merged_runs_of_batches_that_are_no_more_find_nothing_of_theirs(
     lost = seal("lost", 4)
     assert any(
         int(path.stem.partition("-")[2]) >= count
-        for path in BatchFiles(world.home.batches).merged_folder.iterdir()
+        for path in (world.home.batches / MERGED).iterdir()
     )
     for path in database.parent.glob("ledger.db*"):
         path.unlink()

@@ -17,19 +17,21 @@ from conftest import START
 from fakes import digests
 from servers.postgresql import PostgreSQL
 
+from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import (
     Conflict,
     Damaged,
     InvalidInput,
     StorageFailure,
+    Unreachable,
     WitnesstreeError,
 )
+from witnesstree.ledger.base.message import AS_TEXT, message
 from witnesstree.ledger.base.ports import SignedTransaction
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.store.metadata import (
-    APPEND_ONLY,
+from witnesstree.ledger.store.database.schema import APPEND_ONLY, VERSION
+from witnesstree.ledger.store.database.values import (
     UNSCHEDULED,
-    VERSION,
     Alarm,
     AlarmKind,
     BatchState,
@@ -37,19 +39,20 @@ from witnesstree.ledger.store.metadata import (
     JobKind,
     JobState,
     KeptRecord,
-    Metadata,
     OpenBatch,
     Renewal,
     RenewalCounts,
     SealedBatch,
     SentTransaction,
 )
+from witnesstree.ledger.store.metadata import Metadata
 
 ROOT, NODE_HASH, HASH = digests("metadata", 3)
 ORIGIN = "ledger.test/metadata"
 OPEN = OpenBatch(1, BatchState.OPEN, START, "opening", b"header", count=4, crc32=2**32 - 1)
 SEALED = SealedBatch(0, 3, ROOT, START, "opening", None, 0, "statement")
 SIGNED = SignedTransaction(b"raw", HASH, bytes(20), 2**62)
+SAID = message("os-enoent")
 STAMP = Stamp(b"token", certificates=(b"certificate",), crls=(b"crl",))
 KEPT = KeptRecord(0, 0, "tsa", 1, START, b"record")
 JOBS = [(JobKind.STAMP, "tsa"), (JobKind.ANCHOR, "chain"), (JobKind.PUBLISH, "ipfs")]
@@ -97,7 +100,7 @@ def place(request: pytest.FixtureRequest, path: Path) -> Place:
         )
     server: PostgreSQL = request.getfixturevalue("postgres")
     schema = server.new_schema()
-    shown = f"the database postgresql://{server.folder}:{server.port}/postgres"
+    shown = f"postgresql://{server.folder}:{server.port}/postgres"
     return Place(
         server.url(schema), lambda: server.connect(schema), shown, psycopg.errors.IntegrityError
     )
@@ -125,7 +128,7 @@ def fill(metadata: Metadata) -> None:
         transaction.store_transaction("chain", SIGNED, START, [jobs[JobKind.ANCHOR]])
         transaction.finish_anchor(jobs[JobKind.ANCHOR], "anchor")
         transaction.finish_publish(jobs[JobKind.PUBLISH], "cid")
-        transaction.raise_alarm(Alarm(AlarmKind.LOST, "chain", "text", START))
+        transaction.raise_alarm(Alarm(AlarmKind.LOST, "chain", SAID, START))
         transaction.keep_record(KEPT)
         transaction.add_cosignature(1, "witness", b"id", "line\n")
         transaction.add_key_note(1, "note")
@@ -175,7 +178,7 @@ def test_what_is_written_is_read_back(filled: Metadata, place: Place) -> None:
             assert transaction.published(0) == ["cid"]
             assert transaction.transactions("chain") == [SentTransaction(SIGNED, START)]
             assert transaction.transactions("another") == []
-            assert transaction.alarms() == [Alarm(AlarmKind.LOST, "chain", "text", START)]
+            assert transaction.alarms() == [Alarm(AlarmKind.LOST, "chain", SAID, START)]
             assert transaction.witnesses() == {(0, kind, target) for kind, target in JOBS}
             assert transaction.unfinished_jobs() == []
             assert {(job.kind, job.state) for job in transaction.jobs()} == {
@@ -217,13 +220,11 @@ def test_a_job_goes_through_its_states(metadata: Metadata) -> None:
         transaction.add_job(0, JobKind.ANCHOR, "chain")
         (job,) = transaction.unfinished_jobs()
         assert job == Job(0, JobKind.ANCHOR, "chain", JobState.WAITING, None, 0, None, None)
-        transaction.note_attempt(job, retry_at=later, error="nothing answered")
+        transaction.note_attempt(job, retry_at=later, error=SAID)
         (job,) = transaction.unfinished_jobs()
         sent = transaction.store_transaction("chain", SIGNED, START, [job])
         (job,) = transaction.unfinished_jobs(JobKind.ANCHOR, "chain")
-        assert job == Job(
-            0, JobKind.ANCHOR, "chain", JobState.SIGNED, HASH, 1, "nothing answered", later
-        )
+        assert job == Job(0, JobKind.ANCHOR, "chain", JobState.SIGNED, HASH, 1, SAID, later)
         transaction.note_attempt(job, retry_at=later, error=None)
         (job,) = transaction.unfinished_jobs()
         assert (job.attempts, job.last_error) == (0, None)
@@ -287,28 +288,45 @@ def test_jobs_come_in_order(metadata: Metadata) -> None:
 
 def test_an_alarm_keeps_its_time_until_it_is_taken_back(metadata: Metadata) -> None:
     first, again = (
-        Alarm(AlarmKind.CLOCK, "tsa", text, START + timedelta(hours=i))
-        for i, text in enumerate(("slow", "slower"))
+        Alarm(AlarmKind.CLOCK, "tsa", message(code), START + timedelta(hours=i))
+        for i, code in enumerate(("slow", "slower"))
     )
     with metadata.write() as transaction:
         transaction.raise_alarm(first)
         transaction.raise_alarm(again)
-        assert transaction.alarms() == [Alarm(AlarmKind.CLOCK, "tsa", "slower", START)]
+        assert transaction.alarms() == [Alarm(AlarmKind.CLOCK, "tsa", message("slower"), START)]
         transaction.clear_alarm(again)
         assert transaction.alarms() == []
 
 
 def test_whatever_an_outside_part_says_can_be_kept(metadata: Metadata) -> None:
     """PostgreSQL takes no NUL, and no database takes what is no text."""
-    said = "证据\0 \udcff\ud800 \U0001f333 'quoted' %s :name"
+    text = "证据\0 \udcff\ud800 \U0001f333 'quoted' %s :name"
+    said = message("said", text=text, error=Unreachable(text), list=[text, 7, None])
     with metadata.write() as transaction:
         transaction.add_job(0, JobKind.STAMP, "tsa")
         transaction.note_attempt(transaction.unfinished_jobs()[0], retry_at=START, error=said)
         transaction.raise_alarm(Alarm(AlarmKind.BAD_ANSWER, "tsa", said, START))
     with metadata.read() as transaction:
-        expected = "证据\\x00 \\udcff\\ud800 \U0001f333 'quoted' %s :name"
-        assert transaction.unfinished_jobs()[0].last_error == expected
-        assert transaction.alarms()[0].text == expected
+        assert transaction.unfinished_jobs()[0].last_error == said
+        assert transaction.alarms()[0].text == said
+
+
+@pytest.mark.parametrize(
+    "text", ["nothing answered", "7", '"quoted"', "{}", '{"code": 7}', "[" * 9999]
+)
+def test_what_older_versions_stored_is_shown_as_text(
+    metadata: Metadata, place: Place, text: str
+) -> None:
+    with metadata.write() as transaction:
+        transaction.add_job(0, JobKind.STAMP, "tsa")
+    place.run(
+        f"INSERT INTO alarms VALUES ('clock', 'tsa', '{text}', '{format_time(START)}')",
+        f"UPDATE jobs SET last_error = '{text}'",
+    )
+    with metadata.read() as transaction:
+        (alarm,), (job,) = transaction.alarms(), transaction.unfinished_jobs()
+    assert alarm.text == job.last_error == message(AS_TEXT, text=text)
 
 
 def test_a_block_that_fails_writes_nothing(metadata: Metadata) -> None:
@@ -324,7 +342,7 @@ def test_a_block_that_fails_writes_nothing(metadata: Metadata) -> None:
 
 
 def test_a_ledger_is_never_made_over_another(filled: Metadata, place: Place) -> None:
-    with pytest.raises(Conflict, match="holds a ledger already"):
+    with pytest.raises(Conflict, match="already holds a ledger"):
         Metadata.create(place.name, "ledger.test/another", "checkpoint")
     assert filled.origin() == ORIGIN
     assert filled.problems() == []
@@ -334,7 +352,7 @@ def test_another_ledgers_database_is_refused(metadata: Metadata, place: Place) -
     with pytest.raises(
         InvalidInput,
         match=(
-            f"holds the ledger {ORIGIN}, and this home is that of ledger.test/another: name the"
+            f"holds the ledger {ORIGIN}, and this home belongs to ledger.test/another: name the"
             " database"
         ),
     ):
@@ -451,8 +469,8 @@ def test_a_guard_that_is_gone_is_a_problem(
 ) -> None:
     place.run(place.drop_guard(table, verb))
     (problem,) = metadata.problems()
-    assert problem.startswith(f"the trigger {table}_")
-    assert f"which keeps {table} append-only, is missing" in problem
+    trigger = f"{table}_no_{verb}" if place.is_file else f"{table}_append_only"
+    assert problem == message("guard-altered", trigger=trigger, table=table)
 
 
 ALTERED = {
@@ -486,7 +504,7 @@ def test_an_altered_guard_is_a_problem_in_sqlite(file: Path) -> None:
         )
     with closing(Metadata.open(file, patience=1)) as metadata:
         assert metadata.problems() == [
-            "the trigger tokens_no_update, which keeps tokens append-only, is missing or altered"
+            message("guard-altered", trigger="tokens_no_update", table="tokens")
         ]
 
 
@@ -498,10 +516,7 @@ def test_an_altered_guard_is_a_problem_in_postgresql(postgres: PostgreSQL, how: 
         for statement in ALTERED[how]:
             foreign.execute(statement.encode())
         assert metadata.problems() == [
-            (
-                "the trigger tokens_append_only, which keeps tokens append-only, is missing, off or"
-                " altered"
-            )
+            message("guard-altered", trigger="tokens_append_only", table="tokens")
         ]
 
 
@@ -524,7 +539,7 @@ def test_a_newer_version_is_refused(metadata: Metadata, place: Place) -> None:
     place.run(f"UPDATE alembic_version SET version_num = '{VERSION + 1}'")
     with pytest.raises(
         InvalidInput,
-        match=f"version {VERSION + 1}, this witnesstree reads up to {VERSION}: install a newer one",
+        match=f"version {VERSION + 1}, and this witnesstree reads versions up to {VERSION}: ",
     ):
         Metadata.open(place.name, patience=1)
 
@@ -534,7 +549,7 @@ def test_an_older_version_has_to_be_migrated(metadata: Metadata, place: Place) -
     place.run("UPDATE alembic_version SET version_num = '1'")
     with pytest.raises(
         InvalidInput,
-        match=f"has version 1, this witnesstree works on {VERSION}: run `witnesstree migrate`",
+        match=f"has version 1, and this witnesstree needs version {VERSION}: run `witnesstree mig",
     ):
         Metadata.open(place.name, patience=1)
 
@@ -555,7 +570,7 @@ def test_a_ledger_whose_version_cannot_be_told_is_refused(
 ) -> None:
     metadata.close()
     place.run(harm)
-    with pytest.raises(Damaged, match="does not say of what version"):
+    with pytest.raises(Damaged, match="does not say which version"):
         Metadata.open(place.name, patience=1)
 
 
@@ -820,7 +835,7 @@ def test_a_text_that_says_nothing_is_damage(
         with postgres.connect(schema) as foreign:
             foreign.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
             foreign.execute(f"UPDATE {table} SET {column} = '{value}'".encode())
-        with pytest.raises(Damaged, match=f"a row of {table} cannot be read"):
+        with pytest.raises(Damaged, match=f"a row of the table {table} cannot be read"):
             read_everything(metadata)
 
 

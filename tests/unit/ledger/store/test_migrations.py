@@ -36,20 +36,15 @@ from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, Stor
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.proof.proof import format_proof, parse_anchor
-from witnesstree.ledger.store import metadata as store
+from witnesstree.ledger.store.database.schema import VERSION
+from witnesstree.ledger.store.database.schema import metadata as written_down
+from witnesstree.ledger.store.database.values import UNSCHEDULED, JobKind, JobState, Renewal
 from witnesstree.ledger.store.home import Home, create_home, open_home
-from witnesstree.ledger.store.metadata import (
-    UNSCHEDULED,
-    VERSION,
-    JobKind,
-    JobState,
-    Metadata,
-    Renewal,
-)
+from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.store.migrations.upgrade import MIGRATIONS, Upgrade, upgrade
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 
 OLD = Path(__file__).parents[3] / "vectors" / "home-v1" / "home.tar.gz"
 SEALED = [f"batch {batch}, entry {i}" for batch in range(2) for i in range(3)]
@@ -175,7 +170,7 @@ def test_a_migrated_home_has_the_schema_of_a_new_one(home: Home, tmp_path: Path)
             context = MigrationContext.configure(
                 transaction._connection, opts={"compare_type": True, "compare_server_default": True}
             )
-            assert compare_metadata(context, store._schema) == []
+            assert compare_metadata(context, written_down) == []
 
 
 @pytest.mark.real("postgres")
@@ -188,7 +183,7 @@ def test_postgresql_has_the_schema_that_is_written_down(postgres: PostgreSQL) ->
         context = MigrationContext.configure(
             transaction._connection, opts={"compare_type": True, "compare_server_default": True}
         )
-        assert compare_metadata(context, store._schema) == []
+        assert compare_metadata(context, written_down) == []
 
 
 # What it holds
@@ -376,7 +371,7 @@ def test_version_2_on_postgresql_gets_the_schema_that_is_written_down(
             context = MigrationContext.configure(
                 transaction._connection, opts={"compare_type": True, "compare_server_default": True}
             )
-            assert compare_metadata(context, store._schema) == []
+            assert compare_metadata(context, written_down) == []
     with postgres.connect(schema) as database:
         for table in ("records", "cosignatures", "keys"):
             with pytest.raises(psycopg.errors.IntegrityError, match="append-only"):
@@ -524,7 +519,7 @@ def test_a_version_that_no_release_wrote_is_refused(home: Home, version: int | N
             "DELETE FROM ledger" if version is None else f"UPDATE ledger SET version = {version}"
         )
         database.commit()
-    with pytest.raises(Damaged, match="does not say of what version"):
+    with pytest.raises(Damaged, match="does not say which version"):
         migrated(home)
 
 

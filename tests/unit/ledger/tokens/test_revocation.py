@@ -48,6 +48,7 @@ from make_token import (
     usage,
 )
 
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import reading
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome
@@ -58,7 +59,6 @@ from witnesstree.ledger.tokens.revocation import (
     MAX_RESPONDERS,
     MAX_URL,
     MAX_URLS,
-    SKEW,
     RevocationSource,
     check_crl,
     check_ocsp,
@@ -134,7 +134,7 @@ def assert_use(
 def test_without_answers_nothing_is_known_and_that_is_not_required() -> None:
     check = judged()
     assert check.outcome is UNKNOWN
-    assert check.reason.count("the proof holds no CRL and no OCSP answer about it") == 2
+    assert check.reason.count("there is no CRL and no OCSP answer about it") == 2
     # What names no place to ask says so.
     token = Forge().make()
     *_, check = judge_token(Stamp(token), IMPRINT_BYTES, Trust(tuple(trust(root())))).checks
@@ -393,9 +393,9 @@ SCOPES: dict[str, tuple[tuple[Any, bool], str | None]] = {
         idp(only_some_reasons=frozenset({REASONS.key_compromise})),
         "some reasons only",
     ),
-    "changes": ((x509.DeltaCRLIndicator(1), True), "not whole"),
-    "changes, said in passing": ((x509.DeltaCRLIndicator(1), False), "not whole"),
-    "something unknown": (STRANGE, "not known here"),
+    "changes": ((x509.DeltaCRLIndicator(1), True), "not complete"),
+    "changes, said in passing": ((x509.DeltaCRLIndicator(1), False), "not complete"),
+    "something unknown": (STRANGE, "does not know"),
     "something unknown that may be ignored": ((STRANGE[0], False), None),
     "a number": ((x509.CRLNumber(7), False), None),
 }
@@ -429,7 +429,7 @@ def test_a_crl_of_one_place_does_not_cover_certificates_that_name_none_or_name_i
 
 def test_crls_by_somebody_else() -> None:
     assert_use("crls", make_crl(top()), "nothing about this certificate")
-    assert_use("crls", make_crl(middle(), signer_key=top().key), "neither “In between” signed it")
+    assert_use("crls", make_crl(middle(), signer_key=top().key), "signed neither by “In between”")
     below = issue("Below", chainless(), key("rsa", 64), STAMPS)
     assert_use("crls", make_crl(chainless()), "may not sign CRLs", source(below, chainless()))
     free = issue("No usage", None, key("p256", 65), CA[:1])
@@ -439,7 +439,7 @@ def test_crls_by_somebody_else() -> None:
     # The name is the issuer's, the key another's: a certificate with this name may stand in the
     # token, and is not in the chain.
     twin = issue("In between", top(), key("p384", 66), SIGNS_ALL)
-    assert_use("crls", make_crl(twin), "neither “In between” signed it")
+    assert_use("crls", make_crl(twin), "signed neither by “In between”")
 
 
 def test_an_entry_that_says_something_critical_and_unknown() -> None:
@@ -463,7 +463,7 @@ def test_what_is_no_crl() -> None:
         b"-----BEGIN X509 CRL-----",
         make_ocsp(signer(), middle()),
     ):
-        assert_use("crls", der, "not a CRL")
+        assert_use("crls", der, "cannot be read as CertificateList")
     assert_use("crls", bytes(MAX_CRL + 1), "too large")
     twice = [(x509.CRLNumber(1), False), (STRANGE[0], False)]
     doubled = make_crl(middle(), extensions=twice).replace(
@@ -502,7 +502,7 @@ def test_a_responder_who_may_not_answer(responder: Callable[[], Issued]) -> None
     assert_use(
         "ocsps",
         make_ocsp(signer(), middle(), responder=responder()),
-        "neither “In between” signed it",
+        "signed neither by “In between”",
     )
 
 
@@ -510,7 +510,7 @@ def test_a_responder_that_the_answer_does_not_carry() -> None:
     assert_use(
         "ocsps",
         make_ocsp(signer(), middle(), responder=delegate(), certificates=[]),
-        "neither “In between” signed it",
+        "signed neither by “In between”",
     )
 
 
@@ -556,7 +556,7 @@ def test_answers_that_say_nothing() -> None:
     assert_use(
         "ocsps",
         make_ocsp(signer(), middle(), hash_signature=hashes.SHA224()),
-        "sha224_ecdsa, is not one",
+        "sha224_ecdsa, is not accepted",
     )
     for der in (
         b"",
@@ -566,7 +566,7 @@ def test_answers_that_say_nothing() -> None:
         wrapped(b"\x30\x80\x00\x00"),
         make_crl(middle()),
     ):
-        assert_use("ocsps", der, "not an OCSP answer|not DER")
+        assert_use("ocsps", der, "cannot be read as OCSPResponse|not DER")
     assert_use("ocsps", bytes(MAX_OCSP + 1), "too large")
 
 
@@ -615,7 +615,10 @@ def test_an_answer_that_is_no_use_does_not_spoil_another() -> None:
     )
     check = judged(crls=(b"rubbish", middle_is_good()))
     assert check.outcome is UNKNOWN
-    assert "nothing counts (this is not a CRL (RFC 5280, 5))" in check.reason
+    assert (
+        "at hand counts (these bytes cannot be read as CertificateList (RFC 5280, 5.1))"
+        in check.reason
+    )
 
 
 def test_whatever_cryptography_raises_is_translated() -> None:

@@ -8,16 +8,13 @@ from make_token import CA, STAMPS, Issued, issue, key
 from make_token import trust as roots_of
 
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.proof.record import (
-    make_record,
-    parse_record,
-    renew_timestamp,
-    verify_record,
-)
+from witnesstree.ledger.proof.record import parse_record
+from witnesstree.ledger.proof.record_judge import verify_record
+from witnesstree.ledger.proof.record_make import make_record, renew_timestamp
 from witnesstree.ledger.tokens import x509 as module
 from witnesstree.ledger.tokens.x509 import (
-    MAX_SIGNATURES,
-    Certificate,
+    MAX_CHAIN_SIGNATURES,
+    X509Certificate,
     climb,
     find_chain,
     read_certificate,
@@ -39,7 +36,7 @@ def checked() -> int:
     return module._is_signed_by.cache_info().misses
 
 
-def read(issued: Issued) -> Certificate:
+def read(issued: Issued) -> X509Certificate:
     found = read_certificate(issued.der)
     assert found
     return found
@@ -50,7 +47,7 @@ def test_a_search_checks_so_many_signatures_and_no_more() -> None:
     signer = issue("T", chain[-1], key("p256", 190), STAMPS, **LIFE)
     module._is_signed_by.cache_clear()
     way = climb(read(signer), [each.der for each in chain])
-    assert checked() <= MAX_SIGNATURES
+    assert checked() <= MAX_CHAIN_SIGNATURES
     assert [each.der for each in way] == [
         signer.der,
         *(each.der for each in reversed(chain[-len(way) + 1 :])),
@@ -85,4 +82,4 @@ def test_no_signature_is_checked_twice_in_a_record() -> None:
         record = renew_timestamp(record, tokens_of(i / 4, signer))
     module._is_signed_by.cache_clear()
     verify_record(record.der, [{"sha256": root.digest}], Trust(), START + timedelta(days=800))
-    assert 0 < checked() <= MAX_SIGNATURES
+    assert 0 < checked() <= MAX_CHAIN_SIGNATURES

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.tree import bulk
 from witnesstree.ledger.tree.bulk import MAX_LINE, HexLines, parse_hex, sort_run
 
@@ -64,32 +65,32 @@ def test_a_digest_in_its_line(line: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        (HEX[:-1], "it begins with 63 hex digits, not 64"),
-        (HEX + b"0", "it begins with 65 hex digits, not 64"),
-        (HEX[:63] + b"g", "it begins with 63 hex digits, not 64"),
-        (b"g" + HEX[1:], "it begins with 0 hex digits, not 64"),
-        (b"\\", "it begins with 0 hex digits, not 64"),
-        (b"\\\\" + HEX, "it begins with 0 hex digits, not 64"),
-        (b" " + HEX, "it begins with 0 hex digits, not 64"),
-        (b"\xef\xbb\xbf" + HEX, "it begins with a byte order mark: write the file without one"),
-        (b"\r" + HEX, "lines end with LF or CR LF, not with CR alone"),
-        (b"SHA256 (name) = " + HEX, "it begins with 0 hex digits, not 64"),
-        (HEX[:30] + b"\x01" + HEX[31:], "it begins with 30 hex digits, not 64"),
+        (HEX[:-1], message("hex-line-digits-wrong", count=63)),
+        (HEX + b"0", message("hex-line-digits-wrong", count=65)),
+        (HEX[:63] + b"g", message("hex-line-digits-wrong", count=63)),
+        (b"g" + HEX[1:], message("hex-line-digits-wrong", count=0)),
+        (b"\\", message("hex-line-digits-wrong", count=0)),
+        (b"\\\\" + HEX, message("hex-line-digits-wrong", count=0)),
+        (b" " + HEX, message("hex-line-digits-wrong", count=0)),
+        (b"\xef\xbb\xbf" + HEX, message("hex-line-byte-order-mark")),
+        (b"\r" + HEX, message("hex-line-end-wrong")),
+        (b"SHA256 (name) = " + HEX, message("hex-line-digits-wrong", count=0)),
+        (HEX[:30] + b"\x01" + HEX[31:], message("hex-line-digits-wrong", count=30)),
         (
             HEX + b"  a\0" + HEX + b"  b\0",
-            "it holds a zero byte, as `sha256sum -z` writes it: write it without -z",
+            message("hex-line-zero-byte"),
         ),
-        (HEX + b" ", "after 64 hex digits comes no name as sha256sum writes it"),
-        (HEX + b"  ", "after 64 hex digits comes no name as sha256sum writes it"),
-        (HEX + b"  \r", "after 64 hex digits comes no name as sha256sum writes it"),
-        (HEX + b" name", "after 64 hex digits comes no name as sha256sum writes it"),
-        (HEX + b"\tname", "after 64 hex digits comes no name as sha256sum writes it"),
-        (HEX + b"\r name", "lines end with LF or CR LF, not with CR alone"),
-        (LONGEST, "it has more than 8192 bytes"),
-        (b"\r" * (MAX_LINE + 1), "it has more than 8192 bytes"),
+        (HEX + b" ", message("hex-line-name-malformed")),
+        (HEX + b"  ", message("hex-line-name-malformed")),
+        (HEX + b"  \r", message("hex-line-name-malformed")),
+        (HEX + b" name", message("hex-line-name-malformed")),
+        (HEX + b"\tname", message("hex-line-name-malformed")),
+        (HEX + b"\r name", message("hex-line-end-wrong")),
+        (LONGEST, message("hex-line-too-long", most=8192)),
+        (b"\r" * (MAX_LINE + 1), message("hex-line-too-long", most=8192)),
     ],
 )
-def test_a_line_that_holds_something_else(line: bytes, fault: str) -> None:
+def test_a_line_that_holds_something_else(line: bytes, fault: Message) -> None:
     line = LONGEST.replace(b"\n", b"n") if line == LONGEST else line
     before = HEX + b"\n\r\n" + HEX + b"  name\n"
     for rest in (b"\n", b"\n" + HEX + b"\n", b"\nrubbish"):
@@ -101,7 +102,7 @@ def test_a_line_that_holds_something_else(line: bytes, fault: str) -> None:
 def test_a_line_is_too_long_before_its_end_is_seen() -> None:
     endless = HEX + b"  " + b"n" * (MAX_LINE - 65)
     assert len(endless) == MAX_LINE + 1
-    assert parse_hex(endless, is_last=False).fault == "it has more than 8192 bytes"
+    assert parse_hex(endless, is_last=False).fault == message("hex-line-too-long", most=8192)
     assert parse_hex(endless[:-1], is_last=False) == HexLines(b"", 0, 0, None)
 
 

@@ -147,7 +147,7 @@ def test_no_path_of_another_length_is_taken() -> None:
                     with pytest.raises(
                         InvalidInput,
                         match=(
-                            f"position {position} of {size} leaves has a path of {len(path)} hashes"
+                            f"position {position} of {size} leaves has a path of {len(path)} hash"
                         ),
                     ):
                         root_from_path(digest, position, size, wrong)
@@ -282,16 +282,18 @@ def test_no_such_size(size: int) -> None:
 
 @pytest.mark.parametrize("leaves", [b"", bytes(1), bytes(31), bytes(33), bytes(65)])
 def test_leaves_that_are_no_whole_digests(leaves: bytes) -> None:
-    with pytest.raises(InvalidInput, match="packed digests"):
+    with pytest.raises(InvalidInput, match="packed digest"):
         root_of(leaves)
-    with pytest.raises(InvalidInput, match="packed digests"):
+    with pytest.raises(InvalidInput, match="packed digest"):
         prove(leaves, 0)
 
 
 @pytest.mark.parametrize("nodes", [bytes(1), bytes(31), bytes(33), bytes(65)])
 def test_levels_of_no_whole_nodes(nodes: bytes) -> None:
     for function in (next_level, levels_above):
-        with pytest.raises(InvalidInput, match=f"whole number of 32 bytes, not {len(nodes)} bytes"):
+        with pytest.raises(
+            InvalidInput, match=f"whole number of 32 bytes each, not {len(nodes)} bytes"
+        ):
             function(nodes)
 
 

@@ -16,6 +16,7 @@ from make_revocation import make_crl, middle, signer, top
 from make_token import Forge, stamped, trust
 from trie.hexary import HexaryTrie
 
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
@@ -24,14 +25,14 @@ from witnesstree.ledger.chain.stateproof import (
     CONTRACT_CODE_HASH,
     keccak256,
     parse_header,
-    record_slot,
+    slot_of,
 )
 from witnesstree.ledger.log.log import leaf_hash
 from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
 from witnesstree.ledger.log.statement import format_statement, parse_statement
 from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
-from witnesstree.ledger.verify.verify import SKEW, Require, verify
+from witnesstree.ledger.verify.verify import Require, verify
 
 TOKEN, ANCHOR, BOTH = Require.TOKEN, Require.ANCHOR, Require.BOTH
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
@@ -461,7 +462,7 @@ def state_of(
     state = proof.anchors[0].state
     assert state
     storage, accounts = HexaryTrie({}), HexaryTrie({})
-    storage[keccak256(record_slot(proof.inclusion.root))] = rlp.encode(word)
+    storage[keccak256(slot_of(proof.inclusion.root))] = rlp.encode(word)
     accounts[keccak256(address)] = rlp.encode([b"\1", b"", storage.root_hash, code_hash])
     accounts[keccak256(bytes(20))] = rlp.encode([b"\1", b"", BLANK_ROOT_HASH, keccak256(b"")])
     fields: list[Any] = rlp.decode(state.header)
@@ -470,7 +471,7 @@ def state_of(
     made_up = rlp.encode(fields)
     nodes = [
         [rlp.encode(node) for node in trie.get_proof(keccak256(key))]  # type: ignore[no-untyped-call]
-        for trie, key in ((accounts, address), (storage, record_slot(proof.inclusion.root)))
+        for trie, key in ((accounts, address), (storage, slot_of(proof.inclusion.root)))
     ]
     return keccak256(made_up), StateProof(made_up, tuple(nodes[0]), tuple(nodes[1]))
 

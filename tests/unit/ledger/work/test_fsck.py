@@ -15,17 +15,15 @@ import pytest
 from conftest import Clock
 from fakes import FakeFileStore, FakeWorld, digests
 
-from witnesstree.ledger.proof.record import (
-    EvidenceRecord,
-    make_record,
-    parse_record,
-    renew_timestamp,
-)
-from witnesstree.ledger.store.metadata import KeptRecord, Renewal
+from witnesstree.ledger.base.message import message
+from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
+from witnesstree.ledger.proof.record_make import make_record, renew_timestamp
+from witnesstree.ledger.store.database.values import KeptRecord, Renewal
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.work import fsck
-from witnesstree.ledger.work.fsck import Problem, check_ledger
+from witnesstree.ledger.work.fsck import files as fsck_files
+from witnesstree.ledger.work.fsck.check import check_ledger
+from witnesstree.ledger.work.fsck.problem import Problem, at_bytes, at_path
 from witnesstree.ledger.work.outbox import Witnesses
 from witnesstree.ledger.work.sealing import Limits
 
@@ -92,14 +90,20 @@ def test_nothing_is_written(world: FakeWorld, folder: Path) -> None:
     assert {path: sha256(path.read_bytes()).digest() for path in folder.iterdir()} == before
 
 
+def named_checks(found: list[Problem]) -> set[object]:
+    """Return the checks that did not pass, by name."""
+    assert {problem.fault.code for problem in found} <= {"check-not-passed"}
+    return {dict(problem.fault.params)["check"] for problem in found}
+
+
 # Files
 
 
 def named(problem: Problem, path: Path, size: int) -> range | None:
     """Return the bytes of `path` that `problem` names, if it names any."""
-    if found := re.fullmatch(re.escape(str(path)) + r", bytes (\d+) to (\d+)", problem.place):
+    if found := re.fullmatch(re.escape(str(path)) + r", bytes (\d+) to (\d+)", str(problem.place)):
         return range(int(found[1]), int(found[2]) + 1)
-    if found := re.fullmatch(re.escape(str(path)) + r", from byte (\d+)", problem.place):
+    if found := re.fullmatch(re.escape(str(path)) + r", from byte (\d+)", str(problem.place)):
         return range(int(found[1]), size)
     return None
 
@@ -161,12 +165,15 @@ def test_a_file_of_another_length_is_named(
             ]
         )
     found = problems(world)
-    assert any(problem.place.startswith(str(path)) for problem in found)
+    assert any(str(problem.place).startswith(str(path)) for problem in found)
     if harm == "short" and ending != "index":
-        assert Problem(f"{path}, bytes {len(whole) - 32} to {len(whole) - 1}", "missing") in found
+        assert (
+            Problem(at_bytes(path, len(whole) - 32, len(whole) - 1), message("bytes-missing"))
+            in found
+        )
     if harm == "longer" and ending != "index":
         assert found == [
-            Problem(f"{path}, bytes {len(whole)} to {len(whole) + 11}", "more than the batch has")
+            Problem(at_bytes(path, len(whole), len(whole) + 11), message("bytes-beyond-batch"))
         ]
 
 
@@ -185,8 +192,8 @@ def test_a_tree_over_other_digests_is_found(world: FakeWorld, folder: Path) -> N
         ledger.files.seal(0, 9)
         ledger.mend_indexes()
         (problem,) = check_ledger(ledger, Trust((world.authority.root,)))
-    assert str(path) in problem.place
-    assert "agree with each other, but not with the root on record" in problem.fault
+    assert str(path) in str(problem.place)
+    assert problem.fault.code == "tree-has-other-root"
 
 
 def test_kept_levels_are_mended_from_the_digests_and_only_from_the_right_ones(
@@ -200,8 +207,10 @@ def test_kept_levels_are_mended_from_the_digests_and_only_from_the_right_ones(
         assert ledger.mend_indexes() == 3
     assert nodes.read_bytes() == whole
     assert (folder / "00000001.nodes").read_bytes() == others
-    assert {Path(problem.place.partition(",")[0]) for problem in problems(world)} >= {digests_file}
-    assert all("00000000" not in problem.place for problem in problems(world))
+    assert {Path(str(problem.place).partition(",")[0]) for problem in problems(world)} >= {
+        digests_file
+    }
+    assert all("00000000" not in str(problem.place) for problem in problems(world))
 
 
 @pytest.mark.parametrize("at", [0, 31, 32, 127])
@@ -210,9 +219,7 @@ def test_a_flipped_byte_of_an_open_batch_is_named(world: FakeWorld, folder: Path
     whole = path.read_bytes()
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     (problem,) = problems(world)
-    assert problem == Problem(
-        f"{path}, bytes 0 to 127", "these are not the entries that were acknowledged"
-    )
+    assert problem == Problem(at_bytes(path, 0, 127), message("entries-not-acknowledged"))
 
 
 def test_what_an_open_batch_has_beyond_its_entries_is_no_problem(
@@ -226,7 +233,7 @@ def test_what_an_open_batch_has_beyond_its_entries_is_no_problem(
 def test_a_missing_open_batch_is_named(world: FakeWorld, folder: Path) -> None:
     path = folder / "00000003.digests"
     path.unlink()
-    assert [problem.place for problem in problems(world)] == [str(path)]
+    assert [problem.place for problem in problems(world)] == [at_path(path)]
 
 
 def test_a_batch_that_is_sealed_meanwhile_is_no_problem(world: FakeWorld) -> None:
@@ -399,8 +406,8 @@ def test_a_token_of_another_batch_is_found(world: FakeWorld) -> None:
         "sequence = 1",
     )
     (problem,) = problems(world)
-    assert problem.place == f"{world.home.database}, batch 1, token by fake-authority"
-    assert problem.fault.startswith("token.imprint: ")
+    assert str(problem.place) == f"{world.home.database}, batch 1, token by fake-authority"
+    assert named_checks([problem]) == {"token.imprint"}
 
 
 def test_an_anchor_of_another_batch_is_found(world: FakeWorld) -> None:
@@ -411,7 +418,7 @@ def test_an_anchor_of_another_batch_is_found(world: FakeWorld) -> None:
         column_value(world, "anchors", "anchor", "sequence = 0"),
         "sequence = 1",
     )
-    assert {problem.place for problem in problems(world)} == {
+    assert {str(problem.place) for problem in problems(world)} == {
         f"{world.home.database}, batch 1, anchor on fake-chain"
     }
 
@@ -462,14 +469,14 @@ def test_a_checkpoint_of_another_key_is_found(
         "size = 0",
     )
     (problem,) = problems(world)
-    assert problem.place == f"{world.home.database}, checkpoint 0"
-    assert "is not signed by the ledger's key" in problem.fault
+    assert str(problem.place) == f"{world.home.database}, checkpoint 0"
+    assert problem.fault.code == "stored-checkpoint-not-signed"
 
 
 def test_a_ledger_that_trusts_no_root_has_tokens_that_lead_nowhere(world: FakeWorld) -> None:
     with world.open() as ledger:
         found = list(check_ledger(ledger, Trust()))
-    assert {problem.fault.split(":")[0] for problem in found} == {"token.chain"}
+    assert named_checks(found) == {"token.chain"}
     assert not any(problem.is_damage for problem in found)
 
 
@@ -485,7 +492,8 @@ def test_a_home_with_small_batches_is_sound(tmp_path: Path, clock: Clock) -> Non
 def test_a_checkpoint_that_is_no_note_is_found(world: FakeWorld) -> None:
     alter(world, "checkpoints", "note", "nonsense", "size = 2")
     assert any(
-        "checkpoint 2" in found.place and "cannot be read" in found.fault
+        (found.place.code, dict(found.place.params)["size"], found.fault.code)
+        == ("at-checkpoint", 2, "stored-checkpoint-unreadable")
         for found in problems(world)
     )
 
@@ -503,8 +511,8 @@ def test_a_disk_that_does_not_read_is_a_problem(
     def fail(path: Path, _offset: int, _count: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error", str(path))
 
-    monkeypatch.setattr(fsck, "_read", fail)
-    assert all(found.fault.endswith("Input/output error") for found in problems(world))
+    monkeypatch.setattr(fsck_files, "_read", fail)
+    assert all(str(found.fault).endswith("Input/output error") for found in problems(world))
     assert len(problems(world)) == 3
 
 
@@ -543,14 +551,12 @@ def test_a_kept_record_of_another_entry_or_token_is_found(world: FakeWorld, cloc
     record = record_of(world, EIGHT[2]).der
     (elsewhere,) = kept(world, KeptRecord(0, 4, "fake-authority", 1, clock(), record))
     assert (
-        elsewhere.place
+        str(elsewhere.place)
         == f"{world.home.database}, batch 0, entry 4, evidence record 1 by fake-authority"
     )
-    assert "chains[0].timestamps[0].data: It is not for the file" in elsewhere.fault
+    assert "chains[0].timestamps[0].data: It is not for the file" in str(elsewhere.fault)
     found = kept(world, KeptRecord(1, 1, "fake-authority", 1, clock(), record))
-    assert "its first timestamp is not the token of its batch" in {
-        problem.fault for problem in found
-    }
+    assert message("record-of-other-token") in {problem.fault for problem in found}
 
 
 def test_flipped_bytes_of_a_kept_record_are_found(world: FakeWorld, clock: Clock) -> None:
@@ -568,7 +574,7 @@ def test_flipped_bytes_of_a_kept_record_are_found(world: FakeWorld, clock: Clock
             record.der[:at] + bytes([record.der[at] ^ 1]) + record.der[at + 1 :],
         ),
     )
-    assert {problem.fault.split(":")[0] for problem in found} == {
+    assert named_checks(found) == {
         f"chains[0].timestamps[1].{name}" for name in ("previous", "imprint", "signature")
     }
     assert all(problem.is_damage for problem in found)
@@ -585,9 +591,9 @@ def test_a_kept_record_whose_authority_nobody_trusts_is_no_damage(
         found = [
             problem
             for problem in check_ledger(ledger, Trust())
-            if "evidence record" in problem.place
+            if problem.place.code == "at-record"
         ]
-    assert [problem.fault.split(":")[0] for problem in found] == [
+    assert [dict(problem.fault.params)["check"] for problem in found] == [
         "chains[0].timestamps[0].chain",
         "chains[0].timestamps[1].chain",
     ]

@@ -16,12 +16,13 @@ from witnesstree.ledger.base.errors import (
     Unaffordable,
     Unreachable,
 )
+from witnesstree.ledger.base.message import AS_TEXT, Message, message
 from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.proof.proof import parse_anchor
-from witnesstree.ledger.store.metadata import AlarmKind, Job, JobKind, JobState
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.store.database.values import AlarmKind, Job, JobKind, JobState
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Outbox, Pace, Witnesses
 from witnesstree.ledger.work.sealing import Ledger
 
@@ -52,7 +53,7 @@ def jobs(ledger: Ledger, kind: JobKind = JobKind.ANCHOR) -> list[Job]:
     return [job for job in ledger.outbox.unfinished() if job.kind is kind]
 
 
-def alarms(ledger: Ledger) -> dict[tuple[str, str], str]:
+def alarms(ledger: Ledger) -> dict[tuple[str, str], Message]:
     with ledger.metadata.read() as transaction:
         return {(alarm.kind.value, alarm.subject): alarm.text for alarm in transaction.alarms()}
 
@@ -73,11 +74,11 @@ def test_a_chain_that_fails_at_any_call_is_tried_again(
 ) -> None:
     [root] = seal(ledger, A)
     world.chain.switches.fail(method, when)
-    told: list[tuple[str, str | None]] = []
+    told: list[tuple[str, Message | None]] = []
     waiting = ledger.outbox.work(lambda job, error: told.append((job.kind, error)))
     assert [job.kind for job in waiting] == [JobKind.ANCHOR]
-    assert told == [("stamp", None), ("anchor", f"{method} got no answer")]
-    assert (waiting[0].attempts, waiting[0].last_error) == (1, f"{method} got no answer")
+    assert told == [("stamp", None), ("anchor", message(f"{method} got no answer"))]
+    assert (waiting[0].attempts, waiting[0].last_error) == (1, message(f"{method} got no answer"))
     assert ledger.outbox.work() == []
     assert world.chain.anchored == {root: 1}
 
@@ -125,7 +126,7 @@ def test_an_authority_that_does_not_answer_is_asked_once_a_pass(
     ledger.outbox.work()
     assert world.authority.stamped == []
     assert [(job.attempts, job.last_error) for job in jobs(ledger, JobKind.STAMP)] == [
-        (1, "stamp got no answer")
+        (1, message("stamp got no answer"))
     ] * 3
     assert ledger.outbox.work() == []
 
@@ -141,7 +142,7 @@ def test_a_bad_answer_holds_up_no_other_batch_and_is_an_alarm_until_a_good_one(
     assert alarms(ledger) == {}
     world.authority.switches.fail("stamp", error=BadAnswer("the nonce is not ours"))
     ledger.outbox.work()
-    assert alarms(ledger) == {("bad-answer", "fake-authority"): "the nonce is not ours"}
+    assert alarms(ledger) == {("bad-answer", "fake-authority"): message("the nonce is not ours")}
     assert ledger.outbox.work() == []
     assert alarms(ledger) == {}
 
@@ -154,7 +155,7 @@ def test_an_authority_that_gives_no_token_is_a_bad_answer(
     ledger.outbox.work()
     [job] = jobs(ledger, JobKind.STAMP)
     assert job.last_error
-    assert "cannot be read" in job.last_error
+    assert job.last_error.code == "token-of-authority-unreadable"
     assert ("bad-answer", "fake-authority") in alarms(ledger)
 
 
@@ -165,14 +166,7 @@ def test_an_authority_that_is_configured_no_more_waits_and_says_so(
     with world.open(witnesses=Witnesses({}, {}, {})) as without:
         without.outbox.work()
         assert {job.last_error for job in without.outbox.unfinished()} == {
-            (
-                "no fake-authority is configured any more, and a batch waits for it: add it again,"
-                " or give it up with `remove fake-authority --forget`"
-            ),
-            (
-                "no fake-chain is configured any more, and a batch waits for it: add it again, or"
-                " give it up with `remove fake-chain --forget`"
-            ),
+            message("target-not-configured", name=name) for name in ("fake-authority", "fake-chain")
         }
     assert ledger.outbox.work() == []
 
@@ -205,7 +199,7 @@ def test_settings_that_cannot_work_are_an_alarm_until_they_do(
     ledger.outbox.work()
     assert world.authority.stamped == []
     assert alarms(ledger) == {
-        ("settings", "fake-authority"): "the environment variable TSA is not set"
+        ("settings", "fake-authority"): message("the environment variable TSA is not set")
     }
     assert ledger.outbox.work() == []
     assert alarms(ledger) == {}
@@ -248,7 +242,7 @@ def test_roots_that_wait_together_go_into_one_transaction(world: FakeWorld, ledg
 def test_a_transaction_carries_a_bounded_number_of_roots(
     world: FakeWorld, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("witnesstree.ledger.work.outbox.MAX_ROOTS", 2)
+    monkeypatch.setattr("witnesstree.ledger.work.anchoring.MAX_ROOTS", 2)
     roots = seal(ledger, A, B, C)
     assert [job.sequence for job in ledger.outbox.work()] == [2]
     assert ledger.outbox.work() == []
@@ -374,7 +368,7 @@ def test_at_the_cap_it_waits_with_an_alarm_and_goes_on_when_it_is_cheaper(
     )
     ledger.outbox.work()
     assert alarms(ledger) == {
-        ("unaffordable", "fake-chain"): "the cap is 100 gwei, the chain asks 5000"
+        ("unaffordable", "fake-chain"): message("the cap is 100 gwei, the chain asks 5000")
     }
     clock.tick(60)
     ledger.outbox.work()
@@ -401,9 +395,8 @@ def test_a_lost_transaction_is_signed_anew_only_once_that_is_final(
     ledger.outbox.work()
     [sent] = world.chain.pool
     assert sent.nonce == 1
-    assert (
-        "nonce 0 of 0x00112233445566778899aabbccddeeff00112233 anchored nothing"
-        in alarms(ledger)["lost", "fake-chain"]
+    assert alarms(ledger)["lost", "fake-chain"] == message(
+        "nonce-anchored-nothing", nonce=0, sender="00112233445566778899aabbccddeeff00112233"
     )
     for _ in range(2):
         world.chain.mine()
@@ -440,7 +433,7 @@ def test_a_chain_that_refuses_a_taken_nonce_is_asked_again(
     seal(ledger, A)
     world.chain.switches.fail("send", error=Conflict("another transaction has this nonce"))
     assert [job.last_error for job in ledger.outbox.work()] == [
-        "another transaction has this nonce"
+        message("another transaction has this nonce")
     ]
     assert ledger.outbox.work() == []
 
@@ -452,7 +445,11 @@ def test_an_endpoint_that_another_made_up_for_is_an_alarm_while_it_fails(
     world.chain.noted = ["http://one gave no answer", "http://two is of another chain"]
     assert ledger.outbox.work() == []
     assert alarms(ledger) == {
-        ("endpoint", "fake-chain"): "http://one gave no answer; http://two is of another chain"
+        ("endpoint", "fake-chain"): message(
+            "both",
+            first=message(AS_TEXT, text="http://one gave no answer"),
+            second=message(AS_TEXT, text="http://two is of another chain"),
+        )
     }
     world.chain.noted = []
     seal(ledger, B)
@@ -488,7 +485,9 @@ def test_two_authorities_that_disagree_are_an_alarm_until_they_agree(
         seal(ledger, A)
         ledger.outbox.work()
         assert alarms(ledger) == {
-            ("clock", "behind"): "behind and ahead differ by 80 s: one of their clocks is wrong"
+            ("clock", "behind"): message(
+                "authority-clocks-differ", authority="behind", other="ahead", seconds=80
+            )
         }
         offset = timedelta()
         seal(ledger, B)

@@ -14,26 +14,29 @@ from fakes import Crash, FakeAuthority, FakeWorld, Steps, When, digests
 from make_record import group_record, make_proof, tokens_of
 
 from witnesstree.ledger.base.errors import BadAnswer, Conflict, Damaged, InvalidInput
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.report import Assurance, Verdict
 from witnesstree.ledger.proof.forms import format_record
 from witnesstree.ledger.proof.proof import MAX_KEPT_RECORD, format_proof, parse_proof
-from witnesstree.ledger.proof.record import (
-    ENDS,
-    EvidenceRecord,
-    make_record,
-    parse_record,
-    renew_hash_tree,
-    renew_timestamp,
-    verify_record,
+from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
+from witnesstree.ledger.proof.record_judge import ENDS, verify_record
+from witnesstree.ledger.proof.record_make import make_record, renew_hash_tree, renew_timestamp
+from witnesstree.ledger.store.database.values import (
+    UNSCHEDULED,
+    Alarm,
+    AlarmKind,
+    KeptRecord,
+    Renewal,
 )
-from witnesstree.ledger.store.metadata import UNSCHEDULED, Alarm, AlarmKind, KeptRecord, Renewal
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require, verify
-from witnesstree.ledger.work import renewal
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work import judging, renewal
+from witnesstree.ledger.work.fsck.check import check_ledger
+from witnesstree.ledger.work.judging import RenewalPolicy
+from witnesstree.ledger.work.lookup import _fitting
 from witnesstree.ledger.work.outbox import Pace, Witnesses
-from witnesstree.ledger.work.renewal import Adopted, RenewalPolicy, Renewals, Renewed
-from witnesstree.ledger.work.sealing import Ledger, _fitting
+from witnesstree.ledger.work.renewal import Adopted, Renewals, Renewed
+from witnesstree.ledger.work.sealing import Ledger
 
 DAY = timedelta(days=1)
 LIFE = 3649 * DAY
@@ -123,7 +126,7 @@ def dues(ledger: Ledger) -> dict[tuple[int, int, str], datetime]:
     return {(each.sequence, each.position, each.authority): each.due for each in found}
 
 
-def alarms(ledger: Ledger) -> dict[str, str]:
+def alarms(ledger: Ledger) -> dict[str, Message]:
     with ledger.metadata.read() as transaction:
         return {
             alarm.subject: alarm.text
@@ -175,7 +178,7 @@ def test_a_short_lived_certificate_is_renewed_after_two_thirds_of_its_life(
 def test_a_token_whose_signer_is_not_known_is_looked_at_after_a_year(
     world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renewal, "expires", lambda *_: None)
+    monkeypatch.setattr(judging, "expires", lambda *_: None)
     world.renewals(ledger).work()
     assert set(dues(ledger).values()) == {START + 365 * DAY}
 
@@ -183,7 +186,7 @@ def test_a_token_whose_signer_is_not_known_is_looked_at_after_a_year(
 def test_where_no_end_is_known_each_answer_is_kept(
     world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renewal, "expires", lambda *_: None)
+    monkeypatch.setattr(judging, "expires", lambda *_: None)
     world.renewals(ledger).work()
     assert world.renewals(ledger).work(366 * DAY) == Renewed(2, 1, ())
 
@@ -191,7 +194,7 @@ def test_where_no_end_is_known_each_answer_is_kept(
 def test_a_certificate_that_had_ended_before_is_due_at_its_end(
     world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renewal, "expires", lambda *_: START - DAY)
+    monkeypatch.setattr(judging, "expires", lambda *_: START - DAY)
     world.renewals(ledger).work()
     assert set(dues(ledger).values()) == {START - DAY}
 
@@ -311,6 +314,40 @@ def test_hundreds_of_batches_are_renewed_with_one_token(world: World) -> None:
 # What is in the way
 
 
+SILENT = message("authority-failed", authority="tsa", error=message("stamp got no answer"))
+AS_LONG = message("record-holds-no-longer-than-kept")
+NO_LONGER = message(
+    "answer-defective", authority="tsa", defect=message("renewed-record-holds-no-longer")
+)
+
+
+def reason(ledger: Ledger, authority: str = "tsa") -> Message:
+    """Return why the alarm about an authority says that records cannot be renewed."""
+    said = alarms(ledger)[authority]
+    assert said.code == "batch-record-not-renewable"
+    found = dict(said.params)["reason"]
+    assert isinstance(found, Message)
+    return found
+
+
+def defect(said: Message) -> Message:
+    """Return what is wrong with an authority's answer."""
+    assert said.code == "answer-defective"
+    found = dict(said.params)["defect"]
+    assert isinstance(found, Message)
+    return found
+
+
+def require_unknown(said: object, check: str) -> None:
+    assert isinstance(said, Message)
+    members = dict(said.params)
+    assert (said.code, members["check"], members["outcome"]) == (
+        "record-not-verified",
+        check,
+        "unknown",
+    )
+
+
 def due_now(world: World, ledger: Ledger) -> FakeAuthority:
     """Go to where both batches are due, with an authority that can renew them."""
     world.renewals(ledger).work()
@@ -324,7 +361,7 @@ def test_an_authority_that_does_not_answer_is_asked_again_later_each_time(
     newer = due_now(world, ledger)
     renewals = world.renewals(ledger)
     newer.switches.fail("stamp", times=2)
-    waiting = Renewed(0, 0, ("tsa: stamp got no answer",))
+    waiting = Renewed(0, 0, (SILENT,))
     assert [renewals.work(), renewals.work()] == [waiting, waiting]
     for seconds in (5, 9):
         world.ticking.tick(seconds)
@@ -349,11 +386,12 @@ def test_what_a_person_has_to_mend_is_an_alarm_until_it_is_done(
 ) -> None:
     due_now(world, ledger).switches.fail("stamp", error=error)
     renewals = world.renewals(ledger)
-    assert renewals.work().problems == (f"tsa: {error}",)
-    text = f"the evidence record of batch 0 and 1 more cannot be renewed: tsa: {error}"
+    why = message("authority-failed", authority="tsa", error=error)
+    assert renewals.work().problems == (why,)
+    text = message("batch-record-not-renewable", batch=0, others=1, reason=why)
     assert alarms(ledger) == {"tsa": text}
     # It is asked once a day, while there is time.
-    assert renewals.work() == Renewed(0, 0, (f"tsa: {error}",))
+    assert renewals.work() == Renewed(0, 0, (why,))
     assert alarms(ledger) == {"tsa": text}
     world.ticking.tick(86_400)
     assert renewals.work() == Renewed(2, 1, ())
@@ -375,7 +413,7 @@ def test_an_alarm_of_another_process_stands_while_something_is_due(
     assert alarms(ledger) == {}
     # And one goes even if nothing is due at all.
     with ledger.metadata.write() as transaction:
-        transaction.raise_alarm(Alarm(AlarmKind.RENEWAL, "tsa", "of old", START))
+        transaction.raise_alarm(Alarm(AlarmKind.RENEWAL, "tsa", message("of-old"), START))
     other.work()
     assert alarms(ledger) == {}
 
@@ -398,10 +436,7 @@ def test_a_token_that_holds_no_longer_is_not_kept_and_another_authority_is_asked
     world.goes_to(DUE)
     renewals = world.renewals(ledger)
     assert renewals.work().records == 0
-    assert (
-        "holds no longer than before: that authority needs a newer certificate, or add another"
-        in alarms(ledger)["tsa"]
-    )
+    assert defect(reason(ledger)) == message("renewed-record-holds-no-longer")
     assert (len(world.all[0].stamped), kept(ledger)) == (3, [])
     world.gets("other")
     world.ticking.tick(86_400)
@@ -416,10 +451,7 @@ def test_a_record_that_ran_out_is_an_alarm_that_says_so_and_nobody_is_asked(
     world.goes_to(START + LIFE + DAY)
     newer = world.gets()
     assert world.renewals(ledger).work().records == 0
-    assert (
-        "it could be verified until 2036-11-19T08:00:00Z, and was not renewed in time"
-        in alarms(ledger)["tsa"]
-    )
+    assert reason(ledger) == message("renewal-too-late", end="2036-11-19T08:00:00Z")
     assert newer.stamped == []
     with ledger.metadata.read() as transaction:
         counts = transaction.renewal_counts(world.clock(), world.clock() - DAY)
@@ -429,17 +461,14 @@ def test_a_record_that_ran_out_is_an_alarm_that_says_so_and_nobody_is_asked(
 def test_what_cannot_be_verified_is_not_renewed(world: World, ledger: Ledger) -> None:
     newer = due_now(world, ledger)
     assert world.renewals(ledger, Trust((newer.root,))).work().records == 0
-    assert "it cannot be verified: chains[0].timestamps[0].chain unknown" in alarms(ledger)["tsa"]
+    require_unknown(reason(ledger), "chains[0].timestamps[0].chain")
     assert newer.stamped == []
 
 
 def test_an_answer_that_cannot_be_verified_is_not_kept(world: World, ledger: Ledger) -> None:
     due_now(world, ledger)
     assert world.renewals(ledger, Trust((world.all[0].root,))).work().records == 0
-    assert (
-        "with the answer of tsa, it cannot be verified: chains[0].timestamps[1].chain unknown"
-        in alarms(ledger)["tsa"]
-    )
+    require_unknown(defect(reason(ledger)), "chains[0].timestamps[1].chain")
     assert kept(ledger) == []
 
 
@@ -447,9 +476,8 @@ def test_an_answer_that_is_worth_less_is_not_kept(world: World, ledger: Ledger) 
     newer = due_now(world, ledger)
     trust = Trust((world.all[0].root, replace(newer.root, assurance=Assurance.LOCAL)))
     assert world.renewals(ledger, trust).work().records == 0
-    assert (
-        "it is worth less (local) than before (private): add an authority like the first"
-        in alarms(ledger)["tsa"]
+    assert defect(reason(ledger)) == message(
+        "renewed-record-worth-less", worth="local", before="private"
     )
 
 
@@ -461,7 +489,7 @@ def test_a_hash_algorithm_that_ends_is_an_alarm_that_says_what_to_do(
     assert set(dues(ledger).values()) == {end - 90 * DAY}
     world.goes_to(end - 90 * DAY)
     assert world.renewals(ledger, ends={"sha256": end}).work().records == 0
-    text = alarms(ledger)["tsa"]
+    text = str(alarms(ledger)["tsa"])
     assert "batch 0 and 1 more" in text
     assert "its hash algorithm sha256 is safe until 2027-12-28T08:00:00Z" in text
     assert "`witnesstree renew FILE.ers --algorithm sha512 --file FILE`" in text
@@ -473,18 +501,20 @@ def test_a_record_without_room_is_an_alarm(
     world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     due_now(world, ledger)
-    monkeypatch.setattr(renewal, limit, 1)
-    assert world.renewals(ledger).work().problems == ("it has no room for another timestamp",)
+    monkeypatch.setattr(judging, limit, 1)
+    assert world.renewals(ledger).work().problems == (message("record-full"),)
 
 
 def test_a_record_that_outgrows_a_proof_is_not_kept(
     world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     due_now(world, ledger)
-    monkeypatch.setattr(renewal, "MAX_KEPT_RECORD", 100)
+    monkeypatch.setattr(judging, "MAX_KEPT_RECORD", 100)
     problems = world.renewals(ledger).work().problems
     assert problems
-    assert all("bytes, more than a proof has room for (100)" in problem for problem in problems)
+    assert {(defect(each).code, dict(defect(each).params)["most"]) for each in problems} == {
+        ("kept-record-too-large", 100)
+    }
     assert kept(ledger) == []
 
 
@@ -493,7 +523,9 @@ def test_damage_is_an_alarm_and_holds_up_no_other_batch(world: World, ledger: Le
     renewals = world.renewals(ledger)
     renewals.work()
     assert dues(ledger)[1, 0, "tsa"] == START, "looked at at once"
-    assert "the evidence record of batch 1 cannot be renewed: cannot read" in alarms(ledger)["tsa"]
+    assert str(alarms(ledger)["tsa"]).startswith(
+        "the evidence record of batch 1 cannot be renewed: cannot read"
+    )
     world.goes_to(DUE)
     world.gets()
     assert renewals.work().records == 1
@@ -504,10 +536,7 @@ def test_a_row_without_a_token_is_damage(world: World, ledger: Ledger) -> None:
     with ledger.metadata.write() as transaction:
         transaction.schedule(Renewal(UNSCHEDULED, 0, 0, "nobody"))
     world.renewals(ledger).work()
-    assert (
-        "batch 0 or its token by nobody has vanished; run `witnesstree fsck`"
-        in alarms(ledger)["nobody"]
-    )
+    assert reason(ledger, "nobody") == message("token-vanished", batch=0, authority="nobody")
 
 
 def test_while_another_process_renews_nothing_is_done(world: World, ledger: Ledger) -> None:
@@ -543,7 +572,7 @@ def test_short_of_the_end_it_waits_the_first_retry_and_afterwards_a_day(
         renewals.work()
         count.append(len(world.all[0].stamped) - 2)
     assert count == [1, 1, 2, 2, 3, 3, 3, 3]
-    assert "was not renewed in time" in alarms(ledger)["tsa"]
+    assert reason(ledger).code == "renewal-too-late"
 
 
 def test_what_another_process_renewed_is_no_alarm_any_more(world: World, ledger: Ledger) -> None:
@@ -567,7 +596,7 @@ def test_a_wait_is_forgotten_when_another_process_has_renewed(world: World, ledg
     newer = due_now(world, ledger)
     newer.switches.fail("stamp")
     waiting = world.renewals(ledger)
-    assert waiting.work().problems == ("tsa: stamp got no answer",)
+    assert waiting.work().problems == (SILENT,)
     assert world.renewals(ledger).work().records == 2
     assert waiting.work() == Renewed(0, 0, ())
 
@@ -580,15 +609,10 @@ def test_what_cannot_be_renewed_before_it_is_due_is_no_alarm(world: World, ledge
     renewals.work()
     done = renewals.work(LIFE)
     assert (done.records, done.tokens, done.problems) == (0, 1, ())
-    assert done.early == (
-        (
-            "with the answer of tsa, it holds no longer than before: that authority needs a newer"
-            " certificate, or add another authority"
-        ),
-    )
+    assert done.early == (NO_LONGER,)
     assert alarms(ledger) == {}
     world.all[0].switches.fail("stamp")
-    assert renewals.work(LIFE) == Renewed(0, 0, (), ("tsa: stamp got no answer",))
+    assert renewals.work(LIFE) == Renewed(0, 0, (), (SILENT,))
 
 
 def test_looking_ahead_what_is_due_is_an_alarm_still(world: World, ledger: Ledger) -> None:
@@ -600,14 +624,10 @@ def test_looking_ahead_what_is_due_is_an_alarm_still(world: World, ledger: Ledge
     renewals.work()
     world.goes_to(DUE)
     done = renewals.work(30 * DAY)
-    why = (
-        "it holds no longer than before: that authority needs a newer certificate, or add another"
-        " authority"
-    )
-    assert done.problems == (f"by tsa {why.replace('holds', 'would hold')}",)
-    assert done.early == (f"with the answer of tsa, {why}",)
+    assert done.problems == (message("authority-ends-too-early", authority="tsa"),)
+    assert done.early == (NO_LONGER,)
     assert list(alarms(ledger)) == ["tsa"]
-    assert "batch 0 and 2 more" in alarms(ledger)["tsa"]
+    assert "batch 0 and 2 more" in str(alarms(ledger)["tsa"])
 
 
 def test_one_answer_tells_for_all_that_hold_as_long(world: World, ledger: Ledger) -> None:
@@ -620,9 +640,7 @@ def test_one_answer_tells_for_all_that_hold_as_long(world: World, ledger: Ledger
     done = renewals.work(LIFE)
     # The rows of "tsa" were to be carried on by the other one too, which had been asked by then.
     assert (done.records, done.tokens, len(first.stamped) - stamped_before) == (0, 1, 1)
-    assert any(
-        text.startswith("by first it would hold no longer than before") for text in done.early
-    )
+    assert message("authority-ends-too-early", authority="first") in done.early
     assert renewals.work(LIFE).tokens == 1, (
         "the next pass asks again: there may be a newer certificate by then"
     )
@@ -640,17 +658,7 @@ def test_an_authority_that_knows_its_end_is_not_asked_in_vain(world: World, ledg
     world.all.append(embedded)
     world.renewals(ledger).work()
     done = world.renewals(ledger).work(LIFE)
-    assert done == Renewed(
-        0,
-        0,
-        (),
-        (
-            (
-                "by tsa it would hold no longer than before: that authority needs a newer"
-                " certificate, or add another authority"
-            ),
-        ),
-    )
+    assert done == Renewed(0, 0, (), (message("authority-ends-too-early", authority="tsa"),))
     assert embedded.stamped == []
     # The next one is asked, and with a newer certificate it is asked itself.
     world.ticking.tick(86_400)
@@ -734,7 +742,7 @@ def test_a_record_that_was_renewed_by_hand_is_kept_and_the_worker_goes_on(
     assert kept(ledger) == [(1, "tsa", 1, 2)]
     assert ledger.proof(A).records == (record.der,)
     assert ledger.proof(B).records == ()
-    assert renewals.adopt(record) == Adopted(is_kept=False, reason="it has one that holds as long")
+    assert renewals.adopt(record) == Adopted(is_kept=False, reason=AS_LONG)
     assert renewals.work().records == 2, "the batches' own"
     assert ledger.proof(A).records == (record.der,), "an entry's own comes before that of its batch"
     world.goes_to(min(dues(ledger).values()))
@@ -799,11 +807,7 @@ def test_the_record_of_a_whole_batch_keeps_one_chain(world: World, ledger: Ledge
     leaf = ledger.files.digest_at(0, 0)
     record = stamped(world, of(ledger, leaf))
     hashed = renew_hash_tree(record, [bytes(64)], "sha512", newer.stamp)
-    assert (
-        world.renewals(ledger)
-        .adopt(hashed)
-        .reason.startswith("the record of a batch keeps its hash tree")
-    )
+    assert world.renewals(ledger).adopt(hashed).reason == message("record-keeps-hash-tree")
     assert world.renewals(ledger).adopt(record).is_kept
     require_carried(world, ledger, A, B)
 
@@ -825,9 +829,10 @@ def test_what_is_not_of_this_ledger_is_not_kept(
     assert renewals.adopt(
         parse_record(make_record(replace(ledger.proof(A), tokens=(elsewhere,))))
     ) == Adopted(is_kept=False)
-    monkeypatch.setattr(renewal, "MAX_KEPT_RECORD", 10)
-    assert renewals.adopt(stamped(world, of(ledger, A))).reason.endswith(
-        "bytes, more than a proof has room for (10)"
+    monkeypatch.setattr(judging, "MAX_KEPT_RECORD", 10)
+    too_large = stamped(world, of(ledger, A))
+    assert renewals.adopt(too_large).reason == message(
+        "kept-record-too-large", size=len(too_large.der), most=10
     )
     assert kept(ledger) == []
 
@@ -844,9 +849,7 @@ def test_a_record_is_not_kept_where_that_of_its_batch_holds_as_long(
     newer = world.gets()
     renewals.work(LIFE)
     better = ledger.proof(A).records
-    assert renewals.adopt(records[0]) == Adopted(
-        is_kept=False, reason="it has one that holds as long"
-    )
+    assert renewals.adopt(records[0]) == Adopted(is_kept=False, reason=AS_LONG)
     assert ledger.proof(A).records == better
     # With a chain of its own it has more than that of its batch.
     assert renewals.adopt(
@@ -865,10 +868,9 @@ def test_a_record_that_the_owner_cannot_verify_is_not_kept(world: World, ledger:
     renewals = world.renewals(ledger, Trust((world.all[0].root,)))
     adopted = renewals.adopt(stamped(world, of(ledger, A)))
     assert not adopted.is_kept
-    assert adopted.reason.startswith(
-        "judged by whom its owner trusts, it cannot be verified: chains[0].timestamps[1].chain"
-        " unknown: "
-    )
+    assert adopted.reason
+    assert adopted.reason.code == "record-not-trusted"
+    require_unknown(dict(adopted.reason.params)["fault"], "chains[0].timestamps[1].chain")
     assert kept(ledger) == []
 
 
@@ -886,7 +888,7 @@ def test_a_kept_record_that_does_not_fit_its_batch_is_damage(world: World, ledge
     other = make_record(ledger.proof(C))
     with ledger.metadata.write() as transaction:
         transaction.keep_record(KeptRecord(0, 0, "tsa", 1, START, other))
-    with pytest.raises(Damaged, match="record 1 of batch 0 by tsa: this path does not lead"):
+    with pytest.raises(Damaged, match="record 1 of batch 0 by tsa cannot be used: "):
         ledger.proof(A)
 
 

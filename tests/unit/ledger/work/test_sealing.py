@@ -18,15 +18,16 @@ from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.log.opening import opening_digest, parse_opening
 from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.proof.proof import Proof, format_proof
+from witnesstree.ledger.store.database.values import BatchState, JobKind
 from witnesstree.ledger.store.home import Home
-from witnesstree.ledger.store.metadata import BatchState, JobKind
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
+from witnesstree.ledger.work.lookup import Entry
 from witnesstree.ledger.work.outbox import Witnesses
-from witnesstree.ledger.work.sealing import Entry, Ledger, Limits, Span
+from witnesstree.ledger.work.sealing import Ledger, Limits, Span
 
 SMALL = Limits(entries=3, age=timedelta(minutes=10), patience=5)
 A, B, C, D, E, F, G = digests("entry", 7)

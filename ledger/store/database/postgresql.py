@@ -18,6 +18,7 @@ from sqlalchemy.exc import (
     OperationalError,
     ProgrammingError,
 )
+from typing_extensions import override
 
 from witnesstree.ledger.base.errors import (
     Conflict,
@@ -27,11 +28,15 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
     WitnesstreeError,
 )
+from witnesstree.ledger.base.message import message
+from witnesstree.ledger.store.ports import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection, Engine, Table
+
+    from witnesstree.ledger.base.message import Message
 
 OLDEST = 130_000
 """PostgreSQL 13, as server_version_num counts. Older ones get no more corrections."""
@@ -70,53 +75,14 @@ _NARROW = (
 
 # By the beginning of the SQLSTATE; the first that fits counts.
 _MEANINGS: dict[str, tuple[type[WitnesstreeError], str]] = {
-    "55P03": (
-        Conflict,
-        (
-            "another process has kept {place} locked for {patience:g} seconds: let it finish, then"
-            " run the command again"
-        ),
-    ),
-    "40": (
-        Conflict,
-        "{place} gave this up in favour of somebody else: {reason}; run the command again",
-    ),
-    **dict.fromkeys(
-        ("42P07", "42710", "42723"),
-        (
-            Conflict,
-            (
-                "{place} holds something of another program: {reason}; give the ledger a schema of"
-                " its own"
-            ),
-        ),
-    ),
-    **dict.fromkeys(
-        ("08", "53300", "57"),
-        (
-            Unreachable,
-            (
-                "{place} does not answer: {reason}; see to the server, or correct the setting"
-                " `database`, then run it again"
-            ),
-        ),
-    ),
-    **dict.fromkeys(
-        ("25006", "53", "58"),
-        (
-            StorageFailure,
-            "cannot write {place}: {reason}; make room or mend the server, then run it again",
-        ),
-    ),
-    "42501": (
-        InvalidInput,
-        (
-            "{place} cannot be used so: {reason}; correct the setting `database`, or what its user"
-            " may do"
-        ),
-    ),
-    "23": (Damaged, "{place} refused a row: {reason}; run `witnesstree fsck`"),
-    "": (Damaged, "{place} is damaged: {reason}; run `witnesstree fsck`"),
+    "55P03": (Conflict, "database-locked"),
+    "40": (Conflict, "database-gave-up"),
+    **dict.fromkeys(("42P07", "42710", "42723"), (Conflict, "database-holds-others")),
+    **dict.fromkeys(("08", "53300", "57"), (Unreachable, "database-unreachable")),
+    **dict.fromkeys(("25006", "53", "58"), (StorageFailure, "database-write-failed")),
+    "42501": (InvalidInput, "database-not-permitted"),
+    "23": (Damaged, "database-refused-row"),
+    "": (Damaged, "database-damaged"),
 }
 # What the driver itself says has no SQLSTATE: that a connection failed or broke, or that it does
 # not understand the address.
@@ -137,7 +103,7 @@ _TRIGGERS = text(
 )
 
 
-class PostgreSQL:
+class PostgreSQL(Database):
     """One schema of one PostgreSQL database, at a URL as libpq and SQLAlchemy write it:
     `postgresql://user@host:port/database?option=value`.
 
@@ -152,15 +118,17 @@ class PostgreSQL:
         self._secrets = _secrets(parsed)
         self._patience = patience
 
+    @override
     def require_present(self) -> None:
         """Do nothing: that a server is there shows when it is asked."""
 
+    @override
     def guards(self, tables: Sequence[Table]) -> list[str]:
         """Return the SQL that makes tables append-only.
 
         An insert that would replace a row is an update, and meets the same trigger.
         """
-        # ALWAYS: also for whoever sets session_replication_role.
+        # ALWAYS: also for those who set session_replication_role.
         return [
             f"CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $${_GUARD}$$",
             *(
@@ -173,7 +141,8 @@ class PostgreSQL:
             ),
         ]
 
-    def problems(self, connection: Connection, tables: Sequence[Table]) -> Iterator[str]:
+    @override
+    def problems(self, connection: Connection, tables: Sequence[Table]) -> Iterator[Message]:
         """Yield each trigger that is gone, is off, or is another one.
 
         That the server's files are whole is the server's business.
@@ -181,14 +150,15 @@ class PostgreSQL:
         stored = {tuple(row) for row in connection.execute(_TRIGGERS)}
         for table in tables:
             if (table.name, _trigger(table), "A", _GUARD) not in stored:
-                yield (
-                    f"the trigger {table.name}_append_only, which keeps {table.name} append-only,"
-                    " is missing, off or altered"
+                yield message(
+                    "guard-altered", trigger=f"{table.name}_append_only", table=table.name
                 )
 
+    @override
     def back_up(self, version: int) -> None:
         """Do nothing: the server's operator has the means, and keeps the copies."""
 
+    @override
     def fault(self, error: DBAPIError) -> WitnesstreeError:
         """Return what an error of the database means to the caller, by its SQLSTATE (PostgreSQL's
         documentation, appendix A).
@@ -196,12 +166,15 @@ class PostgreSQL:
         code = getattr(error.orig, "sqlstate", None) or _UNTOLD.get(type(error), "")
         kind, meaning = next(_MEANINGS[prefix] for prefix in _MEANINGS if code.startswith(prefix))
         return kind(
-            meaning.format(place=self.place, reason=self._reason(error), patience=self._patience)
+            meaning,
+            place=self.place,
+            error=self._reason(error),
+            seconds=f"{self._patience:g}",
         )
 
     def _reason(self, error: DBAPIError) -> str:
         """Return the first line of what server or driver said, without secrets."""
-        reason = next(iter(str(error.orig).splitlines()), "no reason given")
+        reason = next(iter(str(error.orig).splitlines()), type(error.orig).__name__)
         for secret in self._secrets:
             reason = reason.replace(secret, "***")
         return reason
@@ -212,24 +185,16 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise InvalidInput(
-            "the database's address cannot be read: expected postgresql://user@host:port/database"
-        ) from None
+        raise InvalidInput("database-url-unreadable") from None
     if parsed.get_backend_name() != "postgresql":
-        raise InvalidInput(
-            "the database's address is not that of a PostgreSQL database: expected"
-            " postgresql://user@host:port/database"
-        )
+        raise InvalidInput("database-url-not-postgresql")
     return parsed.set(drivername="postgresql+psycopg")
 
 
 def require_no_secret(url: str) -> None:
     """Raise InvalidInput if a URL that is to be kept in a file is none, or holds a password."""
     if _secrets(_parsed(url)):
-        raise InvalidInput(
-            "the database's address holds a password: leave it out, and put it into ~/.pgpass or"
-            " PGPASSWORD"
-        )
+        raise InvalidInput("database-url-has-password")
 
 
 def _secrets(url: URL) -> list[str]:
@@ -247,7 +212,7 @@ def _place(url: URL) -> str:
         for name, part in (("host", url.host), ("port", str(url.port or "")))
     )
     hosts = host if isinstance(host, str) else ",".join(host)
-    return f"the database postgresql://{hosts}{f':{port}' if port else ''}/{url.database or ''}"
+    return f"postgresql://{hosts}{f':{port}' if port else ''}/{url.database or ''}"
 
 
 def _engine(url: URL, place: str, patience: float) -> Engine:
@@ -255,7 +220,7 @@ def _engine(url: URL, place: str, patience: float) -> Engine:
         name: value for name, value in _CONNECTION.items() if name not in url.query
     }
     # Before a connection is used again it is asked whether it lives: the server may have been
-    # started anew since.
+    # started again since.
     engine = create_engine(url, connect_args=settings, pool_pre_ping=True)
     lock_timeout = max(1, ceil(patience * 1000))
 
@@ -278,7 +243,7 @@ def _engine(url: URL, place: str, patience: float) -> Engine:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return
         # One writer at a time. READ COMMITTED and no more: each statement behind the lock sees all
-        # that was committed before it was had, where a snapshot would be from before the wait.
+        # that was committed before it was taken, where a snapshot would be from before the wait.
         connection.exec_driver_sql(
             "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout ="
             f" {lock_timeout}; SELECT pg_advisory_xact_lock({connection.info['lock']})"
@@ -291,24 +256,14 @@ def _require_fit(place: str, version: int, encoding: str, fsync: str, schema: st
     """Raise InvalidInput if a server cannot hold a ledger."""
     if version < OLDEST:
         raise InvalidInput(
-            f"{place} is PostgreSQL {version // 10_000}, and this witnesstree needs"
-            f" {OLDEST // 10_000} or newer"
+            "postgresql-too-old", place=place, version=version // 10_000, oldest=OLDEST // 10_000
         )
     if encoding != "UTF8":
-        raise InvalidInput(
-            f"{place} has the encoding {encoding}, which cannot hold every name: make the database"
-            " with ENCODING 'UTF8'"
-        )
+        raise InvalidInput("postgresql-encoding-wrong", place=place, encoding=encoding)
     if fsync != "on":
-        raise InvalidInput(
-            f"{place} forgets what it has acknowledged when the power fails (fsync={fsync}): set"
-            " fsync=on in its configuration"
-        )
+        raise InvalidInput("postgresql-not-durable", place=place, fsync=fsync)
     if schema is None:
-        raise InvalidInput(
-            f"{place} has no schema that its address names: make one (CREATE SCHEMA), or name"
-            " another (options=-csearch_path%3DNAME)"
-        )
+        raise InvalidInput("postgresql-schema-missing", place=place)
 
 
 def _trigger(table: Table) -> str:

@@ -4,13 +4,15 @@ append-only, and what its errors mean.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event, text
+from typing_extensions import override
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, StorageFailure, WitnesstreeError
-from witnesstree.ledger.store.disk import storage_errors, sync_folder
+from witnesstree.ledger.base.message import message
+from witnesstree.ledger.store.disk import replacing
+from witnesstree.ledger.store.ports import Database
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
     from sqlalchemy.exc import DBAPIError
 
+    from witnesstree.ledger.base.message import Message
 
-class SQLite:
+
+class SQLite(Database):
     """One database file."""
 
     def __init__(self, path: Path, patience: float) -> None:
@@ -30,33 +34,34 @@ class SQLite:
         self._path = path
         self._patience = patience
 
+    @override
     def require_present(self) -> None:
         """Raise Damaged if there is no file: SQLite itself would make one."""
         if not self._path.is_file():
-            raise Damaged(
-                f"{self._path} is missing: restore it from a backup, or name the PostgreSQL"
-                " database that holds it (setting `database`)"
-            )
+            raise Damaged("database-file-missing", path=self._path)
 
+    @override
     def guards(self, tables: Sequence[Table]) -> list[str]:
         """Return the SQL that makes tables append-only."""
         return [statement for table in tables for statement in _triggers(table).values()]
 
-    def problems(self, connection: Connection, tables: Sequence[Table]) -> Iterator[str]:
+    @override
+    def problems(self, connection: Connection, tables: Sequence[Table]) -> Iterator[Message]:
         """Yield what SQLite's own check finds, and each trigger that is gone or is another one."""
         found = connection.execute(text("PRAGMA integrity_check(20)")).scalars()
-        yield from (line for line in found if line != "ok")
+        yield from (message("sqlite-check-failed", text=line) for line in found if line != "ok")
         triggers = connection.execute(
             text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
         )
         stored = {trigger.name: trigger.sql for trigger in triggers}
         for table in tables:
             yield from (
-                f"the trigger {name}, which keeps {table.name} append-only, is missing or altered"
+                message("guard-altered", trigger=name, table=table.name)
                 for name, sql in _triggers(table).items()
                 if stored.get(name) != sql
             )
 
+    @override
     def back_up(self, version: int) -> Path:
         """Copy what is committed into a file beside the database, durably, and return its path.
 
@@ -65,38 +70,27 @@ class SQLite:
         The copy is whole even while others write, and holds all that was committed when it began.
         """
         target = self._path.with_name(f"{self._path.name}.v{version}")
-        building = target.with_name(target.name + ".tmp")
-        with storage_errors(target):
-            building.unlink(missing_ok=True)
-            with self.engine.connect().execution_options(stands_alone=True) as connection:
-                connection.execute(text("VACUUM INTO :path"), {"path": str(building)})
-            descriptor = os.open(building, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            building.replace(target)
-            sync_folder(target.parent)
+        with (
+            replacing(target) as file,
+            self.engine.connect().execution_options(is_single=True) as connection,
+        ):
+            # SQLite writes into an empty file, too.
+            connection.execute(text("VACUUM INTO :path"), {"path": file.name})
         return target
 
+    @override
     def fault(self, error: DBAPIError) -> WitnesstreeError:
         """Return what an error of the database means to the caller."""
         code = getattr(error.orig, "sqlite_errorname", "")
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return Conflict(
-                f"another process has kept {self.place} locked for {self._patience:g} seconds: let"
-                " it finish, then run the command again"
-            )
+            return Conflict("database-locked", place=self.place, seconds=f"{self._patience:g}")
         if code.startswith(
             ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
         ):
-            return StorageFailure(
-                f"cannot write {self.place}: {error.orig}; make room or mend the disk, then run it"
-                " again"
-            )
+            return StorageFailure("write-failed", path=self.place, error=str(error.orig))
         if code.startswith("SQLITE_CONSTRAINT"):
-            return Damaged(f"{self.place} refused a row: {error.orig}; run `witnesstree fsck`")
-        return Damaged(f"{self.place} is damaged: {error.orig}; run `witnesstree fsck`")
+            return Damaged("database-refused-row", place=self.place, error=str(error.orig))
+        return Damaged("database-damaged", place=self.place, error=str(error.orig))
 
 
 def _engine(path: Path, patience: float) -> Engine:
@@ -120,7 +114,7 @@ def _engine(path: Path, patience: float) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        if not options.get("stands_alone"):
+        if not options.get("is_single"):
             connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
     return engine

@@ -1,0 +1,360 @@
+"""Whom a verification on the command line trusts, and what is judged: proofs, files of proofs.
+
+It imports neither web3 nor the metadata store, and opens no connection unless a node is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from witnesstree.cli.options import note, say
+from witnesstree.cli.progress import progress
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.message import message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
+
+    from witnesstree.ledger.base.report import Report
+    from witnesstree.ledger.log.note import VerifierKey
+    from witnesstree.ledger.proof.bundle import Bundle
+    from witnesstree.ledger.proof.proof import Proof
+    from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
+    from witnesstree.ledger.verify.verify import Verifier
+
+WORTH_WATCHING = 100 * 10**6
+"""Bytes in a file whose hashing takes long enough for a progress bar."""
+MAX_PEM = 2**20
+"""Bytes in a file of trusted certificates: all the roots that browsers trust take a quarter of
+that."""
+
+_BLOCK = re.compile(r"(?:([0-9]{1,16}):)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked on the command line: whom to trust, what is required, and the time that holds
+    for all files of a run.
+    """
+
+    pem: tuple[Path, ...]
+    block_hashes: tuple[str, ...]
+    checkpoint_keys: tuple[str, ...]
+    nodes: tuple[str, ...]
+    home: Path | None
+    require: str
+    now: datetime
+
+
+class Judge:
+    """Judges the proofs of one run. What the home and nodes say is asked once a batch."""
+
+    def __init__(self, asked: Asked) -> None:
+        from witnesstree.ledger.verify.verify import KEPT
+
+        self._asked = asked
+        self._trust = given_trust(asked.pem, asked.block_hashes, asked.checkpoint_keys)
+        self._plain = self._verifier(self._trust)
+        self._informed = lru_cache(KEPT)(self._ask)
+
+    def read(self, content: bytes, file: Path) -> tuple[Proof, dict[str, bytes]] | None:
+        """Return the proof in `content`, and the digests of `file` that records in it ask for; None
+        if that is no proof.
+
+        Raises InvalidInput if a record asks for a digest, and `file` cannot be read.
+        """
+        try:
+            proof = self._plain.parse(content)
+        except InvalidInput:
+            return None
+        return proof, _digests_for(proof, file)
+
+    def judge(
+        self, digest: bytes, content: bytes, read: tuple[Proof, dict[str, bytes]] | None
+    ) -> Report:
+        """Return what a proof file proves about a file that has this digest; `read` is what `read`
+        returned of both.
+        """
+        if read is None:
+            return self._plain.verify(digest, content)
+        proof, digests = read
+        return self._knowing(proof).verify_proof(digest, proof, digests=digests)
+
+    def judge_in(self, bundle: Bundle, digest: bytes, position: int | None) -> Report:
+        """Return what a batch's proofs prove about a file with this digest, which stands at
+        `position`, or nowhere.
+        """
+        return self._knowing(bundle.shared).verify_in(bundle, digest, position)
+
+    def judge_batch(self, bundle: Bundle, advance: Callable[[int], None]) -> Report:
+        """Return what a batch's proofs prove about each digest in it."""
+        return self._knowing(bundle.shared).verify_batch(bundle.shared, bundle.fault(advance))
+
+    def _verifier(self, trust: Trust) -> Verifier:
+        from witnesstree.ledger.verify.verify import Require, Verifier
+
+        return Verifier(trust, self._asked.now, Require(self._asked.require))
+
+    def _knowing(self, proof: Proof) -> Verifier:
+        if not (self._asked.home or self._asked.nodes):
+            return self._plain
+        from witnesstree.ledger.proof.proof import Hints
+
+        # All that a home and a node are asked about.
+        at = proof.inclusion and replace(proof.inclusion, position=0, path=())
+        return self._informed(replace(proof, digest=b"", inclusion=at, hints=Hints(), records=()))
+
+    def _ask(self, proof: Proof) -> Verifier:
+        trust = self._trust
+        if self._asked.home:
+            trust |= _trust_of_home(self._asked.home, proof)
+        if self._asked.nodes:
+            trust |= _trust_of_nodes(self._asked.nodes, proof, self._asked.home)
+        return self._verifier(trust)
+
+
+def _digests_for(proof: Proof, file: Path) -> dict[str, bytes]:
+    """Return the file's digests under the other hash algorithms that evidence records in its proof
+    ask for.
+    """
+    if not proof.records:
+        return {}
+    from witnesstree.ledger.proof.record import parse_record
+
+    asked: set[str] = set()
+    for record in proof.records:
+        # One that cannot be read is told by the report.
+        with suppress(InvalidInput):
+            asked.update(parse_record(record).algorithms)
+    asked.discard("sha256")
+    return file_digests(file, sorted(asked)) if asked else {}
+
+
+# Files
+
+
+def holds_proofs(path: Path) -> bool:
+    """Whether a file begins as all proofs of a batch do."""
+    from witnesstree.ledger.proof.bundle import MAGIC
+
+    try:
+        # Asked first: opening a pipe waits for whoever writes to it.
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+@contextmanager
+def opened_proofs(path: Path) -> Iterator[Bundle]:
+    """Open all proofs of a batch. Raises InvalidInput if they cannot be read."""
+    from witnesstree.ledger.proof.bundle import open_bundle
+
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise InvalidInput("proofs-unreadable", path=path, error=error) from error
+    with file:
+        yield open_bundle(file)
+
+
+def require_regular(proof: Path) -> None:
+    """Raise InvalidInput if a proof that nobody named is no regular file: reading a pipe waits for
+    whoever writes to it.
+    """
+    with suppress(OSError):
+        if not stat.S_ISREG(proof.stat().st_mode):
+            raise InvalidInput("proof-not-regular", name=proof.name)
+
+
+def read_limited(path: Path, code: str = "proof-file-unreadable") -> bytes:
+    """Return the bytes of a proof or an evidence record, and not much more than either may have.
+
+    Raises InvalidInput if it cannot be read.
+    """
+    from witnesstree.ledger.proof.proof import MAX_PROOF
+
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_PROOF + 1)
+    except OSError as error:
+        raise InvalidInput(code, path=path, error=error) from error
+
+
+def file_digests(file: Path, algorithms: Iterable[str]) -> dict[str, bytes]:
+    """Return the file's digest under each algorithm that is known here, from one reading.
+
+    Raises InvalidInput if it is no regular file, cannot be read, or changes meanwhile.
+    """
+    from witnesstree.ledger.base.digest import CHUNK, same_file
+    from witnesstree.ledger.tokens.signature import HASHES
+
+    hashes = {name: hashlib.new(name) for name in algorithms if name in HASHES}
+    try:
+        before = file.stat()
+        if not stat.S_ISREG(before.st_mode):
+            raise InvalidInput("not-a-regular-file", path=file)
+        watched = before.st_size if before.st_size > WORTH_WATCHING else 0
+        with (
+            file.open("rb", buffering=0) as content,
+            progress("hashing", watched, is_bytes=True) as advance,
+        ):
+            while piece := content.read(CHUNK):
+                for hashed in hashes.values():
+                    hashed.update(piece)
+                advance(len(piece))
+            is_same = same_file(before, os.fstat(content.fileno())) and same_file(
+                before, file.stat()
+            )
+    except OSError as error:
+        raise InvalidInput("file-unreadable", path=file, error=error) from error
+    if not is_same:
+        raise InvalidInput("file-changed", path=file)
+    return {name: hashed.digest() for name, hashed in hashes.items()}
+
+
+# Trust
+
+
+def given_trust(
+    pem: tuple[Path, ...], block_hashes: tuple[str, ...], checkpoint_keys: tuple[str, ...]
+) -> Trust:
+    """Return what was given on the command line, and what the user's trust store holds."""
+    from witnesstree.anchor.truststore import read_trust, trust_folder
+    from witnesstree.ledger.trust import Trust
+
+    roots = tuple(root for path in pem for root in _read_roots(path))
+    blocks = tuple(_parse_block(text) for text in block_hashes)
+    return Trust(roots, blocks, tuple(parse_key(text) for text in checkpoint_keys)) | read_trust(
+        trust_folder()
+    )
+
+
+def _read_roots(path: Path) -> list[TrustedRoot]:
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509 import load_pem_x509_certificates
+
+    from witnesstree.anchor.tsa.local import is_stand_in
+    from witnesstree.ledger.base.report import Assurance
+    from witnesstree.ledger.trust import TrustedRoot
+
+    try:
+        with path.open("rb") as file:
+            certificates = load_pem_x509_certificates(file.read(MAX_PEM))
+        return [
+            TrustedRoot(
+                certificate.public_bytes(Encoding.DER),
+                str(path),
+                Assurance.LOCAL if is_stand_in(certificate) else Assurance.PRIVATE,
+            )
+            for certificate in certificates
+        ]
+    except OSError as error:
+        raise InvalidInput("file-unreadable", path=path, error=error) from error
+    except ValueError as error:
+        raise InvalidInput("no-pem-certificates", path=path) from error
+
+
+def _parse_block(text: str) -> TrustedBlock:
+    from witnesstree.ledger.trust import TrustedBlock
+
+    found = _BLOCK.fullmatch(text)
+    if not found:
+        raise InvalidInput("bad-block-hash", text=repr(text[:90]))
+    return TrustedBlock(
+        bytes.fromhex(found[2]),
+        message("block-given"),
+        int(found[1]) if found[1] else None,
+    )
+
+
+def note_strangers(block_hashes: tuple[str, ...], proof: Proof) -> None:
+    """Tell which of the given blocks the proof does not name: mistyped, or of a proof whose block
+    is not the chain's.
+    """
+    from witnesstree.ledger.log.opening import parse_opening
+
+    try:
+        opening = parse_opening(proof.opening.record) if proof.opening else None
+    except InvalidInput:
+        # The report says it.
+        return
+    named = {(anchor.chain_id, anchor.block_hash) for anchor in proof.anchors}
+    if opening and opening.block:
+        named.add((opening.block.chain_id, opening.block.hash))
+    for text in block_hashes:
+        given = _parse_block(text)
+        if not any(
+            given.hash == hash_ and given.chain_id in {None, chain_id} for chain_id, hash_ in named
+        ):
+            say("block-not-in-proof", block=text)
+
+
+def parse_key(text: str) -> VerifierKey:
+    """Return the ledger key that `text` is, or that the file of this name holds.
+
+    Raises InvalidInput if it is neither.
+    """
+    from witnesstree.ledger.log.note import parse_verifier_key
+
+    try:
+        return parse_verifier_key(text_or_file(text))
+    except InvalidInput as error:
+        raise InvalidInput("bad-checkpoint-key", error=error) from error
+
+
+def text_or_file(text: str) -> str:
+    """Return `text`, or the content of the file that it names.
+
+    Raises InvalidInput if it is neither.
+    """
+    try:
+        if "+" not in text:
+            with Path(text).open(encoding="utf-8") as file:
+                return file.read(4096).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("neither-key-nor-file", text=text[:100]) from error
+    return text.strip()
+
+
+def home_roots(home: Path) -> Trust:
+    """Return trust in the embedded authority of a home: an evidence record does not say whose
+    ledger it is of.
+    """
+    from witnesstree.anchor.tsa.local import trusted_root
+    from witnesstree.ledger.store.home import open_home
+    from witnesstree.ledger.trust import Trust
+
+    return Trust((trusted_root(open_home(home).authority),))
+
+
+def _trust_of_home(home: Path, proof: Proof) -> Trust:
+    from witnesstree.anchor.trust import home_trust
+    from witnesstree.ledger.store.home import open_home
+    from witnesstree.ledger.trust import Trust
+
+    trust = home_trust(open_home(home), proof)
+    if trust is None:
+        say("proof-of-other-ledger", home=home)
+    return trust or Trust()
+
+
+def _trust_of_nodes(nodes: tuple[str, ...], proof: Proof, home: Path | None) -> Trust:
+    from witnesstree.anchor.evm.check import ask_nodes
+    from witnesstree.anchor.trust import finality_in
+
+    testimony = ask_nodes(nodes, proof, finality_in(home))
+    for said in testimony.notes:
+        note(said)
+    return testimony.trust

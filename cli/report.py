@@ -1,0 +1,141 @@
+"""Reports of named checks, as JSON and for people: the answer first, then the window, then why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from witnesstree.cli.language import phrase, words
+from witnesstree.cli.layout import width_of
+from witnesstree.cli.options import laid_out, one_line
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.report import Outcome, Report, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from witnesstree.ledger.base.message import Message
+    from witnesstree.ledger.base.report import Assurance, Check
+
+# 1 and 2 are taken: Python and click exit with them when the question was never put.
+EXIT_CODES = {Verdict.VERIFIED: 0, Verdict.FAILED: 3, Verdict.UNDECIDED: 4}
+
+_COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "yellow"}
+_VERDICT_COLOURS = {
+    Verdict.VERIFIED: "green",
+    Verdict.FAILED: "red",
+    Verdict.UNDECIDED: "yellow",
+}
+
+
+# For programs
+
+
+def check_members(check: Check) -> dict[str, Any]:
+    """Return a check as it is written in JSON: the reason in words, and as a code."""
+    return {
+        "name": check.name,
+        "outcome": check.outcome.value,
+        "reason": words(check.message),
+        "code": check.message.code,
+        "params": check.message.members,
+    }
+
+
+def report_members(report: Report) -> dict[str, Any]:
+    """Return a report as it is written in JSON."""
+    return {
+        "verdict": report.verdict.value,
+        "assurance": report.assurance.name.lower() if report.assurance else None,
+        "not_before": format_time(report.not_before) if report.not_before else None,
+        "not_after": format_time(report.not_after) if report.not_after else None,
+        "checks": [{**check_members(check), "required": check.required} for check in report.checks],
+    }
+
+
+# For people
+
+
+def print_report(report: Report, subject: str) -> None:
+    """Print what a report says of `subject`: the answer, the window, then each check."""
+    verdict = verdict_word(report.verdict)
+    line = laid_out(_meaning(report, verdict, subject), 2)
+    click.echo(verdict_styled(report.verdict, verdict) + line[len(verdict) :])
+    if report.verdict is Verdict.VERIFIED:
+        click.echo(laid_out(_window(report), 2))
+    click.echo()
+    print_checks(report.checks)
+
+
+def print_checks(checks: Iterable[Check]) -> None:
+    """Print a line for each check: its outcome, its name, its reason."""
+    checks = list(checks)
+    outcomes = [outcome_word(check.outcome) for check in checks]
+    first = max(map(width_of, outcomes), default=0)
+    second = max((width_of(check.name) for check in checks), default=0)
+    for check, outcome in zip(checks, outcomes, strict=True):
+        head = f"{_padded(outcome, first)}  {_padded(check.name, second)}  "
+        line = laid_out(head + words(check.message), first + 2)
+        click.echo(click.style(line[: len(outcome)], fg=_COLOURS[check.outcome]), nl=False)
+        click.echo(line[len(outcome) :])
+
+
+def verdict_line(report: Report, subject: str = "") -> str:
+    """Return the verdict and what it means on one line, behind what it is about."""
+    verdict = verdict_word(report.verdict)
+    if report.verdict is Verdict.VERIFIED:
+        assert report.assurance
+        window = _window(report)
+        line = phrase(
+            "verified-short", verdict=verdict, worth=worth(report.assurance), window=window
+        )
+    else:
+        line = phrase("not-verified-short", verdict=verdict, reason=decisive(report))
+    return subject + verdict_styled(report.verdict, verdict) + one_line(line[len(verdict) :])
+
+
+def outcome_word(outcome: Outcome) -> str:
+    """Return PASSED, FAILED or UNKNOWN in the language that is spoken."""
+    return phrase("outcome-word", outcome=outcome)
+
+
+def verdict_word(verdict: Verdict) -> str:
+    """Return VERIFIED, FAILED or UNDECIDED in the language that is spoken."""
+    return phrase("verdict-word", verdict=verdict)
+
+
+def verdict_styled(verdict: Verdict, text: str) -> str:
+    """Return a text in the colour of a verdict."""
+    return click.style(text, fg=_VERDICT_COLOURS[verdict], bold=True)
+
+
+def worth(assurance: Assurance) -> str:
+    """Return what a passed verification is worth to a third party."""
+    return phrase("worth", assurance=assurance.name.lower())
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - width_of(text))
+
+
+def decisive(report: Report) -> Message:
+    """Return why a report is not VERIFIED: the reason of its first check that made it so."""
+    wanted = Outcome.FAILED if report.verdict is Verdict.FAILED else Outcome.UNKNOWN
+    return next(
+        check.message
+        for check in report.checks
+        if check.outcome is wanted and (check.required or wanted is Outcome.FAILED)
+    )
+
+
+def _meaning(report: Report, verdict: str, subject: str) -> str:
+    if report.verdict is Verdict.VERIFIED:
+        assert report.assurance
+        return phrase("verified", verdict=verdict, worth=worth(report.assurance), subject=subject)
+    code = "not-verified" if report.verdict is Verdict.FAILED else "not-decided"
+    return phrase(code, verdict=verdict, subject=subject, reason=decisive(report))
+
+
+def _window(report: Report) -> str:
+    return phrase("window-of-report", not_before=report.not_before, not_after=report.not_after)

@@ -1,0 +1,314 @@
+"""Judges evidence records (RFC 4998, 4.3 and 5.3): whether one proves when a file existed, and
+until when it can be verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from witnesstree.ledger.base.clock import SKEW
+from witnesstree.ledger.base.der import shown
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import (
+    Check,
+    Outcome,
+    Report,
+    failed,
+    have_passed,
+    passed,
+    unknown,
+)
+from witnesstree.ledger.proof.record import (
+    ArchiveTimestamp,
+    EvidenceRecord,
+    parse_record,
+    root_of_lists,
+    sequence_hash,
+)
+from witnesstree.ledger.tokens.signature import HASHES, digest_of
+from witnesstree.ledger.tokens.token import Token, chain_of, judge_token
+from witnesstree.ledger.tokens.x509 import read_certificate
+
+if TYPE_CHECKING:
+    from witnesstree.ledger.base.report import Assurance
+    from witnesstree.ledger.trust import Trust
+
+WEAK_RSA = "rsa below 3072 bits"
+ENDS: Mapping[str, datetime] = MappingProxyType({WEAK_RSA: datetime(2031, 1, 1, tzinfo=UTC)})
+"""When methods stop being safe.
+
+NIST SP 800-57 Part 1 Rev. 5 (2020), table 4: 112 bits of security, which RSA with 2048 bits has,
+until the end of 2030. It gives no end for 128 bits and more, so none of SHA-256, SHA-384 and
+SHA-512 is here: a caller who knows better adds them, by name, such as "sha256".
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One archive timestamp, what its first list has to hold, and the time at which it has to be
+    valid still.
+    """
+
+    name: str
+    timestamp: ArchiveTimestamp
+    expected: tuple[bytes, ...] | None
+    is_first: bool
+    until: datetime
+    is_last: bool
+
+
+def verify_record(
+    content: bytes,
+    files: Sequence[Mapping[str, bytes]],
+    trust: Trust,
+    now: datetime,
+    *,
+    is_group: bool = False,
+    ends: Mapping[str, datetime] = ENDS,
+) -> Report:
+    """Return what `content`, the bytes of a record, proves about `files`.
+
+    Never raises, whatever `content` is.
+
+    Each file is given by its digests, by hash algorithm; `EvidenceRecord.algorithms` says which are
+    needed. If `is_group`, the files have to be all that the record's data group has (RFC 4998,
+    4.3), else there may be others beside them. `ends` says when methods stop being safe (ENDS).
+
+    1. record                              it is an evidence record
+    2. chains[i].timestamps[j].algorithm   it is hashed with the algorithm of its chain (RFC 4998,
+                                           5.3, step 2)
+    3. ….data, for j = 0                   the first list holds the files; with the older chains,
+                                           for i > 0 (5.3, steps 1 and 3)
+       ….group                             and nothing else, if is_group (5.3, last paragraph)
+       ….previous, for j > 0               the first list holds the token before (5.3, step 2)
+    4. ….form to ….revocation              the token is for the hash that the lists lead to, and can
+                                           be believed (4.3; token.py)
+    5. ….time                              it was made after the one before; it was valid when the
+                                           next one was made, the newest is at `now` (5.3)
+    6. window                              the newest token's time is not later than `now`, give or
+                                           take SKEW
+
+    What the newest token cannot be verified for any more is UNKNOWN, not FAILED: nothing is wrong
+    in it, it was renewed too late or not at all.
+    """
+    try:
+        record = parse_record(content)
+    except InvalidInput as error:
+        return Report((failed("record", "record-unreadable", error=error),))
+    count = len(record.timestamps)
+    checks = [passed("record", "record-readable", count=count)]
+    worth: list[Assurance] = []
+    oldest_passed = False
+    previous: datetime | None = None
+    for place in _places(record, files, now):
+        found, assurance = _judge_place(place, record, trust, previous, ends, is_group=is_group)
+        oldest_passed = oldest_passed or (previous is None and have_passed(found))
+        previous = place.timestamp.token.gen_time
+        checks += found
+        worth += [assurance] if assurance is not None else []
+    not_after = _time_of(record.timestamps[0].token) if oldest_passed else None
+    checks += _judge_window(not_after, record.timestamps[-1].token.gen_time, now)
+    report = Report(tuple(checks), min(worth, default=None), None, not_after)
+    return report if report.is_verified else replace(report, assurance=None)
+
+
+def _places(
+    record: EvidenceRecord, files: Sequence[Mapping[str, bytes]], now: datetime
+) -> list[_Place]:
+    times = [*(timestamp.token.gen_time for timestamp in record.timestamps[1:]), now]
+    places: list[_Place] = []
+    for i, chain in enumerate(record.chains):
+        for j, timestamp in enumerate(chain):
+            known = timestamp.algorithm in HASHES
+            expected = (
+                _previous(chain, j)
+                if known and j
+                else _expected(record, i, files)
+                if known
+                else None
+            )
+            last = len(places) == len(times) - 1
+            places.append(
+                _Place(
+                    f"chains[{i}].timestamps[{j}]",
+                    timestamp,
+                    expected,
+                    j == 0,
+                    times[len(places)],
+                    last,
+                )
+            )
+    return places
+
+
+def _previous(chain: Sequence[ArchiveTimestamp], j: int) -> tuple[bytes, ...]:
+    return (digest_of(chain[j].algorithm, chain[j - 1].token.der),)
+
+
+def _expected(
+    record: EvidenceRecord, i: int, files: Sequence[Mapping[str, bytes]]
+) -> tuple[bytes, ...] | None:
+    """Return what the first list has for the files of chain `i`, or None if a digest is
+    missing for that.
+    """
+    algorithm = record.chains[i][0].algorithm
+    digests = [file[algorithm] for file in files if algorithm in file]
+    if not digests or len(digests) < len(files):
+        return None
+    before = sequence_hash(record, i, algorithm) if i else b""
+    return tuple(digest_of(algorithm, digest + before) if i else digest for digest in digests)
+
+
+def _judge_place(
+    place: _Place,
+    record: EvidenceRecord,
+    trust: Trust,
+    previous: datetime | None,
+    ends: Mapping[str, datetime],
+    *,
+    is_group: bool,
+) -> tuple[list[Check], Assurance | None]:
+    """Return the checks of one archive timestamp, and what its token is worth, None unless all of
+    them passed that are required.
+    """
+    timestamp, name = place.timestamp, place.name
+    checks = [_judge_algorithm(place, record)]
+    if checks[0].outcome is not Outcome.PASSED:
+        return checks, None
+    checks += _judge_first_list(place, is_group=is_group)
+    # Without a tree the token is for what is expected itself, which must be one.
+    alone = place.expected[0] if place.expected and len(place.expected) == 1 else None
+    root = root_of_lists(timestamp.lists, timestamp.algorithm) if timestamp.lists else alone
+    judgement = judge_token(
+        record.stamp(timestamp),
+        timestamp.token.imprint if root is None else root,
+        trust,
+        timestamp.algorithm,
+    )
+    checks += [
+        replace(check, name=f"{name}.{check.name.removeprefix('token.')}")
+        for check in judgement.checks
+    ]
+    checks.append(_judge_time(place, record, trust, previous, ends))
+    return checks, judgement.assurance if have_passed(checks) else None
+
+
+def _judge_algorithm(place: _Place, record: EvidenceRecord) -> Check:
+    name, algorithm = f"{place.name}.algorithm", place.timestamp.algorithm
+    chain = next(chain for chain in record.chains if any(each is place.timestamp for each in chain))
+    if algorithm != chain[0].algorithm:
+        return failed(
+            name,
+            "record-algorithm-differs",
+            found=shown(algorithm),
+            expected=shown(chain[0].algorithm),
+        )
+    if algorithm not in HASHES:
+        return unknown(name, "record-algorithm-not-accepted", algorithm=shown(algorithm))
+    return passed(name, "record-algorithm-accepted", algorithm=algorithm)
+
+
+def _judge_first_list(place: _Place, *, is_group: bool) -> list[Check]:
+    kind = "data" if place.is_first else "previous"
+    name = f"{place.name}.{kind}"
+    if place.expected is None:
+        return [unknown(name, "record-digest-not-given", algorithm=place.timestamp.algorithm)]
+    lists = place.timestamp.lists
+    first = set(lists[0] if lists else [place.timestamp.token.imprint])
+    missing = [value for value in place.expected if value not in first]
+    if missing:
+        checks = [
+            failed(name, "record-first-list-differs", is_file=place.is_first, missing=missing[0])
+        ]
+    else:
+        checks = [
+            passed(
+                name, "record-first-list-matches", is_file=place.is_first, found=place.expected[0]
+            )
+        ]
+    if is_group and place.is_first:
+        checks.append(_judge_group(f"{place.name}.group", first, place.expected))
+    return checks
+
+
+def _judge_group(name: str, first: set[bytes], expected: Sequence[bytes]) -> Check:
+    others = first.difference(expected)
+    if others:
+        return failed(name, "record-group-larger", count=len(others))
+    return passed(name, "record-group-matches")
+
+
+def _judge_time(
+    place: _Place,
+    record: EvidenceRecord,
+    trust: Trust,
+    previous: datetime | None,
+    ends: Mapping[str, datetime],
+) -> Check:
+    name, token = f"{place.name}.time", place.timestamp.token
+    if previous is not None and token.gen_time < previous:
+        return failed(name, "record-order-wrong", time=token.gen_time, before=previous)
+    end = _end_of(place.timestamp, record, trust, ends)
+    if end is None:
+        return unknown(name, "record-validity-unknown", is_newest=place.is_last)
+    if end <= place.until:
+        return unknown(
+            name, "record-renewed-too-late", end=end, is_newest=place.is_last, time=place.until
+        )
+    return passed(name, "record-valid", is_newest=place.is_last, time=place.until, end=end)
+
+
+def _judge_window(not_after: datetime | None, newest: datetime, now: datetime) -> list[Check]:
+    if newest - now > SKEW:
+        return [unknown("window", "record-clock-behind", time=newest, now=now)]
+    return [] if not_after is None else [passed("window", "file-existed", time=not_after)]
+
+
+def expires(
+    record: EvidenceRecord, trust: Trust, ends: Mapping[str, datetime] = ENDS
+) -> datetime | None:
+    """Return when the newest archive timestamp stops being verifiable: until then the record has to
+    be renewed. None if its signer is not known.
+
+    It is the earliest end of a certificate from its signer up, or of a method (`ends`). Whether a
+    certificate will be revoked before is not known.
+    """
+    return _end_of(record.timestamps[-1], record, trust, ends)
+
+
+def _end_of(
+    timestamp: ArchiveTimestamp, record: EvidenceRecord, trust: Trust, ends: Mapping[str, datetime]
+) -> datetime | None:
+    token = timestamp.token
+    chain = [
+        read
+        for der in chain_of(token, trust, record.certificates)
+        if (read := read_certificate(der))
+    ]
+    if not chain:
+        return None
+    key = chain[0].key
+    methods = [
+        timestamp.algorithm,
+        token.signer.digest_algorithm,
+        *([WEAK_RSA] if isinstance(key, rsa.RSAPublicKey) and key.key_size < 3072 else []),
+    ]
+    return min(
+        (
+            *(each.x509.not_valid_after_utc for each in chain),
+            *(ends[method] for method in methods if method in ends),
+        )
+    )
+
+
+def _time_of(token: Token) -> datetime:
+    try:
+        return token.gen_time + token.accuracy
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

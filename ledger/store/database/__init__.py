@@ -1,0 +1,1 @@
+"""The metadata's tables, the questions to them, and what keeps them: SQLite or PostgreSQL."""

@@ -1,0 +1,100 @@
+"""Step 4: each timestamp token, and each evidence record, which is a token's witness like the token
+itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Check, Outcome, failed, passed, unknown
+from witnesstree.ledger.tokens.token import judge_token
+from witnesstree.ledger.verify.witness import Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from witnesstree.ledger.base.witness import Stamp
+    from witnesstree.ledger.proof.proof import Proof
+    from witnesstree.ledger.trust import Trust
+
+MAX_JUDGED_TIMESTAMPS = 64
+"""Archive timestamps that are judged in all records of a proof: each may cost dozens of signatures.
+Three authorities renewed every three years need as many in sixty years."""
+
+
+def judge_stamp(place: str, stamp: Stamp, root: bytes, trust: Trust) -> Witness:
+    """Judge a token for the batch root `root`; its checks are named after `place`."""
+    judgement = judge_token(stamp, root, trust)
+    checks = [
+        replace(check, name=f"{place}.{check.name.removeprefix('token.')}")
+        for check in judgement.checks
+    ]
+    if judgement.token is None:
+        return Witness(checks)
+    try:
+        not_after = judgement.token.gen_time + judgement.token.accuracy
+    except OverflowError:
+        not_after = datetime.max.replace(tzinfo=UTC)
+    return Witness(checks, not_after, judgement.assurance)
+
+
+def judge_records(
+    proof: Proof, digests: Mapping[str, bytes], trust: Trust, now: datetime
+) -> list[Witness]:
+    """Judge each evidence record, one that occurs again only once, and not more timestamps in
+    all than MAX_JUDGED_TIMESTAMPS.
+    """
+    assert proof.inclusion
+    known: dict[bytes, Witness] = {}
+    left = MAX_JUDGED_TIMESTAMPS
+    for record in proof.records:
+        if record not in known:
+            count, check = _judge_place(record, proof.inclusion.root, left)
+            known[record] = (
+                Witness([check])
+                if check.outcome is not Outcome.PASSED
+                else _judge_kept(record, check, digests, trust, now)
+            )
+            left -= count
+    witnesses = ((f"records[{i}]", known[record]) for i, record in enumerate(proof.records))
+    return [
+        replace(
+            witness,
+            checks=[replace(check, name=f"{place}.{check.name}") for check in witness.checks],
+        )
+        for place, witness in witnesses
+    ]
+
+
+def _judge_place(record: bytes, root: bytes, left: int) -> tuple[int, Check]:
+    """Judge whether a record may be in a proof for `root` that has `left` timestamps left, and
+    return how many of them it takes.
+    """
+    # Here, because most proofs hold no record.
+    from witnesstree.ledger.proof.record import parse_record
+
+    try:
+        timestamps = parse_record(record).timestamps
+    except InvalidInput as error:
+        return 0, failed("record", "record-unreadable", error=error)
+    token = timestamps[0].token
+    if (token.imprint_algorithm, token.imprint) != ("sha256", root):
+        # It may be true of this digest, but is no witness of the batch.
+        return 0, failed("root", "record-for-other-root", found=token.imprint, root=root)
+    if len(timestamps) > left:
+        return 0, unknown(
+            "root", "records-too-many", left=left, most=MAX_JUDGED_TIMESTAMPS, found=len(timestamps)
+        )
+    return len(timestamps), passed("root", "record-for-root")
+
+
+def _judge_kept(
+    record: bytes, check: Check, digests: Mapping[str, bytes], trust: Trust, now: datetime
+) -> Witness:
+    from witnesstree.ledger.proof.record_judge import verify_record
+
+    report = verify_record(record, [digests], trust, now)
+    return Witness([check, *report.checks], report.not_after, report.assurance)

@@ -1,0 +1,94 @@
+"""fsck: derive everything again from the stored bytes, and name what does not agree.
+
+Nothing is trusted because it is stored: roots and index come from the digests, the log from the
+statements, and tokens and anchors are judged against the roots. It writes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.base.message import message
+from witnesstree.ledger.tree.tree import NODE
+from witnesstree.ledger.work.fsck.files import check_files, check_indexes
+from witnesstree.ledger.work.fsck.log import check_cosignatures, check_log, check_statement
+from witnesstree.ledger.work.fsck.problem import Problem, at_batch, at_bytes, at_path, guarded
+from witnesstree.ledger.work.fsck.renewals import check_renewals
+from witnesstree.ledger.work.fsck.witnesses import check_jobs, check_transactions, check_witnesses
+from witnesstree.ledger.work.sealing import opening_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from witnesstree.ledger.store.database.values import OpenBatch
+    from witnesstree.ledger.trust import Trust
+    from witnesstree.ledger.work.sealing import Ledger
+
+
+def check_ledger(
+    ledger: Ledger, trust: Trust, advance: Callable[[int], None] | None = None
+) -> Iterator[Problem]:
+    """Yield every problem of a ledger's metadata and batches.
+
+    Its tokens must lead to a root of `trust`; `advance` counts entries.
+
+    It reads every byte once or twice. It does not ask any chain whether a block is canonical.
+    """
+    place = ledger.metadata.place
+    yield from guarded(at_path(place), _check_database(ledger))
+    try:
+        with ledger.metadata.read() as transaction:
+            sealed = list(transaction.batches())
+            unsealed = transaction.open_batches()
+            jobs = transaction.jobs()
+            witnesses = transaction.witnesses()
+            renewed = transaction.renewed_sequences()
+    except Damaged as error:
+        yield Problem(at_path(place), error.message)
+        return
+    yield from guarded(at_path(place), check_transactions(ledger, place, jobs))
+    for batch in sealed:
+        parts = (
+            check_files(ledger, batch),
+            check_statement(ledger, batch),
+            check_witnesses(ledger, batch, trust),
+            check_renewals(ledger, batch, trust),
+        )
+        for found in parts:
+            yield from guarded(at_batch(place, batch.sequence), found)
+        if advance:
+            advance(batch.count)
+    yield from guarded(at_path(ledger.home.batches), check_indexes(ledger))
+    yield from guarded(
+        at_path(place), check_jobs(place, {batch.sequence for batch in sealed}, jobs, witnesses)
+    )
+    for sequence in sorted(renewed - {batch.sequence for batch in sealed}):
+        yield Problem(at_batch(place, sequence), message("record-of-unsealed-batch"))
+    yield from guarded(at_path(place), check_log(ledger))
+    yield from guarded(at_path(place), check_cosignatures(ledger, place))
+    for waiting in unsealed:
+        yield from guarded(
+            at_path(ledger.files.digests_path(waiting.sequence)), _check_unsealed(ledger, waiting)
+        )
+
+
+def _check_database(ledger: Ledger) -> Iterator[Problem]:
+    place = ledger.metadata.place
+    yield from (Problem(at_path(place), fault) for fault in ledger.metadata.problems())
+    if (origin := ledger.metadata.origin()) != ledger.home.origin:
+        yield Problem(
+            at_path(place), message("ledger-is-other", found=origin, origin=ledger.home.origin)
+        )
+
+
+def _check_unsealed(ledger: Ledger, batch: OpenBatch) -> Iterator[Problem]:
+    if ledger.files.checksum(batch.sequence, batch.count) != batch.crc32:
+        path = ledger.files.digests_path(batch.sequence)
+        yield Problem(
+            at_bytes(path, 0, batch.count * NODE - 1), message("entries-not-acknowledged")
+        )
+    elif fault := opening_fault(
+        batch.opening, batch.header, ledger.files.digest_at(batch.sequence, 0), batch.opened
+    ):
+        yield Problem(at_batch(ledger.metadata.place, batch.sequence), fault)
