@@ -325,7 +325,7 @@ def test_a_header_without_end_is_not_parsed(
     (tmp_path / "endless").write_bytes(
         b"age-encryption.org/v1\n" + b"-> X25519 AAAA\nAAAA\n" * (MAX_HEADER // 10)
     )
-    with pytest.raises(Damaged, match=r"the age header of .* has no end within"):
+    with pytest.raises(Damaged, match="an age header that does not end"):
         decrypt(tmp_path / "endless", tmp_path / "out", [IDENTITY])
 
 

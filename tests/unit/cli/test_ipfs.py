@@ -142,10 +142,10 @@ def test_what_cannot_be_decrypted_is_named_by_its_cid(
     for cid, more, kind, words in (
         (plain, (), InvalidInput, "is not encrypted with age"),
         (cut_off, (), Damaged, "was altered or cut off"),
-        (no_header, (), Damaged, "has no end within"),
+        (no_header, (), Damaged, "has an age header that does not end"),
         (stored.cid, ("--identity", stranger), InvalidInput, "is encrypted to other keys"),
     ):
-        with pytest.raises(kind, match=f"{cid} {words}"):
+        with pytest.raises(kind, match=f"^{cid} {words}"):
             ipfs(home, "get", cid, "-o", tmp_path / "out", "--decrypt", *more)
 
 
