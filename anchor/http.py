@@ -509,7 +509,7 @@ class _Stream(httpcore2.NetworkStream):
 
     @override
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # Not through the stream's own `write`: it would start the clock anew for each part that
+        # Not through the stream's own `write`: it would start the clock again for each part that
         # goes out.
         connection, rest = self._stream.get_extra_info("socket"), memoryview(buffer)
         while rest:

@@ -249,7 +249,7 @@ def _parse_keystore(content: bytes, path: Path) -> dict[str, Any]:
             "mac": crypto["mac"].hex(32).hex(),
         }
     except InvalidInput:
-        # Its reason may repeat what stands in the file, and that may be a key that is not
+        # Its reason may repeat what is in the file, and that may be a key that is not
         # encrypted.
         raise InvalidInput("keystore-not-opened-here", path=path) from None
     return {"version": 3, "crypto": members}

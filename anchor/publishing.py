@@ -228,7 +228,7 @@ def _record_at(path: Path) -> Proof | None:
     try:
         return parse_proof(path.read_bytes()[: MAX_PROOF + 1])
     except (OSError, InvalidInput):
-        # It is written anew.
+        # It is written again.
         return None
 
 
@@ -274,7 +274,7 @@ def _write_if_other(path: Path, content: bytes) -> None:
 
 
 def _remove_partial(folder: Path) -> None:
-    """Remove the partial tiles in whose place a full one stands (C2SP tlog-tiles, "Partial Tiles").
+    """Remove the partial tiles that a full one has replaced (C2SP tlog-tiles, "Partial Tiles").
 
     A crash leaves some, which the next run finds.
     """
@@ -353,7 +353,7 @@ def take_over_cosignatures(ledger: Ledger) -> None:
 def _add_cosignatures(transaction: Transaction, note: str) -> None:
     """Record what has the form of a cosignature under the checkpoint in `note`.
 
-    Raises InvalidInput if it is none of this log, Damaged likewise.
+    Raises InvalidInput if it is none of this log, Damaged if what is stored contradicts itself.
     """
     size = parse_checkpoint(parse_note(note).text).size
     own, both = parse_note(transaction.checkpoint(size)), parse_note(note)

@@ -428,7 +428,7 @@ def _members_of(place: tuple[int | str, ...]) -> Iterable[str]:
 def _is_harmless(place: tuple[int | str, ...], value: object) -> bool:
     """Whether a value may be repeated: a plain one, where no secret belongs.
 
-    What stands in place of a table may hold anything, keys too.
+    What is in place of a table may hold anything, keys too.
     """
     depth = {"authorities": 3, "chains": 3, "ipfs": 2}.get(str(place[0]), 1) if place else 1
     secret = {"password", "key", "key_password", "urls", "url", "database", "user", "recipients"}

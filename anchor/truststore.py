@@ -7,8 +7,8 @@ No other module reads or writes its folder.
                                                   to be trusted
 
 It starts empty but for those roots, which come with the package certifi, not with this folder.
-Loading does not parse them: `verify` starts with it. Whoever can write into the folder decides whom
-its owner trusts.
+Loading does not parse them: `verify` starts with it. Anyone who can write into the folder decides
+whom its owner trusts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _OFF: Final = "without-certifi"
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.pem")
 _PREFIX: Final = re.compile(r"[0-9a-f]{8,64}")
 _PEM: Final = re.compile("-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\\s]+)-----END CERTIFICATE-----")
-# RFC 7468, 5.2: what stands before a certificate is for people, and programs skip it.
+# RFC 7468, 5.2: what is before a certificate is for people, and programs skip it.
 _FORM: Final = re.compile(
     "Kind: (?P<kind>[a-z]+)\nAssurance: (?P<assurance>[a-z]+)\nAdded: (?P<added>[^\n]*)\nSource:"
     " (?P<source>[^\n]*)\n" + _PEM.pattern + "\n"

@@ -163,8 +163,8 @@ def _list_presets(*, as_json: bool) -> None:
                     "name": each.name,
                     "operator": each.operator,
                     "url": each.url,
-                    "root": str(each.chain),
-                    "limits": str(each.limits),
+                    "root": words(each.chain),
+                    "limits": words(each.limits),
                 }
                 for each in PRESETS.values()
             ]

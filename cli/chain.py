@@ -155,7 +155,7 @@ def _list(home: Path, *, presets: bool, as_json: bool) -> None:
             "chain": known_chain(each.chain_id).name,
             "endpoints": [place(url) for url in each.urls],
             "agree": each.agree,
-            "key": str(described(each.key)) if each.key else None,
+            "key": words(described(each.key)) if each.key else None,
             "finality": each.finality,
             "fee_cap": each.fee_cap,
         }
@@ -189,11 +189,11 @@ def _list_presets(*, as_json: bool) -> None:
             "chain_id": each.chain_id,
             "coin": each.coin,
             "block_seconds": each.block_seconds,
-            "finality": str(each.why),
+            "finality": words(each.why),
             "state_proofs": known_chain(each.chain_id).has_state_proofs,
             "explorer": known_chain(each.chain_id).explorer,
             "endpoints": list(each.urls),
-            "note": str(each.note) if each.note else None,
+            "note": words(each.note) if each.note else None,
         }
         for each in PRESETS.values()
     ]
@@ -268,7 +268,7 @@ def _look(name: str, settings: ChainSettings) -> dict[str, Any]:
         "chain": known_chain(settings.chain_id).name,
         "chain_id": settings.chain_id,
         "coin": preset.coin if preset else None,
-        "key": str(described(settings.key)) if settings.key else None,
+        "key": words(described(settings.key)) if settings.key else None,
         "endpoints": endpoints,
         "account": account,
         "exit_code": max(each["exit_code"] for each in (*endpoints, account or endpoints[0])),

@@ -26,7 +26,7 @@ from witnesstree.anchor.settings import (
 from witnesstree.anchor.truststore import TRUST
 from witnesstree.cli import status
 from witnesstree.cli.help import help_text
-from witnesstree.cli.language import speak
+from witnesstree.cli.language import LANG_ENVVAR, speak
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
 from witnesstree.cli.options import CORE_ENVVAR, HOME_ENVVAR
 from witnesstree.cli.report import EXIT_CODES as VERDICTS
@@ -43,18 +43,6 @@ WIDTH = 100
 
 CODES = sorted({1, 2, INTERRUPTED, status.ALARM, *EXIT_CODES.values(), *VERDICTS.values()})
 """All exit codes that a command may have."""
-
-SETTINGS_HEAD = """\
-# Settings
-
-Written by `python docs/reference.py` from `anchor/settings.py`; `make docs` writes it again.
-
-Each setting can be given in the environment, or under its name in `settings.toml` in the home;
-the environment goes first. A misspelt name is refused. `examples/settings.toml` shows every one;
-`witnesstree authority add` and `witnesstree chain add` write theirs.
-
-Secrets never stand here: a setting refers to them as `env:NAME` or `file:PATH`.
-"""
 
 
 def cli_reference(language: str) -> str:
@@ -76,30 +64,30 @@ def cli_reference(language: str) -> str:
     return "\n".join(parts)
 
 
-def settings_reference(language: str = ENGLISH) -> str:
-    """Return docs/settings.md, what the settings do in this language."""
-    rows = [
-        "| in the environment | in settings.toml | default | what it does |",
+def settings_reference(language: str) -> str:
+    """Return docs/settings.md, or docs/settings.zh.md."""
+    speak(language)
+    other = "[English](settings.md)" if language == CHINESE else "[中文](settings.zh.md)"
+    names = {HOME_ENVVAR: "home", TRUST: "trust", CORE_ENVVAR: "core", LANG_ENVVAR: "lang"}
+    lines = [
+        f"# {help_text('reference.settings-title')}\n\n{other}\n",
+        help_text("reference.settings-intro") + "\n",
+        help_text("reference.settings-columns"),
         "|---|---|---|---|",
-        (
-            f"| `{HOME_ENVVAR}` | | in the user's data folder | The ledger's folder; `--home` goes"
-            " before it. |"
-        ),
-        (
-            f"| `{TRUST}` | | in the user's configuration folder | The folder of trusted"
-            " certificates. |"
-        ),
-        (
-            f"| `{CORE_ENVVAR}` | | `native` where it was built | The core that hashes trees:"
-            " `native` or `python`. Both give the same bytes. |"
+        *(
+            f"| `{name}` | | {help_text(f'reference.settings-{of}')} |"
+            for name, of in names.items()
         ),
         *(
             _setting(name, field, language)
             for name, field in Settings.model_fields.items()
             if name not in TABLES
         ),
+        "",
+        *_tables(language),
     ]
-    return "\n".join((SETTINGS_HEAD, *rows, "", *_tables(language)))
+    speak(ENGLISH)
+    return "\n".join(lines)
 
 
 def _words(language: str, name: str, table: str = "") -> str:
@@ -107,29 +95,27 @@ def _words(language: str, name: str, table: str = "") -> str:
 
 
 def _tables(language: str) -> Iterator[str]:
+    only_there = help_text("reference.settings-only-there")
     for title, model in {
         "authorities.NAME": AuthoritySettings,
         "chains.NAME": ChainSettings,
         "ipfs": IpfsSettings,
     }.items():
         name = title.partition(".")[0]
-        yield (f"## `[{title}]`\n\n{_words(language, name)} Only in settings.toml.\n")
-        yield "| setting | default | what it does |\n|---|---|---|"
+        yield f"## `[{title}]`\n\n{_words(language, name)} {only_there}\n"
+        yield f"{help_text('reference.settings-table')}\n|---|---|---|"
         for setting, field in model.model_fields.items():
-            default = (
-                "must be given"
-                if field.is_required()
-                else ""
-                if field.default in {None, ()}
-                else f"`{_written(field.default)}`"
-            )
-            yield f"| `{setting}` | {default} | {_words(language, setting, name)} |"
+            yield f"| `{setting}` | {_default(field)} | {_words(language, setting, name)} |"
         yield ""
-    yield f"## `[ends]`\n\n{_words(language, 'ends')} Only in settings.toml.\n"
-    yield (
-        f"Names are {', '.join(f'`{name}`' for name in get_args(Method))}; a value is a time with"
-        " its zone, such as `2035-01-01T00:00:00Z`.\n"
-    )
+    methods = ", ".join(f"`{name}`" for name in get_args(Method))
+    yield f"## `[ends]`\n\n{_words(language, 'ends')} {only_there}\n"
+    yield help_text("reference.settings-ends").replace("{names}", methods) + "\n"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return help_text("reference.settings-required")
+    return "" if field.default in {None, ()} else f"`{_written(field.default)}`"
 
 
 def _exit_codes() -> str:
@@ -160,7 +146,8 @@ def main() -> None:
     """Write all files."""
     (DOCS / "cli.md").write_text(cli_reference(ENGLISH), encoding="utf-8")
     (DOCS / "cli.zh.md").write_text(cli_reference(CHINESE), encoding="utf-8")
-    (DOCS / "settings.md").write_text(settings_reference(), encoding="utf-8")
+    (DOCS / "settings.md").write_text(settings_reference(ENGLISH), encoding="utf-8")
+    (DOCS / "settings.zh.md").write_text(settings_reference(CHINESE), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def canonical_hash(folder: Path, number: int) -> bytes | None:
 class ChainFile:
     """`chain.db`, open.
 
-    Several processes may hold it open; whoever writes has the ledger's lock.
+    Several processes may hold it open; the one that writes has the ledger's lock.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -109,7 +109,7 @@ class ChainFile:
         self._connection.close()
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value of `key`, or None. What stands under a hash was compared with it.
+        """Return the value of `key`, or None. What is stored under a hash was compared with it.
 
         Raises Damaged, Conflict or StorageFailure as `canonical_hash` does.
         """

@@ -72,7 +72,7 @@ class Receipt:
 @dataclass(frozen=True, slots=True)
 class FeeHistory:
     """What blocks took for one gas, in wei: the next block's base fee, and for each block the tip
-    that stands at the asked percentile of its gas, 0 where it was empty.
+    at the asked percentile of its gas, 0 where it was empty.
     """
 
     next_base: int

@@ -139,7 +139,7 @@ def _ask_node(client: Client, proof: Proof, finality: Mapping[int, Finality]) ->
 
 
 def _recorded(client: Client, anchor: Anchor, root: bytes, final: NodeBlock) -> int | None:
-    """Return since when, in seconds, EvidenceAnchor holds the root, None if it does not, or stands
+    """Return since when, in seconds, EvidenceAnchor holds the root, None if it does not, or is
     not there.
     """
     if client.code_hash(anchor.contract, "latest") != CONTRACT_CODE_HASH:

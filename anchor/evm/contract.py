@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+# The deployer that everybody uses for CREATE2:
+# https://github.com/Arachnid/deterministic-deployment-proxy
+DEPLOYER_CODE = bytes.fromhex(
+    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
+)
 RECORD = 96
 """Bytes in a record: a time, a block's number and an address, one word each."""
 

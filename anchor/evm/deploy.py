@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import rlp
 
 from witnesstree.anchor.evm.client import Client
-from witnesstree.anchor.evm.contract import artefact, deployment_calldata
+from witnesstree.anchor.evm.contract import DEPLOYER_CODE, artefact, deployment_calldata
 from witnesstree.anchor.evm.fees import Market, offer, wei
 from witnesstree.anchor.evm.rpc import refusals
 from witnesstree.ledger.base.errors import (
@@ -53,13 +53,10 @@ takes one question."""
 POLL: Final = 2.0
 """Seconds between two looks: as long as a block takes on many chains."""
 
-# The CREATE2 deployer: its code, and the transaction that makes it. Its signature was chosen, so
-# nobody has its payer's key and nothing else can ever stand at its address. Facts from
+# The transaction that makes the CREATE2 deployer. Its signature was chosen, so
+# nobody has its payer's key and nothing else can ever be at its address. Facts from
 # https://github.com/Arachnid/deterministic-deployment-proxy; a test derives the address from them.
-_DEPLOYER_CODE = bytes.fromhex(
-    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
-)
-DEPLOYER_CODE_HASH: Final = keccak256(_DEPLOYER_CODE)
+DEPLOYER_CODE_HASH: Final = keccak256(DEPLOYER_CODE)
 KEYLESS_PRICE: Final = 100 * 10**9
 """Wei for one gas that the keyless transaction offers: it is signed, so nobody can offer more."""
 KEYLESS_GAS: Final = 100_000
@@ -71,7 +68,7 @@ KEYLESS_TRANSACTION: Final = rlp.encode(
         KEYLESS_GAS,
         b"",
         0,
-        bytes.fromhex("604580600e600039806000f350fe") + _DEPLOYER_CODE,
+        bytes.fromhex("604580600e600039806000f350fe") + DEPLOYER_CODE,
         27,
         b"\x22" * 32,
         b"\x22" * 32,
@@ -95,7 +92,7 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where the contract stands (20 bytes), and the transaction that put it there now, if one did.
+    """Where the contract is (20 bytes), and the transaction that put it there now, if one did.
 
     Its block need not be final.
     """
@@ -127,14 +124,14 @@ class Deployer:
         self._poll = poll
 
     def deploy(self, *, plain: bool = False, keyless: bool = False) -> Deployment:
-        """Return where the contract stands, after deploying it if it stands nowhere yet.
+        """Return where the contract is, after deploying it if it is nowhere yet.
 
         `plain` allows a plain creation, and `keyless` the deployer's own transaction, each where
         the deployer is missing. A contract that the account created plainly, within its newest
-        LOOK_BACK transactions, is taken instead of a second one: whoever was interrupted has lost
-        its address.
+        LOOK_BACK transactions, is taken instead of a second one: someone who was interrupted has
+        lost its address.
 
-        Raises BadAnswer if other code stands where ours or the deployer's should, NotFound if the
+        Raises BadAnswer if other code is where ours or the deployer's should, NotFound if the
         deployer is missing and neither way is allowed, Conflict if a transaction of the account
         waits already, Unreachable if it is still in no block when patience ends, and as `sign_call`
         does.
@@ -172,7 +169,7 @@ class Deployer:
         return self._found(Deployment(address, Way.PLAIN, transaction.hash, receipt.block_number))
 
     def _created_before(self, account: bytes) -> bytes | None:
-        """Return where a contract with our code stands that `account` created plainly, the newest
+        """Return where a contract with our code is that `account` created plainly, the newest
         one; None if there is none.
         """
         newest = self._asked(lambda client: client.nonce(account, "latest"))

@@ -33,7 +33,7 @@ EIP1559: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a transaction pays for one gas: at most `most`, of which `tip` goes to whoever makes the
+    """What a transaction pays for one gas: at most `most`, of which `tip` goes to the maker of the
     block. A legacy one pays all of its price.
     """
 
@@ -53,7 +53,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What the chain asks now for one gas: `base` is burnt, `tip` is for whoever makes the block.
+    """What the chain asks now for one gas: `base` is burnt, `tip` is for the block's maker.
 
     A legacy chain's price is all `base`.
     """

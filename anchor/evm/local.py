@@ -84,7 +84,8 @@ class LocalChain(Chain):
 
         `clock` gives the time of each block.
 
-        The chain is there as a whole or not at all; called again after a crash, this makes it anew.
+        The chain is there as a whole or not at all; called again after a crash, this makes it
+        again.
 
         Raises Conflict if there is one already.
         """
@@ -226,7 +227,7 @@ def _found(file: ChainFile, key: bytes, now: datetime) -> None:
     """Make the first two blocks: the account and the deployer, and the contract by way of the
     deployer.
 
-    They stand before the clock, so that the first root's block need not stand after it.
+    Their times are before the clock's, so that the first root's block need not be after it.
     """
     import rlp
 
@@ -290,7 +291,7 @@ def _newest_header(file: ChainFile) -> Header:
 
 
 def _account(file: ChainFile, header: Header, address: bytes) -> list[bytes]:
-    """Return the account's nonce, balance, storage root and code hash, as they stand in RLP."""
+    """Return the account's nonce, balance, storage root and code hash, in RLP."""
     import rlp
 
     account = _trie(file, header.state_root).get(keccak256(address))
@@ -349,7 +350,7 @@ def _trie(file: ChainFile, root: bytes) -> HexaryTrie:
 
 
 def _nodes(trie: HexaryTrie, key: bytes) -> tuple[bytes, ...]:
-    """Return the nodes on the way to `key` as `eth_getProof` gives them: without those that stand
+    """Return the nodes on the way to `key` as `eth_getProof` gives them: without those that are
     in their parents.
     """
     import rlp

@@ -29,6 +29,7 @@ from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 
 from witnesstree.anchor.evm.blocks import FILE
+from witnesstree.anchor.evm.contract import DEPLOYER_CODE, artefact
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 
@@ -50,22 +51,20 @@ BALANCE = 10**27
 """Wei on the one account: a thousand million ether, and a root takes less than a hundredth of
 one."""
 
-# The deployer that everybody uses for CREATE2, and its code:
-# https://github.com/Arachnid/deterministic-deployment-proxy
-DEPLOYER = bytes.fromhex("4e59b44847b379578588920ca78fbf26c0b4956c")
-DEPLOYER_CODE = bytes.fromhex(
-    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
-)
-
 
 def make_genesis(file: ChainFile, account: bytes, time: int) -> None:
-    """Write block 0: the funded account (20-byte address) and the CREATE2 deployer as it stands on
+    """Write block 0: the funded account (20-byte address) and the CREATE2 deployer as it is on
     public chains. On return it is durable.
     """
     state: AccountState = {
         Address(account): {"balance": BALANCE, "nonce": 0, "code": b"", "storage": {}},
         # A contract's account starts at nonce 1 (EIP-161).
-        Address(DEPLOYER): {"balance": 0, "nonce": 1, "code": DEPLOYER_CODE, "storage": {}},
+        Address(artefact().deployer): {
+            "balance": 0,
+            "nonce": 1,
+            "code": DEPLOYER_CODE,
+            "storage": {},
+        },
     }
     pairs = _Pairs(file)
     parameters: dict[str, HeaderParams] = {
@@ -134,7 +133,7 @@ class Miner:
                 self._chain.mine_block(coinbase=Address(bytes(20)))
             self._pairs.commit(after)
         finally:
-            # What is not in the file by now was never mined: the next block must not stand on it.
+            # What is not in the file by now was never mined: the next block must not build on it.
             self._pairs.forget()
 
     def _legal(self, transaction: bytes) -> SignedTransactionAPI:

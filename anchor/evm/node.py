@@ -76,7 +76,7 @@ QUICK: Final = 6.0
 """Seconds that asking for a recent block should take at most: a batch is opened without one sooner
 than it waits."""
 PROOF_PATIENCE: Final = timedelta(hours=1)
-"""How long a root waits for a state proof, where one may yet be had, before its anchor is kept
+"""How long a root waits for a state proof, where one may still come, before its anchor is kept
 without."""
 MAX_KEPT: Final = 1_000
 """State proofs of blocks that are not final yet, at 10 KB each."""
@@ -326,7 +326,7 @@ class NodeChain(Chain):
 
         None also where the replaced one's nonce is used already.
 
-        Raises BadAnswer if at the contract's address stands other code, InvalidInput if there is no
+        Raises BadAnswer if other code is at the contract's address, InvalidInput if there is no
         key, or another than the replaced one's.
         """
         signer = self._signer_of(replaced)
@@ -559,7 +559,7 @@ class NodeChain(Chain):
         return None
 
     def _keep(self, client: Client, root: bytes) -> None:
-        """Keep a proof at the newest block, so far as the node gives any, until that block is
+        """Keep a proof at the newest block, where the node gives one, until that block is
         final.
         """
         newest = client.newest()

@@ -2,7 +2,7 @@
 
 Names, explorers and what a chain is worth: ledger/chain/known.py.
 
-Nothing here is trusted: the id is compared with what each node says, and whoever knows better
+Nothing here is trusted: the id is compared with what each node says, and anyone who knows better
 writes other values into the settings.
 """
 

@@ -192,7 +192,7 @@ class Endpoint:
             )
             return self._judge(method, number, answer)
         except Unreachable:
-            # Behind the same address may stand another node by then.
+            # Another node may be behind the same address by then.
             self._is_known = self._chain_id is None
             raise
 

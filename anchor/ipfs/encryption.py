@@ -7,8 +7,8 @@ No other module reads or makes an age key.
     identity    the private half: lines AGE-SECRET-KEY-1… as age-keygen writes them, or an OpenSSH
                 private key without a passphrase
 
-Whoever holds a ciphertext sees how long the file is, how many recipients it has, and for SSH keys
-which they are; nothing else.
+Anyone who holds a ciphertext sees how long the file is, how many recipients it has, and for SSH
+keys which they are; nothing else.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def _parse_recipient(text: str) -> Recipient:
 
 def _require_header(file: str, stream: BinaryIO) -> None:
     """Raise InvalidInput unless `file`, as errors name it, begins as an age file does; the stream
-    stands at its beginning again.
+    is at its beginning again.
     """
     try:
         head = stream.read(MAX_HEADER)
@@ -234,16 +234,14 @@ def _judge(file: str, error: Exception) -> WitnesstreeError:
     return Damaged("ciphertext-damaged", path=file, text=str(error).partition("\n")[0])
 
 
-class _Source:
-    """Chunks as a stream that pyrage reads from, hashed on their way.
+class _Hashed:
+    """A stream for pyrage, hashed on its way.
 
-    What fails here is kept: pyrage turns it into an error of its own.
+    What fails here is kept as `failure`: pyrage turns it into an error of its own.
     """
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self) -> None:
         self.failure: BaseException | None = None
-        self._chunks = chunks
-        self._rest = memoryview(b"")
         self._hash = sha256()
         self._size = 0
 
@@ -251,12 +249,24 @@ class _Source:
     def content(self) -> Content:
         return Content(self._hash.digest(), self._size)
 
+    def _note(self, part: bytes) -> None:
+        self._hash.update(part)
+        self._size += len(part)
+
+
+class _Source(_Hashed):
+    """Chunks as a stream that pyrage reads from."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        super().__init__()
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
     def read(self, size: int) -> bytes:
         try:
             if not self._rest:
                 chunk = next(self._chunks, b"")
-                self._hash.update(chunk)
-                self._size += len(chunk)
+                self._note(chunk)
                 self._rest = memoryview(chunk)
         except BaseException as error:
             self.failure = error
@@ -265,24 +275,17 @@ class _Source:
         return bytes(part)
 
 
-class _Sink:
-    """A file as a stream that pyrage writes to, hashed on the way. What fails here is kept, too."""
+class _Sink(_Hashed):
+    """A file as a stream that pyrage writes to."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.failure: BaseException | None = None
+        super().__init__()
         self._file = file
-        self._hash = sha256()
-        self._size = 0
-
-    @property
-    def content(self) -> Content:
-        return Content(self._hash.digest(), self._size)
 
     def write(self, part: bytes) -> int:
         try:
             self._file.write(part)
-            self._hash.update(part)
-            self._size += len(part)
+            self._note(part)
         except BaseException as error:
             self.failure = error
             raise

@@ -4,12 +4,12 @@ No other module reads or writes this folder.
 
     FOLDER/known/ab/abcd….json    the ciphertext of the file with that SHA-256: its CID, digest and
                                   size, and a digest of whom it is for
-    FOLDER/tmp/                   ciphertexts on their way; whoever comes next removes what a killed
+    FOLDER/tmp/                   ciphertexts on their way; the next process removes what a killed
                                   process left
-    FOLDER/lock                   held, shared, by whoever has something in tmp/
+    FOLDER/lock                   held, shared, by each process with something in tmp/
 
 age's output differs each time. Without `known`, sealing a file twice would keep it twice. It is a
-memory only: what is missing, damaged or no longer kept by the store is encrypted anew.
+memory only: what is missing, damaged or no longer kept by the store is encrypted again.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def store_evidence(
     `digest` and `size` are the file's, taken before. An encrypted file is compared with them as it
     is read; of a public one the caller makes sure that it has not changed since
     (`FileDigest.require_unchanged`). A file that the store keeps already for the same recipients is
-    not read again. The ciphertext stands in `folder` meanwhile, which needs room for it; the
+    not read again. The ciphertext is in `folder` meanwhile, which needs room for it; the
     plaintext is copied nowhere.
 
     Raises NotFound if there is no such file, InvalidInput if it cannot be read or is no longer what
@@ -96,8 +96,8 @@ def publish_batch(store: FileStore, digests: Path) -> str:
     """Store a sealed batch's list of digests as it is, for anyone to rebuild its tree, and return
     its CID.
 
-    It tells nothing but how many entries there were, and to whoever has a file that it was one of
-    them.
+    It tells nothing but how many entries there were, and to anyone who has a file, that it was one
+    of them.
 
     Raises InvalidInput if the file is no list of digests, and what the store raises.
     """

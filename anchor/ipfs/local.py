@@ -139,8 +139,8 @@ class BlockStore(FileStore):
         """Yield whatever is wrong in the folder: damaged, misplaced and missing blocks, and what is
         no block at all.
 
-        Every block is read, in the order of their paths; a missing one is yielded where the node
-        that links to it stands. A block that no file claims is not wrong. A file that lacks its
+        Every block is read, in the order of their paths; a missing one is yielded in the place of
+        the node that links to it. A block that no file claims is not wrong. A file that lacks its
         topmost block cannot be noticed here: ask `has` for each CID that was promised.
 
         Raises StorageFailure if the disk refuses to list a folder; a block that it refuses to read
@@ -203,13 +203,14 @@ class BlockStore(FileStore):
             return _content(cid, self._path(cid))
 
     def _put(self, cid: Cid, block: bytes) -> Path:
-        """Make sure that the block stands under its name; return the folder that must be settled
+        """Make sure that the block is stored under its name; return the folder that must be settled
         before the name is durable.
         """
         path = self._path(cid)
         try:
             if _read_limited(path) == block:
-                # Settled all the same: whoever wrote it may have been killed before it got to that.
+                # Settled all the same: the process that wrote it may have been killed before it got
+                # to that.
                 return path.parent
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)

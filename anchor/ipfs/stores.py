@@ -52,7 +52,7 @@ def open_file_store(home: Home, settings: IpfsSettings) -> EvidenceStore:
 
 
 def identity_path(home: Home) -> Path:
-    """Return where the home's own age identity stands, or will."""
+    """Return where the home's own age identity is, or will be."""
     return home.folder / "keys" / "age.txt"
 
 

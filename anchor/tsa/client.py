@@ -3,9 +3,9 @@ certificates when they are made.
 
 A token is kept only if it answers this very request, and then as the bytes that came. All around it
 is help that may be missing: certificates up to a root, and for each of them an OCSP answer or,
-failing that, a revocation list. Certificates from outside name the places where these can be had,
-so they are fetched from public addresses only, unless the settings say otherwise, and bounded in
-number, size and time. No failure there fails a stamp: it is logged as a warning.
+failing that, a revocation list. Certificates from outside name the places where these are
+available, so they are fetched from public addresses only, unless the settings say otherwise, and
+bounded in number, size and time. No failure there fails a stamp: it is logged as a warning.
 """
 
 from __future__ import annotations
@@ -295,7 +295,9 @@ class HttpAuthority(Authority):
 
 
 class _Fetcher:
-    """Fetches what certificates name, within bounds. What cannot be had is logged and left out."""
+    """Fetches what certificates name, within bounds. What is not available is logged, and left
+    out.
+    """
 
     def __init__(self, name: str, settings: AuthoritySettings) -> None:
         self._name = name
@@ -338,7 +340,7 @@ class _Fetcher:
         return self._first("crl", source.crl_urls, ask)
 
     def issuer(self, certificate: bytes) -> bytes | None:
-        """Return the certificate (DER) of whoever issued `certificate` (RFC 5280, 4.2.2.1).
+        """Return the certificate (DER) of the issuer of `certificate` (RFC 5280, 4.2.2.1).
 
         Whether it did is for `chain_of`.
         """

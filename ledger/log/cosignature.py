@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -24,14 +25,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.note import (
     MAX_NOTE,
+    NoteKey,
     Signature,
-    format_base64,
     format_signature,
-    id_of_key,
+    parse_key,
     parse_note,
     parse_text,
-    require_key,
-    split_key,
 )
 
 COSIGNATURE = b"\x04"
@@ -44,23 +43,10 @@ _SIZE = 8 + 64
 
 
 @dataclass(frozen=True, slots=True)
-class CosignerKey:
-    """The public half of a cosigner's key: a name and 32 bytes.
+class CosignerKey(NoteKey):
+    """The public half of a cosigner's key."""
 
-    Raises InvalidInput if the name is none that a note may hold, or `public_key` has another
-    length.
-    """
-
-    name: str
-    public_key: bytes
-
-    def __post_init__(self) -> None:
-        require_key(self.name, self.public_key)
-
-    @property
-    def key_id(self) -> bytes:
-        """The first four bytes of SHA-256(name || newline || type || public key)."""
-        return id_of_key(self.name, COSIGNATURE + self.public_key)
+    kind: ClassVar[bytes] = COSIGNATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +60,8 @@ class Cosignature:
 
 
 def format_cosigner_key(key: CosignerKey) -> str:
-    """Return `key` as C2SP's vkey, "name+key id in hex+base64(0x04 || public key)".
-
-    Matches `parse_cosigner_key`.
-    """
-    return f"{key.name}+{key.key_id.hex()}+{format_base64(COSIGNATURE + key.public_key)}"
+    """Return `key` as C2SP's vkey. Matches `parse_cosigner_key`."""
+    return key.vkey
 
 
 def parse_cosigner_key(text: str) -> CosignerKey:
@@ -87,18 +70,7 @@ def parse_cosigner_key(text: str) -> CosignerKey:
     Raises InvalidInput for any other text: a log's key, and a key id that is not this key's, among
     them.
     """
-    name, key_id, typed = split_key(text)
-    if not typed.startswith(COSIGNATURE):
-        raise InvalidInput("cosigner-key-expected")
-    key = CosignerKey(name, typed[1:])
-    if key_id != key.key_id.hex():
-        raise InvalidInput(
-            "key-id-wrong",
-            name=repr(name),
-            found=repr(key_id[:40]),
-            expected=repr(key.key_id.hex()),
-        )
-    return key
+    return parse_key(text, CosignerKey, "cosigner-key-expected")
 
 
 def cosigned_message(text: str, time: int) -> bytes:

@@ -24,6 +24,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import ClassVar, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -48,14 +49,15 @@ ED25519 = b"\x01"
 """The signature type of an Ed25519 signature over a note's text (C2SP signed-note, "Signature
 types")."""
 
+_Key = TypeVar("_Key", bound="NoteKey")
 _DASH = "\N{EM DASH} "
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
 @dataclass(frozen=True, slots=True)
-class VerifierKey:
-    """The public half of a log's key: a name and 32 bytes (RFC 8032, 5.1.5).
+class NoteKey:
+    """The public half of an Ed25519 key that signs notes: a name and 32 bytes (RFC 8032, 5.1.5).
 
     Its `key_id` tells keys of one name apart; with only four bytes it identifies, and proves
     nothing. Whether 32 bytes are a good point of the curve shows when they are used: a bad one
@@ -65,16 +67,33 @@ class VerifierKey:
     length.
     """
 
+    kind: ClassVar[bytes]
+    """The signature type (C2SP signed-note)."""
+
     name: str
     public_key: bytes
 
     def __post_init__(self) -> None:
-        require_key(self.name, self.public_key)
+        require_name(self.name)
+        if len(self.public_key) != 32:
+            raise InvalidInput("public-key-size-wrong", found=len(self.public_key))
 
     @property
     def key_id(self) -> bytes:
         """The first four bytes of SHA-256(name || newline || type || public key)."""
-        return id_of_key(self.name, ED25519 + self.public_key)
+        return sha256(self.name.encode() + b"\n" + self.kind + self.public_key).digest()[:4]
+
+    @property
+    def vkey(self) -> str:
+        """The key as C2SP writes it: "name+key id in hex+base64(type || public key)"."""
+        return f"{self.name}+{self.key_id.hex()}+{format_base64(self.kind + self.public_key)}"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierKey(NoteKey):
+    """The public half of a log's key."""
+
+    kind: ClassVar[bytes] = ED25519
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +212,8 @@ def format_base64(content: bytes) -> str:
 
 
 def format_verifier_key(key: VerifierKey) -> str:
-    """Return `key` as C2SP's vkey, "name+key id in hex+base64(type || public key)".
-
-    Matches `parse_verifier_key`.
-    """
-    return f"{key.name}+{key.key_id.hex()}+{format_base64(ED25519 + key.public_key)}"
+    """Return `key` as C2SP's vkey. Matches `parse_verifier_key`."""
+    return key.vkey
 
 
 def parse_verifier_key(text: str) -> VerifierKey:
@@ -206,45 +222,28 @@ def parse_verifier_key(text: str) -> VerifierKey:
     Raises InvalidInput for any other text: a key of another type, and a key id that is not this
     key's, among them.
     """
-    name, key_id, typed = split_key(text)
-    if not typed.startswith(ED25519):
-        raise InvalidInput("verifier-key-expected")
-    key = VerifierKey(name, typed[1:])
+    return parse_key(text, VerifierKey, "verifier-key-expected")
+
+
+def parse_key(text: str, form: type[_Key], expected: str) -> _Key:
+    """Return the key of one type that a vkey holds.
+
+    Raises InvalidInput for any other text; for a key of another type with the code `expected`.
+    """
+    name, _, rest = text.partition("+")
+    key_id, _, encoded = rest.partition("+")
+    typed = parse_base64(encoded)
+    if not typed.startswith(form.kind):
+        raise InvalidInput(expected)
+    key = form(name, typed[1:])
     if key_id != key.key_id.hex():
         raise InvalidInput(
-            "verifier-key-id-wrong",
+            "key-id-wrong",
             name=repr(name),
             found=repr(key_id[:40]),
             expected=repr(key.key_id.hex()),
         )
     return key
-
-
-def split_key(text: str) -> tuple[str, str, bytes]:
-    """Return the name, the key id as it is written, and type and key, of a vkey of any type (C2SP
-    signed-note). Compares nothing.
-
-    Raises InvalidInput if its last part is no base64.
-    """
-    name, _, rest = text.partition("+")
-    key_id, _, encoded = rest.partition("+")
-    return name, key_id, parse_base64(encoded)
-
-
-def require_key(name: str, public_key: bytes) -> None:
-    """Raise InvalidInput unless a note may hold `name`, and `public_key` has the 32 bytes of an
-    Ed25519 key.
-    """
-    require_name(name)
-    if len(public_key) != 32:
-        raise InvalidInput("public-key-size-wrong", found=len(public_key))
-
-
-def id_of_key(name: str, typed: bytes) -> bytes:
-    """Return the first four bytes of SHA-256(name || newline || type || public key), where `typed`
-    is type and key (C2SP signed-note).
-    """
-    return sha256(name.encode() + b"\n" + typed).digest()[:4]
 
 
 # Notes

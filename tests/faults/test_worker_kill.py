@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -24,7 +25,6 @@ from real import require_real
 from servers.anvil import Node, anvil
 from typing_extensions import override
 
-from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.cli.worker import _pass
 from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
@@ -154,7 +154,7 @@ def killed(world: ChainWorld, node: Node, death: Death | None, moment: float) ->
 def test_a_worker_killed_200_times_loses_nothing_and_anchors_nothing_twice(tmp_path: Path) -> None:
     require_real("anvil")
     random = Random(20261123)
-    anchoring_calldata([bytes(32)])  # imports web3 before the forks
+    import_module("witnesstree.anchor.evm.bridge")  # web3, before the forks
     deaths = [(step, when) for step, when in product(STEPS, When) for _ in range(TIMES_EACH)]
     deaths += [None] * (KILLS - len(deaths))
     random.shuffle(deaths)

@@ -134,7 +134,7 @@ def test_it_is_deployed_once_and_found_again(node: Node, home: Path) -> None:
     words = call("contract", "deploy", "dev", "--home", home)
     assert (words.code, words.text) == (
         0,
-        f"The contract stands on dev already, at {ADDRESS}. Nothing was sent.\n",
+        f"The contract is on dev already, at {ADDRESS}. Nothing was sent.\n",
     )
     assert node.newest() == 1
 
@@ -145,7 +145,7 @@ def test_the_words_say_where_it_stands(node: Node, home: Path) -> None:
     add(home, node)
     ran = call("contract", "deploy", "dev", "--home", home)
     assert ran.text.startswith(
-        f"The contract stands on dev at {ADDRESS}, since block 1 (transaction 0x"
+        f"The contract is on dev at {ADDRESS}, since block 1 (transaction 0x"
     )
     assert "waiting for its block" in ran.talk
     assert "not final yet" in ran.talk
@@ -396,7 +396,7 @@ def test_check_finds_other_code_and_an_account_without_money(node: Node, home: P
     assert (chain["account"]["anchors"], chain["account"]["exit_code"]) == (0, 8)
     text = call("chain", "check", "--home", home).text
     assert "no final block yet" in text
-    assert "stands other code than ours" in text
+    assert "is other code than ours" in text
     assert "0.000000000000000001 coins, enough for 0 anchors" in text
     node.mine(7)
     assert check(home).json[0]["endpoints"][0]["final"] == 2

@@ -167,7 +167,7 @@ def test_a_forked_log_is_not_cosigned_by_the_command_either(
         codes.append(done.exit_code)
     assert codes == [0, 4]
     assert "ANOTHER HISTORY" in done.stderr
-    assert "0 of 1 witness cosigned; 1 had to." in done.stderr
+    assert "0 of 1 cosigner cosigned; 1 had to." in done.stderr
 
 
 def cosign(*arguments: object) -> Result:

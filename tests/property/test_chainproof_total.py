@@ -131,16 +131,14 @@ def test_a_trie_is_read_as_the_library_reads_it(
 
 
 @given(st.integers(1, 2**256 - 1))
-def test_a_record_is_what_solidity_packs(word: int) -> None:
+def test_an_anchoring_is_what_solidity_packs(word: int) -> None:
     value = rlp.encode(word.to_bytes((word.bit_length() + 7) // 8))
     if word % 2**48 == 0:
         with pytest.raises(InvalidInput, match="without a time"):
-            stateproof._record(value)
+            stateproof._anchoring(value)
     else:
-        record = stateproof._record(value)
-        assert (
-            int.from_bytes(record.submitter) << 96 | record.block_number << 48 | record.time == word
-        )
+        found = stateproof._anchoring(value)
+        assert int.from_bytes(found.submitter) << 96 | found.block_number << 48 | found.time == word
 
 
 def _positions() -> list[tuple[str, int, int]]:

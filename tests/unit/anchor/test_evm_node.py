@@ -18,6 +18,7 @@ from witnesstree.anchor.evm import check, fees, node
 from witnesstree.anchor.evm.check import ask_nodes
 from witnesstree.anchor.evm.client import Client
 from witnesstree.anchor.evm.contract import artefact
+from witnesstree.anchor.evm.deploy import is_for_want_of_money
 from witnesstree.anchor.evm.fees import (
     GWEI,
     Market,
@@ -30,7 +31,7 @@ from witnesstree.anchor.evm.fees import (
 )
 from witnesstree.anchor.evm.finality import MAX_STEPS
 from witnesstree.anchor.evm.node import MAX_GAS, PROOF_PATIENCE, NodeChain
-from witnesstree.anchor.evm.rpc import Endpoint
+from witnesstree.anchor.evm.rpc import Endpoint, refusals
 from witnesstree.anchor.settings import ChainSettings
 from witnesstree.ledger.base.errors import (
     BadAnswer,
@@ -1409,3 +1410,42 @@ def test_an_anchor_with_its_own_proof_or_of_another_chain_needs_no_record(
     assert said.trust.anchorings == ()
     unsealed = Proof(bytes(32), anchors=(anchor_at(world, 3),))
     assert ask_nodes(["http://node0.test"], unsealed).trust.anchorings == ()
+
+
+@pytest.mark.parametrize(("finality", "number"), [({}, 6), ({CHAIN_ID: 1}, 9), ({1: 1}, 6)])
+def test_a_chain_s_own_finality_is_asked_for(
+    stub: StubNode, world: World, finality: dict[int, int], number: int
+) -> None:
+    world.mine(10)
+    said = ask_nodes(["http://node0.test"], proof_of(anchor_at(world, 9)), finality)
+    assert [block.number for block in said.trust.blocks] == [9] * (number == 9)
+    if number != 9:
+        assert said.notes[0] == message(
+            "block-not-final-yet", place="http://node0.test", number=9, final=number
+        )
+
+
+def test_a_verifier_takes_no_block_whose_header_fits_into_no_proof(
+    stub: StubNode, world: World
+) -> None:
+    world.mine(6)
+    world.extra = bytes(MAX_HEADER)
+    world.mine(4)
+    said = ask_nodes(["http://node0.test"], proof_of(anchor_at(world, 7)), {CHAIN_ID: 1})
+    assert said.notes[0] == message(
+        "block-not-final-yet", place="http://node0.test", number=7, final=6
+    )
+
+
+def test_refusals_are_found_in_what_several_endpoints_say(
+    three: list[StubNode], make: Callable[..., NodeChain]
+) -> None:
+    chain = make()
+    for each in three:
+        each.answers["eth_sendRawTransaction"] = refusing(-32000, "insufficient funds for gas")
+    with pytest.raises(BadAnswer) as caught:
+        chain.endpoints.first(lambda endpoint: Client(endpoint).send(b"\x02"))
+    assert len(refusals(caught.value)) == 3
+    assert is_for_want_of_money(caught.value)
+    assert len(refusals(refusals(caught.value)[0])) == 1
+    assert not is_for_want_of_money(BadAnswer("nonsense"))

@@ -450,3 +450,11 @@ def test_a_record() -> None:
     assert (found.time, found.block_number, found.submitter) == (7, 8, b"\x09" * 20)
     assert parse_record(bytes(96), "here") is None
     assert json.dumps(artefact().abi)
+
+
+def test_a_nested_message_is_cleaned_too() -> None:
+    endpoint = Endpoint("http://node.test/5ecre7key", timeout=5)
+    inner = message("inner", found="not 5ecre7key", number=7)
+    assert endpoint._clean(message("outer", error=inner, text="5ecre7key")) == message(
+        "outer", error=message("inner", found="not …", number=7), text="…"
+    )

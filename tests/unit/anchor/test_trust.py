@@ -8,7 +8,7 @@ import pytest
 from fakes import digests
 
 from witnesstree.anchor.evm.blocks import FILE, canonical_hash
-from witnesstree.anchor.trust import home_trust
+from witnesstree.anchor.trust import finality_in, home_trust
 from witnesstree.anchor.wiring import make_home, open_ledger
 from witnesstree.ledger.base.errors import Damaged, NotFound
 from witnesstree.ledger.base.report import Assurance, Verdict
@@ -121,3 +121,27 @@ def test_a_batch_that_was_opened_without_a_block_needs_none(sealed: tuple[Home, 
     )
     assert trust is not None
     assert trust.blocks == ()
+
+
+@pytest.mark.parametrize(
+    ("finalities", "found"),
+    [
+        ((), {}),
+        (("3",), {7: 3}),
+        (("3", "12"), {7: 12}),
+        (("12", "3"), {7: 12}),
+        (("12", '"finalized"'), {7: "finalized"}),
+        (('"finalized"', "12"), {7: "finalized"}),
+    ],
+)
+def test_of_two_finalities_the_stricter_counts(
+    tmp_path: Path, finalities: tuple[str, ...], found: dict[int, object]
+) -> None:
+    (tmp_path / "settings.toml").write_text(
+        "".join(
+            f'[chains.c{number}]\nchain_id = 7\nurls = ["http://a"]\nfinality = {each}\n'
+            for number, each in enumerate(finalities)
+        )
+    )
+    assert finality_in(tmp_path) == found
+    assert finality_in(None) == {}

@@ -143,7 +143,7 @@ REFUSED = {
     ),
     "no time": (["court", "https://tsa.example", "--timeout", "0"], 5, "authorities.court.timeout"),
     "a strange name": (["../court", "https://tsa.example"], 5, "a name has 1 to 32 small letters"),
-    "the embedded one's name": (["local", "https://tsa.example"], 5, "is not 'local'"),
+    "the embedded one's name": (["local", "https://tsa.example"], 5, "is not local"),
 }
 
 
@@ -176,7 +176,7 @@ def test_presets(authority: Callable[..., Ran]) -> None:
         "name": "digicert",
         "operator": "DigiCert",
         "url": "http://timestamp.digicert.com",
-        "root": PRESETS["digicert"].chain,
+        "root": str(PRESETS["digicert"].chain),
         "limits": "none published",
     }
 

@@ -48,7 +48,7 @@ def test_a_well_known_chain_needs_its_name_alone(name: str, home: Path) -> None:
         "eip1559",
     )
     assert added.fee_cap == (preset.fee_cap or 100)
-    assert (preset.note or "key to pay") in ran.talk
+    assert str(preset.note or "key to pay") in ran.talk
     assert "no key to pay with yet" in ran.talk
 
 

@@ -142,7 +142,7 @@ def test_what_cannot_be_decrypted_is_named_by_its_cid(
     for cid, more, kind, words in (
         (plain, (), InvalidInput, "is not encrypted with age"),
         (cut_off, (), Damaged, "was altered or cut off"),
-        (no_header, (), Damaged, "has no end of its age header"),
+        (no_header, (), Damaged, "has an age header that does not end"),
         (stored.cid, ("--identity", stranger), InvalidInput, "is encrypted to other keys"),
     ):
         with pytest.raises(kind, match=f"^{cid} {words}"):

@@ -307,7 +307,7 @@ def test_enough_witnesses_have_to_cosign(home: Path, answering: Callable[..., No
         assert done.exit_code == code
         assert done.stdout == note + line(note).decode()
         assert (
-            "the witness witness.example/w2 at https://witness.example answered with status 503:"
+            "the cosigner witness.example/w2 at https://witness.example answered with status 503:"
             " try again later\n" in done.stderr
         )
         assert f"1 of 2 cosigners cosigned; {1 if quorum else 2} had to." in done.stderr

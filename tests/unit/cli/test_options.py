@@ -62,7 +62,7 @@ def test_json_is_utf_8_and_gives_back_every_name(capfdbinary: pytest.CaptureFixt
 def test_errors_become_exit_codes(
     error: BaseException, code: int, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*, standalone_mode: bool) -> None:
+    def fail(**_how: object) -> None:
         raise error
 
     monkeypatch.setattr(main_module.cli, "main", fail)
@@ -71,7 +71,7 @@ def test_errors_become_exit_codes(
 
 
 def test_an_unforeseen_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*, standalone_mode: bool) -> None:
+    def fail(**_how: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(main_module.cli, "main", fail)
@@ -79,7 +79,7 @@ def test_an_unforeseen_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
         call()
 
 
-def interrupt_in_disguise(*, standalone_mode: bool) -> int:
+def interrupt_in_disguise(**_how: object) -> int:
     """Be interrupted where Python 3.11 wraps it: while a class is made."""
     try:
         signal.raise_signal(signal.SIGINT)

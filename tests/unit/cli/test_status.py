@@ -88,7 +88,7 @@ def test_where_nothing_waits_nothing_is_wrong(home: Path, file: Path) -> None:
 
 def test_an_alarm_needs_a_person(home: Path) -> None:
     since = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
-    said = message("the cap is 100 gwei, the chain asks 5000")
+    said = message("as-text", text="the cap is 100 gwei, the chain asks 5000")
     alarm = Alarm(AlarmKind.UNAFFORDABLE, "sepolia", said, since)
     with writing(home) as transaction:
         transaction.raise_alarm(alarm)
@@ -104,7 +104,9 @@ def test_an_alarm_needs_a_person(home: Path) -> None:
     assert found == {
         "kind": "unaffordable",
         "subject": "sepolia",
-        "text": str(alarm.text),
+        "text": "the cap is 100 gwei, the chain asks 5000",
+        "code": "as-text",
+        "params": {"text": "the cap is 100 gwei, the chain asks 5000"},
         "since": "2026-11-23T08:00:00Z",
     }
     assert samples(home)["alarm"] == [({"kind": "unaffordable", "subject": "sepolia"}, 1.0)]

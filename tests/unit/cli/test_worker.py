@@ -334,7 +334,7 @@ def test_settings_that_change_hold_from_the_next_pass_on(
     monkeypatch.setattr(Outbox, "work", work_and_change)
     ran = work(home)
     assert ran.code == 0
-    assert "'batch_entry' is no setting" in ran.talk
+    assert "batch_entry is no setting" in ran.talk
     assert "the settings from before hold until that is mended" in ran.talk
     assert ran.talk.count("INFO    working on ") == 2
 

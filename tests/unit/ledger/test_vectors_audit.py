@@ -1,4 +1,4 @@
-"""ledger/audit/audit.py against tests/vectors/audit/."""
+"""ledger/audit/ against tests/vectors/audit/."""
 
 import json
 from base64 import b64decode

@@ -3,7 +3,7 @@
 A test compares what this makes with what is stored.
 
 It hashes, signs and writes the published logs by itself, so that the vectors are not merely what
-ledger/audit/audit.py says. All keys are derived from names, and sign alike each time, so the file
+ledger/audit/follow.py says. All keys are derived from names, and sign alike each time, so the file
 always comes out the same.
 """
 

@@ -554,7 +554,8 @@ def test_a_kept_record_of_another_entry_or_token_is_found(world: FakeWorld, cloc
         str(elsewhere.place)
         == f"{world.home.database}, batch 0, entry 4, evidence record 1 by fake-authority"
     )
-    assert "chains[0].timestamps[0].data: It is not for the file" in str(elsewhere.fault)
+    said = "chains[0].timestamps[0].data: This timestamp is not for the file"
+    assert said in str(elsewhere.fault)
     found = kept(world, KeptRecord(1, 1, "fake-authority", 1, clock(), record))
     assert message("record-of-other-token") in {problem.fault for problem in found}
 
