@@ -47,7 +47,7 @@ from witnesstree.ledger.store.home import Home, open_home
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require, verify
 from witnesstree.ledger.work import rotation
-from witnesstree.ledger.work.fsck import check_ledger
+from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.rotation import destroy_old_keys, rotate
 from witnesstree.ledger.work.sealing import Ledger
 
@@ -211,14 +211,14 @@ def test_a_key_that_is_not_the_one_that_was_handed_over_to_signs_nothing(
     for kind in ("pem", "vkey"):
         (keys / f"ledger-001.{kind}").write_bytes((theirs / f"ledger-001.{kind}").read_bytes())
     with world.open() as again:
-        with pytest.raises(Damaged, match=r"key 1 of .* is not the one that was handed over to"):
+        with pytest.raises(Damaged, match=r"key 1 in .* is not the one"):
             seal(again, "a")
         assert any(
-            "key 1 is not the one that was handed over to" in found
+            "key 1 is not the one that the ledger's key was changed to" in found
             for found in problems(world, again)
         )
     (keys / "ledger-001.note").write_bytes((theirs / "ledger-001.note").read_bytes())
-    with pytest.raises(Damaged, match="the notes of the key's changes cannot be read"):
+    with pytest.raises(Damaged, match=r"the notes of the key's changes in .* cannot be read"):
         world.home.key_notes()
 
 
@@ -247,7 +247,8 @@ def test_fsck_compares_key_notes_with_the_log(
     with ledger.metadata.write() as transaction:
         transaction.add_key_note(1, sign_key_change(change, world.home.private_key(), new))
     (found,) = problems(world, ledger)
-    assert f"key note 1: its root at {size} entries does not follow from the statements" in found
+    assert f"key note 1: its root at {size} entr" in found
+    assert "does not follow from the statements" in found
 
 
 def test_fsck_compares_the_files_with_the_history(world: FakeWorld, ledger: Ledger) -> None:
