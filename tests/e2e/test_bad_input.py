@@ -597,7 +597,11 @@ def test_a_full_disk(sealed: Sealed, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("WITNESSTREE_PATIENSE", "1", "WITNESSTREE_PATIENSE is no setting: expected one of"),
+        (
+            "WITNESSTREE_PATIENSE",
+            "1",
+            "WITNESSTREE_PATIENSE is no setting; did you mean WITNESSTREE_PATIENCE?",
+        ),
         ("WITNESSTREE_PATIENCE", "x", "patience"),
         ("WITNESSTREE_BATCH_ENTRIES", "0", "batch_entries"),
         ("WITNESSTREE_BATCH_AGE", "x", "batch_age"),

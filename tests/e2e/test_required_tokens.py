@@ -52,7 +52,7 @@ def test_one_that_is_down_holds_up_nobody_and_can_be_given_up(home: Path, tmp_pa
         )
         write_setting(home, "required_tokens", 1)
         assert call("authority", "remove", "down", "--home", home).code == 0
-        assert "no down is configured any more" in call("seal", "--home", home).talk
+        assert "down is not configured any more" in call("seal", "--home", home).talk
         assert call("status", "--check", "--home", home).code == 12
         given_up = call("authority", "remove", "down", "--forget", "--home", home, "--json")
         assert given_up.json == {"removed": "down", "given_up": 1}
