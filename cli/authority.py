@@ -13,12 +13,14 @@ from witnesstree.cli.help import Group
 from witnesstree.cli.language import words
 from witnesstree.cli.options import PATH, answer, home_option, json_option, laid_out, say, tell
 from witnesstree.cli.report import check_members, outcome_word
+from witnesstree.cli.targets import add_remove_command, configured, look_at
 from witnesstree.ledger.base.clock import format_time
-from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, NotFound, WitnesstreeError
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, WitnesstreeError
 from witnesstree.ledger.base.message import Message
 from witnesstree.ledger.base.report import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
 
     from witnesstree.anchor.settings import AuthoritySettings
@@ -132,7 +134,7 @@ def _list(home: Path, *, presets: bool, as_json: bool) -> None:
         return
     from witnesstree.anchor.http import place
 
-    authorities = _configured(home)
+    authorities: Mapping[str, AuthoritySettings] = configured(home, TABLE)
     if as_json:
         answer(
             [
@@ -192,23 +194,12 @@ def _check(ctx: click.Context, name: str | None, home: Path, *, as_json: bool) -
     from witnesstree.anchor.settings import read_settings
     from witnesstree.anchor.truststore import read_trust, trust_folder
 
-    authorities = _configured(home)
-    if name is not None and name not in authorities:
-        raise NotFound("no-such-authority", name=repr(name[:80]))
-    if not authorities:
-        say("embedded-authority-used")
     trust, bound = read_trust(trust_folder()), read_settings(home).clock_bound
-    seen = [
-        _look(each, settings, trust, bound)
-        for each, settings in authorities.items()
-        if name in {None, each}
-    ]
-    if as_json:
-        answer(seen)
-    else:
-        for found in seen:
-            _print(found)
-    ctx.exit(max((found["exit_code"] for found in seen), default=0))
+
+    def look(each: str, settings: AuthoritySettings) -> dict[str, Any]:
+        return _look(each, settings, trust, bound)
+
+    ctx.exit(look_at(home, TABLE, name, look, _print, as_json=as_json))
 
 
 def _look(name: str, settings: AuthoritySettings, trust: Trust, bound: timedelta) -> dict[str, Any]:
@@ -294,25 +285,4 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(laid_out(f"  {outcome} {check['name']}: {check['reason']}", 4))
 
 
-@authority_command.command("remove")
-@click.argument("name")
-@click.option("--forget", "is_forgotten", is_flag=True)
-@json_option
-@home_option
-def _remove(name: str, home: Path, *, is_forgotten: bool, as_json: bool) -> None:
-    """Ask the authority called NAME no more.
-
-    Example:
-        witnesstree authority remove digicert
-    """
-    from witnesstree.cli.targets import remove_target
-    from witnesstree.ledger.store.database.values import JobKind
-
-    remove_target(home, TABLE, name, JobKind.STAMP, is_forgotten=is_forgotten, as_json=as_json)
-
-
-def _configured(home: Path) -> dict[str, AuthoritySettings]:
-    from witnesstree.anchor.settings import read_settings
-    from witnesstree.ledger.store.home import open_home
-
-    return read_settings(open_home(home).folder).authorities
+add_remove_command(authority_command, TABLE, "stamp", "digicert")

@@ -21,6 +21,7 @@ from witnesstree.cli.options import (
     say,
     tell,
 )
+from witnesstree.cli.targets import add_remove_command, configured, look_at
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     InvalidInput,
@@ -159,7 +160,7 @@ def _list(home: Path, *, presets: bool, as_json: bool) -> None:
             "finality": each.finality,
             "fee_cap": each.fee_cap,
         }
-        for name, each in _configured(home).items()
+        for name, each in configured(home, TABLE).items()
     ]
     if as_json:
         answer(listed)
@@ -230,18 +231,7 @@ def _check(ctx: click.Context, name: str | None, home: Path, *, as_json: bool) -
     Example:
         witnesstree chain check sepolia
     """
-    chains = _configured(home)
-    if name is not None and name not in chains:
-        raise NotFound("no-such-chain", name=repr(name[:80]))
-    if not chains:
-        say("embedded-chain-used")
-    seen = [_look(each, settings) for each, settings in chains.items() if name in {None, each}]
-    if as_json:
-        answer(seen)
-    else:
-        for found in seen:
-            _print(found)
-    ctx.exit(max((found["exit_code"] for found in seen), default=0))
+    ctx.exit(look_at(home, TABLE, name, _look, _print, as_json=as_json))
 
 
 def _look(name: str, settings: ChainSettings) -> dict[str, Any]:
@@ -379,25 +369,4 @@ def _print_account(account: dict[str, Any], coin: str | None) -> None:
     )
 
 
-@chain_command.command("remove")
-@click.argument("name")
-@click.option("--forget", "is_forgotten", is_flag=True)
-@json_option
-@home_option
-def _remove(name: str, home: Path, *, is_forgotten: bool, as_json: bool) -> None:
-    """Anchor to the chain called NAME no more.
-
-    Example:
-        witnesstree chain remove sepolia
-    """
-    from witnesstree.cli.targets import remove_target
-    from witnesstree.ledger.store.database.values import JobKind
-
-    remove_target(home, TABLE, name, JobKind.ANCHOR, is_forgotten=is_forgotten, as_json=as_json)
-
-
-def _configured(home: Path) -> dict[str, ChainSettings]:
-    from witnesstree.anchor.settings import read_settings
-    from witnesstree.ledger.store.home import open_home
-
-    return read_settings(open_home(home).folder).chains
+add_remove_command(chain_command, TABLE, "anchor", "sepolia")

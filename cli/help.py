@@ -40,8 +40,8 @@ class Misused(click.UsageError):
         super().__init__(str(self.said))
 
 
-class Command(click.Command):
-    """A command with help in the language that is spoken."""
+class _Speaking(click.Command):
+    """What commands and groups have in common: pages and errors in the language that is spoken."""
 
     @override
     def get_help(self, ctx: click.Context) -> str:
@@ -57,19 +57,29 @@ class Command(click.Command):
 
     @override
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*super().get_params(ctx), _language_option()]
+        is_first = isinstance(self, click.Group) and ctx.parent is None
+        return [*super().get_params(ctx), _language_option(hidden=not is_first)]
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _at(ctx):
+            return super().parse_args(ctx, args)
+
+
+class Command(_Speaking):
+    """A command with help in the language that is spoken."""
 
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.allow_extra_args = True
-        with _at(ctx):
-            rest = super().parse_args(ctx, args)
-            if rest and not ctx.resilient_parsing:
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            with _at(ctx):
                 raise Misused("extra-arguments", arguments=rest)
         return rest
 
 
-class Group(click.Group):
+class Group(_Speaking, click.Group):
     """A command of commands with help in the language that is spoken."""
 
     command_class = Command
@@ -77,23 +87,6 @@ class Group(click.Group):
     @override
     def get_help(self, ctx: click.Context) -> str:
         return "\n".join([*_page(self, ctx), "", *_commands(self, ctx)])
-
-    @override
-    def get_usage(self, ctx: click.Context) -> str:
-        return "\n".join(_usage(self, ctx))
-
-    @override
-    def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        return ["-h", "--help"]
-
-    @override
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*super().get_params(ctx), _language_option(hidden=ctx.parent is not None)]
-
-    @override
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with _at(ctx):
-            return super().parse_args(ctx, args)
 
 
 @contextmanager
@@ -106,7 +99,7 @@ def _at(ctx: click.Context) -> Iterator[None]:
         raise
 
 
-def _language_option(*, hidden: bool = True) -> click.Option:
+def _language_option(*, hidden: bool) -> click.Option:
     """Return --lang: every command takes it, the first page shows it. main.py has read it."""
     return click.Option(
         [LANG_OPTION],
