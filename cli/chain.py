@@ -105,7 +105,7 @@ def _add(name: str, preset: str | None, home: Path, *, as_json: bool, **options:
             }
         )
     else:
-        tell("chain-added", name=name, chain=chain.name, count=len(members["urls"]))
+        tell("chain-added", name=name, chain=chain.title, count=len(members["urls"]))
 
 
 def _preset(name: str, preset: str | None) -> Preset | None:
@@ -166,7 +166,12 @@ def _list(home: Path, *, presets: bool, as_json: bool) -> None:
         answer(listed)
         return
     for each in listed:
-        tell("chain-row", name=each["name"], chain=each["chain"], id=each["chain_id"])
+        tell(
+            "chain-row",
+            name=each["name"],
+            chain=known_chain(each["chain_id"]).title,
+            id=each["chain_id"],
+        )
         tell(
             "chain-endpoints",
             indent=4,
@@ -206,7 +211,7 @@ def _list_presets(*, as_json: bool) -> None:
         tell(
             "chain-preset",
             name=each["name"],
-            chain=each["chain"],
+            chain=known_chain(each["chain_id"]).title,
             id=each["chain_id"],
             seconds=f"{pace:g}" if pace else None,
             coin=each["coin"],
@@ -321,12 +326,14 @@ def _code(kind: type[WitnesstreeError]) -> int:
 
 
 def _print(found: dict[str, Any]) -> None:
+    from witnesstree.ledger.chain.known import known_chain
+
     # A chain that nobody named is called by its id already.
     is_named = found["chain"] != f"chain {found['chain_id']}"
     tell(
         "chain-row",
         name=found["name"],
-        chain=found["chain"],
+        chain=known_chain(found["chain_id"]).title,
         id=found["chain_id"] if is_named else None,
     )
     for each in found["endpoints"]:

@@ -187,12 +187,14 @@ def _print_token(token: dict[str, Any]) -> None:
 
 
 def _print_anchor(anchor: dict[str, Any]) -> None:
+    from witnesstree.ledger.chain.known import known_chain
+
     # A chain that nobody named is called by its id already.
     is_named = anchor["chain"] != f"chain {anchor['chain_id']}"
     tell(
         "show-anchor",
         contract=anchor["contract"],
-        chain=anchor["chain"],
+        chain=known_chain(anchor["chain_id"]).title,
         id=anchor["chain_id"] if is_named else None,
     )
     if anchor["transaction"]:
