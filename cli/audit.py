@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--witness-key", "witness_keys", multiple=True)
 @click.option("--quorum", type=click.IntRange(min=1), metavar="K")
 @click.option("--trust", "pem", multiple=True, type=PATH)
-@click.option("--block-hash", "block_hashes", multiple=True, metavar="[CHAIN_ID:]HASH")
+@click.option("--block-hash", "block_hashes", multiple=True, metavar="[CHAIN_ID:[NUMBER:]]HASH")
 @click.option("--rpc", "nodes", multiple=True, metavar="URL")
 @click.option("--home", type=PATH, envvar=HOME_ENVVAR)
 @click.option(

@@ -140,12 +140,10 @@ def judge_canonical(
 ) -> Check:
     """Judge whether a block is part of its chain, which no proof can say of itself."""
     chain = known_chain(chain_id)
-    if known := _trusted(chain_id, number, block_hash, trust):
-        return passed(
-            name, "block-canonical", number=number, chain=chain.title, source=known[0].source
-        )
+    # First: where the verifier's own sources contradict each other, nobody may pick the one that
+    # suits the proof.
     for block in trust.blocks:
-        if (block.chain_id, block.number) == (chain_id, number):
+        if (block.chain_id, block.number) == (chain_id, number) and block.hash != block_hash:
             return failed(
                 name,
                 "block-not-canonical",
@@ -155,6 +153,11 @@ def judge_canonical(
                 hash=_0x(block_hash),
                 source=block.source,
             )
+    if known := _trusted(chain_id, number, block_hash, trust):
+        return passed(
+            name, "block-canonical", number=number, chain=chain.title, source=known[0].source
+        )
+    # The proof's own hash is not offered: whoever copies it has compared nothing.
     code = "block-unknown-node"
     if chain.explorer:
         code = "block-unknown-explorer"
@@ -165,7 +168,6 @@ def judge_canonical(
         code,
         number=number,
         chain=chain.title,
-        hash=_0x(block_hash),
         explorer=chain.explorer,
         chain_id=chain_id,
     )

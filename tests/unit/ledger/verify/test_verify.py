@@ -1,6 +1,7 @@
 """ledger/verify/verify.py: what makes a report VERIFIED, FAILED or UNDECIDED, besides changes of
 the proof (property/test_proof_mutations.py)."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -736,10 +737,25 @@ def test_an_older_block_of_the_same_chain_does_not_hold_the_root() -> None:
     assert outcomes(report, FAILED) == ["anchors[0].state"]
 
 
-def test_a_block_that_nobody_vouches_for_is_unknown_and_the_reason_names_its_hash() -> None:
-    report = judged(trust=replace(honest().trust, blocks=()))
-    assert report.verdict is Verdict.UNDECIDED
-    assert honest().proof().anchors[0].block_hash.hex() in reason_of(report, "anchors[0].canonical")
+def test_a_block_that_nobody_vouches_for_is_unknown_and_its_own_hash_is_not_offered() -> None:
+    """Who copies the proof's hash has compared nothing."""
+    for chain_id in (LOCAL_CHAIN_ID, 1, 31337):
+        anchor = replace(honest().proof().anchors[0], chain_id=chain_id)
+        report = judged(changed(anchors=(anchor,)), trust=replace(honest().trust, blocks=()))
+        assert report.verdict is Verdict.UNDECIDED
+        for name in ("anchors[0].canonical", "opening.block"):
+            found = next(check for check in report.checks if check.name == name)
+            assert len(re.findall("[0-9a-f]{64}", str(found.message.members))) == 0
+            assert not re.search("[0-9a-f]{64}", found.reason)
+        assert f"{chain_id}:{anchor.block_number}:HASH" in reason_of(report, "anchors[0].canonical")
+
+
+def test_a_source_that_contradicts_the_block_is_not_outvoted_by_one_that_suits_the_proof() -> None:
+    anchor = honest().proof().anchors[0]
+    other = TrustedBlock(bytes(32), "the page says so", anchor.chain_id, anchor.block_number)
+    for blocks in ((*honest().trust.blocks, other), (other, *honest().trust.blocks)):
+        report = judged(trust=replace(honest().trust, blocks=blocks))
+        assert outcomes(report, FAILED) == ["anchors[0].canonical"]
 
 
 def test_an_anchor_on_a_public_chain_is_unknown_with_the_place_to_look() -> None:
