@@ -18,7 +18,7 @@ from witnesstree.ledger.verify.witness import Witness
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.witness import Anchor
-    from witnesstree.ledger.chain.stateproof import Header
+    from witnesstree.ledger.chain.stateproof import Anchoring, Header
     from witnesstree.ledger.trust import Trust, TrustedBlock
 
 
@@ -64,17 +64,8 @@ def judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> Witne
                 canonical,
             ]
         )
-    # Its block number is not compared: on some chains the contract sees that of the chain below.
-    if found.time > header.time:
-        return Witness(
-            [
-                *checks,
-                failed(
-                    f"{place}.contract", "anchored-after-block", time=anchored, number=header.number
-                ),
-                canonical,
-            ]
-        )
+    if fault := _record_fault(f"{place}.contract", anchor.chain_id, found, header):
+        return Witness([*checks, fault, canonical])
     if anchor.contract == CONTRACT_ADDRESS:
         code = "contract-right"
     else:
@@ -87,6 +78,20 @@ def judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> Witne
         anchored,
         _block_assurance(anchor, trust),
     )
+
+
+def _record_fault(name: str, chain_id: int, found: Anchoring, header: Header) -> Check | None:
+    """Return what is wrong with a record that names a later time or block than the one that holds
+    it; numbers are compared where both are known to be of one chain.
+    """
+    if found.time > header.time:
+        time = time_of(found.time)
+        return failed(name, "anchored-after-block", time=time, number=header.number)
+    if found.block_number > header.number and known_chain(chain_id).sees_own_number:
+        return failed(
+            name, "anchored-in-later-block", found=found.block_number, number=header.number
+        )
+    return None
 
 
 def _judge_without_state(

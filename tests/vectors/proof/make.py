@@ -86,6 +86,7 @@ def make(stored: dict[str, Any]) -> dict[str, Any]:
             *_changes(content),
             *_questions(content),
             *_dates(content),
+            *_records(content),
         ],
     }
 
@@ -500,6 +501,53 @@ def _dates(content: dict[str, Any]) -> list[dict[str, Any]]:
             "window",
             "before opened",
         ),
+    ]
+
+
+def _records(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The happy proof, anchored in a block that never was: its contract holds another record."""
+    import rlp
+    from eth_hash.auto import keccak
+    from trie.hexary import HexaryTrie
+
+    document, trust = json.loads(content["happy"]), content["trust"]
+    anchor = document["anchors"][0]
+    contract = bytes.fromhex(anchor["contract"][2:])
+    slot = keccak(bytes.fromhex(document["inclusion"]["root"]) + bytes(32))
+    fields: list[Any] = rlp.decode(bytes.fromhex(anchor["state"]["header"][2:]))
+    number, time = (int.from_bytes(fields[i]) for i in (8, 11))
+    code = "4ed48e2d363496f17f2a2e7289bd82b442a968de2470517f240ed2270a321d28"
+
+    def case(name: str, expect: str, chain: int, later: int, seconds: int) -> dict[str, Any]:
+        word = (number + later).to_bytes(6) + (time + seconds).to_bytes(6)
+        storage, accounts = HexaryTrie({}), HexaryTrie({})
+        storage[keccak(slot)] = rlp.encode(word.lstrip(b"\0"))
+        accounts[keccak(contract)] = rlp.encode(
+            [b"\1", b"", storage.root_hash, bytes.fromhex(code)]
+        )
+        header = rlp.encode([*fields[:3], accounts.root_hash, *fields[4:]])
+        proofs = [
+            ["0x" + rlp.encode(node).hex() for node in trie.get_proof(keccak(key))]
+            for trie, key in ((accounts, contract), (storage, slot))
+        ]
+        block = {"number": number, "hash": "0x" + keccak(header).hex()}
+        state = {"header": "0x" + header.hex(), "account": proofs[0], "storage": proofs[1]}
+        changed = {**anchor, "chain_id": chain, "block": block, "state": state}
+        known = {"chain_id": chain, **block}
+        return _case(
+            name,
+            expect,
+            "" if expect == "verified" else "anchors[0].contract",
+            sealed_again({**document, "anchors": [changed]}),
+            trust={**trust, "blocks": [*trust["blocks"], known]},
+        )
+
+    return [
+        case("the record of its own block", "verified", 1, 0, 0),
+        case("the record of a later block", "failed", 1, 1, 0),
+        case("the record of a later time", "failed", 1, 0, 1),
+        case("a record with the number of the chain below", "verified", 42161, 10**6, 0),
+        case("a record on a chain that is not known", "verified", 31337, 10**6, 0),
     ]
 
 

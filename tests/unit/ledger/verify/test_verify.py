@@ -490,6 +490,7 @@ def judged_state(
     *,
     time: int = 1,
     number: int = 1,
+    chain: int = 1,
     block_number: bytes | None = None,
     block_time: bytes | None = None,
 ) -> Report:
@@ -497,9 +498,10 @@ def judged_state(
     `number` stand in the slot."""
     word = bytes(20) + number.to_bytes(6) + time.to_bytes(6)
     block_hash, state = state_of(address, code_hash, word.lstrip(b"\0"), block_number, block_time)
-    anchor = Anchor(1, address, None, parse_header(state.header).number, block_hash, state)
+    anchor = Anchor(chain, address, None, parse_header(state.header).number, block_hash, state)
     trust = replace(
-        honest().trust, blocks=(*honest().trust.blocks, TrustedBlock(block_hash, "it was given", 1))
+        honest().trust,
+        blocks=(*honest().trust.blocks, TrustedBlock(block_hash, "it was given", chain)),
     )
     return judged(changed(anchors=(anchor,), tokens=()), trust=trust, require=ANCHOR)
 
@@ -535,6 +537,20 @@ def test_a_slot_from_after_its_block_fails() -> None:
     assert outcomes(judged_state(time=int(SEALED.timestamp()) + 1), FAILED) == [
         "anchors[0].contract"
     ]
+
+
+@pytest.mark.parametrize(
+    ("chain", "outcome"), [(1, FAILED), (8453, FAILED), (42161, PASSED), (31337, PASSED)]
+)
+def test_a_slot_of_a_later_block_fails_where_contracts_see_their_own_number(
+    chain: int, outcome: Outcome
+) -> None:
+    own = parse_header(state_of(CONTRACT_ADDRESS, CONTRACT_CODE_HASH, b"\1")[1].header).number
+    for number in (own, own + 1):
+        report = judged_state(time=int(SEALED.timestamp()), number=number, chain=chain)
+        found = next(check for check in report.checks if check.name == "anchors[0].contract")
+        assert found.outcome is (outcome if number > own else PASSED)
+        assert report.is_verified is (found.outcome is PASSED)
 
 
 def test_an_anchor_from_before_the_batch_was_begun_contradicts_it() -> None:
