@@ -46,7 +46,7 @@ DER = b"\x30"
 @click.option("--proof", "proof_path", type=PATH)
 @click.option("--trust", "pem", multiple=True, type=PATH)
 @click.option("--block-hash", "block_hashes", multiple=True, metavar="[CHAIN_ID:[NUMBER:]]HASH")
-@click.option("--rpc", "nodes", multiple=True, metavar="URL")
+@click.option("--rpc", "nodes", multiple=True, metavar="URL|env:NAME|file:PATH")
 @click.option("--checkpoint-key", "checkpoint_keys", multiple=True)
 @click.option("--home", type=PATH, envvar=HOME_ENVVAR)
 @click.option(
