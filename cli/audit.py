@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 @click.option("--witness-key", "witness_keys", multiple=True)
 @click.option("--quorum", type=click.IntRange(min=1), metavar="K")
 @click.option("--trust", "pem", multiple=True, type=PATH)
-@click.option("--block-hash", "block_hashes", multiple=True, metavar="[CHAIN_ID:]HASH")
-@click.option("--rpc", "nodes", multiple=True, metavar="URL")
+@click.option("--block-hash", "block_hashes", multiple=True, metavar="[CHAIN_ID:[NUMBER:]]HASH")
+@click.option("--rpc", "nodes", multiple=True, metavar="URL|env:NAME|file:PATH")
 @click.option("--home", type=PATH, envvar=HOME_ENVVAR)
 @click.option(
     "--deadline",

@@ -22,9 +22,14 @@ from witnesstree.cli.layout import width_of
 from witnesstree.cli.options import answer, laid_out
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
-from witnesstree.cli.report import check_members, verdict_styled, verdict_word, worth
+from witnesstree.cli.report import (
+    check_members,
+    time_members,
+    verdict_styled,
+    verdict_word,
+    worth,
+)
 from witnesstree.cli.sources import PROOF_ENDING
-from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.report import Check, Outcome, Report, Verdict
@@ -73,6 +78,8 @@ class Row:
     assurance: Assurance | None = None
     not_before: datetime | None = None
     not_after: datetime | None = None
+    not_after_token: datetime | None = None
+    not_after_anchor: datetime | None = None
     checks: tuple[Check, ...] = ()
     gap: Gap | None = None
     reason: Message | None = None
@@ -86,7 +93,15 @@ def _row(path: Path, digest: bytes, report: Report) -> Row:
     }[report.verdict]
     checks = tuple(check for check in report.checks if check.outcome is decisive and check.required)
     return Row(
-        path, digest, report.verdict, report.assurance, report.not_before, report.not_after, checks
+        path,
+        digest,
+        report.verdict,
+        report.assurance,
+        report.not_before,
+        report.not_after,
+        report.not_after_token,
+        report.not_after_anchor,
+        checks,
     )
 
 
@@ -300,8 +315,7 @@ def _members_of_row(row: Row) -> dict[str, Any]:
         "verdict": row.verdict.value,
         "digest": row.digest.hex() if row.digest else None,
         "assurance": row.assurance.name.lower() if row.assurance else None,
-        "not_before": format_time(row.not_before) if row.not_before else None,
-        "not_after": format_time(row.not_after) if row.not_after else None,
+        **time_members(row),
         "checks": [check_members(check) for check in row.checks],
     }
 

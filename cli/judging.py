@@ -37,7 +37,7 @@ MAX_PEM = 2**20
 """Bytes in a file of trusted certificates: all the roots that browsers trust take a quarter of
 that."""
 
-_BLOCK = re.compile(r"(?:([0-9]{1,16}):)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
+_BLOCK = re.compile(r"(?:([0-9]{1,16}):(?:([0-9]{1,16}):)?)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,15 +273,16 @@ def _parse_block(text: str) -> TrustedBlock:
     if not found:
         raise InvalidInput("bad-block-hash", text=repr(text[:90]))
     return TrustedBlock(
-        bytes.fromhex(found[2]),
+        bytes.fromhex(found[3]),
         message("block-given"),
         int(found[1]) if found[1] else None,
+        int(found[2]) if found[2] else None,
     )
 
 
 def note_strangers(block_hashes: tuple[str, ...], proof: Proof) -> None:
     """Tell which of the given blocks the proof does not name: mistyped, or of a proof whose block
-    is not the chain's.
+    is not the chain's. Where the number was given, the report says that the hash is another.
     """
     from witnesstree.ledger.log.opening import parse_opening
 
@@ -290,13 +291,15 @@ def note_strangers(block_hashes: tuple[str, ...], proof: Proof) -> None:
     except InvalidInput:
         # The report says it.
         return
-    named = {(anchor.chain_id, anchor.block_hash) for anchor in proof.anchors}
+    named = {(anchor.chain_id, anchor.block_number, anchor.block_hash) for anchor in proof.anchors}
     if opening and opening.block:
-        named.add((opening.block.chain_id, opening.block.hash))
+        named.add((opening.block.chain_id, opening.block.number, opening.block.hash))
     for text in block_hashes:
         given = _parse_block(text)
         if not any(
-            given.hash == hash_ and given.chain_id in {None, chain_id} for chain_id, hash_ in named
+            given.chain_id in {None, chain_id}
+            and (given.number == number if given.number is not None else given.hash == hash_)
+            for chain_id, number, hash_ in named
         ):
             say("block-not-in-proof", block=text)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -14,6 +14,7 @@ from witnesstree.ledger.base.report import Outcome, Report, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.report import Assurance, Check
@@ -48,10 +49,33 @@ def report_members(report: Report) -> dict[str, Any]:
     return {
         "verdict": report.verdict.value,
         "assurance": report.assurance.name.lower() if report.assurance else None,
-        "not_before": format_time(report.not_before) if report.not_before else None,
-        "not_after": format_time(report.not_after) if report.not_after else None,
+        **time_members(report),
         "checks": [{**check_members(check), "required": check.required} for check in report.checks],
     }
+
+
+class _Dated(Protocol):
+    """A report, or what is kept of one."""
+
+    @property
+    def not_before(self) -> datetime | None: ...
+    @property
+    def not_after(self) -> datetime | None: ...
+    @property
+    def not_after_token(self) -> datetime | None: ...
+    @property
+    def not_after_anchor(self) -> datetime | None: ...
+
+
+def time_members(dated: _Dated) -> dict[str, str | None]:
+    """Return the window, and what tokens and anchors say by themselves, as written in JSON."""
+    times = {
+        "not_before": dated.not_before,
+        "not_after": dated.not_after,
+        "not_after_token": dated.not_after_token,
+        "not_after_anchor": dated.not_after_anchor,
+    }
+    return {name: format_time(time) if time else None for name, time in times.items()}
 
 
 # For people
@@ -64,6 +88,10 @@ def print_report(report: Report, subject: str) -> None:
     click.echo(verdict_styled(report.verdict, verdict) + line[len(verdict) :])
     if report.verdict is Verdict.VERIFIED:
         click.echo(laid_out(_window(report), 2))
+        dates = phrase(
+            "dates-of-witnesses", token=report.not_after_token, anchor=report.not_after_anchor
+        )
+        click.echo(laid_out(dates, 2))
     click.echo()
     print_checks(report.checks)
 

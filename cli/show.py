@@ -109,6 +109,7 @@ def _anchor_members(anchor: Anchor, proof: Proof) -> dict[str, Any]:
         "transaction": "0x" + anchor.transaction.hex() if anchor.transaction else None,
         "block": anchor.block_number,
         "block_hash": "0x" + anchor.block_hash.hex(),
+        "not_proven": ["transaction", "block", "block_hash"],
         "links": explorer_links(anchor),
         "read": {
             "anchoredAt": {"root": "0x" + proof.inclusion.root.hex()},

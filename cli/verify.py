@@ -45,8 +45,8 @@ DER = b"\x30"
 @click.argument("files", metavar="FILE|FOLDER...", nargs=-1, required=True, type=PATH)
 @click.option("--proof", "proof_path", type=PATH)
 @click.option("--trust", "pem", multiple=True, type=PATH)
-@click.option("--block-hash", "block_hashes", multiple=True, metavar="[CHAIN_ID:]HASH")
-@click.option("--rpc", "nodes", multiple=True, metavar="URL")
+@click.option("--block-hash", "block_hashes", multiple=True, metavar="[CHAIN_ID:[NUMBER:]]HASH")
+@click.option("--rpc", "nodes", multiple=True, metavar="URL|env:NAME|file:PATH")
 @click.option("--checkpoint-key", "checkpoint_keys", multiple=True)
 @click.option("--home", type=PATH, envvar=HOME_ENVVAR)
 @click.option(
@@ -73,7 +73,7 @@ def verify_command(
     """Check that FILE is what its proof says it is.
 
     Example:
-        witnesstree verify interview.mp4 --trust authority.pem --block-hash 1:0x9f3c…
+        witnesstree verify interview.mp4 --trust authority.pem --block-hash 1:21000000:0x9f3c…
         witnesstree verify case-17 --proof batch.proofs
     """
     asked = Asked(pem, block_hashes, checkpoint_keys, nodes, home, require, datetime.now(UTC))

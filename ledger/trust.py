@@ -26,8 +26,8 @@ class TrustedRoot:
 class TrustedBlock:
     """The 32-byte hash of a block that is known to be part of its chain, and how it is known.
 
-    A pinned block is only a hash. Where the chain itself was asked, `chain_id` and `number` say for
-    what: another hash there is then wrong.
+    A pinned block is only a hash. Where the chain itself was asked, or a person typed in what a
+    page shows, `chain_id` and `number` say for what: another hash there is then wrong.
     """
 
     hash: bytes

@@ -51,15 +51,16 @@ def ask_nodes(
     timeout: float = TIMEOUT,
 ) -> Testimony:
     """Return what the nodes at `urls` say of the blocks and contracts that `proof` names; each is
-    asked about its own chain. `finality` says of chains by their id when a block is final: by the
-    finalized tag unless it is said.
+    asked about its own chain. An address that holds a key may be given as env:NAME or file:PATH,
+    because other users of the machine see the command line. `finality` says of chains by their id
+    when a block is final: by the finalized tag unless it is said.
 
     Where several are given, one that fails counts for nothing, whatever it said before, and a note
     says so.
 
     Raises Unreachable or BadAnswer if all fail: do not answer, answer badly, or are of a chain that
     the proof does not name; BadAnswer if two of one chain contradict each other; InvalidInput if a
-    URL is none.
+    URL is none, or is not where it is said to be.
     """
     said: list[Testimony] = []
     notes: list[Message] = []
@@ -86,10 +87,24 @@ def ask_nodes(
 
 def _endpoint(url: str, timeout: float) -> Endpoint:
     try:
-        return Endpoint(url, timeout=timeout)
+        return Endpoint(_address(url), timeout=timeout)
     except ValueError:
         # Without the cause, and without the address, which may hold a key.
         raise InvalidInput("rpc-option-not-an-address") from None
+
+
+def _address(given: str) -> str:
+    """Return the address that was given, or that is where env:NAME or file:PATH say."""
+    kind, _, where = given.partition(":")
+    if kind not in {"env", "file"}:
+        return given
+    # Somebody may have put the address itself there: then it is not repeated.
+    if "://" in where:
+        raise InvalidInput("rpc-option-not-an-address")
+    # Here, because most are asked at a plain address.
+    from witnesstree.anchor.settings import read_secret
+
+    return read_secret(given).strip()
 
 
 def _ask_node(client: Client, proof: Proof, finality: Mapping[int, Finality]) -> Testimony:

@@ -43,7 +43,7 @@ from witnesstree.ledger.tokens.token import (
     chain_of,
     check_response,
     format_request,
-    judge_token,
+    judge_new_token,
 )
 from witnesstree.ledger.tokens.x509 import read_certificate
 
@@ -95,7 +95,8 @@ class Inspection:
 class HttpAuthority(Authority):
     """One authority as the settings describe it.
 
-    `trust` only helps to find certificates: nothing is refused because it is not trusted.
+    `trust` only helps to find certificates: nothing is refused because it is not trusted, but all
+    that no trust could mend is, at once.
 
     Raises InvalidInput if a password or a file for TLS cannot be read.
     """
@@ -150,11 +151,11 @@ class HttpAuthority(Authority):
             )
         stamp = self._vouched(self._token(root, algorithm))
         # A token that fails beside a good one spoils the whole proof, so it is never kept. That its
-        # root is not trusted here is no failure.
+        # root is not trusted here is no failure; what would fail under any root is.
         failed = next(
             (
                 check
-                for check in judge_token(stamp, root, self._trust, algorithm).checks
+                for check in judge_new_token(stamp, root, self._trust, algorithm).checks
                 if check.outcome is Outcome.FAILED
             ),
             None,
@@ -182,7 +183,7 @@ class HttpAuthority(Authority):
         signer = read_certificate(chain[0]) if chain else None
         return Inspection(
             policy=token.policy,
-            judgement=judge_token(stamp, root, self._trust),
+            judgement=judge_new_token(stamp, root, self._trust),
             offset=token.gen_time - (asked + round_trip / 2),
             round_trip=round_trip,
             signer=signer.name if signer else token.tsa,

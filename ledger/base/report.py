@@ -89,12 +89,17 @@ class Report:
 
     If VERIFIED, the digest existed at `not_after`, and its batch was not begun before `not_before`,
     as far as each is known; the file itself may be older. `assurance` is None unless VERIFIED.
+
+    `not_after_token` and `not_after_anchor` are what the tokens and the anchors say of it, each
+    kind by itself, required or not; `not_after` is what all required kinds say.
     """
 
     checks: tuple[Check, ...]
     assurance: Assurance | None = None
     not_before: datetime | None = None
     not_after: datetime | None = None
+    not_after_token: datetime | None = None
+    not_after_anchor: datetime | None = None
 
     @property
     def is_verified(self) -> bool:

@@ -29,6 +29,9 @@ class KnownChain:
     `blockscout` is a second explorer, of that kind. `has_state_proofs` says whether a state proof
     can lead from its blocks to the contract, as far as its nodes' software goes; anyone who runs a
     node may have switched it off.
+
+    `sees_own_number` says whether a contract sees the number of the block that it runs in; on some
+    chains above others it sees about that of the chain below.
     """
 
     title: str | Message
@@ -36,6 +39,7 @@ class KnownChain:
     assurance: Assurance
     blockscout: str | None = None
     has_state_proofs: bool = True
+    sees_own_number: bool = True
 
     @property
     def name(self) -> str:
@@ -67,7 +71,10 @@ KNOWN_CHAINS = {
     8453: KnownChain(
         "Base", "https://basescan.org", Assurance.PUBLIC, blockscout="https://base.blockscout.com"
     ),
-    42161: KnownChain("Arbitrum One", "https://arbiscan.io", Assurance.PUBLIC),
+    # docs.arbitrum.io, "Block numbers and time": block.number is about that of Ethereum's block.
+    42161: KnownChain(
+        "Arbitrum One", "https://arbiscan.io", Assurance.PUBLIC, sees_own_number=False
+    ),
     11155111: KnownChain(
         message("chain-sepolia"), "https://sepolia.etherscan.io", Assurance.PRIVATE
     ),
@@ -78,7 +85,7 @@ KNOWN_CHAINS = {
 def known_chain(chain_id: int) -> KnownChain:
     """Return what is known of a chain; a stranger is private and has no explorer."""
     return KNOWN_CHAINS.get(chain_id) or KnownChain(
-        message("chain-of-id", id=chain_id), None, Assurance.PRIVATE
+        message("chain-of-id", id=chain_id), None, Assurance.PRIVATE, sees_own_number=False
     )
 
 

@@ -114,7 +114,9 @@ def verify_record(
         worth += [assurance] if assurance is not None else []
     not_after = _time_of(record.timestamps[0].token) if oldest_passed else None
     checks += _judge_window(not_after, record.timestamps[-1].token.gen_time, now)
-    report = Report(tuple(checks), min(worth, default=None), None, not_after)
+    report = Report(
+        tuple(checks), min(worth, default=None), None, not_after, not_after_token=not_after
+    )
     return report if report.is_verified else replace(report, assurance=None)
 
 

@@ -13,16 +13,25 @@ docs/decisions/0006-timestamp-tokens.md says why, and what is not judged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from asn1crypto import cms, core, tsp
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from witnesstree.ledger.base.der import demand_der, read_time, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import message
-from witnesstree.ledger.base.report import Check, Outcome, failed, have_passed, passed, unknown
+from witnesstree.ledger.base.report import (
+    Assurance,
+    Check,
+    Outcome,
+    failed,
+    have_passed,
+    passed,
+    unknown,
+)
 from witnesstree.ledger.tokens.revocation import REVOCATION, judge_revocation
 from witnesstree.ledger.tokens.signature import (
     HASHES,
@@ -40,12 +49,12 @@ from witnesstree.ledger.tokens.x509 import (
     read_certificate,
     spoken_name,
 )
+from witnesstree.ledger.trust import TrustedRoot
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.message import Message
-    from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.base.witness import Stamp
-    from witnesstree.ledger.trust import Trust, TrustedRoot
+    from witnesstree.ledger.trust import Trust
 
 # Bytes. A token with its chain takes 2 to 8 KiB; some carry revocation lists. What is larger is not
 # a token that we could have asked for.
@@ -56,6 +65,10 @@ MAX_RESPONSE = MAX_TOKEN + 4 * 1024
 MAX_CERTIFICATES = 16
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
+
+# Bits, and since when: NIST SP 800-131A (2011), table 2, disallows shorter keys after 2013.
+MIN_RSA = 2048
+MIN_RSA_SINCE = datetime(2014, 1, 1, tzinfo=UTC)
 
 FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN = (
     "token.form",
@@ -451,6 +464,29 @@ def judge_token(
     return TokenJudgement(checks, token, found.root)
 
 
+def judge_new_token(
+    stamp: Stamp, imprint: bytes, trust: Trust, algorithm: str = "sha256"
+) -> TokenJudgement:
+    """Judge a token that has just come, as `judge_token` does, and where no trusted root is reached
+    also by its own chain, as if that could be trusted.
+
+    Whom a verifier will trust is not known yet. A chain that would fail even then, because a
+    certificate is out of its life, revoked, too weak or for other purposes, never becomes right.
+    """
+    judgement = judge_token(stamp, imprint, trust, algorithm)
+    if judgement.token is None or judgement.root:
+        return judgement
+    above = chain_of(judgement.token, trust, stamp.certificates)[1:]
+    # The root first: the more of the chain holds, the more of it is judged.
+    own = tuple(TrustedRoot(der, "", Assurance.LOCAL) for der in reversed(above))
+    supposed = judge_token(stamp, imprint, replace(trust, roots=own), algorithm)
+    checks = tuple(
+        other if other.outcome is Outcome.FAILED else check
+        for check, other in zip(judgement.checks, supposed.checks, strict=True)
+    )
+    return replace(judgement, checks=checks)
+
+
 def _judge_imprint(token: Token, imprint: bytes, algorithm: str) -> Check:
     if token.imprint_algorithm != algorithm:
         asked = algorithm.upper().replace("SHA", "SHA-")
@@ -574,6 +610,8 @@ def _judge_content(token: Token) -> Check | None:
 def _judge_chain(token: Token, certificate: X509Certificate | None, chain: Chain) -> Check:
     if certificate is None:
         return unknown(CHAIN, "chain-without-signer")
+    if fault := _lasting_fault(token, certificate):
+        return Check(CHAIN, Outcome.FAILED, fault)
     if chain.root:
         return passed(
             CHAIN,
@@ -584,11 +622,22 @@ def _judge_chain(token: Token, certificate: X509Certificate | None, chain: Chain
         )
     if not chain.reached:
         return unknown(CHAIN, "chain-root-unknown", name=certificate.name)
-    if not certificate.is_valid_at(token.gen_time):
-        return failed(CHAIN, "signer-not-valid-then", name=certificate.name, time=token.gen_time)
     if chain.is_beyond:
         return unknown(CHAIN, "chain-beyond-verifier", rule=chain.refusal)
     return failed(CHAIN, "chain-breaks-rule", rule=chain.refusal)
+
+
+def _lasting_fault(token: Token, signer: X509Certificate) -> Message | None:
+    """Return what is wrong with the signer's own certificate whatever leads to it, or None: no root
+    mends that, so none is waited for.
+    """
+    time, key = token.gen_time, signer.key
+    if not signer.is_valid_at(time):
+        return message("signer-not-valid-then", name=signer.name, time=time)
+    # cryptography's path validation looks at the keys above this one only.
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA and time >= MIN_RSA_SINCE:
+        return message("key-too-weak", name=signer.name, bits=key.key_size, least=MIN_RSA)
+    return None
 
 
 def _judge_revocation(token: Token, stamp: Stamp, chain: Chain) -> Check:

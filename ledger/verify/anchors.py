@@ -18,7 +18,7 @@ from witnesstree.ledger.verify.witness import Witness
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.witness import Anchor
-    from witnesstree.ledger.chain.stateproof import Header
+    from witnesstree.ledger.chain.stateproof import Anchoring, Header
     from witnesstree.ledger.trust import Trust, TrustedBlock
 
 
@@ -64,17 +64,8 @@ def judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> Witne
                 canonical,
             ]
         )
-    # Its block number is not compared: on some chains the contract sees that of the chain below.
-    if found.time > header.time:
-        return Witness(
-            [
-                *checks,
-                failed(
-                    f"{place}.contract", "anchored-after-block", time=anchored, number=header.number
-                ),
-                canonical,
-            ]
-        )
+    if fault := _record_fault(f"{place}.contract", anchor.chain_id, found, header):
+        return Witness([*checks, fault, canonical])
     if anchor.contract == CONTRACT_ADDRESS:
         code = "contract-right"
     else:
@@ -87,6 +78,20 @@ def judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> Witne
         anchored,
         _block_assurance(anchor, trust),
     )
+
+
+def _record_fault(name: str, chain_id: int, found: Anchoring, header: Header) -> Check | None:
+    """Return what is wrong with a record that names a later time or block than the one that holds
+    it; numbers are compared where both are known to be of one chain.
+    """
+    if found.time > header.time:
+        time = time_of(found.time)
+        return failed(name, "anchored-after-block", time=time, number=header.number)
+    if found.block_number > header.number and known_chain(chain_id).sees_own_number:
+        return failed(
+            name, "anchored-in-later-block", found=found.block_number, number=header.number
+        )
+    return None
 
 
 def _judge_without_state(
@@ -140,12 +145,10 @@ def judge_canonical(
 ) -> Check:
     """Judge whether a block is part of its chain, which no proof can say of itself."""
     chain = known_chain(chain_id)
-    if known := _trusted(chain_id, number, block_hash, trust):
-        return passed(
-            name, "block-canonical", number=number, chain=chain.title, source=known[0].source
-        )
+    # First: where the verifier's own sources contradict each other, nobody may pick the one that
+    # suits the proof.
     for block in trust.blocks:
-        if (block.chain_id, block.number) == (chain_id, number):
+        if (block.chain_id, block.number) == (chain_id, number) and block.hash != block_hash:
             return failed(
                 name,
                 "block-not-canonical",
@@ -155,6 +158,11 @@ def judge_canonical(
                 hash=_0x(block_hash),
                 source=block.source,
             )
+    if known := _trusted(chain_id, number, block_hash, trust):
+        return passed(
+            name, "block-canonical", number=number, chain=chain.title, source=known[0].source
+        )
+    # The proof's own hash is not offered: whoever copies it has compared nothing.
     code = "block-unknown-node"
     if chain.explorer:
         code = "block-unknown-explorer"
@@ -165,7 +173,6 @@ def judge_canonical(
         code,
         number=number,
         chain=chain.title,
-        hash=_0x(block_hash),
         explorer=chain.explorer,
         chain_id=chain_id,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import InvalidInput
@@ -20,36 +19,39 @@ from witnesstree.ledger.log.opening import Opening, opening_digest, parse_openin
 from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.verify.anchors import judge_canonical, judge_header, time_of
 from witnesstree.ledger.verify.inclusion import judge_path
+from witnesstree.ledger.verify.window import Begun
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from witnesstree.ledger.proof.proof import LogProof, OpeningProof, Proof
     from witnesstree.ledger.trust import Trust
 
 
-def judge_opening(
-    proof: Proof, trust: Trust
-) -> tuple[Opening | None, datetime | None, list[Check]]:
-    """Return the record, the time before which nothing was in the batch, as far as they are known,
+def judge_opening(proof: Proof, trust: Trust) -> tuple[Opening | None, Begun, list[Check]]:
+    """Return the record if it leads to the root, when the batch was begun as far as that is known,
     and the checks.
     """
     if proof.opening is None:
-        return None, None, [unknown("opening", "opening-absent")]
+        return None, Begun(), [unknown("opening", "opening-absent")]
     try:
         opening = parse_opening(proof.opening.record)
     except InvalidInput as error:
-        return None, None, [failed("opening", "opening-unreadable", error=error)]
+        return None, Begun(), [failed("opening", "opening-unreadable", error=error)]
     check = judge_path(
         "opening", opening_digest(proof.opening.record), proof, 0, proof.opening.path
     )
     if check.outcome is Outcome.FAILED:
-        return None, None, [check]
+        return None, Begun(), [check]
     time, block = _judge_opening_block(proof.opening, opening, trust)
-    return opening, time, [check, block]
+    stated = max(opening.opened, time) if time else opening.opened
+    return opening, Begun(time if block.outcome is Outcome.PASSED else None, stated), [check, block]
 
 
 def _judge_opening_block(
     proof: OpeningProof, opening: Opening, trust: Trust
 ) -> tuple[datetime | None, Check]:
+    """Return the time of the block that the record names by its hash, and the check of it."""
     name, block = "opening.block", opening.block
     if block is None:
         check = unknown(name, "opening-without-block", required=False)
@@ -61,10 +63,8 @@ def _judge_opening_block(
     header, check = judge_header(name, proof.header, block.hash, block.number)
     if header is None:
         return None, check
-    check = replace(
-        judge_canonical(name, block.chain_id, block.number, block.hash, trust), required=False
-    )
-    return (time_of(header.time) if check.outcome is Outcome.PASSED else None), check
+    check = judge_canonical(name, block.chain_id, block.number, block.hash, trust)
+    return time_of(header.time), replace(check, required=False)
 
 
 def judge_log(proof: Proof, opening: Opening | None, trust: Trust) -> list[Check]:

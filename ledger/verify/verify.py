@@ -19,6 +19,7 @@ Its steps, each one or more named checks:
     7  log.…               the batch statement says the same, is in the ledger log, and its
                            checkpoint is signed by the expected key (history.py)
     8  window              the times that came out of this agree with each other and with the clock
+                           (window.py)
 
 A check is FAILED where something is wrong, UNKNOWN where something is missing or beyond what the
 verifier trusts. UNKNOWN never counts as passed. Nothing in a proof can lower what is asked of it:
@@ -34,7 +35,6 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Check, Report, failed, passed, unknown
 from witnesstree.ledger.proof.bundle import FORMAT as BUNDLE
@@ -45,6 +45,7 @@ from witnesstree.ledger.verify.anchors import judge_anchor
 from witnesstree.ledger.verify.history import judge_log, judge_opening
 from witnesstree.ledger.verify.inclusion import judge_digest, judge_path
 from witnesstree.ledger.verify.tokens import judge_records, judge_stamp
+from witnesstree.ledger.verify.window import Begun, judge_window
 from witnesstree.ledger.verify.witness import Witness, best_assurance, weigh
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class _Batch:
     tokens: list[Witness]
     anchors: list[Witness]
     checks: list[Check]
-    not_before: datetime | None
+    begun: Begun
 
 
 def verify(
@@ -226,9 +227,15 @@ class Verifier:
         # 6. The opening record; 7. the statement and the checkpoint.
         checks += batch.checks
         # 8. The times agree.
-        good = [witness for witness in (*tokens, *anchors) if witness.has_passed]
-        not_after = min((witness.not_after for witness in good if witness.not_after), default=None)
-        checks += _judge_window(batch.not_before, not_after, self._now)
+        window = judge_window(
+            batch.begun,
+            tokens,
+            anchors,
+            self._now,
+            needs_token=require is not Require.ANCHOR,
+            needs_anchor=require is not Require.TOKEN,
+        )
+        checks += window.checks
         worth = (
             [best_assurance(tokens), best_assurance(anchors)]
             if require is Require.BOTH
@@ -237,8 +244,10 @@ class Verifier:
         report = Report(
             tuple(checks),
             min((value for value in worth if value is not None), default=None),
-            batch.not_before,
-            not_after,
+            window.not_before,
+            window.not_after,
+            window.not_after_token,
+            window.not_after_anchor,
         )
         return report if report.is_verified else replace(report, assurance=None)
 
@@ -258,19 +267,6 @@ def _judge_batch(proof: Proof, trust: Trust) -> _Batch:
         judge_anchor(f"anchors[{i}]", anchor, root, trust) for i, anchor in enumerate(proof.anchors)
     ]
     # 6. The opening record leads to the same root.
-    opening, not_before, found = judge_opening(proof, trust)
+    opening, begun, found = judge_opening(proof, trust)
     # 7. The statement is in the log, and the checkpoint is signed by the expected key.
-    return _Batch(tokens, anchors, [*found, *judge_log(proof, opening, trust)], not_before)
-
-
-def _judge_window(
-    not_before: datetime | None, not_after: datetime | None, now: datetime
-) -> list[Check]:
-    if not_after is None:
-        return []
-    if not_before and not_before - not_after > SKEW:
-        return [failed("window", "window-contradicts", not_before=not_before, not_after=not_after)]
-    if not_after - now > SKEW:
-        return [unknown("window", "window-ahead-of-clock", not_after=not_after, now=now)]
-    code = "window-both" if not_before else "window-not-after"
-    return [passed("window", code, not_before=not_before, not_after=not_after)]
+    return _Batch(tokens, anchors, [*found, *judge_log(proof, opening, trust)], begun)

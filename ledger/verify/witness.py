@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, have_passed, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +54,19 @@ def best_assurance(witnesses: list[Witness]) -> Assurance | None:
         ),
         default=None,
     )
+
+
+def earliest(witnesses: Iterable[Witness]) -> datetime | None:
+    """Return the earliest time of those that passed, None if there is none."""
+    return min(
+        (witness.not_after for witness in witnesses if witness.has_passed and witness.not_after),
+        default=None,
+    )
+
+
+def date_of(witnesses: list[Witness]) -> datetime | None:
+    """Return the time that one kind of witness proves, None if none passed: the earliest of those
+    with the highest assurance, for a date must not be lent the worth of another witness.
+    """
+    best = best_assurance(witnesses)
+    return earliest(witness for witness in witnesses if witness.assurance == best)

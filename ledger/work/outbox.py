@@ -39,6 +39,7 @@ from witnesstree.ledger.store.database.values import AlarmKind, JobKind
 from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.work.alarms import Alarms
 from witnesstree.ledger.work.anchoring import Anchoring, root_of_batch
+from witnesstree.ledger.work.clocks import Clocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -130,6 +131,7 @@ class Outbox:
         self._random = random or Random()  # noqa: S311 - spreads retries, guards nothing
         self._alarms = Alarms(metadata, clock)
         self._anchoring = Anchoring(metadata, self._alarms, clock, pace.replace_after)
+        self._clocks = Clocks(metadata, clock)
         self._drifts: dict[str, timedelta] = {}
 
     def unfinished(self) -> list[Job]:
@@ -244,6 +246,12 @@ class Outbox:
         be for nothing.
         """
         if kind is JobKind.ANCHOR:
+            early = self._clocks.kept_back(target, jobs)
+            for job, why in early.items():
+                self._note([job], Conflict(why), advance)
+            jobs = [job for job in jobs if job not in early]
+            if not jobs:
+                return
             if (
                 self._attempt(
                     jobs,
@@ -308,6 +316,10 @@ class Outbox:
 
     def _stamp(self, job: Job) -> None:
         authority = _named(self.witnesses.authorities, job.target)
+        with self._metadata.read() as transaction:
+            batch = transaction.batch(job.sequence)
+        if batch:
+            self._clocks.require_begun(batch)
         before = self._clock()
         stamp = authority.stamp(root_of_batch(self._metadata, job))
         try:
@@ -316,6 +328,8 @@ class Outbox:
             raise BadAnswer(
                 "token-of-authority-unreadable", authority=job.target, error=error
             ) from error
+        if batch:
+            self._clocks.require_later(batch, job.target, token)
         self._compare_clocks(
             job.target, token.gen_time - (before + (self._clock() - before) / 2), token.accuracy
         )

@@ -46,6 +46,7 @@ from witnesstree.ledger.log.statement import Statement, format_statement
 from witnesstree.ledger.store.database.values import BatchState, OpenBatch, SealedBatch
 from witnesstree.ledger.store.index.run import write_run
 from witnesstree.ledger.tree.tree import NODE
+from witnesstree.ledger.work.clocks import Clocks
 from witnesstree.ledger.work.lookup import Lookup
 from witnesstree.ledger.work.outbox import Outbox, Pace
 
@@ -121,6 +122,7 @@ class Ledger(Lookup):
         self._witnesses = witnesses
         self._clock = clock
         self._limits = limits
+        self._clocks = Clocks(metadata, clock)
         self.outbox = Outbox(
             home,
             metadata,
@@ -175,7 +177,9 @@ class Ledger(Lookup):
                 if full := _current(transaction):
                     transaction.freeze(full.sequence)
                 batch = self._open_batch(
-                    transaction, now, block if must_open else self._recent_block()
+                    transaction,
+                    now,
+                    block if must_open else self._recent_block(may_alarm=False),
                 )
             # Leaf 0 is the opening record. It is written with the first entries, so that no batch
             # is ever on disk without it.
@@ -225,16 +229,19 @@ class Ledger(Lookup):
         transaction.open_batch(batch)
         return batch
 
-    def _recent_block(self) -> Block | None:
+    def _recent_block(self, *, may_alarm: bool = True) -> Block | None:
         """Return a recent block of the first chain that answers.
 
-        A chain that is down must not stop a submission: the record then names none.
+        A chain that is down, or whose time cannot be right, must not stop a submission: the record
+        then names none.
         """
         for chain in self._witnesses.chains.values():
             try:
-                return chain.recent_block()
+                block = chain.recent_block()
             except (Unreachable, BadAnswer, Conflict):
                 continue
+            if self._clocks.admits(chain.name, block, may_alarm=may_alarm):
+                return block
         return None
 
     # Closing

@@ -2,8 +2,8 @@
 folder with the files that they name.
 
 A command exits with 0 unless its line ends in a comment that names another code, such as `# exit
-3`. Where a line says `1:0x…` it gets the chain and the hash of the block that photo.jpg is anchored
-in, and authority.pem is the root of the ledger's own authority.
+3`. Where a line says `1:NUMBER:0x…` it gets chain, number and hash of the block that photo.jpg is
+anchored in, and authority.pem is the root of the ledger's own authority.
 """
 
 import json
@@ -60,7 +60,9 @@ def filled(line: str, folder: Path) -> str:
         shutil.copyfile(folder / "evidence-home/authority/root.pem", folder / "authority.pem")
     if "0x…" in line:
         anchor = json.loads((folder / "photo.jpg.proof.json").read_bytes())["anchors"][0]
-        line = line.replace("1:0x…", f"{anchor['chain_id']}:{anchor['block']['hash']}")
+        block = anchor["block"]
+        typed = f"{anchor['chain_id']}:{block['number']}:{block['hash']}"
+        line = line.replace("1:NUMBER:0x…", typed)
     return line
 
 

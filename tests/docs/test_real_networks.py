@@ -39,7 +39,7 @@ def commands() -> list[tuple[str, int]]:
 
 def block_hash(folder: Path) -> str:
     anchor = json.loads((folder / "contract.pdf.proof.json").read_bytes())["anchors"][0]
-    return f"{anchor['chain_id']}:{anchor['block']['hash']}"
+    return f"{anchor['chain_id']}:{anchor['block']['number']}:{anchor['block']['hash']}"
 
 
 def make_payer(folder: Path, node: Node) -> None:
@@ -84,7 +84,7 @@ def test_the_way_that_the_page_shows(tmp_path: Path) -> None:
                     used.add(public)
                     command = command.replace(public, here)
             if "0x…" in command:
-                command = command.replace(f"{SEPOLIA}:0x…", block_hash(work))
+                command = command.replace(f"{SEPOLIA}:NUMBER:0x…", block_hash(work))
             done = subprocess.run(
                 ["sh", "-c", command],
                 cwd=work,

@@ -325,7 +325,7 @@ def test_a_proof_for_another_file(sealed: Sealed, tmp_path: Path) -> None:
         ),
         (
             ["verify", "contract.txt", "--block-hash", "0x12"],
-            "a block hash is 0x and 64 hex digits, or CHAIN_ID:0x…, not '0x12'",
+            "a block hash is 0x and 64 hex digits, CHAIN_ID:0x… or CHAIN_ID:NUMBER:0x…, not '0x12'",
         ),
         (
             ["verify", "contract.txt", "--block-hash", "0x" + "é" * 64],

@@ -105,7 +105,7 @@ def test_one_witness_where_one_is_asked_for(brought: Brought) -> None:
     ("given", "says"),
     [
         (lambda _: (), "give it with --trust"),
-        (lambda brought: brought.roots, "0x"),
+        (lambda brought: brought.roots, "--block-hash"),
         (lambda brought: brought.blocks, "give it with --trust"),
         (lambda brought: ("--checkpoint-key", brought.key), "give it with --trust"),
     ],
@@ -118,7 +118,8 @@ def test_undecided_says_what_to_give(given: object, says: str, brought: Brought)
     assert first.startswith("UNDECIDED: ")
     assert says in first
     if given(brought) == brought.roots:
-        assert brought.block in first
+        assert brought.block not in first, "it would be pasted unread"
+        assert ":HASH" in first
         assert "--home" in first, "no explorer knows the embedded chain"
 
 
@@ -128,6 +129,15 @@ def test_a_block_may_name_its_chain(brought: Brought) -> None:
         "verify", brought.file, *brought.roots, "--block-hash", f"{chain}:{brought.block}", "--json"
     )
     assert (named.code, named.json["assurance"]) == (0, "local")
+    number = call("show", f"{brought.file}.proof.json", "--json").json["anchors"][0]["block"]
+    for block, code in (
+        (f"{chain}:{number}:{brought.block}", 0),
+        (f"{chain}:{number}:{brought.block[2:].upper()}", 0),
+        (f"{chain}:{number}:0x{'ab' * 32}", 3),
+        (f"{chain}:{number + 9}:{brought.block}", 4),
+        (f"1:{number}:{brought.block}", 4),
+    ):
+        assert call("verify", brought.file, *brought.roots, "--block-hash", block).code == code
     # The same hash on another chain is another block.
     assert (
         call("verify", brought.file, *brought.roots, "--block-hash", f"1:{brought.block}").code == 4
@@ -205,7 +215,9 @@ def test_a_home_does_not_lower_what_was_brought(brought: Brought) -> None:
         "local",
         ["tokens[0].revocation"],
     )
-    assert set(ran.json) == {"verdict", "assurance", "not_before", "not_after", "checks"}
+    dates = {"not_before", "not_after", "not_after_token", "not_after_anchor"}
+    assert set(ran.json) == {"verdict", "assurance", *dates, "checks"}
+    assert ran.json["not_after"] == max(ran.json["not_after_token"], ran.json["not_after_anchor"])
     assert all({"name", "outcome", "reason"} <= set(check) for check in ran.json["checks"])
     by_environment = call("verify", brought.file, "--json", env={"WITNESSTREE_HOME": str(home)})
     assert by_environment.json == ran.json

@@ -8,14 +8,17 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asn1crypto import tsp
+from asn1crypto import cms, tsp
 from cryptography import x509
 from fakes import digests
+from make_token import NOW as MADE
+from make_token import Forge, stamped
 from servers.tsa import (
     OpenSslAuthority,
     Script,
@@ -239,6 +242,43 @@ def test_lists_are_kept_where_ocsp_fails(
             " status 500"
         )
     ] * 2
+
+
+def answering(forge: Forge, time: datetime) -> Callable[[bytes], bytes]:
+    """Answers with tokens of a made-up authority at `time`."""
+
+    def answer(request: bytes) -> bytes:
+        asked = tsp.TimeStampReq.load(request)
+        content = stamped(
+            message_imprint=asked["message_imprint"], nonce=asked["nonce"].native, gen_time=time
+        )
+        token = replace(forge, content=tsp.TSTInfo(content).dump()).make()
+        return bytes(
+            TimeStampResp(
+                {"status": {"status": "granted"}, "time_stamp_token": cms.ContentInfo.load(token)}
+            ).dump()
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize("days", [-30, 30], ids=["not yet valid", "expired"])
+def test_a_token_of_a_signer_out_of_its_life_is_refused_before_its_root_is_trusted(
+    days: int,
+) -> None:
+    """Kept, it would be FAILED for good once the root is trusted, and no other one asked for."""
+    answer = answering(Forge(), MADE + timedelta(days=days))
+    with talking(replying(answer)) as url, asking(url) as authority:
+        with pytest.raises(BadAnswer, match=r"would not verify: .* was not valid at") as raised:
+            authority.stamp(ROOT)
+        assert raised.value.message.code == "token-would-not-verify"
+        found = {check.name: check.outcome for check in authority.check().judgement.checks}
+        assert found["token.chain"] is Outcome.FAILED
+
+
+def test_a_token_of_a_good_signer_is_kept_although_nobody_trusts_its_root() -> None:
+    with talking(replying(answering(Forge(), MADE))) as url, asking(url) as authority:
+        assert outcomes(authority.stamp(ROOT), Trust())["chain"] is Outcome.UNKNOWN
 
 
 @pytest.mark.real("openssl")

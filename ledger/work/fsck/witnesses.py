@@ -7,15 +7,25 @@ from typing import TYPE_CHECKING
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.report import Outcome
-from witnesstree.ledger.chain.stateproof import keccak256, parse_header, prove_slot
+from witnesstree.ledger.chain.stateproof import (
+    CONTRACT_ADDRESS,
+    keccak256,
+    parse_header,
+    prove_slot,
+)
 from witnesstree.ledger.proof.proof import parse_anchor
 from witnesstree.ledger.store.database.values import JobKind, JobState
-from witnesstree.ledger.tokens.token import CHAIN, judge_token
+from witnesstree.ledger.tokens.token import CHAIN, judge_token, parse_token
+from witnesstree.ledger.verify.anchors import time_of
+from witnesstree.ledger.work.clocks import begun_at, is_early, latest
 from witnesstree.ledger.work.fsck.problem import Problem, at_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
+    from witnesstree.ledger.base.message import Message
+    from witnesstree.ledger.base.witness import Stamp
     from witnesstree.ledger.store.database.values import Job, SealedBatch
     from witnesstree.ledger.trust import Trust
     from witnesstree.ledger.work.sealing import Ledger
@@ -65,6 +75,7 @@ def check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterato
     with ledger.metadata.read() as transaction:
         tokens, anchors = transaction.tokens(batch.sequence), transaction.anchors(batch.sequence)
     for authority, stamp in tokens:
+        yield from _check_time(ledger, batch, authority, stamp)
         for check in judge_token(stamp, batch.root, trust).checks:
             if check.required and check.outcome is not Outcome.PASSED:
                 is_damage = (check.name, check.outcome) != (CHAIN, Outcome.UNKNOWN)
@@ -86,13 +97,37 @@ def check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterato
                 yield Problem(place, message("anchor-names-unsent-transaction"))
             if anchor.state:
                 header = parse_header(anchor.state.header)
-                prove_slot(
+                slot = prove_slot(
                     header, anchor.contract, batch.root, anchor.state.account, anchor.state.storage
                 )
                 if (header.hash, header.number) != (anchor.block_hash, anchor.block_number):
                     yield Problem(place, message("anchor-header-of-other-block"))
+                # Elsewhere only the block's own time counts (verify/anchors.py).
+                is_ours = anchor.contract == CONTRACT_ADDRESS
+                time = time_of(slot.anchoring.time if is_ours else header.time)
+                if is_early(batch, time):
+                    yield Problem(place, _contradiction(batch, time))
         except InvalidInput as error:
             yield Problem(place, error.message)
+
+
+def _check_time(
+    ledger: Ledger, batch: SealedBatch, authority: str, stamp: Stamp
+) -> Iterator[Problem]:
+    try:
+        time = latest(parse_token(stamp.token))
+    except InvalidInput:
+        # Judging it says so.
+        return
+    if is_early(batch, time):
+        place = message(
+            "at-token", place=ledger.metadata.place, batch=batch.sequence, authority=authority
+        )
+        yield Problem(place, _contradiction(batch, time))
+
+
+def _contradiction(batch: SealedBatch, time: datetime) -> Message:
+    return message("witness-before-opening", time=time, begun=begun_at(batch))
 
 
 def _was_sent(ledger: Ledger, chain: str, hash_: bytes) -> bool:

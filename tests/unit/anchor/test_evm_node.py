@@ -3,6 +3,7 @@ what a node may say wrongly, and what comes of it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -1410,6 +1411,44 @@ def test_an_anchor_with_its_own_proof_or_of_another_chain_needs_no_record(
     assert said.trust.anchorings == ()
     unsealed = Proof(bytes(32), anchors=(anchor_at(world, 3),))
     assert ask_nodes(["http://node0.test"], unsealed).trust.anchorings == ()
+
+
+@pytest.mark.parametrize("kind", ["env", "file"])
+def test_an_address_may_be_where_nobody_sees_it(
+    stub: StubNode, world: World, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.mine(10)
+    place = tmp_path / "address"
+    place.write_text("http://node0.test\n")
+    monkeypatch.setenv("NODE", "http://node0.test")
+    given = {"env": "env:NODE", "file": f"file:{place}"}[kind]
+    said = ask_nodes([given], proof_of(anchor_at(world, 5)))
+    assert [block.number for block in said.trust.blocks] == [5]
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "code"),
+    [
+        ("node0.test/KEY", "env:NODE", "rpc-option-wrong"),
+        ("KEY", "env:NODE", "rpc-option-wrong"),
+        ("http://[KEY", "env:NODE", "rpc-option-not-an-address"),
+        ("", "env:https://node0.test/KEY", "rpc-option-not-an-address"),
+        ("", "file:https://node0.test/KEY", "rpc-option-not-an-address"),
+        ("", "env:ABSENT", "settings-variable-missing"),
+        ("", "file:/absent", "settings-secret-unreadable"),
+    ],
+)
+def test_an_address_that_is_none_is_not_repeated(
+    world: World, content: str, given: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NODE", content)
+    monkeypatch.delenv("ABSENT", raising=False)
+    world.mine(1)
+    with pytest.raises(InvalidInput) as raised:
+        ask_nodes([given], proof_of(anchor_at(world, 0)))
+    assert raised.value.message.code == code
+    assert "KEY" not in str(raised.value)
+    assert "KEY" not in str(raised.value.message.members)
 
 
 @pytest.mark.parametrize(("finality", "number"), [({}, 6), ({CHAIN_ID: 1}, 9), ({1: 1}, 6)])

@@ -77,11 +77,17 @@ REASONS = {
 
 def make(stored: dict[str, Any]) -> dict[str, Any]:
     """The file's content, from what is honest in it."""
-    kept = ("about", "digest", "now", "require", "trust", "happy", "other")
+    kept = ("about", "digest", "now", "require", "trust", "happy", "other", "dated")
     content = {name: stored[name] for name in kept}
     return {
         **content,
-        "cases": [*_forms(content["happy"]), *_changes(content), *_questions(content)],
+        "cases": [
+            *_forms(content["happy"]),
+            *_changes(content),
+            *_questions(content),
+            *_dates(content),
+            *_records(content),
+        ],
     }
 
 
@@ -405,6 +411,146 @@ def _questions(content: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _dates(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Which date counts: tokens of another authority, on the happy proof's root."""
+    document, trust, dated = json.loads(content["happy"]), content["trust"], content["dated"]
+    block = document["anchors"][0]["block"]
+    trusting = {**trust, "roots": [*trust["roots"], dated["root"]]}
+    strict = {**trusting, "blocks": [{"hash": block["hash"]}]}
+    first, begun, own = "2026-11-23T12:04:00Z", "2026-11-23T11:03:00Z", "2026-11-23T12:04:01Z"
+    early, late = "2026-11-23T11:58:00Z", "2026-11-25T12:04:00Z"
+
+    def with_tokens(*names: str) -> str:
+        tokens = [{"token": dated["tokens"][name]} for name in names]
+        return sealed_again({**document, "tokens": tokens})
+
+    def dates(token: str | None, anchor: str | None, not_after: str | None) -> dict[str, Any]:
+        return {
+            "dates": {
+                "not_before": min(begun, not_after) if not_after else begun,
+                "not_after": not_after,
+                "not_after_token": token,
+                "not_after_anchor": anchor,
+            }
+        }
+
+    def case(name: str, expect: str, checks: str, *names: str, **question: Any) -> dict[str, Any]:
+        proof = with_tokens(*names) if names else content["happy"]
+        return _case(name, expect, checks, proof, **{"trust": trusting, **question})
+
+    after = {"now": "2026-11-26T12:04:00Z"}
+    return [
+        case("both required: the later of the two dates", "verified", "", **dates(own, first, own)),
+        case(
+            "both required: an earlier token does not set the date",
+            "verified",
+            "",
+            "early",
+            **dates(early, first, first),
+        ),
+        case(
+            "a token required: its date",
+            "verified",
+            "",
+            "early",
+            require="token",
+            **dates(early, first, early),
+        ),
+        case(
+            "an anchor required: its date",
+            "verified",
+            "",
+            "early",
+            require="anchor",
+            **dates(early, first, first),
+        ),
+        case(
+            "two days between token and anchor: named, and the later counts",
+            "verified",
+            "",
+            "late",
+            **after,
+            **dates(late, first, late),
+        ),
+        case(
+            "a token two days late where an anchor is required",
+            "verified",
+            "",
+            "late",
+            require="anchor",
+            **dates(late, first, first),
+        ),
+        case("a token from before the batch was begun", "failed", "window", "backdated"),
+        case(
+            "a token from before the batch was begun, and an anchor required",
+            "failed",
+            "window",
+            "backdated",
+            require="anchor",
+        ),
+        case(
+            "a token from before the batch was begun, whose block nobody knows",
+            "failed",
+            "window",
+            "backdated",
+            trust=strict,
+        ),
+        case(
+            "a token eleven minutes before the ledger's own opening time",
+            "failed",
+            "window",
+            "before opened",
+        ),
+    ]
+
+
+def _records(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The happy proof, anchored in a block that never was: its contract holds another record."""
+    import rlp
+    from eth_hash.auto import keccak
+    from trie.hexary import HexaryTrie
+
+    document, trust = json.loads(content["happy"]), content["trust"]
+    anchor = document["anchors"][0]
+    contract = bytes.fromhex(anchor["contract"][2:])
+    slot = keccak(bytes.fromhex(document["inclusion"]["root"]) + bytes(32))
+    fields: list[Any] = rlp.decode(bytes.fromhex(anchor["state"]["header"][2:]))
+    number, time = (int.from_bytes(fields[i]) for i in (8, 11))
+    code = "4ed48e2d363496f17f2a2e7289bd82b442a968de2470517f240ed2270a321d28"
+
+    def case(name: str, expect: str, chain: int, later: int, seconds: int) -> dict[str, Any]:
+        word = (number + later).to_bytes(6) + (time + seconds).to_bytes(6)
+        storage, accounts = HexaryTrie({}), HexaryTrie({})
+        storage[keccak(slot)] = rlp.encode(word.lstrip(b"\0"))
+        accounts[keccak(contract)] = rlp.encode(
+            [b"\1", b"", storage.root_hash, bytes.fromhex(code)]
+        )
+        header = rlp.encode([*fields[:3], accounts.root_hash, *fields[4:]])
+        proofs = [
+            ["0x" + rlp.encode(node).hex() for node in trie.get_proof(keccak(key))]
+            for trie, key in ((accounts, contract), (storage, slot))
+        ]
+        block = {"number": number, "hash": "0x" + keccak(header).hex()}
+        state = {"header": "0x" + header.hex(), "account": proofs[0], "storage": proofs[1]}
+        changed = {**anchor, "chain_id": chain, "block": block, "state": state}
+        known = {"chain_id": chain, **block}
+        return _case(
+            name,
+            expect,
+            "" if expect == "verified" else "anchors[0].contract",
+            sealed_again({**document, "anchors": [changed]}),
+            trust={**trust, "blocks": [*trust["blocks"], known]},
+        )
+
+    return [
+        case("the record of its own block", "verified", 1, 0, 0),
+        case("the record of a later block", "failed", 1, 1, 0),
+        case("the record of a later time", "failed", 1, 0, 1),
+        case("a record with the number of the chain below", "verified", 42161, 10**6, 0),
+        case("a record on a chain that is not known", "verified", 31337, 10**6, 0),
+    ]
+
+
 def _at(document: Any, place: tuple[str | int, ...]) -> Any:
     for key in place:
         document = document[key]
@@ -468,6 +614,44 @@ def _anew() -> dict[str, Any]:
         },
         "happy": known.content().decode(),
         "other": known.content(2, 4).decode(),
+        "dated": _dated(known.content()),
+    }
+
+
+def _dated(happy: bytes) -> dict[str, Any]:
+    """Tokens of another authority on the proof's root, at times that it did not see."""
+    from datetime import UTC, datetime, timedelta
+
+    from asn1crypto import tsp
+    from make_token import CA, STAMPS, Forge, issue, key, sign_ec, stamped
+
+    life = {"start": datetime(2020, 1, 1, tzinfo=UTC), "end": datetime(2040, 1, 1, tzinfo=UTC)}
+    above = issue("A root of dates", None, key("p256"), CA, **life)
+    signer = issue("An authority of dates", above, key("p384"), STAMPS, **life)
+    root = bytes.fromhex(json.loads(happy)["inclusion"]["root"])
+    sealed = datetime(2026, 11, 23, 12, 4, tzinfo=UTC)
+
+    def token(time: datetime) -> str:
+        imprint = {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": root}
+        content = stamped(message_imprint=imprint, gen_time=time, accuracy=None)
+        forge = Forge(
+            signer=signer,
+            content=tsp.TSTInfo(content).dump(),
+            algorithm={"algorithm": "sha384_ecdsa"},
+            digest="sha384",
+            sign=sign_ec("sha384"),
+        )
+        return base64.b64encode(forge.make()).decode()
+
+    return {
+        "root": {"certificate": base64.b64encode(above.der).decode(), "assurance": "local"},
+        "tokens": {
+            "early": token(sealed - timedelta(minutes=6)),
+            "late": token(sealed + timedelta(days=2)),
+            "backdated": token(datetime(2020, 6, 1, tzinfo=UTC)),
+            # The record was opened a minute before.
+            "before opened": token(sealed - timedelta(minutes=12)),
+        },
     }
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from make_proof import honest
 from vectors.proof.make import format_file, make, sealed_again
 
-from witnesstree.ledger.base.clock import parse_time
+from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
@@ -81,6 +81,10 @@ def test_proof_vector(case: dict[str, Any]) -> None:
         for check in report.checks
         if check.outcome in decisive and (check.required or case["expect"] == "failed")
     ] == case["checks"]
+    found = {name: getattr(report, name) for name in case.get("dates", {})}
+    assert {name: time and format_time(time) for name, time in found.items()} == case.get(
+        "dates", {}
+    )
 
 
 def test_the_vectors_are_what_their_generator_makes_of_the_honest_proofs() -> None:

@@ -7,7 +7,8 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from asn1crypto import algos, cms, core, tsp
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from make_revocation import make_crl, middle, signer, top
 from make_token import (
     CA,
     IMPRINT_BYTES,
@@ -67,6 +69,7 @@ from witnesstree.ledger.tokens.token import (
     chain_of,
     check_response,
     format_request,
+    judge_new_token,
     judge_token,
     parse_token,
 )
@@ -652,6 +655,68 @@ BROKEN_CHAINS: dict[str, Callable[[], tuple[Forge, Issued, str]]] = {
 def test_chain_that_breaks_a_rule(case: Callable[[], tuple[Forge, Issued, str]]) -> None:
     forge, anchor, words = case()
     assert_only(judge(forge, trust(anchor)), CHAIN, FAILED, words)
+
+
+@pytest.mark.parametrize("name", ["signer expired", "signer not yet valid"])
+def test_a_signer_out_of_its_life_fails_without_any_root(name: str) -> None:
+    forge, _, words = BROKEN_CHAINS[name]()
+    assert_only(judge(forge, []), CHAIN, FAILED, words)
+
+
+def test_a_key_that_is_too_weak_fails_with_and_without_a_root() -> None:
+    weak = rsa.generate_private_key(65537, 1024)
+    signer = issue("Weak", root(), weak, STAMPS)
+    for roots in ([], trust(root())):
+        assert_only(judge(Forge(signer=signer), roots), CHAIN, FAILED, "“Weak” has 1024 bits")
+    above = issue("Weak", root(), weak, CA)
+    assert_only(judge(chained(above)), CHAIN, FAILED, "RSA key is too weak")
+    assert judge(Forge(signer=stamper())).is_proven, "2048 bits are enough"
+
+
+def test_a_short_key_was_good_enough_once() -> None:
+    then = datetime(2013, 6, 1, tzinfo=UTC)
+    life = {"start": then - timedelta(days=1), "end": then + timedelta(days=1)}
+    above = issue("A root", None, key("p256"), CA, **life)
+    weak = rsa.generate_private_key(65537, 1024)
+    signer = issue("Weak", above, weak, STAMPS, **life)
+    content = tsp.TSTInfo(stamped(gen_time=then)).dump()
+    assert judge(Forge(signer=signer, content=content), trust(above)).is_proven
+
+
+def carrying(forge: Forge, *more: Issued) -> Forge:
+    """The token with further certificates in it."""
+    inside = [forge.signer.der] if forge.certificates is None else forge.certificates
+    return replace(forge, certificates=[*inside, *(each.der for each in more)])
+
+
+@pytest.mark.parametrize("name", [name for name in BROKEN_CHAINS if name != "path too long"])
+def test_a_new_token_whose_own_chain_is_wrong_fails_without_any_root(name: str) -> None:
+    """But for the length of a path, which a shorter one to another root may mend."""
+    forge, anchor, _ = BROKEN_CHAINS[name]()
+    stamp = Stamp(carrying(forge, anchor).make())
+    found = judge_new_token(stamp, IMPRINT_BYTES, Trust())
+    assert outcomes(found)[CHAIN] is FAILED
+    assert found.root is None
+
+
+def test_a_new_token_of_a_good_chain_is_as_unknown_as_any() -> None:
+    for forge in (Forge(), carrying(Forge(), root()), carrying(chained(between()), root())):
+        stamp = Stamp(forge.make())
+        found = judge_new_token(stamp, IMPRINT_BYTES, Trust())
+        assert found == judge_token(stamp, IMPRINT_BYTES, Trust())
+        assert outcomes(found)[CHAIN] is UNKNOWN
+        trusted = Trust(tuple(trust(root())))
+        assert judge_new_token(stamp, IMPRINT_BYTES, trusted).is_proven
+
+
+def test_a_new_token_of_a_revoked_signer_fails_without_any_root() -> None:
+    signed = Forge(signer=signer(), certificates=[signer().der, middle().der, top().der])
+    crl = make_crl(
+        middle(), (signer(), NOW, [(x509.CRLReason(x509.ReasonFlags.key_compromise), False)])
+    )
+    found = judge_new_token(Stamp(signed.make(), (), (crl,)), IMPRINT_BYTES, Trust())
+    revocation = found.checks[-1]
+    assert (revocation.name, revocation.outcome) == ("token.revocation", FAILED)
 
 
 def test_chain_that_is_too_long() -> None:

@@ -1,6 +1,7 @@
 """ledger/verify/verify.py: what makes a report VERIFIED, FAILED or UNDECIDED, besides changes of
 the proof (property/test_proof_mutations.py)."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eth.constants import BLANK_ROOT_HASH
 from make_proof import honest, stranger
 from make_revocation import make_crl, middle, signer, top
-from make_token import Forge, stamped, trust
+from make_token import CA, STAMPS, Forge, issue, key, root, sign_ec, stamped, trust
 from trie.hexary import HexaryTrie
 
 from witnesstree.ledger.base.clock import SKEW
@@ -33,12 +34,16 @@ from witnesstree.ledger.log.statement import format_statement, parse_statement
 from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
 from witnesstree.ledger.verify.verify import Require, verify
+from witnesstree.ledger.verify.window import GAP, Begun, Window, judge_window
+from witnesstree.ledger.verify.witness import Witness
 
 TOKEN, ANCHOR, BOTH = Require.TOKEN, Require.ANCHOR, Require.BOTH
 PASSED, FAILED, UNKNOWN = Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN
 SEALED = datetime(2026, 11, 23, 12, 4, tzinfo=UTC)
 """When the last batch got its token and its anchor; its opening record's block stands an hour
 before."""
+STAMPED = SEALED + timedelta(seconds=1)
+"""What the token says at the latest: its accuracy is a second."""
 
 
 def judged(
@@ -132,7 +137,10 @@ def test_every_step_is_a_named_check() -> None:
 def test_it_says_what_is_proven_and_what_that_is_worth() -> None:
     report = judged()
     assert (report.verdict, report.assurance) == (Verdict.VERIFIED, Assurance.LOCAL)
-    assert (report.not_before, report.not_after) == (SEALED - timedelta(seconds=3660), SEALED)
+    assert report.not_before == SEALED - timedelta(seconds=3660)
+    # The token's accuracy is a second: with both required, the later date is what both prove.
+    assert (report.not_after_token, report.not_after_anchor) == (STAMPED, SEALED)
+    assert report.not_after == STAMPED
 
 
 def test_the_digest_of_another_file_fails() -> None:
@@ -433,8 +441,8 @@ def test_the_weakest_kind_of_witness_that_counts_decides_the_assurance() -> None
 
 
 def test_a_token_from_the_future_is_unknown() -> None:
-    assert judged(now=SEALED - SKEW).is_verified
-    report = judged(now=SEALED - SKEW - timedelta(seconds=1))
+    assert judged(now=STAMPED - SKEW).is_verified
+    report = judged(now=STAMPED - SKEW - timedelta(seconds=1))
     assert report.verdict is Verdict.UNDECIDED
     assert outcomes(report, UNKNOWN) == ["window"]
 
@@ -482,6 +490,7 @@ def judged_state(
     *,
     time: int = 1,
     number: int = 1,
+    chain: int = 1,
     block_number: bytes | None = None,
     block_time: bytes | None = None,
 ) -> Report:
@@ -489,9 +498,10 @@ def judged_state(
     `number` stand in the slot."""
     word = bytes(20) + number.to_bytes(6) + time.to_bytes(6)
     block_hash, state = state_of(address, code_hash, word.lstrip(b"\0"), block_number, block_time)
-    anchor = Anchor(1, address, None, parse_header(state.header).number, block_hash, state)
+    anchor = Anchor(chain, address, None, parse_header(state.header).number, block_hash, state)
     trust = replace(
-        honest().trust, blocks=(*honest().trust.blocks, TrustedBlock(block_hash, "it was given", 1))
+        honest().trust,
+        blocks=(*honest().trust.blocks, TrustedBlock(block_hash, "it was given", chain)),
     )
     return judged(changed(anchors=(anchor,), tokens=()), trust=trust, require=ANCHOR)
 
@@ -529,12 +539,164 @@ def test_a_slot_from_after_its_block_fails() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("chain", "outcome"), [(1, FAILED), (8453, FAILED), (42161, PASSED), (31337, PASSED)]
+)
+def test_a_slot_of_a_later_block_fails_where_contracts_see_their_own_number(
+    chain: int, outcome: Outcome
+) -> None:
+    own = parse_header(state_of(CONTRACT_ADDRESS, CONTRACT_CODE_HASH, b"\1")[1].header).number
+    for number in (own, own + 1):
+        report = judged_state(time=int(SEALED.timestamp()), number=number, chain=chain)
+        found = next(check for check in report.checks if check.name == "anchors[0].contract")
+        assert found.outcome is (outcome if number > own else PASSED)
+        assert report.is_verified is (found.outcome is PASSED)
+
+
 def test_an_anchor_from_before_the_batch_was_begun_contradicts_it() -> None:
-    begun = SEALED - timedelta(seconds=3660)
+    """The opening record says itself when that was, an hour after the block that it names."""
+    begun = SEALED - timedelta(seconds=60)
     assert judged_state(time=int((begun - SKEW).timestamp())).is_verified
     report = judged_state(time=int((begun - SKEW).timestamp()) - 1)
     assert report.verdict is Verdict.FAILED
     assert outcomes(report, FAILED) == ["window"]
+
+
+@pytest.mark.parametrize("require", [TOKEN, BOTH, ANCHOR], ids=str)
+def test_a_backdated_token_contradicts_the_record_although_nobody_knows_its_block(
+    require: Require,
+) -> None:
+    proof = changed(tokens=(a_token(SEALED - timedelta(days=2000)), *honest().proof().tokens))
+    for blocks in (honest().trust.blocks, ()):
+        report = judged(proof, trust=trusting_stamper(blocks=blocks), require=require)
+        assert report.verdict is Verdict.FAILED
+        assert outcomes(report, FAILED) == ["window"]
+
+
+def a_token(time: datetime, **changes: Any) -> Stamp:
+    """A token of another authority for the right root, with this time."""
+    inclusion = honest().proof().inclusion
+    assert inclusion
+    imprint = {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": inclusion.root}
+    content = tsp.TSTInfo(stamped(message_imprint=imprint, gen_time=time, **changes)).dump()
+    signer = issue(
+        "An authority that backdates",
+        root(),
+        key("p256"),
+        STAMPS,
+        start=datetime(2020, 1, 1, tzinfo=UTC),
+        end=datetime(2030, 1, 1, tzinfo=UTC),
+    )
+    forge = Forge(signer=signer, content=content, certificates=[signer.der])
+    forge.algorithm, forge.sign = {"algorithm": "sha256_ecdsa"}, sign_ec("sha256")
+    return Stamp(forge.make())
+
+
+def trusting_stamper(assurance: Assurance = Assurance.LOCAL, **changes: Any) -> Trust:
+    above = issue(
+        "A root",
+        None,
+        root().key,
+        CA,
+        start=datetime(2020, 1, 1, tzinfo=UTC),
+        end=datetime(2035, 1, 1, tzinfo=UTC),
+    )
+    known = replace(honest().trust, **changes)
+    return replace(known, roots=(*known.roots, *trust(above, assurance=assurance)))
+
+
+def undated(proof: Proof) -> Proof:
+    """The proof without its opening record: nothing says when the batch was begun."""
+    return replace(proof, opening=None)
+
+
+def test_a_backdated_witness_does_not_set_the_date_where_both_kinds_are_required() -> None:
+    backdated = SEALED - timedelta(days=2000)
+    proof = undated(changed(tokens=(a_token(backdated, accuracy=None),)))
+    trusted = trusting_stamper()
+    report = judged(proof, trust=trusted)
+    assert (report.not_after, report.not_after_token) == (SEALED, backdated)
+    assert report.not_after_anchor == SEALED
+    assert judged(proof, trust=trusted, require=TOKEN).not_after == backdated
+    only = judged(proof, trust=trusted, require=ANCHOR)
+    assert (only.not_after, only.not_after_token) == (SEALED, backdated)
+    assert outcomes(report, UNKNOWN) == ["opening", "window.gap"]
+    gap = report.checks[-1]
+    assert (gap.message.code, gap.required) == ("window-gap", False)
+    assert dict(gap.message.params)["hours"] == 48000
+
+
+def test_a_date_is_not_lent_the_worth_of_another_witness() -> None:
+    """Beside an authority that many know, one that only this ledger knows says an earlier time."""
+    public = tuple(replace(root, assurance=Assurance.PUBLIC) for root in honest().trust.roots)
+    proof = undated(changed(tokens=(a_token(SEALED - timedelta(days=9)), *honest().proof().tokens)))
+    report = judged(proof, trust=trusting_stamper(roots=public), require=TOKEN)
+    assert (report.not_after_token, report.not_after) == (STAMPED, STAMPED)
+
+
+def test_with_one_kind_missing_no_date_is_what_both_prove() -> None:
+    for lacking in (changed(tokens=()), changed(anchors=())):
+        report = judged(lacking)
+        assert (report.verdict, report.not_after) == (Verdict.UNDECIDED, None)
+        dates = {report.not_after_token, report.not_after_anchor}
+        assert dates in ({None, SEALED}, {None, STAMPED})
+
+
+def of(time: datetime | None) -> list[Witness]:
+    return [Witness([check(PASSED)], time, Assurance.PRIVATE)] if time else []
+
+
+def window(
+    begun: Begun, token: datetime | None, anchor: datetime | None, require: Require = BOTH
+) -> Window:
+    return judge_window(
+        begun,
+        of(token),
+        of(anchor),
+        SEALED + timedelta(days=400),
+        needs_token=require is not ANCHOR,
+        needs_anchor=require is not TOKEN,
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "anchor", "require", "date"),
+    [
+        (0, 5, BOTH, 5),
+        (5, 0, BOTH, 5),
+        (0, 5, TOKEN, 0),
+        (5, 0, TOKEN, 5),
+        (0, 5, ANCHOR, 5),
+        (5, 0, ANCHOR, 0),
+        (None, 0, BOTH, None),
+        (None, 0, TOKEN, None),
+        (None, 0, ANCHOR, 0),
+    ],
+)
+def test_the_date_is_what_every_required_kind_proves(
+    token: int | None, anchor: int | None, require: Require, date: int | None
+) -> None:
+    def at(hours: int | None) -> datetime | None:
+        return None if hours is None else SEALED + timedelta(hours=hours)
+
+    assert window(Begun(), at(token), at(anchor), require).not_after == at(date)
+
+
+def test_not_before_is_never_later_than_not_after() -> None:
+    for ahead in (SKEW, -SKEW, SKEW + timedelta(seconds=1)):
+        begun = Begun(SEALED + ahead, SEALED + ahead)
+        found = window(begun, SEALED, SEALED)
+        assert found.not_before
+        assert found.not_after
+        assert found.not_before == min(SEALED, SEALED + ahead)
+        assert (found.checks[0].outcome is FAILED) is (ahead > SKEW)
+
+
+def test_a_gap_is_named_that_the_deadlines_do_not_explain() -> None:
+    assert len(window(Begun(), SEALED, SEALED + GAP).checks) == 1
+    for token, anchor in ((SEALED, SEALED + GAP + SKEW), (SEALED + GAP + SKEW, SEALED)):
+        found = window(Begun(), token, anchor)
+        assert [each.name for each in found.checks] == ["window", "window.gap"]
 
 
 def test_times_that_no_calendar_has_do_not_raise() -> None:
@@ -591,10 +753,25 @@ def test_an_older_block_of_the_same_chain_does_not_hold_the_root() -> None:
     assert outcomes(report, FAILED) == ["anchors[0].state"]
 
 
-def test_a_block_that_nobody_vouches_for_is_unknown_and_the_reason_names_its_hash() -> None:
-    report = judged(trust=replace(honest().trust, blocks=()))
-    assert report.verdict is Verdict.UNDECIDED
-    assert honest().proof().anchors[0].block_hash.hex() in reason_of(report, "anchors[0].canonical")
+def test_a_block_that_nobody_vouches_for_is_unknown_and_its_own_hash_is_not_offered() -> None:
+    """Who copies the proof's hash has compared nothing."""
+    for chain_id in (LOCAL_CHAIN_ID, 1, 31337):
+        anchor = replace(honest().proof().anchors[0], chain_id=chain_id)
+        report = judged(changed(anchors=(anchor,)), trust=replace(honest().trust, blocks=()))
+        assert report.verdict is Verdict.UNDECIDED
+        for name in ("anchors[0].canonical", "opening.block"):
+            found = next(check for check in report.checks if check.name == name)
+            assert len(re.findall("[0-9a-f]{64}", str(found.message.members))) == 0
+            assert not re.search("[0-9a-f]{64}", found.reason)
+        assert f"{chain_id}:{anchor.block_number}:HASH" in reason_of(report, "anchors[0].canonical")
+
+
+def test_a_source_that_contradicts_the_block_is_not_outvoted_by_one_that_suits_the_proof() -> None:
+    anchor = honest().proof().anchors[0]
+    other = TrustedBlock(bytes(32), "the page says so", anchor.chain_id, anchor.block_number)
+    for blocks in ((*honest().trust.blocks, other), (other, *honest().trust.blocks)):
+        report = judged(trust=replace(honest().trust, blocks=blocks))
+        assert outcomes(report, FAILED) == ["anchors[0].canonical"]
 
 
 def test_an_anchor_on_a_public_chain_is_unknown_with_the_place_to_look() -> None:
