@@ -23,7 +23,7 @@ from witnesstree.cli.options import answer, laid_out
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
 from witnesstree.cli.report import check_members, verdict_styled, verdict_word, worth
-from witnesstree.cli.sources import PROOF_ENDING
+from witnesstree.cli.sources import PROOF_ENDING, proof_beside, proof_name
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import Message, message
@@ -132,7 +132,8 @@ def _refusals(errors: list[OSError]) -> Iterator[Found]:
 
 
 def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Found]:
-    there = set(names)
+    # As the names of their proofs have them: a long one is shortened.
+    there = {*names, *(proof_name(name).removesuffix(PROOF_ENDING) for name in names)}
     for name in names:
         if not name.endswith(PROOF_ENDING):
             yield Found(folder / name)
@@ -186,7 +187,7 @@ class _Files:
         from witnesstree.cli.judging import read_limited, require_regular
         from witnesstree.ledger.base.digest import digest_file
 
-        path, proof = found.path, Path(f"{found.path}{PROOF_ENDING}")
+        path, proof = found.path, proof_beside(found.path)
         if found.gap:
             return Row(path, gap=found.gap, reason=found.reason)
         try:

@@ -142,8 +142,7 @@ def parse_manifest(content: bytes) -> Manifest:
     if not is_first:
         value.demand_format(FORMAT)
     value.members(
-        "format name created files meta",
-        "kind applicant" if is_first else "kind applicant follows salt",
+        "format name created files meta", "kind applicant" + ("" if is_first else " follows salt")
     )
     manifest = Manifest(
         name=value["name"].text(MAX_MANIFEST_TEXT),
