@@ -580,7 +580,7 @@ class Served(Http):
 @contextmanager
 def served(status: int, body: bytes = b"") -> Iterator[Callable[[str, int], bytes]]:
     yield fetching_from_address(
-        Served({"https://log.example/court/checkpoint": (status, body)}),
+        Served({"https://log.example/court/tile/0/000": (status, body)}),
         "https://log.example/court/",
     )
 
@@ -598,15 +598,15 @@ def served(status: int, body: bytes = b"") -> Iterator[Callable[[str, int], byte
 )
 def test_an_address_answers_with_a_file_or_an_error(status: int, error: type[Exception]) -> None:
     with served(200, b"body") as fetch:
-        assert fetch("checkpoint", 10) == b"body"
+        assert fetch("tile/0/000", 10) == b"body"
     with served(status) as fetch, pytest.raises(error, match=r"https://log\.example"):
-        fetch("checkpoint", 10)
+        fetch("tile/0/000", 10)
 
 
 def test_one_run_fetches_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "MAX_FETCHED", 10)
     with served(200, b"1234") as fetch:
-        fetch("checkpoint", 10)
-        fetch("checkpoint", 10)
+        fetch("tile/0/000", 10)
+        fetch("tile/0/000", 10)
         with pytest.raises(BadAnswer, match="more than 10 bytes"):
-            fetch("checkpoint", 10)
+            fetch("tile/0/000", 10)
