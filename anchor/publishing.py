@@ -47,6 +47,7 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
 )
 from witnesstree.ledger.base.strictjson import load
+from witnesstree.ledger.base.way import require_own_way
 from witnesstree.ledger.log.cosignature import (
     CosignerKey,
     append_cosignatures,
@@ -261,6 +262,7 @@ def _make_folder(folder: Path) -> None:
 
     Raises InvalidInput if one of them is a file, StorageFailure if the disk refuses.
     """
+    require_own_way(folder / CHECKPOINT)
     if folder.is_dir():
         return
     if os.path.lexists(folder):
@@ -286,14 +288,20 @@ def _write_if_other(path: Path, content: bytes) -> None:
 def _remove_partial(folder: Path) -> None:
     """Remove the partial tiles that a full one has replaced (C2SP tlog-tiles, "Partial Tiles").
 
-    A crash leaves some, which the next run finds.
+    A crash leaves some, which the next run finds. A link in the folder's place is not followed.
     """
-    if not folder.is_dir():
+    require_own_way(folder)
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
         return
-    with storage_errors(folder):
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+    try:
+        with storage_errors(folder):
+            for name in os.listdir(opened):  # noqa: PTH208 - of a descriptor
+                os.unlink(name, dir_fd=opened)
+            folder.rmdir()
+    finally:
+        os.close(opened)
 
 
 # What a run tells the next one
@@ -435,6 +443,7 @@ def keep_cosignatures(
         )
     if folder is None:
         return kept
+    require_own_way(folder / CHECKPOINT)
     published = fetching_from_folder(folder)(CHECKPOINT, MAX_NOTE)
     if parse_note(published).text != parse_note(kept).text:
         raise Conflict("published-checkpoint-older", folder=folder)

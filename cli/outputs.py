@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from witnesstree.cli.options import say
 from witnesstree.cli.sources import PROOF_ENDING
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ def require_room(source: Source) -> None:
     folder = next(parent for parent in proof.parents if os.path.lexists(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise InvalidInput("proof-place-refused", folder=folder)
-    _require_own_way(proof)
+    require_own_way(proof)
     longest, deepest = (os.pathconf(folder, f"PC_{name}_MAX") for name in ("NAME", "PATH"))
     if len(os.fsencode(proof.name)) + _NAME_ROOM > longest:
         raise InvalidInput("name-too-long", path=source.path, ending=PROOF_ENDING)
@@ -50,19 +51,6 @@ def require_room(source: Source) -> None:
         raise InvalidInput("path-too-long", path=source.path, ending=PROOF_ENDING)
     if source.proof.is_dir():
         raise InvalidInput("proof-place-is-folder", proof=source.proof, path=source.path)
-
-
-def _require_own_way(path: Path) -> None:
-    """Refuse a way to `path` that leads over a link which somebody else has made: it may lead
-    anywhere by now. A link of the superuser, such as /var/run, is followed.
-    """
-    for folder in path.absolute().parents:
-        try:
-            status = folder.lstat()
-        except OSError:
-            continue
-        if stat.S_ISLNK(status.st_mode) and status.st_uid not in {0, os.geteuid()}:
-            raise InvalidInput("link-of-others", path=folder, owner=status.st_uid)
 
 
 # Proofs
@@ -117,7 +105,7 @@ def put(
     fresh = path.with_name(f".{secrets.token_hex(7)}.tmp")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _require_own_way(path)
+        require_own_way(path)
         with placing(fresh) as file:
             file.write(content)
         try:

@@ -45,6 +45,7 @@ from witnesstree.cli.sources import (
     opened_digests,
     proof_beside,
     readable_name,
+    require_means,
 )
 from witnesstree.ledger.base.errors import InvalidInput, Unreachable
 from witnesstree.ledger.base.message import message, to_json
@@ -368,6 +369,7 @@ def _hash(sources: list[Source], skipped: list[Skipped]) -> list[_Item]:
         found = digest_each([source.path for source in sources], advance)
         for source, digest in zip(sources, found, strict=True):
             if isinstance(digest, InvalidInput):
+                require_means(digest)
                 skipped.append(Skipped(source.path, digest.message))
             elif source.inode != (digest.status.st_dev, digest.status.st_ino):
                 # Another file took its place, and nobody has asked whether it is the home's.

@@ -8,6 +8,7 @@ file has more than one name.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.digest import same_file
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, StorageFailure
 from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ Beyond 32 MiB malloc would never use the memory again.
 CHUNK = 2**24
 """Bytes of text read at a time (16 MiB), some 250,000 lines."""
 
+_OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""How the system answers where it is this process that may have no more."""
 _LEFT_OVER = re.compile(r"\.(?:.+\.)?[0-9a-f]{14}\.tmp", re.DOTALL)
 """What a crash leaves of a file that was being written (ledger/store/disk.py)."""
 _TEXT = re.compile(rb"(?:\xef\xbb\xbf)?[\t\r\n -~]+")
@@ -152,7 +155,17 @@ def _source(file: Path, top: Path, proofs: Path | None, own: _Home, found: Files
     return Source(file, place, top, (status.st_dev, status.st_ino))
 
 
+def require_means(error: BaseException | None) -> None:
+    """Raise StorageFailure if `error`, or what it came from, is about this process and not about a
+    file: all others would be refused as well.
+    """
+    cause = error if isinstance(error, OSError) else error and error.__cause__
+    if isinstance(cause, OSError) and cause.errno in _OWN_LIMITS:
+        raise StorageFailure("open-files-exhausted", error=cause) from error
+
+
 def _unreadable(path: Path, error: OSError) -> Skipped:
+    require_means(error)
     if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
         return Skipped(path, message("not-there", path=path))
     return Skipped(path, message("file-unreadable", path=path, error=error))
@@ -247,6 +260,7 @@ def _walk(folder: Path, own: _Home, found: Files) -> Iterator[Path]:
 
 
 def _refused(error: OSError) -> Skipped:
+    require_means(error)
     path = Path(error.filename)
     return Skipped(path, message("named-folder-unreadable", path=path, error=error))
 

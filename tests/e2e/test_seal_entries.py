@@ -424,3 +424,134 @@ def test_json_names_what_was_skipped_in_a_form_that_programs_read(home: Path, fo
     assert ran.code == 13
     [skipped] = json.loads(ran.answer)["skipped"]
     assert os.fsencode(skipped["path"]).endswith(b"/\xff")
+
+
+# Odd places
+
+
+def test_a_working_folder_that_is_gone_is_told(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = 'cd gone && rmdir ../gone && exec "$@"'
+    before = ("sh", "-c", script, "sh")
+    for command in (["seal", "-r", "."], ["log", "publish", "pub"], ["proof", "x", "-o", "y"]):
+        (tmp_path / "gone").mkdir(exist_ok=True)
+        ran = run(*command, "--home", home, before=before, cwd=tmp_path)
+        assert ran.code == 11
+        assert "the working folder was removed" in ran.error()
+
+
+def test_too_few_open_files_are_no_fault_of_the_files(home: Path, folder: Path) -> None:
+    for number in range(20):
+        (folder / f"{number}").write_bytes(b"x")
+    before = ("sh", "-c", 'ulimit -n "$0" && exec "$@"')
+    for limit in (5, 6, 8, 10, 12):
+        ran = run("seal", "-r", folder, "--home", home, before=(*before, str(limit)))
+        assert "Not sealed" not in ran.talk
+        assert ran.code in {0, 1, 5, 10, 11}, ran.talk
+
+
+def test_a_dash_is_no_file(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    sealed_file = call("seal", "good", "--ipfs", "--public", "--home", home, "--json").json
+    cid = sealed_file["files"][0]["cid"]
+    for command in (
+        ["ipfs", "get", cid],
+        ["ipfs", "export", cid],
+        ["proof", "good"],
+        ["export", f"good{PROOF}", "--format", "ers"],
+    ):
+        ran = call(*command, "-o", "-", *([] if command[0] == "export" else ["--home", home]))
+        assert ran.code == 5
+        assert "not standard output" in ran.error()
+    assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("size", ["0", "4096"])
+def test_a_file_that_the_kernel_makes_is_told(home: Path, folder: Path, size: str) -> None:
+    place = {"0": "/proc/version", "4096": "/sys/kernel/mm/transparent_hugepage/enabled"}[size]
+    if not Path(place).exists():
+        unavailable(f"there is no {place}")
+    ran = call("seal", folder / "good", place, "--proofs", folder / "p", "--home", home)
+    assert ran.code == 13
+    assert f"{place} is said to have" in ran.talk
+    assert "copy it" in ran.talk
+
+
+def test_a_byte_order_mark_is_passed_over_or_told(home: Path, folder: Path) -> None:
+    assert call("seal", folder / "good", "--home", home).code == 0
+    assert call("log", "publish", folder / "pub", "--home", home).code == 0
+    mark = b"\xef\xbb\xbf"
+    key = folder / "key"
+    key.write_bytes(mark + (home / "keys/ledger.vkey").read_bytes())
+    for command in (
+        ["log", "check", folder / "pub", folder / "pub"],
+        ["verify", folder / "good", "--home", home],
+    ):
+        assert call(*command, "--checkpoint-key", key).code == 0
+    checkpoint = folder / "checkpoint"
+    checkpoint.write_bytes(mark + (folder / "pub/checkpoint").read_bytes())
+    ran = call("log", "check", checkpoint, folder / "pub")
+    assert ran.code == 5
+    assert "byte order mark" in ran.error()
+    digests = folder / "digests"
+    digests.write_bytes(mark + sha256(b"x").hexdigest().encode() + b"\n")
+    ran = call("seal", "--digests", digests, "--home", home)
+    assert ran.code == 5
+    assert "byte order mark" in ran.error()
+
+
+def test_a_number_of_5000_digits_is_refused_where_numbers_are(home: Path, folder: Path) -> None:
+    number = "9" * 5000
+    assert call("seal", folder / "good", "--home", home).code == 0
+    assert call("log", "publish", folder / "pub", "--home", home).code == 0
+    lines = (folder / "pub/checkpoint").read_bytes().split(b"\n")
+    lines[1] = number.encode()
+    (folder / "large").write_bytes(b"\n".join(lines))
+    for command, code in (
+        (["proof", "--all", "--batch", number, "-o", folder / "x", "--home", home], 2),
+        (["log", "check", folder / "large", folder / "pub"], 5),
+        (["verify", folder / "good", "--block-hash", f"{number}:0x{'00' * 32}"], 5),
+        (["audit", folder / "pub", "--quorum", number], 2),
+    ):
+        assert call(*command).code == code, command
+    proof = folder / f"good{PROOF}"
+    proof.write_bytes(proof.read_bytes().replace(b'"size": 4', b'"size": ' + number.encode()))
+    ran = call("verify", folder / "good", "--home", home)
+    assert ran.code == 3
+    assert "Traceback" not in ran.talk
+
+
+@pytest.mark.parametrize("kind", ["output", "split", "metrics", "ipfs", "car"])
+def test_no_command_writes_over_a_link_of_somebody_else(
+    home: Path, folder: Path, kind: str
+) -> None:
+    if os.geteuid():
+        unavailable("only root can make what others have made")
+    ran = call("seal", folder / "good", "--ipfs", "--public", "--home", home, "--json").json
+    cid, batch = ran["files"][0]["cid"], ran["files"][0]["batch"]
+    precious = folder.parent / "precious"
+    precious.mkdir()
+    (precious / "x").write_bytes(b"precious")
+    link, name = folder / "link", folder / "x"
+    link.symlink_to(precious)
+    name.symlink_to(precious / "x")
+    for each in (link, name):
+        os.lchown(each, 12345, 12345)
+
+    def command(place: Path) -> list[object]:
+        return {
+            "output": ["proof", folder / "good", "-o", place],
+            "split": ["proof", "--all", "--batch", batch, "--split", place.parent],
+            "metrics": ["worker", "--once", "--metrics", place],
+            "ipfs": ["ipfs", "get", cid, "-o", place],
+            "car": ["ipfs", "export", cid, "-o", place],
+        }[kind]
+
+    ran = call(*command(link / "new"), "--home", home)
+    assert ran.code == 5
+    assert "another user (number 12345)" in ran.error()
+    # What has the name itself is replaced, and nothing behind it.
+    if kind != "split":
+        call(*command(name), "--home", home)
+        assert not name.is_symlink()
+    assert {path.name: path.read_bytes() for path in precious.iterdir()} == {"x": b"precious"}

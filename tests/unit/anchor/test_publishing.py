@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from conftest import START, Clock
 from fakes import FakeWorld, Steps, When, digests, in_child
+from real import unavailable
 
 from witnesstree.anchor import publishing
 from witnesstree.anchor.http import Answer, Http
@@ -50,6 +51,7 @@ from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
 from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Witnesses
+from witnesstree.ledger.work.rotation import rotate
 from witnesstree.ledger.work.sealing import Ledger
 
 
@@ -610,3 +612,46 @@ def test_one_run_fetches_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) ->
         fetch("tile/0/000", 10)
         with pytest.raises(BadAnswer, match="more than 10 bytes"):
             fetch("tile/0/000", 10)
+
+
+# A folder that others can write to, too
+
+
+def test_a_link_in_place_of_partial_tiles_is_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "1").write_bytes(b"precious")
+    link = tmp_path / "000.p"
+    link.symlink_to(precious)
+    publishing._remove_partial(link)
+    assert (precious / "1").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["tile", "batch", "keys", "checkpoint", "published.json"])
+def test_nothing_is_written_over_a_link_of_somebody_else(
+    world: FakeWorld, tmp_path: Path, name: str
+) -> None:
+    if os.geteuid():
+        unavailable("only root can make what others have made")
+    folder, precious = tmp_path / "published", tmp_path / "precious"
+    folder.mkdir()
+    precious.mkdir()
+    (precious / "file").write_bytes(b"precious")
+    with world.open() as ledger:
+        publish(ledger, folder)
+        is_file = (folder / name).is_file()
+        if is_file:
+            (folder / name).unlink()
+        (folder / name).symlink_to(precious / "file" if is_file else precious)
+        os.lchown(folder / name, 12345, 12345)
+        seal(ledger, "first")
+        rotate(ledger)
+        if is_file:
+            with suppress(InvalidInput):
+                publish(ledger, folder)
+        else:
+            with pytest.raises(InvalidInput, match="another user"):
+                publish(ledger, folder)
+    assert [(path.name, path.read_bytes()) for path in precious.iterdir()] == [
+        ("file", b"precious")
+    ]
