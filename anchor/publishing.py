@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,12 @@ from witnesstree.anchor.http import Http, place
 from witnesstree.ledger.audit.published import (
     CHECKPOINT,
     FIRST_CHECKPOINT,
+    KEYS,
     batch_path,
     key_path,
     read_checkpoint,
 )
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
@@ -44,7 +47,15 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
 )
 from witnesstree.ledger.base.strictjson import load
-from witnesstree.ledger.log.cosignature import append_cosignatures, is_cosignature
+from witnesstree.ledger.base.way import require_own_way
+from witnesstree.ledger.log.cosignature import (
+    CosignerKey,
+    append_cosignatures,
+    check_cosignatures,
+    is_cosignature,
+    is_timely,
+    time_of,
+)
 from witnesstree.ledger.log.keys import judge_signer
 from witnesstree.ledger.log.log import log_root
 from witnesstree.ledger.log.note import MAX_NOTE, format_signature, parse_checkpoint, parse_note
@@ -64,7 +75,7 @@ from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_fil
 from witnesstree.ledger.work.lookup import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from witnesstree.ledger.store.metadata import Transaction
     from witnesstree.ledger.work.sealing import Ledger
@@ -251,6 +262,7 @@ def _make_folder(folder: Path) -> None:
 
     Raises InvalidInput if one of them is a file, StorageFailure if the disk refuses.
     """
+    require_own_way(folder / CHECKPOINT)
     if folder.is_dir():
         return
     if os.path.lexists(folder):
@@ -276,14 +288,20 @@ def _write_if_other(path: Path, content: bytes) -> None:
 def _remove_partial(folder: Path) -> None:
     """Remove the partial tiles that a full one has replaced (C2SP tlog-tiles, "Partial Tiles").
 
-    A crash leaves some, which the next run finds.
+    A crash leaves some, which the next run finds. A link in the folder's place is not followed.
     """
-    if not folder.is_dir():
+    require_own_way(folder)
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
         return
-    with storage_errors(folder):
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+    try:
+        with storage_errors(folder):
+            for name in os.listdir(opened):  # noqa: PTH208 - of a descriptor
+                os.unlink(name, dir_fd=opened)
+            folder.rmdir()
+    finally:
+        os.close(opened)
 
 
 # What a run tells the next one
@@ -350,38 +368,82 @@ def take_over_cosignatures(ledger: Ledger) -> None:
                 continue
 
 
-def _add_cosignatures(transaction: Transaction, note: str) -> None:
-    """Record what has the form of a cosignature under the checkpoint in `note`.
+def _add_cosignatures(
+    transaction: Transaction, note: str, keys: Sequence[CosignerKey] = ()
+) -> None:
+    """Record what has the form of a cosignature under the checkpoint in `note`, and a time that it
+    can have.
+
+    Of two by one key, the first is kept, unless it is worth nothing: older versions took any time.
 
     Raises InvalidInput if it is none of this log, Damaged if what is stored contradicts itself.
     """
+    latest = (datetime.now(UTC) + SKEW).timestamp()
     size = parse_checkpoint(parse_note(note).text).size
     own, both = parse_note(transaction.checkpoint(size)), parse_note(note)
     if own.text != both.text:
         raise InvalidInput("checkpoint-not-signed-here")
     for signature in both.signatures:
-        if signature not in own.signatures and is_cosignature(signature):
-            transaction.add_cosignature(
-                size, signature.name, signature.key_id, format_signature(signature)
-            )
+        line = format_signature(signature)
+        if (
+            signature in own.signatures
+            or not is_cosignature(signature)
+            or not is_timely(time_of(line), latest)
+        ):
+            continue
+        place = size, signature.name, signature.key_id
+        if not transaction.add_cosignature(*place, line) and not _is_good(
+            _kept(transaction, *place), own.text, keys, latest
+        ):
+            transaction.add_cosignature(*place, line, replaces=True)
 
 
-def keep_cosignatures(ledger: Ledger, note: str, folder: Path | None) -> str:
+def _kept(transaction: Transaction, size: int, name: str, key_id: bytes) -> str:
+    """Return the line that is kept of a cosigner, "" where none can be read."""
+    for line in transaction.cosignatures(size):
+        try:
+            (signature,) = parse_note(f"-\n\n{line}").signatures
+        except (InvalidInput, ValueError):
+            continue
+        if (signature.name, signature.key_id) == (name, key_id):
+            return line
+    return ""
+
+
+def _is_good(line: str, text: str, keys: Sequence[CosignerKey], latest: float) -> bool:
+    """Whether a kept line is worth keeping: it has a time that it can have, and verifies, if its
+    key is among `keys`.
+    """
+    try:
+        (signature,) = parse_note(f"{text}\n{line}").signatures
+        if not is_timely(time_of(line), latest):
+            return False
+    except (InvalidInput, ValueError):
+        return False
+    own = [key for key in keys if (key.name, key.key_id) == (signature.name, signature.key_id)]
+    return not own or bool(check_cosignatures(f"{text}\n{line}", own))
+
+
+def keep_cosignatures(
+    ledger: Ledger, note: str, folder: Path | None, keys: Sequence[CosignerKey] = ()
+) -> str:
     """Keep the cosignatures of a checkpoint, put it in place of the same one in a published
     `folder`, if there is one, and return it as it is kept.
 
-    Who signed, the caller has seen to. Of two cosignatures by one key, the first is kept.
+    Who signed, the caller has seen to. Of two cosignatures by one key, the first is kept, unless it
+    tells no time, or one that is not here yet, or is not by that one of `keys`.
 
     Raises Conflict if the folder holds another checkpoint, StorageFailure if the disk refuses.
     """
     with ledger.metadata.write() as transaction:
-        _add_cosignatures(transaction, note)
+        _add_cosignatures(transaction, note, keys)
     with ledger.metadata.read() as transaction:
         kept = with_cosignatures(
             transaction, transaction.checkpoint(parse_checkpoint(parse_note(note).text).size)
         )
     if folder is None:
         return kept
+    require_own_way(folder / CHECKPOINT)
     published = fetching_from_folder(folder)(CHECKPOINT, MAX_NOTE)
     if parse_note(published).text != parse_note(kept).text:
         raise Conflict("published-checkpoint-older", folder=folder)
@@ -444,9 +506,30 @@ def fetching_from_address(http: Http, url: str) -> Fetch:
                 status=answer.status,
                 path=path,
             )
+        _require_no_page(answer.body, path, url)
         fetched += len(answer.body)
         if fetched > MAX_FETCHED:
             raise BadAnswer("fetched-too-much", place=place(url), most=MAX_FETCHED)
         return answer.body
 
     return fetch
+
+
+def _require_no_page(content: bytes, path: str, url: str) -> None:
+    """Raise BadAnswer if a server gave a page for what is not there, as those of web applications
+    do: it is no part of any log, and proves nothing of its owner.
+    """
+    is_page = content.lstrip()[:16].lower().startswith((b"<!doctype", b"<html"))
+    if path in {CHECKPOINT, FIRST_CHECKPOINT} or path.startswith(KEYS):
+        is_page = not _is_note(content)
+    if is_page:
+        begins = ascii(content[:40].decode(errors="replace"))
+        raise BadAnswer("server-answers-page", place=place(url), path=path, begins=begins)
+
+
+def _is_note(content: bytes) -> bool:
+    try:
+        parse_note(content)
+    except InvalidInput:
+        return False
+    return True

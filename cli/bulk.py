@@ -17,6 +17,7 @@ from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
 from witnesstree.cli.sources import PROOF_ENDING
 from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound
+from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,6 +182,7 @@ def make_folder(folder: Path) -> None:
     """
     from witnesstree.ledger.store.disk import storage_errors
 
+    require_own_way(folder / PROOF_ENDING)
     if folder.exists() and not folder.is_dir():
         raise InvalidInput("proofs-folder-taken", folder=folder)
     with storage_errors(folder):
@@ -289,6 +291,7 @@ def _put(path: Path, content: bytes) -> None:
     """Put `content` under a name that nothing has yet, all at once, but not yet durably."""
     from witnesstree.ledger.store.disk import placing
 
+    require_own_way(path)
     try:
         with placing(path, is_durable=False) as file:
             file.write(content)

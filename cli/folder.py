@@ -29,7 +29,7 @@ from witnesstree.cli.report import (
     verdict_word,
     worth,
 )
-from witnesstree.cli.sources import PROOF_ENDING
+from witnesstree.cli.sources import PROOF_ENDING, proof_beside, proof_name
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.report import Check, Outcome, Report, Verdict
@@ -147,7 +147,8 @@ def _refusals(errors: list[OSError]) -> Iterator[Found]:
 
 
 def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Found]:
-    there = set(names)
+    # As the names of their proofs have them: a long one is shortened.
+    there = {*names, *(proof_name(name).removesuffix(PROOF_ENDING) for name in names)}
     for name in names:
         if not name.endswith(PROOF_ENDING):
             yield Found(folder / name)
@@ -201,7 +202,7 @@ class _Files:
         from witnesstree.cli.judging import read_limited, require_regular
         from witnesstree.ledger.base.digest import digest_file
 
-        path, proof = found.path, Path(f"{found.path}{PROOF_ENDING}")
+        path, proof = found.path, proof_beside(found.path)
         if found.gap:
             return Row(path, gap=found.gap, reason=found.reason)
         try:

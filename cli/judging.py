@@ -324,7 +324,7 @@ def text_or_file(text: str) -> str:
     """
     try:
         if "+" not in text:
-            with Path(text).open(encoding="utf-8") as file:
+            with Path(text).open(encoding="utf-8-sig") as file:
                 return file.read(4096).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput("neither-key-nor-file", text=text[:100]) from error

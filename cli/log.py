@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -281,7 +282,12 @@ def cosign_command(
     from witnesstree.anchor.http import Http
     from witnesstree.anchor.publishing import keep_cosignatures, take_over_cosignatures
     from witnesstree.anchor.wiring import open_ledger
-    from witnesstree.ledger.log.cosignature import add_cosignatures, check_cosignatures
+    from witnesstree.ledger.base.clock import SKEW
+    from witnesstree.ledger.log.cosignature import (
+        add_cosignatures,
+        check_cosignatures,
+        is_timely,
+    )
 
     witnesses = _witnesses(urls, keys)
     all_keys = [witness.key for witness in witnesses]
@@ -305,8 +311,11 @@ def cosign_command(
                 lines += ask_cosigner(http, witness, newest, read)
             except WitnesstreeError as error:
                 errors[witness.key.name] = error.message
-        kept = keep_cosignatures(ledger, add_cosignatures(newest, lines, all_keys), into)
-    found = check_cosignatures(kept, all_keys)
+        kept = keep_cosignatures(ledger, add_cosignatures(newest, lines, all_keys), into, all_keys)
+    latest = (datetime.now(UTC) + SKEW).timestamp()
+    found = [
+        each for each in check_cosignatures(kept, all_keys, latest) if is_timely(each.time, latest)
+    ]
     if as_json:
         told = {name: words(error) for name, error in errors.items()}
         times = {each.key.name: each.time for each in found}

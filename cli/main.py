@@ -137,12 +137,23 @@ def _run() -> int:
         # name. Python would complain once more when it flushes at exit, so the rest of the answer
         # goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if error.filename:
+        if _is_nowhere():
+            say("error", error=message("working-folder-gone"))
+        elif error.filename:
             say("error", error=message("place-refused", place=str(error.filename), error=error))
         else:
             say("error", error=message("answer-refused", error=error))
         return DISK
     return code
+
+
+def _is_nowhere() -> bool:
+    """Whether the folder in which this process works was removed."""
+    try:
+        os.getcwd()  # noqa: PTH109 - the very question
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _interrupted() -> int:

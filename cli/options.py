@@ -17,6 +17,7 @@ import click
 
 from witnesstree.cli.language import phrase
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,9 @@ def require_file(output: Path) -> None:
     """Raise InvalidInput unless `output` is a file, or free to become one: what is written takes
     its name, and a device there would be lost.
     """
+    if str(output) == "-":
+        # Many programs take it for standard output, and a file of that name helps nobody.
+        raise InvalidInput("output-is-dash")
     if os.path.isdir(output):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         raise InvalidInput("output-is-folder", output=output)
     if os.path.exists(output) and not os.path.isfile(output):  # noqa: PTH110, PTH113 - the same
@@ -49,6 +53,7 @@ def require_file(output: Path) -> None:
 def require_room(output: Path) -> None:
     """Raise InvalidInput unless a file can be written at `output`, as far as names tell."""
     require_file(output)
+    require_own_way(output)
     if not output.absolute().parent.is_dir():
         raise InvalidInput("output-folder-missing", folder=output.parent)
 

@@ -1,24 +1,31 @@
 """What is written beside evidence: proofs and manifests.
 
-Nothing that may still be wanted is written over.
+Nothing that may still be wanted is written over, whoever else writes there meanwhile: a file gets a
+name that nothing has, and what has it already is moved aside first. Others may be able to write to
+the folder: no name that they can guess is opened, and no link of theirs is followed.
 """
 
 from __future__ import annotations
 
+import errno
 import mimetypes
 import os
 import re
+import secrets
+import stat
 from typing import TYPE_CHECKING
 
 from witnesstree.cli.options import say
 from witnesstree.cli.sources import PROOF_ENDING
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from witnesstree.cli.sources import Source
-    from witnesstree.ledger.proof.manifest import ManifestFile
+    from witnesstree.ledger.proof.manifest import Manifest, ManifestFile
     from witnesstree.ledger.proof.proof import Proof
 
 MANIFEST_ENDING = ".manifest.json"
@@ -26,15 +33,22 @@ MANIFEST_ENDING = ".manifest.json"
 _UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')
 _NAME_ROOM = 20
 """Bytes that a file's name grows by while it is written: two dots, fourteen digits and `.tmp`."""
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""How file systems without them answer."""
 
 
 def require_room(source: Source) -> None:
     """Refuse, before anything is sealed, a place where no proof can go."""
-    folder = next(parent for parent in source.proof.absolute().parents if os.path.lexists(parent))
+    proof = source.proof.absolute()
+    folder = next(parent for parent in proof.parents if os.path.lexists(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise InvalidInput("proof-place-refused", folder=folder)
-    if len(os.fsencode(source.proof.name)) + _NAME_ROOM > os.pathconf(folder, "PC_NAME_MAX"):
+    require_own_way(proof)
+    longest, deepest = (os.pathconf(folder, f"PC_{name}_MAX") for name in ("NAME", "PATH"))
+    if len(os.fsencode(proof.name)) + _NAME_ROOM > longest:
         raise InvalidInput("name-too-long", path=source.path, ending=PROOF_ENDING)
+    if len(os.fsencode(source.proof)) + _NAME_ROOM >= deepest:
+        raise InvalidInput("path-too-long", path=source.path, ending=PROOF_ENDING)
     if source.proof.is_dir():
         raise InvalidInput("proof-place-is-folder", proof=source.proof, path=source.path)
 
@@ -44,13 +58,18 @@ def require_room(source: Source) -> None:
 
 def proof_at(path: Path) -> Proof | None:
     """Return the proof in a file, None where there is none that can be read."""
-    from witnesstree.cli.judging import read_limited
-    from witnesstree.ledger.proof.proof import parse_proof
+    from witnesstree.ledger.proof.proof import MAX_PROOF, parse_proof
 
     try:
-        return parse_proof(read_limited(path))
-    except InvalidInput:
+        return parse_proof(_content(path, MAX_PROOF + 1))
+    except (OSError, InvalidInput):
         return None
+
+
+def _content(path: Path, most: int) -> bytes:
+    """Return what is in a regular file; a pipe is not waited for. Raises OSError."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
 
 
 def write_proof(path: Path, proof: Proof) -> None:
@@ -58,32 +77,86 @@ def write_proof(path: Path, proof: Proof) -> None:
     there is kept aside.
     """
     from witnesstree.ledger.proof.proof import format_proof
-    from witnesstree.ledger.store.disk import storage_errors, write_file
 
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        older = proof_at(path)
+    def is_done_with(there: Path) -> bool:
         # A whole proof may be the only witness of an earlier time, and one of another digest that
         # of an earlier version of the file.
-        if older is None or older.digest != proof.digest or not older.missing:
-            keep_aside(path, PROOF_ENDING)
-    write_file(path, format_proof(proof))
+        older = proof_at(there)
+        return older is not None and older.digest == proof.digest and bool(older.missing)
+
+    put(path, format_proof(proof), PROOF_ENDING, is_done_with)
 
 
-def keep_aside(path: Path, ending: str) -> None:
-    """Give what stands at `path` another name, so that it is not overwritten: photo.jpg.proof.json
-    becomes photo.jpg.1.proof.json.
+def put(
+    path: Path,
+    content: bytes,
+    ending: str,
+    is_done_with: Callable[[Path], bool] = lambda _there: False,
+) -> None:
+    """Put `content` under the name `path`, durably and all at once. What has the name is kept
+    aside, photo.jpg.proof.json as photo.jpg.1.proof.json, unless it `is_done_with`.
+
+    Another process may do the same at the same time: what each wrote is kept. After a crash in
+    between, nothing may have the name, and what had it has one with twenty digits.
     """
-    if not path.exists():
-        return
+    from witnesstree.ledger.store.disk import placing, storage_errors, sync_folder
+
     stem = path.name.removesuffix(ending)
-    aside = next(
-        name
-        for i in range(1, 10**6)
-        if not (name := path.with_name(f"{stem}.{i}{ending}")).exists()
-    )
-    path.rename(aside)
-    say("kept-aside", name=path.name, aside=aside.name)
+    fresh = path.with_name(f".{secrets.token_hex(7)}.tmp")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        require_own_way(path)
+        with placing(fresh) as file:
+            file.write(content)
+        try:
+            while not _takes_name(fresh, path):
+                # Nobody else knows this name, so nothing is lost.
+                moved = path.with_name(f"{stem}.{secrets.randbelow(9 * 10**19) + 10**19}{ending}")
+                try:
+                    path.rename(moved)
+                except FileNotFoundError:
+                    continue
+                if is_done_with(moved):
+                    moved.unlink()
+                else:
+                    aside = _numbered(moved, path.with_name(stem), ending)
+                    say("kept-aside", name=path.name, aside=aside.name)
+        finally:
+            fresh.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def _takes_name(fresh: Path, path: Path) -> bool:
+    """Give the file at `fresh` the name `path`, too, and say whether that was free."""
+    try:
+        path.hardlink_to(fresh)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Some file systems have no second names: here, another process may be as fast.
+        if os.path.lexists(path):
+            return False
+        fresh.rename(path)
+    return True
+
+
+def _numbered(path: Path, stem: Path, ending: str) -> Path:
+    """Give what is at `path` the first free name of those with a number, and return it."""
+    for number in range(1, 10**6):
+        aside = stem.with_name(f"{stem.name}.{number}{ending}")
+        try:
+            # Reserved, so that no other process takes it meanwhile.
+            if stat.S_ISDIR(path.lstat().st_mode):
+                aside.mkdir()
+            else:
+                os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            continue
+        path.rename(aside)
+        return aside
+    return path
 
 
 # Manifests
@@ -111,37 +184,44 @@ def is_manifest(path: Path, manifest: Path) -> bool:
 def write_manifest(
     path: Path, name: str, files: tuple[ManifestFile, ...], meta: dict[str, str], *, again: bool
 ) -> bytes:
-    """Return the manifest of these files, which stands at `path` afterwards.
+    """Return the manifest of these files, which is at `path` afterwards.
 
-    One that says the same already is left as it is, unless `again`.
+    One that says the same already is left as it is, unless `again`; any other is kept aside, and
+    the new one names it.
     """
     from datetime import UTC, datetime
+    from hashlib import sha256
 
-    from witnesstree.ledger.proof.manifest import Manifest, format_manifest
-    from witnesstree.ledger.store.disk import storage_errors, write_file
+    from witnesstree.ledger.proof.manifest import SALT, Manifest, format_manifest
 
-    content = None if again else _same_manifest(path, name, files, meta)
-    if content is None:
-        content = format_manifest(Manifest(name, datetime.now(UTC), files, meta=dict(meta)))
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            keep_aside(path, MANIFEST_ENDING)
-        write_file(path, content)
+    there = _manifest_at(path)
+    if there and not again:
+        content, found = there
+        if (found.name, found.files, found.meta) == (name, files, meta):
+            return content
+    content = format_manifest(
+        Manifest(
+            name,
+            datetime.now(UTC),
+            files,
+            meta=dict(meta),
+            follows=sha256(there[0]).digest() if there else None,
+            salt=secrets.token_bytes(SALT),
+        )
+    )
+    put(path, content, MANIFEST_ENDING)
     return content
 
 
-def _same_manifest(
-    path: Path, name: str, files: tuple[ManifestFile, ...], meta: dict[str, str]
-) -> bytes | None:
-    """Return the manifest at `path` if it says what a new one would, its time left aside."""
-    from witnesstree.ledger.proof.manifest import parse_manifest
+def _manifest_at(path: Path) -> tuple[bytes, Manifest] | None:
+    """Return the manifest at `path` with its bytes, None where there is none that can be read."""
+    from witnesstree.ledger.proof.manifest import MAX_MANIFEST, parse_manifest
 
     try:
-        content = path.read_bytes()
-        found = parse_manifest(content)
+        content = _content(path, MAX_MANIFEST + 1)
+        return content, parse_manifest(content)
     except (OSError, InvalidInput):
         return None
-    return content if (found.name, found.files, found.meta) == (name, files, meta) else None
 
 
 def media_type(path: Path) -> str:

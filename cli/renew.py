@@ -250,12 +250,9 @@ def _authority(home: Home, name: str | None) -> Iterator[tuple[str, Callable[[by
 
 
 def _write(target: Path, der: bytes) -> None:
-    from witnesstree.cli.outputs import keep_aside
-    from witnesstree.ledger.store.disk import storage_errors, write_file
+    from witnesstree.cli.outputs import put
 
-    with storage_errors(target):
-        keep_aside(target, target.suffix)
-    write_file(target, der)
+    put(target, der, target.suffix)
 
 
 def _answer_check(record: EvidenceRecord, end: datetime | None, *, as_json: bool) -> None:

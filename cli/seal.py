@@ -1,7 +1,11 @@
-"""`witnesstree seal`: files and digests in, proofs out."""
+"""`witnesstree seal`: files and digests in, proofs out.
+
+What cannot be sealed stops nothing else: it is named, with the reason, and the exit code tells.
+"""
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from witnesstree.cli.help import Command
+from witnesstree.cli.language import words
 from witnesstree.cli.options import (
     PATH,
     answer,
@@ -34,25 +39,32 @@ from witnesstree.cli.progress import progress
 from witnesstree.cli.sources import (
     DIGEST,
     PROOF_ENDING,
+    Skipped,
     Source,
     find_files,
     opened_digests,
+    proof_beside,
     readable_name,
+    require_means,
 )
 from witnesstree.ledger.base.errors import InvalidInput, Unreachable
-from witnesstree.ledger.base.message import message
+from witnesstree.ledger.base.message import message, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from witnesstree.cli.sources import DigestFile
+    from witnesstree.cli.sources import DigestFile, Files
     from witnesstree.cli.submission import Submission
     from witnesstree.ledger.base.digest import FileDigest
     from witnesstree.ledger.base.message import Message
+    from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.store.database.values import Job
     from witnesstree.ledger.work.lookup import Entry
     from witnesstree.ledger.work.sealing import Ledger, Receipt, Span
 
+SKIPPED = 13
+"""The exit code where all is sealed but for what is named."""
 MAX_REASONS = 3
 """That are said of what could not be done; `status` says all."""
 LOOK_SECONDS = 2.0
@@ -103,7 +115,9 @@ class _Wishes:
 @publish_option
 @json_option
 @home_option
+@click.pass_context
 def seal_command(
+    ctx: click.Context,
     paths: tuple[Path, ...],
     *,
     recursive: bool,
@@ -130,22 +144,45 @@ def seal_command(
 
     wishes = _Wishes(proofs, name, _parse_meta(meta), again, ipfs, public, no_wait, wait, as_json)
     _require_sense(paths, digests, wishes)
-    sources, skipped = find_files(paths, proofs, home, is_recursive=recursive)
-    if skipped:
-        say("proofs-passed-over", count=skipped)
-    if paths and not sources:
-        raise InvalidInput("nothing-to-seal", paths=paths[:10])
+    found = find_files(paths, proofs, home, is_recursive=recursive)
+    _say_passed_over(found)
+    if paths and not found.sources:
+        raise _nothing(found.skipped, paths)
+    skipped: list[Skipped] = []
     with open_ledger(home, publishes=publishes) as ledger:
         if said := notice(read_settings(ledger.home.folder)):
             note(said)
         if digests:
             _seal_digests(ledger, digests, wishes)
         elif paths:
-            _seal_files(ledger, sources, wishes)
+            skipped = _seal_files(ledger, found, paths, wishes)
         else:
             _finish(ledger, wishes)
             if as_json:
                 answer([])
+    ctx.exit(SKIPPED if skipped else 0)
+
+
+def _say_passed_over(found: Files) -> None:
+    if found.proofs:
+        say("proofs-passed-over", count=found.proofs)
+    for path in found.left_over:
+        say("left-over-passed-over", path=path)
+    for folder in found.homes:
+        say("home-passed-over", folder=folder)
+
+
+def _say_skipped(skipped: Sequence[Skipped]) -> None:
+    for each in skipped:
+        say("not-sealed", reason=each.reason)
+
+
+def _nothing(skipped: Sequence[Skipped], paths: tuple[Path, ...]) -> InvalidInput:
+    """Return the error that there is nothing to seal; where one thing alone is why, that one."""
+    if len(skipped) == 1:
+        return InvalidInput(skipped[0].reason)
+    _say_skipped(skipped)
+    return InvalidInput("nothing-to-seal", paths=paths[:10])
 
 
 def _require_sense(paths: tuple[Path, ...], digests: Path | None, wishes: _Wishes) -> None:
@@ -264,20 +301,30 @@ def _receipt_members(receipt: Receipt, spans: Sequence[Span]) -> dict[str, Any]:
 # Files
 
 
-def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
+def _seal_files(
+    ledger: Ledger, found: Files, paths: tuple[Path, ...], wishes: _Wishes
+) -> list[Skipped]:
+    """Seal what can be sealed, say so, and return what could not."""
+    sources, skipped = found.sources, list(found.skipped)
     if wishes.name is not None:
-        # A manifest of an earlier run stands among the files that it lists, and must not list
-        # itself.
+        # A manifest of an earlier run is among the files that it lists, and must not list itself.
         manifest = (wishes.proofs or sources[0].path.parent) / manifest_name(wishes.name)
         sources = [source for source in sources if not is_manifest(source.path, manifest)]
         if not sources:
             raise InvalidInput("only-the-manifest", manifest=manifest)
-        require_room(Source(manifest, manifest.with_name(manifest.name + PROOF_ENDING)))
-    for source in sources:
-        require_room(source)
-    items = _hash(sources)
-    if wishes.ipfs:
-        items = _store(ledger, items, public=wishes.public)
+        require_room(Source(manifest, proof_beside(manifest)))
+    items = _hash(_with_room(sources, skipped), skipped)
+    edited: list[Skipped] = [] if wishes.again else _edited(items)
+    others = {each.path for each in edited}
+    items = [item for item in items if item.source.path not in others]
+    skipped += edited
+    if wishes.ipfs and items:
+        items = _store(ledger, items, skipped, public=wishes.public)
+    if not items:
+        if not edited:
+            raise _nothing(skipped, paths)
+        _print_items([], None, skipped, wishes)
+        return skipped
     if wishes.name is not None:
         items.append(_manifest_item(items, wishes, wishes.name, manifest))
     # What is here already needs no new entry. Its proof may still be missing: an earlier run may
@@ -292,22 +339,72 @@ def _seal_files(ledger: Ledger, sources: list[Source], wishes: _Wishes) -> None:
             for item in items:
                 _write_item_proof(ledger, item)
                 advance(1)
-    _print_items(items, receipt, wishes)
+    _print_items(items, receipt, skipped, wishes)
     if waiting:
         raise Unreachable(waiting)
+    return skipped
 
 
-def _hash(sources: list[Source]) -> list[_Item]:
-    from witnesstree.ledger.base.digest import digest_files
+def _with_room(sources: list[Source], skipped: list[Skipped]) -> list[Source]:
+    """Return the files whose proofs have a place, and note the others in `skipped`."""
+    good = []
+    for source in sources:
+        try:
+            require_room(source)
+        except InvalidInput as error:
+            skipped.append(Skipped(source.path, error.message))
+        else:
+            good.append(source)
+    return good
 
+
+def _hash(sources: list[Source], skipped: list[Skipped]) -> list[_Item]:
+    """Return the files with their digests, and note in `skipped` those that have none."""
+    from witnesstree.ledger.base.digest import digest_each
+
+    items = []
     with progress(
         "hashing", sum(_size(source.path) for source in sources), is_bytes=True
     ) as advance:
-        found = list(digest_files([source.path for source in sources], advance))
-    return [
-        _Item(source, digest.size, digest.digest, digest)
-        for source, digest in zip(sources, found, strict=True)
-    ]
+        found = digest_each([source.path for source in sources], advance)
+        for source, digest in zip(sources, found, strict=True):
+            if isinstance(digest, InvalidInput):
+                require_means(digest)
+                skipped.append(Skipped(source.path, digest.message))
+            elif source.inode != (digest.status.st_dev, digest.status.st_ino):
+                # Another file took its place, and nobody has asked whether it is the home's.
+                skipped.append(Skipped(source.path, message("file-changed", path=source.path)))
+            else:
+                items.append(_Item(source, digest.size, digest.digest, digest))
+    return items
+
+
+def _edited(items: list[_Item]) -> list[Skipped]:
+    """Return those files whose proofs are of something else: somebody has changed them since."""
+    edited = []
+    for item in items:
+        older = proof_at(item.source.proof)
+        if older and older.digest != item.digest:
+            said = message(
+                "file-edited", path=item.source.path, proof=item.source.proof, time=_sealed(older)
+            )
+            edited.append(Skipped(item.source.path, said))
+    return edited
+
+
+def _sealed(proof: Proof) -> datetime | None:
+    """Return when a proof says that its digest was sealed, for people: by its token, or else by its
+    batch.
+    """
+    from witnesstree.ledger.log.opening import parse_opening
+    from witnesstree.ledger.tokens.token import parse_token
+
+    try:
+        if proof.tokens:
+            return min(parse_token(stamp.token).gen_time for stamp in proof.tokens)
+        return parse_opening(proof.opening.record).opened if proof.opening else None
+    except InvalidInput:
+        return None
 
 
 def _size(path: Path) -> int:
@@ -318,7 +415,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _store(ledger: Ledger, items: list[_Item], *, public: bool) -> list[_Item]:
+def _store(
+    ledger: Ledger, items: list[_Item], skipped: list[Skipped], *, public: bool
+) -> list[_Item]:
+    """Store the files, and note in `skipped` those that changed meanwhile."""
     from witnesstree.anchor.ipfs.evidence import store_evidence
     from witnesstree.anchor.ipfs.kubo import KuboStore
     from witnesstree.anchor.ipfs.stores import evidence_folder, open_file_store, recipients_of
@@ -333,22 +433,27 @@ def _store(ledger: Ledger, items: list[_Item], *, public: bool) -> list[_Item]:
     ):
         note(store.notice)
         for item in items:
-            kept = store_evidence(
-                store,
-                item.source.path,
-                item.digest,
-                item.size,
-                recipients=recipients,
-                folder=evidence_folder(ledger.home),
-                public=public,
-            )
+            advance(1)
             # The digest was taken before: digest and CID must be those of the same bytes.
             assert item.hashed
-            item.hashed.require_unchanged()
+            try:
+                item.hashed.require_unchanged()
+                kept = store_evidence(
+                    store,
+                    item.source.path,
+                    item.digest,
+                    item.size,
+                    recipients=recipients,
+                    folder=evidence_folder(ledger.home),
+                    public=public,
+                )
+                item.hashed.require_unchanged()
+            except InvalidInput as error:
+                skipped.append(Skipped(item.source.path, error.message))
+                continue
             if isinstance(store, KuboStore):
                 store.pin_remotely(kept.cid, settings.pin_services)
             stored.append(replace(item, cid=kept.cid, ciphertext_digest=kept.ciphertext_digest))
-            advance(1)
     return stored
 
 
@@ -356,22 +461,26 @@ def _manifest_item(items: list[_Item], wishes: _Wishes, name: str, path: Path) -
     """Write the manifest to `path`, and return it as one more file to seal."""
     from hashlib import sha256
 
-    from witnesstree.ledger.proof.manifest import ManifestFile
+    from witnesstree.ledger.proof.manifest import ManifestFile, escaped_name
 
-    files = tuple(
-        ManifestFile(
-            readable_name(item.source.path),
+    # Below the one folder in which all of them are.
+    top = os.path.commonpath([os.path.abspath(item.source.top) for item in items])  # noqa: PTH100 - no link is followed
+    files: dict[str, ManifestFile] = {}
+    for item in items:
+        place = os.path.relpath(os.path.abspath(item.source.path), top)  # noqa: PTH100 - the same
+        file = ManifestFile(
+            escaped_name(os.fsencode(place)),
             item.size,
             item.digest,
             media_type(item.source.path),
             item.cid,
             item.ciphertext_digest,
         )
-        for item in items
-    )
-    content = write_manifest(path, name, files, wishes.meta, again=wishes.again)
+        if files.setdefault(file.name, file) != file:
+            raise InvalidInput("manifest-name-twice")
+    content = write_manifest(path, name, tuple(files.values()), wishes.meta, again=wishes.again)
     return _Item(
-        Source(path, path.with_name(path.name + PROOF_ENDING)),
+        Source(path, proof_beside(path)),
         len(content),
         sha256(content).digest(),
     )
@@ -468,12 +577,19 @@ def _write_item_proof(ledger: Ledger, item: _Item) -> None:
     write_proof(item.source.proof, replace(proof, hints=hints))
 
 
-def _print_items(items: list[_Item], receipt: Receipt | None, wishes: _Wishes) -> None:
+def _print_items(
+    items: list[_Item], receipt: Receipt | None, skipped: list[Skipped], wishes: _Wishes
+) -> None:
+    _say_skipped(skipped)
     if wishes.as_json:
         answer(
             {
                 "receipt": _receipt_members(receipt, receipt.spans) if receipt else None,
                 "files": [_item_members(item, wishes) for item in items],
+                "skipped": [
+                    {"path": str(each.path), "reason": words(each.reason), **to_json(each.reason)}
+                    for each in skipped
+                ],
             }
         )
         return

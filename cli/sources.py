@@ -1,25 +1,42 @@
 """What people hand in to be sealed: paths to files and folders, and files of digests in three
 forms.
+
+The files of the ledger's own home are never evidence: its keys are among them. A home is known by
+what it is, not by how it is spelt: by the device and inode of its folders, and of its files where a
+file has more than one name.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.digest import same_file
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, StorageFailure
+from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from io import BufferedReader
 
+    from witnesstree.ledger.base.message import Message
+
 PROOF_ENDING = ".proof.json"
+NAME_MOST = 224
+"""Bytes in a file's name that its proof's name repeats: the ending, and what a name grows by while
+a file is written, have to fit into the 255 that file systems take."""
+NAME_KEPT = 207
+"""Bytes that are kept of a longer one, at most, before `~` and 16 hex digits of its SHA-256."""
+_CONTINUES = range(0x80, 0xC0)
+"""Bytes that go on with a character of UTF-8."""
 
 DIGEST = 32
 PART = 10**6
@@ -31,76 +48,236 @@ Beyond 32 MiB malloc would never use the memory again.
 CHUNK = 2**24
 """Bytes of text read at a time (16 MiB), some 250,000 lines."""
 
+_OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""How the system answers where it is this process that may have no more."""
+_LEFT_OVER = re.compile(r"\.(?:.+\.)?[0-9a-f]{14}\.tmp", re.DOTALL)
+"""What a crash leaves of a file that was being written (ledger/store/disk.py)."""
 _TEXT = re.compile(rb"(?:\xef\xbb\xbf)?[\t\r\n -~]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to be sealed, and where its proof goes."""
+    """A file to be sealed, and where its proof goes.
+
+    `top` is the folder in which it was found, or that of a file that was named itself; `inode`
+    tells that it is the file that was found.
+    """
 
     path: Path
     proof: Path
+    top: Path = field(default=Path(), compare=False)
+    inode: tuple[int, int] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What was found or named and cannot be sealed, and why."""
+
+    path: Path
+    reason: Message
+
+
+@dataclass(slots=True)
+class Files:
+    """What the named paths come to. Passed over are, by rule: `proofs`, which are counted,
+    `left_over` ones that a crash left half-written, and `homes`, the ledger's own.
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    proofs: int = 0
+    left_over: list[Path] = field(default_factory=list)
+    homes: list[Path] = field(default_factory=list)
 
 
 def find_files(
     paths: Iterable[Path], proofs: Path | None, home: Path, *, is_recursive: bool
-) -> tuple[list[Source], int]:
-    """Return the files that `paths` name, each once, and how many proof files among them were
-    passed over.
+) -> Files:
+    """Return the files that `paths` name, each once, and what among them is none that can be
+    sealed.
 
-    A folder's files come in the order of their names; links to folders are not followed, and the
-    ledger's own home is left out.
+    A folder's files come in the order of their names; links to folders are not followed.
 
-    Raises InvalidInput if a path is not there, is a folder without `is_recursive`, or two files
-    would get one proof.
+    Raises InvalidInput if a path is a folder without `is_recursive`, or lies in the home, or two
+    files would get one proof.
     """
+    found, own = Files(), _Home(home)
     sources: dict[Path, Source] = {}
-    skipped = 0
     for path in paths:
-        is_folder = _is_folder(path)
+        try:
+            status = path.stat()
+        except OSError as error:
+            found.skipped.append(_unreadable(path, error))
+            continue
+        if own.holds(path, status):
+            raise InvalidInput("home-no-evidence", path=path, home=home)
+        is_folder = stat.S_ISDIR(status.st_mode)
         if is_folder and not is_recursive:
             raise InvalidInput("folder-without-recursive", path=path)
-        for file in _walk(path, home) if is_folder else (path,):
-            if file.name.endswith(PROOF_ENDING):
-                skipped += 1
+        for file in _walk(path, own, found) if is_folder else (path,):
+            source = _source(file, path if is_folder else path.parent, proofs, own, found)
+            if source is None:
                 continue
-            place = file.with_name(file.name + PROOF_ENDING)
-            if proofs:
-                place = (
-                    proofs / (file.relative_to(path).parent if is_folder else Path()) / place.name
-                )
-            other = sources.setdefault(place.absolute(), Source(file, place))
+            other = sources.setdefault(source.proof.absolute(), source)
             if other.path.absolute() != file.absolute():
-                raise InvalidInput("proofs-collide", first=other.path, second=file, proof=place)
-    return list(sources.values()), skipped
+                raise InvalidInput(
+                    "proofs-collide", first=other.path, second=file, proof=source.proof
+                )
+    found.sources = list(sources.values())
+    return found
+
+
+def _source(file: Path, top: Path, proofs: Path | None, own: _Home, found: Files) -> Source | None:
+    """Return the file as one to be sealed; where it is none, that is noted in `found`."""
+    if file.name.endswith(PROOF_ENDING):
+        found.proofs += 1
+        return None
+    if _LEFT_OVER.fullmatch(file.name):
+        found.left_over.append(file)
+        return None
+    try:
+        # Of a file that is no link, this one look tells all: somebody may change it meanwhile.
+        status = file.lstat()
+        is_link = stat.S_ISLNK(status.st_mode)
+        status = file.stat() if is_link else status
+        if (is_link or status.st_nlink > 1) and own.holds(file, status):
+            found.skipped.append(Skipped(file, message("entry-of-home", path=file)))
+            return None
+    except OSError as error:
+        found.skipped.append(_unreadable(file, error))
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        found.skipped.append(Skipped(file, message("file-not-regular", path=file)))
+        return None
+    place = file.with_name(proof_name(file.name))
+    if proofs:
+        place = proofs / file.relative_to(top).parent / place.name
+    return Source(file, place, top, (status.st_dev, status.st_ino))
+
+
+def require_means(error: BaseException | None) -> None:
+    """Raise StorageFailure if `error`, or what it came from, is about this process and not about a
+    file: all others would be refused as well.
+    """
+    cause = error if isinstance(error, OSError) else error and error.__cause__
+    if isinstance(cause, OSError) and cause.errno in _OWN_LIMITS:
+        raise StorageFailure("open-files-exhausted", error=cause) from error
+
+
+def _unreadable(path: Path, error: OSError) -> Skipped:
+    require_means(error)
+    if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
+        return Skipped(path, message("not-there", path=path))
+    return Skipped(path, message("file-unreadable", path=path, error=error))
 
 
 def readable_name(path: Path) -> str:
-    """Return a file's name as text, for hints and manifests: bytes that are no UTF-8 become
-    U+FFFD.
-    """
+    """Return a file's name as text, for hints: bytes that are no UTF-8 become U+FFFD."""
     return os.fsencode(path.name).decode(errors="replace")
 
 
-def _is_folder(path: Path) -> bool:
+def proof_name(name: str) -> str:
+    """Return what the proof of a file is called: its name with the ending, or, if that is too long,
+    the beginning of its name, `~`, 16 hex digits of its name's SHA-256, and the ending.
+    """
+    content = os.fsencode(name)
+    if len(content) <= NAME_MOST:
+        return name + PROOF_ENDING
+    end = NAME_KEPT
+    while end > NAME_KEPT - 4 and content[end] in _CONTINUES:
+        end -= 1
+    return f"{os.fsdecode(content[:end])}~{sha256(content).hexdigest()[:16]}{PROOF_ENDING}"
+
+
+def proof_beside(file: Path) -> Path:
+    """Return where the proof of `file` is, or would be, beside it; a person may have put that of a
+    long name under all of it.
+    """
+    whole = Path(f"{file}{PROOF_ENDING}")
+    if len(os.fsencode(file.name)) <= NAME_MOST or os.path.lexists(whole):
+        return whole
+    return file.with_name(proof_name(file.name))
+
+
+class _Home:
+    """The ledger's own home, as files and folders are compared with it; what an interrupted `init`
+    left of one belongs to it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = os.path.realpath(folder)
+        parent, name = os.path.split(path)
+        # A folder that is no home, nobody can seal with: that is said later.
+        self._roots = [path] if (folder / "home.json").exists() else []
+        self._roots.append(os.path.join(parent, f".{name}.half-made"))  # noqa: PTH118 - texts
+
+    def holds(self, path: Path, status: os.stat_result) -> bool:
+        """Whether `path`, whose `status` is that of what it leads to, is the home or in it."""
+        real, inode = os.path.realpath(path), (status.st_dev, status.st_ino)
+        if any(real == root or real.startswith(f"{root.rstrip('/')}/") for root in self._roots):
+            return True
+        # By another name: another spelling of the case, a mount, a hard link.
+        return inode in (self._folders if stat.S_ISDIR(status.st_mode) else self._files)
+
+    def holds_folder(self, path: Path) -> bool:
+        """Whether the folder at `path` is the home or in it; a link is not followed."""
+        status = path.lstat()
+        return (status.st_dev, status.st_ino) in self._folders
+
+    @cached_property
+    def _folders(self) -> frozenset[tuple[int, int]]:
+        return frozenset(_inodes([*self._roots, *self._below(are_folders=True)]))
+
+    @cached_property
+    def _files(self) -> frozenset[tuple[int, int]]:
+        return frozenset(_inodes(self._below(are_folders=False)))
+
+    def _below(self, *, are_folders: bool) -> Iterator[str]:
+        for root in self._roots:
+            for parent, folders, files in os.walk(root):
+                for name in folders if are_folders else files:
+                    yield os.path.join(parent, name)  # noqa: PTH118 - as os.walk gives it
+
+
+def _inodes(paths: Iterable[str]) -> Iterator[tuple[int, int]]:
+    for path in paths:
+        try:
+            status = os.stat(path)  # noqa: PTH116 - as os.walk gives it
+        except OSError:
+            continue
+        yield status.st_dev, status.st_ino
+
+
+def _walk(folder: Path, own: _Home, found: Files) -> Iterator[Path]:
+    refused: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=refused.append):
+        found.skipped += map(_refused, refused)
+        refused.clear()
+        place = Path(parent)
+        folders[:] = [name for name in sorted(folders) if _is_entered(place / name, own, found)]
+        yield from (place / name for name in sorted(files))
+    found.skipped += map(_refused, refused)
+
+
+def _refused(error: OSError) -> Skipped:
+    require_means(error)
+    path = Path(error.filename)
+    return Skipped(path, message("named-folder-unreadable", path=path, error=error))
+
+
+def _is_entered(folder: Path, own: _Home, found: Files) -> bool:
+    """Whether a folder that was found is walked; where it is not, that is noted in `found`."""
     try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except FileNotFoundError as error:
-        raise InvalidInput("not-there", path=path) from error
+        if own.holds_folder(folder):
+            found.homes.append(folder)
+            return False
+        if folder.is_symlink():
+            found.skipped.append(Skipped(folder, message("link-not-followed", path=folder)))
+            return False
     except OSError as error:
-        raise InvalidInput("file-unreadable", path=path, error=error) from error
-
-
-def _walk(folder: Path, home: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise InvalidInput(
-            "named-folder-unreadable", path=str(error.filename), error=error
-        ) from error
-
-    home = home.resolve()
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if (Path(parent) / name).resolve() != home)
-        yield from (Path(parent) / name for name in sorted(files))
+        found.skipped.append(_unreadable(folder, error))
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from witnesstree.cli.judging import (
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say, tell
 from witnesstree.cli.progress import progress
 from witnesstree.cli.report import EXIT_CODES, print_report, report_members
+from witnesstree.cli.sources import proof_beside
 from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def verify_command(
         ctx.exit(EXIT_CODES[verify_folder(files, proof_path, asked, as_json=as_json)])
     file = files[0]
     size = _size(file)
-    own = Path(f"{file}.proof.json")
+    own = proof_beside(file)
     if proof_path is None and not os.path.lexists(own) and holds_proofs(file):
         ctx.exit(_show_batch(file, asked, as_json=as_json))
     if proof_path is None:

@@ -31,6 +31,7 @@ from witnesstree.cli.options import (
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import Conflict, InvalidInput, StorageFailure, Unreachable
 from witnesstree.ledger.base.message import Message, message, to_json
+from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +79,7 @@ def worker_command(
 
     if metrics:
         require_file(metrics)
+        require_own_way(metrics)
     with _logging(as_json=as_json), _stopping() as stop:
         is_over = False
         while not (is_over or stop.is_set()):

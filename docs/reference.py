@@ -24,7 +24,7 @@ from witnesstree.anchor.settings import (
     setting_message,
 )
 from witnesstree.anchor.truststore import TRUST
-from witnesstree.cli import status
+from witnesstree.cli import seal, status
 from witnesstree.cli.help import help_text
 from witnesstree.cli.language import LANG_ENVVAR, speak
 from witnesstree.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, cli
@@ -41,7 +41,9 @@ DOCS = Path(__file__).parent
 WIDTH = 100
 """Columns of the help texts."""
 
-CODES = sorted({1, 2, INTERRUPTED, status.ALARM, *EXIT_CODES.values(), *VERDICTS.values()})
+CODES = sorted(
+    {1, 2, INTERRUPTED, status.ALARM, seal.SKIPPED, *EXIT_CODES.values(), *VERDICTS.values()}
+)
 """All exit codes that a command may have."""
 
 

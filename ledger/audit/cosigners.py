@@ -8,15 +8,16 @@ from datetime import datetime
 from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.message import joined, message
 from witnesstree.ledger.base.report import Check, Outcome
-from witnesstree.ledger.log.cosignature import CosignerKey, check_cosignatures
+from witnesstree.ledger.log.cosignature import CosignerKey, check_cosignatures, is_timely
 
 
 def judge_cosignatures(note: str, keys: Sequence[CosignerKey], needed: int, now: datetime) -> Check:
     """Judge whether at least `needed` of the cosigners signed the checkpoint in `note`; their
     clocks may be ahead of `now` by SKEW.
     """
-    found = check_cosignatures(note, keys)
-    good = [each for each in found if each.time <= (now + SKEW).timestamp()]
+    latest = (now + SKEW).timestamp()
+    found = check_cosignatures(note, keys, latest)
+    good = [each for each in found if is_timely(each.time, latest)]
     is_met = len(good) >= needed
     said = [
         message(
@@ -27,6 +28,8 @@ def judge_cosignatures(note: str, keys: Sequence[CosignerKey], needed: int, now:
             needed=needed,
         )
     ]
-    if early := [each.key.name for each in found if each not in good]:
+    if timeless := [each.key.name for each in found if not each.time]:
+        said.append(message("cosigners-without-time", names=timeless))
+    if early := [each.key.name for each in found if each.time and each not in good]:
         said.append(message("cosigners-ahead", names=early))
     return Check("cosignatures", Outcome.PASSED if is_met else Outcome.UNKNOWN, joined(said))

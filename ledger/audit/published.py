@@ -26,6 +26,10 @@ FIRST_CHECKPOINT = "checkpoint-0"
 """Where the checkpoint of the empty log is: the first batch's opening record names it."""
 
 
+KEYS = "keys/"
+"""Where the notes of changes of the log's key are."""
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedBatch:
     """A batch that was found in the log, and what is published of it: the proof of its opening
@@ -60,7 +64,7 @@ def read_note(value: Reader) -> str:
 
 def key_path(number: int) -> str:
     """Return where the note of a change of the log's key is published."""
-    return f"keys/{format_number(number)}"
+    return f"{KEYS}{format_number(number)}"
 
 
 def read_key_notes(fetch: Fetch) -> tuple[str, ...]:

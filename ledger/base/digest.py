@@ -19,6 +19,7 @@ from witnesstree.ledger.base.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
+    from io import FileIO
     from pathlib import Path
 
 CHUNK = 2**17
@@ -36,7 +37,7 @@ QUEUED = 4
 million tasks at once."""
 
 
-_Part: TypeAlias = "tuple[list[FileDigest], InvalidInput | None]"
+_Part: TypeAlias = "list[FileDigest | InvalidInput]"
 
 _own = local()
 identity = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
@@ -79,25 +80,42 @@ def digest_file(
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InvalidInput("file-not-regular", path=path)
-        with path.open("rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
             before = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode):
+                raise InvalidInput("file-not-regular", path=path)
             hashed, read, buffer = sha256(), 0, _buffer()
-            while count := file.readinto(buffer):
+            while count := _filled(file, buffer, path):
                 if stop and stop.is_set():
                     raise InvalidInput("hashing-stopped", path=path)
                 hashed.update(buffer[:count])
                 read += count
                 if advance:
                     advance(count)
-            if (
-                not same_file(before, os.fstat(file.fileno()))
-                or not same_file(before, path.stat())
-                or read != before.st_size
-            ):
+            if not (same_file(before, os.fstat(file.fileno())) and same_file(before, path.stat())):
                 raise _changed(path)
+            if read != before.st_size:
+                raise InvalidInput(
+                    "file-of-another-size", path=path, told=before.st_size, read=read
+                )
     except OSError as error:
         raise InvalidInput("file-unreadable", path=path, error=error) from error
     return FileDigest(path, read, hashed.digest(), before)
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    # Nothing waits for the other end of a pipe that took the file's place.
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
+def _filled(file: FileIO, buffer: memoryview, path: Path) -> int:
+    """Return how many bytes were read; some files of the kernel have none yet, and would be waited
+    for.
+    """
+    count: int | None = file.readinto(buffer)
+    if count is None:
+        raise InvalidInput("file-not-regular", path=path)
+    return count
 
 
 def _changed(path: Path) -> InvalidInput:
@@ -122,11 +140,23 @@ def _buffer() -> memoryview:
 def digest_files(
     paths: Iterable[Path], advance: Callable[[int], None] | None = None, threads: int | None = None
 ) -> Iterator[FileDigest]:
-    """Yield the digest of each file, in the order given, hashing several side by side (hashlib lets
-    go of the interpreter's lock).
+    """Yield the digest of each file, as `digest_each` does.
 
-    `advance` is called from several threads. Raises InvalidInput for the first file, in order, that
-    has no digest.
+    Raises InvalidInput for the first file, in order, that has no digest.
+    """
+    for found in digest_each(paths, advance, threads):
+        if isinstance(found, InvalidInput):
+            raise found
+        yield found
+
+
+def digest_each(
+    paths: Iterable[Path], advance: Callable[[int], None] | None = None, threads: int | None = None
+) -> Iterator[FileDigest | InvalidInput]:
+    """Yield the digest of each file, or why it has none, in the order given, hashing several side
+    by side (hashlib lets go of the interpreter's lock).
+
+    `advance` is called from several threads.
     """
     threads = threads or os.cpu_count() or 1
     stop = Event()
@@ -136,9 +166,9 @@ def digest_files(
             for part in _parts(paths):
                 pending.append(pool.submit(_digest_part, part, advance, stop))
                 if len(pending) >= threads * QUEUED:
-                    yield from _digests(pending.popleft().result())
+                    yield from pending.popleft().result()
             while pending:
-                yield from _digests(pending.popleft().result())
+                yield from pending.popleft().result()
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -163,18 +193,11 @@ def _parts(paths: Iterable[Path]) -> Iterator[list[Path]]:
 
 
 def _digest_part(part: list[Path], advance: Callable[[int], None] | None, stop: Event) -> _Part:
-    """Return the digests of these files, up to the first that has none, and why it has none."""
-    digests = []
-    try:
-        for path in part:
-            digests.append(digest_file(path, advance, stop))  # noqa: PERF401 - those before a fault count
-    except InvalidInput as fault:
-        return digests, fault
-    return digests, None
-
-
-def _digests(part: _Part) -> Iterator[FileDigest]:
-    digests, fault = part
-    yield from digests
-    if fault:
-        raise fault
+    """Return the digests of these files, or why one has none."""
+    digests: _Part = []
+    for path in part:
+        try:
+            digests.append(digest_file(path, advance, stop))
+        except InvalidInput as fault:
+            digests.append(fault)
+    return digests

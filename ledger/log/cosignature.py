@@ -80,9 +80,12 @@ def cosigned_message(text: str, time: int) -> bytes:
     return f"cosignature/v1\ntime {time}\n{text}".encode()
 
 
-def check_cosignatures(note: str | bytes, keys: Sequence[CosignerKey]) -> list[Cosignature]:
+def check_cosignatures(
+    note: str | bytes, keys: Sequence[CosignerKey], latest: float | None = None
+) -> list[Cosignature]:
     """Return the cosignatures under `note` that are by `keys`, at most one a key, the newest: in
-    the order of `keys`.
+    the order of `keys`. With `latest`, in seconds since 1970, one whose time `is_timely` goes
+    before a newer one.
 
     A line of one of the keys that does not verify counts for nothing, and spoils no other. It says
     nothing about the log's own signature, and a time is the cosigner's word: compare it with a
@@ -98,9 +101,28 @@ def check_cosignatures(note: str | bytes, keys: Sequence[CosignerKey]) -> list[C
             for signature in parsed.signatures
             if (time := _time(signature, parsed.text, key)) is not None
         ]
+        timely = [time for time in times if latest is not None and is_timely(time, latest)]
         if times:
-            found.append(Cosignature(key, max(times)))
+            found.append(Cosignature(key, max(timely or times)))
     return found
+
+
+def is_timely(time: int, latest: float) -> bool:
+    """Whether a cosigner tells a time, and none after `latest`. A witness must not leave its time
+    out, which is 0 (C2SP tlog-witness, add-checkpoint).
+    """
+    return 0 < time <= latest
+
+
+def time_of(line: str) -> int:
+    """Return the time in a line of a cosignature; it verifies nothing.
+
+    Raises InvalidInput if it has not the form of one.
+    """
+    signatures = parse_note(f"-\n\n{line}").signatures
+    if len(signatures) != 1 or not is_cosignature(signatures[0]):
+        raise InvalidInput("signature-lines-expected")
+    return int.from_bytes(signatures[0].signature[:8], "big")
 
 
 def add_cosignatures(note: str, lines: str | bytes, keys: Sequence[CosignerKey]) -> str:

@@ -174,6 +174,8 @@ def parse_text(text: str | bytes, limit: int) -> str:
         raise InvalidInput("text-not-utf-8") from None
     if len(encoded) > limit:
         raise InvalidInput("text-too-long", most=limit)
+    if decoded.startswith("\ufeff"):
+        raise InvalidInput("text-with-byte-order-mark")
     if _CONTROL.search(decoded):
         raise InvalidInput("text-with-control-characters")
     return decoded

@@ -123,9 +123,9 @@ def test_sealed_again_only_on_demand(home: Path, tmp_path: Path) -> None:
     proof_of(folder / "a").unlink()
     assert call("seal", "-r", folder, "--home", home, "--json").json["receipt"] is None
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    # A changed file is sealed, and the proof of what it was is kept.
+    # A changed file is sealed on demand, and the proof of what it was is kept.
     (folder / "b").write_bytes(b"b2")
-    changed = call("seal", "-r", folder, "--home", home)
+    changed = call("seal", folder / "b", "--again", "--home", home)
     assert f"Kept the older b{PROOF} as b.1{PROOF}." in changed.talk
     assert (folder / f"b.1{PROOF}").read_bytes() == before[f"b{PROOF}"]
     anew = call("seal", folder / "a", "--again", "--home", home, "--json").json

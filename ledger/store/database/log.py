@@ -74,35 +74,40 @@ class LogRows(Rows):
             raise Damaged("key-history-gap")
         return [note for _, note in rows]
 
-    def add_cosignature(self, size: int, cosigner: str, key_id: bytes, line: str) -> bool:
+    def add_cosignature(
+        self, size: int, cosigner: str, key_id: bytes, line: str, *, replaces: bool = False
+    ) -> bool:
         """Record the line in which a cosigner signed the checkpoint at `size`, and return whether
-        it is new: the first one by a key stays.
+        it is new: the first one by a key stays, unless this one `replaces` it.
+
+        No row is ever removed: what is replaced is still there, under the key's own id, and later
+        ones have a zero byte more each.
         """
-        where = (
-            (schema.cosignatures.c.size == size)
-            & (schema.cosignatures.c.witness == cosigner)
-            & (schema.cosignatures.c.key_id == key_id)
-        )
-        if self._connection.execute(select(schema.cosignatures.c.size).where(where)).first():
+        found = self._connection.execute(
+            select(schema.cosignatures.c.key_id).where(
+                (schema.cosignatures.c.size == size) & (schema.cosignatures.c.witness == cosigner)
+            )
+        ).scalars()
+        there = sum(bytes(each)[: len(key_id)] == key_id for each in found)
+        if there and not replaces:
             return False
         self._connection.execute(
             insert(schema.cosignatures),
-            {"size": size, "witness": cosigner, "key_id": key_id, "line": line},
+            {"size": size, "witness": cosigner, "key_id": key_id + bytes(there), "line": line},
         )
         return True
 
     def cosignatures(self, size: int) -> list[str]:
         """Return the lines in which cosigners signed the checkpoint at `size`, each with its
-        newline.
+        newline; of each key, the last one.
         """
         order = (schema.cosignatures.c.witness, schema.cosignatures.c.key_id)
-        return list(
-            self._connection.execute(
-                select(schema.cosignatures.c.line)
-                .where(schema.cosignatures.c.size == size)
-                .order_by(*order)
-            ).scalars()
+        rows = self._connection.execute(
+            select(*order, schema.cosignatures.c.line)
+            .where(schema.cosignatures.c.size == size)
+            .order_by(*order)
         )
+        return list({(cosigner, bytes(key)[:4]): line for cosigner, key, line in rows}.values())
 
     def cosigned_sizes(self) -> list[int]:
         """Return the sizes of the checkpoints that are cosigned, smallest first."""

@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from conftest import START, Clock
 from fakes import FakeWorld, Steps, When, digests, in_child
+from real import unavailable
 
 from witnesstree.anchor import publishing
 from witnesstree.anchor.http import Answer, Http
@@ -50,6 +51,7 @@ from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
 from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Witnesses
+from witnesstree.ledger.work.rotation import rotate
 from witnesstree.ledger.work.sealing import Ledger
 
 
@@ -580,7 +582,7 @@ class Served(Http):
 @contextmanager
 def served(status: int, body: bytes = b"") -> Iterator[Callable[[str, int], bytes]]:
     yield fetching_from_address(
-        Served({"https://log.example/court/checkpoint": (status, body)}),
+        Served({"https://log.example/court/tile/0/000": (status, body)}),
         "https://log.example/court/",
     )
 
@@ -598,15 +600,58 @@ def served(status: int, body: bytes = b"") -> Iterator[Callable[[str, int], byte
 )
 def test_an_address_answers_with_a_file_or_an_error(status: int, error: type[Exception]) -> None:
     with served(200, b"body") as fetch:
-        assert fetch("checkpoint", 10) == b"body"
+        assert fetch("tile/0/000", 10) == b"body"
     with served(status) as fetch, pytest.raises(error, match=r"https://log\.example"):
-        fetch("checkpoint", 10)
+        fetch("tile/0/000", 10)
 
 
 def test_one_run_fetches_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "MAX_FETCHED", 10)
     with served(200, b"1234") as fetch:
-        fetch("checkpoint", 10)
-        fetch("checkpoint", 10)
+        fetch("tile/0/000", 10)
+        fetch("tile/0/000", 10)
         with pytest.raises(BadAnswer, match="more than 10 bytes"):
-            fetch("checkpoint", 10)
+            fetch("tile/0/000", 10)
+
+
+# A folder that others can write to, too
+
+
+def test_a_link_in_place_of_partial_tiles_is_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "1").write_bytes(b"precious")
+    link = tmp_path / "000.p"
+    link.symlink_to(precious)
+    publishing._remove_partial(link)
+    assert (precious / "1").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["tile", "batch", "keys", "checkpoint", "published.json"])
+def test_nothing_is_written_over_a_link_of_somebody_else(
+    world: FakeWorld, tmp_path: Path, name: str
+) -> None:
+    if os.geteuid():
+        unavailable("only root can make what others have made")
+    folder, precious = tmp_path / "published", tmp_path / "precious"
+    folder.mkdir()
+    precious.mkdir()
+    (precious / "file").write_bytes(b"precious")
+    with world.open() as ledger:
+        publish(ledger, folder)
+        is_file = (folder / name).is_file()
+        if is_file:
+            (folder / name).unlink()
+        (folder / name).symlink_to(precious / "file" if is_file else precious)
+        os.lchown(folder / name, 12345, 12345)
+        seal(ledger, "first")
+        rotate(ledger)
+        if is_file:
+            with suppress(InvalidInput):
+                publish(ledger, folder)
+        else:
+            with pytest.raises(InvalidInput, match="another user"):
+                publish(ledger, folder)
+    assert [(path.name, path.read_bytes()) for path in precious.iterdir()] == [
+        ("file", b"precious")
+    ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from commandline import call
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from witnesstree.anchor import cosigners
@@ -26,6 +27,7 @@ from witnesstree.ledger.base.errors import (
     WitnesstreeError,
 )
 from witnesstree.ledger.log.cosignature import (
+    MAX_TIME,
     CosignerKey,
     check_cosignatures,
     cosigned_message,
@@ -45,7 +47,7 @@ from witnesstree.ledger.store.home import open_home
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a witness").digest())
 KEY = CosignerKey("witness.example/w1", PRIVATE_KEY.public_key().public_bytes_raw())
 OTHER = CosignerKey("witness.example/w2", bytes(32))
-TIME = 1_795_000_000
+TIME = 1_700_000_000
 
 
 def log(*arguments: object) -> Result:
@@ -179,10 +181,10 @@ def test_check_at_an_address(home: Path) -> None:
 # cosign
 
 
-def line(note: str, key: CosignerKey = KEY) -> bytes:
-    signature = PRIVATE_KEY.sign(cosigned_message(parse_note(note).text, TIME))
+def line(note: str, key: CosignerKey = KEY, time: int = TIME) -> bytes:
+    signature = PRIVATE_KEY.sign(cosigned_message(parse_note(note).text, time))
     return (
-        f"— {key.name} {format_base64(key.key_id + TIME.to_bytes(8, 'big') + signature)}\n".encode()
+        f"— {key.name} {format_base64(key.key_id + time.to_bytes(8, 'big') + signature)}\n".encode()
     )
 
 
@@ -237,10 +239,14 @@ def test_a_witness_is_told_what_it_has_seen(home: Path) -> None:
 
 REFUSALS: list[tuple[list[Answer], type[WitnesstreeError], str]] = [
     ([size(3)], Conflict, "has seen this log with 3 entries, and this checkpoint has 2"),
-    ([size(1), size(1)], BadAnswer, "ANOTHER HISTORY"),
-    ([size(1), size(2), size(1)], BadAnswer, "ANOTHER HISTORY"),
-    ([size(1), Answer(422, "", b"")], BadAnswer, "ANOTHER HISTORY"),
-    ([size(2), Answer(409, "text/plain", b"")], BadAnswer, "ANOTHER HISTORY"),
+    ([size(0)], BadAnswer, "contradicts itself"),
+    ([size(1), size(1)], BadAnswer, "contradicts itself"),
+    ([size(2), size(2)], BadAnswer, "has seen 2 entries of this log, as many as this checkpoint"),
+    ([size(1), size(2), size(1)], Conflict, r"another size each time \(1, 2, 1\)"),
+    ([size(1), Answer(422, "", b"")], BadAnswer, "does not accept the proof that the log of 1"),
+    ([size(2), Answer(409, "text/plain", b"")], BadAnswer, r"without a size \(text/plain\)"),
+    ([Answer(409, "text/html", b"<html>")], BadAnswer, r"without a size .* b'<html>'; look for a"),
+    ([Answer(409, "", b"5\n")], BadAnswer, r"without a size, so that"),
     ([size("x")], BadAnswer, "says no size"),
     ([Answer(409, "text/x.tlog.size", b"\xff")], BadAnswer, "says no size"),
     ([Answer(404, "", b"")], NotFound, "does not know this log"),
@@ -320,6 +326,55 @@ def test_enough_witnesses_have_to_cosign(home: Path, answering: Callable[..., No
 
 
 @pytest.mark.parametrize(
+    ("time", "says"),
+    [
+        (0, "left the time out"),
+        (2**40, "ahead of the clock here"),
+        (TIME * 1000, "ahead of the clock here"),
+        (MAX_TIME, "ahead of the clock here"),
+    ],
+)
+def test_a_cosignature_of_a_time_that_cannot_be_is_not_kept(
+    home: Path, answering: Callable[..., None], time: int, says: str
+) -> None:
+    note = newest(home)
+    answering(Answer(200, "", line(note, time=time)))
+    done = cosign(home)
+    assert done.exit_code == 4
+    assert says in done.stderr
+    assert done.stdout == note
+    # One that is right is kept afterwards, also where both come at once.
+    answering(Answer(200, "", line(note, time=time) + line(note)))
+    done = cosign(home)
+    assert done.exit_code == 0
+    assert done.stdout == note + line(note).decode()
+
+
+@pytest.mark.parametrize("kind", ["time 0", "ahead", "of nobody"])
+def test_a_good_cosignature_takes_the_place_of_a_kept_bad_one(
+    home: Path, answering: Callable[..., None], kind: str
+) -> None:
+    note = newest(home)
+    bad = {
+        "time 0": line(note, time=0),
+        "ahead": line(note, time=2**40),
+        "of nobody": line(note.replace("ledger", "lodger")),
+    }[kind]
+    # As older versions kept them.
+    with open_ledger(home) as ledger, ledger.metadata.write() as transaction:
+        transaction.add_cosignature(2, KEY.name, KEY.key_id, bad.decode())
+    answering(Answer(503, "", b""))
+    assert cosign(home).exit_code == 4
+    answering(Answer(200, "", line(note)))
+    done = cosign(home)
+    assert done.exit_code == 0
+    assert done.stdout == note + line(note).decode()
+    # And a good one stays.
+    answering(Answer(200, "", line(note, time=TIME + 1)))
+    assert cosign(home).stdout == done.stdout
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (
@@ -354,7 +409,7 @@ def test_witnesses_that_cannot_be_asked(
 
 def test_no_witness_is_asked_for_ever(home: Path) -> None:
     http = Asked(*(size(number) for number in (1, 2, 1, 2)))
-    with pytest.raises(BadAnswer):
+    with pytest.raises(Conflict):
         ask(home, http)
     assert len(http.asked) == cosigners.MAX_ATTEMPTS
 
@@ -522,3 +577,77 @@ def test_what_is_no_checkpoint_is_named(home: Path, tmp_path: Path) -> None:
         error = log("check", *arguments).exception
         assert isinstance(error, InvalidInput)
         assert f"{file} holds no checkpoint: expected a signed note" in str(error)
+
+
+# Servers that answer with something for what is not there
+
+
+class Pages(Http):
+    """A web application in memory: the files of a folder, and a page for anything else."""
+
+    def __init__(self, folder: Path, page: bytes) -> None:
+        super().__init__(timeout=1)
+        self.folder, self.page = folder, page
+        self.asked: list[str] = []
+
+    def get(self, url: str, *, limit: int, **_how: object) -> Answer:  # type: ignore[override]
+        path = self.folder / url.removeprefix("https://log.example/")
+        self.asked.append(url)
+        return Answer(200, "", path.read_bytes() if path.is_file() else self.page[:limit])
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<!doctype html><html></html>",
+        b"\n <HTML>",
+        b"Not Found",
+        b'{"error": 404}',
+        b"",
+        b"\xff\xfe",
+    ],
+)
+@pytest.mark.parametrize("command", ["audit", "check"])
+def test_a_server_that_answers_for_what_is_not_there_accuses_nobody(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: bytes, command: str
+) -> None:
+    folder = tmp_path / "published"
+    log("publish", folder, "--home", home)
+    http = Pages(folder, page)
+    monkeypatch.setattr("witnesstree.anchor.http.Http", lambda timeout: http)
+    ran = (
+        call("audit", "https://log.example", "--home", home)
+        if command == "audit"
+        else call("log", "check", folder / "checkpoint", "https://log.example")
+    )
+    assert ran.code == 9
+    assert "the server answers with a page for files that are not there" in ran.error()
+    assert "keys/001" in ran.error()
+    assert len(http.asked) == 2
+    # For all that there is, likewise.
+    http = Pages(tmp_path / "nowhere", page)
+    monkeypatch.setattr("witnesstree.anchor.http.Http", lambda timeout: http)
+    assert call("audit", "https://log.example", "--home", home).code == 9
+    assert len(http.asked) == 1
+
+
+def test_a_page_in_place_of_a_tile_accuses_nobody(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "published"
+    log("publish", folder, "--home", home)
+    for path in list(folder.rglob("*")):
+        if path.is_file() and "tile" in path.parts:
+            path.unlink()
+    http = Pages(folder, b"<!doctype html>")
+    real = http.get
+
+    def get(url: str, *, limit: int, **how: object) -> Answer:
+        found = real(url, limit=limit, **how)
+        return Answer(404, "", b"") if "/keys/" in url else found
+
+    monkeypatch.setattr(http, "get", get)
+    monkeypatch.setattr("witnesstree.anchor.http.Http", lambda timeout: http)
+    ran = call("audit", "https://log.example", "--home", home)
+    assert ran.code == 9
+    assert "tile/" in ran.error()

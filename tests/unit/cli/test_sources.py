@@ -32,27 +32,31 @@ def test_files_come_once_each_in_the_order_of_names(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "d/loop").symlink_to(tmp_path / "d")
-    found, skipped = find_files(
+    (home / "home.json").write_bytes(b"")
+    found = find_files(
         [tmp_path / "e", tmp_path / "d", tmp_path / "d/a"], None, home, is_recursive=True
     )
-    assert [str(source.path.relative_to(tmp_path)) for source in found] == [
+    assert [str(source.path.relative_to(tmp_path)) for source in found.sources] == [
         "e",
         "d/a",
         "d/b",
         "d/c/x",
     ]
-    assert all(source.proof == Path(f"{source.path}.proof.json") for source in found)
-    assert skipped == 1
+    assert all(source.proof == Path(f"{source.path}.proof.json") for source in found.sources)
+    assert (found.proofs, found.homes) == (1, [home])
+    assert [(each.path, each.reason.code) for each in found.skipped] == [
+        (tmp_path / "d/loop", "link-not-followed")
+    ]
 
 
 def test_proofs_keep_the_folders_below_a_folder(tmp_path: Path) -> None:
     (tmp_path / "d/c").mkdir(parents=True)
     (tmp_path / "d/c/x").write_bytes(b"")
     proofs = tmp_path / "p"
-    assert find_files([tmp_path / "d"], proofs, tmp_path / "h", is_recursive=True)[0] == [
+    assert find_files([tmp_path / "d"], proofs, tmp_path / "h", is_recursive=True).sources == [
         Source(tmp_path / "d/c/x", proofs / "c/x.proof.json")
     ]
-    assert find_files([tmp_path / "d/c/x"], proofs, tmp_path / "h", is_recursive=False)[0] == [
+    assert find_files([tmp_path / "d/c/x"], proofs, tmp_path / "h", is_recursive=False).sources == [
         Source(tmp_path / "d/c/x", proofs / "x.proof.json")
     ]
 
@@ -62,7 +66,7 @@ def test_two_files_never_share_a_proof(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x").write_bytes(b"")
     both = [tmp_path / "a/x", tmp_path / "b/x"]
-    assert len(find_files(both, None, tmp_path / "h", is_recursive=False)[0]) == 2
+    assert len(find_files(both, None, tmp_path / "h", is_recursive=False).sources) == 2
     with pytest.raises(InvalidInput, match="would both get the proof"):
         find_files(both, tmp_path / "p", tmp_path / "h", is_recursive=False)
 

@@ -142,7 +142,13 @@ def _cosignatures() -> dict[str, Any]:
             case("a wrong line of another expected witness", cosigned(W2, by=W4) + one, [first]),
             case("a line of an unknown witness", cosigned(W4) + one, [first]),
             case("a line of another algorithm (ML-DSA-44)", unknown + one, [first]),
-            case("time 0", cosigned(W1, time=0), [(W1, 0)]),
+            case("time 0", cosigned(W1, time=0), [(W1, 0)], reason="clock"),
+            case("time 0 beside a right one", cosigned(W1, time=0) + one, [first]),
+            case(
+                "a clock far ahead, beside a right time of the same witness",
+                one + cosigned(W1, time=NOW * 1000),
+                [(W1, NOW * 1000)],
+            ),
             case("a clock nine minutes ahead", one, [first], now=NOW - 540),
             case(
                 "the log's own key does not count, nor matters", one, [first], note=f"{TEXT}\n{one}"

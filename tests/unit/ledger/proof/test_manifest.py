@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.proof import manifest as module
 from witnesstree.ledger.proof.manifest import (
+    FIRST_FORMAT,
     MAX_FILES,
     MAX_MANIFEST,
     MAX_MANIFEST_TEXT,
     Manifest,
     ManifestFile,
+    bytes_of_name,
+    escaped_name,
     format_manifest,
     parse_manifest,
 )
@@ -38,7 +41,31 @@ MANIFEST = Manifest(
     kind="contract",
     applicant="张三",
     meta={"place": "上海", "tags": ["a", {"b": None, "c": True}], "count": -1},
+    format=FIRST_FORMAT,
 )
+SECOND = Manifest(
+    name="张三_合同_20261123",
+    created=datetime(2026, 11, 23, 3, 48, 55, tzinfo=UTC),
+    files=(
+        ManifestFile("front/照片.jpg", 12, bytes(range(32)), "image/jpeg", role="original"),
+        ManifestFile("k\\xdf\\\\.txt", 0, b"\xff" * 32, "text/plain"),
+    ),
+    follows=b"\x02" * 32,
+    salt=bytes(range(16)),
+)
+SECOND_CONTENT = (
+    '{"created":"2026-11-23T03:48:55Z","files":['
+    '{"digest":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","media_type":"image/jpeg","name":"front/照片.jpg","role":"original","size":12},'
+    '{"digest":"'
+    + "ff"
+    * 32
+    + '","media_type":"text/plain","name":"k\\\\xdf\\\\\\\\.txt","size":0}],'
+    '"follows":"'
+    + "02"
+    * 32
+    + '","format":"witnesstree-manifest/2","meta":{},"name":"张三_合同_20261123",'
+    '"salt":"000102030405060708090a0b0c0d0e0f"}'
+).encode()
 CONTENT = (
     '{"applicant":"张三","created":"2026-11-23T03:48:55Z","files":['
     '{"cid":"bafkreiabc","digest":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","media_type":"image/jpeg","name":"photo.jpg","size":12},'
@@ -61,17 +88,16 @@ META = st.dictionaries(
     max_size=3,
 )
 HASH = st.binary(min_size=32, max_size=32)
+PART = st.binary(min_size=1, max_size=12).filter(
+    lambda part: part not in {b".", b".."} and not {0, ord("/")} & set(part)
+)
+PATHS = st.lists(PART, min_size=1, max_size=3).map(b"/".join)
+REST = (st.integers(0, 2**53 - 1), HASH, TEXT, st.none() | TEXT, st.none() | HASH)
+FIRST_FILES = st.lists(st.builds(ManifestFile, TEXT, *REST), max_size=3).map(tuple)
 FILES = st.lists(
-    st.builds(
-        ManifestFile,
-        TEXT,
-        st.integers(0, 2**53 - 1),
-        HASH,
-        TEXT,
-        st.none() | TEXT,
-        st.none() | HASH,
-    ),
+    st.builds(ManifestFile, PATHS.map(escaped_name), *REST, st.none() | TEXT),
     max_size=3,
+    unique_by=lambda file: file.name,
 ).map(tuple)
 TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda time: time.replace(microsecond=0))
 
@@ -79,13 +105,100 @@ TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda time: time.replace(micro
 def test_the_bytes_are_known() -> None:
     assert format_manifest(MANIFEST) == CONTENT
     assert parse_manifest(CONTENT) == MANIFEST
+    assert format_manifest(SECOND) == SECOND_CONTENT
+    assert parse_manifest(SECOND_CONTENT) == SECOND
 
 
-@given(st.builds(Manifest, TEXT, TIMES, FILES, st.none() | TEXT, st.none() | TEXT, META))
+SIDES = (st.none() | TEXT, st.none() | TEXT, META)
+
+
+@given(
+    st.builds(
+        Manifest,
+        TEXT,
+        TIMES,
+        FILES,
+        *SIDES,
+        st.none() | HASH,
+        st.none() | st.binary(min_size=16, max_size=16),
+    )
+    | st.builds(
+        Manifest, TEXT, TIMES, FIRST_FILES, *SIDES, st.none(), st.none(), st.just(FIRST_FORMAT)
+    )
+)
 def test_what_is_written_is_read_as_the_same_manifest(manifest: Manifest) -> None:
     content = format_manifest(manifest)
     assert parse_manifest(content) == manifest
     assert rfc8785.dumps(json.loads(content)) == content
+
+
+@given(PATHS, PATHS)
+def test_each_path_has_a_name_of_its_own(path: bytes, other: bytes) -> None:
+    assert bytes_of_name(escaped_name(path)) == path
+    assert (escaped_name(path) == escaped_name(other)) is (path == other)
+
+
+@given(st.text(max_size=12) | st.text("\\\\xdf0./a", max_size=12))
+def test_any_text_is_a_name_in_its_one_spelling_or_refused(text: str) -> None:
+    try:
+        path = bytes_of_name(text)
+    except InvalidInput:
+        return
+    assert escaped_name(path) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("", "manifest-name-no-path"),
+        ("/a", "manifest-name-no-path"),
+        ("a/", "manifest-name-no-path"),
+        ("a//b", "manifest-name-no-path"),
+        ("a/../b", "manifest-name-no-path"),
+        (".", "manifest-name-no-path"),
+        ("a\0", "manifest-name-no-path"),
+        ("a\\x2fb", "manifest-name-escaped"),
+        ("a\\xDF", "manifest-name-escaped"),
+        ("\\x61", "manifest-name-escaped"),
+        ("\\xe7\\x85\\xa7", "manifest-name-escaped"),
+        ("\\n", "manifest-name-escaped"),
+        ("a\\", "manifest-name-escaped"),
+    ],
+)
+def test_other_spellings_of_a_name_are_refused(name: str, code: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        format_manifest(replace(SECOND, files=(replace(SECOND.files[0], name=name),)))
+    assert error.value.message.code == code
+
+
+def test_two_files_never_have_one_name() -> None:
+    with pytest.raises(InvalidInput) as error:
+        format_manifest(replace(SECOND, files=(SECOND.files[0], SECOND.files[0])))
+    assert error.value.message.code == "manifest-name-twice"
+
+
+@given(
+    st.binary(max_size=200)
+    | st.integers(0, len(SECOND_CONTENT) - 1).flatmap(
+        lambda at: st.binary(min_size=1, max_size=2).map(
+            lambda new: SECOND_CONTENT[:at] + new + SECOND_CONTENT[at + 1 :]
+        )
+    )
+)
+def test_any_bytes_are_a_manifest_or_refused(content: bytes) -> None:
+    try:
+        manifest = parse_manifest(content)
+    except InvalidInput:
+        return
+    assert format_manifest(manifest) == content
+
+
+@pytest.mark.parametrize(
+    "change", [{"follows": bytes(32)}, {"salt": bytes(16)}, {"files": SECOND.files[:1]}], ids=str
+)
+def test_the_first_format_has_no_room_for_what_is_new(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        format_manifest(replace(MANIFEST, **change))
 
 
 def test_an_unknown_kind_is_legal() -> None:
@@ -157,6 +270,7 @@ def test_depth_is_refused_under_pythons_own_recursion_limit() -> None:
         {"files": (replace(MANIFEST.files[0], size=2**53),)},
         {"files": (replace(MANIFEST.files[0], digest=bytes(31)),)},
         {"files": (replace(MANIFEST.files[0], ciphertext_digest=b""),)},
+        {"format": "witnesstree-manifest/3"},
     ],
     ids=str,
 )
@@ -188,7 +302,7 @@ def changed(**members: Any) -> bytes:
         CONTENT.replace(b'"count":-1', b'"count":' + b"[" * 100_000 + b"]" * 100_000),
         CONTENT.replace(b'"count":-1', b'"count":-1,"count":-1'),
         json.dumps(json.loads(CONTENT), ensure_ascii=False).encode(),
-        changed(format="witnesstree-manifest/2"),
+        changed(format="witnesstree-manifest/3"),
         changed(format=...),
         changed(extra=1),
         changed(kind=None),
