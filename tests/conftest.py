@@ -11,6 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from servers.postgresql import PostgreSQL, postgresql
 
+from witnesstree.cli.language import speak
+from witnesstree.ledger.base.catalogue import ENGLISH
+
 settings.register_profile(
     "default",
     deadline=None,
@@ -34,6 +37,13 @@ class Clock:
 
     def tick(self, seconds: float = 1) -> None:
         self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    """A test that makes the command line speak another language does so alone."""
+    yield
+    speak(ENGLISH)
 
 
 @pytest.fixture
