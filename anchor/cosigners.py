@@ -112,6 +112,8 @@ def _seen_size(cosigner: Cosigner, answer: Answer, old: int, size: int) -> int |
         raise BadAnswer(
             "cosigner-refuses-without-size", kind=kind, found=ascii(answer.body[:40]), **named
         )
+    if answer.status == 422 and old == size:
+        raise BadAnswer("cosigner-refuses-root", size=size, **named)
     if answer.status == 422:
         raise BadAnswer("cosigner-refuses-proof", old=old, size=size, **named)
     if answer.status in {408, 429} or answer.status >= 500:

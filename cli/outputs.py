@@ -37,20 +37,33 @@ _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """How file systems without them answer."""
 
 
-def require_room(source: Source) -> None:
-    """Refuse, before anything is sealed, a place where no proof can go."""
-    proof = source.proof.absolute()
-    folder = next(parent for parent in proof.parents if os.path.lexists(parent))
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise InvalidInput("proof-place-refused", folder=folder)
-    require_own_way(proof)
-    longest, deepest = (os.pathconf(folder, f"PC_{name}_MAX") for name in ("NAME", "PATH"))
-    if len(os.fsencode(proof.name)) + _NAME_ROOM > longest:
+def require_room(source: Source, known: dict[Path, tuple[int, int]] | None = None) -> None:
+    """Refuse, before anything is sealed, a place where no proof can go. What was found out about a
+    folder is kept in `known` for the next file.
+    """
+    known = {} if known is None else known
+    place = source.proof.parent
+    if place not in known:
+        known[place] = _room_in(source.proof.absolute())
+    longest, deepest = known[place]
+    if len(os.fsencode(source.proof.name)) + _NAME_ROOM > longest:
         raise InvalidInput("name-too-long", path=source.path, ending=PROOF_ENDING)
     if len(os.fsencode(source.proof)) + _NAME_ROOM >= deepest:
         raise InvalidInput("path-too-long", path=source.path, ending=PROOF_ENDING)
     if source.proof.is_dir():
         raise InvalidInput("proof-place-is-folder", proof=source.proof, path=source.path)
+
+
+def _room_in(proof: Path) -> tuple[int, int]:
+    """Return how many bytes a name and a path may have where a proof goes.
+
+    Raises InvalidInput if nothing can be written there.
+    """
+    folder = next(parent for parent in proof.parents if os.path.lexists(parent))
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise InvalidInput("proof-place-refused", folder=folder)
+    require_own_way(proof)
+    return os.pathconf(folder, "PC_NAME_MAX"), os.pathconf(folder, "PC_PATH_MAX")
 
 
 # Proofs

@@ -348,9 +348,10 @@ def _seal_files(
 def _with_room(sources: list[Source], skipped: list[Skipped]) -> list[Source]:
     """Return the files whose proofs have a place, and note the others in `skipped`."""
     good = []
+    known: dict[Path, tuple[int, int]] = {}
     for source in sources:
         try:
-            require_room(source)
+            require_room(source, known)
         except InvalidInput as error:
             skipped.append(Skipped(source.path, error.message))
         else:

@@ -16,8 +16,10 @@ from witnesstree.anchor import cosigners
 from witnesstree.anchor.cosigners import Cosigner, ask_cosigner
 from witnesstree.anchor.http import Answer, Http
 from witnesstree.anchor.wiring import make_home, open_ledger
+from witnesstree.cli.language import speak
 from witnesstree.cli.log import log_command
 from witnesstree.ledger.audit.equivocation import check_equivocation, parse_equivocation
+from witnesstree.ledger.base.catalogue import ENGLISH
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
@@ -51,6 +53,8 @@ TIME = 1_700_000_000
 
 
 def log(*arguments: object) -> Result:
+    # Another test may have spoken another language in this process.
+    speak(ENGLISH)
     return CliRunner().invoke(log_command, list(map(str, arguments)))
 
 
