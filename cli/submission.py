@@ -15,7 +15,7 @@ import rfc8785
 
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.digest import identity
-from witnesstree.ledger.base.errors import Damaged, InvalidInput
+from witnesstree.ledger.base.errors import Damaged, InvalidInput, WitnesstreeError
 from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.store.disk import storage_errors, write_file
 from witnesstree.ledger.work.sealing import Receipt, Span
@@ -66,7 +66,14 @@ class Submission:
 
     def submit(self, part: bytes | memoryview) -> None:
         """Submit the next digests, and keep that they were. Raises as `Ledger.submit` does."""
-        new = self._ledger.submit(part)
+        try:
+            self._keep(self._ledger.submit(part))
+        except WitnesstreeError as error:
+            if isinstance(error.counted, Receipt):
+                self._keep(error.counted)
+            raise
+
+    def _keep(self, new: Receipt) -> None:
         self.receipt = (
             replace(self.receipt, spans=_joined((*self.receipt.spans, *new.spans)))
             if self.receipt
