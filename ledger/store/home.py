@@ -17,11 +17,8 @@ work.lock      held by the one process that works off the outbox
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -48,7 +45,13 @@ from witnesstree.ledger.log.note import (
     require_name,
     sign_checkpoint,
 )
-from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
+from witnesstree.ledger.store.disk import (
+    locked,
+    storage_errors,
+    sync_folder,
+    try_lock,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -210,23 +213,8 @@ class Home:
 
         Raises Conflict if another process holds it for `patience` seconds.
         """
-        path = self.folder / f"{name}.lock"
-        with storage_errors(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            with storage_errors(path):
-                deadline = time.monotonic() + patience
-                while not _try_lock(descriptor):
-                    if time.monotonic() > deadline:
-                        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-                        raise Conflict("lock-held", path=path, pid=holder or None)
-                    time.sleep(0.05)
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-            # What goes wrong in the block is not this file's fault.
+        with locked(self.folder / f"{name}.lock", patience):
             yield
-        finally:
-            os.close(descriptor)
 
 
 def create_home(
@@ -252,7 +240,7 @@ def create_home(
         except (FileExistsError, NotADirectoryError) as error:
             raise InvalidInput("home-parent-not-folder", path=str(error.filename)) from error
         with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-            if not _try_lock(lock.fileno()):
+            if not try_lock(lock.fileno()):
                 raise Conflict("home-being-made", folder=folder)
             try:
                 # Asked again: the process that held the lock before may have made one.
@@ -328,11 +316,3 @@ def open_home(folder: Path) -> Home:
         if not part.exists():
             raise Damaged("home-part-missing", folder=folder, part=part.name)
     return home
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -73,8 +73,8 @@ class Transaction(BatchRows, LogRows, OutboxRows, RenewalRows):
         )
 
     def finish_stamp(self, job: Job, stamp: Stamp) -> None:
-        """Keep the token that `job` asked for, and what vouches for it; when it has to be renewed
-        is worked out later.
+        """Keep the token that `job` asked for, and what vouches for it, unless one is kept already;
+        when it has to be renewed is worked out later.
         """
         row = {
             "sequence": job.sequence,
@@ -82,8 +82,8 @@ class Transaction(BatchRows, LogRows, OutboxRows, RenewalRows):
             "token": stamp.token,
             "vouchers": format_vouchers(stamp),
         }
-        self._connection.execute(insert(schema.tokens), row)
-        self.schedule(Renewal(UNSCHEDULED, job.sequence, 0, job.target))
+        if self._add_once(schema.tokens, row):
+            self.schedule(Renewal(UNSCHEDULED, job.sequence, 0, job.target))
         self._finish(job)
 
 
@@ -174,12 +174,13 @@ class Metadata:
         with (
             self._translating(),
             self._database.engine.connect().execution_options(writes=True) as connection,
-            connection.begin(),
         ):
-            transaction = Transaction(connection)
-            if self.guard and is_guarded:
-                self.guard(transaction)
-            yield transaction
+            with connection.begin():
+                transaction = Transaction(connection)
+                if self.guard and is_guarded:
+                    self.guard(transaction)
+                yield transaction
+            self._database.require_kept(connection)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:

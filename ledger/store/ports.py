@@ -163,6 +163,12 @@ class Database(Protocol):
         """
         ...
 
+    def require_kept(self, connection: Connection) -> None:
+        """Raise Unreachable if the transaction that was just committed may not be as durable as was
+        asked for: nobody may be told that it is.
+        """
+        ...
+
     def fault(self, error: DBAPIError) -> WitnesstreeError:
         """Return what an error of its driver means to the caller, without secrets.
 

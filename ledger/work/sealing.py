@@ -334,6 +334,9 @@ class Ledger(Lookup):
         write_run(self.files, batch.sequence, batch.count)
         closed, statement = self._statement(batch, root)
         with self.metadata.write() as transaction:
+            if transaction.batch(batch.sequence):
+                # A commit whose answer was lost, and which took hold only now.
+                return
             index = transaction.batch_count()
             nodes, log = next_log(transaction, statement)
             checkpoint = sign_checkpoint(

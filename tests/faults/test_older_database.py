@@ -4,14 +4,18 @@ log ever has two checkpoints.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 from conftest import Clock
 from fakes import Crash, FakeWorld, Steps, When, digests
+from sqlalchemy import create_engine, make_url, text
 
 from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.store.database import schema
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.store.newer import find_missing, find_newer
 from witnesstree.ledger.work.fsck.check import check_ledger
@@ -27,12 +31,58 @@ def world(tmp_path: Path, clock: Clock) -> FakeWorld:
     return FakeWorld(tmp_path / "home", clock, SMALL)
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real("postgres"))])
+def each(
+    tmp_path: Path, clock: Clock, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> FakeWorld:
+    """A world on each database."""
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres")
+        url = server.url(server.new_schema())
+        monkeypatch.setattr(FakeWorld, "new_database", staticmethod(lambda: url))
+    return FakeWorld(tmp_path / "home", clock, SMALL)
+
+
 def copy(world: FakeWorld) -> bytes:
-    """Return the database as it is: no process has it open, so its log is in it."""
-    return world.home.database.read_bytes()
+    """Return the database as it is: no process has it open, so its log is in it. On PostgreSQL, the
+    name of a schema that has the same rows."""
+    if not world.database:
+        return world.home.database.read_bytes()
+    name = f"copy_{token_hex(6)}"
+    with (
+        closing(
+            create_engine(make_url(world.database).set(drivername="postgresql+psycopg")).connect()
+        ) as connection,
+        connection.begin(),
+    ):
+        connection.execute(text(f"CREATE SCHEMA {name}"))
+        for table in schema.metadata.tables:
+            connection.execute(text(f"CREATE TABLE {name}.{table} AS TABLE {table}"))
+    return name.encode()
 
 
 def put_back(world: FakeWorld, content: bytes) -> None:
+    if world.database:
+        with (
+            closing(
+                create_engine(
+                    make_url(world.database).set(drivername="postgresql+psycopg")
+                ).connect()
+            ) as connection,
+            connection.begin(),
+        ):
+            for table in schema.metadata.tables:
+                guard = f"{table}_append_only"
+                is_guarded = table in {guarded.name for guarded in schema.APPEND_ONLY}
+                if is_guarded:
+                    connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER {guard}"))
+                connection.execute(text(f"DELETE FROM {table}"))
+                connection.execute(
+                    text(f"INSERT INTO {table} SELECT * FROM {content.decode()}.{table}")
+                )
+                if is_guarded:
+                    connection.execute(text(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard}"))
+        return
     for path in world.home.folder.glob("ledger.db*"):
         path.unlink()
     world.home.database.write_bytes(content)
@@ -73,7 +123,8 @@ def history(world: FakeWorld) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("age", range(len(STEPS)))
-def test_a_database_of_any_age_is_known_for_one_and_mended(world: FakeWorld, age: int) -> None:
+def test_a_database_of_any_age_is_known_for_one_and_mended(each: FakeWorld, age: int) -> None:
+    world = each
     copies = list(history(world))
     with world.open() as ledger:
         signed = checkpoints(ledger)
