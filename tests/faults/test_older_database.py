@@ -12,7 +12,7 @@ from secrets import token_hex
 import pytest
 from conftest import Clock
 from fakes import Crash, FakeWorld, Steps, When, digests
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
 from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.store.database import schema
@@ -43,6 +43,12 @@ def each(
     return FakeWorld(tmp_path / "home", clock, SMALL)
 
 
+def connected(world: FakeWorld) -> Connection:
+    assert world.database
+    url = make_url(world.database).set(drivername="postgresql+psycopg")
+    return create_engine(url, poolclass=NullPool).connect()
+
+
 def copy(world: FakeWorld) -> bytes:
     """Return the database as it is: no process has it open, so its log is in it. On PostgreSQL, the
     name of a schema that has the same rows."""
@@ -50,9 +56,7 @@ def copy(world: FakeWorld) -> bytes:
         return world.home.database.read_bytes()
     name = f"copy_{token_hex(6)}"
     with (
-        closing(
-            create_engine(make_url(world.database).set(drivername="postgresql+psycopg")).connect()
-        ) as connection,
+        closing(connected(world)) as connection,
         connection.begin(),
     ):
         connection.execute(text(f"CREATE SCHEMA {name}"))
@@ -64,11 +68,7 @@ def copy(world: FakeWorld) -> bytes:
 def put_back(world: FakeWorld, content: bytes) -> None:
     if world.database:
         with (
-            closing(
-                create_engine(
-                    make_url(world.database).set(drivername="postgresql+psycopg")
-                ).connect()
-            ) as connection,
+            closing(connected(world)) as connection,
             connection.begin(),
         ):
             for table in schema.metadata.tables:
