@@ -115,7 +115,9 @@ def publish(
         ledger.require_newest()
         take_over_cosignatures(ledger)
         with ledger.metadata.read() as transaction:
-            return _publish(ledger, transaction, folder, advance)
+            published = _publish(ledger, transaction, folder, advance)
+        ledger.home.note_published(folder)
+    return published
 
 
 def _publish(

@@ -12,6 +12,7 @@ chain/         the embedded chain
 ipfs/          the embedded block store
 log/           cosigned checkpoints of older versions, checkpoint-<size>; they are in the metadata
                now
+published.json the folders that the log was published in from here
 work.lock      held by the one process that works off the outbox
 """
 
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 FORMAT = "witnesstree-home/1"
+PUBLISHED = "published.json"
+"""The folders that the log is published in."""
 _MAX_FILE = 64 * 1024
 
 
@@ -205,6 +208,24 @@ class Home:
         if number and public:
             name += f"-{sha256(public.public_key).hexdigest()[:16]}"
         return self.folder / "keys" / f"{name}.{kind}"
+
+    def note_published(self, folder: Path) -> None:
+        """Remember a folder that the log is published in: what it shows, this home must know.
+
+        Raises StorageFailure.
+        """
+        known = self.published_folders()
+        if folder.absolute() not in known:
+            lines = [str(each) for each in (*known, folder.absolute())]
+            write_file(self.folder / PUBLISHED, json.dumps(lines).encode())
+
+    def published_folders(self) -> tuple[Path, ...]:
+        """Return the folders that the log was published in from here."""
+        try:
+            content = (self.folder / PUBLISHED).read_bytes()
+            return tuple(Path(each) for each in json.loads(content))
+        except (OSError, ValueError, TypeError):
+            return ()
 
     @contextmanager
     def lock(self, name: str, patience: float) -> Iterator[None]:

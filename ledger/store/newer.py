@@ -16,8 +16,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.base.errors import Damaged, InvalidInput
 from witnesstree.ledger.base.message import message
+from witnesstree.ledger.log.note import MAX_NOTE, check_checkpoint
 from witnesstree.ledger.store.batches import MERGED, PER_FOLDER
 from witnesstree.ledger.store.database.values import BatchState
 
@@ -56,7 +57,7 @@ def require_newest(transaction: Transaction, place: str, home: Home, files: Batc
     """
     unsealed = [batch.sequence for batch in transaction.open_batches()]
     shown = _shown(files, [transaction.next_sequence(), *unsealed])
-    for _, found in contradictions(transaction, home, shown):
+    for _, found in contradictions(transaction, home, shown, is_thorough=False):
         raise Damaged("database-older-than-files", place=place, found=found)
 
 
@@ -97,7 +98,7 @@ def find_missing(metadata: Metadata, files: BatchFiles) -> Iterator[tuple[Path, 
 
 
 def contradictions(
-    transaction: Transaction, home: Home, shown: Iterable[Shown], *, is_thorough: bool = True
+    transaction: Transaction, home: Home, shown: Iterable[Shown], *, is_thorough: bool
 ) -> Iterator[tuple[Path, Message]]:
     """Yield what of `shown`, and of the home's keys and checkpoints, the database does not know."""
     unsealed = {batch.sequence: batch for batch in transaction.open_batches()}
@@ -129,6 +130,28 @@ def contradictions(
             if path.exists() and path.read_bytes() != text.encode():
                 yield path, message("key-note-differs", path=path, number=number)
     yield from _checkpoints(home, size)
+    if is_thorough:
+        yield from published_beyond(home, size)
+
+
+def published_beyond(home: Home, size: int) -> Iterator[tuple[Path, Message]]:
+    """Yield the checkpoints of more than `size` entries that this ledger signed, and published in
+    folders of this machine: another one of such a size must never be signed.
+
+    A folder that is away, or holds what nobody of ours signed, says nothing.
+    """
+    folders = home.published_folders()
+    keys = [home.verifier_key(number) for number in range(len(home.key_notes()) + 1)]
+    for folder in folders:
+        path = folder / "checkpoint"
+        try:
+            with path.open("rb") as file:
+                note = file.read(MAX_NOTE + 1).decode()
+            signed = [found for key in keys if (found := check_checkpoint(note, key))]
+        except (OSError, UnicodeDecodeError, InvalidInput):
+            continue
+        if signed and signed[0].size > size:
+            yield path, message("checkpoint-of-longer-log", path=path, size=signed[0].size)
 
 
 def _checkpoints(home: Home, size: int) -> Iterator[tuple[Path, Message]]:

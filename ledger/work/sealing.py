@@ -46,7 +46,7 @@ from witnesstree.ledger.log.opening import (
 from witnesstree.ledger.log.statement import Statement, format_statement, parse_statement
 from witnesstree.ledger.store.database.values import BatchState, OpenBatch, SealedBatch
 from witnesstree.ledger.store.index.run import write_run
-from witnesstree.ledger.store.newer import find_newer, require_newest
+from witnesstree.ledger.store.newer import find_newer, published_beyond, require_newest
 from witnesstree.ledger.tree.tree import NODE
 from witnesstree.ledger.work.lookup import Lookup
 from witnesstree.ledger.work.outbox import Outbox, Pace
@@ -249,6 +249,7 @@ class Ledger(Lookup):
     def _open_batch(
         self, transaction: Transaction, now: datetime, block: Block | None
     ) -> OpenBatch:
+        self._require_unpublished(transaction.log_size())
         sequence = transaction.next_sequence()
         opening = Opening(
             origin=self.home.origin,
@@ -338,6 +339,7 @@ class Ledger(Lookup):
                 # A commit whose answer was lost, and which took hold only now.
                 return
             index = transaction.batch_count()
+            self._require_unpublished(index)
             nodes, log = next_log(transaction, statement)
             checkpoint = sign_checkpoint(
                 Checkpoint(self.home.origin, index + 1, log), self.signing_key(transaction)
@@ -356,6 +358,13 @@ class Ledger(Lookup):
                 statement,
             )
             transaction.seal(sealed, nodes, checkpoint, self.new_jobs())
+
+    def _require_unpublished(self, size: int) -> None:
+        """Raise Damaged if a longer log than this one was published: no entry is taken that could
+        not be sealed, and no size is signed again.
+        """
+        for _, found in published_beyond(self.home, size):
+            raise Damaged("home-older-than-published", place=self.home.folder, found=found)
 
     def new_jobs(self) -> list[tuple[JobKind, str]]:
         """Return the jobs that a sealed batch gives."""

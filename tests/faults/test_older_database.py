@@ -3,6 +3,7 @@ every writer refuses, and says so; `recover` brings back what was acknowledged; 
 log ever has two checkpoints.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -14,6 +15,7 @@ from conftest import Clock
 from fakes import Crash, FakeWorld, Steps, When, digests
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
+from witnesstree.anchor.publishing import publish
 from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.store.database import schema
 from witnesstree.ledger.store.metadata import Metadata
@@ -309,3 +311,53 @@ def test_a_database_that_another_process_puts_back_stops_one_that_runs(world: Fa
         ledger.close()
     assert dict(error.value.message.params)["found"].code == "journal-counts-more"  # type: ignore[union-attr]
     assert Metadata.open(world.home.database, 1)
+
+
+def test_a_home_that_is_older_than_what_it_published_seals_nothing(
+    world: FakeWorld, tmp_path: Path
+) -> None:
+    """The whole home was put back, so its own files say nothing."""
+    public, home = tmp_path / "public", world.home.folder
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 1)))
+        ledger.close()
+        publish(ledger, public)
+    kept = shutil.copytree(home, tmp_path / "kept")
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("b", 1)))
+        ledger.close()
+        publish(ledger, public)
+    shutil.rmtree(home)
+    shutil.copytree(kept, home)
+    with world.open() as ledger:
+        with pytest.raises(Damaged, match="is a checkpoint of 2 entries"):
+            ledger.submit(b"".join(digests("c", 1)))
+        ((path, _),) = find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=True)
+        assert path == public / "checkpoint"
+        # What others wrote there is no word of ours.
+        (public / "checkpoint").write_text("ledger.test/fake\n9\nAAAA\n\n— x y\n")
+        ledger.submit(b"".join(digests("c", 1)))
+        ledger.close()
+        assert max(checkpoints(ledger)) == 2
+
+
+def test_a_log_that_was_published_meanwhile_is_not_signed_again(
+    world: FakeWorld, tmp_path: Path
+) -> None:
+    """A batch was open when the home was copied."""
+    public, home = tmp_path / "public", world.home.folder
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 1)))
+    kept = shutil.copytree(home, tmp_path / "kept")
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("b", 1)))
+        ledger.close()
+        publish(ledger, public)
+        told = ledger.home.folder / "published.json"
+        (kept / told.name).write_bytes(told.read_bytes())
+    shutil.rmtree(home)
+    shutil.copytree(kept, home)
+    with world.open() as ledger:
+        with pytest.raises(Damaged, match="is a checkpoint of 1 entry"):
+            ledger.close()
+        assert max(checkpoints(ledger)) == 0
