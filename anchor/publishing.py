@@ -123,9 +123,12 @@ def publish(
     history of this log, or another process publishes; StorageFailure if the disk refuses.
     """
     with ledger.home.lock("publish", PATIENCE):
+        ledger.require_newest()
         take_over_cosignatures(ledger)
         with ledger.metadata.read() as transaction:
-            return _publish(ledger, transaction, folder, advance)
+            published = _publish(ledger, transaction, folder, advance)
+        ledger.home.note_published(folder)
+    return published
 
 
 def _publish(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -50,6 +51,8 @@ CORE = "WITNESSTREE_CORE"
 LANG = "WITNESSTREE_LANG"
 """In which language the command line speaks: known there alone, before there are settings."""
 FILE = "settings.toml"
+LOCK = "settings.lock"
+"""Held by whoever changes the settings, from reading to writing."""
 TABLES: tuple[str, ...] = ("authorities", "chains", "ipfs", "ends")
 """The settings that are tables: they are in settings.toml alone."""
 EMBEDDED = "local"
@@ -473,15 +476,14 @@ def add_table(home: Path, kind: str, name: str, members: Mapping[str, Any]) -> N
     """
     import tomlkit
 
-    document = _document(home)
-    tables = _tables(home, document, kind)
-    if name in tables:
-        raise Conflict("settings-table-exists", path=home / FILE, table=f"{kind}.{name}")
-    table = tomlkit.table()
-    for key, value in members.items():
-        table.add(key, list(value) if isinstance(value, tuple) else value)
-    tables[name] = table
-    _write(home, document)
+    with _changed(home) as document:
+        tables = _tables(home, document, kind)
+        if name in tables:
+            raise Conflict("settings-table-exists", path=home / FILE, table=f"{kind}.{name}")
+        table = tomlkit.table()
+        for key, value in members.items():
+            table.add(key, list(value) if isinstance(value, tuple) else value)
+        tables[name] = table
 
 
 def set_member(home: Path, kind: str, name: str, member: str, value: object) -> None:
@@ -489,11 +491,10 @@ def set_member(home: Path, kind: str, name: str, member: str, value: object) -> 
 
     Raises NotFound if there is no such table, InvalidInput if the settings would not hold.
     """
-    document = _document(home)
-    if name not in _tables(home, document, kind):
-        raise _missing_table(home, kind, name)
-    document[kind][name][member] = value
-    _write(home, document)
+    with _changed(home) as document:
+        if name not in _tables(home, document, kind):
+            raise _missing_table(home, kind, name)
+        document[kind][name][member] = value
 
 
 def write_setting(home: Path, name: str, value: str | int) -> None:
@@ -501,18 +502,16 @@ def write_setting(home: Path, name: str, value: str | int) -> None:
 
     Raises InvalidInput if the settings would not hold.
     """
-    document = _document(home)
-    document[name] = value
-    _write(home, document)
+    with _changed(home) as document:
+        document[name] = value
 
 
 def remove_table(home: Path, kind: str, name: str) -> None:
     """Take `[kind.name]` out of the home's settings.toml. Raises NotFound if there is none."""
-    document = _document(home)
-    if name not in _tables(home, document, kind):
-        raise _missing_table(home, kind, name)
-    del document[kind][name]
-    _write(home, document)
+    with _changed(home) as document:
+        if name not in _tables(home, document, kind):
+            raise _missing_table(home, kind, name)
+        del document[kind][name]
 
 
 def _missing_table(home: Path, kind: str, name: str) -> NotFound:
@@ -534,6 +533,19 @@ def _tables(home: Path, document: Any, kind: str) -> Any:
     if not isinstance(tables, dict):
         raise InvalidInput("settings-no-table", path=home / FILE, table=kind)
     return tables
+
+
+@contextmanager
+def _changed(home: Path) -> Iterator[Any]:
+    """Give the settings to a block that changes them, and write them when it ends well. Nobody else
+    changes them meanwhile.
+    """
+    from witnesstree.ledger.store.disk import locked
+
+    with locked(home / LOCK):
+        document = _document(home)
+        yield document
+        _write(home, document)
 
 
 def _document(home: Path) -> Any:

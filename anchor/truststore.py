@@ -17,6 +17,7 @@ import base64
 import os
 import re
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -32,6 +33,8 @@ from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cryptography import x509
 
 TRUST: Final = "WITNESSTREE_TRUST"
@@ -46,6 +49,7 @@ MAX_SOURCE: Final = 500
 """Characters that say where a certificate came from."""
 
 _OFF: Final = "without-certifi"
+_LOCK: Final = ".lock"
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.pem")
 _PREFIX: Final = re.compile(r"[0-9a-f]{8,64}")
 _PEM: Final = re.compile("-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\\s]+)-----END CERTIFICATE-----")
@@ -157,7 +161,7 @@ def add_certificate(folder: Path, stored: Stored) -> None:
     Raises Conflict if it is there already, InvalidInput if it is none or its source too long,
     StorageFailure.
     """
-    from witnesstree.ledger.store.disk import storage_errors, write_file
+    from witnesstree.ledger.store.disk import write_file
 
     _ = stored.x509
     if len(stored.source) > MAX_SOURCE or not stored.source.isprintable():
@@ -165,13 +169,23 @@ def add_certificate(folder: Path, stored: Stored) -> None:
     if len(_format(stored)) > MAX_FILE:
         raise InvalidInput("x509-too-large", size=len(stored.certificate))
     file = folder / f"{stored.fingerprint}.pem"
-    if file.exists():
-        raise Conflict("trusted-already", path=file)
-    if len(read_stored(folder)) >= MAX_CERTIFICATES:
-        raise InvalidInput("trust-store-full", folder=folder, most=MAX_CERTIFICATES)
+    with _locked(folder):
+        if file.exists():
+            raise Conflict("trusted-already", path=file)
+        if len(read_stored(folder)) >= MAX_CERTIFICATES:
+            raise InvalidInput("trust-store-full", folder=folder, most=MAX_CERTIFICATES)
+        write_file(file, _format(stored))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let nobody else change the store, which is made where there is none."""
+    from witnesstree.ledger.store.disk import locked, storage_errors
+
     with storage_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_file(file, _format(stored))
+    with locked(folder / _LOCK):
+        yield
 
 
 def remove_certificate(folder: Path, prefix: str) -> Stored:
@@ -186,14 +200,17 @@ def remove_certificate(folder: Path, prefix: str) -> Stored:
     wanted = prefix.replace(":", "").lower()
     if not _PREFIX.fullmatch(wanted):
         raise InvalidInput("fingerprint-expected", certifi=CERTIFI, found=ascii(prefix[:80]))
-    found = [each for each in read_stored(folder) if each.fingerprint.startswith(wanted)]
-    if not found:
+    if not folder.exists():
         raise NotFound("fingerprint-unknown", folder=folder, prefix=wanted)
-    if len(found) > 1:
-        raise Conflict("fingerprint-ambiguous", count=len(found), prefix=wanted)
-    with storage_errors(folder):
-        (folder / f"{found[0].fingerprint}.pem").unlink()
-        sync_folder(folder)
+    with _locked(folder):
+        found = [each for each in read_stored(folder) if each.fingerprint.startswith(wanted)]
+        if not found:
+            raise NotFound("fingerprint-unknown", folder=folder, prefix=wanted)
+        if len(found) > 1:
+            raise Conflict("fingerprint-ambiguous", count=len(found), prefix=wanted)
+        with storage_errors(folder):
+            (folder / f"{found[0].fingerprint}.pem").unlink()
+            sync_folder(folder)
     return found[0]
 
 
@@ -206,8 +223,7 @@ def trust_certifi(folder: Path, *, trusted: bool) -> None:
     """Switch the roots of Mozilla's programme on or off, durably. Raises StorageFailure."""
     from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
 
-    with storage_errors(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(folder), storage_errors(folder):
         if trusted:
             (folder / _OFF).unlink(missing_ok=True)
             sync_folder(folder)

@@ -52,6 +52,7 @@ COMMANDS = (
     "audit",
     "migrate",
     "fsck",
+    "recover",
     "demo",
 )
 """In the order in which people meet them; each is cli/<name>.py with a click command named

@@ -15,6 +15,7 @@ from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.message import message, to_json
 
 if TYPE_CHECKING:
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.work.sealing import Ledger
 
 
@@ -55,6 +56,7 @@ def status_command(
         _print(status)
     if check and (
         status["alarms"]
+        or status["problems"]
         or status["renewals"]["late"]
         or any(each["late"] for each in (*status["unsealed"], *status["waiting"]))
     ):
@@ -67,6 +69,7 @@ def _members(ledger: Ledger) -> dict[str, Any]:
     from witnesstree.ledger.log.note import format_verifier_key
     from witnesstree.ledger.tree import core
 
+    problems = _problems(ledger)
     settings, now = read_settings(ledger.home.folder), datetime.now(UTC)
     # Acknowledged entries that nobody seals are as late as roots that nobody witnesses.
     late_batches = ledger.outbox.late_batches(settings.batch_age)
@@ -115,6 +118,10 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                 "late": renewals.late,
                 "next": format_time(renewals.next) if renewals.next else None,
             },
+            "problems": [
+                {"place": str(place), "text": words(said), **to_json(said)}
+                for place, said in problems
+            ],
             "alarms": [
                 {
                     "kind": alarm.kind.value,
@@ -126,6 +133,27 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                 for alarm in transaction.alarms()
             ],
         }
+
+
+def _problems(ledger: Ledger) -> list[tuple[Path, Message]]:
+    """Return what stops every writer, as far as that shows without reading batches: a database that
+    is older than the files, or files that are older than it.
+    """
+    from witnesstree.ledger.base.errors import Damaged
+    from witnesstree.ledger.log.keys import newest_key
+    from witnesstree.ledger.store.newer import find_missing, find_newer
+
+    home, metadata, files = ledger.home, ledger.metadata, ledger.files
+    found: list[tuple[Path, Message]] = []
+    try:
+        with metadata.read() as transaction:
+            changes = ledger.key_changes(transaction)
+        found += find_newer(metadata, home, files, is_thorough=True)
+        found += find_missing(metadata, files)
+        home.private_key(len(changes), newest_key(home.verifier_key(), changes))
+    except Damaged as error:
+        return [*found, (home.folder, error.message)]
+    return found
 
 
 def _print(status: dict[str, Any]) -> None:
@@ -141,9 +169,16 @@ def _print(status: dict[str, Any]) -> None:
         tell("status-renewals-due", due=renewals["due"], late=renewals["late"])
     elif renewals["next"]:
         tell("status-renewals-next", scheduled=renewals["scheduled"], next=renewals["next"])
+    for problem in status["problems"]:
+        tell("status-problem", text=problem["text"])
+    if status["problems"]:
+        tell("status-stopped")
     for alarm in status["alarms"]:
         tell("status-alarm", since=alarm["since"], subject=alarm["subject"], text=alarm["text"])
-    tell("status-waiting" if status["unsealed"] or status["waiting"] else "status-idle")
+    if status["unsealed"] or status["waiting"]:
+        tell("status-waiting")
+    elif not status["problems"]:
+        tell("status-idle")
 
 
 def _print_job(job: dict[str, Any]) -> None:

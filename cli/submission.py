@@ -15,7 +15,7 @@ import rfc8785
 
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.digest import identity
-from witnesstree.ledger.base.errors import Damaged, InvalidInput
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, WitnesstreeError
 from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.store.disk import storage_errors, write_file
 from witnesstree.ledger.work.sealing import Receipt, Span
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FORMAT = "witnesstree-submission/1"
 FOLDER = "submitting"
+PATIENCE = 60.0
+"""Seconds to wait for another process that submits a part, and notes it."""
 MAX_CONTENT = 2**20
 MAX_SPANS = 10_000
 
@@ -44,6 +46,7 @@ class Submission:
             / FOLDER
             / f"{sha256(repr(identity(status)).encode()).hexdigest()[:32]}.json"
         )
+        self._kept = b""
         self.receipt: Receipt | None = self._read()
 
     @property
@@ -65,8 +68,23 @@ class Submission:
                 self.receipt = None
 
     def submit(self, part: bytes | memoryview) -> None:
-        """Submit the next digests, and keep that they were. Raises as `Ledger.submit` does."""
-        new = self._ledger.submit(part)
+        """Submit the next digests, and keep that they were.
+
+        Raises as `Ledger.submit` does, and Conflict if another process submits the same file.
+        """
+        with storage_errors(self._path):
+            self._path.parent.mkdir(exist_ok=True)
+        with self._ledger.home.lock(FOLDER, PATIENCE):
+            if self._content() != self._kept:
+                raise Conflict("submitted-elsewhere", path=self._path)
+            try:
+                self._keep(self._ledger.submit(part))
+            except WitnesstreeError as error:
+                if isinstance(error.counted, Receipt):
+                    self._keep(error.counted)
+                raise
+
+    def _keep(self, new: Receipt) -> None:
         self.receipt = (
             replace(self.receipt, spans=_joined((*self.receipt.spans, *new.spans)))
             if self.receipt
@@ -80,9 +98,15 @@ class Submission:
                 for span in self.receipt.spans
             ],
         }
-        with storage_errors(self._path):
-            self._path.parent.mkdir(exist_ok=True)
-        write_file(self._path, rfc8785.dumps(members) + b"\n")
+        self._kept = rfc8785.dumps(members) + b"\n"
+        write_file(self._path, self._kept)
+
+    def _content(self) -> bytes:
+        """Return what is kept of the file now, empty where that is nothing."""
+        try:
+            return self._path.read_bytes()[:MAX_CONTENT]
+        except OSError:
+            return b""
 
     def forget(self) -> None:
         """Forget it: the same file, given again, is submitted again."""
@@ -92,7 +116,8 @@ class Submission:
     def _read(self) -> Receipt | None:
         """Return what an earlier run kept; nothing, where nothing can be read."""
         try:
-            value = load(str(self._path), self._path.read_bytes()[:MAX_CONTENT])
+            self._kept = self._content()
+            value = load(str(self._path), self._kept)
             value.members("format received spans")
             if value.member("format") != FORMAT:
                 return None
@@ -102,7 +127,7 @@ class Submission:
                 if spans
                 else None
             )
-        except (OSError, InvalidInput):
+        except InvalidInput:
             return None
 
 

@@ -547,7 +547,7 @@ class FakeWorld:
         home = open_home(self.home.folder)
         metadata = Metadata.open(self.database or home.database, (limits or self.limits).patience)
         parts: dict[str, Any] = {
-            "key": home.private_key(),
+            "key": others.get("key") or home.private_key(len(home.key_notes())),
             "metadata": metadata,
             "files": BatchFiles(Folder(home.batches)),
             "witnesses": Witnesses(
@@ -622,8 +622,9 @@ class Steps:
     """Counts the durable steps of a process, and calls `stop` before or after the step numbered
     `at` (from 0).
 
-    A step is a call of os.fsync, os.pwrite, os.ftruncate, os.truncate, os.replace or os.rename, or
-    a commit of any SQLite connection, or one by SQLAlchemy that changed something in PostgreSQL.
+    A step is a call of os.fsync, os.fdatasync, os.pwrite, os.ftruncate, os.truncate, os.replace or
+    os.rename, or a commit of any SQLite connection, or one by SQLAlchemy that changed something in
+    PostgreSQL.
     """
 
     def __init__(
@@ -646,7 +647,15 @@ class Steps:
     def counted(self) -> Iterator["Steps"]:
         """Count while the block runs. Connections that are already open are not counted."""
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("fsync", "pwrite", "ftruncate", "truncate", "replace", "rename"):
+            for name in (
+                "fsync",
+                "fdatasync",
+                "pwrite",
+                "ftruncate",
+                "truncate",
+                "replace",
+                "rename",
+            ):
                 patch.setattr(os, name, self._counting(name, getattr(os, name)))
             patch.setattr(sqlite3, "connect", self._connecting(sqlite3.connect))
             patch.setattr(sqlite3.dbapi2, "connect", sqlite3.connect)
@@ -735,6 +744,27 @@ class MemoryPlace(Place):
     @override
     def path(self, name: str) -> Path:
         return Path("memory") / name
+
+    @override
+    def create(self, name: str, *pieces: bytes | memoryview) -> None:
+        if name in self.files:
+            raise FileExistsError(errno.EEXIST, "File exists", name)
+        with self.switches.effect("create"):
+            self.files[name] = bytearray(b"".join(pieces))
+
+    @override
+    def overwrite(self, name: str, offset: int, piece: bytes) -> None:
+        before = self.files[name]
+        assert len(before) >= offset + len(piece), "behind what was never written"
+        with self.switches.effect("overwrite"):
+            after = before[:offset] + piece + before[offset + len(piece) :]
+            self.files[name] = bytearray(after)
+
+    @override
+    def set_aside(self, name: str) -> None:
+        if name in self.files:
+            with self.switches.effect("set_aside"):
+                self.files[f"{name}.aside-{len(self.files)}"] = self.files.pop(name)
 
     @override
     def append(self, name: str, offset: int, *pieces: bytes | memoryview) -> None:

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 class WitnesstreeError(Exception):
     """Anything this project raises on purpose: a code of the catalogue and its parameters.
 
-    Its `message` in words is one line that says what to do; `str()` gives it in English.
+    Its `message` in words is one line that says what to do; `str()` gives it in English. `counted`
+    is what was done all the same, where the error came after a part of it.
     """
+
+    counted: object = None
 
     def __init__(self, said: str | Message, /, **params: Value) -> None:
         self.message = said if isinstance(said, Message) else message(said, **params)

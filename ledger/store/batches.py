@@ -1,5 +1,5 @@
 """Batches as files: `N.digests` holds 32-byte digests, `N.nodes` every sixth level of the tree
-above them.
+above them, `N.journal` what the digests alone do not say (journal.py).
 
 What lies between two kept levels is derived when it is asked for: from 64 neighbours, which are
 read at once. So a tree costs half a byte an entry instead of 32, and a path takes one read for
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.store.journal import Journals
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.levels import kept_above, kept_sizes
 from witnesstree.ledger.tree.tree import NODE, levels_above, siblings
@@ -39,6 +40,7 @@ class BatchFiles:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self.journals = Journals(self)
 
     def digests_name(self, sequence: int) -> str:
         """Return the name of the digests of batch `sequence`."""
@@ -47,6 +49,10 @@ class BatchFiles:
     def nodes_name(self, sequence: int) -> str:
         """Return the name of the levels of its tree that are kept."""
         return _name(sequence, "nodes")
+
+    def journal_name(self, sequence: int) -> str:
+        """Return the name of its journal (journal.py)."""
+        return _name(sequence, "journal")
 
     def index_name(self, sequence: int) -> str:
         """Return the name of its digest index, until that is merged with others."""
@@ -72,17 +78,38 @@ class BatchFiles:
         """Return the same of the digest index of batches `first` to `last`."""
         return self.place.path(self.merged_name(first, last))
 
+    def open(self, sequence: int, opening: str, header: bytes | None) -> None:
+        """Begin the files of a batch that the database is about to have.
+
+        What a crash left of a batch of this number, of which nobody was told, is set aside.
+        Whether it is that, the caller has found out (newer.py).
+
+        Raises StorageFailure if the disk refuses.
+        """
+        for name in (self.digests_name(sequence), self.journal_name(sequence)):
+            self.place.set_aside(name)
+        self.journals.create(sequence, opening, header)
+
     def append(self, sequence: int, count: int, *packed: bytes | memoryview) -> None:
         """Write packed digests behind the first `count` entries, over anything unacknowledged.
 
-        On return they are on disk.
+        On return they are on disk. The file is made with its first entries, and only where there is
+        none.
 
         The caller makes them count by raising the count in the metadata store, and lets no two
         appends to one batch run at once.
 
-        Raises StorageFailure if the disk refuses; what was written then counts for nothing.
+        Raises StorageFailure if the disk refuses; what was written then counts for nothing. Raises
+        Damaged if the first entries meet a file.
         """
-        self.place.append(self.digests_name(sequence), count * NODE, *packed)
+        name = self.digests_name(sequence)
+        if count:
+            self.place.append(name, count * NODE, *packed)
+            return
+        try:
+            self.place.create(name, *packed)
+        except FileExistsError as error:
+            raise Damaged("batch-file-taken", path=self.place.path(name)) from error
 
     def parts(self, sequence: int, count: int) -> Iterator[bytes]:
         """Yield the first `count` digests, packed, at most levels.PART at a time.
@@ -127,8 +154,7 @@ class BatchFiles:
         Raises StorageFailure if the disk refuses, Damaged if digests are missing or lead to another
         root than `root`: then nothing is written.
         """
-        lowest = b"".join(kept_above(part) for part in self.parts(sequence, count))
-        built = [lowest, *levels_above(lowest)]
+        built = self._levels(sequence, count)
         if root not in {None, built[-1]}:
             raise Damaged("digests-lead-elsewhere", path=self.digests_path(sequence))
         with self.place.writing(self.nodes_name(sequence)) as file:
@@ -136,6 +162,14 @@ class BatchFiles:
                 if len(level) > NODE:
                     file.write(level)
         return built[-1]
+
+    def root(self, sequence: int, count: int) -> bytes:
+        """Return the root over the first `count` digests. Raises Damaged if some are missing."""
+        return self._levels(sequence, count)[-1]
+
+    def _levels(self, sequence: int, count: int) -> list[bytes]:
+        lowest = b"".join(kept_above(part) for part in self.parts(sequence, count))
+        return [lowest, *levels_above(lowest)]
 
     def path(self, sequence: int, position: int, count: int) -> tuple[bytes, ...]:
         """Return the path of the entry at `position` in a sealed batch of `count`; it reads O(log

@@ -5,13 +5,15 @@ No other module of the store calls fsync.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from witnesstree.ledger.base.errors import InvalidInput, StorageFailure
+from witnesstree.ledger.base.errors import Conflict, InvalidInput, StorageFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +34,41 @@ def storage_errors(path: Path) -> Iterator[None]:
         place = path if named.name.startswith(f".{path.name}.") else named
         code = "write-forbidden" if error.errno in _FORBIDDEN else "write-failed"
         raise StorageFailure(code, path=place, error=error) from error
+
+
+@contextmanager
+def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
+    """Hold the lock of the file `path`, which is made where there is none, while the block runs; it
+    is let go even by a killed process.
+
+    What is read, changed and written again is held so from the reading on. Raises Conflict if
+    another process holds it for `patience` seconds, StorageFailure.
+    """
+    with storage_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        with storage_errors(path):
+            deadline = time.monotonic() + patience
+            while not try_lock(descriptor):
+                if time.monotonic() > deadline:
+                    holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+                    raise Conflict("lock-held", path=path, pid=holder or None)
+                time.sleep(0.05)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        # What goes wrong in the block is not this file's fault.
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file, unless another process holds its lock; return whether it is ours."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import secrets
 import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from typing_extensions import override
 
+from witnesstree.ledger.base.errors import StorageFailure
 from witnesstree.ledger.store.disk import replacing, storage_errors, sync_folder
 from witnesstree.ledger.store.ports import Place, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -63,17 +65,58 @@ class Folder(Place):
         return self._folder / name
 
     @override
+    def create(self, name: str, *pieces: bytes | memoryview) -> None:
+        path = self._folder / name
+        try:
+            with storage_errors(path):
+                self._create(path, pieces)
+        except StorageFailure as error:
+            if isinstance(error.__cause__, FileExistsError):
+                raise error.__cause__ from None
+            raise
+
+    def _create(self, path: Path, pieces: tuple[bytes | memoryview, ...]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        try:
+            _write(descriptor, 0, pieces)
+            os.fsync(descriptor)
+            sync_folder(path.parent)
+            sync_folder(path.parent.parent)
+        except OSError:
+            with suppress(OSError):
+                path.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+
+    @override
+    def overwrite(self, name: str, offset: int, piece: bytes) -> None:
+        path = self._folder / name
+        with storage_errors(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+            try:
+                _write(descriptor, offset, (piece,))
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    @override
+    def set_aside(self, name: str) -> None:
+        path = self._folder / name
+        with storage_errors(path):
+            if os.path.lexists(path):
+                path.rename(path.with_name(f"{path.name}.aside-{secrets.token_hex(7)}"))
+                sync_folder(path.parent)
+
+    @override
     def append(self, name: str, offset: int, *pieces: bytes | memoryview) -> None:
-        path, end = self._folder / name, offset
+        path = self._folder / name
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
             try:
-                for piece in pieces:
-                    view = memoryview(piece)
-                    while view:
-                        written = os.pwrite(descriptor, view, end)
-                        view, end = view[written:], end + written
+                _write(descriptor, offset, pieces)
                 os.fsync(descriptor)
             except OSError:
                 # On a full disk, what nobody will read would take the room that is needed to go on.
@@ -133,3 +176,11 @@ class Folder(Place):
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
         yield self._folder / name
+
+
+def _write(descriptor: int, offset: int, pieces: Iterable[bytes | memoryview]) -> None:
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            written = os.pwrite(descriptor, view, offset)
+            view, offset = view[written:], offset + written

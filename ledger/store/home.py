@@ -4,26 +4,25 @@ home.json      format and origin; written into a home before the home gets its n
 ledger.db      metadata (metadata.py), unless PostgreSQL has it
 batches/       digests, trees, indexes (batches.py, index.py)
 keys/          ledger.pem: the first checkpoint key, readable by its owner only; ledger.vkey: its
-               public half; ledger-001.pem, ledger-001.vkey
-               and ledger-001.note: the key after the first change, and the note in which the one
-               before hands over; and so on
+               public half; ledger-001-HASH.pem and ledger-001-HASH.vkey: the key after the first
+               change, named by its own hash (older versions left that out); ledger-001.note: the
+               note in which the one before hands over; and so on
 authority/     the embedded time-stamping authority
 chain/         the embedded chain
 ipfs/          the embedded block store
 log/           cosigned checkpoints of older versions, checkpoint-<size>; they are in the metadata
                now
+published.json the folders that the log was published in from here
 work.lock      held by the one process that works off the outbox
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,12 +46,20 @@ from witnesstree.ledger.log.note import (
     require_name,
     sign_checkpoint,
 )
-from witnesstree.ledger.store.disk import storage_errors, sync_folder, write_file
+from witnesstree.ledger.store.disk import (
+    locked,
+    storage_errors,
+    sync_folder,
+    try_lock,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 FORMAT = "witnesstree-home/1"
+PUBLISHED = "published.json"
+"""The folders that the log is published in."""
 _MAX_FILE = 64 * 1024
 
 
@@ -88,69 +95,89 @@ class Home:
         """The embedded block store's folder."""
         return self.folder / "ipfs"
 
-    def private_key(self, number: int = 0) -> Ed25519PrivateKey:
+    def private_key(self, number: int = 0, public: VerifierKey | None = None) -> Ed25519PrivateKey:
         """Return the key that signs checkpoints after change `number`; 0 is the first one.
 
-        Which one is in force, the metadata says.
-
-        Raises Damaged if it is missing or not the one that the home publishes.
+        Which one is in force, the metadata says, and its `public` half; by default, that is the one
+        of the note that is kept as a file. Raises Damaged if it is missing or not that one.
         """
-        path = self._key_path(number, "pem")
+        if public is None:
+            public = self.verifier_key(number)
+        path = self._key_path(number, "pem", public)
+        if not path.exists():
+            # As older versions named it, and the first one still.
+            path = self._key_path(number, "pem")
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError) as error:
             raise Damaged("private-key-unreadable", path=path) from error
         if (
             not isinstance(key, Ed25519PrivateKey)
-            or key.public_key().public_bytes_raw() != self.verifier_key(number).public_key
+            or key.public_key().public_bytes_raw() != public.public_key
         ):
             raise Damaged("keys-do-not-match", private=path, public=path.with_suffix(".vkey"))
         return key
 
     def verifier_key(self, number: int = 0) -> VerifierKey:
-        """Return the public half, as anyone may have it. Raises Damaged if it is missing."""
-        path = self._key_path(number, "vkey")
+        """Return the public half of the first key, as anyone may have it, or of the one after
+        change `number`, from the note of it that is kept as a file.
+
+        Raises Damaged if it is missing.
+        """
+        if number:
+            notes = self.key_notes()
+            if len(notes) < number:
+                raise Damaged("public-key-missing", path=self.key_note_path(number))
+            return check_history(notes, self.verifier_key())[number - 1].new
+        path = self._key_path(0, "vkey")
         try:
             return parse_verifier_key(path.read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError, InvalidInput) as error:
             raise Damaged("public-key-unreadable", path=path) from error
 
     def make_key(self, number: int) -> Ed25519PrivateKey:
-        """Make the key for change `number`, durably, and return it.
+        """Make a key for change `number`, durably, and return it.
 
-        It counts for nothing before the metadata has the change.
-
-        A key of this number that a crash left behind is replaced: nobody was told of it. Raises
-        StorageFailure if the disk refuses.
+        It counts for nothing before the metadata has the change. After the first, its files are
+        named by its own hash: no key, also one that a crash left behind or another process makes at
+        the same time, is ever written over. Raises StorageFailure if the disk refuses.
         """
         key = Ed25519PrivateKey.generate()
+        public = VerifierKey(self.origin, key.public_key().public_bytes_raw())
         write_file(
-            self._key_path(number, "pem"),
+            self._key_path(number, "pem", public),
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
             mode=0o600,
         )
-        public = VerifierKey(self.origin, key.public_key().public_bytes_raw())
-        write_file(self._key_path(number, "vkey"), (format_verifier_key(public) + "\n").encode())
+        write_file(
+            self._key_path(number, "vkey", public), (format_verifier_key(public) + "\n").encode()
+        )
         return key
 
     def destroy_key(self, number: int) -> bool:
-        """Remove a private key, and return whether it was there.
+        """Remove the private keys that were made for change `number`, and return whether there were
+        any.
 
-        What a disk or a backup keeps of it is out of our hands.
+        What a disk or a backup keeps of them is out of our hands.
         """
-        path = self._key_path(number, "pem")
-        was_there = path.exists()
-        with storage_errors(path):
-            path.unlink(missing_ok=True)
-            sync_folder(path.parent)
-        return was_there
+        first = self._key_path(number, "pem")
+        paths = [
+            path
+            for path in (first, *first.parent.glob(f"ledger-{number:03}-*.pem"))
+            if path.exists()
+        ]
+        with storage_errors(first):
+            for path in paths:
+                path.unlink(missing_ok=True)
+            sync_folder(first.parent)
+        return bool(paths)
 
     def keep_key_notes(self, notes: Sequence[str]) -> None:
         """Keep the notes of all changes as files, so that verifying with this home needs no
         database. Raises StorageFailure.
         """
         for number, note in enumerate(notes, 1):
-            path = self._key_path(number, "note")
+            path = self.key_note_path(number)
             if not path.exists():
                 write_file(path, note.encode())
 
@@ -162,7 +189,7 @@ class Home:
         """
         notes: list[str] = []
         try:
-            while (path := self._key_path(len(notes) + 1, "note")).exists():
+            while (path := self.key_note_path(len(notes) + 1)).exists():
                 with path.open("rb") as file:
                     notes.append(file.read(4 * MAX_KEY_NOTE + 1).decode())
             check_history(notes, self.verifier_key())
@@ -172,8 +199,33 @@ class Home:
             ) from error
         return tuple(notes)
 
-    def _key_path(self, number: int, kind: str) -> Path:
-        return self.folder / "keys" / (f"ledger-{number:03}.{kind}" if number else f"ledger.{kind}")
+    def key_note_path(self, number: int) -> Path:
+        """Return where the note of change `number` is kept."""
+        return self._key_path(number, "note")
+
+    def _key_path(self, number: int, kind: str, public: VerifierKey | None = None) -> Path:
+        name = f"ledger-{number:03}" if number else "ledger"
+        if number and public:
+            name += f"-{sha256(public.public_key).hexdigest()[:16]}"
+        return self.folder / "keys" / f"{name}.{kind}"
+
+    def note_published(self, folder: Path) -> None:
+        """Remember a folder that the log is published in: what it shows, this home must know.
+
+        Raises StorageFailure.
+        """
+        known = self.published_folders()
+        if folder.absolute() not in known:
+            lines = [str(each) for each in (*known, folder.absolute())]
+            write_file(self.folder / PUBLISHED, json.dumps(lines).encode())
+
+    def published_folders(self) -> tuple[Path, ...]:
+        """Return the folders that the log was published in from here."""
+        try:
+            content = (self.folder / PUBLISHED).read_bytes()
+            return tuple(Path(each) for each in json.loads(content))
+        except (OSError, ValueError, TypeError):
+            return ()
 
     @contextmanager
     def lock(self, name: str, patience: float) -> Iterator[None]:
@@ -182,23 +234,8 @@ class Home:
 
         Raises Conflict if another process holds it for `patience` seconds.
         """
-        path = self.folder / f"{name}.lock"
-        with storage_errors(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            with storage_errors(path):
-                deadline = time.monotonic() + patience
-                while not _try_lock(descriptor):
-                    if time.monotonic() > deadline:
-                        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-                        raise Conflict("lock-held", path=path, pid=holder or None)
-                    time.sleep(0.05)
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-            # What goes wrong in the block is not this file's fault.
+        with locked(self.folder / f"{name}.lock", patience):
             yield
-        finally:
-            os.close(descriptor)
 
 
 def create_home(
@@ -224,7 +261,7 @@ def create_home(
         except (FileExistsError, NotADirectoryError) as error:
             raise InvalidInput("home-parent-not-folder", path=str(error.filename)) from error
         with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-            if not _try_lock(lock.fileno()):
+            if not try_lock(lock.fileno()):
                 raise Conflict("home-being-made", folder=folder)
             try:
                 # Asked again: the process that held the lock before may have made one.
@@ -300,11 +337,3 @@ def open_home(folder: Path) -> Home:
         if not part.exists():
             raise Damaged("home-part-missing", folder=folder, part=part.name)
     return home
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -27,7 +27,7 @@ from witnesstree.ledger.store.database.sqlite import SQLite
 from witnesstree.ledger.store.database.values import UNSCHEDULED, Renewal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -73,8 +73,8 @@ class Transaction(BatchRows, LogRows, OutboxRows, RenewalRows):
         )
 
     def finish_stamp(self, job: Job, stamp: Stamp) -> None:
-        """Keep the token that `job` asked for, and what vouches for it; when it has to be renewed
-        is worked out later.
+        """Keep the token that `job` asked for, and what vouches for it, unless one is kept already;
+        when it has to be renewed is worked out later.
         """
         row = {
             "sequence": job.sequence,
@@ -82,8 +82,8 @@ class Transaction(BatchRows, LogRows, OutboxRows, RenewalRows):
             "token": stamp.token,
             "vouchers": format_vouchers(stamp),
         }
-        self._connection.execute(insert(schema.tokens), row)
-        self.schedule(Renewal(UNSCHEDULED, job.sequence, 0, job.target))
+        if self._add_once(schema.tokens, row):
+            self.schedule(Renewal(UNSCHEDULED, job.sequence, 0, job.target))
         self._finish(job)
 
 
@@ -97,6 +97,7 @@ class Metadata:
 
     def __init__(self, place: Path | str, patience: float) -> None:
         self._database = _database(place, patience)
+        self.guard: Callable[[Transaction], None] | None = None
 
     @property
     def place(self) -> str:
@@ -160,9 +161,12 @@ class Metadata:
         return version
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
+    def write(self, *, is_guarded: bool = True) -> Iterator[Transaction]:
         """Run a block as one transaction that excludes other writers; what it wrote is on disk when
         the block has ended, or nothing of it.
+
+        The `guard`, where there is one, is asked first, and may refuse: only what mends what it
+        guards against does without (`is_guarded`).
 
         Raises Conflict if another process keeps the ledger locked for longer than its patience,
         StorageFailure if the disk refuses.
@@ -170,9 +174,13 @@ class Metadata:
         with (
             self._translating(),
             self._database.engine.connect().execution_options(writes=True) as connection,
-            connection.begin(),
         ):
-            yield Transaction(connection)
+            with connection.begin():
+                transaction = Transaction(connection)
+                if self.guard and is_guarded:
+                    self.guard(transaction)
+                yield transaction
+            self._database.require_kept(connection)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:

@@ -64,6 +64,26 @@ class Place(Protocol):
         """Return what people are told of where a file is. It can be opened in a folder only."""
         ...
 
+    def create(self, name: str, *pieces: bytes | memoryview) -> None:
+        """Make a file of `pieces`, only where there is none of this name.
+
+        On return it MUST be durable, and its name; where it fails there MUST be none. Raises
+        FileExistsError if there is one: it is never opened.
+        """
+        ...
+
+    def overwrite(self, name: str, offset: int, piece: bytes) -> None:
+        """Put a few bytes in the place of as many from `offset` on. On return they MUST be durable;
+        a crash may leave some of the old and some of the new ones, and none but these.
+        """
+        ...
+
+    def set_aside(self, name: str) -> None:
+        """Give a file another name that nothing reads, durably; one that is not there is no
+        error.
+        """
+        ...
+
     def append(self, name: str, offset: int, *pieces: bytes | memoryview) -> None:
         """Put `pieces` behind the first `offset` bytes of a file, which is made if `offset` is 0.
 
@@ -140,6 +160,12 @@ class Database(Protocol):
     def back_up(self, version: int) -> Path | None:
         """Copy what is committed beside it, durably, and return the copy; None where its operator
         does that. It MUST not wait for a writer. Raises StorageFailure.
+        """
+        ...
+
+    def require_kept(self, connection: Connection) -> None:
+        """Raise Unreachable if the transaction that was just committed may not be as durable as was
+        asked for: nobody may be told that it is.
         """
         ...
 

@@ -38,7 +38,7 @@ MAX_ROOTS = 200
 """Roots in one transaction: some 5 million gas, which every chain's blocks have room for."""
 
 
-class Anchoring:
+class Anchorer:
     """The jobs of one ledger that ask for anchors."""
 
     def __init__(

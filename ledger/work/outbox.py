@@ -38,7 +38,7 @@ from witnesstree.ledger.base.message import message
 from witnesstree.ledger.store.database.values import AlarmKind, JobKind
 from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.work.alarms import Alarms
-from witnesstree.ledger.work.anchoring import Anchoring, root_of_batch
+from witnesstree.ledger.work.anchoring import Anchorer, root_of_batch
 from witnesstree.ledger.work.clocks import Clocks
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Outbox:
         self._pace = pace
         self._random = random or Random()  # noqa: S311 - spreads retries, guards nothing
         self._alarms = Alarms(metadata, clock)
-        self._anchoring = Anchoring(metadata, self._alarms, clock, pace.replace_after)
+        self._anchoring = Anchorer(metadata, self._alarms, clock, pace.replace_after)
         self._clocks = Clocks(metadata, clock)
         self._drifts: dict[str, timedelta] = {}
 

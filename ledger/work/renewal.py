@@ -354,11 +354,11 @@ class Renewals:
         with self._metadata.write() as transaction:
             for due, record in records:
                 at = due.renewal
-                transaction.keep_record(
+                if transaction.keep_record(
                     KeptRecord(
                         at.sequence, at.position, at.authority, due.number + 1, now, record.der
                     )
-                )
-                transaction.schedule(replace(at, due=judge.due_at(record)))
+                ):
+                    transaction.schedule(replace(at, due=judge.due_at(record)))
         for due, _ in records:
             self._waiting.note_renewed(due.renewal)

@@ -2,7 +2,8 @@
 
 Durable in this order, and a crash between any two steps is repaired by what comes next:
 
-    the new key's files       nobody was told of them; the next rotation replaces them
+    the new key's files       behind the database's lock, under a name of their own; nobody was told
+                              of them, and nothing is ever written over them
     one transaction           the note, signed by both keys: from here on the new key signs, in
                               every process
     the note as a file        for those who verify without the database; written again by the
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.errors import Conflict, InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.keys import MAX_CHANGES, KeyChange, newest_key, sign_key_change
 from witnesstree.ledger.log.log import log_root
 from witnesstree.ledger.log.note import VerifierKey
@@ -35,21 +36,19 @@ def rotate(ledger: Ledger, *, destroys_old: bool = False) -> KeyChange:
     only the old key, learn of it from the note. With `destroys_old` all older private keys are
     removed; what a disk or a backup keeps of them is not our doing.
 
-    Raises Conflict if another process changed the key meanwhile, InvalidInput if it was changed too
+    Raises Conflict if another process changes the same key, InvalidInput if it was changed too
     often, Damaged if the key in force is not here.
     """
     home = ledger.home
     with home.lock("rotate", PATIENCE):
-        with ledger.metadata.read() as transaction:
-            number = len(ledger.key_changes(transaction)) + 1
-        if number > MAX_CHANGES:
-            raise InvalidInput("key-changed-too-often", origin=home.origin, most=MAX_CHANGES)
-        new = home.make_key(number)
         with ledger.metadata.write() as transaction:
             changes = ledger.key_changes(transaction)
-            if len(changes) + 1 != number:
-                raise Conflict("key-changed-meanwhile")
+            number = len(changes) + 1
+            if number > MAX_CHANGES:
+                raise InvalidInput("key-changed-too-often", origin=home.origin, most=MAX_CHANGES)
             old = ledger.signing_key(transaction)
+            # Behind the database's lock: nobody else makes this change meanwhile.
+            new = home.make_key(number)
             size = transaction.batch_count()
             change = KeyChange(
                 number,
@@ -75,10 +74,11 @@ def destroy_old_keys(ledger: Ledger) -> list[int]:
     home = ledger.home
     with home.lock("rotate", PATIENCE):
         with ledger.metadata.write() as transaction:
-            newest = len(transaction.key_notes())
+            changes = ledger.key_changes(transaction)
+            newest = len(changes)
             ledger.signing_key(transaction)
         # What signs may be in memory only.
-        home.private_key(newest)
+        home.private_key(newest, newest_key(home.verifier_key(), changes))
         return _destroy_below(home, newest)
 
 

@@ -29,6 +29,7 @@ from witnesstree.ledger.base.errors import (
     InvalidInput,
     StorageFailure,
     Unreachable,
+    WitnesstreeError,
 )
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.chain.stateproof import parse_header
@@ -42,9 +43,10 @@ from witnesstree.ledger.log.opening import (
     opening_digest,
     parse_opening,
 )
-from witnesstree.ledger.log.statement import Statement, format_statement
+from witnesstree.ledger.log.statement import Statement, format_statement, parse_statement
 from witnesstree.ledger.store.database.values import BatchState, OpenBatch, SealedBatch
 from witnesstree.ledger.store.index.run import write_run
+from witnesstree.ledger.store.newer import find_newer, published_beyond, require_newest
 from witnesstree.ledger.tree.tree import NODE
 from witnesstree.ledger.work.clocks import Clocks
 from witnesstree.ledger.work.lookup import Lookup
@@ -53,6 +55,7 @@ from witnesstree.ledger.work.outbox import Outbox, Pace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime, timedelta
+    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from typing_extensions import Buffer
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.ports import Block
     from witnesstree.ledger.log.keys import KeyChange
     from witnesstree.ledger.store.batches import BatchFiles
+    from witnesstree.ledger.store.database.values import JobKind
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Metadata, Transaction
     from witnesstree.ledger.work.outbox import Witnesses
@@ -118,6 +122,10 @@ class Ledger(Lookup):
     ) -> None:
         super().__init__(metadata, files)
         self.home = home
+        # Before anything is written, by whatever part.
+        metadata.guard = lambda transaction: require_newest(
+            transaction, metadata.place, home, files
+        )
         self._key = key
         self._witnesses = witnesses
         self._clock = clock
@@ -131,6 +139,13 @@ class Ledger(Lookup):
             clock=clock,
             pace=pace or Pace(limits.patience),
         )
+
+    def require_newest(self) -> None:
+        """Raise Damaged if files show what the database does not know, for those who write without
+        a transaction of their own.
+        """
+        for _, found in find_newer(self.metadata, self.home, self.files):
+            raise Damaged("database-older-than-files", place=self.metadata.place, found=found)
 
     def _now(self) -> datetime:
         """Return the time in whole seconds, as records and statements write it."""
@@ -148,17 +163,39 @@ class Ledger(Lookup):
         submission larger than what a batch may hold goes on in the next one.
 
         Raises InvalidInput if `packed` is no whole number of digests, or none; StorageFailure if
-        the disk refuses: then no receipt exists and nothing counts.
+        the disk refuses. Where an error comes after digests that fill a batch were taken, it has
+        what they got as `error.counted`: they count, the others do not.
         """
         rest = memoryview(packed).cast("B")
         if not rest or len(rest) % NODE:
             raise InvalidInput("submission-not-digests", size=len(rest))
-        spans = []
+        spans: list[Span] = []
         while rest:
-            span = self._append(rest)
+            try:
+                span = self._append(rest)
+            except WitnesstreeError as error:
+                if spans:
+                    raise self._taken_in_part(error, spans, len(rest) // NODE) from error
+                raise
             spans.append(span)
             rest = rest[span.count * NODE :]
         return Receipt(self.home.origin, self._now(), tuple(spans))
+
+    def _taken_in_part(
+        self, error: WitnesstreeError, spans: list[Span], left: int
+    ) -> WitnesstreeError:
+        """Return an error of the same kind that says what of a submission counts, and has the
+        receipt for it.
+        """
+        partial = type(error)(
+            "submission-taken-in-part",
+            taken=sum(span.count for span in spans),
+            left=left,
+            batches=[span.batch for span in spans],
+            error=error,
+        )
+        partial.counted = Receipt(self.home.origin, self._now(), tuple(spans))
+        return partial
 
     def _append(self, packed: memoryview) -> Span:
         """Append as many digests as the open batch still takes."""
@@ -181,6 +218,9 @@ class Ledger(Lookup):
                     now,
                     block if must_open else self._recent_block(may_alarm=False),
                 )
+            elif self.files.journals.read(batch.sequence) is None:
+                # An older version opened it.
+                self.files.journals.create(batch.sequence, batch.opening, batch.header)
             # Leaf 0 is the opening record. It is written with the first entries, so that no batch
             # is ever on disk without it.
             leading = b"" if batch.count else opening_digest(batch.opening)
@@ -193,6 +233,10 @@ class Ledger(Lookup):
             transaction.set_count(
                 batch.sequence, first + added, crc32(room, crc32(leading, batch.crc32))
             )
+        # After the commit, so that the journal never says more than the database has; and before
+        # the receipt, so that a database without these entries is known for an older one.
+        with self.home.lock("journal", self._limits.patience):
+            self.files.journals.raise_count(batch.sequence, first + added)
         return Span(batch.sequence, first, added)
 
     def _taking(self, transaction: Transaction, now: datetime) -> OpenBatch | None:
@@ -209,6 +253,7 @@ class Ledger(Lookup):
     def _open_batch(
         self, transaction: Transaction, now: datetime, block: Block | None
     ) -> OpenBatch:
+        self._require_unpublished(transaction.log_size())
         sequence = transaction.next_sequence()
         opening = Opening(
             origin=self.home.origin,
@@ -226,6 +271,7 @@ class Ledger(Lookup):
             count=0,
             crc32=0,
         )
+        self.files.open(sequence, batch.opening, batch.header)
         transaction.open_batch(batch)
         return batch
 
@@ -294,23 +340,20 @@ class Ledger(Lookup):
         root = self.files.seal(batch.sequence, batch.count)
         self._index.discard(batch.sequence)
         write_run(self.files, batch.sequence, batch.count)
-        closed = self._now()
-        statement = format_statement(
-            Statement(self.home.origin, batch.sequence, batch.count, root, batch.opened, closed)
-        )
+        closed, statement = self._statement(batch, root)
         with self.metadata.write() as transaction:
+            if transaction.batch(batch.sequence):
+                # A commit whose answer was lost, and which took hold only now.
+                return
             index = transaction.batch_count()
-            nodes = added_nodes(index, leaf_hash(statement.encode()), transaction.log_node)
-            added = {(level, position): node for level, position, node in nodes}
-            log = log_root(
-                index + 1,
-                lambda level, position: (
-                    added.get((level, position)) or transaction.log_node(level, position)
-                ),
-            )
+            self._require_unpublished(index)
+            nodes, log = next_log(transaction, statement)
             checkpoint = sign_checkpoint(
                 Checkpoint(self.home.origin, index + 1, log), self.signing_key(transaction)
             )
+            # What is signed is kept in the batch's journal before it counts: it can be found again
+            # without the database.
+            self.files.journals.add_statement(batch.sequence, statement, checkpoint)
             sealed = SealedBatch(
                 batch.sequence,
                 batch.count,
@@ -321,7 +364,46 @@ class Ledger(Lookup):
                 index,
                 statement,
             )
-            transaction.seal(sealed, nodes, checkpoint, self._witnesses.jobs())
+            transaction.seal(sealed, nodes, checkpoint, self.new_jobs())
+
+    def _require_unpublished(self, size: int) -> None:
+        """Raise Damaged if a longer log than this one was published: no entry is taken that could
+        not be sealed, and no size is signed again.
+        """
+        for _, found in published_beyond(self.home, size):
+            raise Damaged("home-older-than-published", place=self.home.folder, found=found)
+
+    def new_jobs(self) -> list[tuple[JobKind, str]]:
+        """Return the jobs that a sealed batch gives."""
+        return self._witnesses.jobs()
+
+    def _statement(self, batch: OpenBatch, root: bytes) -> tuple[datetime, str]:
+        """Return when a batch was closed, and its statement: the same as before, where a crash came
+        between that and the database's commit. No size of the log ever has two checkpoints.
+
+        Raises Damaged if the one before is about other entries.
+        """
+        journals = self.files.journals
+        journal = journals.read(batch.sequence)
+        if journal is None:
+            # An older version opened it.
+            journals.create(batch.sequence, batch.opening, batch.header, batch.count)
+        elif journal.statement is not None:
+            stated = stated_before(journal.statement, journals.path(batch.sequence))
+            new = Statement(
+                self.home.origin, batch.sequence, batch.count, root, batch.opened, stated.closed
+            )
+            if stated != new:
+                raise Damaged(
+                    "statement-of-other-entries",
+                    path=journals.path(batch.sequence),
+                    batch=batch.sequence,
+                )
+            return stated.closed, journal.statement
+        closed = self._now()
+        return closed, format_statement(
+            Statement(self.home.origin, batch.sequence, batch.count, root, batch.opened, closed)
+        )
 
     def signing_key(self, transaction: Transaction) -> Ed25519PrivateKey:
         """Return the key in force.
@@ -332,13 +414,16 @@ class Ledger(Lookup):
         Raises Damaged if the history of keys is, or the key is not in this home.
         """
         notes = transaction.key_notes()
-        public_key = newest_key(self.home.verifier_key(), self.key_changes(transaction)).public_key
-        if self._key.public_key().public_bytes_raw() != public_key:
+        newest = newest_key(self.home.verifier_key(), self.key_changes(transaction))
+        if self._key.public_key().public_bytes_raw() != newest.public_key:
             # Another process has changed it since this one began, or this one was handed an older
             # one.
-            self._key = self.home.private_key(len(notes))
-            if self._key.public_key().public_bytes_raw() != public_key:
-                raise Damaged("key-not-here", number=len(notes), folder=self.home.folder)
+            try:
+                self._key = self.home.private_key(len(notes), newest)
+            except Damaged as error:
+                if error.message.code != "keys-do-not-match":
+                    raise
+                raise Damaged("key-not-here", number=len(notes), folder=self.home.folder) from error
         # A crash right after the change left the last one out.
         self.home.keep_key_notes(notes)
         return self._key
@@ -376,8 +461,11 @@ class Ledger(Lookup):
         """Write indexes, and what is kept of trees, of all sealed batches again from their digests,
         and return how many batches there are.
 
-        Raises Conflict if another process merges indexes for longer than the patience.
+        Raises Damaged, and writes nothing, if the database is older than the files: it would take
+        away what shows that. Raises Conflict if another process merges indexes for longer than the
+        patience.
         """
+        self.require_newest()
         with self.home.lock("index", self._limits.patience), self.metadata.read() as transaction:
             for batch in transaction.batches():
                 # What digests that are not those that were sealed lead to is not written; a check
@@ -387,6 +475,10 @@ class Ledger(Lookup):
             sealed = transaction.batch_sizes()
             self._index.rebuild(sealed)
         return len(sealed)
+
+    def rebuild_index(self, sizes: list[tuple[int, int]]) -> None:
+        """Write the digest index of these sealed batches again. The caller holds its lock."""
+        self._index.rebuild(sizes)
 
     def index_faults(self) -> Iterator[tuple[Message, Message]]:
         """Yield place and fault of each digest index that does not follow from the digests.
@@ -398,6 +490,30 @@ class Ledger(Lookup):
         """
         with self.home.lock("index", self._limits.patience), self.metadata.read() as transaction:
             yield from self._index.check(transaction.batch_sizes())
+
+
+def next_log(
+    transaction: Transaction, statement: str
+) -> tuple[list[tuple[int, int, bytes]], bytes]:
+    """Return the hashes that a statement adds to the log, and the root that the log then has."""
+    index = transaction.batch_count()
+    nodes = added_nodes(index, leaf_hash(statement.encode()), transaction.log_node)
+    added = {(level, position): node for level, position, node in nodes}
+    root = log_root(
+        index + 1,
+        lambda level, position: (
+            added.get((level, position)) or transaction.log_node(level, position)
+        ),
+    )
+    return nodes, root
+
+
+def stated_before(text: str, path: Path) -> Statement:
+    """Return the statement in a journal. Raises Damaged if it is none."""
+    try:
+        return parse_statement(text)
+    except InvalidInput as error:
+        raise Damaged("journal-unreadable", path=path, error=error) from error
 
 
 def opening_fault(text: str, header: bytes | None, leaf: bytes, opened: datetime) -> Message | None:

@@ -53,6 +53,49 @@ def test_what_is_appended_stands_behind_what_counts(place: Place) -> None:
     assert content(place) == b"onetwothree"
 
 
+def test_a_file_is_made_once(place: Place) -> None:
+    place.create(NAME, b"one", memoryview(b"two"))
+    with pytest.raises(FileExistsError):
+        place.create(NAME, b"other")
+    assert content(place) == b"onetwo"
+
+
+def test_a_link_is_no_free_name(tmp_path: Path) -> None:
+    place = Folder(tmp_path / "batches")
+    place.path(NAME).parent.mkdir(parents=True)
+    place.path(NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError):
+        place.create(NAME, b"one")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_that_could_not_be_made_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Folder(tmp_path / "batches")
+    with monkeypatch.context() as patch:
+        refuse(place, patch, "create")
+        with pytest.raises(StorageFailure):
+            place.create(NAME, b"one")
+    place.create(NAME, b"two")
+    assert content(place) == b"two"
+
+
+def test_bytes_take_the_place_of_as_many(place: Place) -> None:
+    place.create(NAME, b"onetwothree")
+    place.overwrite(NAME, 3, b"TWO")
+    assert content(place) == b"oneTWOthree"
+
+
+def test_what_is_set_aside_is_kept_under_another_name(place: Place) -> None:
+    place.set_aside(NAME)
+    place.create(NAME, b"one")
+    place.set_aside(NAME)
+    place.create(NAME, b"two")
+    (aside,) = set(place.names("00000")) - {NAME}
+    assert (content(place), content(place, aside)) == (b"two", b"one")
+
+
 def test_what_was_not_acknowledged_counts_for_nothing(place: Place) -> None:
     place.append(NAME, 0, b"one", b"never told")
     place.append(NAME, 3, b"two")
@@ -206,7 +249,7 @@ def test_a_ledger_works_whose_batches_are_elsewhere(tmp_path: Path, clock: Clock
         for at in range(0, 36, 4):
             ledger.submit(b"".join(entries[at : at + 4]))
             ledger.close()
-        place.switches.fail("append", error=StorageFailure("refused"))
+        place.switches.fail("create", error=StorageFailure("refused"))
         with pytest.raises(StorageFailure):
             ledger.submit(b"".join(entries[36:]))
         ledger.submit(b"".join(entries[36:]))

@@ -48,7 +48,7 @@ class OutboxRows(Rows):
     """The outbox of jobs, and what came of them."""
 
     def add_job(self, sequence: int, kind: JobKind, target: str) -> None:
-        """Put a waiting job into the outbox."""
+        """Put a waiting job into the outbox, unless there is one."""
         row = {
             "sequence": sequence,
             "kind": kind,
@@ -56,7 +56,7 @@ class OutboxRows(Rows):
             "state": JobState.WAITING,
             "attempts": 0,
         }
-        self._connection.execute(insert(schema.jobs), row)
+        self._add_once(schema.jobs, row)
 
     def jobs(self) -> list[Job]:
         """Return all jobs, those that are done among them."""
@@ -111,9 +111,8 @@ class OutboxRows(Rows):
     ) -> SentTransaction:
         """Keep a transaction that is about to be sent, as the newest one of `jobs`."""
         row = {name: getattr(transaction, name) for name in transaction.__slots__}
-        self._connection.execute(
-            insert(schema.transactions), {"chain": chain, "signed": format_time(signed), **row}
-        )
+        # Signed again after a commit whose answer was lost, it may be the same bytes.
+        self._add_once(schema.transactions, {"chain": chain, "signed": format_time(signed), **row})
         for job in jobs:
             self._update_job(job, state=JobState.SIGNED, transaction=transaction.hash)
         return SentTransaction(transaction, signed)
@@ -164,17 +163,18 @@ class OutboxRows(Rows):
         ]
 
     def finish_anchor(self, job: Job, anchor: str) -> None:
-        """Keep the anchor (JSON) that `job` asked for."""
-        self._connection.execute(
-            insert(schema.anchors),
-            {"sequence": job.sequence, "chain": job.target, "anchor": anchor},
+        """Keep the anchor (JSON) that `job` asked for, unless one is kept already."""
+        self._add_once(
+            schema.anchors, {"sequence": job.sequence, "chain": job.target, "anchor": anchor}
         )
         self._finish(job)
 
     def finish_publish(self, job: Job, cid: str) -> None:
-        """Keep the CID of the batch's list of digests, which `job` put into a store."""
-        self._connection.execute(
-            insert(schema.published), {"sequence": job.sequence, "store": job.target, "cid": cid}
+        """Keep the CID of the batch's list of digests, which `job` put into a store, unless it is
+        kept already.
+        """
+        self._add_once(
+            schema.published, {"sequence": job.sequence, "store": job.target, "cid": cid}
         )
         self._finish(job)
 

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 OLDEST = 130_000
 """PostgreSQL 13, as server_version_num counts. Older ones get no more corrections."""
 
+_UNREPLICATED = ("01000", "57P01")
+"""SQLSTATEs of the warnings "canceling wait for synchronous replication due to user request" and
+"canceling the wait for synchronous replication and terminating connection" (syncrep.c)."""
+_WARNED = "warned"
 _SECRETS = ("password", "sslpassword")
 _LOCK = 0x5749544E << 32
 """Advisory locks are numbers. Ours are these four letters (WITN) and the number of the schema."""
@@ -159,6 +163,15 @@ class PostgreSQL(Database):
         """Do nothing: the server's operator has the means, and keeps the copies."""
 
     @override
+    def require_kept(self, connection: Connection) -> None:
+        """Raise Unreachable if the server ended its wait for a standby, and committed all the same.
+
+        It then answers success, and says the rest in a warning.
+        """
+        if connection.info.pop(_WARNED, None):
+            raise Unreachable("database-commit-not-replicated", place=self.place)
+
+    @override
     def fault(self, error: DBAPIError) -> WitnesstreeError:
         """Return what an error of the database means to the caller, by its SQLSTATE (PostgreSQL's
         documentation, appendix A).
@@ -236,12 +249,14 @@ def _engine(url: URL, place: str, patience: float) -> Engine:
             connection.close()
             raise
         record.info["lock"] = _LOCK | facts[4]
+        connection.add_notice_handler(lambda said: _note_warning(record.info, said))
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         if not connection.get_execution_options().get("writes"):
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return
+        connection.info.pop(_WARNED, None)
         # One writer at a time. READ COMMITTED and no more: each statement behind the lock sees all
         # that was committed before it was taken, where a snapshot would be from before the wait.
         connection.exec_driver_sql(
@@ -250,6 +265,14 @@ def _engine(url: URL, place: str, patience: float) -> Engine:
         )
 
     return engine
+
+
+def _note_warning(info: dict[Any, Any], said: Any) -> None:
+    """Note a warning that a wait for a standby was ended: by its SQLSTATE, because its words are in
+    the server's language. Nothing else warns during a transaction of ours.
+    """
+    if said.sqlstate in _UNREPLICATED:
+        info[_WARNED] = True
 
 
 def _require_fit(place: str, version: int, encoding: str, fsync: str, schema: str | None) -> None:

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 class RenewalRows(Rows):
     """Renewed evidence records, and when each is due again."""
 
-    def keep_record(self, kept: KeptRecord) -> None:
-        """Keep a renewed record beside those that were kept before."""
+    def keep_record(self, kept: KeptRecord) -> bool:
+        """Keep a renewed record beside those that were kept before, and return whether it was
+        kept: where there is one of its number already, that one stays.
+        """
         row = {name: getattr(kept, name) for name in kept.__slots__} | {
             "renewed": format_time(kept.renewed)
         }
-        self._connection.execute(insert(schema.records), row)
+        return self._add_once(schema.records, row)
 
     def newest_records(self, sequence: int, position: int) -> list[KeptRecord]:
         """Return the newest record of an entry under each authority, in the order of their

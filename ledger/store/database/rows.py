@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import and_, insert, select
+
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import Damaged, InvalidInput
 from witnesstree.ledger.base.message import AS_TEXT, from_json, message, to_json
@@ -25,6 +27,18 @@ class Rows:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def _add_once(self, table: Table, row: dict[str, Any]) -> bool:
+        """Add a row, unless there is one with its primary key, which stays; return whether it was
+        added.
+
+        The answer to an earlier commit may have been lost: then what it kept is met here.
+        """
+        where = and_(*(column == row[column.name] for column in table.primary_key))
+        if self._connection.execute(select(table).where(where)).first():
+            return False
+        self._connection.execute(insert(table), row)
+        return True
 
 
 def parsed(table: Table, row: Mapping[Any, Any], **parsers: Callable[[str], Any]) -> dict[str, Any]:

@@ -79,6 +79,10 @@ class SQLite(Database):
         return target
 
     @override
+    def require_kept(self, connection: Connection) -> None:
+        """Do nothing: a commit that returns is on disk (synchronous=FULL)."""
+
+    @override
     def fault(self, error: DBAPIError) -> WitnesstreeError:
         """Return what an error of the database means to the caller."""
         code = getattr(error.orig, "sqlite_errorname", "")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.base.message import message
+from witnesstree.ledger.store.newer import find_newer
 from witnesstree.ledger.tree.tree import NODE
 from witnesstree.ledger.work.fsck.files import check_files, check_indexes
 from witnesstree.ledger.work.fsck.log import check_cosignatures, check_log, check_statement
@@ -21,7 +22,7 @@ from witnesstree.ledger.work.sealing import opening_fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from witnesstree.ledger.store.database.values import OpenBatch
+    from witnesstree.ledger.store.database.values import OpenBatch, SealedBatch
     from witnesstree.ledger.trust import Trust
     from witnesstree.ledger.work.sealing import Ledger
 
@@ -47,6 +48,7 @@ def check_ledger(
     except Damaged as error:
         yield Problem(at_path(place), error.message)
         return
+    yield from guarded(at_path(ledger.home.batches), _check_age(ledger, sealed))
     yield from guarded(at_path(place), check_transactions(ledger, place, jobs))
     for batch in sealed:
         parts = (
@@ -80,6 +82,21 @@ def _check_database(ledger: Ledger) -> Iterator[Problem]:
         yield Problem(
             at_path(place), message("ledger-is-other", found=origin, origin=ledger.home.origin)
         )
+
+
+def _check_age(ledger: Ledger, sealed: list[SealedBatch]) -> Iterator[Problem]:
+    """Look whether files show what the database does not know, or state something else."""
+    newer = find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=True)
+    yield from (Problem(at_path(path), fault) for path, fault in newer)
+    if newer:
+        yield Problem(at_path(ledger.metadata.place), message("database-to-be-recovered"))
+    for batch in sealed:
+        journal = ledger.files.journals.read(batch.sequence)
+        if journal and journal.statement not in {None, batch.statement}:
+            yield Problem(
+                at_path(ledger.files.journals.path(batch.sequence)),
+                message("journal-states-other", batch=batch.sequence),
+            )
 
 
 def _check_unsealed(ledger: Ledger, batch: OpenBatch) -> Iterator[Problem]:

@@ -135,15 +135,14 @@ def _check_keys(
 ) -> Iterator[Problem]:
     """Compare the keys' files with the history of keys, and look for the one that signs from now
     on.
+
+    Raises Damaged if that one is not here.
     """
     kept = ledger.home.key_notes()
     if list(kept) not in (notes, notes[:-1]):
         yield Problem(at_path(ledger.home.folder / "keys"), message("key-note-files-differ"))
     newest = newest_key(ledger.home.verifier_key(), changes)
-    if ledger.home.private_key(len(notes)).public_key().public_bytes_raw() != newest.public_key:
-        yield Problem(
-            at_path(ledger.home.folder / "keys"), message("key-is-other", number=len(notes))
-        )
+    ledger.home.private_key(len(notes), newest)
 
 
 def check_cosignatures(ledger: Ledger, place: str) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from witnesstree.anchor.wiring import open_ledger
 from witnesstree.cli import sources
 from witnesstree.cli.submission import FOLDER
 from witnesstree.ledger.base.errors import StorageFailure
+from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.work.sealing import Ledger, Receipt
 
 COUNT = 25
@@ -122,3 +123,25 @@ def test_batches_that_were_closed_meanwhile_are_all_in_the_receipt(
         {"batch": 0, "first": 1, "count": 8},
         {"batch": 1, "first": 1, "count": COUNT - 8},
     ]
+
+
+def test_what_was_taken_before_an_error_is_not_submitted_again(
+    home: Path, digests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part goes over two batches, and the second one fails."""
+    monkeypatch.setenv("WITNESSTREE_BATCH_ENTRIES", "3")
+    append, calls = BatchFiles.append, []
+
+    def refusing(files: BatchFiles, *args: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise StorageFailure("write-failed", path="batches", error="no room")
+        append(files, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BatchFiles, "append", refusing)
+        failed = call("seal", "--no-wait", "--digests", digests, "--home", home)
+    assert failed.code == 11
+    assert "3 entries of this submission were acknowledged and count" in failed.error()
+    assert call("seal", "--digests", digests, "--home", home).code == 0
+    assert entries(home) == ALL

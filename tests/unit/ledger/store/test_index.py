@@ -12,7 +12,7 @@ import pytest
 from conftest import Clock
 from fakes import FakeWorld, digests
 
-from witnesstree.ledger.base.errors import Conflict, Damaged, NotFound, StorageFailure
+from witnesstree.ledger.base.errors import Conflict, Damaged, StorageFailure
 from witnesstree.ledger.store.batches import MERGED, BatchFiles
 from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.index import check, merge, runs
@@ -20,6 +20,8 @@ from witnesstree.ledger.store.index.digests import Digests
 from witnesstree.ledger.store.index.merge import Span
 from witnesstree.ledger.store.index.run import BLOCK, Run, build_run, write_run
 from witnesstree.ledger.store.index.runs import DigestIndex
+from witnesstree.ledger.work.fsck.check import check_ledger
+from witnesstree.ledger.work.recovery import recover
 
 Batches = list[list[bytes]]
 
@@ -290,9 +292,9 @@ def test_a_run_never_has_more_entries_than_can_be_numbered(
 
 
 def test_a_view_reads_on_when_its_runs_are_merged(tmp_path: Path) -> None:
-    ground, other = (Ground(tmp_path, [digests(f"{i}", 3) for i in range(4)]) for _ in range(2))
+    ground = Ground(tmp_path, [digests(f"{i}", 3) for i in range(4)])
     view = ground.index.view(ground.sizes)
-    other.index.merge(other.sizes)
+    DigestIndex(ground.files).merge(ground.sizes)
     assert list(view.find(ground.batches[2][1])) == [(2, 1)]
     assert len(view.runs) == 4
     # Asked again, it has the merged one.
@@ -412,11 +414,11 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "count", [1, 4], ids=["in one run with lost ones", "beside runs of lost ones"]
 )
-def test_merged_runs_of_batches_that_are_no_more_find_nothing_of_theirs(
+def test_a_database_older_than_merged_runs_gets_all_back(
     count: int, tmp_path: Path, clock: Clock
 ) -> None:
-    """The metadata was put back from a backup: batches are sealed again under the same numbers,
-    with other digests."""
+    """The metadata alone was put back from a backup: no number is given twice, no index is written
+    again, until what is missing is added from the files."""
     world = FakeWorld(tmp_path / "home", clock)
     database = world.home.database
 
@@ -430,7 +432,7 @@ def test_merged_runs_of_batches_that_are_no_more_find_nothing_of_theirs(
 
     before = seal("before", count)
     kept = database.read_bytes()
-    lost = seal("lost", 4)
+    later = seal("later", 4)
     assert any(
         int(path.stem.partition("-")[2]) >= count
         for path in (world.home.batches / MERGED).iterdir()
@@ -438,18 +440,20 @@ def test_merged_runs_of_batches_that_are_no_more_find_nothing_of_theirs(
     for path in database.parent.glob("ledger.db*"):
         path.unlink()
     database.write_bytes(kept)
-    if count == 1:
-        with (
-            world.open() as ledger,
-            pytest.raises(
-                Damaged, match="reaches beyond what is sealed; run `witnesstree fsck --mend-index`"
-            ),
-        ):
-            ledger.proof(before[0])
-    new = seal("new", 4)
+    files = {path: path.read_bytes() for path in world.home.batches.rglob("*.digests")}
     with world.open() as ledger:
         if count == 1:
+            with pytest.raises(Damaged, match="reaches beyond what is sealed"):
+                ledger.proof(before[0])
+        with pytest.raises(Damaged, match="is older than the ledger's files"):
             ledger.mend_indexes()
-        assert all(ledger.proof(digest).digest == digest for digest in before + new)
-        with pytest.raises(NotFound):
-            ledger.proof(lost[0])
+        with pytest.raises(Damaged, match="is older than the ledger's files"):
+            ledger.submit(b"".join(digests("new", 1)))
+        done = recover(ledger)
+        assert (done.before, done.after) == (3 * count, 3 * (count + 4))
+        assert (done.sealed, done.refused) == (list(range(count, count + 4)), [])
+        ledger.outbox.work()
+        assert list(check_ledger(ledger, world.trust)) == []
+        assert all(ledger.proof(digest).digest == digest for digest in before + later)
+    seal("new", 4)
+    assert {path: path.read_bytes() for path in files} == files

@@ -1,6 +1,7 @@
 """The log's key changes: whoever seals next signs with the new one, and whoever knows only an older
 one is led there."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,7 @@ from witnesstree.ledger.log.note import (
 )
 from witnesstree.ledger.proof.proof import format_proof, parse_proof
 from witnesstree.ledger.store.home import Home, open_home
+from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require, verify
 from witnesstree.ledger.work import rotation
@@ -96,7 +98,8 @@ def test_the_new_key_signs_from_the_next_checkpoint_on(world: FakeWorld, ledger:
     first = rotate(ledger)
     assert (first.number, first.size, first.old) == (1, 2, world.home.verifier_key())
     assert first.new == world.home.verifier_key(1)
-    assert (world.home.folder / "keys" / "ledger-001.pem").stat().st_mode & 0o777 == 0o600
+    (path,) = (world.home.folder / "keys").glob("ledger-001-*.pem")
+    assert path.stat().st_mode & 0o777 == 0o600
     # Twice at one size: key 1 signs nothing; then once more.
     seal(ledger, "c")
     rotate(ledger)
@@ -136,7 +139,9 @@ def test_the_old_key_can_be_destroyed(tmp_path: Path) -> None:
 
 
 def private_keys(home: Home) -> list[str]:
-    return [path.name for path in sorted((home.folder / "keys").glob("*.pem"))]
+    """Return their names without the hashes."""
+    paths = sorted((home.folder / "keys").glob("*.pem"))
+    return [re.sub("-[0-9a-f]{16}", "", path.name) for path in paths]
 
 
 def test_old_keys_are_destroyed_without_another_change(tmp_path: Path) -> None:
@@ -145,7 +150,7 @@ def test_old_keys_are_destroyed_without_another_change(tmp_path: Path) -> None:
         assert destroy_old_keys(ledger) == []
         rotate(ledger)
         rotate(ledger)
-        newest = home.folder / "keys" / "ledger-002.pem"
+        (newest,) = (home.folder / "keys").glob("ledger-002-*.pem")
         kept = newest.read_bytes()
         newest.unlink()
         # Also where this process has the key in force in memory.
@@ -175,19 +180,38 @@ def test_a_crash_right_after_the_change_leaves_a_note_to_be_written(
     assert signers(ledger) == [0, 1]
 
 
-def test_somebody_else_changed_it_meanwhile(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+def test_a_key_is_never_written_over(world: FakeWorld, ledger: Ledger) -> None:
+    """Neither one that a crash left, nor one of a home that an older version made."""
+    left = world.home.make_key(1)
+    (made,) = (world.home.folder / "keys").glob("ledger-001-*.pem")
+    content = made.read_bytes()
+    change = rotate(ledger)
+    assert change.new.public_key != left.public_key().public_bytes_raw()
+    assert made.read_bytes() == content
+    assert len(list((world.home.folder / "keys").glob("ledger-001-*.pem"))) == 2
+
+
+def test_no_key_is_made_before_the_database_is_locked(
+    world: FakeWorld, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    metadata = Metadata.open(world.home.database, 0.1)
+    with ledger.metadata.write(), monkeypatch.context() as patch:
+        patch.setattr(ledger, "metadata", metadata)
+        with pytest.raises(Conflict):
+            rotate(ledger)
+    metadata.close()
+    assert private_keys(world.home) == ["ledger.pem"]
+
+
+def test_keys_that_an_older_version_named_are_read(world: FakeWorld, ledger: Ledger) -> None:
     rotate(ledger)
-    read = ledger.key_changes
-    answers = [(), None]
-    monkeypatch.setattr(
-        ledger,
-        "key_changes",
-        lambda transaction: answers.pop(0) if answers[0] == () else read(transaction),
-    )
-    with pytest.raises(Conflict, match="another process changed the key meanwhile"):
-        rotate(ledger)
+    for path in (world.home.folder / "keys").glob("ledger-001-*"):
+        path.rename(path.with_name(f"ledger-001{path.suffix}"))
+    with world.open() as again:
+        seal(again, "a")
+        assert problems(world, again) == []
+        rotate(again, destroys_old=True)
+    assert private_keys(world.home) == ["ledger-002.pem"]
 
 
 def test_it_changes_so_often_and_no_more(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,15 +232,12 @@ def test_a_key_that_is_not_the_one_that_was_handed_over_to_signs_nothing(
     with other.open() as stranger:
         rotate(stranger)
     keys, theirs = world.home.folder / "keys", other.home.folder / "keys"
-    for kind in ("pem", "vkey"):
-        (keys / f"ledger-001.{kind}").write_bytes((theirs / f"ledger-001.{kind}").read_bytes())
-    with world.open() as again:
+    (own,), (their,) = keys.glob("ledger-001-*.pem"), theirs.glob("ledger-001-*.pem")
+    own.write_bytes(their.read_bytes())
+    with world.open(key=world.home.private_key()) as again:
         with pytest.raises(Damaged, match=r"key 1 in .* is not the one"):
             seal(again, "a")
-        assert any(
-            "key 1 is not the one that the ledger's key was changed to" in found
-            for found in problems(world, again)
-        )
+        assert any("is not the private key" in found for found in problems(world, again))
     (keys / "ledger-001.note").write_bytes((theirs / "ledger-001.note").read_bytes())
     with pytest.raises(Damaged, match=r"the notes of the key's changes in .* cannot be read"):
         world.home.key_notes()
@@ -243,7 +264,8 @@ def test_fsck_compares_key_notes_with_the_log(
 ) -> None:
     seal(ledger, "a")
     new = world.home.make_key(1)
-    change = KeyChange(1, world.home.verifier_key(), world.home.verifier_key(1), size, root)
+    public = VerifierKey(world.home.origin, new.public_key().public_bytes_raw())
+    change = KeyChange(1, world.home.verifier_key(), public, size, root)
     with ledger.metadata.write() as transaction:
         transaction.add_key_note(1, sign_key_change(change, world.home.private_key(), new))
     (found,) = problems(world, ledger)
@@ -330,9 +352,8 @@ def test_what_is_wrong_with_the_notes_fails(world: FakeWorld, ledger: Ledger) ->
     )
     assert check_key_note(rival) is None
     new = world.home.make_key(7)
-    rival = sign_key_change(
-        replace(first, new=world.home.verifier_key(7)), world.home.private_key(), new
-    )
+    public = VerifierKey(first.origin, new.public_key().public_bytes_raw())
+    rival = sign_key_change(replace(first, new=public), world.home.private_key(), new)
     outcome, reason = judged(world, ledger, "b", (0,), notes, keys=(rival,))
     assert outcome is Outcome.FAILED
     assert "two different key notes of number 1" in reason

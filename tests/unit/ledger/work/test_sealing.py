@@ -11,13 +11,21 @@ from conftest import Clock
 from fakes import CHAIN_ID, ORIGIN, FakeAuthority, FakeChain, FakeWorld, When, digests
 
 from witnesstree.ledger.base.clock import format_time
-from witnesstree.ledger.base.errors import BadAnswer, Damaged, InvalidInput, NotFound, Unreachable
+from witnesstree.ledger.base.errors import (
+    BadAnswer,
+    Damaged,
+    InvalidInput,
+    NotFound,
+    StorageFailure,
+    Unreachable,
+)
 from witnesstree.ledger.base.report import Verdict
 from witnesstree.ledger.chain.stateproof import keccak256, parse_header
 from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.log.opening import opening_digest, parse_opening
 from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.proof.proof import Proof, format_proof
+from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.database.values import BatchState, JobKind
 from witnesstree.ledger.store.home import Home
 from witnesstree.ledger.tree import levels
@@ -27,7 +35,7 @@ from witnesstree.ledger.verify.verify import verify
 from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.lookup import Entry
 from witnesstree.ledger.work.outbox import Witnesses
-from witnesstree.ledger.work.sealing import Ledger, Limits, Span
+from witnesstree.ledger.work.sealing import Ledger, Limits, Receipt, Span
 
 SMALL = Limits(entries=3, age=timedelta(minutes=10), patience=5)
 A, B, C, D, E, F, G = digests("entry", 7)
@@ -161,6 +169,53 @@ def test_a_submission_goes_on_in_the_next_batches(world: FakeWorld) -> None:
             assert next(ledger.entries(digest)) == Entry(i // 3, 1 + i % 3, is_sealed=True)
             assert verdict(world, digest, ledger.proof(digest)) is Verdict.VERIFIED
         require_sound(world, ledger)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_where_a_later_batch_fails_the_error_says_what_counts(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Entries that fill a batch before the disk refuses have their receipt all the same."""
+    entries = digests("many", 8)
+    append, calls = BatchFiles.append, []
+
+    def refusing(files: BatchFiles, sequence: int, count: int, *packed: bytes) -> None:
+        calls.append(sequence)
+        if len(calls) == at + 1:
+            raise StorageFailure("write-failed", path="batches", error="no room")
+        append(files, sequence, count, *packed)
+
+    monkeypatch.setattr(BatchFiles, "append", refusing)
+    with world.open(SMALL) as ledger:
+        with pytest.raises(StorageFailure) as error:
+            ledger.submit(b"".join(entries))
+        taken = error.value.counted
+        assert isinstance(taken, Receipt)
+        assert taken.spans == tuple(Span(batch, 1, 3) for batch in range(at))
+        assert error.value.message.code == "submission-taken-in-part"
+        params = dict(error.value.message.params)
+        assert (params["taken"], params["left"]) == (3 * at, 8 - 3 * at)
+        assert "no room" in str(error.value)
+        assert set(ledger.find(entries)) == set(entries[: 3 * at])
+        # The rest, submitted again, follows.
+        ledger.submit(b"".join(entries[3 * at :]))
+        assert set(ledger.find(entries)) == set(entries)
+
+
+def test_where_the_first_batch_fails_nothing_counts(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_args: object) -> None:
+        raise StorageFailure("write-failed", path="batches", error="no room")
+
+    with world.open(SMALL) as ledger:
+        with monkeypatch.context() as patch:
+            patch.setattr(BatchFiles, "append", refusing)
+            with pytest.raises(StorageFailure) as error:
+                ledger.submit(b"".join(digests("many", 8)))
+        assert error.value.counted is None
+        assert error.value.message.code == "write-failed"
+        assert ledger.find(digests("many", 8)) == {}
 
 
 def test_a_full_batch_closes_when_the_next_entry_comes(world: FakeWorld) -> None:

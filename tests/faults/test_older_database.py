@@ -1,0 +1,363 @@
+"""The database alone is put back from an older copy, of any age, or loses what it had committed:
+every writer refuses, and says so; `recover` brings back what was acknowledged; and no size of the
+log ever has two checkpoints.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+from conftest import Clock
+from fakes import Crash, FakeWorld, Steps, When, digests
+from sqlalchemy import Connection, NullPool, create_engine, make_url, text
+
+from witnesstree.anchor.publishing import publish
+from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.store.database import schema
+from witnesstree.ledger.store.metadata import Metadata
+from witnesstree.ledger.store.newer import find_missing, find_newer
+from witnesstree.ledger.work.fsck.check import check_ledger
+from witnesstree.ledger.work.recovery import recover
+from witnesstree.ledger.work.rotation import rotate
+from witnesstree.ledger.work.sealing import Ledger, Limits
+
+SMALL = Limits(entries=2, age=timedelta(hours=1), patience=5)
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: Clock) -> FakeWorld:
+    return FakeWorld(tmp_path / "home", clock, SMALL)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real("postgres"))])
+def each(
+    tmp_path: Path, clock: Clock, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> FakeWorld:
+    """A world on each database."""
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres")
+        url = server.url(server.new_schema())
+        monkeypatch.setattr(FakeWorld, "new_database", staticmethod(lambda: url))
+    return FakeWorld(tmp_path / "home", clock, SMALL)
+
+
+def connected(world: FakeWorld) -> Connection:
+    assert world.database
+    url = make_url(world.database).set(drivername="postgresql+psycopg")
+    return create_engine(url, poolclass=NullPool).connect()
+
+
+def copy(world: FakeWorld) -> bytes:
+    """Return the database as it is: no process has it open, so its log is in it. On PostgreSQL, the
+    name of a schema that has the same rows."""
+    if not world.database:
+        return world.home.database.read_bytes()
+    name = f"copy_{token_hex(6)}"
+    with (
+        closing(connected(world)) as connection,
+        connection.begin(),
+    ):
+        connection.execute(text(f"CREATE SCHEMA {name}"))
+        for table in schema.metadata.tables:
+            connection.execute(text(f"CREATE TABLE {name}.{table} AS TABLE {table}"))
+    return name.encode()
+
+
+def put_back(world: FakeWorld, content: bytes) -> None:
+    if world.database:
+        with (
+            closing(connected(world)) as connection,
+            connection.begin(),
+        ):
+            for table in schema.metadata.tables:
+                guard = f"{table}_append_only"
+                is_guarded = table in {guarded.name for guarded in schema.APPEND_ONLY}
+                if is_guarded:
+                    connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER {guard}"))
+                connection.execute(text(f"DELETE FROM {table}"))
+                connection.execute(
+                    text(f"INSERT INTO {table} SELECT * FROM {content.decode()}.{table}")
+                )
+                if is_guarded:
+                    connection.execute(text(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard}"))
+        return
+    for path in world.home.folder.glob("ledger.db*"):
+        path.unlink()
+    world.home.database.write_bytes(content)
+
+
+def checkpoints(ledger: Ledger) -> dict[int, str]:
+    with ledger.metadata.read() as transaction:
+        return {
+            size: transaction.checkpoint(size) for size in range(transaction.checkpoint_count())
+        }
+
+
+STEPS: list[Callable[[Ledger], object]] = [
+    lambda ledger: ledger.submit(b"".join(digests("a", 2))),
+    lambda ledger: ledger.close(),
+    lambda ledger: ledger.submit(b"".join(digests("b", 1))),
+    lambda ledger: ledger.submit(b"".join(digests("c", 1))),
+    rotate,
+    lambda ledger: ledger.submit(b"".join(digests("d", 3))),
+    lambda ledger: ledger.close(),
+    lambda ledger: ledger.outbox.work(),
+    lambda ledger: rotate(ledger, destroys_old=True),
+    lambda ledger: ledger.submit(b"".join(digests("e", 1))),
+]
+ENTRIES = [
+    entry
+    for name, count in zip("abcde", (2, 1, 1, 3, 1), strict=True)
+    for entry in digests(name, count)
+]
+
+
+def history(world: FakeWorld) -> Iterator[bytes]:
+    """Do all steps, and yield the database before each."""
+    for step in STEPS:
+        yield copy(world)
+        with world.open() as ledger:
+            step(ledger)
+
+
+@pytest.mark.parametrize("age", range(len(STEPS)))
+def test_a_database_of_any_age_is_known_for_one_and_mended(each: FakeWorld, age: int) -> None:
+    world = each
+    copies = list(history(world))
+    with world.open() as ledger:
+        signed = checkpoints(ledger)
+        with ledger.metadata.read() as transaction:
+            notes = transaction.key_notes()
+    files = {path: path.read_bytes() for path in world.home.batches.rglob("*.digests")}
+    put_back(world, copies[age])
+    with world.open() as ledger:
+        assert any(
+            found.fault.code == "database-to-be-recovered"
+            for found in check_ledger(ledger, world.trust)
+        )
+        assert find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=True)
+        for write in (
+            lambda: ledger.submit(b"".join(digests("new", 1))),
+            lambda: rotate(ledger),
+            ledger.mend_indexes,
+        ):
+            with pytest.raises(Damaged, match="is older than the ledger's files") as error:
+                write()
+            assert "witnesstree recover" in str(error.value)
+        assert {path: path.read_bytes() for path in files} == files
+        told = recover(ledger, is_trial=True)
+        before = told.before
+        done = recover(ledger)
+        assert (told.sealed, told.after) == (done.sealed, done.after)
+        assert (done.before, done.after, done.refused) == (before, len(ENTRIES), [])
+        assert find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=True) == []
+        assert set(ledger.find(ENTRIES)) == set(ENTRIES)
+        with ledger.metadata.read() as transaction:
+            assert transaction.key_notes() == notes
+    with world.open() as ledger:
+        # Whatever was signed before is what is signed now.
+        again = checkpoints(ledger)
+        assert {size: again.get(size) for size in signed} == signed
+        ledger.submit(b"".join(digests("new", 1)))
+        ledger.close()
+        ledger.outbox.work()
+        assert list(check_ledger(ledger, world.trust)) == []
+        assert recover(ledger).before == len(ENTRIES) + 1
+    for path, content in files.items():
+        assert path.read_bytes()[: len(content)] == content or path.stat().st_size < len(content)
+
+
+@pytest.mark.parametrize("when", When)
+def test_a_crash_at_any_step_is_no_older_database(tmp_path: Path, clock: Clock, when: When) -> None:
+    """What a crash leaves is told from what a copy lacks: nobody has to recover anything."""
+
+    def crash() -> None:
+        raise Crash
+
+    at = 0
+    while True:
+        world = FakeWorld(tmp_path / f"{at}", clock, SMALL)
+        steps = Steps(crash, at, when)
+        try:
+            with steps.counted(), world.open() as ledger:
+                ledger.submit(b"".join(digests("a", 3)))
+                ledger.close()
+                rotate(ledger)
+                ledger.submit(b"".join(digests("b", 1)))
+        except Crash:
+            with world.open() as ledger:
+                assert (
+                    find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=True) == []
+                )
+                ledger.submit(b"".join(digests("c", 3)))
+                ledger.close()
+                rotate(ledger)
+                ledger.outbox.work()
+                assert list(check_ledger(ledger, world.trust)) == []
+        else:
+            break
+        at += 3
+    assert at > 40
+
+
+def test_a_batch_sealed_again_after_a_crash_has_the_same_checkpoint(
+    world: FakeWorld, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_args: object) -> None:
+        raise Crash
+
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 2)))
+        with monkeypatch.context() as patch:
+            patch.setattr("witnesstree.ledger.store.metadata.Transaction.seal", crash)
+            with pytest.raises(Crash):
+                ledger.close()
+        journal = ledger.files.journals.read(0)
+        clock.now += timedelta(hours=1)
+        ledger.close()
+        assert journal
+        assert checkpoints(ledger)[1] == journal.checkpoint
+        with ledger.metadata.read() as transaction:
+            batch = transaction.batch(0)
+        assert batch
+        assert batch.statement == journal.statement
+
+
+def test_missing_batch_files_are_named(world: FakeWorld) -> None:
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 2)))
+        ledger.close()
+        assert list(find_missing(ledger.metadata, ledger.files)) == []
+        path = ledger.files.digests_path(0)
+        path.unlink()
+        ((place, said),) = find_missing(ledger.metadata, ledger.files)
+        assert (place, said.code) == (path, "digests-of-batch-missing")
+
+
+def test_what_is_not_certain_is_refused_and_nothing_is_removed(world: FakeWorld) -> None:
+    """A batch without a journal, as an older version left it: its opening record is nowhere."""
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 2)))
+        ledger.close()
+    kept = copy(world)
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("b", 2)))
+        ledger.close()
+        ledger.files.journals.path(1).unlink()
+    put_back(world, kept)
+    with world.open() as ledger:
+        done = recover(ledger)
+        assert [said.code for _, said in done.refused][:1] == ["journal-missing"]
+        assert done.before == done.after == 2
+        with pytest.raises(Damaged, match="older than"):
+            ledger.submit(b"".join(digests("c", 1)))
+        assert ledger.files.digests_path(1).exists()
+
+
+def test_a_journal_that_was_altered_is_refused(world: FakeWorld) -> None:
+    kept = copy(world)
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 2)))
+        ledger.close()
+        path = ledger.files.journals.path(0)
+    content = path.read_bytes()
+    put_back(world, kept)
+    for old, new in (
+        (b"\\n3\\n", b"\\n2\\n"),
+        (b"Z\\n", b"9\\n"),
+        (b'"opening":"', b'"opening":"x'),
+    ):
+        path.write_bytes(content.replace(old, new))
+        assert path.read_bytes() != content
+        with world.open() as ledger:
+            assert recover(ledger).refused
+            with ledger.metadata.read() as transaction:
+                assert transaction.log_size() == 0
+    path.write_bytes(content)
+    with world.open() as ledger:
+        assert recover(ledger).sealed == [0]
+
+
+def test_a_torn_count_leaves_the_one_before(world: FakeWorld) -> None:
+    with world.open() as ledger:
+        journals = ledger.files.journals
+        journals.create(7, "x", None)
+        for count in (3, 5, 9):
+            journals.raise_count(7, count)
+        path = journals.path(7)
+        content = path.read_bytes()
+        for at in (0, 42):
+            path.write_bytes(content[: at + 30] + b"0" * 12 + content[at + 42 :])
+            journal = journals.read(7)
+            assert journal
+            assert journal.taken in {5, 9}
+        path.write_bytes(content)
+        journals.raise_count(7, 4)
+        assert path.read_bytes() == content
+
+
+def test_a_database_that_another_process_puts_back_stops_one_that_runs(world: FakeWorld) -> None:
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 1)))
+    kept = copy(world)
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("b", 1)))
+    put_back(world, kept)
+    with world.open() as ledger, pytest.raises(Damaged) as error:
+        ledger.close()
+    assert dict(error.value.message.params)["found"].code == "journal-counts-more"  # type: ignore[union-attr]
+    assert Metadata.open(world.home.database, 1)
+
+
+def test_a_home_that_is_older_than_what_it_published_seals_nothing(
+    world: FakeWorld, tmp_path: Path
+) -> None:
+    """The whole home was put back, so its own files say nothing."""
+    public, home = tmp_path / "public", world.home.folder
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 1)))
+        ledger.close()
+        publish(ledger, public)
+    kept = shutil.copytree(home, tmp_path / "kept")
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("b", 1)))
+        ledger.close()
+        publish(ledger, public)
+    shutil.rmtree(home)
+    shutil.copytree(kept, home)
+    with world.open() as ledger:
+        with pytest.raises(Damaged, match="is a checkpoint of 2 entries"):
+            ledger.submit(b"".join(digests("c", 1)))
+        ((path, _),) = find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=True)
+        assert path == public / "checkpoint"
+        # What others wrote there is no word of ours.
+        (public / "checkpoint").write_text("ledger.test/fake\n9\nAAAA\n\n— x y\n")
+        ledger.submit(b"".join(digests("c", 1)))
+        ledger.close()
+        assert max(checkpoints(ledger)) == 2
+
+
+def test_a_log_that_was_published_meanwhile_is_not_signed_again(
+    world: FakeWorld, tmp_path: Path
+) -> None:
+    """A batch was open when the home was copied."""
+    public, home = tmp_path / "public", world.home.folder
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 1)))
+    kept = shutil.copytree(home, tmp_path / "kept")
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("b", 1)))
+        ledger.close()
+        publish(ledger, public)
+        told = ledger.home.folder / "published.json"
+        (kept / told.name).write_bytes(told.read_bytes())
+    shutil.rmtree(home)
+    shutil.copytree(kept, home)
+    with world.open() as ledger:
+        with pytest.raises(Damaged, match="is a checkpoint of 1 entry"):
+            ledger.close()
+        assert max(checkpoints(ledger)) == 0

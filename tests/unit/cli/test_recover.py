@@ -1,0 +1,105 @@
+"""`witnesstree recover`, and what other commands say of a database that is older than the files."""
+
+from pathlib import Path
+
+import pytest
+from commandline import call
+
+from witnesstree.anchor.wiring import make_home
+
+
+@pytest.fixture
+def stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home whose database knows one batch of two."""
+    home = make_home(tmp_path / "home", "ledger.test/recover").folder
+    monkeypatch.setenv("WITNESSTREE_HOME", str(home))
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    assert call("seal", tmp_path / "a").code == 0
+    kept = (home / "ledger.db").read_bytes()
+    assert call("seal", tmp_path / "b").code == 0
+    for path in home.glob("ledger.db*"):
+        path.unlink()
+    (home / "ledger.db").write_bytes(kept)
+    return home
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("seal", "c"),
+        ("seal",),
+        ("seal", "--no-wait", "c"),
+        ("log", "rotate"),
+        ("log", "publish", "public"),
+        ("fsck", "--mend-index"),
+        ("worker", "--once"),
+    ],
+    ids=" ".join,
+)
+def test_every_writer_stops(
+    stale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.read_bytes() for path in stale.rglob("*") if is_kept(path)}
+    ran = call(*command)
+    assert ran.code == 10
+    assert "witnesstree recover" in ran.talk + ran.text
+    assert {path: path.read_bytes() for path in stale.rglob("*") if is_kept(path)} == before
+    assert not (tmp_path / "public").exists()
+
+
+def is_kept(path: Path) -> bool:
+    return path.is_file() and path.parts[-2] in {"00000", "keys"}
+
+
+def test_status_and_fsck_name_it(stale: Path) -> None:
+    journal = stale / "batches" / "00000" / "00000001.journal"
+    status = call("status", "--check")
+    assert status.code == 12
+    assert f"PROBLEM  {journal} belongs to batch 1" in status.text
+    assert "Nothing waits" not in status.text
+    (problem,) = call("status", "--json").json["problems"]
+    assert problem["code"] == "file-of-unknown-batch"
+    assert problem["place"] == str(journal)
+    fsck = call("fsck", "--json")
+    assert fsck.code == 10
+    assert "file-of-unknown-batch" in {each["code"] for each in fsck.json["problems"]}
+
+
+def test_what_the_command_says(stale: Path, tmp_path: Path) -> None:
+    told = call("recover", "--check")
+    assert (told.code, told.text.splitlines()) == (
+        0,
+        [
+            "Batch 1 is in the database again, sealed.",
+            "Entries in the database: 1 before, 2 if it is done; nothing was changed.",
+        ],
+    )
+    assert call("seal", tmp_path / "c").code == 10
+    done = call("recover", "--json")
+    assert (done.code, done.json) == (
+        0,
+        {
+            "before": 1,
+            "after": 2,
+            "sealed": [1],
+            "unsealed": [],
+            "keys": [],
+            "is_kept": True,
+            "refused": [],
+        },
+    )
+    assert call("seal", tmp_path / "c").code == 0
+    assert call("proof", tmp_path / "b", "-o", tmp_path / "again").code == 0
+    assert call("status", "--check").code == 0
+    assert call("fsck").code == 0
+
+
+def test_what_cannot_be_recovered_is_named(stale: Path) -> None:
+    (stale / "batches" / "00000" / "00000001.journal").unlink()
+    ran = call("recover")
+    assert ran.code == 10
+    assert "not recovered" in ran.text
+    assert "Entries in the database: 1 before, 1 now." in ran.text
+    assert call("recover", "--json").json["refused"][0]["code"] == "journal-missing"
