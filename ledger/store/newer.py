@@ -140,18 +140,21 @@ def published_beyond(home: Home, size: int) -> Iterator[tuple[Path, Message]]:
 
     A folder that is away, or holds what nobody of ours signed, says nothing.
     """
-    folders = home.published_folders()
+    for folder in home.published_folders():
+        yield from _beyond(home, folder / "checkpoint", size)
+
+
+def _beyond(home: Home, path: Path, size: int) -> Iterator[tuple[Path, Message]]:
+    """Yield the checkpoint in a file if one of the ledger's keys signed it for more entries."""
     keys = [home.verifier_key(number) for number in range(len(home.key_notes()) + 1)]
-    for folder in folders:
-        path = folder / "checkpoint"
-        try:
-            with path.open("rb") as file:
-                note = file.read(MAX_NOTE + 1).decode()
-            signed = [found for key in keys if (found := check_checkpoint(note, key))]
-        except (OSError, UnicodeDecodeError, InvalidInput):
-            continue
-        if signed and signed[0].size > size:
-            yield path, message("checkpoint-of-longer-log", path=path, size=signed[0].size)
+    try:
+        with path.open("rb") as file:
+            note = file.read(MAX_NOTE + 1).decode()
+        signed = [found for key in keys if (found := check_checkpoint(note, key))]
+    except (OSError, UnicodeDecodeError, InvalidInput):
+        return
+    if signed and signed[0].size > size:
+        yield path, message("checkpoint-of-longer-log", path=path, size=signed[0].size)
 
 
 def _checkpoints(home: Home, size: int) -> Iterator[tuple[Path, Message]]:
@@ -163,7 +166,7 @@ def _checkpoints(home: Home, size: int) -> Iterator[tuple[Path, Message]]:
         for path in sorted(folder.iterdir()):
             found = _CHECKPOINT.fullmatch(path.name)
             if found and int(found[1]) > size:
-                yield path, message("checkpoint-of-longer-log", path=path, size=int(found[1]))
+                yield from _beyond(home, path, size)
 
 
 def _shown(files: BatchFiles, numbers: Iterable[int]) -> list[Shown]:

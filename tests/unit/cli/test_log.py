@@ -570,7 +570,8 @@ def test_old_keys_are_destroyed_by_a_command_of_their_own(home: Path) -> None:
     done = log("keys", "--destroy-old", "--home", home)
     assert (done.exit_code, done.stdout) == (0, listed)
     assert "1 private key removed" in done.stderr
-    assert [path.name for path in (home / "keys").glob("*.pem")] == ["ledger-001.pem"]
+    (path,) = (home / "keys").glob("*.pem")
+    assert path.name.startswith("ledger-001-")
 
 
 def test_what_is_no_checkpoint_is_named(home: Path, tmp_path: Path) -> None:
