@@ -107,7 +107,7 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                     "transaction": f"0x{job.transaction.hex()}" if job.transaction else None,
                     "attempts": job.attempts,
                     "last_error": words(job.last_error) if job.last_error else None,
-                    "errorerror": to_json(job.last_error) if job.last_error else None,
+                    "error": to_json(job.last_error) if job.last_error else None,
                     "retry_at": format_time(job.retry_at) if job.retry_at else None,
                 }
                 for job in jobs
