@@ -133,10 +133,9 @@ def _page(command: click.Command, ctx: click.Context) -> Iterator[str]:
         # A paragraph of several lines is a table.
         for line in paragraph.split("\n"):
             yield from wrapped(line, width, "  ", "  ")
-    if examples := examples_of(command):
-        yield ""
-        yield f"  {help_text('page.example')}"
-        yield from (f"      {example}" for example in examples)
+    yield ""
+    yield f"  {help_text('page.example')}"
+    yield from (f"      {example}" for example in examples_of(command))
     yield ""
     yield help_text("page.options")
     yield from columns(list(_options(command, ctx)), width)

@@ -5,11 +5,14 @@ import os
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 from commandline import PROGRAM, call, environment, run
 
-from witnesstree.cli.language import asked_language
+from witnesstree.cli.help import show_misuse
+from witnesstree.cli.language import asked_language, speak
 from witnesstree.cli.main import COMMANDS
+from witnesstree.ledger.base.catalogue import CHINESE
 
 LOCALES = ("WITNESSTREE_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 
@@ -73,6 +76,25 @@ def test_errors_and_misuse_in_chinese() -> None:
         ran = call("--lang", "zh", *arguments)
         assert (ran.code, says in ran.talk) == (2, True), ran.talk
         assert "用法：witnesstree" in ran.talk
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (click.UsageError("something of click's own"), "错误：something of click's own"),
+        (
+            click.BadParameter("is odd", param=click.Argument(["file"]), param_hint="FILE"),
+            "错误：FILE：is odd",
+        ),
+        (click.BadParameter("is odd", param=click.Option(["--n"], type=int)), "错误：--n 应是数字"),
+    ],
+)
+def test_whatever_click_may_find_is_said(
+    error: click.UsageError, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speak(CHINESE)
+    show_misuse(error)
+    assert capsys.readouterr().err == f"{says}\n"
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])
