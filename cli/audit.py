@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from witnesstree.cli.help import Command
-from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, note, say
+from witnesstree.cli.options import HOME_ENVVAR, PATH, json_option, note, say
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Report
 
@@ -70,8 +70,7 @@ def audit_command(
         witnesstree audit https://log.example --state court.json --checkpoint-key ledger.vkey
     """
     from witnesstree.cli.judging import given_trust
-    from witnesstree.cli.log import fetching, parse_cosigner_keys, print_audit, write_evidence
-    from witnesstree.cli.report import EXIT_CODES, report_members
+    from witnesstree.cli.log import answer_audit, fetching, parse_cosigner_keys, write_evidence
     from witnesstree.ledger.audit.cosigners import judge_cosignatures
     from witnesstree.ledger.audit.follow import follow
     from witnesstree.ledger.audit.seen import MAX_WAITING, format_seen
@@ -100,20 +99,12 @@ def audit_command(
         if followed.seen and len(waiting) <= MAX_WAITING
         else None
     )
-    members = report_members(report)
-    if followed.equivocation:
-        members["evidence"] = str(write_evidence(followed.equivocation, evidence))
+    kept = write_evidence(followed.equivocation, evidence) if followed.equivocation else None
     if state and seen:
         write_file(state, format_seen(seen))
     elif state:
         say("state-unchanged", path=state)
-    if as_json:
-        answer(
-            {name: members[name] for name in ("verdict", "checks", "evidence") if name in members}
-        )
-    else:
-        print_audit(report)
-    ctx.exit(EXIT_CODES[report.verdict])
+    ctx.exit(answer_audit(report, kept, as_json=as_json))
 
 
 def _read_state(path: Path | None) -> Seen | None:

@@ -107,7 +107,6 @@ def check_command(
         witnesstree log check old.checkpoint https://ledger.example/court --checkpoint-key l.vkey
     """
     from witnesstree.cli.judging import parse_key
-    from witnesstree.cli.report import EXIT_CODES, report_members
     from witnesstree.ledger.audit.consistency import judge_consistency
     from witnesstree.ledger.audit.signers import judge_signature
     from witnesstree.ledger.base.report import Report
@@ -136,21 +135,12 @@ def check_command(
             consistency, equivocation = judge_consistency(second, first, first_fetch)
     equivocation = equivocation or contradiction
     report = Report((*checks, consistency))
-    members = report_members(report)
-    if equivocation:
-        members["evidence"] = str(write_evidence(equivocation, evidence))
-    if as_json:
-        answer(
-            {name: members[name] for name in ("verdict", "checks", "evidence") if name in members}
-        )
-    else:
-        print_audit(report)
-    ctx.exit(EXIT_CODES[report.verdict])
+    kept = write_evidence(equivocation, evidence) if equivocation else None
+    ctx.exit(answer_audit(report, kept, as_json=as_json))
 
 
 def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> int:
     """Print what the evidence in a file proves, and return the exit code."""
-    from witnesstree.cli.report import EXIT_CODES, report_members
     from witnesstree.ledger.audit.equivocation import judge_equivocation, parse_equivocation
     from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.proof.proof import MAX_PROOF
@@ -162,13 +152,7 @@ def _check_evidence(path: Path, keys: list[VerifierKey], *, as_json: bool) -> in
         raise InvalidInput("evidence-unreadable", path=str(path)[:200], error=error) from error
     except InvalidInput as error:
         raise InvalidInput("no-evidence", path=path, error=error) from error
-    report = Report((judge_equivocation(found, keys),))
-    if as_json:
-        members = report_members(report)
-        answer({name: members[name] for name in ("verdict", "checks")})
-    else:
-        print_audit(report)
-    return EXIT_CODES[report.verdict]
+    return answer_audit(Report((judge_equivocation(found, keys),)), None, as_json=as_json)
 
 
 def _judge_histories(
@@ -403,13 +387,21 @@ def opened(subject: str) -> Iterator[tuple[str, Fetch | None, Fetch | None]]:
             yield read(fetch), fetch, fetch
 
 
-def print_audit(report: Report) -> None:
-    """Print what checks come to together, which is about a log and says nothing of any file, and
-    then the checks.
+def answer_audit(report: Report, evidence: Path | None, *, as_json: bool) -> int:
+    """Print what checks come to together, which is about a log and says nothing of any file, then
+    the checks; or the same as JSON, with where evidence was written. Return the exit code.
     """
-    click.echo(verdict_styled(report.verdict, verdict_word(report.verdict)))
-    click.echo()
-    print_checks(report.checks)
+    from witnesstree.cli.report import EXIT_CODES, report_members
+
+    if as_json:
+        members = report_members(report)
+        members = {name: members[name] for name in ("verdict", "checks")}
+        answer(members | ({"evidence": str(evidence)} if evidence else {}))
+    else:
+        click.echo(verdict_styled(report.verdict, verdict_word(report.verdict)))
+        click.echo()
+        print_checks(report.checks)
+    return EXIT_CODES[report.verdict]
 
 
 def write_evidence(found: Equivocation, path: Path | None) -> Path:

@@ -17,10 +17,9 @@ from eth_utils.exceptions import ValidationError
 from sqlalchemy import text
 
 from witnesstree.ledger.chain.stateproof import keccak256
+from witnesstree.ledger.store.migrations.guards import sqlite_guards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy import Connection
 
 revision = "2"
@@ -62,7 +61,7 @@ def upgrade() -> None:
     _move_transactions(connection)
     connection.execute(text(_LEDGER_GUARD))
     for table, keys in _KEYS.items():
-        for guard in _guards(table, keys):
+        for guard in sqlite_guards(table, keys):
             connection.execute(text(guard))
 
 
@@ -133,15 +132,3 @@ def _sender_and_nonce(raw: bytes) -> tuple[bytes, int]:
         IndexError,
     ):
         return b"", 0
-
-
-def _guards(table: str, keys: tuple[str, ...]) -> Iterator[str]:
-    """Yield the SQL that makes a table append-only: no update, no delete, and no insert that would
-    replace a row.
-    """
-    refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-    same_key = " AND ".join(f"{key} = NEW.{key}" for key in keys)
-    for verb in ("UPDATE", "DELETE"):
-        yield f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} {refuse}"
-    is_known = f"EXISTS (SELECT 1 FROM {table} WHERE ({same_key}))"  # noqa: S608
-    yield f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {is_known} {refuse}"

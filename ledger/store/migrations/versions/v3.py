@@ -5,13 +5,10 @@ The SQL is written out, so that what this does stays the same when the schema go
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from alembic import op
 from sqlalchemy import text
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from witnesstree.ledger.store.migrations.guards import postgresql_guards, sqlite_guards
 
 revision = "3"
 down_revision = "2"
@@ -57,31 +54,7 @@ def upgrade() -> None:
         connection.execute(text(f"CREATE TABLE {table} ({columns.format(**_TYPES[dialect])})"))
     connection.execute(text("CREATE INDEX ix_renewals_due ON renewals (due)"))
     connection.execute(text(_DUE))
-    guards = _sqlite_guards if dialect == "sqlite" else _postgresql_guards
+    guards = sqlite_guards if dialect == "sqlite" else postgresql_guards
     for table, keys in _KEYS.items():
         for guard in guards(table, keys):
             connection.execute(text(guard))
-
-
-def _sqlite_guards(table: str, keys: tuple[str, ...]) -> Iterator[str]:
-    """Yield the SQL that makes a table append-only: no update, no delete, and no insert that would
-    replace a row.
-    """
-    refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-    same_key = " AND ".join(f"{key} = NEW.{key}" for key in keys)
-    for verb in ("UPDATE", "DELETE"):
-        yield f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} {refuse}"
-    is_known = f"EXISTS (SELECT 1 FROM {table} WHERE ({same_key}))"  # noqa: S608
-    yield f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {is_known} {refuse}"
-
-
-def _postgresql_guards(table: str, _keys: tuple[str, ...]) -> Iterator[str]:
-    """Yield the same for PostgreSQL, which refuses a second row with one key by itself; its
-    function is there since version 2.
-    """
-    name = f"{table}_append_only"
-    yield (
-        f"CREATE TRIGGER {name} BEFORE DELETE OR UPDATE OR TRUNCATE ON {table} FOR EACH STATEMENT"
-        " EXECUTE FUNCTION append_only()"
-    )
-    yield f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}"
