@@ -224,7 +224,11 @@ def _misuse(error: click.UsageError) -> Message:
         return _bad_value(error)
     if isinstance(error, click.BadOptionUsage):
         return _bad_option(error)
-    return message(AS_TEXT, text=error.format_message())
+    return (
+        message("command-missing", command=error.ctx.command_path)
+        if error.ctx and isinstance(error.ctx.command, click.Group)
+        else message(AS_TEXT, text=error.format_message())
+    )
 
 
 def _bad_option(error: click.BadOptionUsage) -> Message:

@@ -81,10 +81,12 @@ def time_members(dated: _Dated) -> dict[str, str | None]:
 # For people
 
 
-def print_report(report: Report, subject: str) -> None:
-    """Print what a report says of `subject`: the answer, the window, then each check."""
+def print_report(report: Report, subject: str, digests: int | None = None) -> None:
+    """Print what a report says of `subject`, a file, or a bulk proof of so many digests: the
+    answer, the window, then each check.
+    """
     verdict = verdict_word(report.verdict)
-    line = laid_out(_meaning(report, verdict, subject), 2)
+    line = laid_out(_meaning(report, verdict, subject, digests), 2)
     click.echo(verdict_styled(report.verdict, verdict) + line[len(verdict) :])
     if report.verdict is Verdict.VERIFIED:
         click.echo(laid_out(_window(report), 2))
@@ -149,20 +151,31 @@ def _padded(text: str, width: int) -> str:
 
 def decisive(report: Report) -> Message:
     """Return why a report is not VERIFIED: the reason of its first check that made it so."""
+    return _decisive(report).message
+
+
+def _decisive(report: Report) -> Check:
     wanted = Outcome.FAILED if report.verdict is Verdict.FAILED else Outcome.UNKNOWN
     return next(
-        check.message
+        check
         for check in report.checks
         if check.outcome is wanted and (check.required or wanted is Outcome.FAILED)
     )
 
 
-def _meaning(report: Report, verdict: str, subject: str) -> str:
+def _meaning(report: Report, verdict: str, subject: str, digests: int | None) -> str:
     if report.verdict is Verdict.VERIFIED:
         assert report.assurance
-        return phrase("verified", verdict=verdict, worth=worth(report.assurance), subject=subject)
-    code = "not-verified" if report.verdict is Verdict.FAILED else "not-decided"
-    return phrase(code, verdict=verdict, subject=subject, reason=decisive(report))
+        code = "verified" if digests is None else "bulk-verified"
+        known = worth(report.assurance)
+        return phrase(code, verdict=verdict, worth=known, subject=subject, count=digests)
+    check = _decisive(report)
+    if report.verdict is Verdict.UNDECIDED:
+        code = "not-decided" if digests is None else "bulk-not-decided"
+    else:
+        # A proof that is damaged says nothing against the file.
+        code = "not-verified" if check.name == "digest" else "proof-does-not-hold"
+    return phrase(code, verdict=verdict, subject=subject, reason=check.message)
 
 
 def _window(report: Report) -> str:

@@ -28,7 +28,7 @@ from witnesstree.cli.judging import (
     read_limited,
     require_regular,
 )
-from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say, tell
+from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say
 from witnesstree.cli.progress import progress
 from witnesstree.cli.report import EXIT_CODES, print_report, report_members
 from witnesstree.cli.sources import proof_beside
@@ -138,8 +138,7 @@ def _show_batch(path: Path, asked: Asked, *, as_json: bool) -> int:
         if as_json:
             answer({**report_members(report), "digests": bundle.size})
         else:
-            print_report(report, path.name)
-            tell("said-of-each", count=bundle.size)
+            print_report(report, path.name, bundle.size)
     return EXIT_CODES[report.verdict]
 
 

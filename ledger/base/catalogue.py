@@ -56,6 +56,11 @@ HELP = "help"
 
 _WORDS = os.path.join(os.path.dirname(__file__), "words")  # noqa: PTH118, PTH120 - pathlib is slow to load
 _BETWEEN = {ENGLISH: ", ", CHINESE: "、"}
+_EDGE = "\u2060"
+"""Where words of ours begin and end inside others, while these are put together."""
+_HAN = r"[\u4e00-\u9fff]"
+_BESIDE_HAN = re.compile(rf"(?<={_HAN}) (?={_EDGE}{_HAN})|(?<={_HAN}{_EDGE}) (?={_HAN})")
+"""The space around a Latin name, where the name turned out to be Chinese."""
 _MARK = re.compile(r"'[{}#]+'|[{}#]")
 _ARGUMENT = re.compile(r"\s*(\w+)\s*(?:,\s*(number|plural|select)\s*(,)?)?")
 _CASE = re.compile(r"\s*(=\d+|[\w.-]+)\s*\{")
@@ -71,7 +76,8 @@ def worded(said: Message, language: str = ENGLISH) -> str:
         shown = ", ".join(f"{name}={_shown(value, language)}" for name, value in said.params)
         return f"{said.code}({shown})" if shown else said.code
     params = dict(said.params)
-    return "".join(part if isinstance(part, str) else part(params, language) for part in parts)
+    text = "".join(part if isinstance(part, str) else part(params, language) for part in parts)
+    return _BESIDE_HAN.sub("", text).replace(_EDGE, "") if language == CHINESE else text
 
 
 def choose_language(asked: str) -> str | None:
@@ -208,7 +214,8 @@ def _key(value: Plain) -> str:
 
 def _shown(value: Plain, language: str) -> str:
     if isinstance(value, Message):
-        return worded(value, language)
+        text = worded(value, language)
+        return f"{_EDGE}{text}{_EDGE}" if language == CHINESE else text
     if isinstance(value, tuple):
         return _BETWEEN.get(language, ", ").join(_shown(each, language) for each in value)
     return str(value)

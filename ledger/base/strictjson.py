@@ -178,7 +178,7 @@ def load(document: str | Message, content: bytes, *, fractions: bool = False) ->
         # Before the depth: in a picture, brackets mean nothing.
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise InvalidInput("json-unreadable", place=document, error=error) from None
+        raise InvalidInput("json-not-utf8", place=document, at=error.start + 1) from None
     _require_shallow(document, content)
 
     def whole_numbers_only(text: str) -> NoReturn:
@@ -192,8 +192,12 @@ def load(document: str | Message, content: bytes, *, fractions: bool = False) ->
             parse_constant=whole_numbers_only,
         )
         json.dumps(found, ensure_ascii=False).encode()
-    except ValueError as error:
-        raise InvalidInput("json-unreadable", place=document, error=error) from None
+    except json.JSONDecodeError as error:
+        raise InvalidInput(
+            "json-unreadable", place=document, line=error.lineno, column=error.colno
+        ) from None
+    except ValueError:
+        raise InvalidInput("json-unreadable", place=document, line=None, column=None) from None
     reader = Reader(document, found)
     if not isinstance(found, dict):
         reader.refuse("json-expected-document")

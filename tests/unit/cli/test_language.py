@@ -65,6 +65,7 @@ def test_errors_and_misuse_in_chinese() -> None:
     for arguments, says in (
         (("verify", "--prof", "x"), "没有选项 --prof：是不是要用 --proof？"),
         (("verify",), "缺少 FILE|FOLDER..."),
+        (("chain", "--lang", "zh"), "请给出 witnesstree chain 的子命令"),
         (("verify", "f", "--require", "x"), "--require 只能是：token、anchor、both"),
         (("verify", "f", "--proof"), "--proof 后面要有值"),
         (("status", "--check=1"), "--check 后面不能有值"),
