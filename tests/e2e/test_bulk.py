@@ -102,7 +102,7 @@ def test_one_file_holds_every_proof(batch: Path) -> None:
         )
     ran = stand_in(batch, batch / "batch.proofs", "--json")
     assert (ran.code, ran.json["verdict"], ran.json["digests"]) == (0, "verified", COUNT + 1)
-    assert f"each of the {COUNT + 1} digests" in stand_in(batch, batch / "batch.proofs").text
+    assert f"all its {COUNT + 1} digests" in stand_in(batch, batch / "batch.proofs").text
     assert stand_in(
         batch, batch / "batch.proofs", "--block-hash", "1:0x" + "11" * 32
     ).talk.startswith("The proof names no block")
