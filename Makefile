@@ -19,12 +19,14 @@ help:  ## Show this list
 demo: $(VENV)/.installed  ## Seal five files, verify them, alter one byte and see it found
 	@$(BIN)/witnesstree demo
 
-# The contract's own tests run inside: tests/integration/test_artefact.py starts them. Where nothing may be missing, no branch may go untested.
+# The contract's own tests run inside: tests/integration/test_artefact.py starts them. Where nothing may be missing, no branch of what decides a verdict may go untested, and few others.
+DECIDING := */ledger/base/*,*/ledger/tree/*,*/ledger/log/*,*/ledger/tokens/*,*/ledger/chain/*,*/ledger/proof/*,*/ledger/verify/*,*/ledger/audit/*,*/ledger/trust.py
 test: $(VENV)/.interop hardhat-config/node_modules/.installed  ## Run all tests
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile --quiet
 	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report --fail-under=$(if $(filter 1,$(REQUIRE_REAL)),100,0)
+	$(BIN)/python -m coverage report --fail-under=$(if $(filter 1,$(REQUIRE_REAL)),99,0)
+	$(BIN)/python -m coverage report --fail-under=$(if $(filter 1,$(REQUIRE_REAL)),100,0) --include='$(DECIDING)'
 
 test-contract: hardhat-config/node_modules/.installed  ## Run the contract's tests alone
 	cd hardhat-config && $(NPM) run --silent artefact:check && $(NPM) test --silent

@@ -96,11 +96,13 @@ def placing(
     Raises OSError.
     """
     temporary = (scratch or path.parent) / f".{path.name}.{secrets.token_hex(7)}.tmp"
-    file = open(  # noqa: SIM115 - a mode from the start; closed below
-        temporary, "x+b", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, mode)
-    )
+
+    def opened(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW, mode)
+
     try:
-        with file:
+        # A mode from the start. Inside the block: Ctrl-C may come once the file is there.
+        with open(temporary, "x+b", opener=opened) as file:
             yield file
             file.flush()
             if is_durable:

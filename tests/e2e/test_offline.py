@@ -69,7 +69,8 @@ def test_verified_without_any_network(sealed: Sealed) -> None:
 @pytest.mark.real("unshare")
 def test_sealed_on_embedded_defaults_without_any_network(sealed: Sealed) -> None:
     sealed.file.write_bytes(b"other")
-    assert run("seal", sealed.file, "--home", sealed.home, before=without_network()).code == 0
+    arguments = ("seal", "--again", sealed.file, "--home", sealed.home)
+    assert run(*arguments, before=without_network()).code == 0
 
 
 def test_verified_where_what_sealing_needs_is_not_installed(sealed: Sealed) -> None:

@@ -88,6 +88,26 @@ def test_a_circle_of_links_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(10)
+@pytest.mark.parametrize("looks", [1, 2], ids=["before it is opened", "until it is read"])
+def test_a_fifo_that_takes_a_files_place_is_refused(
+    looks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, fifo = tmp_path / "file", tmp_path / "fifo"
+    file.write_bytes(b"1")
+    was = file.stat()
+    os.mkfifo(fifo)
+    # Somebody who may write, and does not.
+    writer = os.open(fifo, os.O_RDWR)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", lambda _path: was)
+        if looks == 2:
+            patch.setattr(os, "fstat", lambda _number: was)
+        with pytest.raises(InvalidInput) as refused:
+            digest_file(fifo)
+    os.close(writer)
+    assert refused.value.message.code == "file-not-regular"
+
+
 def test_a_fifo_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

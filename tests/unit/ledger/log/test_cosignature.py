@@ -22,6 +22,7 @@ from witnesstree.ledger.log.cosignature import (
     cosigned_message,
     format_cosigner_key,
     parse_cosigner_key,
+    time_of,
 )
 from witnesstree.ledger.log.log import EMPTY_ROOT
 
@@ -196,3 +197,11 @@ def test_any_answer_adds_nothing_or_is_refused(lines: str) -> None:
 def test_a_key_has_32_bytes() -> None:
     with pytest.raises(InvalidInput, match="32 bytes, not 31"):
         CosignerKey("a", bytes(31))
+
+
+def test_a_line_that_is_no_cosignature_has_no_time() -> None:
+    key = Ed25519PrivateKey.generate()
+    signed = note.sign_note("origin\n1\nroot\n", "origin", key)
+    with pytest.raises(InvalidInput) as refused:
+        time_of(signed.splitlines(keepends=True)[-1])
+    assert refused.value.message.code == "signature-lines-expected"

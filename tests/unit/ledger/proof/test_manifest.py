@@ -341,3 +341,9 @@ def test_any_bytes_give_a_manifest_or_invalid_input(content: bytes) -> None:
     except InvalidInput:
         return
     assert format_manifest(manifest) == content
+
+
+def test_a_name_that_no_bytes_stand_for_is_refused() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        bytes_of_name("a\ud800")
+    assert refused.value.message.code == "manifest-name-escaped"

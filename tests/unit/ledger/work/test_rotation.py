@@ -194,7 +194,7 @@ def test_a_key_is_never_written_over(world: FakeWorld, ledger: Ledger) -> None:
 def test_no_key_is_made_before_the_database_is_locked(
     world: FakeWorld, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    metadata = Metadata.open(world.home.database, 0.1)
+    metadata = Metadata.open(world.database or world.home.database, 0.1)
     with ledger.metadata.write(), monkeypatch.context() as patch:
         patch.setattr(ledger, "metadata", metadata)
         with pytest.raises(Conflict):
