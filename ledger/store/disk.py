@@ -96,9 +96,15 @@ def placing(
     Raises OSError.
     """
     temporary = (scratch or path.parent) / f".{path.name}.{secrets.token_hex(7)}.tmp"
+    is_ours = True
 
     def opened(name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_NOFOLLOW, mode)
+        nonlocal is_ours
+        try:
+            return os.open(name, flags | os.O_NOFOLLOW, mode)
+        except OSError:
+            is_ours = False
+            raise
 
     try:
         # A mode from the start. Inside the block: Ctrl-C may come once the file is there.
@@ -109,7 +115,8 @@ def placing(
                 os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        if is_ours:
+            temporary.unlink(missing_ok=True)
         raise
 
 
