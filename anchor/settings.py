@@ -68,6 +68,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _KEY = re.compile(
     r"keystore:.+|env:[A-Za-z_][A-Za-z0-9_]*|(web3signer|clef)\+https?://[^\s#]+#0x[0-9a-fA-F]{40}"
 )
+_REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
 _SECRET_NAME = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -98,6 +99,17 @@ def _require_address(text: str) -> str:
     return text
 
 
+def _require_node(text: str) -> str:
+    return text if is_reference(text) else _require_address(text)
+
+
+def is_reference(text: str) -> bool:
+    """Whether this is env:NAME or file:PATH, and no address that somebody put there: then it may be
+    repeated.
+    """
+    return re.fullmatch(_REFERENCE, text) is not None and "://" not in text
+
+
 def _require_date(value: object) -> object:
     # A bare number would be taken as seconds since 1970, and so would its digits as a text.
     if not isinstance(value, date) and not (
@@ -107,12 +119,13 @@ def _require_date(value: object) -> object:
     return value
 
 
+NodeUrl = Annotated[str, AfterValidator(_require_node)]
 HttpUrl = Annotated[str, AfterValidator(_require_address)]
 Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]{0,30})){1,30}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Method = Literal["sha256", "sha384", "sha512", "rsa below 3072 bits"]
 Moment = Annotated[AwareDatetime, BeforeValidator(_require_date)]
-Secret = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
+Secret = Annotated[str, Field(pattern=_REFERENCE)]
 
 
 class _Table(BaseModel):
@@ -141,7 +154,7 @@ class ChainSettings(_Table):
         ge=1,
         lt=2**53,
     )
-    urls: tuple[HttpUrl, ...] = Field(
+    urls: tuple[NodeUrl, ...] = Field(
         min_length=1,
         max_length=8,
     )

@@ -112,7 +112,12 @@ def open_ledger(
             metadata=metadata,
             files=BatchFiles(Folder(home.batches)),
             witnesses=_witnesses(
-                home, settings, now, stack, publishes=publishes or settings.publish_batches
+                home,
+                metadata,
+                settings,
+                now,
+                stack,
+                publishes=publishes or settings.publish_batches,
             ),
             clock=now,
             limits=Limits(settings.batch_entries, settings.batch_age, settings.patience),
@@ -190,6 +195,7 @@ class _OnDemand(Mapping[str, _Part]):
 
 def _witnesses(
     home: Home,
+    metadata: Metadata,
     settings: Settings,
     now: Callable[[], datetime],
     stack: ExitStack,
@@ -211,8 +217,9 @@ def _witnesses(
     def chain(name: str) -> Chain:
         if name == EMBEDDED:
             from witnesstree.anchor.evm.local import LocalChain
+            from witnesstree.anchor.fsck import older_chain
 
-            return LocalChain.open(home.chain, now)
+            return LocalChain.open(home.chain, now, lambda: older_chain(home.chain, metadata))
         from witnesstree.anchor.evm.node import NodeChain
 
         each = settings.chains[name]

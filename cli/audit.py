@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from witnesstree.cli.help import Command
-from witnesstree.cli.options import HOME_ENVVAR, PATH, json_option, note, say
+from witnesstree.cli.options import HOME_ENVVAR, PATH, json_option, note, require_room, say
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from witnesstree.ledger.audit.published import PublishedBatch
     from witnesstree.ledger.audit.seen import Seen
@@ -84,27 +85,43 @@ def audit_command(
     needed = len(witnesses) if quorum is None else quorum
     if needed > len(witnesses):
         raise InvalidInput("quorum-of-keys-too-large", quorum=needed, count=len(witnesses))
-    with fetching(subject) as fetch:
+    with _held(state), fetching(subject) as fetch:
         followed = follow(fetch, trust.checkpoint_keys, _read_state(state), now)
-    checks = list(followed.checks)
-    if witnesses and followed.note:
-        checks.append(judge_cosignatures(followed.note, witnesses, needed, now))
-    trust |= _trust_of_blocks(followed.batches, home, nodes)
-    found, waiting = judge_witnesses(
-        followed.batches, trust, now, timedelta(hours=deadline), Require(require)
-    )
-    report = Report((*checks, *found))
-    seen = (
-        replace(followed.seen, waiting=waiting)
-        if followed.seen and len(waiting) <= MAX_WAITING
-        else None
-    )
-    kept = write_evidence(followed.equivocation, evidence) if followed.equivocation else None
-    if state and seen:
-        write_file(state, format_seen(seen))
-    elif state:
-        say("state-unchanged", path=state)
+        checks = list(followed.checks)
+        if witnesses and followed.note:
+            checks.append(judge_cosignatures(followed.note, witnesses, needed, now))
+        trust |= _trust_of_blocks(followed.batches, home, nodes)
+        found, waiting = judge_witnesses(
+            followed.batches, trust, now, timedelta(hours=deadline), Require(require)
+        )
+        report = Report((*checks, *found))
+        seen = (
+            replace(followed.seen, waiting=waiting)
+            if followed.seen and len(waiting) <= MAX_WAITING
+            else None
+        )
+        kept = write_evidence(followed.equivocation, evidence) if followed.equivocation else None
+        if state and seen:
+            write_file(state, format_seen(seen))
+        elif state:
+            say("state-unchanged", path=state)
     ctx.exit(answer_audit(report, kept, as_json=as_json))
+
+
+@contextmanager
+def _held(state: Path | None) -> Iterator[None]:
+    """Keep other runs from a state file from the reading on: what one has seen, no other forgets.
+
+    Raises InvalidInput if it cannot be written there.
+    """
+    from witnesstree.ledger.store.disk import locked
+
+    if state is None:
+        yield
+        return
+    require_room(state)
+    with locked(state.with_name(f".{state.name}.lock")):
+        yield
 
 
 def _read_state(path: Path | None) -> Seen | None:

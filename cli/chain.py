@@ -57,7 +57,7 @@ def chain_command() -> None:
 @click.argument("name")
 @click.option("--preset", metavar="NAME")
 @click.option("--chain-id", type=int, metavar="ID")
-@click.option("--rpc", "urls", multiple=True, metavar="URL")
+@click.option("--rpc", "urls", multiple=True, metavar="URL|env:NAME|file:PATH")
 @click.option("--agree", type=int, metavar="N")
 @click.option("--key", metavar="REFERENCE")
 @click.option("--key-password", metavar="env:NAME|file:PATH")
@@ -147,6 +147,7 @@ def _list(home: Path, *, presets: bool, as_json: bool) -> None:
         return
     from witnesstree.anchor.http import place
     from witnesstree.anchor.keys import described
+    from witnesstree.anchor.settings import is_reference
     from witnesstree.ledger.chain.known import known_chain
 
     listed: list[dict[str, Any]] = [
@@ -154,7 +155,7 @@ def _list(home: Path, *, presets: bool, as_json: bool) -> None:
             "name": name,
             "chain_id": each.chain_id,
             "chain": known_chain(each.chain_id).name,
-            "endpoints": [place(url) for url in each.urls],
+            "endpoints": [url if is_reference(url) else place(url) for url in each.urls],
             "agree": each.agree,
             "key": words(described(each.key)) if each.key else None,
             "finality": each.finality,

@@ -11,11 +11,12 @@ from witnesstree.cli.help import Command
 from witnesstree.cli.language import words
 from witnesstree.cli.options import answer, home_option, json_option, say, tell
 from witnesstree.cli.progress import progress
-from witnesstree.ledger.base.message import to_json
+from witnesstree.ledger.base.message import AS_TEXT, message, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.work.fsck.problem import Problem
     from witnesstree.ledger.work.sealing import Ledger
 
@@ -60,11 +61,18 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
         answer({"batches": batches, "entries": entries, "problems": members})
     else:
         for found in problems:
-            tell("fsck-problem", place=found.place, fault=found.fault)
+            tell(AS_TEXT, text=words(placed(found.place, found.fault)))
         tell("fsck-summary", batches=batches, entries=entries, problems=len(problems))
     if any(not found.is_damage for found in problems):
         say("fsck-untrusted")
     ctx.exit(DAMAGED if any(found.is_damage for found in problems) else 0)
+
+
+def placed(place: Path | Message, fault: Message) -> Message:
+    """Return a fault with its place before it, unless it names that itself."""
+    if str(place) in [str(value) for _, value in fault.params]:
+        return fault
+    return message("fsck-problem", place=place, fault=fault)
 
 
 def _problems(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Problem]:

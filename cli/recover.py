@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from witnesstree.cli.fsck import DAMAGED
+from witnesstree.cli.fsck import DAMAGED, placed
 from witnesstree.cli.help import Command
 from witnesstree.cli.language import words
 from witnesstree.cli.options import answer, home_option, json_option, say, tell
@@ -37,6 +37,7 @@ def recover_command(ctx: click.Context, home: Path, *, check: bool, as_json: boo
                 "sealed": done.sealed,
                 "unsealed": done.unsealed,
                 "keys": done.keys,
+                "journals": done.journals,
                 "is_kept": not check,
                 "refused": [
                     {"place": str(path), "fault": words(fault), **to_json(fault)}
@@ -51,8 +52,10 @@ def recover_command(ctx: click.Context, home: Path, *, check: bool, as_json: boo
             tell("recovered-unsealed", batch=batch)
         for number in done.keys:
             tell("recovered-key", number=number)
+        if done.journals:
+            tell("recovered-journals", count=len(done.journals), kept=not check)
         for path, fault in done.refused:
-            tell("recover-refused", place=path, fault=fault)
+            tell("recover-refused", fault=placed(path, fault))
         tell("recover-entries", before=done.before, after=done.after, kept=not check)
     if done.sealed and not check:
         say("recover-jobs")

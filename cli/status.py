@@ -137,19 +137,24 @@ def _members(ledger: Ledger) -> dict[str, Any]:
 
 def _problems(ledger: Ledger) -> list[tuple[Path, Message]]:
     """Return what stops every writer, as far as that shows without reading batches: a database that
-    is older than the files, or files that are older than it.
+    is older than the files, or files, or the embedded chain, that are older than it.
     """
+    from witnesstree.anchor.fsck import older_chain
+    from witnesstree.anchor.settings import read_settings
     from witnesstree.ledger.base.errors import Damaged
     from witnesstree.ledger.log.keys import newest_key
     from witnesstree.ledger.store.newer import find_missing, find_newer
 
     home, metadata, files = ledger.home, ledger.metadata, ledger.files
+    settings = read_settings(home.folder)
     found: list[tuple[Path, Message]] = []
     try:
         with metadata.read() as transaction:
             changes = ledger.key_changes(transaction)
         found += find_newer(metadata, home, files, is_thorough=True)
         found += find_missing(metadata, files)
+        if not settings.chains and (fault := older_chain(home.chain, metadata)):
+            found.append((home.chain, fault))
         home.private_key(len(changes), newest_key(home.verifier_key(), changes))
     except Damaged as error:
         return [*found, (home.folder, error.message)]

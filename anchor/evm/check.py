@@ -66,7 +66,7 @@ def ask_nodes(
     notes: list[Message] = []
     failures: list[WitnesstreeError] = []
     for url in urls:
-        with closing(_endpoint(url, timeout)) as endpoint:
+        with closing(Endpoint(url, timeout=timeout)) as endpoint:
             try:
                 said.append(_ask_node(Client(endpoint), proof, finality or {}))
             except (Unreachable, BadAnswer) as error:
@@ -83,28 +83,6 @@ def ask_nodes(
         Trust(blocks=blocks, anchorings=records),
         (*notes, *(note for each in said for note in each.notes)),
     )
-
-
-def _endpoint(url: str, timeout: float) -> Endpoint:
-    try:
-        return Endpoint(_address(url), timeout=timeout)
-    except ValueError:
-        # Without the cause, and without the address, which may hold a key.
-        raise InvalidInput("rpc-option-not-an-address") from None
-
-
-def _address(given: str) -> str:
-    """Return the address that was given, or that is where env:NAME or file:PATH say."""
-    kind, _, where = given.partition(":")
-    if kind not in {"env", "file"}:
-        return given
-    # Somebody may have put the address itself there: then it is not repeated.
-    if "://" in where:
-        raise InvalidInput("rpc-option-not-an-address")
-    # Here, because most are asked at a plain address.
-    from witnesstree.anchor.settings import read_secret
-
-    return read_secret(given).strip()
 
 
 def _ask_node(client: Client, proof: Proof, finality: Mapping[int, Finality]) -> Testimony:

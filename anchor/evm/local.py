@@ -72,10 +72,17 @@ class LocalChain(Chain):
     for long, StorageFailure if the disk refuses. Blocks are final as soon as they are made.
     """
 
-    def __init__(self, folder: Path, file: ChainFile, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        file: ChainFile,
+        clock: Callable[[], datetime],
+        older: Callable[[], Message | None],
+    ) -> None:
         self._folder = folder
         self._file = file
         self._clock = clock
+        self._older = older
         self._lazy_miner: Miner | None = None
 
     @classmethod
@@ -106,11 +113,20 @@ class LocalChain(Chain):
         return cls.open(folder, clock)
 
     @classmethod
-    def open(cls, folder: Path, clock: Callable[[], datetime]) -> LocalChain:
-        """Return the chain in `folder`. Raises NotFound if there is none."""
+    def open(
+        cls,
+        folder: Path,
+        clock: Callable[[], datetime],
+        older: Callable[[], Message | None] = lambda: None,
+    ) -> LocalChain:
+        """Return the chain in `folder`. No block is made while `older` says that there were newer
+        ones: it would have the number of one that was relied on.
+
+        Raises NotFound if there is none.
+        """
         if not (folder / FILE).exists():
             raise NotFound("chain-missing", folder=folder)
-        return cls(folder, ChainFile.open(folder), clock)
+        return cls(folder, ChainFile.open(folder), clock, older)
 
     def close(self) -> None:
         """Close the file. Nothing is lost: each block was durable when `send` returned."""
@@ -153,10 +169,12 @@ class LocalChain(Chain):
     ) -> SignedTransaction | None:
         """Return a signed EIP-1559 transaction that anchors `roots`.
 
-        None in place of another: sending makes a block, so none ever waits.
+        None in place of another: sending makes a block, so none ever waits. Raises Damaged if the
+        chain is older than the ledger.
         """
         if replaced:
             return None
+        self._require_newest()
         from witnesstree.anchor.evm.contract import anchoring_calldata
 
         gas = ANCHOR_GAS + FURTHER_GAS * (len(roots) - 1)
@@ -171,9 +189,10 @@ class LocalChain(Chain):
         On return the block is durable.
 
         Raises InvalidInput if this is no transaction that the chain takes, Conflict if another one
-        has taken its nonce.
+        has taken its nonce, Damaged if the chain is older than the ledger.
         """
         if _block_of(self._file, transaction) is None:
+            self._require_newest()
             self._miner().mine(transaction.raw)
 
     @override
@@ -211,6 +230,10 @@ class LocalChain(Chain):
             block_hash=block.hash,
             state=state,
         )
+
+    def _require_newest(self) -> None:
+        if fault := self._older():
+            raise Damaged("chain-older", fault=fault)
 
     def _miner(self) -> Miner:
         if self._lazy_miner is None:

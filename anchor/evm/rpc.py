@@ -127,6 +127,20 @@ def shown(value: object) -> str:
 # One node
 
 
+def _address(given: str) -> str:
+    """Return the address that was given, or that is where env:NAME or file:PATH say."""
+    kind, _, where = given.partition(":")
+    if kind not in {"env", "file"}:
+        return given
+    # Somebody may have put the address itself there: then it is not repeated.
+    if "://" in where:
+        raise InvalidInput("rpc-option-not-an-address")
+    # Here, because most are asked at a plain address.
+    from witnesstree.anchor.settings import read_secret
+
+    return read_secret(given).strip()
+
+
 class Endpoint:
     """The node at `url`.
 
@@ -137,6 +151,7 @@ class Endpoint:
     """
 
     def __init__(self, url: str, *, timeout: float, chain_id: int | None = None) -> None:
+        url = _address(url)
         self.place = place(url)
         self._url = url
         self._chain_id = chain_id
@@ -144,7 +159,11 @@ class Endpoint:
         self._numbers = count()
         self._http = Http(timeout=timeout)
         # Providers put API keys into the path or the query, and some repeat them in their errors.
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            # Without the cause, and without the address, which may hold a key.
+            raise InvalidInput("rpc-option-not-an-address") from None
         self._secrets = [
             part
             for part in re.split(

@@ -5,6 +5,9 @@ follow from the digests; no number is given twice; and nothing is signed: checkp
 were signed before, from the batches' journals. What cannot be found in files is asked for again by
 new jobs (tokens, anchors), or is lost (renewed records, cosignatures).
 
+The other way round, sealed batches that have no journal, because an older version sealed them or a
+file was lost, get one from the database; one that cannot be read is kept under another name.
+
 What is not certain is refused and named, and what comes after it with it: then the ledger stays
 closed to writers.
 """
@@ -20,7 +23,7 @@ from witnesstree.ledger.log.keys import check_history
 from witnesstree.ledger.log.note import Checkpoint, check_checkpoint
 from witnesstree.ledger.log.opening import parse_opening
 from witnesstree.ledger.store.database.values import BatchState, OpenBatch, SealedBatch
-from witnesstree.ledger.store.newer import find_newer, show
+from witnesstree.ledger.store.newer import find_missing, find_newer, show
 from witnesstree.ledger.work.sealing import next_log, opening_fault, stated_before
 
 if TYPE_CHECKING:
@@ -40,7 +43,8 @@ PATIENCE = 60.0
 @dataclass(slots=True)
 class Recovered:
     """What a recovery found and did: entries before and after, sealed and open batches that the
-    database has again, changes of the key, and what could not be mended.
+    database has again, changes of the key, batches that have a journal again, and what could not be
+    mended.
     """
 
     before: int = 0
@@ -48,6 +52,7 @@ class Recovered:
     sealed: list[int] = field(default_factory=list)
     unsealed: list[int] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
+    journals: list[int] = field(default_factory=list)
     refused: list[tuple[Path, Message]] = field(default_factory=list)
 
 
@@ -56,8 +61,8 @@ class _Undone(Exception):
 
 
 def recover(ledger: Ledger, *, is_trial: bool = False) -> Recovered:
-    """Add to the database what files show that it does not know, in one transaction, and return
-    what came of it. With `is_trial` nothing is kept.
+    """Add to the database what files show that it does not know, in one transaction, write journals
+    that are missing, and return what came of it. With `is_trial` nothing is kept.
 
     Raises Conflict if another process uses the ledger for longer than PATIENCE.
     """
@@ -85,13 +90,37 @@ def recover(ledger: Ledger, *, is_trial: bool = False) -> Recovered:
                 sizes = transaction.batch_sizes()
             if found.sealed:
                 ledger.rebuild_index(sizes)
+        found.journals = _mend_journals(ledger, is_trial=is_trial)
     if not is_trial:
         found.refused += [
             each
             for each in find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=True)
             if each[0] not in {path for path, _ in found.refused}
         ]
+    found.refused += find_missing(ledger.metadata, ledger.files)
     return found
+
+
+def _mend_journals(ledger: Ledger, *, is_trial: bool) -> list[int]:
+    """Write the journals of sealed batches that have digests and no journal that can be read, and
+    return which.
+    """
+    journals, mended = ledger.files.journals, []
+    lost = {path for path, _ in find_missing(ledger.metadata, ledger.files)}
+    with ledger.metadata.read() as transaction:
+        for batch in transaction.batches():
+            if ledger.files.digests_path(batch.sequence) in lost:
+                continue
+            with suppress(Damaged):
+                if journals.read(batch.sequence):
+                    continue
+            mended.append(batch.sequence)
+            if not is_trial:
+                ledger.files.place.set_aside(ledger.files.journal_name(batch.sequence))
+                journals.create(batch.sequence, batch.opening, batch.header, batch.count)
+                checkpoint = transaction.checkpoint(batch.log_index + 1)
+                journals.add_statement(batch.sequence, batch.statement, checkpoint)
+    return mended
 
 
 def _entries(transaction: Transaction) -> int:

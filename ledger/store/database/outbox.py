@@ -214,6 +214,20 @@ class OutboxRows(Rows):
         rows = [parsed(schema.anchors, row) for row in self._connection.execute(query).mappings()]
         return [(row["chain"], row["anchor"]) for row in rows]
 
+    def newest_anchor(self, chain: str) -> tuple[int, str] | None:
+        """Return the newest batch that is anchored to a chain, and its anchor as JSON."""
+        query = (
+            select(schema.anchors)
+            .where(schema.anchors.c.chain == chain)
+            .order_by(schema.anchors.c.sequence.desc())
+            .limit(1)
+        )
+        row = self._connection.execute(query).mappings().first()
+        if row is None:
+            return None
+        anchor = parsed(schema.anchors, row)
+        return anchor["sequence"], anchor["anchor"]
+
     def witnesses(self) -> set[tuple[int, JobKind, str]]:
         """Return batch, kind and target of all that jobs have given."""
         kept = {

@@ -73,7 +73,8 @@ class DigestIndex:
                 runs.append(open_run(self._files, span, starts))
             except FileNotFoundError as error:
                 if with_gaps:
-                    runs.append(LostRun(self._path(span), starts[span.first], span.count))
+                    fault = self._fault(span, sizes)
+                    runs.append(LostRun(fault, starts[span.first], span.count))
                     continue
                 raise Conflict("run-missing", path=self._path(span)) from error
             except OSError as error:
@@ -81,6 +82,16 @@ class DigestIndex:
         for run in runs:
             run.is_current()
         return View(self._files, sizes, starts, tuple(runs))
+
+    def _fault(self, span: Span, sizes: Sizes) -> Message:
+        """Return what is missing where a run is: it can be made again, digests cannot."""
+        for sequence, _ in sizes[span.first : span.end]:
+            try:
+                self._files.place.reading(self._files.digests_name(sequence))
+            except OSError:
+                path = self._files.digests_path(sequence)
+                return message("digests-of-batch-missing", path=path, batch=sequence)
+        return message("run-missing", path=self._path(span))
 
     def _spans(self, sizes: Sizes) -> list[Span]:
         """Return the runs that count, in the order of their batches.

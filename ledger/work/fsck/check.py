@@ -91,12 +91,14 @@ def _check_age(ledger: Ledger, sealed: list[SealedBatch]) -> Iterator[Problem]:
     if newer:
         yield Problem(at_path(ledger.metadata.place), message("database-to-be-recovered"))
     for batch in sealed:
-        journal = ledger.files.journals.read(batch.sequence)
+        path = ledger.files.journals.path(batch.sequence)
+        try:
+            journal = ledger.files.journals.read(batch.sequence)
+        except Damaged:
+            yield Problem(at_path(path), message("journal-to-be-mended", batch=batch.sequence))
+            continue
         if journal and journal.statement not in {None, batch.statement}:
-            yield Problem(
-                at_path(ledger.files.journals.path(batch.sequence)),
-                message("journal-states-other", batch=batch.sequence),
-            )
+            yield Problem(at_path(path), message("journal-states-other", batch=batch.sequence))
 
 
 def _check_unsealed(ledger: Ledger, batch: OpenBatch) -> Iterator[Problem]:

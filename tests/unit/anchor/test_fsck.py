@@ -60,7 +60,7 @@ def test_a_block_that_is_gone_is_named(home: Home) -> None:
     assert problems(home) == [
         Problem(
             message("as-text", text=str(home.chain)),
-            message("anchored-block-missing", number=2, batch=0),
+            message("anchored-block-missing", folder=home.chain, number=2, batch=0),
         )
     ]
 

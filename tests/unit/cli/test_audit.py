@@ -26,6 +26,7 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.cosignature import CosignerKey, format_cosigner_key
 from witnesstree.ledger.log.note import format_verifier_key
 from witnesstree.ledger.proof.proof import Proof
+from witnesstree.ledger.store.disk import locked
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.work.rotation import rotate
 
@@ -63,6 +64,36 @@ def place(made: Path, tmp_path: Path) -> Path:
     for name in ("home", "published"):
         shutil.copytree(made / name, tmp_path / name)
     return tmp_path
+
+
+def test_a_state_is_used_by_one_audit_at_a_time(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that comes second goes on from what the first one saw."""
+    home, folder, state = place / "home", place / "published", place / "state.json"
+    options = (folder, "--home", home, "--state", state)
+    assert audit(*options).exit_code == 0
+    older = state.read_bytes()
+    with locked(place / ".state.json.lock"):
+        second = Thread(target=audit, args=options)
+        second.start()
+        seal(home, folder, "third")
+        state.write_bytes(b"not read yet")
+        second.join(0.5)
+        assert second.is_alive()
+        state.write_bytes(older)
+    second.join(60)
+    assert parse_seen(state.read_bytes()).checkpoint == (folder / "checkpoint").read_text()
+
+
+@pytest.mark.parametrize("name", ["", "-", "missing/state.json"])
+def test_a_state_that_cannot_be_written_is_refused_before_anything_is_read(
+    place: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    ran = audit(place / "nowhere", "--state", name or place)
+    assert isinstance(ran.exception, InvalidInput)
+    assert ran.exception.message.code.startswith("output-")
 
 
 def test_an_honest_log_is_followed_with_a_state(place: Path) -> None:
@@ -226,7 +257,7 @@ def test_a_home_of_another_ledger_is_not_trusted_for_this_one(place: Path) -> No
 def test_states_that_cannot_be_used(place: Path) -> None:
     state = place / "state.json"
     state.write_bytes(b"{")
-    for path, said in ((state, "cannot be used"), (place, "cannot read")):
+    for path, said in ((state, "cannot be used"), (place, "is a folder")):
         error = audit(place / "published", "--state", path).exception
         assert isinstance(error, InvalidInput)
         assert said in str(error)

@@ -207,6 +207,28 @@ def test_the_list_says_what_each_chain_is(home: Path) -> None:
     ]
 
 
+@pytest.mark.enable_socket
+def test_an_address_that_holds_a_key_is_in_no_command_and_no_setting(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "address").write_text("http://127.0.0.1:1/hunter2\n")
+    monkeypatch.setenv("NODE", "http://127.0.0.1:2/hunter2")
+    references = ["env:NODE", f"file:{tmp_path / 'address'}"]
+    rpc = [each for reference in references for each in ("--rpc", reference)]
+    assert add(home, "house", "--chain-id", 20261, *rpc).code == 0
+    assert "hunter2" not in (home / FILE).read_text()
+    listed = call("chain", "list", "--home", home)
+    assert all(reference in listed.text for reference in references)
+    checked = call("chain", "check", "--home", home)
+    assert checked.code == 8
+    assert "http://127.0.0.1:1" in checked.text
+    assert "http://127.0.0.1:2" in checked.text
+    assert "hunter2" not in checked.text + checked.talk
+    monkeypatch.delenv("NODE")
+    assert "NODE" in call("chain", "check", "--home", home).error()
+    assert add(home, "other", "--chain-id", 20261, "--rpc", "env:http://host/hunter2").code == 5
+
+
 def test_a_key_that_cannot_be_read_is_not_repeated(home: Path) -> None:
     (home / FILE).write_text(f'[chains.dev]\nchain_id = 7\nurls = ["{RPC}"]\nkey = "hunter2"\n')
     listed = call("chain", "list", "--home", home)

@@ -1,5 +1,6 @@
 """`witnesstree recover`, and what other commands say of a database that is older than the files."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,7 @@ def test_what_the_command_says(stale: Path, tmp_path: Path) -> None:
             "sealed": [1],
             "unsealed": [],
             "keys": [],
+            "journals": [],
             "is_kept": True,
             "refused": [],
         },
@@ -100,6 +102,96 @@ def test_what_cannot_be_recovered_is_named(stale: Path) -> None:
     (stale / "batches" / "00000" / "00000001.journal").unlink()
     ran = call("recover")
     assert ran.code == 10
-    assert "not recovered" in ran.text
+    assert "Not recovered" in ran.text
     assert "Entries in the database: 1 before, 1 now." in ran.text
     assert call("recover", "--json").json["refused"][0]["code"] == "journal-missing"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with one sealed file, and others beside it that are not."""
+    home = make_home(tmp_path / "home", "ledger.test/older-files").folder
+    monkeypatch.setenv("WITNESSTREE_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        Path(name).write_text(name)
+    assert call("seal", "a").code == 0
+    return home
+
+
+def test_an_embedded_chain_that_is_older_makes_no_block(home: Path) -> None:
+    """Another block of a number that a proof names would make that proof FAILED."""
+    shutil.copytree(home / "chain", "older")
+    assert call("seal", "b").code == 0
+    assert call("status", "--check").code == 0
+    shutil.move(home / "chain", "newer")
+    shutil.copytree("older", home / "chain")
+    status = call("status", "--json", "--check")
+    assert status.code == 12
+    assert [each["code"] for each in status.json["problems"]] == ["anchored-block-missing"]
+    ran = call("seal", "c")
+    assert (ran.code, f"the embedded chain in {home / 'chain'} does not" in ran.talk) == (10, True)
+    assert (home / "chain" / "chain.db").read_bytes() == Path("older/chain.db").read_bytes()
+    assert call("verify", "b", "--home", home).code == 4
+    assert call("seal").code == 10
+    shutil.rmtree(home / "chain")
+    shutil.move("newer", home / "chain")
+    assert call("seal").code == 0
+    assert call("status", "--check").code == 0
+    for name in "ab":
+        assert call("verify", name, "--home", home).code == 0
+
+
+def test_a_chain_that_is_no_longer_used_is_not_asked_for(home: Path) -> None:
+    shutil.rmtree(home / "chain")
+    assert call("status", "--check").code == 12
+    url = "http://127.0.0.1:1"
+    assert call("chain", "add", "house", "--chain-id", 20261, "--rpc", url).code == 0
+    assert call("status", "--check").code == 0
+
+
+def test_older_batch_files_are_named_by_what_meets_them(home: Path) -> None:
+    shutil.copytree(home / "batches", "older")
+    assert call("seal", "b").code == 0
+    shutil.rmtree(home / "batches")
+    shutil.copytree("older", home / "batches")
+    lost = home / "batches" / "00000" / "00000001.digests"
+    for command in (("seal", "c"), ("recover", "--check"), ("recover",)):
+        ran = call(*command)
+        assert (ran.code, f"{lost} is missing" in ran.text + ran.talk) == (10, True)
+        assert "mend-index" not in ran.text + ran.talk
+    assert not lost.with_suffix(".journal").exists()
+
+
+def test_journals_are_written_again_from_the_database(home: Path) -> None:
+    assert call("seal", "b").code == 0
+    folder = home / "batches" / "00000"
+    journals = [folder / f"0000000{number}.journal" for number in (0, 1)]
+    before = [journal.read_bytes() for journal in journals]
+    journals[0].write_bytes(b"")
+    journals[1].unlink()
+    fsck = call("fsck", "--json")
+    assert fsck.code == 10
+    assert [each["code"] for each in fsck.json["problems"]] == ["journal-to-be-mended"]
+    told = call("recover", "--check")
+    assert told.code == 0
+    assert told.text.startswith(
+        "To be written again from the database: the journals of 2 sealed batches that had none"
+    )
+    assert not journals[1].exists()
+    assert call("recover", "--json").json["journals"] == [0, 1]
+    assert [journal.read_bytes()[84:] for journal in journals] == [each[84:] for each in before]
+    (aside,) = folder.glob("*.aside-*")
+    assert aside.read_bytes() == b""
+    assert call("fsck").code == 0
+    assert call("recover", "--json").json["journals"] == []
+    # They are worth as much as the ones that are lost.
+    kept = (home / "ledger.db").read_bytes()
+    assert call("seal", "c").code == 0
+    (home / "ledger.db").write_bytes(kept)
+    assert call("recover", "--json").json["sealed"] == [2]
+
+
+def test_a_place_is_named_once(stale: Path) -> None:
+    for line in call("fsck").text.splitlines() + call("recover", "--check").text.splitlines():
+        assert line.count(str(stale)) < 2, line

@@ -531,7 +531,7 @@ def test_a_lost_index_hides_its_own_entries_alone(ledger: Ledger) -> None:
     assert ledger.proof(A).missing == ()
     for digest in (B, C):
         with pytest.raises(
-            Damaged, match=r"00000001.index is missing; run `witnesstree fsck --mend-index`"
+            Damaged, match=r"00000001.index is missing. `witnesstree fsck --mend-index`"
         ):
             ledger.proof(digest)
     assert ledger.proof(C, batch=2).missing == ()
