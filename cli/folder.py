@@ -261,6 +261,7 @@ def verify_folder(
     verdict; no file at all decides nothing.
     """
     from witnesstree.cli.judging import holds_proofs, opened_proofs, read_limited
+    from witnesstree.cli.manifests import held_against_manifests
 
     with ExitStack() as opened:
         bundle = None
@@ -270,7 +271,7 @@ def verify_folder(
             if not holds_proofs(proof_path):
                 raise InvalidInput("proof-of-one-file", path=proof_path)
             bundle = opened.enter_context(opened_proofs(proof_path))
-        rows = verify_many(paths, asked, bundle)
+        rows = held_against_manifests(verify_many(paths, asked, bundle))
     worst = next(
         (
             verdict

@@ -16,7 +16,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from witnesstree.cli.options import say
-from witnesstree.cli.sources import PROOF_ENDING
+from witnesstree.cli.sources import PROOF_ENDING, proof_beside
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.way import require_own_way
 
@@ -105,9 +105,9 @@ def put(
     content: bytes,
     ending: str,
     is_done_with: Callable[[Path], bool] = lambda _there: False,
-) -> None:
+) -> list[Path]:
     """Put `content` under the name `path`, durably and all at once. What has the name is kept
-    aside, photo.jpg.proof.json as photo.jpg.1.proof.json, unless it `is_done_with`.
+    aside, photo.jpg.proof.json as photo.jpg.1.proof.json, unless it `is_done_with`; return where.
 
     Another process may do the same at the same time: what each wrote is kept. After a crash in
     between, nothing may have the name, and what had it has one with twenty digits.
@@ -116,6 +116,7 @@ def put(
 
     stem = path.name.removesuffix(ending)
     fresh = path.with_name(f".{secrets.token_hex(7)}.tmp")
+    kept: list[Path] = []
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         require_own_way(path)
@@ -134,9 +135,11 @@ def put(
                 else:
                     aside = _numbered(moved, path.with_name(stem), ending)
                     say("kept-aside", name=path.name, aside=aside.name)
+                    kept.append(aside)
         finally:
             fresh.unlink(missing_ok=True)
         sync_folder(path.parent)
+    return kept
 
 
 def _takes_name(fresh: Path, path: Path) -> bool:
@@ -200,7 +203,7 @@ def write_manifest(
     """Return the manifest of these files, which is at `path` afterwards.
 
     One that says the same already is left as it is, unless `again`; any other is kept aside, and
-    the new one names it.
+    the new one names it; its proof goes with it.
     """
     from datetime import UTC, datetime
     from hashlib import sha256
@@ -222,8 +225,18 @@ def write_manifest(
             salt=secrets.token_bytes(SALT),
         )
     )
-    put(path, content, MANIFEST_ENDING)
+    for aside in put(path, content, MANIFEST_ENDING):
+        _follow(proof_beside(path), aside)
     return content
+
+
+def _follow(proof: Path, aside: Path) -> None:
+    """Give a proof the name that belongs to its file, which was kept aside."""
+    from witnesstree.ledger.base.digest import digest_file
+
+    found, own = proof_at(proof), proof_beside(aside)
+    if found and found.digest == digest_file(aside).digest and not os.path.lexists(own):
+        proof.rename(own)
 
 
 def _manifest_at(path: Path) -> tuple[bytes, Manifest] | None:

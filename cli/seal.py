@@ -308,7 +308,8 @@ def _seal_files(
     sources, skipped = found.sources, list(found.skipped)
     if wishes.name is not None:
         # A manifest of an earlier run is among the files that it lists, and must not list itself.
-        manifest = (wishes.proofs or sources[0].path.parent) / manifest_name(wishes.name)
+        top = _top(sources)
+        manifest = (wishes.proofs or _as_named(top, sources)) / manifest_name(wishes.name)
         sources = [source for source in sources if not is_manifest(source.path, manifest)]
         if not sources:
             raise InvalidInput("only-the-manifest", manifest=manifest)
@@ -326,7 +327,7 @@ def _seal_files(
         _print_items([], None, skipped, wishes)
         return skipped
     if wishes.name is not None:
-        items.append(_manifest_item(items, wishes, wishes.name, manifest))
+        items.append(_manifest_item(items, top, wishes, wishes.name, manifest))
     # What is here already needs no new entry. Its proof may still be missing: an earlier run may
     # have been cut off before it wrote one.
     entries = {} if wishes.again else ledger.find({item.digest for item in items})
@@ -458,14 +459,29 @@ def _store(
     return stored
 
 
-def _manifest_item(items: list[_Item], wishes: _Wishes, name: str, path: Path) -> _Item:
-    """Write the manifest to `path`, and return it as one more file to seal."""
+def _top(sources: Sequence[Source]) -> str:
+    """Return the deepest folder that holds all files, links unfollowed."""
+    return os.path.commonpath([os.path.abspath(each.top) for each in sources])  # noqa: PTH100 - no link is followed
+
+
+def _as_named(top: str, sources: Sequence[Source]) -> Path:
+    """Return the folder in which the manifest goes: the one that its names begin in, but not the
+    root of the file system, and relative where the files were named so.
+    """
+    first = sources[0].path
+    if top == os.path.dirname(top):  # noqa: PTH120 - it is text
+        return first.parent
+    return Path(top if first.is_absolute() else os.path.relpath(top))
+
+
+def _manifest_item(items: list[_Item], top: str, wishes: _Wishes, name: str, path: Path) -> _Item:
+    """Write the manifest to `path`, and return it as one more file to seal; files are named by
+    their paths below `top`.
+    """
     from hashlib import sha256
 
     from witnesstree.ledger.proof.manifest import ManifestFile, escaped_name
 
-    # Below the one folder in which all of them are.
-    top = os.path.commonpath([os.path.abspath(item.source.top) for item in items])  # noqa: PTH100 - no link is followed
     files: dict[str, ManifestFile] = {}
     for item in items:
         place = os.path.relpath(os.path.abspath(item.source.path), top)  # noqa: PTH100 - the same

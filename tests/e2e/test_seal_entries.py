@@ -290,7 +290,7 @@ def test_names_are_below_the_folder_that_holds_all(home: Path, tmp_path: Path) -
         ).code
         == 0
     )
-    found = parse_manifest((place / "a/x/n.manifest.json").read_bytes())
+    found = parse_manifest((place / "n.manifest.json").read_bytes())
     assert [file.name for file in found.files] == ["a/x/1", "b/x/1", "b/2"]
     assert call("seal", place / "b/2", "--name", "one", *proofs).code == 0
     found = parse_manifest((tmp_path / "p/one.manifest.json").read_bytes())
