@@ -227,7 +227,9 @@ class Metadata:
         try:
             yield
         except DBAPIError as error:
-            raise self._database.fault(error) from error
+            fault = self._database.fault(error)
+            fault.is_ours = True
+            raise fault from error
         except UnicodeDecodeError as error:
             # SQLite quotes a damaged schema in its message, and Python fails to read that.
             raise Damaged("database-schema-unreadable", place=self.place) from error

@@ -281,6 +281,8 @@ class Outbox:
         try:
             effect()
         except _OUTSIDE as error:
+            if error.is_ours:
+                raise
             failure = error
         if failure is None:
             self._alarms.clear(target, *_ALARMS.values())

@@ -1,6 +1,8 @@
 """The outbox on fakes: each effect is had once, whatever an authority or a chain does meanwhile."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from witnesstree.ledger.proof.proof import parse_anchor
 from witnesstree.ledger.store.database.values import AlarmKind, Job, JobKind, JobState
 from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Outbox, Pace, Witnesses
-from witnesstree.ledger.work.sealing import Ledger
+from witnesstree.ledger.work.sealing import Ledger, Limits
 
 A, B, C, D = digests("outbox", 4)
 
@@ -187,6 +189,29 @@ def test_a_defect_of_ours_ends_the_run(world: FakeWorld, ledger: Ledger) -> None
     world.authority.switches.fail("stamp", error=Damaged("a file of ours"))
     with pytest.raises(Damaged):
         ledger.outbox.work()
+
+
+def test_a_database_that_fails_is_not_booked_as_the_authority_s_fault(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds it locked for longer than our patience, while the authority answers."""
+    world = FakeWorld(tmp_path / "home", clock, Limits(10, timedelta(hours=1), patience=0.2))
+    with world.open() as ledger, closing(sqlite3.connect(world.home.database)) as other:
+        seal(ledger, A)
+        stamp = world.authority.stamp
+
+        def locking(root: bytes) -> Stamp:
+            other.execute("BEGIN IMMEDIATE")
+            return stamp(root)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.authority, "stamp", locking)
+            with pytest.raises(Conflict):
+                ledger.outbox.work()
+        other.rollback()
+        (job,) = jobs(ledger, JobKind.STAMP)
+        assert (job.attempts, job.last_error) == (0, None)
+        assert ledger.outbox.work() == []
 
 
 def test_settings_that_cannot_work_are_an_alarm_until_they_do(
