@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.proof.proof import parse_anchor
 from witnesstree.ledger.store.database.values import AlarmKind, Job, JobKind, JobState
+from witnesstree.ledger.store.metadata import Metadata, Transaction
 from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Outbox, Pace, Witnesses
 from witnesstree.ledger.work.sealing import Ledger, Limits
@@ -194,7 +195,9 @@ def test_a_defect_of_ours_ends_the_run(world: FakeWorld, ledger: Ledger) -> None
 def test_a_database_that_fails_is_not_booked_as_the_authority_s_fault(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process holds it locked for longer than our patience, while the authority answers."""
+    """Another process holds it locked for longer than our patience, just when the answer is to be
+    kept.
+    """
     world = FakeWorld(tmp_path / "home", clock, Limits(10, timedelta(hours=1), patience=0.2))
     with world.open() as ledger, closing(sqlite3.connect(world.home.database)) as other:
         seal(ledger, A)
@@ -204,11 +207,21 @@ def test_a_database_that_fails_is_not_booked_as_the_authority_s_fault(
             other.execute("BEGIN IMMEDIATE")
             return stamp(root)
 
+        @contextmanager
+        def write(metadata: Metadata) -> Iterator[Transaction]:
+            try:
+                with original(metadata) as transaction:
+                    yield transaction
+            except Conflict:
+                other.rollback()
+                raise
+
         with monkeypatch.context() as patch:
+            original = Metadata.write
+            patch.setattr(Metadata, "write", write)
             patch.setattr(world.authority, "stamp", locking)
             with pytest.raises(Conflict):
                 ledger.outbox.work()
-        other.rollback()
         (job,) = jobs(ledger, JobKind.STAMP)
         assert (job.attempts, job.last_error) == (0, None)
         assert ledger.outbox.work() == []
