@@ -201,6 +201,7 @@ class _Files:
     def __call__(self, found: Found) -> Row:
         from witnesstree.cli.judging import read_limited, require_regular
         from witnesstree.ledger.base.digest import digest_file
+        from witnesstree.ledger.proof.kinds import Kind, recognise
 
         path, proof = found.path, proof_beside(found.path)
         if found.gap:
@@ -213,6 +214,8 @@ class _Files:
                 return Row(path, digest)
             require_regular(proof)
             content = read_limited(proof, "proof-file-unreadable-there")
+            if recognise(content).kind is not Kind.PROOF:
+                raise InvalidInput("proof-of-other-kind")
             read = self.judge.read(content, path)
         except InvalidInput as error:
             return Row(path, gap=Gap.UNREADABLE, reason=error.message)

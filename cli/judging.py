@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.log.note import VerifierKey
     from witnesstree.ledger.proof.bundle import Bundle
+    from witnesstree.ledger.proof.kinds import Brought
     from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
     from witnesstree.ledger.verify.verify import Verifier
@@ -56,14 +57,16 @@ class Asked:
 
 
 class Judge:
-    """Judges the proofs of one run. What the home and nodes say is asked once a batch."""
+    """Judges the proofs of one run. What the home and nodes say is asked once a batch; `trust` is
+    what was given, and the user's own.
+    """
 
     def __init__(self, asked: Asked) -> None:
         from witnesstree.ledger.verify.verify import KEPT
 
-        self._asked = asked
-        self._trust = given_trust(asked.pem, asked.block_hashes, asked.checkpoint_keys)
-        self._plain = self._verifier(self._trust)
+        self.asked = asked
+        self.trust = given_trust(asked.pem, asked.block_hashes, asked.checkpoint_keys)
+        self._plain = self._verifier(self.trust)
         self._informed = lru_cache(KEPT)(self._ask)
 
     def read(self, content: bytes, file: Path) -> tuple[Proof, dict[str, bytes]] | None:
@@ -102,10 +105,10 @@ class Judge:
     def _verifier(self, trust: Trust) -> Verifier:
         from witnesstree.ledger.verify.verify import Require, Verifier
 
-        return Verifier(trust, self._asked.now, Require(self._asked.require))
+        return Verifier(trust, self.asked.now, Require(self.asked.require))
 
     def _knowing(self, proof: Proof) -> Verifier:
-        if not (self._asked.home or self._asked.nodes):
+        if not (self.asked.home or self.asked.nodes):
             return self._plain
         from witnesstree.ledger.proof.proof import Hints
 
@@ -114,11 +117,11 @@ class Judge:
         return self._informed(replace(proof, digest=b"", inclusion=at, hints=Hints(), records=()))
 
     def _ask(self, proof: Proof) -> Verifier:
-        trust = self._trust
-        if self._asked.home:
-            trust |= _trust_of_home(self._asked.home, proof)
-        if self._asked.nodes:
-            trust |= _trust_of_nodes(self._asked.nodes, proof, self._asked.home)
+        trust = self.trust
+        if self.asked.home:
+            trust |= _trust_of_home(self.asked.home, proof)
+        if self.asked.nodes:
+            trust |= _trust_of_nodes(self.asked.nodes, proof, self.asked.home)
         return self._verifier(trust)
 
 
@@ -190,6 +193,19 @@ def read_limited(path: Path, code: str = "proof-file-unreadable") -> bytes:
             return file.read(MAX_PROOF + 1)
     except OSError as error:
         raise InvalidInput(code, path=path, error=error) from error
+
+
+def brought(path: Path) -> Brought:
+    """Return what was brought as a proof. Raises InvalidInput if it cannot be read, or is nothing
+    that we judge.
+    """
+    from witnesstree.ledger.proof.kinds import recognise
+
+    content = read_limited(path)
+    try:
+        return recognise(content)
+    except InvalidInput as error:
+        raise InvalidInput("not-judged", path=path, error=error) from error
 
 
 def file_digests(file: Path, algorithms: Iterable[str]) -> dict[str, bytes]:

@@ -90,10 +90,12 @@ def print_report(report: Report, subject: str, digests: int | None = None) -> No
     click.echo(verdict_styled(report.verdict, verdict) + line[len(verdict) :])
     if report.verdict is Verdict.VERIFIED:
         click.echo(laid_out(_window(report), 2))
-        dates = phrase(
-            "dates-of-witnesses", token=report.not_after_token, anchor=report.not_after_anchor
-        )
-        click.echo(laid_out(dates, 2))
+        # A timestamp alone has no anchor to set beside it.
+        if any(check.name.startswith("anchors") for check in report.checks):
+            dates = phrase(
+                "dates-of-witnesses", token=report.not_after_token, anchor=report.not_after_anchor
+            )
+            click.echo(laid_out(dates, 2))
     click.echo()
     print_checks(report.checks)
 

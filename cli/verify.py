@@ -19,13 +19,12 @@ from witnesstree.cli.judging import (
     WORTH_WATCHING,
     Asked,
     Judge,
+    brought,
     file_digests,
-    given_trust,
     holds_proofs,
     home_roots,
     note_strangers,
     opened_proofs,
-    read_limited,
     require_regular,
 )
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say
@@ -33,13 +32,12 @@ from witnesstree.cli.progress import progress
 from witnesstree.cli.report import EXIT_CODES, print_report, report_members
 from witnesstree.cli.sources import proof_beside
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.proof.kinds import Kind
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.report import Report
+    from witnesstree.ledger.proof.kinds import Brought
     from witnesstree.ledger.trust import Trust
-
-DER = b"\x30"
-"""What an evidence record starts with (a SEQUENCE), and no JSON object does."""
 
 
 @click.command("verify", cls=Command)
@@ -85,19 +83,24 @@ def verify_command(
     file = files[0]
     size = _size(file)
     own = proof_beside(file)
-    if proof_path is None and not os.path.lexists(own) and holds_proofs(file):
-        ctx.exit(_show_batch(file, asked, as_json=as_json))
+    if proof_path is None and not os.path.lexists(own):
+        if holds_proofs(file):
+            ctx.exit(_show_batch(file, asked, as_json=as_json))
+        _require_no_proof(file)
     if proof_path is None:
         require_regular(own)
-    content = read_limited(proof_path or own)
-    if content.startswith(DER):
-        trust = given_trust(pem, block_hashes, checkpoint_keys)
+    # First, because whoever misspelt an option should be told that.
+    judge = Judge(asked)
+    found = brought(proof_path or own)
+    if found.kind in {Kind.PROOF, Kind.BULK}:
+        report = _judge_proof(file, size, found, proof_path or own, judge)
+    else:
         _require_token_only(
             require, is_given=ctx.get_parameter_source("require") is ParameterSource.COMMANDLINE
         )
-        report = _judge_record(file, content, trust | home_roots(home) if home else trust)
-    else:
-        report = _judge_proof(file, size, content, proof_path or own, asked)
+        trust = judge.trust | home_roots(home) if home else judge.trust
+        judged = _judge_record if found.kind is Kind.RECORD else _judge_token
+        report = judged(file, found.content, trust)
     if as_json:
         answer(report_members(report))
     else:
@@ -105,15 +108,23 @@ def verify_command(
     ctx.exit(EXIT_CODES[report.verdict])
 
 
-def _judge_proof(file: Path, size: int, content: bytes, proof_path: Path, asked: Asked) -> Report:
+def _require_no_proof(file: Path) -> None:
+    """Raise InvalidInput if a file that has no proof beside it is one itself."""
+    try:
+        brought(file)
+    except InvalidInput:
+        return
+    raise InvalidInput("file-is-proof", file=file)
+
+
+def _judge_proof(file: Path, size: int, found: Brought, proof_path: Path, judge: Judge) -> Report:
     from witnesstree.ledger.base.digest import digest_file
-    from witnesstree.ledger.proof.bundle import MAGIC
     from witnesstree.ledger.proof.proof import parse_proof
 
-    judge = Judge(asked)
+    asked, content = judge.asked, found.content
     with ExitStack() as opened:
         bundle = (
-            opened.enter_context(opened_proofs(proof_path)) if content.startswith(MAGIC) else None
+            opened.enter_context(opened_proofs(proof_path)) if found.kind is Kind.BULK else None
         )
         if asked.block_hashes:
             with suppress(InvalidInput):
@@ -156,14 +167,17 @@ def _judge_record(file: Path, content: bytes, trust: Trust) -> Report:
     from witnesstree.ledger.proof.record import parse_record
     from witnesstree.ledger.proof.record_judge import verify_record
 
-    try:
-        algorithms = parse_record(content).algorithms
-    except InvalidInput:
-        # The report says it, and needs no digest for that.
-        algorithms = ()
-    return verify_record(
-        content, [file_digests(file, algorithms) if algorithms else {}], trust, datetime.now(UTC)
-    )
+    digests = file_digests(file, parse_record(content).algorithms)
+    return verify_record(content, [digests], trust, datetime.now(UTC))
+
+
+def _judge_token(file: Path, content: bytes, trust: Trust) -> Report:
+    from witnesstree.ledger.tokens.token import parse_token
+    from witnesstree.ledger.verify.bare import verify_token
+
+    token = parse_token(content)
+    digests = file_digests(file, [token.imprint_algorithm])
+    return verify_token(token, digests, trust, datetime.now(UTC))
 
 
 def _size(file: Path) -> int:

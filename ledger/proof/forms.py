@@ -21,6 +21,7 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.log import check_inclusion, leaf_hash
 from witnesstree.ledger.log.note import format_base64, parse_checkpoint, parse_note
 from witnesstree.ledger.log.statement import parse_statement
+from witnesstree.ledger.proof.kinds import TLOG_PROOF
 from witnesstree.ledger.proof.record import parse_record
 from witnesstree.ledger.proof.record_make import make_record
 from witnesstree.ledger.tokens.token import parse_token
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from witnesstree.ledger.proof.proof import Inclusion, Proof
 
-TLOG_PROOF = "c2sp.org/tlog-proof@v1"
 CONTAINER = "application/vnd.etsi.asic-e+zip"
 RECORD_ENTRY = "META-INF/evidencerecord.ers"
 MANIFEST_ENTRY = "META-INF/ASiCEvidenceRecordManifest.xml"

@@ -25,9 +25,11 @@ MAX_JUDGED_TIMESTAMPS = 64
 Three authorities renewed every three years need as many in sixty years."""
 
 
-def judge_stamp(place: str, stamp: Stamp, root: bytes, trust: Trust) -> Witness:
-    """Judge a token for the batch root `root`; its checks are named after `place`."""
-    judgement = judge_token(stamp, root, trust)
+def judge_stamp(
+    place: str, stamp: Stamp, digest: bytes, trust: Trust, algorithm: str = "sha256"
+) -> Witness:
+    """Judge a token for a digest, such as a batch's root; its checks are named after `place`."""
+    judgement = judge_token(stamp, digest, trust, algorithm)
     checks = [
         replace(check, name=f"{place}.{check.name.removeprefix('token.')}")
         for check in judgement.checks

@@ -203,7 +203,7 @@ def test_a_proof_that_names_no_block_yet(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_block_is_no_news_where_the_proof_cannot_be_read(sealed: Sealed) -> None:
-    sealed.proof.write_text("{}")
+    sealed.proof.write_text('{"format":"witnesstree-proof/1"}')
     ran = call("verify", sealed.file, "--block-hash", f"0x{KEY}")
     assert (ran.code, ran.talk) == (3, "")
 

@@ -115,7 +115,7 @@ def test_a_file_that_vanishes_while_it_is_judged_does_not_end_the_run(
 ) -> None:
     for name in ("a", "b"):
         (tmp_path / name).touch()
-        (tmp_path / f"{name}{PROOF}").write_text("{}")
+        (tmp_path / f"{name}{PROOF}").write_text('{"format":"witnesstree-proof/1"}')
     real = Judge.read
 
     def vanishing(judge: Judge, content: bytes, file: Path) -> Any:

@@ -226,7 +226,7 @@ def test_a_home_does_not_lower_what_was_brought(brought: Brought) -> None:
 def test_a_node_is_not_asked_about_a_proof_that_cannot_be_read(
     brought: Brought, tmp_path: Path
 ) -> None:
-    (tmp_path / "bad.json").write_text("{}")
+    (tmp_path / "bad.json").write_text('{"format":"witnesstree-proof/1"}')
     ran = call(
         "verify", brought.file, "--proof", tmp_path / "bad.json", "--rpc", "http://127.0.0.1:9"
     )
