@@ -372,7 +372,7 @@ def test_a_proof_that_is_none(tmp_path: Path) -> None:
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command trusts what the honest verifier trusts."""
-    monkeypatch.setattr("witnesstree.cli.verify.given_trust", lambda *_: honest().trust)
+    monkeypatch.setattr("witnesstree.cli.judging.given_trust", lambda *_: honest().trust)
     monkeypatch.setattr(
         "witnesstree.cli.verify.datetime",
         type("Later", (), {"now": staticmethod(lambda _: honest().now)}),
