@@ -17,7 +17,7 @@ import base64
 import os
 import re
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -33,7 +33,7 @@ from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cryptography import x509
 
@@ -43,6 +43,9 @@ CERTIFI: Final = "certifi"
 """What the roots of Mozilla's programme are called where they are switched on or off."""
 MAX_FILE: Final = 64 * 1024
 """Bytes in a file of the store: a certificate has 1 to 3 KiB, in PEM a third more."""
+MAX_GIVEN: Final = 2**20
+"""Bytes in a file of certificates that is given: all the roots that browsers trust take a quarter
+of that."""
 MAX_CERTIFICATES: Final = 1000
 """Certificates in a store: all roots of the European trusted lists are fewer."""
 MAX_SOURCE: Final = 500
@@ -232,6 +235,50 @@ def trust_certifi(folder: Path, *, trusted: bool) -> None:
                 folder / _OFF,
                 f"{message('certifi-is-off')}\n".encode(),
             )
+
+
+def certificates_in(path: Path) -> list[x509.Certificate]:
+    """Return the certificates in a file, in PEM, DER or PKCS #7 (RFC 5652, 5.1, certificates
+    alone), or in all files of a folder, one that holds none left out.
+
+    Raises InvalidInput if there is none, or one cannot be read.
+    """
+    if not path.is_dir():
+        return certificates_of(path)
+    found: list[x509.Certificate] = []
+    for file in sorted(path.iterdir()):
+        with suppress(InvalidInput):
+            found += certificates_of(file)
+    if not found:
+        raise InvalidInput("no-certificates-in-folder", path=path)
+    return found
+
+
+def certificates_of(file: Path) -> list[x509.Certificate]:
+    """Return the certificates in a file, as `certificates_in` does."""
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import pkcs7
+    from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificates
+
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_GIVEN + 1)
+    except OSError as error:
+        raise InvalidInput("file-unreadable", path=file, error=error) from error
+    if len(content) > MAX_GIVEN:
+        raise InvalidInput("certificates-too-large", path=file, most=MAX_GIVEN)
+    readers: tuple[Callable[[bytes], list[x509.Certificate]], ...] = (
+        load_pem_x509_certificates,
+        lambda der: [load_der_x509_certificate(der)],
+        pkcs7.load_pem_pkcs7_certificates,
+        pkcs7.load_der_pkcs7_certificates,
+    )
+    for read in readers:
+        # What libraries say of bytes that are not in their form helps nobody.
+        with suppress(ValueError, UnsupportedAlgorithm, InternalError):
+            if found := read(content):
+                return found
+    raise InvalidInput("no-certificates", path=file)
 
 
 def certifi_roots() -> tuple[TrustedRoot, ...]:

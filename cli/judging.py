@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 WORTH_WATCHING = 100 * 10**6
 """Bytes in a file whose hashing takes long enough for a progress bar."""
-MAX_PEM = 2**20
-"""Bytes in a file of trusted certificates: all the roots that browsers trust take a quarter of
-that."""
 
 _BLOCK = re.compile(r"(?:([0-9]{1,16}):(?:([0-9]{1,16}):)?)?(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
 
@@ -197,15 +194,24 @@ def read_limited(path: Path, code: str = "proof-file-unreadable") -> bytes:
 
 def brought(path: Path) -> Brought:
     """Return what was brought as a proof. Raises InvalidInput if it cannot be read, or is nothing
-    that we judge.
+    that we judge; a token or a record that is damaged is nothing, either.
     """
-    from witnesstree.ledger.proof.kinds import recognise
+    from witnesstree.ledger.proof.kinds import Kind, recognise
 
     content = read_limited(path)
     try:
-        return recognise(content)
+        found = recognise(content)
+        if found.kind is Kind.TOKEN:
+            from witnesstree.ledger.tokens.token import parse_token
+
+            parse_token(found.content)
+        elif found.kind is Kind.RECORD:
+            from witnesstree.ledger.proof.record import parse_record
+
+            parse_record(found.content)
     except InvalidInput as error:
         raise InvalidInput("not-judged", path=path, error=error) from error
+    return found
 
 
 def file_digests(file: Path, algorithms: Iterable[str]) -> dict[str, bytes]:
@@ -259,27 +265,20 @@ def given_trust(
 
 def _read_roots(path: Path) -> list[TrustedRoot]:
     from cryptography.hazmat.primitives.serialization import Encoding
-    from cryptography.x509 import load_pem_x509_certificates
 
+    from witnesstree.anchor.truststore import certificates_in
     from witnesstree.anchor.tsa.local import is_stand_in
     from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.trust import TrustedRoot
 
-    try:
-        with path.open("rb") as file:
-            certificates = load_pem_x509_certificates(file.read(MAX_PEM))
-        return [
-            TrustedRoot(
-                certificate.public_bytes(Encoding.DER),
-                str(path),
-                Assurance.LOCAL if is_stand_in(certificate) else Assurance.PRIVATE,
-            )
-            for certificate in certificates
-        ]
-    except OSError as error:
-        raise InvalidInput("file-unreadable", path=path, error=error) from error
-    except ValueError as error:
-        raise InvalidInput("no-pem-certificates", path=path) from error
+    return [
+        TrustedRoot(
+            certificate.public_bytes(Encoding.DER),
+            str(path),
+            Assurance.LOCAL if is_stand_in(certificate) else Assurance.PRIVATE,
+        )
+        for certificate in certificates_in(path)
+    ]
 
 
 def _parse_block(text: str) -> TrustedBlock:

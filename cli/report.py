@@ -89,7 +89,8 @@ def print_report(report: Report, subject: str, digests: int | None = None) -> No
     line = laid_out(_meaning(report, verdict, subject, digests), 2)
     click.echo(verdict_styled(report.verdict, verdict) + line[len(verdict) :])
     if report.verdict is Verdict.VERIFIED:
-        click.echo(laid_out(_window(report), 2))
+        if report.not_after:
+            click.echo(laid_out(_window(report), 2))
         # A timestamp alone has no anchor to set beside it.
         if any(check.name.startswith("anchors") for check in report.checks):
             dates = phrase(
@@ -169,6 +170,8 @@ def _meaning(report: Report, verdict: str, subject: str, digests: int | None) ->
     if report.verdict is Verdict.VERIFIED:
         assert report.assurance
         code = "verified" if digests is None else "bulk-verified"
+        if report.not_after is None:
+            code = "verified-without-time"
         known = worth(report.assurance)
         return phrase(code, verdict=verdict, worth=known, subject=subject, count=digests)
     check = _decisive(report)

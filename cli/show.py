@@ -27,14 +27,35 @@ def show_command(proof: Path, *, as_json: bool) -> None:
     Example:
         witnesstree show photo.jpg.proof.json
     """
-    from witnesstree.cli.judging import read_limited
+    from witnesstree.cli.judging import brought
+    from witnesstree.ledger.base.errors import InvalidInput
+    from witnesstree.ledger.base.witness import Stamp
+    from witnesstree.ledger.proof.kinds import Kind
     from witnesstree.ledger.proof.proof import parse_proof
 
-    parsed = parse_proof(read_limited(proof))
-    if as_json:
-        answer(_members(parsed))
+    found = brought(proof)
+    if found.kind is Kind.PROOF:
+        parsed = parse_proof(found.content)
+        if as_json:
+            answer(_members(parsed))
+        else:
+            _print(parsed)
+    elif found.kind is Kind.TOKEN:
+        token = _token_members(Stamp(found.content))
+        if as_json:
+            answer(token)
+        else:
+            _print_bare(token, proof)
+    elif found.kind is Kind.RECORD:
+        record = _record_members(found.content)
+        if as_json:
+            answer(record)
+        else:
+            _print_record(record)
+            click.echo()
+            tell("show-unchecked")
     else:
-        _print(parsed)
+        raise InvalidInput("show-verified-instead", path=proof)
 
 
 def _members(proof: Proof) -> dict[str, Any]:
@@ -70,6 +91,9 @@ def _token_members(stamp: Stamp) -> dict[str, Any]:
         "signer": signer.name if signer else None,
         "policy": token.policy,
         "serial": f"{token.serial:x}",
+        "algorithm": token.imprint_algorithm,
+        "imprint": token.imprint.hex(),
+        "accuracy": token.accuracy.total_seconds(),
     }
 
 
@@ -185,6 +209,16 @@ def _print_token(token: dict[str, Any]) -> None:
         tell("show-token-unreadable", error=token["error"])
     else:
         tell("show-token", name=_name(token), time=token["time"], serial=token["serial"])
+
+
+def _print_bare(token: dict[str, Any], path: Path) -> None:
+    tell("show-imprint", algorithm=token["algorithm"], imprint=token["imprint"])
+    tell("show-bare-token", name=_name(token), time=token["time"], serial=token["serial"])
+    tell("show-policy", policy=token["policy"], accuracy=f"{token['accuracy']:g}")
+    tell("show-openssl")
+    click.echo(f"    openssl ts -verify -data FILE -in {path} -token_in -CAfile ROOT.pem")
+    click.echo()
+    tell("show-unchecked")
 
 
 def _print_anchor(anchor: dict[str, Any]) -> None:

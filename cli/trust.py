@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from witnesstree.anchor.truststore import Stored
     from witnesstree.ledger.base.message import Message
 
-MAX_FILE = 64 * 1024
-"""Bytes in a file with one certificate, in PEM or DER: 1 to 4 KiB are usual."""
 CERTIFI = "certifi"
 """Stands for all roots of Mozilla's programme."""
 
@@ -164,21 +162,10 @@ def _said(what: str, said: Message, *, as_json: bool) -> None:
 def _read_certificate(file: Path) -> bytes:
     """Return the one certificate (DER) in a file."""
     from cryptography.hazmat.primitives.serialization import Encoding
-    from cryptography.x509 import load_pem_x509_certificates
 
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_FILE + 1)
-    except OSError as error:
-        raise InvalidInput("file-unreadable", path=file, error=error) from error
-    if len(content) > MAX_FILE:
-        raise InvalidInput("certificate-too-large", path=file, limit=MAX_FILE)
-    if b"-----BEGIN CERTIFICATE" not in content:
-        return content
-    try:
-        found = load_pem_x509_certificates(content)
-    except ValueError as error:
-        raise InvalidInput("no-pem-certificate", path=file) from error
+    from witnesstree.anchor.truststore import certificates_of
+
+    found = certificates_of(file)
     if len(found) > 1:
         raise InvalidInput("several-certificates", path=file, count=len(found))
     return found[0].public_bytes(Encoding.DER)

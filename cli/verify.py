@@ -86,34 +86,61 @@ def verify_command(
     if proof_path is None and not os.path.lexists(own):
         if holds_proofs(file):
             ctx.exit(_show_batch(file, asked, as_json=as_json))
-        _require_no_proof(file)
+        if report := _judge_alone(ctx, file, asked):
+            ctx.exit(_answer(report, file, as_json=as_json))
     if proof_path is None:
         require_regular(own)
     # First, because whoever misspelt an option should be told that.
     judge = Judge(asked)
     found = brought(proof_path or own)
+    if found.kind in {Kind.CONTAINER, Kind.TLOG_PROOF}:
+        raise InvalidInput("proof-stands-alone", path=proof_path or own)
     if found.kind in {Kind.PROOF, Kind.BULK}:
         report = _judge_proof(file, size, found, proof_path or own, judge)
     else:
-        _require_token_only(
-            require, is_given=ctx.get_parameter_source("require") is ParameterSource.COMMANDLINE
-        )
+        _require_token_only(ctx, require)
         trust = judge.trust | home_roots(home) if home else judge.trust
         judged = _judge_record if found.kind is Kind.RECORD else _judge_token
         report = judged(file, found.content, trust)
+    ctx.exit(_answer(report, file, as_json=as_json))
+
+
+def _answer(report: Report, file: Path, *, as_json: bool) -> int:
     if as_json:
         answer(report_members(report))
     else:
         print_report(report, file.name)
-    ctx.exit(EXIT_CODES[report.verdict])
+    return EXIT_CODES[report.verdict]
 
 
-def _require_no_proof(file: Path) -> None:
-    """Raise InvalidInput if a file that has no proof beside it is one itself."""
+def _judge_alone(ctx: click.Context, file: Path, asked: Asked) -> Report | None:
+    """Return what a file proves that has no proof beside it: a container, a place in a log; None
+    for any other file, whose proof is missing.
+
+    Raises InvalidInput for a proof of another file.
+    """
     try:
-        brought(file)
+        found = brought(file)
     except InvalidInput:
-        return
+        return None
+    judge = Judge(asked)
+    trust = judge.trust | home_roots(asked.home) if asked.home else judge.trust
+    if found.kind is Kind.CONTAINER:
+        from witnesstree.ledger.proof.asic import open_container
+        from witnesstree.ledger.verify.container import verify_container
+
+        _require_token_only(ctx, asked.require)
+        with file.open("rb") as content:
+            try:
+                container = open_container(content)
+            except InvalidInput as error:
+                raise InvalidInput("not-judged", path=file, error=error) from error
+            return verify_container(container, trust, asked.now)
+    if found.kind is Kind.TLOG_PROOF:
+        from witnesstree.ledger.proof.forms import parse_tlog_proof
+        from witnesstree.ledger.verify.history import judge_log_alone
+
+        return judge_log_alone(parse_tlog_proof(found.content), judge.trust)
     raise InvalidInput("file-is-proof", file=file)
 
 
@@ -153,12 +180,12 @@ def _show_batch(path: Path, asked: Asked, *, as_json: bool) -> int:
     return EXIT_CODES[report.verdict]
 
 
-def _require_token_only(require: str, *, is_given: bool) -> None:
-    """Refuse a policy that no evidence record can meet; where the default is left out of account,
+def _require_token_only(ctx: click.Context, require: str) -> None:
+    """Refuse a policy that no timestamp alone can meet; where the default is left out of account,
     say so.
     """
     if require != "token":
-        if is_given:
+        if ctx.get_parameter_source("require") is ParameterSource.COMMANDLINE:
             raise InvalidInput("record-without-anchor")
         say("record-timestamps-only")
 

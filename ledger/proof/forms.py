@@ -19,9 +19,15 @@ from zipfile import ZipFile, ZipInfo
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.log import check_inclusion, leaf_hash
-from witnesstree.ledger.log.note import format_base64, parse_checkpoint, parse_note
+from witnesstree.ledger.log.note import (
+    format_base64,
+    parse_base64,
+    parse_checkpoint,
+    parse_note,
+)
 from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.proof.kinds import TLOG_PROOF
+from witnesstree.ledger.proof.proof import LogProof
 from witnesstree.ledger.proof.record import parse_record
 from witnesstree.ledger.proof.record_make import make_record
 from witnesstree.ledger.tokens.token import parse_token
@@ -41,6 +47,12 @@ MAX_ENTRY_NAME = 255
 CHUNK = 2**20
 """Bytes copied at a time."""
 
+# A log has fewer than 2**63 entries, so no path is longer than 63 hashes.
+_TLOG_PROOF = re.compile(
+    re.escape(TLOG_PROOF) + r"\nextra ([A-Za-z0-9+/]+={0,2})\nindex (0|[1-9][0-9]{0,18})\n"
+    r"((?:[A-Za-z0-9+/]{43}=\n){0,63})\n(.+)",
+    re.DOTALL,
+)
 # What some system takes for a path, or no terminal shows.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
@@ -197,6 +209,20 @@ def format_tlog_proof(proof: Proof) -> bytes:
         "",
     ]
     return ("".join(line + "\n" for line in lines) + log.checkpoint).encode()
+
+
+def parse_tlog_proof(content: bytes) -> LogProof:
+    """Return what a C2SP tlog-proof of a batch statement claims. Matches `format_tlog_proof`.
+
+    Raises InvalidInput if it is none, or its "extra" line is no batch statement.
+    """
+    found = _TLOG_PROOF.fullmatch(content.decode("utf-8", "replace"))
+    if found is None:
+        raise InvalidInput("tlog-proof-unreadable")
+    statement = parse_base64(found[1]).decode("utf-8", "replace")
+    parse_statement(statement)
+    path = tuple(parse_base64(line) for line in found[3].splitlines())
+    return LogProof(statement, int(found[2]), path, found[4])
 
 
 # Containers

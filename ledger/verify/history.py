@@ -6,7 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.base.report import Check, Outcome, failed, passed, unknown
+from witnesstree.ledger.base.report import (
+    Assurance,
+    Check,
+    Outcome,
+    Report,
+    failed,
+    passed,
+    unknown,
+)
 from witnesstree.ledger.log.keys import (
     check_history,
     join_histories,
@@ -76,6 +84,27 @@ def judge_log(proof: Proof, opening: Opening | None, trust: Trust) -> list[Check
         _judge_log_path(proof.log),
         _judge_checkpoint(proof.log, trust),
     ]
+
+
+def judge_log_alone(log: LogProof, trust: Trust) -> Report:
+    """Return what a place in the log proves by itself: that whoever's key is trusted has put the
+    statement of a batch there. It says nothing of a time, or of any digest.
+    """
+    try:
+        statement = parse_statement(log.statement)
+    except InvalidInput as error:
+        return Report((failed("log.statement", "statement-unreadable", error=error),))
+    stated = passed(
+        "log.statement",
+        "statement-right",
+        origin=statement.origin,
+        sequence=statement.sequence,
+        count=statement.count,
+        closed=statement.closed,
+    )
+    checkpoint = replace(_judge_checkpoint(log, trust), required=True)
+    report = Report((stated, _judge_log_path(log), checkpoint), Assurance.PRIVATE)
+    return report if report.is_verified else replace(report, assurance=None)
 
 
 def _judge_statement(proof: Proof, log: LogProof, opening: Opening | None) -> Check:

@@ -163,15 +163,15 @@ def test_an_embedded_authority_stays_local(store: Path, tmp_path: Path) -> None:
 
 TWO = pem(ROOT.certificate) + pem(BETWEEN.certificate)
 BAD = {
-    "nothing": (b"", "this is no certificate"),
-    "text": (b"hello", "this is no certificate"),
+    "nothing": (b"", "holds no certificate that can be read"),
+    "text": (b"hello", "holds no certificate that can be read"),
     "a broken PEM": (
         b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-        "holds no certificate in PEM that can be read",
+        "holds no certificate that can be read",
     ),
-    "half a PEM": (pem(ROOT.certificate)[:100], "holds no certificate in PEM that can be read"),
+    "half a PEM": (pem(ROOT.certificate)[:100], "holds no certificate that can be read"),
     "two": (TWO, "holds 2 certificates"),
-    "large": (bytes(65537), "too large to hold one certificate"),
+    "large": (bytes(2**20 + 1), "is larger than 1,048,576 bytes"),
     "a web server's": (pem(SERVER.certificate), "cannot vouch for an authority"),
     "a plain one": (pem(ROOT.issue("Somebody").certificate), "cannot vouch for an authority"),
 }

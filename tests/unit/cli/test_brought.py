@@ -1,0 +1,167 @@
+"""What people bring to `verify` and `show`: tokens of anybody, containers, places in a log, roots
+in every form, and what other programs read.
+"""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from asn1crypto import tsp
+from commandline import call
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from make_proof import honest
+from make_record import way
+from make_token import Forge, root, stamped
+
+from witnesstree.ledger.log.note import format_verifier_key
+from witnesstree.ledger.proof.forms import format_tlog_proof
+
+CONTENT = b"The boundary runs to the old oak."
+ALONE = ("--require", "token")
+
+
+def token_for(algorithm: str) -> bytes:
+    digest = hashlib.new(algorithm, CONTENT).digest()
+    imprint = {"hash_algorithm": {"algorithm": algorithm}, "hashed_message": digest}
+    return Forge(content=tsp.TSTInfo(stamped(message_imprint=imprint)).dump()).make()
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WITNESSTREE_TRUST", str(tmp_path / "trust"))
+    Path("root.pem").write_bytes(root().certificate.public_bytes(Encoding.PEM))
+    file = Path("contract.pdf")
+    file.write_bytes(CONTENT)
+    return file
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+def test_a_token_dates_the_file_that_it_is_for(file: Path, algorithm: str) -> None:
+    Path("x.tsa").write_bytes(token_for(algorithm))
+    ran = call("verify", file, "--proof", "x.tsa", "--trust", "root.pem", *ALONE, "--json")
+    assert (ran.code, ran.json["verdict"], ran.json["assurance"]) == (0, "verified", "private")
+    plain = call("verify", file, "--proof", "x.tsa", "--trust", "root.pem")
+    assert plain.code == 0
+    assert "Timestamps alone hold no anchor" in plain.talk
+    assert "By the anchors" not in plain.text
+    file.write_bytes(b"another")
+    assert call("verify", file, "--proof", "x.tsa", "--trust", "root.pem", *ALONE).code == 3
+
+
+def test_a_token_over_a_weak_digest_decides_nothing(file: Path) -> None:
+    Path("x.tsr").write_bytes(token_for("sha1"))
+    ran = call("verify", file, "--proof", "x.tsr", "--trust", "root.pem", *ALONE)
+    assert ran.code == 4
+    assert "under sha1, which is weak" in ran.text
+
+
+def test_a_damaged_token_is_not_judged(file: Path) -> None:
+    # Two signers: it begins like a token, and is none.
+    Path("x.tst").write_bytes(Forge(signers=2).make())
+    ran = call("verify", file, "--proof", "x.tst", *ALONE)
+    assert (ran.code, ran.text) == (5, "")
+    assert "x.tst is not judged" in ran.error()
+
+
+def test_roots_are_taken_in_every_form(file: Path) -> None:
+    Path("x.tst").write_bytes(token_for("sha256"))
+    certificate = root().certificate
+    der = certificate.public_bytes(Encoding.DER)
+    Path("roots").mkdir()
+    Path("roots/readme").write_text("not a certificate")
+    Path("roots/folder").mkdir()
+    Path("roots/root.cer").write_bytes(der)
+    Path("root.der").write_bytes(der)
+    for name, encoding in (("DER", Encoding.DER), ("PEM", Encoding.PEM)):
+        content = pkcs7.serialize_certificates([certificate], encoding)
+        Path(f"{name}.p7b").write_bytes(content)
+    for given in ("root.pem", "root.der", "DER.p7b", "PEM.p7b", "roots"):
+        ran = call("verify", file, "--proof", "x.tst", "--trust", given, *ALONE)
+        assert ran.code == 0, given
+    Path("large").write_bytes(bytes(2**20 + 1))
+    Path("none").mkdir()
+    for given, said in (
+        ("roots/readme", "no certificate that can be read"),
+        ("large", "larger than 1,048,576 bytes"),
+        ("none", "no file in none holds a certificate"),
+        ("absent", "cannot read absent"),
+    ):
+        ran = call("verify", file, "--proof", "x.tst", "--trust", given, *ALONE)
+        assert (ran.code, said in ran.error()) == (5, True), given
+
+
+def test_a_proof_in_place_of_its_file_is_told(file: Path) -> None:
+    Path("x.tst").write_bytes(token_for("sha256"))
+    ran = call("verify", "x.tst")
+    assert ran.code == 5
+    assert "x.tst is a proof itself" in ran.error()
+    # Of any other file it is told what is missing.
+    assert "contract.pdf.proof.json" in call("verify", file).error()
+
+
+def test_what_other_programs_read_is_named(file: Path) -> None:
+    Path("x.ots").write_bytes(b"\x00OpenTimestamps\x00\x00Proof\x00\xbf\x89")
+    for command in (("verify", file, "--proof"), ("show",)):
+        ran = call(*command, "x.ots")
+        assert (ran.code, ran.text) == (5, "")
+        assert "OpenTimestamps" in ran.error()
+    chinese = call("--lang", "zh", "show", "x.ots")
+    assert "请用 OpenTimestamps 客户端读取" in chinese.talk
+
+
+def test_a_container_has_its_file_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WITNESSTREE_TRUST", str(tmp_path / "trust"))
+    assert call("init", "--home", "home").code == 0
+    Path("a.txt").write_bytes(CONTENT)
+    assert call("seal", "a.txt", "--home", "home").code == 0
+    export = ("export", "a.txt.proof.json", "--format", "asice", "--file", "a.txt")
+    assert call(*export, "-o", "a.asice").code == 0
+    ran = call("verify", "a.asice", "--home", "home", *ALONE)
+    assert (ran.code, "is what was sealed" in ran.text) == (0, True)
+    assert call("verify", "a.asice", *ALONE).code == 4
+    beside = call("verify", "a.txt", "--proof", "a.asice")
+    assert (beside.code, "witnesstree verify a.asice" in beside.error()) == (5, True)
+    content = Path("a.asice").read_bytes()
+    Path("a.asice").write_bytes(content.replace(CONTENT, CONTENT[::-1]))
+    assert call("verify", "a.asice", "--home", "home", *ALONE).code == 3
+    Path("a.asice").write_bytes(content[:200])
+    cut = call("verify", "a.asice")
+    assert (cut.code, "a.asice is not judged" in cut.error()) == (5, True)
+    assert "witnesstree verify a.asice" in call("show", "a.asice").error()
+
+
+def test_a_place_in_a_log_needs_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = honest()
+    Path("x.tlog-proof").write_bytes(format_tlog_proof(made.proof()))
+    (key,) = made.trust.checkpoint_keys
+    ran = call("verify", "x.tlog-proof", "--checkpoint-key", format_verifier_key(key), "--json")
+    assert (ran.code, ran.json["verdict"], ran.json["not_after"]) == (0, "verified", None)
+    assert [check["name"] for check in ran.json["checks"]] == [
+        "log.statement",
+        "log.path",
+        "log.checkpoint",
+    ]
+    plain = call("verify", "x.tlog-proof", "--checkpoint-key", format_verifier_key(key))
+    assert "That proves no time." in plain.text
+    assert call("verify", "x.tlog-proof").code == 4
+    Path("x.tlog-proof").write_bytes(b"c2sp.org/tlog-proof@v1\nnonsense")
+    assert call("verify", "x.tlog-proof").code == 5
+
+
+def test_show_reads_tokens_and_records(file: Path) -> None:
+    Path("x.tst").write_bytes(token_for("sha256"))
+    ran = call("show", "x.tst")
+    assert ran.code == 0
+    assert hashlib.sha256(CONTENT).hexdigest() in ran.text
+    assert "openssl ts -verify -data FILE -in x.tst -token_in -CAfile ROOT.pem" in ran.text
+    members = call("show", "x.tst", "--json").json
+    assert (members["algorithm"], members["accuracy"]) == ("sha256", 1.5)
+    Path("x.tst").write_bytes(Forge(signers=2).make())
+    assert "x.tst is not judged" in call("show", "x.tst").error()
+    Path("x.ers").write_bytes(way().initial.der)
+    shown = call("show", "x.ers")
+    assert (shown.code, "An evidence record (RFC 4998)" in shown.text) == (0, True)
+    assert call("show", "x.ers", "--json").json["timestamps"] == 1

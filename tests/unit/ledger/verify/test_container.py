@@ -1,0 +1,300 @@
+"""ASiC containers of anybody: tokens over files and manifests, records, and what can be amiss."""
+
+import io
+import zipfile
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from hashlib import sha256, sha384, sha512
+from typing import Any
+
+import pytest
+from asn1crypto import tsp
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from make_proof import honest
+from make_record import START, trusted, way
+from make_token import NOW, Forge, root, stamped, trust
+
+from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.report import Assurance, Report, Verdict
+from witnesstree.ledger.proof.asic import ASIC_E, ASIC_S, MAX_ENTRIES, open_container
+from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.verify.container import verify_container
+
+A, B = b"The boundary runs to the old oak.", b"The oak fell in 1987."
+TRUST = Trust(tuple(trust(root())))
+STAMPED = NOW + timedelta(seconds=1.5)
+"""The token's time, and its accuracy."""
+LATER = NOW + timedelta(days=1)
+SOON = START + timedelta(days=1)
+SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
+MANIFEST, TOKEN = "META-INF/ASiCManifest.xml", "META-INF/timestamp.tst"
+RECORD = "META-INF/evidencerecord.ers"
+
+Entries = dict[str, bytes]
+
+
+def stamp(content: bytes) -> bytes:
+    imprint = {
+        "hash_algorithm": {"algorithm": "sha256"},
+        "hashed_message": sha256(content).digest(),
+    }
+    return Forge(content=tsp.TSTInfo(stamped(message_imprint=imprint)).dump()).make()
+
+
+def reference(name: str, content: bytes, method: str = SHA256, hashed: Any = sha256) -> str:
+    return (
+        f'<DataObjectReference URI="{name}"><ds:DigestMethod Algorithm="{method}"/>'
+        f"<ds:DigestValue>\n{b64encode(hashed(content).digest()).decode()}\n</ds:DigestValue>"
+        "</DataObjectReference>"
+    )
+
+
+def manifest(*references: str, over: str = TOKEN) -> bytes:
+    return (
+        '<?xml version="1.0"?><ASiCManifest xmlns="http://uri.etsi.org/02918/v1.2.1#"'
+        f' xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><SigReference URI="{over}"/>'
+        f"{''.join(references)}</ASiCManifest>"
+    ).encode()
+
+
+def packed(entries: Entries, mimetype: str = ASIC_E, **how: Any) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", **how) as archive:
+        if mimetype:
+            archive.writestr("mimetype", mimetype)
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def extended() -> Entries:
+    """Two files under one manifest."""
+    listing = manifest(reference("a.txt", A), reference("%E4%B8%AD.txt", B))
+    return {"a.txt": A, "中.txt": B, MANIFEST: listing, TOKEN: stamp(listing)}
+
+
+def judged(content: bytes, trusted: Trust = TRUST, now: datetime = LATER) -> Report:
+    return verify_container(open_container(io.BytesIO(content)), trusted, now)
+
+
+def failures(report: Report) -> set[str]:
+    return {check.message.code for check in report.checks if check.outcome.value == "failed"}
+
+
+def test_one_file_and_its_token() -> None:
+    report = judged(packed({"a.txt": A, TOKEN: stamp(A)}, ASIC_S))
+    assert report.verdict is Verdict.VERIFIED
+    assert report.assurance is Assurance.PRIVATE
+    assert report.not_after == STAMPED
+    assert [check.name for check in report.checks][-1] == "files"
+
+
+@pytest.mark.parametrize("mimetype", [ASIC_E, ""])
+@pytest.mark.parametrize("how", [{}, {"compression": zipfile.ZIP_DEFLATED}])
+def test_several_files_under_a_manifest(mimetype: str, how: dict[str, Any]) -> None:
+    report = judged(packed(extended(), mimetype, **how))
+    assert (report.verdict, report.not_after) == (Verdict.VERIFIED, STAMPED)
+
+
+@pytest.mark.parametrize(
+    ("method", "hashed"),
+    [
+        ("http://www.w3.org/2001/04/xmldsig-more#sha384", sha384),
+        ("http://www.w3.org/2001/04/xmlenc#sha512", sha512),
+    ],
+)
+def test_other_digests_in_a_manifest(method: str, hashed: Any) -> None:
+    listing = manifest(reference("a.txt", A, method, hashed))
+    entries = {"a.txt": A, MANIFEST: listing, TOKEN: stamp(listing)}
+    assert judged(packed(entries)).verdict is Verdict.VERIFIED
+
+
+def test_a_record_and_its_file() -> None:
+    made = way()
+    entries = {"a": made.content, RECORD: made.initial.der}
+    assert judged(packed(entries, ASIC_S), trusted(), SOON).verdict is Verdict.VERIFIED
+    other = judged(packed({**entries, "a": A}, ASIC_S), trusted(), SOON)
+    assert other.verdict is Verdict.FAILED
+
+
+def test_a_record_over_the_file_of_a_manifest() -> None:
+    made = way()
+    content = made.content
+    listing = manifest(reference("a", content), over=RECORD)
+    entries = {
+        "a": content,
+        "META-INF/ASiCEvidenceRecordManifest.xml": listing,
+        RECORD: made.initial.der,
+    }
+    assert judged(packed(entries), trusted(), SOON).verdict is Verdict.VERIFIED
+    # No timestamp is over the manifest, but the file that it lists has to be the one.
+    assert judged(packed({**entries, "a": A}), trusted(), SOON).verdict is Verdict.FAILED
+
+
+Change = Callable[[Entries], Entries]
+
+
+def test_what_a_manifest_does_not_list_is_named() -> None:
+    report = judged(packed({**extended(), "added.txt": b"+"}))
+    assert report.verdict is Verdict.UNDECIDED
+    assert report.checks[-1].message.members["names"] == ["added.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda entries: {**entries, "a.txt": b"changed"}, "container-file-changed"),
+        (
+            lambda entries: {name: each for name, each in entries.items() if name != "a.txt"},
+            "container-file-unreadable",
+        ),
+        (lambda entries: {**entries, MANIFEST: entries[MANIFEST] + b"\n"}, "imprint-differs"),
+        (lambda entries: {**entries, TOKEN: stamp(b"other")}, "imprint-differs"),
+        (
+            lambda entries: {**entries, TOKEN: b"\x30\x03\x02\x01\x05"},
+            "container-timestamp-unreadable",
+        ),
+    ],
+)
+def test_what_was_changed_is_named(change: Change, code: str) -> None:
+    report = judged(packed(change(extended())))
+    assert report.verdict is Verdict.FAILED
+    assert code in failures(report)
+    assert report.assurance is None
+
+
+def test_names_that_occur_twice() -> None:
+    out = io.BytesIO(packed(extended()))
+    with zipfile.ZipFile(out, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("a.txt", b"another")
+    report = judged(out.getvalue())
+    assert report.verdict is Verdict.FAILED
+    assert "container-names-doubled" in failures(report)
+
+
+@pytest.mark.parametrize("files", [{}, {"a": A, "b": B}])
+def test_a_simple_container_holds_one_file(files: Entries) -> None:
+    report = judged(packed({**files, TOKEN: stamp(A)}, ASIC_S))
+    assert report.verdict is Verdict.FAILED
+    assert "container-files-not-one" in failures(report)
+
+
+def test_a_digest_that_is_not_accepted() -> None:
+    listing = manifest(reference("a.txt", A, "http://www.w3.org/2000/09/xmldsig#sha1"))
+    report = judged(packed({"a.txt": A, MANIFEST: listing, TOKEN: stamp(listing)}))
+    assert report.verdict is Verdict.UNDECIDED
+    assert "container-digest-not-accepted" in {check.message.code for check in report.checks}
+
+
+def test_beside_one_that_passes_another_may_be_unknown() -> None:
+    other = "META-INF/timestamp002.tst"
+    listing = manifest(reference("a.txt", A))
+    second = manifest(reference("a.txt", A), over=other)
+    entries = {
+        "a.txt": A,
+        MANIFEST: listing,
+        TOKEN: stamp(listing),
+        "META-INF/ASiCManifest2.xml": second,
+        other: honest().proof().tokens[0].token,
+        "META-INF/timestamp003.tst": stamp(b"of no manifest"),
+    }
+    report = judged(packed(entries))
+    assert report.verdict is Verdict.FAILED
+    entries[other] = Forge(
+        content=tsp.TSTInfo(
+            stamped(
+                message_imprint={
+                    "hash_algorithm": {"algorithm": "sha256"},
+                    "hashed_message": sha256(second).digest(),
+                }
+            )
+        ).dump(),
+        certificates=[],
+    ).make()
+    report = judged(packed(entries))
+    assert (report.verdict, report.not_after) == (Verdict.VERIFIED, STAMPED)
+
+
+def bomb() -> bytes:
+    """One entry whose header claims far more than deflate can give."""
+    content = bytearray(packed({"a": A, TOKEN: stamp(A)}, ASIC_S))
+    at = content.rindex(b"PK\x01\x02")
+    content[at + 24 : at + 28] = (2**31).to_bytes(4, "little")
+    return bytes(content)
+
+
+def encrypted() -> bytes:
+    content = bytearray(packed({"a": A, TOKEN: stamp(A)}, ASIC_S))
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"PK\x03\x04", "container-unreadable"),
+        (packed({"a": A}), "container-without-timestamp"),
+        (packed({"a": A, TOKEN: b""}, ASIC_S), "container-entry-damaged"),
+        (packed({"a": A, TOKEN: stamp(A)}, "application/epub+zip"), "container-type-unknown"),
+        (
+            packed({f"META-INF/timestamp{i}.tst": b"" for i in range(33)}),
+            "container-timestamps-too-many",
+        ),
+        (packed({TOKEN: bytes(4 * 2**20 + 1)}), "container-entry-too-large"),
+        (
+            packed({"a": A, TOKEN: b"x"}, compression=zipfile.ZIP_BZIP2),
+            "container-entry-packed-otherwise",
+        ),
+        (bomb(), "container-unpacks-too-large"),
+        (encrypted(), "container-entry-packed-otherwise"),
+        (packed({MANIFEST: b"<x", TOKEN: b""}), "container-manifest-unreadable"),
+        (packed({MANIFEST: b"<x/>", TOKEN: b""}), "container-manifest-unreadable"),
+        (
+            packed({MANIFEST: b'<!DOCTYPE x [<!ENTITY a "b">]>' + manifest(), TOKEN: b""}),
+            "container-manifest-unreadable",
+        ),
+        (
+            packed({MANIFEST: manifest(reference("a", A).replace(SHA256, '"x')), TOKEN: b""}),
+            "container-manifest-unreadable",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_no_container(content: bytes, code: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        open_container(io.BytesIO(content))
+    assert raised.value.message.code == code
+
+
+def test_too_many_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("witnesstree.ledger.proof.asic.MAX_ENTRIES", 3)
+    assert MAX_ENTRIES == 10_000
+    with pytest.raises(InvalidInput, match="4 entries"):
+        open_container(io.BytesIO(packed(dict.fromkeys("abc", A))))
+
+
+def test_an_entry_that_is_damaged_is_named() -> None:
+    content = packed(extended())
+    at = content.index(A)
+    report = judged(content[:at] + b"X" + content[at + 1 :])
+    assert report.verdict is Verdict.FAILED
+    assert "container-file-unreadable" in failures(report)
+
+
+GOOD = packed(extended())
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
+def test_a_changed_byte_is_never_believed(at: int, change: int) -> None:
+    content = bytearray(GOOD)
+    content[at] ^= change
+    try:
+        report = judged(bytes(content))
+    except InvalidInput:
+        return
+    if report.is_verified:
+        # Neither a time of the ZIP file nor a flag of it is evidence.
+        with zipfile.ZipFile(io.BytesIO(bytes(content))) as archive:
+            assert [archive.read(name) for name in ("a.txt", "中.txt")] == [A, B]
