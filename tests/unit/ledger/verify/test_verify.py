@@ -273,10 +273,10 @@ def test_key_notes_must_hold_even_where_no_key_is_expected() -> None:
     note = sign_key_change(change, old, new)
     again = sign_key_change(replace(change, new=keys[0], old=keys[1]), new, old)
     nobody = replace(honest().trust, checkpoint_keys=())
-    for trust in (nobody, honest().trust):
-        assert judged(changed(log=replace(log, keys=(note,))), trust=trust).is_verified
+    for known in (nobody, honest().trust):
+        assert judged(changed(log=replace(log, keys=(note,))), trust=known).is_verified
         for notes in (("rubbish",), (garbled(note),), (note, note), (note, again)):
-            report = judged(changed(log=replace(log, keys=notes)), trust=trust)
+            report = judged(changed(log=replace(log, keys=notes)), trust=known)
             assert outcomes(report, FAILED) == ["log.checkpoint"]
 
 
