@@ -4,8 +4,6 @@ certify (RFC 5280, 4.2.1.10). Pure and offline.
 
 from __future__ import annotations
 
-import stringprep
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -80,6 +78,10 @@ def _attribute(content: bytes) -> tuple[bytes, str | tuple[int, bytes]]:
 def _prepared(text: str) -> str:
     """Return `text` prepared for comparison as caseIgnoreMatch does it (RFC 4518, 2)."""
     if not text.isascii():
+        # `verify` starts without these tables.
+        import stringprep
+        import unicodedata
+
         mapped = (
             stringprep.map_table_b2(each) for each in text if not stringprep.in_table_b1(each)
         )

@@ -82,8 +82,8 @@ _KNOWN_CRL_EXTENSIONS = frozenset(
 )
 # An entry of a delta CRL that takes one of the list before back (RFC 5280, 5.3.1).
 _REMOVED = 8
-# Certificates of one name that are asked whether they signed one answer.
-MAX_SIGNERS = 8
+# Certificates of one name, beside the issuer's own, that are asked whether they signed one answer.
+MAX_SIGNERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +191,20 @@ class _Signers:
         if self._root is None:
             return found
         trust = Trust((TrustedRoot(self._root, "", Assurance.LOCAL),))
-        for der in dict.fromkeys(self._beside):
-            other = read_certificate(der) if subject_of(der) == name else None
-            if other is None or any(other.key_bits == each.key_bits for each in found):
-                continue
-            if other.is_authority and find_chain(other, time, self._beside, trust).path:
-                found.append(other)
-            if len(found) == MAX_SIGNERS:
-                break
-        return found
+        others = self._others(name)
+        return [
+            *found,
+            *(each for each in others if find_chain(each, time, self._beside, trust).path),
+        ]
+
+    def _others(self, name: Comparable) -> list[X509Certificate]:
+        """Return the first MAX_SIGNERS authorities of this name with other keys than the issuer's,
+        each key once.
+        """
+        named = (read_certificate(der) for der in self._beside if subject_of(der) == name)
+        keys = {each.key_info: each for each in named if each and each.is_authority}
+        keys.pop(self.issuer.key_info, None)
+        return list(keys.values())[:MAX_SIGNERS]
 
 
 # Asking

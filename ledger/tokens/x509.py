@@ -53,17 +53,18 @@ class X509Certificate:
 
     Fields are None where their extension is absent; names and purposes are asn1crypto's or dotted.
 
-    `subject` and `issuer` are DER, and the same as names.py compares them. `key` is None
-    if no provider reads it, `key_method` its algorithm, and `key_bits` are the key as the
-    certificate has it, without that. `method` is how the certificate was signed. `extensions` holds
-    the DER of every extension, its value unread (der.read_extension); `critical` names those that
-    are.
+    `subject` and `issuer` are DER, and the same as names.py compares them. `key` is None if no
+    provider reads it, `key_method` its algorithm; `key_info` is the SubjectPublicKeyInfo (DER), and
+    `key_bits` are the key in it, without its algorithm. `method` is how the certificate was signed.
+    `extensions` holds the DER of every extension, its value unread (der.read_extension); `critical`
+    names those that are.
     """
 
     der: bytes
     x509: x509.Certificate
     key: Any
     key_method: Method
+    key_info: bytes
     key_bits: bytes
     method: Method
     name: str
@@ -175,6 +176,7 @@ def _read_fields(der: bytes, fields: Any, method: Method) -> X509Certificate | N
         x509=certificate,
         key=_key(certificate, key_info),
         key_method=_key_method(key_info["algorithm"]),
+        key_info=bytes(key_info.dump()),
         key_bits=bytes(key_info["public_key"].contents[1:]),
         method=method,
         name=spoken_name(subject),
@@ -309,7 +311,7 @@ def _search(certificate: X509Certificate, candidates: Iterable[bytes]) -> _Found
             if issuer.der == subject.der:
                 continue
             # Several certificates of one key cost one signature.
-            pair = subject.der, issuer.key_bits
+            pair = subject.der, issuer.key_info
             if pair not in checked:
                 if len(checked) == MAX_CHAIN_SIGNATURES:
                     return _Found(certificates, issuers, _given_up())
@@ -359,8 +361,8 @@ def _paths(
         if begun > MAX_PATHS or len(path) > MAX_INTERMEDIATES + 1:
             yield ()
             return
-        keys = {(each.subject_name, each.key_bits) for each in path}
+        keys = {(each.subject_name, each.key_info) for each in path}
         for der in found.issuers.get(path[-1].der, ()):
             above = found.certificates[der]
-            if der == root or (above.subject_name, above.key_bits) not in keys:
+            if der == root or (above.subject_name, above.key_info) not in keys:
                 waiting.append((*path, above))
