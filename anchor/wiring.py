@@ -135,7 +135,7 @@ def open_renewals(ledger: Ledger, now: Callable[[], datetime] = clock) -> Renewa
     """Return the renewals of an open ledger, as its settings want them; judged by whom this account
     trusts, and by the home's own authority.
     """
-    from witnesstree.ledger.proof.record_judge import ENDS
+    from witnesstree.ledger.tokens.soundness import ENDS
     from witnesstree.ledger.work.judging import RenewalPolicy
     from witnesstree.ledger.work.renewal import Renewals
 

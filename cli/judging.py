@@ -5,7 +5,6 @@ It imports neither web3 nor the metadata store, and opens no connection unless a
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -222,7 +221,7 @@ def file_digests(file: Path, algorithms: Iterable[str]) -> dict[str, bytes]:
     from witnesstree.ledger.base.digest import CHUNK, same_file
     from witnesstree.ledger.tokens.signature import HASHES
 
-    hashes = {name: hashlib.new(name) for name in algorithms if name in HASHES}
+    hashes = {name: HASHES[name]() for name in algorithms if name in HASHES}
     try:
         before = file.stat()
         if not stat.S_ISREG(before.st_mode):

@@ -108,7 +108,7 @@ def _ends(home: Path) -> Mapping[str, datetime]:
     say. The home need not be there.
     """
     from witnesstree.anchor.settings import read_settings
-    from witnesstree.ledger.proof.record_judge import ENDS
+    from witnesstree.ledger.tokens.soundness import ENDS
 
     return {**ENDS, **{str(method): end for method, end in read_settings(home).ends.items()}}
 

@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from asn1crypto import cms, tsp
+from asn1crypto import cms, keys, tsp
 from asn1crypto import x509 as asn1_x509
+from Crypto.Util import number
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -26,19 +27,46 @@ IMPRINT_BYTES = hashlib.sha256(b"a root").digest()
 TIME_STAMPING = ExtendedKeyUsageOID.TIME_STAMPING
 
 
+CURVES: dict[str, type[Any]] = {
+    "p192": ec.SECP192R1,
+    "p224": ec.SECP224R1,
+    "p256": ec.SECP256R1,
+    "p384": ec.SECP384R1,
+    "p521": ec.SECP521R1,
+    "secp256k1": ec.SECP256K1,
+    "brainpool": ec.BrainpoolP256R1,
+    "brainpool384": ec.BrainpoolP384R1,
+    "brainpool512": ec.BrainpoolP512R1,
+}
+
+
 @cache
-def key(kind: str, number: int = 0) -> Any:
+def key(kind: str, which: int = 0) -> Any:
+    """A key of this kind, another for each number: "rsa" has 2048 bits, "rsa512" has 512."""
     if kind == "rsa":
         return rsa.generate_private_key(65537, 2048)
+    if kind.startswith("rsa"):
+        return _rsa_of(int(kind.removeprefix("rsa")))
+    if kind == "dsa":
+        return dsa.generate_private_key(2048)
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
-    curves: dict[str, type[Any]] = {
-        "p256": ec.SECP256R1,
-        "p384": ec.SECP384R1,
-        "p521": ec.SECP521R1,
-        "brainpool": ec.BrainpoolP256R1,
-    }
-    return ec.generate_private_key(curves[kind]())
+    if kind == "ed448":
+        return ed448.Ed448PrivateKey.generate()
+    return ec.generate_private_key(CURVES[kind]())
+
+
+def _rsa_of(bits: int) -> rsa.RSAPrivateKey:
+    """A key of any length: cryptography makes none that are short."""
+    while True:
+        p, q = number.getPrime(bits // 2), number.getPrime(bits // 2)
+        n, order = p * q, (p - 1) * (q - 1)
+        if n.bit_length() == bits and order % 65537:
+            break
+    d = pow(65537, -1, order)
+    public = rsa.RSAPublicNumbers(65537, n)
+    parts = p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p)
+    return rsa.RSAPrivateNumbers(*parts, public).private_key()
 
 
 def usage(**allowed: bool) -> x509.KeyUsage:
@@ -68,16 +96,19 @@ class Issued:
 
 
 def issue(
-    name: str,
+    name: str | x509.Name,
     issuer: Issued | None,
     own_key: Any,
     extensions: Sequence[tuple[x509.ExtensionType, bool]],
     *,
     start: datetime = NOW - timedelta(days=1),
     end: datetime = NOW + timedelta(days=1),
+    digest: hashes.HashAlgorithm | None = None,
+    pss: padding.PSS | None = None,
+    issuer_name: x509.Name | None = None,
 ) -> Issued:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    above = issuer.certificate.subject if issuer else subject
+    subject = name if isinstance(name, x509.Name) else named(name)
+    above = issuer_name or (issuer.certificate.subject if issuer else subject)
     signing = issuer.key if issuer else own_key
     builder = x509.CertificateBuilder(
         above, subject, own_key.public_key(), x509.random_serial_number(), start, end
@@ -87,12 +118,46 @@ def issue(
     )
     for extension, is_critical in extensions:
         builder = builder.add_extension(extension, is_critical)
-    return Issued(
-        builder.sign(
-            signing, None if isinstance(signing, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-        ),
-        own_key,
-    )
+    is_edwards = isinstance(signing, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    algorithm = None if is_edwards else digest or hashes.SHA256()
+    return Issued(builder.sign(signing, algorithm, rsa_padding=pss), own_key)
+
+
+def named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def remade(
+    issued: Issued,
+    issuer: Issued,
+    change: Callable[[Any], None] = lambda fields: None,
+    algorithm: Any = None,
+    sign: Callable[[Any, bytes], bytes] | None = None,
+) -> Issued:
+    """The certificate with `change` applied to its TBSCertificate, signed anew: by default with an
+    EC key and SHA-256."""
+    whole = asn1_x509.Certificate.load(issued.der)
+    fields = whole["tbs_certificate"]
+    algorithm = algorithm or {"algorithm": "sha256_ecdsa"}
+    fields["signature"] = algorithm
+    change(fields)
+    body = fields.dump(force=True)
+    made = {
+        "tbs_certificate": asn1_x509.TbsCertificate.load(body),
+        "signature_algorithm": algorithm,
+        "signature_value": (sign or sign_ec("sha256"))(issuer.key, body),
+    }
+    der = asn1_x509.Certificate(made).dump()
+    return Issued(x509.load_der_x509_certificate(der), issued.key)
+
+
+def with_pss_key(fields: Any, parameters: Any = None) -> None:
+    """Make the subject's key one for RSASSA-PSS alone (RFC 4055, 1.2)."""
+    info = fields["subject_public_key_info"]
+    value = {"algorithm": "rsassa_pss"}
+    if parameters is not None:
+        value["parameters"] = parameters
+    info["algorithm"] = keys.PublicKeyAlgorithm(value)
 
 
 @cache
@@ -190,6 +255,12 @@ PSS = {
 }
 
 
+def digest_of(name: str, content: bytes) -> bytes:
+    if name == "shake256":
+        return hashlib.shake_256(content).digest(64)
+    return hashlib.new(name, content).digest()
+
+
 @dataclass
 class Forge:
     """Makes a token; what is not set is right."""
@@ -211,7 +282,7 @@ class Forge:
         names = self.names if self.names is not None else [named_v2(self.signer)]
         attributes = self.attributes
         if attributes is None:
-            digest = hashlib.new(self.digest, self.content).digest()
+            digest = digest_of(self.digest, self.content)
             attributes = [
                 attribute("content_type", "tst_info"),
                 attribute("message_digest", digest),

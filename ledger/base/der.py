@@ -100,6 +100,21 @@ def _read_length(der: bytes, at: int) -> tuple[int, int]:
     return at + 1 + size, length
 
 
+def read_values(der: bytes) -> Iterator[tuple[int, bytes]]:
+    """Return tag and content of each value in `der`, one after another.
+
+    Raises InvalidInput if their lengths do not fit.
+    """
+    at = 0
+    while at < len(der):
+        tag = der[at]
+        at, length = _read_length(der, at + 1)
+        if at + length > len(der):
+            raise InvalidInput("der-malformed", at=at)
+        yield tag, der[at : at + length]
+        at += length
+
+
 def read_extensions(extensions: Any) -> tuple[dict[str, bytes], frozenset[str]]:
     """Return asn1crypto's `extensions` by name (RFC 5280, 4.1), each whole and as DER, and the
     names of those that are critical.

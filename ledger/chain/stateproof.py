@@ -51,6 +51,10 @@ MAX_NODES = 64
 least."""
 MAX_NUMBER_SIZE = 8
 """Bytes in a block's number or time."""
+MAX_NONCE_SIZE = 8
+"""Bytes in an account's nonce (EIP-2681)."""
+MAX_BALANCE_SIZE = 32
+"""Bytes in an account's balance (Yellow Paper, 4.1)."""
 
 LINK = 32
 """Bytes in a link to a node.
@@ -151,6 +155,9 @@ def prove_slot(
     )
     if len(account) != 4:
         raise InvalidInput("account-fields-wrong", found=len(account))
+    # Not looked at further; but an account that no chain can have is none (Yellow Paper, 4.1).
+    _integer(account[0], MAX_NONCE_SIZE, message("part-nonce"))
+    _integer(account[1], MAX_BALANCE_SIZE, message("part-balance"))
     storage_root = _hash(account[2], message("part-storage-root"))
     code_hash = _hash(account[3], message("part-code-hash"))
     return SlotProof(

@@ -7,10 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING
-
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import shown
@@ -31,22 +28,15 @@ from witnesstree.ledger.proof.record import (
     root_of_lists,
     sequence_hash,
 )
+from witnesstree.ledger.tokens.path import methods_of
 from witnesstree.ledger.tokens.signature import HASHES, digest_of
+from witnesstree.ledger.tokens.soundness import ENDS, hashes_of
 from witnesstree.ledger.tokens.token import Token, chain_of, judge_token
 from witnesstree.ledger.tokens.x509 import read_certificate
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.trust import Trust
-
-WEAK_RSA = "rsa below 3072 bits"
-ENDS: Mapping[str, datetime] = MappingProxyType({WEAK_RSA: datetime(2031, 1, 1, tzinfo=UTC)})
-"""When methods stop being safe.
-
-NIST SP 800-57 Part 1 Rev. 5 (2020), table 4: 112 bits of security, which RSA with 2048 bits has,
-until the end of 2030. It gives no end for 128 bits and more, so none of SHA-256, SHA-384 and
-SHA-512 is here: a caller who knows better adds them, by name, such as "sha256".
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +68,8 @@ def verify_record(
 
     Each file is given by its digests, by hash algorithm; `EvidenceRecord.algorithms` says which are
     needed. If `is_group`, the files have to be all that the record's data group has (RFC 4998,
-    4.3), else there may be others beside them. `ends` says when methods stop being safe (ENDS).
+    4.3), else there may be others beside them. `ends` says when methods stop being sound
+    (soundness.py).
 
     1. record                              it is an evidence record
     2. chains[i].timestamps[j].algorithm   it is hashed with the algorithm of its chain (RFC 4998,
@@ -278,7 +269,8 @@ def expires(
     """Return when the newest archive timestamp stops being verifiable: until then the record has to
     be renewed. None if its signer is not known.
 
-    It is the earliest end of a certificate from its signer up, or of a method (`ends`). Whether a
+    It is the earliest end of a certificate from its signer up, or of a method that token or
+    certificates rest on (`ends`). Whether a
     certificate will be revoked before is not known.
     """
     return _end_of(record.timestamps[-1], record, trust, ends)
@@ -295,12 +287,13 @@ def _end_of(
     ]
     if not chain:
         return None
-    key = chain[0].key
-    methods = [
+    # What is highest is a trusted root, or what is above it is not known.
+    methods = {
         timestamp.algorithm,
         token.signer.digest_algorithm,
-        *([WEAK_RSA] if isinstance(key, rsa.RSAPublicKey) and key.key_size < 3072 else []),
-    ]
+        *hashes_of(token.signer.method),
+        *(method for each in chain for method in methods_of(each, is_root=each is chain[-1])),
+    }
     return min(
         (
             *(each.x509.not_valid_after_utc for each in chain),

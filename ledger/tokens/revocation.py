@@ -1,9 +1,9 @@
 """Whether a certificate was revoked: judges CRLs (RFC 5280, 5) and OCSP answers (RFC 6960), and
 says where to ask for them. Pure and offline.
 
-No other module reads either. An answer counts only if the certificate's issuer signed it, or, for
-OCSP, someone whom that issuer has authorised. It says "not revoked" only of the time that it was
-made for. It says "revoked" for good.
+No other module reads either. An answer counts only if the certificate's issuer signed it, with any
+of its keys, or, for OCSP, someone whom that issuer has authorised. It says "not revoked" only if it
+covers the certificate, and only of the time that it was made for. It says "revoked" for good.
 """
 
 from __future__ import annotations
@@ -29,9 +29,18 @@ from witnesstree.ledger.base.der import (
 )
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import Message, joined, message, message_of
-from witnesstree.ledger.base.report import Check, Outcome, unknown
-from witnesstree.ledger.tokens.signature import Method, is_signed, name_by_digest, read_method
-from witnesstree.ledger.tokens.x509 import X509Certificate, is_issued_by, read_certificate
+from witnesstree.ledger.base.report import Assurance, Check, Outcome, unknown
+from witnesstree.ledger.tokens.names import Comparable, comparable, subject_of
+from witnesstree.ledger.tokens.path import methods_of
+from witnesstree.ledger.tokens.signature import Method, name_by_digest, read_method
+from witnesstree.ledger.tokens.soundness import ended, hashes_of, methods_of_key
+from witnesstree.ledger.tokens.x509 import (
+    X509Certificate,
+    find_chain,
+    is_issued_by,
+    read_certificate,
+)
+from witnesstree.ledger.trust import Trust, TrustedRoot
 
 REVOCATION = "token.revocation"
 
@@ -64,8 +73,17 @@ _CRL_REASONS = {
 _HARMLESS = frozenset({0, 3, 4, 5})
 _COMPROMISED = frozenset({1, 2})
 _KNOWN_CRL_EXTENSIONS = frozenset(
-    {"issuing_distribution_point", "authority_key_identifier", "crl_number"}
+    {
+        "authority_key_identifier",
+        "crl_number",
+        "delta_crl_indicator",
+        "issuing_distribution_point",
+    }
 )
+# An entry of a delta CRL that takes one of the list before back (RFC 5280, 5.3.1).
+_REMOVED = 8
+# Certificates of one name, beside the issuer's own, that are asked whether they signed one answer.
+MAX_SIGNERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +171,42 @@ class _Ocsp:
     states: tuple[_CertificateState, ...]
 
 
+class _Signers:
+    """Who may sign what is said of one certificate: its issuer, and others of a given name that the
+    same root vouches for, such as the issuer with another key (RFC 5280, 6.3.3, f).
+
+    `beside` are certificates from anywhere (DER).
+    """
+
+    def __init__(
+        self, issuer: X509Certificate, root: bytes | None = None, beside: Sequence[bytes] = ()
+    ) -> None:
+        self.issuer = issuer
+        self._root = root
+        self._beside = beside
+
+    def named(self, name: Comparable, time: datetime) -> list[X509Certificate]:
+        """Return those with this name for an answer of `time`, the issuer first."""
+        found = [self.issuer] if self.issuer.subject_name == name else []
+        if self._root is None:
+            return found
+        trust = Trust((TrustedRoot(self._root, "", Assurance.LOCAL),))
+        others = self._others(name)
+        return [
+            *found,
+            *(each for each in others if find_chain(each, time, self._beside, trust).path),
+        ]
+
+    def _others(self, name: Comparable) -> list[X509Certificate]:
+        """Return the first MAX_SIGNERS authorities of this name with other keys than the issuer's,
+        each key once.
+        """
+        named = (read_certificate(der) for der in self._beside if subject_of(der) == name)
+        keys = {each.key_info: each for each in named if each and each.is_authority}
+        keys.pop(self.issuer.key_info, None)
+        return list(keys.values())[:MAX_SIGNERS]
+
+
 # Asking
 # --------------------------------------------------------------------------------------------------
 
@@ -213,7 +267,7 @@ def check_ocsp(der: bytes, source: RevocationSource, time: datetime) -> None:
     """
     try:
         certificate, issuer = _read_pair(source)
-        _demand_use(_ocsp_answers(der, certificate, issuer), certificate, time)
+        _demand_use(_ocsp_answers(der, certificate, _Signers(issuer)), certificate, time)
     except InvalidInput as error:
         raise BadAnswer("ocsp-useless", error=error) from error
 
@@ -226,7 +280,7 @@ def check_crl(der: bytes, source: RevocationSource, time: datetime) -> None:
     """
     try:
         certificate, issuer = _read_pair(source)
-        _demand_use(_crl_answers(der, certificate, issuer), certificate, time)
+        _demand_use(_crl_answers(der, certificate, _Signers(issuer)), certificate, time)
     except InvalidInput as error:
         raise BadAnswer("crl-useless", error=error) from error
 
@@ -265,18 +319,25 @@ def _access_urls(certificate: X509Certificate, method: str) -> tuple[str, ...]:
         return ()
 
 
-def _distribution_names(certificate: X509Certificate) -> list[Any]:
-    """Return the names of the places where the issuer puts its CRLs, whole ones and by itself (RFC
-    5280, 4.2.1.13).
-    """
+def _distribution_points(certificate: X509Certificate) -> list[Any]:
+    """Return the places where CRLs are that cover `certificate` (RFC 5280, 4.2.1.13)."""
     try:
         points = read_extension(
             certificate.extensions, "crl_distribution_points", asn1_x509.CRLDistributionPoints
         )
         with reading("CRLDistributionPoints (RFC 5280, 4.2.1.13)"):
+            return list(points or ())
+    except InvalidInput:
+        return []
+
+
+def _distribution_names(certificate: X509Certificate) -> list[Any]:
+    """Return the names of the places where the issuer puts its CRLs, whole ones and by itself."""
+    try:
+        with reading("CRLDistributionPoints (RFC 5280, 4.2.1.13)"):
             whole = [
                 each
-                for each in points or ()
+                for each in _distribution_points(certificate)
                 if isinstance(each["reasons"], core.Void)
                 and isinstance(each["crl_issuer"], core.Void)
             ]
@@ -393,48 +454,97 @@ def _read_reason(reason: Any) -> int | None:
 # --------------------------------------------------------------------------------------------------
 
 
-def _crl_answers(
-    der: bytes, certificate: X509Certificate, issuer: X509Certificate
-) -> list[_Answer]:
-    """Return what the CRL says of `certificate`, which `issuer` issued; nothing if it is by another
-    issuer.
+def _crl_answers(der: bytes, certificate: X509Certificate, signers: _Signers) -> list[_Answer]:
+    """Return what the CRL says of `certificate`; nothing if it is by others than its issuer, or
+    whom the certificate names in its stead.
 
-    Raises InvalidInput if it must not be believed.
+    Raises InvalidInput if it must not be believed, or does not cover the certificate and does not
+    say that it is revoked.
     """
     listed = _read_crl(der)
-    if listed.issuer != certificate.issuer:
+    name, at = comparable(listed.issuer), listed.entries.last_update_utc
+    is_issuers = name == certificate.issuer_name
+    if not is_issuers and name not in _crl_issuers(certificate):
         return []
-    if issuer.usage is not None and "crl_sign" not in issuer.usage:
-        raise InvalidInput("crl-signer-not-allowed", name=issuer.name)
-    _demand_signature(
-        listed.entries.tbs_certlist_bytes, listed.entries.signature, listed.method, [issuer]
-    )
-    if not listed.critical <= _KNOWN_CRL_EXTENSIONS or "delta_crl_indicator" in listed.extensions:
-        raise InvalidInput("crl-not-whole")
-    _demand_scope(listed, certificate)
+    _demand_crl_signature(listed, signers.named(name, at), signers.issuer.name)
+    if not listed.critical <= _KNOWN_CRL_EXTENSIONS:
+        raise InvalidInput("crl-critical")
     with reading("CertificateList entry (RFC 5280, 5.3)"):
+        revoked = _revocation_in(listed, certificate)
+    if revoked is None:
+        if not is_issuers:
+            raise InvalidInput("crl-of-other-certificates")
+        _demand_whole(listed, certificate)
+    return [_Answer("crl", at, listed.entries.next_update_utc, revoked)]
+
+
+def _demand_crl_signature(listed: _Crl, signers: Sequence[X509Certificate], name: str) -> None:
+    allowed = [each for each in signers if each.usage is None or "crl_sign" in each.usage]
+    if signers and not allowed:
+        raise InvalidInput("crl-signer-not-allowed", name=signers[0].name)
+    entries = listed.entries
+    content, at = entries.tbs_certlist_bytes, entries.last_update_utc
+    _demand_signature(content, entries.signature, listed.method, allowed, name=name, time=at)
+
+
+def _crl_issuers(certificate: X509Certificate) -> set[Comparable]:
+    """Return who else may list `certificate` (RFC 5280, 4.2.1.13, cRLIssuer)."""
+    return {
+        comparable(bytes(name.chosen.chosen.dump()))
+        for point in _distribution_points(certificate)
+        if not isinstance(point["crl_issuer"], core.Void)
+        for name in point["crl_issuer"]
+        if name.name == "directory_name"
+    }
+
+
+def _revocation_in(listed: _Crl, certificate: X509Certificate) -> _Revoked | None:
+    """Return what the CRL has of `certificate`, None if it has nothing.
+
+    In an indirect CRL each entry has the issuer of the one before it, unless it names its own (RFC
+    5280, 5.3.3).
+    """
+    if not _scope(listed, "indirect_crl"):
         entry = listed.entries.get_revoked_certificate_by_serial_number(certificate.serial)
-        revoked = None if entry is None else _read_entry(entry)
-    return [_Answer("crl", listed.entries.last_update_utc, listed.entries.next_update_utc, revoked)]
+        found = None if entry is None else _read_entry(entry)
+        return None if found and found.reason == _REMOVED else found
+    issuers = {comparable(listed.issuer)}
+    for entry in listed.entries:
+        for extension in entry.extensions:
+            if isinstance(extension.value, x509.CertificateIssuer):
+                names = extension.value.get_values_for_type(x509.DirectoryName)
+                issuers = {comparable(name.public_bytes()) for name in names}
+        if entry.serial_number == certificate.serial and certificate.issuer_name in issuers:
+            return _read_entry(entry, is_indirect=True)
+    return None
 
 
-def _demand_scope(listed: _Crl, certificate: X509Certificate) -> None:
-    """Check that the CRL covers `certificate`, where it covers only a part of what its issuer
-    issued (RFC 5280, 5.2.5 and 6.3.3, b).
+def _scope(listed: _Crl, part: str) -> Any:
+    """Return a part of the issuingDistributionPoint, None if there is none (RFC 5280, 5.2.5)."""
+    scope = read_extension(
+        listed.extensions, "issuing_distribution_point", crl.IssuingDistributionPoint
+    )
+    with reading("IssuingDistributionPoint (RFC 5280, 5.2.5)"):
+        return None if scope is None else scope[part].native
+
+
+def _demand_whole(listed: _Crl, certificate: X509Certificate) -> None:
+    """Check that the CRL covers `certificate`, and whole, where it covers only a part of what its
+    issuer issued (RFC 5280, 5.2.4, 5.2.5 and 6.3.3, b): else what is not in it says nothing.
 
     Raises InvalidInput.
     """
+    if "delta_crl_indicator" in listed.extensions:
+        raise InvalidInput("crl-not-whole")
     scope = read_extension(
         listed.extensions, "issuing_distribution_point", crl.IssuingDistributionPoint
     )
     if scope is None:
         return
     with reading("IssuingDistributionPoint (RFC 5280, 5.2.5)"):
-        constraints = read_extension(
-            certificate.extensions, "basic_constraints", asn1_x509.BasicConstraints
+        others = (
+            "only_contains_user_certs" if certificate.is_authority else "only_contains_ca_certs"
         )
-        is_authority = constraints is not None and constraints["ca"].native
-        others = "only_contains_user_certs" if is_authority else "only_contains_ca_certs"
         if any(
             scope[name].native for name in ("indirect_crl", "only_contains_attribute_certs", others)
         ):
@@ -448,7 +558,7 @@ def _demand_scope(listed: _Crl, certificate: X509Certificate) -> None:
             raise InvalidInput("crl-of-other-place")
 
 
-def _read_entry(entry: x509.RevokedCertificate) -> _Revoked:
+def _read_entry(entry: x509.RevokedCertificate, *, is_indirect: bool = False) -> _Revoked:
     since, reason = entry.revocation_date_utc, None
     for extension in entry.extensions:
         if isinstance(extension.value, x509.CRLReason):
@@ -457,29 +567,33 @@ def _read_entry(entry: x509.RevokedCertificate) -> _Revoked:
             )
         elif isinstance(extension.value, x509.InvalidityDate):
             since = min(since, extension.value.invalidity_date_utc)
-        elif extension.critical:
+        elif extension.critical and not (
+            is_indirect and isinstance(extension.value, x509.CertificateIssuer)
+        ):
             raise InvalidInput("crl-entry-critical")
     return _Revoked(since, reason)
 
 
-def _ocsp_answers(
-    der: bytes, certificate: X509Certificate, issuer: X509Certificate
-) -> list[_Answer]:
-    """Return what the OCSP answer says of `certificate`, which `issuer` issued; nothing if it is
-    about others.
+def _ocsp_answers(der: bytes, certificate: X509Certificate, signers: _Signers) -> list[_Answer]:
+    """Return what the OCSP answer says of `certificate`; nothing if it is about others.
 
     Raises InvalidInput if it must not be believed.
     """
     answered = _read_ocsp(der)
-    states = [state for state in answered.states if _is_about(state, certificate, issuer)]
+    states = [state for state in answered.states if _is_about(state, certificate, signers.issuer)]
     if not states:
         return []
+    at, name = answered.produced, signers.issuer.name
+    issuers = signers.named(signers.issuer.subject_name, at)
     delegates = [
         read
         for read in map(read_certificate, answered.certificates)
-        if read and _is_delegate(read, issuer, answered.produced)
+        if read and any(_is_delegate(read, issuer, at) for issuer in issuers)
     ]
-    _demand_signature(answered.content, answered.signature, answered.method, [issuer, *delegates])
+    allowed = [*issuers, *delegates]
+    _demand_signature(
+        answered.content, answered.signature, answered.method, allowed, name=name, time=at
+    )
     if answered.has_critical or any(state.has_critical for state in states):
         raise InvalidInput("ocsp-critical")
     if not all(state.is_known for state in states):
@@ -509,18 +623,32 @@ def _is_delegate(responder: X509Certificate, issuer: X509Certificate, produced: 
         {"digital_signature", "non_repudiation"}
     ):
         return False
-    return is_issued_by(responder, issuer)
+    if ended(methods_of(responder, is_root=False), produced):
+        return False
+    return bool(is_issued_by(responder, issuer))
 
 
 def _demand_signature(
-    content: bytes, signature: bytes, method: Method, signers: Sequence[X509Certificate]
+    content: bytes,
+    signature: bytes,
+    method: Method,
+    signers: Sequence[X509Certificate],
+    *,
+    name: str,
+    time: datetime,
 ) -> None:
-    found = [is_signed(content, signature, method, signer.key) for signer in signers]
-    if True in found:
+    """Check that one of `signers` signed, by what was sound at `time`; `name` is the issuer's.
+
+    Raises InvalidInput.
+    """
+    found = {each.has_signed(content, signature, method): each for each in signers}
+    if signer := found.get(True):
+        if fault := ended((*methods_of_key(signer.key), *hashes_of(method)), time):
+            raise InvalidInput("revocation-method-unsound", method=fault[0], time=time)
         return
     if set(found) == {None}:
         raise InvalidInput("revocation-method-not-accepted", method=shown(method.algorithm))
-    raise InvalidInput("revocation-signer-wrong", name=signers[0].name)
+    raise InvalidInput("revocation-signer-wrong", name=name)
 
 
 # Judging
@@ -528,10 +656,15 @@ def _demand_signature(
 
 
 def judge_revocation(
-    path: Sequence[X509Certificate], crls: Sequence[bytes], ocsps: Sequence[bytes], time: datetime
+    path: Sequence[X509Certificate],
+    crls: Sequence[bytes],
+    ocsps: Sequence[bytes],
+    time: datetime,
+    beside: Sequence[bytes] = (),
 ) -> Check:
     """Judge whether a certificate of `path` (the signer's first, the trusted root last) was
-    revoked, for a token of `time`.
+    revoked, for a token of `time`. `beside` are certificates (DER) of others who may have signed an
+    answer, if the same root vouches for them.
 
     FAILED if the signer's was before `time`, or ever, but for a reason of RFC 3161, 4, paragraph 1;
     or if one above it was before `time`, or ever, because its key was compromised. PASSED if for
@@ -543,7 +676,8 @@ def judge_revocation(
         return unknown(REVOCATION, "revocation-of-root", required=False)
     known, gaps = [], []
     for certificate, issuer in pairwise(path):
-        answers, faults = _gather(crls, ocsps, certificate, issuer)
+        signers = _Signers(issuer, path[-1].der, beside)
+        answers, faults = _gather(crls, ocsps, certificate, signers)
         for answer in answers:
             if fault := _fault(answer, certificate, time, is_signer=certificate is path[0]):
                 return Check(REVOCATION, Outcome.FAILED, fault)
@@ -564,7 +698,7 @@ def _gather(
     crls: Sequence[bytes],
     ocsps: Sequence[bytes],
     certificate: X509Certificate,
-    issuer: X509Certificate,
+    signers: _Signers,
 ) -> tuple[list[_Answer], list[Message]]:
     """Return the answers about `certificate` that can be believed, and why others cannot.
 
@@ -577,7 +711,7 @@ def _gather(
         *((_crl_answers, der) for der in crls),
     ):
         try:
-            answers += read(der, certificate, issuer)
+            answers += read(der, certificate, signers)
         except InvalidInput as error:
             faults.append(message_of(error))
     return answers, faults

@@ -1,8 +1,8 @@
 """Which digests and signatures count, asked of providers: cryptography's own, and what is added.
 
 To accept another algorithm (SM2 and SM3, GOST) is to register a provider that knows it. No judge
-changes: tokens, CRLs, OCSP answers and evidence records ask here and nowhere else. Signatures
-between certificates are cryptography's (x509.py); a chain that needs others is UNKNOWN.
+changes: tokens, certificates, CRLs, OCSP answers and evidence records ask here and nowhere else.
+What no provider knows is UNKNOWN.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from asn1crypto import algos
 
-from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.tokens.builtin import BuiltIn
 
 
@@ -39,9 +38,9 @@ class Hash(Protocol):
 class Method:
     """How something says that it was signed.
 
-    `algorithm` is a name such as "sha256_rsa" where asn1crypto knows one, and a dotted OID where it
-    does not; `hash` is the hash that this name implies. `pss` is (hash, mask hash, salt length in
-    bytes).
+    `algorithm` is a name such as "sha256_rsa" where one is known, else a dotted OID; `hash` is the
+    hash that this name implies. `pss` is (hash, mask hash, salt length in bytes), None where
+    its parameters are absent or of no form that RFC 4055 knows: then no provider accepts it.
     """
 
     algorithm: str
@@ -49,35 +48,48 @@ class Method:
     pss: tuple[str, str, int] | None
 
 
+# NIST's registry of algorithms, which asn1crypto knows in part.
+_NAMES = {
+    f"2.16.840.1.101.3.4.3.{number}": f"sha3_{bits}_rsa"
+    for number, bits in ((13, 224), (14, 256), (15, 384), (16, 512))
+}
+
+
 def read_method(identifier: Any) -> Method:
     """Return the method that asn1crypto's SignedDigestAlgorithm names.
 
     Absent and NULL parameters are alike (RFC 5754, 2; RFC 4055, 5).
 
-    Only to be used inside `der.reading`. Raises InvalidInput.
+    Only to be used inside `der.reading`.
     """
     algorithm = identifier["algorithm"].native
+    algorithm = _NAMES.get(algorithm, algorithm)
     return Method(
         algorithm,
         _implied_hash(algorithm),
-        _read_pss(identifier["parameters"]) if algorithm == "rsassa_pss" else None,
+        read_pss(identifier["parameters"]) if algorithm == "rsassa_pss" else None,
     )
 
 
 def _implied_hash(algorithm: str) -> str | None:
-    prefix, _, rest = algorithm.partition("_")
+    prefix, _, rest = algorithm.rpartition("_")
     return prefix if rest in {"rsa", "ecdsa"} and prefix.startswith("sha") else None
 
 
-def _read_pss(parameters: Any) -> tuple[str, str, int]:
+def read_pss(parameters: Any) -> tuple[str, str, int] | None:
+    """Return hash, mask hash and salt length of RSASSA-PSS-params (RFC 4055, 3.1), None if these
+    are none, or have another mask or trailer than MGF1 and 1.
+
+    Only to be used inside `der.reading`.
+    """
     if not isinstance(parameters, algos.RSASSAPSSParams):
-        raise InvalidInput("pss-parameters-missing")
+        return None
     mask = parameters["mask_gen_algorithm"]
     if (
         mask["algorithm"].native != "mgf1"
         or parameters["trailer_field"].native != "trailer_field_bc"
     ):
-        raise InvalidInput("pss-parameters-wrong")
+        return None
     hash_algorithm, mask_hash = (
         parameters["hash_algorithm"]["algorithm"].native,
         mask["parameters"]["algorithm"].native,

@@ -6,7 +6,7 @@ Pure and offline; no other module does it.
         signed attributes, signature } } }
 
 `parse_token` says what a token claims, `judge_token` says which of the claims hold. Certificates
-and their chains are certificate.py's, CRLs and OCSP answers revocation.py's.
+and their chains are x509.py's, CRLs and OCSP answers revocation.py's.
 docs/decisions/0006-timestamp-tokens.md says why, and what is not judged.
 """
 
@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from asn1crypto import cms, core, tsp
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from witnesstree.ledger.base.der import demand_der, read_time, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
@@ -37,10 +36,10 @@ from witnesstree.ledger.tokens.signature import (
     HASHES,
     Method,
     digest_of,
-    is_signed,
     name_by_digest,
     read_method,
 )
+from witnesstree.ledger.tokens.soundness import ended, hashes_of, methods_of_key
 from witnesstree.ledger.tokens.x509 import (
     Chain,
     X509Certificate,
@@ -65,10 +64,6 @@ MAX_RESPONSE = MAX_TOKEN + 4 * 1024
 MAX_CERTIFICATES = 16
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
-
-# Bits, and since when: NIST SP 800-131A (2011), table 2, disallows shorter keys after 2013.
-MIN_RSA = 2048
-MIN_RSA_SINCE = datetime(2014, 1, 1, tzinfo=UTC)
 
 FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN = (
     "token.form",
@@ -117,8 +112,8 @@ class Token:
 
     That it parsed proves nothing: see `judge_token`.
 
-    `content` is the TSTInfo's DER, `certificates` are the embedded ones, unread; `accuracy` is zero
-    where the token gives none.
+    `critical` names the critical extensions of the TSTInfo, `content` is its DER, `certificates`
+    are the embedded ones, unread; `accuracy` is zero where the token gives none.
     """
 
     der: bytes
@@ -130,6 +125,7 @@ class Token:
     policy: str
     nonce: int | None
     tsa: str | None
+    critical: tuple[str, ...]
     content: bytes
     certificates: tuple[bytes, ...]
     signer: SignerInfo
@@ -185,8 +181,8 @@ class TimeStampResp(core.Sequence):  # type: ignore[misc]
 def parse_token(der: bytes) -> Token:
     """Return what a TimeStampToken of at most MAX_TOKEN bytes claims.
 
-    Demands the form of RFC 3161, 2.4.2: one signer, signed attributes, TSTInfo version 1, no
-    critical extension. Certificates stay unread.
+    Demands the form of RFC 3161, 2.4.2: one signer, signed attributes, TSTInfo version 1.
+    Certificates stay unread.
 
     Raises InvalidInput.
     """
@@ -215,8 +211,6 @@ def _read_token(der: bytes) -> Token:
     stamped = tsp.TSTInfo.load(content, strict=True)
     if stamped["version"].native != "v1":
         raise InvalidInput("token-version-wrong")
-    if any(extension["critical"].native for extension in stamped["extensions"]):
-        raise InvalidInput("token-extension-critical")
     algorithm, imprint = _read_imprint(stamped["message_imprint"])
     return Token(
         der=der,
@@ -228,6 +222,11 @@ def _read_token(der: bytes) -> Token:
         policy=stamped["policy"].dotted,
         nonce=stamped["nonce"].native,
         tsa=_read_name(stamped["tsa"]),
+        critical=tuple(
+            extension["extn_id"].native
+            for extension in stamped["extensions"]
+            if extension["critical"].native
+        ),
         content=content,
         certificates=_read_certificates(signed["certificates"]),
         signer=_read_signer(signed["signer_infos"][0]),
@@ -442,9 +441,6 @@ def judge_token(
         return TokenJudgement(
             (failed(FORM, "token-unreadable", error=error), *rest, revocation), None, None
         )
-    form = passed(
-        FORM, "token-readable", time=token.gen_time, serial=shown(format(token.serial, "x"))
-    )
     certificate, signer = _judge_signer(token, stamp.certificates, trust)
     found = (
         Chain()
@@ -454,12 +450,12 @@ def judge_token(
         )
     )
     checks = (
-        form,
+        _judge_form(token),
         _judge_imprint(token, imprint, algorithm),
         signer,
         _judge_signature(token, certificate),
         _judge_chain(token, certificate, found),
-        _judge_revocation(token, stamp, found),
+        _judge_revocation(token, stamp, found, trust),
     )
     return TokenJudgement(checks, token, found.root)
 
@@ -485,6 +481,13 @@ def judge_new_token(
         for check, other in zip(judgement.checks, supposed.checks, strict=True)
     )
     return replace(judgement, checks=checks)
+
+
+def _judge_form(token: Token) -> Check:
+    if token.critical:
+        return unknown(FORM, "token-extension-critical", extension=shown(token.critical[0]))
+    serial = shown(format(token.serial, "x"))
+    return passed(FORM, "token-readable", time=token.gen_time, serial=serial)
 
 
 def _judge_imprint(token: Token, imprint: bytes, algorithm: str) -> Check:
@@ -515,10 +518,13 @@ def _judge_signer(
         )
     der = _find_signer(token, beside, trust)
     if der is None:
-        return None, _absent_signer(token)
+        # Nothing signs the certificates that a token carries: a wrong one is as good as none.
+        return None, unknown(
+            SIGNER, "signer-not-carried" if token.certificates else "signer-absent"
+        )
     certificate = read_certificate(der)
     if certificate is None:
-        return None, failed(SIGNER, "signer-unreadable")
+        return None, unknown(SIGNER, "signer-unreadable")
     if fault := _signer_fault(token.signer, certificate):
         return certificate, Check(SIGNER, Outcome.FAILED, fault)
     return certificate, passed(SIGNER, "signer-fit", name=certificate.name)
@@ -543,12 +549,6 @@ def _find_signer(token: Token, beside: Sequence[bytes], trust: Trust) -> bytes |
 
 def _is_digest_of(identifier: CertificateId, der: bytes) -> bool:
     return name_by_digest(identifier.algorithm, der) == identifier.digest
-
-
-def _absent_signer(token: Token) -> Check:
-    if token.certificates:
-        return failed(SIGNER, "signer-not-carried")
-    return unknown(SIGNER, "signer-absent")
 
 
 def _signer_fault(signer: SignerInfo, certificate: X509Certificate) -> Message | None:
@@ -580,14 +580,21 @@ def _judge_signature(token: Token, certificate: X509Certificate | None) -> Check
     if certificate is None:
         return unknown(SIGNATURE, "signature-without-signer")
     signer = token.signer
-    has_signed = is_signed(
-        signer.attributes, signer.signature, signer.method, certificate.key, signer.digest_algorithm
+    has_signed = certificate.has_signed(
+        signer.attributes, signer.signature, signer.method, signer.digest_algorithm
     )
     if has_signed is None:
-        name = shown(signer.method.algorithm)
-        return unknown(SIGNATURE, "signature-method-not-accepted", method=name)
+        return unknown(
+            SIGNATURE,
+            "signature-method-not-accepted",
+            method=shown(signer.method.algorithm),
+            key=shown(certificate.key_method.algorithm),
+        )
     if not has_signed:
         return failed(SIGNATURE, "signature-wrong", name=certificate.name)
+    hashes = (signer.digest_algorithm, *hashes_of(signer.method))
+    if found := ended(hashes, token.gen_time):
+        return failed(SIGNATURE, "signature-unsound", method=found[0], time=token.gen_time)
     return passed(SIGNATURE, "signature-right", name=certificate.name)
 
 
@@ -620,27 +627,27 @@ def _judge_chain(token: Token, certificate: X509Certificate | None, chain: Chain
             source=chain.root.source,
             time=token.gen_time,
         )
-    if not chain.reached:
+    if chain.refusal is None:
         return unknown(CHAIN, "chain-root-unknown", name=certificate.name)
-    if chain.is_beyond:
-        return unknown(CHAIN, "chain-beyond-verifier", rule=chain.refusal)
-    return failed(CHAIN, "chain-breaks-rule", rule=chain.refusal)
+    if chain.refusal.is_beyond:
+        return unknown(CHAIN, "chain-beyond-verifier", rule=chain.refusal.message)
+    return failed(CHAIN, "chain-breaks-rule", rule=chain.refusal.message)
 
 
 def _lasting_fault(token: Token, signer: X509Certificate) -> Message | None:
     """Return what is wrong with the signer's own certificate whatever leads to it, or None: no root
     mends that, so none is waited for.
     """
-    time, key = token.gen_time, signer.key
+    time = token.gen_time
     if not signer.is_valid_at(time):
         return message("signer-not-valid-then", name=signer.name, time=time)
-    # cryptography's path validation looks at the keys above this one only.
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA and time >= MIN_RSA_SINCE:
-        return message("key-too-weak", name=signer.name, bits=key.key_size, least=MIN_RSA)
+    if found := ended(methods_of_key(signer.key), time):
+        return message("key-too-weak", name=signer.name, method=found[0], time=time)
     return None
 
 
-def _judge_revocation(token: Token, stamp: Stamp, chain: Chain) -> Check:
+def _judge_revocation(token: Token, stamp: Stamp, chain: Chain, trust: Trust) -> Check:
     if not chain.path:
         return unknown(REVOCATION, "revocation-without-chain", required=False)
-    return judge_revocation(chain.path, stamp.crls, stamp.ocsps, token.gen_time)
+    beside = (*trust.certificates, *token.certificates, *stamp.certificates)
+    return judge_revocation(chain.path, stamp.crls, stamp.ocsps, token.gen_time, beside)

@@ -1,17 +1,18 @@
 """X.509 certificates from outside, and the chains that they form (RFC 5280).
 
-Pure and offline; no other module reads certificates or builds chains.
+Pure and offline; no other module reads certificates or builds chains. Whether a chain keeps the
+rules is path.py's.
 
 Certificates come in a token, beside it, and from the verifier. All but the verifier's roots are
 only candidates: they matter if signatures lead through them.
-docs/decisions/0006-timestamp-tokens.md says why path validation is cryptography's.
+docs/decisions/0006-timestamp-tokens.md says why path validation is our own.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -20,45 +21,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asn1crypto import core
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509 import verification
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from witnesstree.ledger.base.der import demand_der, read_extension, read_extensions, reading, shown
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.base.message import AS_TEXT, message
-from witnesstree.ledger.tokens.signature import read_key
+from witnesstree.ledger.base.message import message
+from witnesstree.ledger.tokens.names import Comparable, comparable, subject_of
+from witnesstree.ledger.tokens.path import MAX_INTERMEDIATES, Refusal, refusal
+from witnesstree.ledger.tokens.signature import Method, is_signed, read_key, read_method, read_pss
 
 if TYPE_CHECKING:
-    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.trust import Trust, TrustedRoot
 
-# Certificates between the signer and the root.
-MAX_INTERMEDIATES = 8
 # Signatures that are checked in one search for a chain, those of certificates that do not bear the
 # issuer's name left out. A chain has 10 at most, and of each certificate in it there are seldom
 # more than a few of one name: renewed, or signed by several.
 MAX_CHAIN_SIGNATURES = 64
+# Paths that are begun in one search for a chain, the shortest first. Where authorities certify each
+# other, there are some dozens.
+MAX_PATHS = 256
 # Certificates, and pairs of them, that are remembered: a record's certificates come again with each
 # of its timestamps, and each record of a proof.
 _KEPT = 512
 _KEPT_PAIRS = 4096
-# What cryptography.x509.verification accounts for by itself.
-_JUDGED_EXTENSIONS = frozenset(
-    {"basic_constraints", "key_usage", "extended_key_usage", "subject_alt_name"}
-)
-# What cryptography puts before the rule that was broken.
-_PREFIXES = (
-    "validation failed: ",
-    "candidates exhausted: ",
-    "Python extension validator failed: ",
-    "ValueError: ",
-)
-# What our own rules say through it: codes of the catalogue.
-_MAY_NOT_SIGN = "key-may-not-sign-certificates"
-_OTHER_PURPOSES = "certificate-confined-to-other-purposes"
-_OUR_RULES = frozenset({_MAY_NOT_SIGN, _OTHER_PURPOSES})
 _Value = TypeVar("_Value")
 
 
@@ -68,21 +53,30 @@ class X509Certificate:
 
     Fields are None where their extension is absent; names and purposes are asn1crypto's or dotted.
 
-    `subject` and `issuer` are DER: names are compared by their bytes. `key_bits` are the subject's
-    public key as the certificate has it, without its algorithm. `extensions` holds the DER of every
-    extension, its value unread (der.read_extension); `critical` names those that are.
+    `subject` and `issuer` are DER, and the same as names.py compares them. `key` is None if no
+    provider reads it, `key_method` its algorithm; `key_info` is the SubjectPublicKeyInfo (DER), and
+    `key_bits` are the key in it, without its algorithm. `method` is how the certificate was signed.
+    `extensions` holds the DER of every extension, its value unread (der.read_extension); `critical`
+    names those that are.
     """
 
     der: bytes
     x509: x509.Certificate
     key: Any
+    key_method: Method
+    key_info: bytes
     key_bits: bytes
+    method: Method
     name: str
     subject: bytes
     issuer: bytes
+    subject_name: Comparable
+    issuer_name: Comparable
     serial: int
     extensions: Mapping[str, bytes]
     critical: frozenset[str]
+    is_authority: bool
+    path_length: int | None
     purposes: tuple[str, ...] | None
     usage: frozenset[str] | None
     key_id: bytes | None
@@ -97,22 +91,47 @@ class X509Certificate:
             <= self.x509.not_valid_after_utc
         )
 
+    def has_signed(
+        self, content: bytes, signature: bytes, method: Method, digest: str | None = None
+    ) -> bool | None:
+        """Tell whether this certificate's key made `signature`, as signature.is_signed does.
+
+        A key for RSASSA-PSS signs in no other way, and with the parameters that the certificate
+        gives it, if any (RFC 4055, 1.2 and 3.3).
+        """
+        own = self.key_method
+        if own.algorithm == "rsassa_pss" and (
+            method.pss is None
+            or (own.pss and (own.pss[:2] != method.pss[:2] or own.pss[2] > method.pss[2]))
+        ):
+            return None
+        return is_signed(content, signature, method, self.key, digest)
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
     """What leads from a certificate to trusted roots.
 
     `path` goes from the certificate to `root`, both included, and holds by all rules; it is empty,
-    and `root` None, if none does. Then `reached` says whether signatures lead to a trusted root at
-    all, `refusal` which rule was broken, and `is_beyond` that it may be one that cannot be judged
-    here.
+    and `root` None, if none does. Then `refusal` says why, or is None if no signature leads to a
+    trusted root.
     """
 
     path: tuple[X509Certificate, ...] = ()
     root: TrustedRoot | None = None
-    reached: bool = False
-    refusal: Message | None = None
-    is_beyond: bool = False
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found from a certificate up: all certificates from which signatures lead to it, by
+    DER, and the issuers of each, as they were found. `unjudged` is a signature that no provider
+    knows how to check, if there is one, or that it was one too many.
+    """
+
+    certificates: dict[bytes, X509Certificate]
+    issuers: dict[bytes, list[bytes]]
+    unjudged: Refusal | None
 
 
 def spoken_name(name: Any) -> str:
@@ -133,32 +152,47 @@ def read_certificate(der: bytes) -> X509Certificate | None:
     try:
         demand_der(der)
         with reading("Certificate (RFC 5280, 4.1)"):
-            fields = asn1_x509.Certificate.load(der, strict=True)["tbs_certificate"]
-            subject, serial = fields["subject"], fields["serial_number"].native
-            extensions, critical = read_extensions(fields["extensions"])
-            # A serial number is positive (RFC 5280, 4.1.2.2); some old roots have a 0.
-            if serial < 0 or (serial == 0 and fields["issuer"].dump() != subject.dump()):
+            outer = asn1_x509.Certificate.load(der, strict=True)
+            fields = outer["tbs_certificate"]
+            # RFC 5280, 4.1.1.2.
+            if fields["signature"].dump() != outer["signature_algorithm"].dump():
                 return None
-            certificate = _load(der, serial)
-            return X509Certificate(
-                der=der,
-                x509=certificate,
-                key=_key(certificate, fields["subject_public_key_info"]),
-                key_bits=bytes(fields["subject_public_key_info"]["public_key"].contents[1:]),
-                name=spoken_name(subject),
-                subject=bytes(subject.chosen.dump()),
-                issuer=bytes(fields["issuer"].chosen.dump()),
-                serial=serial,
-                extensions=extensions,
-                critical=critical,
-                purposes=_native(
-                    extensions, "extended_key_usage", asn1_x509.ExtKeyUsageSyntax, tuple
-                ),
-                usage=_native(extensions, "key_usage", asn1_x509.KeyUsage, frozenset),
-                key_id=_native(extensions, "key_identifier", core.OctetString, bytes),
-            )
+            return _read_fields(der, fields, read_method(outer["signature_algorithm"]))
     except InvalidInput:
         return None
+
+
+def _read_fields(der: bytes, fields: Any, method: Method) -> X509Certificate | None:
+    subject, serial = fields["subject"], fields["serial_number"].native
+    own, issuer = (bytes(fields[name].chosen.dump()) for name in ("subject", "issuer"))
+    extensions, critical = read_extensions(fields["extensions"])
+    # A serial number is positive (RFC 5280, 4.1.2.2); some old roots have a 0.
+    if serial < 0 or (serial == 0 and issuer != own):
+        return None
+    certificate, key_info = _load(der, serial), fields["subject_public_key_info"]
+    constraints = _native(extensions, "basic_constraints", asn1_x509.BasicConstraints, dict)
+    return X509Certificate(
+        der=der,
+        x509=certificate,
+        key=_key(certificate, key_info),
+        key_method=_key_method(key_info["algorithm"]),
+        key_info=bytes(key_info.dump()),
+        key_bits=bytes(key_info["public_key"].contents[1:]),
+        method=method,
+        name=spoken_name(subject),
+        subject=own,
+        issuer=issuer,
+        subject_name=comparable(own),
+        issuer_name=comparable(issuer),
+        serial=serial,
+        extensions=extensions,
+        critical=critical,
+        is_authority=bool(constraints and constraints["ca"]),
+        path_length=constraints["path_len_constraint"] if constraints else None,
+        purposes=_native(extensions, "extended_key_usage", asn1_x509.ExtKeyUsageSyntax, tuple),
+        usage=_native(extensions, "key_usage", asn1_x509.KeyUsage, frozenset),
+        key_id=_native(extensions, "key_identifier", core.OctetString, bytes),
+    )
 
 
 def _load(der: bytes, serial: int) -> x509.Certificate:
@@ -170,17 +204,18 @@ def _load(der: bytes, serial: int) -> x509.Certificate:
 
 
 def _key(certificate: x509.Certificate, key_info: Any) -> Any:
-    """Return the subject's public key: cryptography's, or that of a provider of other algorithms.
-
-    Raises what cryptography raises if no provider reads it.
+    """Return the subject's public key: cryptography's, or that of a provider of other algorithms;
+    None if no one reads it.
     """
     try:
         return certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):
-        key = read_key(bytes(key_info.dump()))
-        if key is None:
-            raise
-        return key
+        return read_key(bytes(key_info.dump()))
+
+
+def _key_method(algorithm: Any) -> Method:
+    name = algorithm["algorithm"].native
+    return Method(name, None, read_pss(algorithm["parameters"]) if name == "rsassa_pss" else None)
 
 
 def _native(
@@ -190,21 +225,23 @@ def _native(
     return None if value is None else form(value.native)
 
 
-def is_issued_by(subject: X509Certificate, issuer: X509Certificate) -> bool:
-    """Whether `subject` names `issuer` and its key signed it. Looks at no other rule."""
-    return subject.issuer == issuer.subject and _is_signed_by(subject.der, issuer.der)
+def is_issued_by(subject: X509Certificate, issuer: X509Certificate) -> bool | None:
+    """Tell whether `subject` names `issuer` and its key signed it, None if no provider knows how to
+    check that signature. Looks at no other rule.
+    """
+    if subject.issuer_name != issuer.subject_name:
+        return False
+    return _is_signed_by(subject.der, issuer.der)
 
 
 @lru_cache(_KEPT_PAIRS)
-def _is_signed_by(below: bytes, above: bytes) -> bool:
+def _is_signed_by(below: bytes, above: bytes) -> bool | None:
     subject, issuer = read_certificate(below), read_certificate(above)
     assert subject
     assert issuer
-    try:
-        subject.x509.verify_directly_issued_by(issuer.x509)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
+    return issuer.has_signed(
+        subject.x509.tbs_certificate_bytes, subject.x509.signature, subject.method
+    )
 
 
 def find_chain(
@@ -221,121 +258,111 @@ def find_chain(
         root.certificate: root for root in sorted(trust.roots, key=lambda root: -root.assurance)
     }
     # The verifier's own come first: what a stranger adds must not use the search up.
-    vouching, _ = _vouching(certificate, [*trusted, *trust.certificates, *candidates])
-    reached = [vouching[der] for der in trusted if der in vouching]
-    between = [each for each in vouching.values() if each.der != certificate.der]
-    refusal = None
-    for anchor in reached:
-        path, refusal = _validate(certificate, between, anchor, time)
-        if path:
-            return Chain(path, trusted[anchor.der], reached=True)
-    return Chain(
-        (), None, bool(reached), refusal, any(_is_beyond(each) for each in vouching.values())
-    )
+    found = _search(certificate, [*trusted, *trust.certificates, *candidates])
+    refused: list[Refusal] = []
+    for root in trusted.values():
+        for path in _paths(certificate, root.certificate, found):
+            fault = refusal(path, time) if path else _given_up()
+            if fault is None:
+                return Chain(path, root)
+            refused.append(fault)
+    if found.unjudged:
+        refused.insert(0, found.unjudged)
+    beyond = next((each for each in refused if each.is_beyond), None)
+    return Chain(refusal=beyond or next(iter(refused), None))
+
+
+def _given_up() -> Refusal:
+    said = message("chain-search-ended", most=MAX_INTERMEDIATES, paths=MAX_PATHS)
+    return Refusal(said, is_beyond=True)
 
 
 def climb(certificate: X509Certificate, candidates: Sequence[bytes]) -> tuple[X509Certificate, ...]:
     """Return a way up from `certificate` through `candidates`, as far as signatures lead and
     whatever it is worth.
     """
-    found, above = _vouching(certificate, candidates)
+    found = _search(certificate, candidates)
     path = [certificate]
-    while path[-1].der in above:
-        path.append(found[above[path[-1].der]])
+    while above := [
+        der for der in found.issuers.get(path[-1].der, ()) if all(der != each.der for each in path)
+    ]:
+        path.append(found.certificates[above[0]])
     return tuple(path)
 
 
-def _vouching(
-    certificate: X509Certificate, candidates: Iterable[bytes]
-) -> tuple[dict[bytes, X509Certificate], dict[bytes, bytes]]:
-    """Return `certificate` and all candidates from which signatures lead to it, by DER, and the
-    first that signed each. Looks at no other rule.
+def _search(certificate: X509Certificate, candidates: Iterable[bytes]) -> _Found:
+    """Return what leads up from `certificate`. Looks at no other rule than names and signatures.
 
-    There may be hundreds of candidates. Only those that contain the name that a certificate gives
-    its issuer are read at all, and only as many signatures are checked as MAX_CHAIN_SIGNATURES:
-    what is beyond is not found.
+    There may be hundreds of candidates. Only those that bear the name that a certificate gives its
+    issuer are read at all, and only as many signatures are checked as MAX_CHAIN_SIGNATURES.
     """
-    rest = [der for der in dict.fromkeys(candidates) if der != certificate.der]
-    found, above, checked = {certificate.der: certificate}, dict[bytes, bytes](), 0
+    named: dict[Comparable | None, list[bytes]] = {}
+    for der in dict.fromkeys(candidates):
+        named.setdefault(subject_of(der), []).append(der)
+    certificates = {certificate.der: certificate}
+    issuers: dict[bytes, list[bytes]] = {}
+    checked: dict[tuple[bytes, bytes], bool | None] = {}
+    unjudged: Refusal | None = None
     # In the order in which they are found, so that the shortest ways are searched first.
     waiting = deque([certificate])
     while waiting:
         subject = waiting.popleft()
-        for der in [der for der in rest if der not in found and subject.issuer in der]:
-            issuer = read_certificate(der)
-            if issuer is None or issuer.subject != subject.issuer:
+        for issuer in _read(named.get(subject.issuer_name, ())):
+            if issuer.der == subject.der:
                 continue
-            if checked == MAX_CHAIN_SIGNATURES:
-                return found, above
-            checked += 1
-            if is_issued_by(subject, issuer):
-                found[der] = issuer
-                above.setdefault(subject.der, der)
+            # Several certificates of one key cost one signature.
+            pair = subject.der, issuer.key_info
+            if pair not in checked:
+                if len(checked) == MAX_CHAIN_SIGNATURES:
+                    return _Found(certificates, issuers, _given_up())
+                checked[pair] = is_issued_by(subject, issuer)
+            if checked[pair] is None:
+                unjudged = unjudged or _unknown_method(subject, issuer)
+            if not checked[pair]:
+                continue
+            issuers.setdefault(subject.der, []).append(issuer.der)
+            if issuer.der not in certificates:
+                certificates[issuer.der] = issuer
                 waiting.append(issuer)
-    return found, above
+    return _Found(certificates, issuers, unjudged)
 
 
-def _validate(
-    certificate: X509Certificate,
-    between: Sequence[X509Certificate],
-    anchor: X509Certificate,
-    time: datetime,
-) -> tuple[tuple[X509Certificate, ...], Message | None]:
-    """Return the chain that RFC 5280's rules allow from `certificate` to `anchor` at `time`, or no
-    chain and the rule that forbids it.
-    """
-    permit_all = verification.ExtensionPolicy.permit_all()
-    agnostic = verification.Criticality.AGNOSTIC
-    authority = permit_all.require_present(x509.BasicConstraints, agnostic, None)
-    authority = authority.may_be_present(x509.KeyUsage, agnostic, _demand_certificate_signing)
-    authority = authority.may_be_present(x509.ExtendedKeyUsage, agnostic, _demand_time_stamping)
-    builder = verification.PolicyBuilder().store(verification.Store([anchor.x509])).time(time)
-    builder = builder.max_chain_depth(MAX_INTERMEDIATES)
-    verifier = builder.extension_policies(
-        ca_policy=authority, ee_policy=permit_all
-    ).build_client_verifier()
-    try:
-        verified = verifier.verify(
-            certificate.x509, [each.x509 for each in between if each.der != anchor.der]
-        )
-    except verification.VerificationError as error:
-        return (), _refusal(error)
-    known = {each.x509: each for each in (certificate, *between)}
-    return tuple(known[each] for each in verified.chain), None
+def _read(ders: Sequence[bytes]) -> list[X509Certificate]:
+    return [read for der in ders if (read := read_certificate(der))]
 
 
-def _refusal(error: verification.VerificationError) -> Message:
-    """Return the rule that was broken: one of ours by its code, others in cryptography's words."""
-    fault = str(error)
-    for prefix in _PREFIXES:
-        fault = fault.removeprefix(prefix)
-    return message(fault) if fault in _OUR_RULES else message(AS_TEXT, text=shown(fault))
-
-
-def _demand_certificate_signing(
-    _policy: verification.Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None
-) -> None:
-    if usage is not None and not usage.key_cert_sign:
-        raise ValueError(_MAY_NOT_SIGN)
-
-
-def _demand_time_stamping(
-    _policy: verification.Policy,
-    _certificate: x509.Certificate,
-    purposes: x509.ExtendedKeyUsage | None,
-) -> None:
-    """Refuse an authority that is itself confined to other purposes: a root for web servers must
-    not vouch for times through it.
-    """
-    allowed = {ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    if purposes is not None and allowed.isdisjoint(purposes):
-        raise ValueError(_OTHER_PURPOSES)
-
-
-def _is_beyond(certificate: X509Certificate) -> bool:
-    """Whether cryptography.x509.verification may have refused this certificate only because it does
-    not know what it says.
-    """
-    return not certificate.critical <= _JUDGED_EXTENSIONS or not isinstance(
-        certificate.key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey)
+def _unknown_method(subject: X509Certificate, issuer: X509Certificate) -> Refusal:
+    said = message(
+        "certificate-method-not-accepted",
+        name=subject.name,
+        method=shown(subject.method.algorithm),
+        key=shown(issuer.key_method.algorithm),
     )
+    return Refusal(said, is_beyond=True)
+
+
+def _paths(
+    certificate: X509Certificate, root: bytes, found: _Found
+) -> Iterator[tuple[X509Certificate, ...]]:
+    """Give the paths from `certificate` to `root`, the shortest first, and an empty one where the
+    search was given up: after MAX_PATHS, or at one that is too long. No key comes twice below the
+    root (RFC 4158, 2.4.2): a loop adds nothing.
+    """
+    waiting = deque[tuple[X509Certificate, ...]]()
+    if root in found.certificates:
+        waiting.append((certificate,))
+    begun = 0
+    while waiting:
+        path = waiting.popleft()
+        if path[-1].der == root:
+            yield path
+            continue
+        begun += 1
+        if begun > MAX_PATHS or len(path) > MAX_INTERMEDIATES + 1:
+            yield ()
+            return
+        keys = {(each.subject_name, each.key_info) for each in path}
+        for der in found.issuers.get(path[-1].der, ()):
+            above = found.certificates[der]
+            if der == root or (above.subject_name, above.key_info) not in keys:
+                waiting.append((*path, above))

@@ -155,13 +155,13 @@ def _judge_log_path(log: LogProof) -> Check:
 
 
 def _judge_checkpoint(log: LogProof, trust: Trust) -> Check:
-    if not trust.checkpoint_keys:
-        return unknown("log.checkpoint", "checkpoint-key-absent", required=False)
     try:
         changes = join_histories(
             check_history(log.keys),
             check_history([note for note in trust.key_notes if _is_of(note, log)]),
         )
+        if not trust.checkpoint_keys:
+            return unknown("log.checkpoint", "checkpoint-key-absent", required=False)
         signer = judge_signer(log.checkpoint, trust.checkpoint_keys, changes)
     except InvalidInput as error:
         return failed("log.checkpoint", "checkpoint-unreadable", error=error)

@@ -18,8 +18,9 @@ from witnesstree.ledger.proof.record import (
     EvidenceRecord,
     parse_record,
 )
-from witnesstree.ledger.proof.record_judge import ENDS, expires, verify_record
+from witnesstree.ledger.proof.record_judge import expires, verify_record
 from witnesstree.ledger.store.database.values import UNSCHEDULED
+from witnesstree.ledger.tokens.soundness import ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,7 +40,7 @@ class RenewalPolicy:
     """A record is renewed `before` it cannot be verified any more, or when two thirds of its newest
     timestamp's life are over, if that is later.
 
-    `ends` says when methods stop being safe (record.ENDS).
+    `ends` says when methods stop being safe (soundness.py).
     """
 
     before: timedelta = timedelta(days=90)

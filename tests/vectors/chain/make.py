@@ -95,6 +95,12 @@ SLOT_REASONS = {
             "forged: storage root of 31 bytes",
             "forged: code hash of 33 bytes",
             "forged: account is a string",
+            "forged: nonce of 9 bytes",
+            "forged: nonce with a leading zero",
+            "forged: nonce is a list",
+            "forged: balance of 33 bytes",
+            "forged: balance with a leading zero",
+            "forged: balance is a list",
         ),
         "slot": (
             "forged: the slot is zero",
@@ -275,6 +281,19 @@ def _slots(first: Anchor, other: Anchor) -> dict[str, Any]:
             [leaf], account=lambda fields: [*fields[:3], fields[3] + b"\0"]
         ),
         "forged: account is a string": forged([leaf], account=lambda fields: fields[2]),
+        **{
+            f"forged: {name} {fault}": forged(
+                [leaf], account=lambda fields, at=at, value=value: _put(fields, at, value)
+            )
+            for at, name, fault, value in (
+                (0, "nonce", "of 9 bytes", b"\1" * 9),
+                (0, "nonce", "with a leading zero", b"\0\1"),
+                (0, "nonce", "is a list", [b"\1"]),
+                (1, "balance", "of 33 bytes", b"\1" * 33),
+                (1, "balance", "with a leading zero", b"\0\1"),
+                (1, "balance", "is a list", [b"\1"]),
+            )
+        },
         "forged: the slot is zero": forged([_leaf(key, b"\x80")]),
         "forged: the slot has a record without a time": forged(
             [_leaf(key, _rlp(word[:26] + bytes(6)))]
@@ -336,6 +355,21 @@ def _slots(first: Anchor, other: Anchor) -> dict[str, Any]:
                 **_record(word),
             },
             {
+                "name": "forged: an account with the greatest nonce and balance",
+                "expect": "accepted",
+                "reason": "ok",
+                **_text(
+                    {
+                        **happy,
+                        **forged(
+                            [leaf],
+                            account=lambda fields: [b"\xff" * 8, b"\xff" * 32, *fields[2:]],
+                        ),
+                    }
+                ),
+                **_record(word),
+            },
+            {
                 "name": "forged: a short branch and a short leaf in their parents",
                 "expect": "accepted",
                 "reason": "ok",
@@ -382,6 +416,10 @@ def _forge(header: bytes, storage: list[bytes], account: Any) -> dict[str, Any]:
         "account": (node,),
         "storage": tuple(storage),
     }
+
+
+def _put(fields: list[Any], at: int, value: Any) -> list[Any]:
+    return [*fields[:at], value, *fields[at + 1 :]]
 
 
 def _with_state_root(header: bytes, state_root: bytes) -> dict[str, Any]:

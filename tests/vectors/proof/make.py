@@ -70,6 +70,7 @@ REASONS = {
     "one bit of the log's path": "path",
     "statement of another batch": "statement",
     "header of another block for the opening record": "block",
+    "key notes that do not hold, and no checkpoint key": "form",
 }
 """Which rule a case breaks, where the name of its first check does not say it: the codes of
 ../REASONS.md."""
@@ -77,7 +78,7 @@ REASONS = {
 
 def make(stored: dict[str, Any]) -> dict[str, Any]:
     """The file's content, from what is honest in it."""
-    kept = ("about", "digest", "now", "require", "trust", "happy", "other", "dated")
+    kept = ("about", "digest", "now", "require", "trust", "happy", "other", "dated", "answered")
     content = {name: stored[name] for name in kept}
     return {
         **content,
@@ -87,6 +88,8 @@ def make(stored: dict[str, Any]) -> dict[str, Any]:
             *_questions(content),
             *_dates(content),
             *_records(content),
+            *_answers(content),
+            *_chains(content),
         ],
     }
 
@@ -557,6 +560,86 @@ def _at(document: Any, place: tuple[str | int, ...]) -> Any:
     return document
 
 
+def _answers(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """What CRLs and OCSP answers beside a token come to (docs/proof-format.md, section 6)."""
+    answered = content["answered"]
+    trust = {**content["trust"], "roots": [answered["root"]]}
+    good = {"crls": ["of the root"], "ocsps": ["not revoked"]}
+
+    def case(name: str, expect: str, token: str = "rsa", **beside: list[str]) -> dict[str, Any]:
+        stamp = {"token": answered["tokens"][token]}
+        for kind, names in beside.items():
+            stamp[kind] = [answered[kind][each] for each in names]
+        proof = sealed_again({**json.loads(content["happy"]), "tokens": [stamp]})
+        checks = "tokens[0].revocation" if expect == "failed" else ""
+        return _case(f"answers: {name}", expect, checks, proof, trust=trust)
+
+    def revoked(name: str, **beside: list[str]) -> dict[str, Any]:
+        return case(name, "failed", **{**beside, "crls": ["of the root", name]})
+
+    other_key = {"certificates": ["the issuer's other key"]}
+    return [
+        case("none", "verified"),
+        case("not revoked, and so is its issuer", "verified", **good),
+        case("not revoked, says a CRL", "verified", crls=["of the root", "of the issuer"]),
+        case(
+            "not revoked, says a delta CRL only", "verified", crls=["of the root", "an empty delta"]
+        ),
+        revoked("a revoked signer"),
+        revoked("a revoked signer, in a CRL for some reasons"),
+        revoked("a revoked signer, in a delta CRL"),
+        revoked("a revoked signer, in the CRL of another place"),
+        revoked("a revoked signer, in an old CRL", ocsps=["not revoked"]),
+        revoked("a revoked signer, in a CRL by the issuer's other key", **other_key),
+        case(
+            "a revoked signer, in a CRL by the issuer's other key, of which nobody knows",
+            "verified",
+            crls=["a revoked signer, in a CRL by the issuer's other key"],
+        ),
+        case("a revoked signer, in a forged CRL", "verified", crls=["a revoked signer, forged"]),
+        case("revoked later, because it was superseded", "verified", crls=["superseded later"]),
+        case("revoked, says an OCSP answer", "failed", ocsps=["revoked"]),
+    ]
+
+
+def _chains(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Chains and tokens that are wrong, or beyond a verifier, in one way."""
+    answered, happy = content["answered"], json.loads(content["happy"])
+    trust = {**content["trust"], "roots": [answered["root"]]}
+
+    def case(name: str, expect: str, checks: str) -> dict[str, Any]:
+        tokens = [{"token": answered["tokens"][name]}]
+        return _case(name, expect, checks, sealed_again({**happy, "tokens": tokens}), trust=trust)
+
+    chain = "tokens[0].chain"
+    keys = ["rubbish"]
+    return [
+        case("brainpool under secp256k1", "verified", ""),
+        case("Ed448 under a key for RSASSA-PSS", "verified", ""),
+        case("RSA of 1024 bits", "failed", chain),
+        case("RSA of 1024 bits above the signer", "failed", chain),
+        case("SHA-1 in a certificate", "undecided", chain),
+        case("a name outside a constraint that is not critical", "failed", chain),
+        case("no policy, where one is required, not critically", "failed", chain),
+        case("policies that are critical", "verified", ""),
+        case("a path that is longer by a self-issued certificate", "verified", ""),
+        case("a critical extension of a certificate", "undecided", chain),
+        case("a critical extension of the TSTInfo", "undecided", "tokens[0].form"),
+        case(
+            "a damaged certificate in the token",
+            "undecided",
+            "tokens[0].signer tokens[0].signature tokens[0].chain",
+        ),
+        _case(
+            "key notes that do not hold, and no checkpoint key",
+            "failed",
+            "log.checkpoint",
+            sealed_again({**happy, "log": {**happy["log"], "keys": keys}}),
+            trust={**content["trust"], "checkpoint_keys": []},
+        ),
+    ]
+
+
 def _put(document: Any, place: tuple[str | int, ...], value: Any) -> Any:
     changed = deepcopy(document)
     _at(changed, place[:-1])[place[-1]] = value
@@ -615,6 +698,7 @@ def _anew() -> dict[str, Any]:
         "happy": known.content().decode(),
         "other": known.content(2, 4).decode(),
         "dated": _dated(known.content()),
+        "answered": _answered(known.content()),
     }
 
 
@@ -652,6 +736,164 @@ def _dated(happy: bytes) -> dict[str, Any]:
             # The record was opened a minute before.
             "before opened": token(sealed - timedelta(minutes=12)),
         },
+    }
+
+
+def _answered(happy: bytes) -> dict[str, Any]:
+    """Tokens of many authorities below one root, on the proof's root, and what is said of one of
+    them."""
+    from datetime import UTC, datetime, timedelta
+
+    from asn1crypto import tsp
+    from cryptography import x509
+    from make_revocation import DAY, HOUR, SIGNS_ALL, make_crl, make_ocsp
+    from make_token import (
+        PSS,
+        STAMPS,
+        Forge,
+        Issued,
+        issue,
+        key,
+        remade,
+        sign_ec,
+        sign_ed25519,
+        sign_pkcs1,
+        sign_pss,
+        stamped,
+        with_pss_key,
+    )
+
+    sealed = datetime(2026, 11, 23, 12, 4, tzinfo=UTC)
+    life = {"start": datetime(2025, 1, 1, tzinfo=UTC), "end": datetime(2030, 1, 1, tzinfo=UTC)}
+    imprint = {
+        "hash_algorithm": {"algorithm": "sha256"},
+        "hashed_message": bytes.fromhex(json.loads(happy)["inclusion"]["root"]),
+    }
+    sha256_ecdsa = {"algorithm": {"algorithm": "sha256_ecdsa"}, "sign": sign_ec("sha256")}
+
+    def authority(name: str, above: Issued | None, kind: str, *more: Any) -> Issued:
+        given = any(isinstance(each, x509.BasicConstraints) for each, _ in more)
+        extensions = (*(SIGNS_ALL[1:] if given else SIGNS_ALL), *more)
+        return issue(name, above, key(kind, len(name)), extensions, **life)
+
+    def signer(above: Issued, kind: str = "p256", *more: Any) -> Issued:
+        return issue("A signer", above, key(kind, 700), (*STAMPS, *more), **life)
+
+    def token(by: Issued, *above: Issued, how: Any = None, **more: Any) -> bytes:
+        content = stamped(message_imprint=imprint, gen_time=sealed, accuracy=None, **more)
+        made = sha256_ecdsa if how is None else how
+        certificates = [each.der for each in (by, *above)]
+        return Forge(
+            signer=by, content=tsp.TSTInfo(content).dump(), certificates=certificates, **made
+        ).make()
+
+    root = authority("A root of answers", None, "p256")
+    issuer = authority("An issuer", root, "p384")
+    by = signer(issuer, "rsa")
+    rolled = authority("AN  ISSUER", root, "p256")
+    policy = x509.PolicyInformation(x509.ObjectIdentifier("1.2.3"), None)
+    good = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Good")])
+    needs = (x509.PolicyConstraints(0, None), False)
+    stated = (x509.CertificatePolicies([policy]), True)
+    strange = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)
+    limited = authority(
+        "Limited", root, "p256", (x509.NameConstraints([x509.DirectoryName(good)], None), False)
+    )
+    needing = authority("Needing", root, "p256", needs, stated)
+    short = authority("Short", root, "p256", (x509.BasicConstraints(ca=True, path_length=0), True))
+    again = authority("Short", short, "p384")
+    odd = authority("Odd", root, "p256", strange)
+    weak = authority("Weak", root, "rsa1024")
+    koblitz = authority("Koblitz", root, "secp256k1")
+    plain = authority("For PSS", root, "rsa")
+    for_pss = remade(plain, root, lambda fields: with_pss_key(fields, PSS["parameters"]))
+    old = authority("Old", root, "p256")
+    by_old = remade(signer(old), old, algorithm={"algorithm": "sha1_ecdsa"})
+    by_pss = remade(signer(plain, "ed448"), plain, algorithm=PSS, sign=sign_pss)
+    extension = {"extn_id": "1.2.3.4", "critical": True, "extn_value": b""}
+    rsa = token(by, issuer, how={})
+    whole = token(signer(root))
+    tokens = {
+        "rsa": rsa,
+        "brainpool under secp256k1": token(signer(koblitz, "brainpool"), koblitz),
+        "Ed448 under a key for RSASSA-PSS": token(
+            by_pss,
+            for_pss,
+            how={"digest": "sha512", "algorithm": {"algorithm": "ed448"}, "sign": sign_ed25519},
+        ),
+        "RSA of 1024 bits": token(signer(root, "rsa1024"), how={"sign": sign_pkcs1("sha256")}),
+        "RSA of 1024 bits above the signer": token(signer(weak), weak),
+        "SHA-1 in a certificate": token(by_old, old),
+        "a name outside a constraint that is not critical": token(signer(limited), limited),
+        "no policy, where one is required, not critically": token(signer(needing), needing),
+        "policies that are critical": token(signer(needing, "p256", stated), needing),
+        "a path that is longer by a self-issued certificate": token(signer(again), short, again),
+        "a critical extension of a certificate": token(signer(odd), odd),
+        "a critical extension of the TSTInfo": token(signer(root), extensions=[extension]),
+        "a damaged certificate in the token": whole.replace(b"A signer", b"A sinner", 1),
+    }
+    compromise = [(x509.CRLReason(x509.ReasonFlags.key_compromise), False)]
+    superseded = [(x509.CRLReason(x509.ReasonFlags.superseded), False)]
+    entry = (by, sealed - HOUR, compromise)
+
+    def scoped(**scope: Any) -> list[Any]:
+        flags = ("user_certs", "ca_certs", "attribute_certs")
+        fields = {f"only_contains_{each}": False for each in flags} | {
+            "full_name": None,
+            "relative_name": None,
+            "only_some_reasons": None,
+            "indirect_crl": False,
+        }
+        return [(x509.IssuingDistributionPoint(**{**fields, **scope}), True)]
+
+    place = [x509.UniformResourceIdentifier("http://crl.example/another")]
+    delta = [(x509.DeltaCRLIndicator(1), True)]
+    name = "a revoked signer"
+    crls = {
+        "of the root": make_crl(root),
+        "of the issuer": make_crl(issuer),
+        "an empty delta": make_crl(issuer, extensions=delta),
+        name: make_crl(issuer, entry),
+        f"{name}, in a CRL for some reasons": make_crl(
+            issuer,
+            entry,
+            extensions=scoped(
+                only_some_reasons=frozenset({x509.ReasonFlags.key_compromise}),
+            ),
+        ),
+        f"{name}, in a delta CRL": make_crl(issuer, entry, extensions=delta),
+        f"{name}, in the CRL of another place": make_crl(
+            issuer, entry, extensions=scoped(full_name=place)
+        ),
+        f"{name}, in an old CRL": make_crl(
+            issuer, (by, sealed - 9 * DAY, compromise), this=sealed - 8 * DAY, until=sealed - DAY
+        ),
+        f"{name}, in a CRL by the issuer's other key": make_crl(rolled, entry),
+        f"{name}, forged": make_crl(issuer, entry, signer_key=key("p256", 701)),
+        "superseded later": make_crl(
+            issuer, (by, sealed + HOUR, superseded), this=sealed + HOUR, until=sealed + DAY
+        ),
+    }
+    ocsps = {
+        "not revoked": make_ocsp(by, issuer, this=sealed),
+        "revoked": make_ocsp(
+            by,
+            issuer,
+            revoked=sealed - timedelta(hours=2),
+            reason=x509.ReasonFlags.key_compromise,
+            this=sealed,
+        ),
+    }
+
+    def base64s(values: dict[str, bytes]) -> dict[str, str]:
+        return {name: base64.b64encode(value).decode() for name, value in values.items()}
+
+    return {
+        "root": {"certificate": base64.b64encode(root.der).decode(), "assurance": "local"},
+        "tokens": base64s(tokens),
+        "certificates": base64s({"the issuer's other key": rolled.der}),
+        "crls": base64s(crls),
+        "ocsps": base64s(ocsps),
     }
 
 

@@ -38,7 +38,7 @@ from make_record import (
     way,
 )
 from make_revocation import make_crl, make_ocsp, wrap
-from make_token import CA, STAMPS, Forge, issue, key, stamped, trust
+from make_token import CA, STAMPS, Forge, issue, key, sign_ec, stamped, trust
 
 from witnesstree.ledger.base.clock import SKEW, parse_time
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
@@ -58,7 +58,7 @@ from witnesstree.ledger.proof.record import (
     EvidenceRecord,
     parse_record,
 )
-from witnesstree.ledger.proof.record_judge import ENDS, WEAK_RSA, expires, verify_record
+from witnesstree.ledger.proof.record_judge import expires, verify_record
 from witnesstree.ledger.proof.record_make import (
     derive_record,
     make_record,
@@ -66,6 +66,7 @@ from witnesstree.ledger.proof.record_make import (
     renew_timestamp,
     renew_timestamps,
 )
+from witnesstree.ledger.tokens.soundness import ENDS
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 VECTORS = Path(__file__).parents[3] / "vectors" / "record"
@@ -383,7 +384,7 @@ def test_when_it_expires() -> None:
     # The fourth authority's certificate lasts beyond what its RSA key may.
     assert expires(made.stamped_again, trusted()) == authority(3).certificate.not_valid_after_utc
     assert expires(made.hashed_again, trusted()) == min(
-        authority(6).certificate.not_valid_after_utc, ENDS[WEAK_RSA]
+        authority(6).certificate.not_valid_after_utc, ENDS["rsa below 3072 bits"]
     )
     assert expires(made.initial, trusted(), {"sha256": START + YEAR}) == START + YEAR
     assert expires(made.initial, trusted(), {}) == authority(0).certificate.not_valid_after_utc
@@ -391,7 +392,7 @@ def test_when_it_expires() -> None:
     assert (
         expires(elliptic, trusted(), ENDS)
         == authority(8, "p256").certificate.not_valid_after_utc
-        > ENDS[WEAK_RSA]
+        > ENDS["rsa below 3072 bits"]
     )
 
 
@@ -554,15 +555,15 @@ def test_a_record_that_is_not_verified_says_when_only_if_its_first_token_holds()
 def test_the_end_of_time() -> None:
     end = datetime.max.replace(microsecond=0, tzinfo=UTC)
     root = issue("A root for good", None, key("p256", 88), CA, end=end)
-    signer = issue("An authority for good", root, key("rsa", 89), STAMPS, end=end)
+    signer = issue("An authority for good", root, key("p256", 89), STAMPS, end=end)
     content = (
         tsp.TSTInfo(stamped(message_imprint=imprint(levels(1)[-1])))
         .dump()
         .replace(b"20261123120000Z", b"99991231235959Z")
     )
-    record = make_record(
-        replace(make_proof(1, 0), tokens=(Stamp(Forge(signer=signer, content=content).make()),))
-    )
+    method = {"algorithm": "sha256_ecdsa"}
+    forge = Forge(signer=signer, content=content, algorithm=method, sign=sign_ec("sha256"))
+    record = make_record(replace(make_proof(1, 0), tokens=(Stamp(forge.make()),)))
     report = verified(
         record,
         document(0),

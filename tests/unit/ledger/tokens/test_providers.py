@@ -12,6 +12,7 @@ from make_token import Forge, Issued, attribute, named_v2, root, stamped, stampe
 from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.tokens import signature
+from witnesstree.ledger.tokens.builtin import BuiltIn
 from witnesstree.ledger.tokens.signature import HASHES, Method, digest_of, register
 from witnesstree.ledger.tokens.token import judge_token
 from witnesstree.ledger.tokens.x509 import read_certificate
@@ -125,7 +126,9 @@ def test_a_key_that_cryptography_does_not_read_is_the_providers() -> None:
     signer = stamper("p256")
     der = signer.der.replace(P256, UNKNOWN_CURVE)
     assert der != signer.der
-    assert read_certificate(der) is None
+    unread = read_certificate(der)
+    assert unread
+    assert unread.key is None
     strange = type("Strange", (), {"der": der, "key": signer.key, "fields": signer.fields})()
     strange.certificate = signer.certificate
     made = token(strange, certificates=[der])
@@ -138,8 +141,8 @@ def test_a_key_that_cryptography_does_not_read_is_the_providers() -> None:
 
 def test_the_digests_of_all_providers_are_one_table() -> None:
     register(MadeUp())
-    assert list(HASHES) == ["sha256", "sha384", "sha512", HASH]
-    assert len(HASHES) == 4
+    assert list(HASHES)[-1] == HASH
+    assert len(HASHES) == len(BuiltIn.hashes) + 1 == 10
     assert digest_of(HASH, b"x") == hashlib.sha256(b"x").digest()[::-1]
     with pytest.raises(KeyError):
         HASHES["md5"]

@@ -57,6 +57,7 @@ from witnesstree.ledger.tokens.revocation import (
     MAX_CRL,
     MAX_OCSP,
     MAX_RESPONDERS,
+    MAX_SIGNERS,
     MAX_URL,
     MAX_URLS,
     RevocationSource,
@@ -76,13 +77,20 @@ STRANGE = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x
 
 
 def judge(
-    *, crls: tuple[bytes, ...] = (), ocsps: tuple[bytes, ...] = (), by: Issued | None = None
+    *,
+    crls: tuple[bytes, ...] = (),
+    ocsps: tuple[bytes, ...] = (),
+    by: Issued | None = None,
+    beside: tuple[Issued, ...] = (),
 ) -> TokenJudgement:
-    """Judge a token that is right in everything else, with these answers beside it."""
+    """Judge a token that is right in everything else, with these answers and certificates beside
+    it."""
     by = by or signer()
     token = Forge(signer=by, certificates=[by.der, middle().der]).make()
     judgement = judge_token(
-        Stamp(token, (), crls, ocsps), IMPRINT_BYTES, Trust(tuple(trust(top())))
+        Stamp(token, tuple(each.der for each in beside), crls, ocsps),
+        IMPRINT_BYTES,
+        Trust(tuple(trust(top()))),
     )
     assert all(check.outcome is PASSED for check in judgement.checks[:-1])
     assert judgement.is_proven is (judgement.checks[-1].outcome is not FAILED)
@@ -393,8 +401,8 @@ SCOPES: dict[str, tuple[tuple[Any, bool], str | None]] = {
         idp(only_some_reasons=frozenset({REASONS.key_compromise})),
         "some reasons only",
     ),
-    "changes": ((x509.DeltaCRLIndicator(1), True), "not complete"),
-    "changes, said in passing": ((x509.DeltaCRLIndicator(1), False), "not complete"),
+    "changes": ((x509.DeltaCRLIndicator(1), True), "lists changes"),
+    "changes, said in passing": ((x509.DeltaCRLIndicator(1), False), "lists changes"),
     "something unknown": (STRANGE, "does not know"),
     "something unknown that may be ignored": ((STRANGE[0], False), None),
     "a number": ((x509.CRLNumber(7), False), None),
@@ -525,7 +533,7 @@ def test_too_many_responders() -> None:
 
 @pytest.mark.parametrize(
     "algorithm",
-    [hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512()],
+    [hashes.SHA1(), hashes.SHA224(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512()],
     ids=lambda each: each.name,
 )
 def test_ways_to_name_the_certificate(algorithm: hashes.HashAlgorithm) -> None:
@@ -535,12 +543,15 @@ def test_ways_to_name_the_certificate(algorithm: hashes.HashAlgorithm) -> None:
 def test_answers_about_other_certificates() -> None:
     twin = issue("In between", top(), key("p384", 66), SIGNS_ALL)
     other = issue("The signer", middle(), key("rsa", 62), STAMPS)
-    # SHA-224 stands for all that are not accepted to name a certificate.
+
+    def rename(content: Any) -> None:
+        content["responses"][0]["cert_id"]["hash_algorithm"] = {"algorithm": "md5"}
+
     for answer in (
         make_ocsp(other, middle()),
         make_ocsp(middle(), top()),
         make_ocsp(signer(), twin),
-        make_ocsp(signer(), middle(), hash_id=hashes.SHA224()),
+        changed_ocsp(make_ocsp(signer(), middle()), middle().key, rename),
     ):
         assert_use("ocsps", answer, "nothing about this certificate")
 
@@ -553,11 +564,10 @@ def test_answers_that_say_nothing() -> None:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     assert_use("ocsps", refusal.public_bytes(Encoding.DER), "try_later")
-    assert_use(
-        "ocsps",
-        make_ocsp(signer(), middle(), hash_signature=hashes.SHA224()),
-        "sha224_ecdsa, is not accepted",
-    )
+    basic = asn1_ocsp.OCSPResponse.load(make_ocsp(signer(), middle()))["response_bytes"]
+    weak = basic["response"].parsed
+    weak["signature_algorithm"] = {"algorithm": "sha1_ecdsa"}
+    assert_use("ocsps", wrapped(weak.dump(force=True)), "sha1_ecdsa, is not accepted")
     for der in (
         b"",
         b"\x30\x00",
@@ -632,6 +642,145 @@ def test_whatever_cryptography_raises_is_translated() -> None:
     for each in raised - {x509.AttributeNotFound, x509.ExtensionNotFound}:
         with pytest.raises(InvalidInput), reading("anything"):
             raise each("no", None)
+
+
+# Revoked, by lists that would not do to say otherwise
+# --------------------------------------------------------------------------------------------------
+
+COMPROMISE = [(x509.CRLReason(REASONS.key_compromise), False)]
+
+
+def says_revoked(**how: Any) -> bytes:
+    return make_crl(middle(), (signer(), NOW - HOUR, COMPROMISE), **how)
+
+
+PARTIAL = {name: (extension, words) for name, (extension, words) in SCOPES.items() if words}
+
+
+@pytest.mark.parametrize(("extension", "words"), PARTIAL.values(), ids=PARTIAL)
+def test_revoked_counts_in_any_authentic_list(extension: tuple[Any, bool], words: str) -> None:
+    """But for one that says something critical and unknown: RFC 5280, 5.2 forbids its use."""
+    crl = says_revoked(extensions=[extension])
+    check = judged(crls=(crl, middle_is_good()), ocsps=(make_ocsp(signer(), middle()),))
+    assert check.outcome is (PASSED if "does not know" in words else FAILED)
+    if "does not know" not in words:
+        assert_use("crls", crl)
+    # Of another certificate it says nothing.
+    other = issue("Another", middle(), key("rsa", 62), STAMPS)
+    assert judged(by=other, crls=(crl, middle_is_good())).outcome is UNKNOWN
+    forged = says_revoked(extensions=[extension], signer_key=top().key)
+    assert judged(crls=(forged, middle_is_good())).outcome is UNKNOWN
+
+
+def test_a_delta_that_takes_an_entry_back_says_nothing() -> None:
+    removed = [(x509.CRLReason(REASONS.remove_from_crl), False)]
+    delta = (x509.DeltaCRLIndicator(1), True)
+    crl = make_crl(middle(), (signer(), NOW - HOUR, removed), extensions=[delta])
+    assert judged(crls=(crl, middle_is_good())).outcome is UNKNOWN
+    good = make_ocsp(signer(), middle())
+    assert judged(crls=(crl, middle_is_good()), ocsps=(good,)).outcome is PASSED
+
+
+def rolled(by: Issued | None = None, **changes: Any) -> Issued:
+    """The issuer of the signer, with another key: the name written otherwise, which is the same."""
+    return issue("IN BETWEEN", by or top(), key("p256", 71), SIGNS_ALL, **changes)
+
+
+ROLLED: dict[str, Callable[[], tuple[Issued, ...]]] = {
+    "its root vouches for it": lambda: (rolled(),),
+    "the older key vouches for it": lambda: (rolled(middle()),),
+    "it is not the only one of its name": lambda: (
+        *(issue("In between", top(), key("p256", 80 + at), SIGNS_ALL) for at in range(3)),
+        rolled(),
+    ),
+}
+
+
+@pytest.mark.parametrize("beside", ROLLED.values(), ids=ROLLED)
+def test_an_issuer_may_sign_with_another_of_its_keys(
+    beside: Callable[[], tuple[Issued, ...]],
+) -> None:
+    """RFC 5280, 6.3.3, f: after a change of its key, say."""
+    own = beside()[-1]
+    revoked = make_crl(own, (signer(), NOW - HOUR, COMPROMISE))
+    assert judged(crls=(revoked, middle_is_good()), beside=beside()).outcome is FAILED
+    assert judged(crls=(make_crl(own), middle_is_good()), beside=beside()).outcome is PASSED
+    assert judged(crls=(revoked, middle_is_good())).outcome is UNKNOWN
+    for by, carried in ((own, []), (issue("R", own, key("p256", 72), (ANSWERS,)), None)):
+        said = make_ocsp(signer(), middle(), revoked=NOW - HOUR, responder=by, certificates=carried)
+        answers: dict[str, Any] = {"crls": (middle_is_good(),), "ocsps": (said,)}
+        assert judged(**answers, beside=beside()).outcome is FAILED
+        assert judged(**answers).outcome is UNKNOWN
+
+
+NOT_ROLLED: dict[str, Callable[[], tuple[Issued, ...]]] = {
+    "nobody vouches for it": lambda: (issue("In between", None, key("p256", 71), SIGNS_ALL),),
+    "it is no authority": lambda: (issue("In between", top(), key("p256", 71), STAMPS),),
+    "it has ended": lambda: (rolled(start=NOW - 9 * DAY, end=NOW - 8 * DAY),),
+    "it may not sign lists": lambda: (issue("In between", top(), key("p256", 71), CA),),
+    "others of its name use the search up": lambda: (
+        *(issue("In between", top(), key("p256", 80 + at), SIGNS_ALL) for at in range(MAX_SIGNERS)),
+        rolled(),
+    ),
+}
+
+
+@pytest.mark.parametrize("beside", NOT_ROLLED.values(), ids=NOT_ROLLED)
+def test_who_only_bears_the_issuers_name_signs_nothing(
+    beside: Callable[[], tuple[Issued, ...]],
+) -> None:
+    revoked = make_crl(middle(), (signer(), NOW - HOUR, COMPROMISE), signer_key=key("p256", 71))
+    assert judged(crls=(revoked, middle_is_good()), beside=beside()).outcome is UNKNOWN
+
+
+def issuer_of(issued: Issued) -> tuple[Any, bool]:
+    return x509.CertificateIssuer([x509.DirectoryName(issued.certificate.subject)]), True
+
+
+def test_indirect_lists() -> None:
+    """RFC 5280, 5.3.3: an entry is of the issuer that it names, or that one before it named; the
+    certificate says whose lists it is in, too."""
+    lister = issue("A lister", top(), key("p256", 73), SIGNS_ALL)
+    name = x509.DirectoryName(lister.certificate.subject)
+    also = (x509.DNSName("crl.example"), name)
+    points = [x509.DistributionPoint(place(CRL_URL), None, None, also)]
+    where = (x509.CRLDistributionPoints(points), False)
+    by = issue("The signer", middle(), key("rsa", 62), (*STAMPS, where))
+    indirect = idp(indirect_crl=True)
+    before = issue("Another", middle(), key("rsa", 62), STAMPS)
+
+    def crl(*entries: tuple[Issued, list[Any]], issuer: Issued = lister) -> bytes:
+        listed = [(issued, NOW - HOUR, about) for issued, about in entries]
+        return make_crl(issuer, *listed, extensions=[indirect])
+
+    def outcome(der: bytes, by: Issued = by) -> Outcome:
+        return judged(by=by, crls=(der, middle_is_good()), beside=(lister,)).outcome
+
+    assert outcome(crl((by, [*COMPROMISE, issuer_of(middle())]))) is FAILED
+    assert outcome(crl((before, [issuer_of(middle())]), (by, COMPROMISE))) is FAILED
+    # The number is another issuer's.
+    assert outcome(crl((by, COMPROMISE))) is UNKNOWN
+    assert outcome(crl((by, [*COMPROMISE, issuer_of(top())]))) is UNKNOWN
+    # The certificate does not name the lister.
+    assert outcome(crl((signer(), [*COMPROMISE, issuer_of(middle())])), signer()) is UNKNOWN
+    # What is not in it is not said to be good.
+    assert outcome(crl()) is UNKNOWN
+    # The issuer's own, too.
+    assert outcome(crl((by, COMPROMISE), issuer=middle())) is FAILED
+    assert outcome(crl((by, [*COMPROMISE, issuer_of(top())]), issuer=middle())) is UNKNOWN
+    critical = [*COMPROMISE, issuer_of(middle()), STRANGE]
+    assert outcome(crl((by, critical))) is UNKNOWN
+    # In a list that is not indirect, such an entry is not understood.
+    direct = make_crl(middle(), (by, NOW - HOUR, [*COMPROMISE, issuer_of(middle())]))
+    assert outcome(direct) is UNKNOWN
+
+
+def test_a_responders_method_must_have_been_sound() -> None:
+    forever = datetime(2100, 1, 1, tzinfo=UTC)
+    for kind, words in (("rsa", None), ("rsa1024", "is not accepted")):
+        by = issue("A responder", middle(), key(kind, 74), (ANSWERS,), end=forever)
+        answer = make_ocsp(signer(), middle(), responder=by, hash_signature=hashes.SHA256())
+        assert_use("ocsps", answer, words)
 
 
 # Where to ask

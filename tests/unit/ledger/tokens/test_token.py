@@ -36,6 +36,7 @@ from make_token import (
     key,
     named_v1,
     named_v2,
+    remade,
     root,
     sid,
     sign_ec,
@@ -46,6 +47,7 @@ from make_token import (
     stamper,
     trust,
     usage,
+    with_pss_key,
 )
 
 from witnesstree.ledger.base.der import MAX_DER_DEPTH, MAX_SHOWN, demand_der, shown
@@ -155,6 +157,27 @@ ALGORITHMS = {
         sign_ec("sha256"),
     ),
     "Ed25519": ("ed25519", "sha512", {"algorithm": "1.3.101.112"}, sign_ed25519),
+    "Ed448, SHAKE256": ("ed448", "shake256", {"algorithm": "1.3.101.113"}, sign_ed25519),
+    "Ed448, SHA-512": ("ed448", "sha512", {"algorithm": "1.3.101.113"}, sign_ed25519),
+    "brainpoolP256r1": ("brainpool", "sha256", {"algorithm": "sha256_ecdsa"}, sign_ec("sha256")),
+    "brainpoolP384r1": ("brainpool384", "sha384", {"algorithm": "sha384_ecdsa"}, sign_ec("sha384")),
+    "brainpoolP512r1": ("brainpool512", "sha512", {"algorithm": "sha512_ecdsa"}, sign_ec("sha512")),
+    "secp256k1": ("secp256k1", "sha256", {"algorithm": "sha256_ecdsa"}, sign_ec("sha256")),
+    "P-224, SHA-224": ("p224", "sha224", {"algorithm": "sha224_ecdsa"}, sign_ec("sha224")),
+    "rsa, SHA-224": ("rsa", "sha224", {"algorithm": "sha224_rsa"}, sign_pkcs1("sha224")),
+    "rsa, SHA3-256": (
+        "rsa",
+        "sha3_256",
+        {"algorithm": "2.16.840.1.101.3.4.3.14"},
+        sign_pkcs1("sha3_256"),
+    ),
+    "rsa, SHA3-512 in the digest's place": (
+        "rsa",
+        "sha3_512",
+        {"algorithm": "rsassa_pkcs1v15"},
+        sign_pkcs1("sha3_512"),
+    ),
+    "P-384, SHA3-384": ("p384", "sha3_384", {"algorithm": "sha3_384_ecdsa"}, sign_ec("sha3_384")),
 }
 
 
@@ -431,7 +454,7 @@ def test_token_that_names_another_certificate_than_it_carries() -> None:
     twin = issue("An authority (rsa)", root(), key("rsa", 1), STAMPS)
     for names in ([named_v2(twin)], [named_v1(twin), named_v2(stamper())]):
         judgement = judge(Forge(names=names))
-        assert outcomes(judgement)[SIGNER] is FAILED
+        assert outcomes(judgement)[SIGNER] is UNKNOWN
         assert not judgement.is_proven
     unknown = named_v2(stamper())
     unknown["values"][0]["certs"][0] |= {"hash_algorithm": {"algorithm": "md5"}}
@@ -442,7 +465,7 @@ def test_certificate_with_the_same_key_is_not_taken_for_the_named_one() -> None:
     """The attack that ESSCertID is for: same key, same issuer, longer life or other policy."""
     twin = issue("An authority (rsa)", root(), key("rsa", 1), STAMPS, end=NOW + timedelta(days=999))
     forge = Forge(certificates=[twin.der], sid=sid(twin))
-    assert outcomes(judge(forge))[SIGNER] is FAILED
+    assert outcomes(judge(forge))[SIGNER] is UNKNOWN
     forge = Forge(certificates=[twin.der, stamper().der], sid=sid(twin))
     assert_only(judge(forge), SIGNER, FAILED, "two are different")
 
@@ -457,6 +480,18 @@ def test_other_ways_to_name_two_certificates() -> None:
     assert_only(judge(Forge(sid=sid(root(), by_key=True))), SIGNER, FAILED, "two are different")
 
 
+def test_a_damaged_certificate_in_a_token_is_as_good_as_none() -> None:
+    """Nothing signs it: whoever hands the token on can damage it, and nothing is false then."""
+    right = stamper().der
+    for at in range(0, len(right), 7):
+        damaged = right[:at] + bytes([right[at] ^ 1]) + right[at + 1 :]
+        token = Forge().make()
+        assert token.count(right) == 1
+        found = outcomes(judge_der(token.replace(right, damaged), IMPRINT_BYTES, trust(root())))
+        if found[FORM] is PASSED:
+            assert found == outcomes(judge(Forge(certificates=[])))
+
+
 def test_signer_certificate_that_cannot_be_read() -> None:
     negative = asn1_x509.Certificate.load(stamper().der)
     negative["tbs_certificate"]["serial_number"] = -5
@@ -466,7 +501,7 @@ def test_signer_certificate_that_cannot_be_read() -> None:
             "signing_certificate_v2", {"certs": [{"cert_hash": hashlib.sha256(der).digest()}]}
         )
     ]
-    assert outcomes(judge(Forge(certificates=[der], names=names)))[SIGNER] is FAILED
+    assert outcomes(judge(Forge(certificates=[der], names=names)))[SIGNER] is UNKNOWN
 
 
 def test_content_that_was_changed() -> None:
@@ -495,10 +530,44 @@ UNACCEPTED = {
     },
     "no known name": {"algorithm": {"algorithm": "1.2.156.10197.1.501"}},
     "ECDSA with an RSA key": {"algorithm": {"algorithm": "sha256_ecdsa"}},
-    "an unknown curve": {
-        "signer": lambda: stamper("brainpool"),
+    "P-192": {
+        "signer": lambda: stamper("p192"),
         "algorithm": {"algorithm": "sha256_ecdsa"},
         "sign": sign_ec("sha256"),
+    },
+    "Ed25519 with an Ed448 key": {
+        "signer": lambda: stamper("ed448"),
+        "algorithm": {"algorithm": "1.3.101.112"},
+        "sign": sign_ed25519,
+    },
+    "DSA": {
+        "signer": lambda: stamper("dsa"),
+        "algorithm": {"algorithm": "sha256_dsa"},
+        "sign": lambda private, content: private.sign(content, hashes.SHA256()),
+    },
+    "PKCS #1 with a key for PSS": {
+        "signer": lambda: remade(stamper(), root(), with_pss_key),
+    },
+    "ECDSA by its own name for a digest": {
+        "signer": lambda: stamper("p256"),
+        "algorithm": {"algorithm": "1.2.840.10045.4.3"},
+        "sign": sign_ec("sha256"),
+    },
+    "PSS without parameters": {"algorithm": {"algorithm": "rsassa_pss"}},
+    "PSS with another trailer": {
+        "algorithm": {
+            "algorithm": "rsassa_pss",
+            "parameters": algos.RSASSAPSSParams({"trailer_field": 2}),
+        }
+    },
+    "PSS with another mask": {
+        "algorithm": {
+            "algorithm": "rsassa_pss",
+            "parameters": {
+                "hash_algorithm": {"algorithm": "sha256"},
+                "mask_gen_algorithm": {"algorithm": "1.2.3.4", "parameters": core.Null()},
+            },
+        }
     },
     "RSA with an Ed25519 key": {"signer": lambda: stamper("ed25519"), "sign": sign_ed25519},
 }
@@ -557,10 +626,10 @@ def test_root_above_another_trusted_certificate_counts() -> None:
 
 def test_maze_of_certificates_ends() -> None:
     """Many certificates with one name and one key, under a root that has expired: every way through
-    them is a dead end. The library stops looking."""
+    them is a dead end."""
     maze = issue("Maze", None, key("p256", 50), CA, **PAST)
     links = [issue("Maze", maze, key("p256", 50), CA) for _ in range(MAX_CERTIFICATES - 1)]
-    assert_only(judge(chained(*links), trust(maze)), CHAIN, FAILED, "signature check limit")
+    assert_only(judge(chained(*links), trust(maze)), CHAIN, FAILED, "“Maze” was not valid")
 
 
 def test_odd_names_make_no_noise(recwarn: pytest.WarningsRecorder) -> None:
@@ -607,22 +676,22 @@ BROKEN_CHAINS: dict[str, Callable[[], tuple[Forge, Issued, str]]] = {
     "intermediate expired": lambda: (
         chained(between(**PAST)),
         root(),
-        "not valid at validation time",
+        "“In between” was not valid at 2026-11-23T12:00:00Z",
     ),
     "root expired": lambda: (
         Forge(),
         issue("A root", None, key("p256"), CA, **PAST),
-        "not valid at validation time",
+        "“A root” was not valid at 2026-11-23T12:00:00Z",
     ),
     "no authority": lambda: (
         chained(between((usage(digital_signature=True), True))),
         root(),
-        "basicConstraints",
+        "not one of an authority",
     ),
     "denied to be one": lambda: (
         chained(between((x509.BasicConstraints(ca=False, path_length=None), True))),
         root(),
-        "basicConstraints",
+        "not one of an authority",
     ),
     "may not sign certificates": lambda: (
         chained(between(CA[0], (usage(digital_signature=True), True))),
@@ -646,7 +715,7 @@ BROKEN_CHAINS: dict[str, Callable[[], tuple[Forge, Issued, str]]] = {
             )
         ),
         issue("Short", None, key("p256"), ((x509.BasicConstraints(ca=True, path_length=0), True),)),
-        "path length",
+        "more authorities follow each other",
     ),
 }
 
@@ -667,9 +736,9 @@ def test_a_key_that_is_too_weak_fails_with_and_without_a_root() -> None:
     weak = rsa.generate_private_key(65537, 1024)
     signer = issue("Weak", root(), weak, STAMPS)
     for roots in ([], trust(root())):
-        assert_only(judge(Forge(signer=signer), roots), CHAIN, FAILED, "“Weak” has 1024 bits")
+        assert_only(judge(Forge(signer=signer), roots), CHAIN, FAILED, "“Weak” was not sound")
     above = issue("Weak", root(), weak, CA)
-    assert_only(judge(chained(above)), CHAIN, FAILED, "RSA key is too weak")
+    assert_only(judge(chained(above)), CHAIN, FAILED, "“Weak” rests on a method")
     assert judge(Forge(signer=stamper())).is_proven, "2048 bits are enough"
 
 
@@ -723,14 +792,12 @@ def test_chain_that_is_too_long() -> None:
     links = [root()]
     for number in range(10):
         links.append(issue(f"Link {number}", links[-1], key("p256", 20 + number), CA))
-    assert_only(judge(chained(*links)), CHAIN, FAILED, "max depth")
+    assert_only(judge(chained(*links)), CHAIN, UNKNOWN, "given up")
 
 
 def test_chain_with_what_this_verifier_cannot_judge_is_unknown() -> None:
-    assert_only(judge(chained(between(*CA, (STRANGE, True)))), CHAIN, UNKNOWN, "cannot judge")
+    assert_only(judge(chained(between(*CA, (STRANGE, True)))), CHAIN, UNKNOWN, "1.2.3.4")
     assert judge(chained(between(*CA, (STRANGE, False)))).is_proven
-    edwards = issue("Edwards", None, key("ed25519", 4), CA)
-    assert_only(judge(chained(edwards), trust(edwards)), CHAIN, UNKNOWN, "cannot judge")
 
 
 def test_last_second_of_a_certificate_counts() -> None:
@@ -816,11 +883,6 @@ NOT_TOKENS: dict[str, Callable[[], bytes]] = {
     "no TSTInfo inside": lambda: Forge(content=b"\x30\x00").make(),
     "BER inside": lambda: Forge(content=b"\x30\x80\x00\x00").make(),
     "version 2": lambda: Forge(content=tsp.TSTInfo(stamped(version="v2")).dump()).make(),
-    "critical extension": (
-        lambda: Forge(
-            content=tsp.TSTInfo(stamped(extensions=[extension(critical=True)])).dump()
-        ).make()
-    ),
     "short imprint": (
         lambda: Forge(
             content=tsp.TSTInfo(
@@ -859,15 +921,6 @@ NOT_TOKENS: dict[str, Callable[[], bytes]] = {
             names=[named_v2(stamper(), issuer_serial={"issuer": [], "serial_number": 1})]
         ).make()
     ),
-    "PSS without parameters": lambda: Forge(algorithm={"algorithm": "rsassa_pss"}).make(),
-    "PSS with another trailer": (
-        lambda: Forge(
-            algorithm={
-                "algorithm": "rsassa_pss",
-                "parameters": algos.RSASSAPSSParams({"trailer_field": 2}),
-            }
-        ).make()
-    ),
 }
 
 
@@ -892,6 +945,11 @@ def test_what_is_not_a_token(make: Callable[[], bytes]) -> None:
         None,
     )
     assert not judgement.is_proven
+
+
+def test_extension_that_is_critical_and_unknown_is_unknown() -> None:
+    content = tsp.TSTInfo(stamped(extensions=[extension(critical=True)])).dump()
+    assert_only(judge(Forge(content=content)), FORM, UNKNOWN, "1.2.3.4")
 
 
 def test_extension_that_is_not_critical_is_ignored() -> None:

@@ -2,8 +2,10 @@
 the proof (property/test_proof_mutations.py)."""
 
 import re
+from base64 import b64decode, b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -28,8 +30,9 @@ from witnesstree.ledger.chain.stateproof import (
     parse_header,
     slot_of,
 )
+from witnesstree.ledger.log.keys import KeyChange, sign_key_change
 from witnesstree.ledger.log.log import leaf_hash
-from witnesstree.ledger.log.note import Checkpoint, sign_checkpoint
+from witnesstree.ledger.log.note import Checkpoint, VerifierKey, sign_checkpoint
 from witnesstree.ledger.log.statement import format_statement, parse_statement
 from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof
 from witnesstree.ledger.trust import Trust, TrustedBlock
@@ -247,6 +250,34 @@ def test_without_an_expected_key_anybody_can_make_the_log() -> None:
     )
     assert judged(forged, trust=replace(honest().trust, checkpoint_keys=())).is_verified
     assert outcomes(judged(forged), FAILED) == ["log.checkpoint"]
+
+
+def garbled(note: str) -> str:
+    """The note with another byte in its last signature."""
+    text, line = note.rstrip("\n").rsplit(" ", 1)
+    signature = bytearray(b64decode(line))
+    signature[-1] ^= 1
+    return f"{text} {b64encode(signature).decode()}\n"
+
+
+def test_key_notes_must_hold_even_where_no_key_is_expected() -> None:
+    """They mean nothing then, but what is said of them is: a proof holds nothing that is false."""
+    log = honest().proof().log
+    assert log
+    old, new = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in (1, 2))
+    keys = [
+        VerifierKey("ledger.example/court", each.public_key().public_bytes_raw())
+        for each in (old, new)
+    ]
+    change = KeyChange(1, *keys, 0, sha256(b"").digest())
+    note = sign_key_change(change, old, new)
+    again = sign_key_change(replace(change, new=keys[0], old=keys[1]), new, old)
+    nobody = replace(honest().trust, checkpoint_keys=())
+    for known in (nobody, honest().trust):
+        assert judged(changed(log=replace(log, keys=(note,))), trust=known).is_verified
+        for notes in (("rubbish",), (garbled(note),), (note, note), (note, again)):
+            report = judged(changed(log=replace(log, keys=notes)), trust=known)
+            assert outcomes(report, FAILED) == ["log.checkpoint"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from witnesstree.ledger.base.report import Assurance, Verdict
 from witnesstree.ledger.proof.forms import format_record
 from witnesstree.ledger.proof.proof import MAX_KEPT_RECORD, format_proof, parse_proof
 from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
-from witnesstree.ledger.proof.record_judge import ENDS, verify_record
+from witnesstree.ledger.proof.record_judge import verify_record
 from witnesstree.ledger.proof.record_make import make_record, renew_hash_tree, renew_timestamp
 from witnesstree.ledger.store.database.values import (
     UNSCHEDULED,
@@ -28,6 +28,7 @@ from witnesstree.ledger.store.database.values import (
     KeptRecord,
     Renewal,
 )
+from witnesstree.ledger.tokens.soundness import ENDS
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import Require, verify
 from witnesstree.ledger.work import judging, renewal
