@@ -24,7 +24,7 @@ def token_for(algorithm: str, **more: object) -> bytes:
     return Forge(content=tsp.TSTInfo(stamped(message_imprint=imprint, **more)).dump()).make()
 
 
-@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+@pytest.mark.parametrize("algorithm", ["sha224", "sha256", "sha384", "sha512", "sha3_256"])
 def test_it_dates_a_file_by_any_digest_that_is_accepted(algorithm: str) -> None:
     token = parse_token(token_for(algorithm, accuracy={"seconds": 2}))
     digests = {algorithm: hashlib.new(algorithm, FILE).digest()}
@@ -52,7 +52,7 @@ def test_of_another_file_it_is_false() -> None:
     [
         ("sha1", "imprint-algorithm-weak"),
         ("md5", "imprint-algorithm-weak"),
-        ("sha224", "imprint-algorithm-not-accepted"),
+        ("sha512_256", "imprint-algorithm-not-accepted"),
     ],
 )
 def test_a_digest_that_is_not_accepted_leaves_it_open(algorithm: str, code: str) -> None:
