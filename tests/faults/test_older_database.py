@@ -297,6 +297,31 @@ def test_a_home_that_is_older_than_what_it_published_seals_nothing(
         assert max(checkpoints(ledger)) == 2
 
 
+def test_a_home_that_is_older_than_a_key_knows_what_it_published_under_it(
+    world: FakeWorld, tmp_path: Path
+) -> None:
+    """The newest published checkpoint is by a key that the copy has never seen."""
+    public, home = tmp_path / "public", world.home.folder
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 1)))
+        ledger.close()
+        publish(ledger, public)
+    kept = shutil.copytree(home, tmp_path / "kept")
+    with world.open() as ledger:
+        rotate(ledger)
+        ledger.submit(b"".join(digests("b", 1)))
+        ledger.close()
+        publish(ledger, public)
+    shutil.rmtree(home)
+    shutil.copytree(kept, home)
+    with world.open() as ledger, pytest.raises(Damaged, match="is a checkpoint of 2 entries"):
+        ledger.submit(b"".join(digests("c", 1)))
+    # Another ledger's notes lead to no key of ours.
+    (public / "keys" / "001").write_text("nothing")
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("c", 1)))
+
+
 def test_a_log_that_was_published_meanwhile_is_not_signed_again(
     world: FakeWorld, tmp_path: Path
 ) -> None:
