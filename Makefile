@@ -11,7 +11,7 @@ SOURCES := $(ROOMS) tests benchmarks docs
 NATIVE := ledger/tree/native/Cargo.toml $(wildcard ledger/tree/native/src/*.rs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-contract servers lint format docs bench bench-quick clean lock
+.PHONY: help demo test test-all test-contract servers lint format docs bench bench-quick clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -27,6 +27,9 @@ test: $(VENV)/.interop hardhat-config/node_modules/.installed  ## Run all tests
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=$(if $(filter 1,$(REQUIRE_REAL)),99,0)
 	$(BIN)/python -m coverage report --fail-under=$(if $(filter 1,$(REQUIRE_REAL)),100,0) --include='$(DECIDING)'
+
+test-all: test  ## Run all tests, and the rehearsals of crashes, power losses and restores: some ten minutes more
+	$(BIN)/python -m pytest -m rehearsal -n auto --dist load --quiet
 
 test-contract: hardhat-config/node_modules/.installed  ## Run the contract's tests alone
 	cd hardhat-config && $(NPM) run --silent artefact:check && $(NPM) test --silent

@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from traceback import print_exc
 from typing import Any
 
 from fakes import FakeAuthority, digests
@@ -62,6 +63,8 @@ def in_child(
             sys.settrace(None)
             work(lambda told: os.write(writing, json.dumps(told).encode() + b"\n"))
             status = 0
+        except BaseException:  # noqa: BLE001 - it is told to whoever looks at the test
+            print_exc()
         finally:
             os._exit(status)
     os.close(writing)

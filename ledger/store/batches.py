@@ -94,22 +94,36 @@ class BatchFiles:
         """Write packed digests behind the first `count` entries, over anything unacknowledged.
 
         On return they are on disk. The file is made with its first entries, and only where there is
-        none.
+        none; nothing is written behind entries that are gone, because their batch cannot be sealed.
 
         The caller makes them count by raising the count in the metadata store, and lets no two
         appends to one batch run at once.
 
         Raises StorageFailure if the disk refuses; what was written then counts for nothing. Raises
-        Damaged if the first entries meet a file.
+        Damaged if the first entries meet a file, or later ones would not follow on those before.
         """
         name = self.digests_name(sequence)
         if count:
+            self._require_size(name, count)
             self.place.append(name, count * NODE, *packed)
             return
         try:
             self.place.create(name, *packed)
         except FileExistsError as error:
             raise Damaged("batch-file-taken", path=self.place.path(name)) from error
+
+    def _require_size(self, name: str, count: int) -> None:
+        path = self.place.path(name)
+        try:
+            size = self.place.reading(name).size()
+        except FileNotFoundError:
+            size = 0
+        except OSError as error:
+            raise Damaged("stored-file-unreadable", path=path, error=error) from error
+        if size < count * NODE:
+            raise Damaged(
+                "acknowledged-entries-missing", path=path, known=count, found=size // NODE
+            )
 
     def parts(self, sequence: int, count: int) -> Iterator[bytes]:
         """Yield the first `count` digests, packed, at most levels.PART at a time.

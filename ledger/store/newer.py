@@ -16,8 +16,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.audit.published import CHECKPOINT, key_path
 from witnesstree.ledger.base.errors import Damaged, InvalidInput
 from witnesstree.ledger.base.message import message
+from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE, check_history
 from witnesstree.ledger.log.note import MAX_NOTE, check_checkpoint
 from witnesstree.ledger.store.batches import MERGED, PER_FOLDER
 from witnesstree.ledger.store.database.values import BatchState
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from witnesstree.ledger.base.message import Message
+    from witnesstree.ledger.log.note import VerifierKey
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Metadata, Transaction
@@ -138,19 +141,37 @@ def published_beyond(home: Home, size: int) -> Iterator[tuple[Path, Message]]:
     """Yield the checkpoints of more than `size` entries that this ledger signed, and published in
     folders of this machine: another one of such a size must never be signed.
 
-    A folder that is away, or holds what nobody of ours signed, says nothing.
+    A folder that is away, or holds what nobody of ours signed, says nothing. Keys that the home
+    does not know count if the notes that are published lead to them from its first one: it may be
+    older than they are.
     """
     for folder in home.published_folders():
-        yield from _beyond(home, folder / "checkpoint", size)
+        yield from _beyond(home, folder / CHECKPOINT, size, _published_keys(home, folder))
 
 
-def _beyond(home: Home, path: Path, size: int) -> Iterator[tuple[Path, Message]]:
-    """Yield the checkpoint in a file if one of the ledger's keys signed it for more entries."""
+def _published_keys(home: Home, folder: Path) -> list[VerifierKey]:
+    """Return the keys to which the notes in a published folder lead."""
+    notes: list[str] = []
+    try:
+        while len(notes) < MAX_CHANGES and (path := folder / key_path(len(notes) + 1)).exists():
+            with path.open("rb") as file:
+                notes.append(file.read(MAX_KEY_NOTE + 1).decode())
+        return [change.new for change in check_history(notes, home.verifier_key())]
+    except (OSError, UnicodeDecodeError, InvalidInput):
+        return []
+
+
+def _beyond(
+    home: Home, path: Path, size: int, others: Iterable[VerifierKey] = ()
+) -> Iterator[tuple[Path, Message]]:
+    """Yield the checkpoint in a file if one of the ledger's keys, or of `others`, signed it for
+    more entries.
+    """
     keys = [home.verifier_key(number) for number in range(len(home.key_notes()) + 1)]
     try:
         with path.open("rb") as file:
             note = file.read(MAX_NOTE + 1).decode()
-        signed = [found for key in keys if (found := check_checkpoint(note, key))]
+        signed = [found for key in [*keys, *others] if (found := check_checkpoint(note, key))]
     except (OSError, UnicodeDecodeError, InvalidInput):
         return
     if signed and signed[0].size > size:

@@ -5,19 +5,16 @@ log ever has two checkpoints.
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from secrets import token_hex
 
 import pytest
 from conftest import Clock
+from copies import copy, put_back
 from fakes import Crash, FakeWorld, Steps, When, digests
-from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
 from witnesstree.anchor.publishing import publish
 from witnesstree.ledger.base.errors import Damaged
-from witnesstree.ledger.store.database import schema
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.store.newer import find_missing, find_newer
 from witnesstree.ledger.work.fsck.check import check_ledger
@@ -45,49 +42,8 @@ def each(
     return FakeWorld(tmp_path / "home", clock, SMALL)
 
 
-def connected(world: FakeWorld) -> Connection:
-    assert world.database
-    url = make_url(world.database).set(drivername="postgresql+psycopg")
-    return create_engine(url, poolclass=NullPool).connect()
-
-
-def copy(world: FakeWorld) -> bytes:
-    """Return the database as it is: no process has it open, so its log is in it. On PostgreSQL, the
-    name of a schema that has the same rows."""
-    if not world.database:
-        return world.home.database.read_bytes()
-    name = f"copy_{token_hex(6)}"
-    with (
-        closing(connected(world)) as connection,
-        connection.begin(),
-    ):
-        connection.execute(text(f"CREATE SCHEMA {name}"))
-        for table in schema.metadata.tables:
-            connection.execute(text(f"CREATE TABLE {name}.{table} AS TABLE {table}"))
-    return name.encode()
-
-
-def put_back(world: FakeWorld, content: bytes) -> None:
-    if world.database:
-        with (
-            closing(connected(world)) as connection,
-            connection.begin(),
-        ):
-            for table in schema.metadata.tables:
-                guard = f"{table}_append_only"
-                is_guarded = table in {guarded.name for guarded in schema.APPEND_ONLY}
-                if is_guarded:
-                    connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER {guard}"))
-                connection.execute(text(f"DELETE FROM {table}"))
-                connection.execute(
-                    text(f"INSERT INTO {table} SELECT * FROM {content.decode()}.{table}")
-                )
-                if is_guarded:
-                    connection.execute(text(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard}"))
-        return
-    for path in world.home.folder.glob("ledger.db*"):
-        path.unlink()
-    world.home.database.write_bytes(content)
+def place(world: FakeWorld) -> Path | str:
+    return world.database or world.home.database
 
 
 def checkpoints(ledger: Ledger) -> dict[int, str]:
@@ -119,7 +75,7 @@ ENTRIES = [
 def history(world: FakeWorld) -> Iterator[bytes]:
     """Do all steps, and yield the database before each."""
     for step in STEPS:
-        yield copy(world)
+        yield copy(place(world))
         with world.open() as ledger:
             step(ledger)
 
@@ -133,7 +89,7 @@ def test_a_database_of_any_age_is_known_for_one_and_mended(each: FakeWorld, age:
         with ledger.metadata.read() as transaction:
             notes = transaction.key_notes()
     files = {path: path.read_bytes() for path in world.home.batches.rglob("*.digests")}
-    put_back(world, copies[age])
+    put_back(place(world), copies[age])
     with world.open() as ledger:
         assert any(
             found.fault.code == "database-to-be-recovered"
@@ -243,12 +199,12 @@ def test_what_is_not_certain_is_refused_and_nothing_is_removed(world: FakeWorld)
     with world.open() as ledger:
         ledger.submit(b"".join(digests("a", 2)))
         ledger.close()
-    kept = copy(world)
+    kept = copy(place(world))
     with world.open() as ledger:
         ledger.submit(b"".join(digests("b", 2)))
         ledger.close()
         ledger.files.journals.path(1).unlink()
-    put_back(world, kept)
+    put_back(place(world), kept)
     with world.open() as ledger:
         done = recover(ledger)
         assert [said.code for _, said in done.refused][:1] == ["journal-missing"]
@@ -259,13 +215,13 @@ def test_what_is_not_certain_is_refused_and_nothing_is_removed(world: FakeWorld)
 
 
 def test_a_journal_that_was_altered_is_refused(world: FakeWorld) -> None:
-    kept = copy(world)
+    kept = copy(place(world))
     with world.open() as ledger:
         ledger.submit(b"".join(digests("a", 2)))
         ledger.close()
         path = ledger.files.journals.path(0)
     content = path.read_bytes()
-    put_back(world, kept)
+    put_back(place(world), kept)
     for old, new in (
         (b"\\n3\\n", b"\\n2\\n"),
         (b"Z\\n", b"9\\n"),
@@ -303,10 +259,10 @@ def test_a_torn_count_leaves_the_one_before(world: FakeWorld) -> None:
 def test_a_database_that_another_process_puts_back_stops_one_that_runs(world: FakeWorld) -> None:
     with world.open() as ledger:
         ledger.submit(b"".join(digests("a", 1)))
-    kept = copy(world)
+    kept = copy(place(world))
     with world.open() as ledger:
         ledger.submit(b"".join(digests("b", 1)))
-    put_back(world, kept)
+    put_back(place(world), kept)
     with world.open() as ledger, pytest.raises(Damaged) as error:
         ledger.close()
     assert dict(error.value.message.params)["found"].code == "journal-counts-more"  # type: ignore[union-attr]
@@ -339,6 +295,31 @@ def test_a_home_that_is_older_than_what_it_published_seals_nothing(
         ledger.submit(b"".join(digests("c", 1)))
         ledger.close()
         assert max(checkpoints(ledger)) == 2
+
+
+def test_a_home_that_is_older_than_a_key_knows_what_it_published_under_it(
+    world: FakeWorld, tmp_path: Path
+) -> None:
+    """The newest published checkpoint is by a key that the copy has never seen."""
+    public, home = tmp_path / "public", world.home.folder
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 1)))
+        ledger.close()
+        publish(ledger, public)
+    kept = shutil.copytree(home, tmp_path / "kept")
+    with world.open() as ledger:
+        rotate(ledger)
+        ledger.submit(b"".join(digests("b", 1)))
+        ledger.close()
+        publish(ledger, public)
+    shutil.rmtree(home)
+    shutil.copytree(kept, home)
+    with world.open() as ledger, pytest.raises(Damaged, match="is a checkpoint of 2 entries"):
+        ledger.submit(b"".join(digests("c", 1)))
+    # Another ledger's notes lead to no key of ours.
+    (public / "keys" / "001").write_text("nothing")
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("c", 1)))
 
 
 def test_a_log_that_was_published_meanwhile_is_not_signed_again(

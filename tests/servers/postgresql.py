@@ -88,6 +88,9 @@ class PostgreSQL:
 
     def start(self, *settings: str) -> None:
         """Start the server, and wait until it answers."""
+        # A killed server left this behind; the new one compares it with the processes that there
+        # are.
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         command = [
             self._postgres,
             "-D",
@@ -141,9 +144,6 @@ class PostgreSQL:
             except ProcessLookupError:
                 continue
         _wait_for_the_end_of([int(child) for child in children])
-        # A killed server leaves this behind; the next one compares it with the processes that there
-        # are.
-        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def _end(self, number: signal.Signals) -> None:
         if self._running is not None:

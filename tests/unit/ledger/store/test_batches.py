@@ -245,3 +245,19 @@ def test_no_folder_grows_without_bound(files: BatchFiles) -> None:
         files.digests_path(1000).relative_to(files.digests_path(1000).parents[1]).as_posix()
         == "00001/00001000.digests"
     )
+
+
+def test_nothing_is_appended_behind_entries_that_are_gone(files: BatchFiles) -> None:
+    """The batch could never be sealed, and what it took would wait with it."""
+    packed = filled(files, 5)
+    path = files.digests_path(0)
+    path.write_bytes(packed[: 3 * NODE + 1])
+    with pytest.raises(Damaged, match="3 of the 5 entries that were acknowledged"):
+        files.append(0, 5, *digests("more", 1))
+    assert path.read_bytes() == packed[: 3 * NODE + 1]
+    path.unlink()
+    with pytest.raises(Damaged, match="0 of the 5 entries"):
+        files.append(0, 5, *digests("more", 1))
+    path.mkdir()
+    with pytest.raises(Damaged, match="Is a directory"):
+        files.append(0, 5, *digests("more", 1))
