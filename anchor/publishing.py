@@ -126,9 +126,7 @@ def publish(
         ledger.require_newest()
         take_over_cosignatures(ledger)
         with ledger.metadata.read() as transaction:
-            published = _publish(ledger, transaction, folder, advance)
-        ledger.home.note_published(folder)
-    return published
+            return _publish(ledger, transaction, folder, advance)
 
 
 def _publish(
@@ -162,6 +160,8 @@ def _publish(
         _write_new(folder / key_path(number), change.encode())
     # Written before the checkpoint: it speaks of records only, and these are on disk.
     _write_if_other(folder / STATE, _format_state(_State(new, old - old % WIDTH, tuple(waiting))))
+    # Remembered before anybody can see it: a crash in between loses nothing.
+    ledger.home.note_published(folder)
     # From here on the folder is the log of the new size. Everything that this checkpoint promises
     # is on disk.
     _write_if_other(folder / CHECKPOINT, with_cosignatures(transaction, note).encode())

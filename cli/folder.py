@@ -80,6 +80,7 @@ class Row:
     not_after: datetime | None = None
     not_after_token: datetime | None = None
     not_after_anchor: datetime | None = None
+    file_not_after: datetime | None = None
     checks: tuple[Check, ...] = ()
     gap: Gap | None = None
     reason: Message | None = None
@@ -101,6 +102,7 @@ def _row(path: Path, digest: bytes, report: Report) -> Row:
         report.not_after,
         report.not_after_token,
         report.not_after_anchor,
+        report.file_not_after,
         checks,
     )
 

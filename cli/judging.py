@@ -110,7 +110,18 @@ class Judge:
 
         # All that a home and a node are asked about.
         at = proof.inclusion and replace(proof.inclusion, position=0, path=())
-        return self._informed(replace(proof, digest=b"", inclusion=at, hints=Hints(), records=()))
+        return self._informed(
+            replace(
+                proof,
+                digest=b"",
+                inclusion=at,
+                hints=Hints(),
+                records=(),
+                digests=(),
+                file_tokens=(),
+                extensions=(),
+            )
+        )
 
     def _ask(self, proof: Proof) -> Verifier:
         trust = self.trust
@@ -122,18 +133,22 @@ class Judge:
 
 
 def _digests_for(proof: Proof, file: Path) -> dict[str, bytes]:
-    """Return the file's digests under the other hash algorithms that evidence records in its proof
-    ask for.
+    """Return the file's digests under the other hash algorithms that its proof speaks of, and
+    evidence records and tokens over the file in it.
     """
-    if not proof.records:
+    if proof.is_shared:
         return {}
     from witnesstree.ledger.proof.record import parse_record
+    from witnesstree.ledger.tokens.token import parse_token
 
-    asked: set[str] = set()
+    asked = {algorithm for algorithm, _ in proof.digests}
+    # What cannot be read is told by the report.
     for record in proof.records:
-        # One that cannot be read is told by the report.
         with suppress(InvalidInput):
             asked.update(parse_record(record).algorithms)
+    for stamp in proof.file_tokens:
+        with suppress(InvalidInput):
+            asked.add(parse_token(stamp.token).imprint_algorithm)
     asked.discard("sha256")
     return file_digests(file, sorted(asked)) if asked else {}
 

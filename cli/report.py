@@ -65,6 +65,8 @@ class _Dated(Protocol):
     def not_after_token(self) -> datetime | None: ...
     @property
     def not_after_anchor(self) -> datetime | None: ...
+    @property
+    def file_not_after(self) -> datetime | None: ...
 
 
 def time_members(dated: _Dated) -> dict[str, str | None]:
@@ -74,6 +76,7 @@ def time_members(dated: _Dated) -> dict[str, str | None]:
         "not_after": dated.not_after,
         "not_after_token": dated.not_after_token,
         "not_after_anchor": dated.not_after_anchor,
+        "file_not_after": dated.file_not_after,
     }
     return {name: format_time(time) if time else None for name, time in times.items()}
 
@@ -97,6 +100,8 @@ def print_report(report: Report, subject: str, digests: int | None = None) -> No
                 "dates-of-witnesses", token=report.not_after_token, anchor=report.not_after_anchor
             )
             click.echo(laid_out(dates, 2))
+    if report.file_not_after:
+        click.echo(laid_out(phrase("file-dated", time=report.file_not_after), 2))
     click.echo()
     print_checks(report.checks)
 

@@ -91,7 +91,8 @@ class Report:
     as far as each is known; the file itself may be older. `assurance` is None unless VERIFIED.
 
     `not_after_token` and `not_after_anchor` are what the tokens and the anchors say of it, each
-    kind by itself, required or not; `not_after` is what all required kinds say.
+    kind by itself, required or not; `not_after` is what all required kinds say. `file_not_after`
+    is what timestamps over the file itself say, whatever the verdict.
     """
 
     checks: tuple[Check, ...]
@@ -100,6 +101,7 @@ class Report:
     not_after: datetime | None = None
     not_after_token: datetime | None = None
     not_after_anchor: datetime | None = None
+    file_not_after: datetime | None = None
 
     @property
     def is_verified(self) -> bool:

@@ -116,6 +116,12 @@ class Reader:
             self.refuse("json-expected-integer", least=least, most=most)
         return self.value
 
+    def boolean(self) -> bool:
+        """Read true or false."""
+        if not isinstance(self.value, bool):
+            self.refuse("json-expected-boolean")
+        return self.value
+
     def text(self, most: int) -> str:
         """Read a text of at most `most` characters."""
         if not isinstance(self.value, str) or len(self.value) > most:

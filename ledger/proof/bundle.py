@@ -349,6 +349,8 @@ def open_bundle(file: BinaryIO) -> Bundle:
     shared = parse_proof(content)
     if shared.inclusion is None or shared.inclusion.position:
         raise InvalidInput("first-proof-not-of-leaf-0", file=file.name)
+    if shared.digests or shared.file_tokens:
+        raise InvalidInput("first-proof-of-one-file", file=file.name)
     if len(format_proof(shared)) + ROOM > MAX_PROOF:
         raise InvalidInput("first-proof-leaves-no-room", file=file.name, most=MAX_PROOF)
     size, offset = shared.inclusion.size, found.end() + length

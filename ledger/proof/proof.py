@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -55,8 +56,18 @@ MAX_HINT = 1024
 MAX_KEPT_RECORD = 2**20
 """Bytes in an evidence record in a proof: three tokens with their certificates take 30 KiB, and a
 CRL beside one may take half of this."""
+MAX_DIGESTS = 8
+"""Digests of the file under other algorithms than SHA-256."""
+MAX_EXTENSIONS = 16
+"""Extensions of a proof."""
+MAX_EXTENSION_ID = 255
+"""Characters in the name of an extension."""
 MAX_LINKS = 4 * MAX_WITNESSES
 """Links among the hints: an anchor has three."""
+
+
+_ALGORITHM = re.compile(r"(?!sha256$)[a-z0-9_]{1,32}")
+"""The name of a hash algorithm; SHA-256 is the proof's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +122,24 @@ class Hints:
 
 
 @dataclass(frozen=True, slots=True)
+class Extension:
+    """What a later version adds, by the name `id`: canonical JSON. A verifier that does not know it
+    must not decide without it if it `is_critical`.
+    """
+
+    id: str
+    value: str
+    is_critical: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """Everything needed to verify `digest` (32 bytes). What is not there yet is None or empty.
 
     `records` are evidence records (DER, RFC 4998) of this digest, whose timestamps were renewed
-    since it was sealed.
+    since it was sealed. `digests` are (algorithm, digest) of the same file under other hash
+    algorithms. `file_tokens` are timestamps over the file itself, by any of its digests: they date
+    the file, not the batch.
     """
 
     digest: bytes
@@ -126,6 +150,14 @@ class Proof:
     log: LogProof | None = None
     hints: Hints = field(default_factory=Hints)
     records: tuple[bytes, ...] = ()
+    digests: tuple[tuple[str, bytes], ...] = ()
+    file_tokens: tuple[Stamp, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether only digest, path and hints tell it from the other proofs of its batch."""
+        return not (self.records or self.digests or self.file_tokens or self.extensions)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -195,6 +227,8 @@ def parse_vouchers(token: bytes, text: str | None) -> Stamp:
 
 def _members_of_proof(proof: Proof) -> dict[str, Any]:
     members: dict[str, Any] = {"format": FORMAT, "digest": proof.digest.hex()}
+    if proof.digests:
+        members["digests"] = {name: digest.hex() for name, digest in proof.digests}
     if proof.inclusion:
         at = proof.inclusion
         path = [node.hex() for node in at.path]
@@ -215,6 +249,10 @@ def _members_of_proof(proof: Proof) -> dict[str, Any]:
     members["anchors"] = [_members_of_anchor(anchor) for anchor in proof.anchors]
     if proof.records:
         members["records"] = [_base64(record) for record in proof.records]
+    if proof.file_tokens:
+        members["file_tokens"] = [_members_of_stamp(stamp) for stamp in proof.file_tokens]
+    if proof.extensions:
+        members["extensions"] = [_members_of_extension(each) for each in proof.extensions]
     if proof.log:
         members["log"] = {
             "statement": proof.log.statement,
@@ -226,6 +264,11 @@ def _members_of_proof(proof: Proof) -> dict[str, Any]:
             members["log"]["keys"] = list(proof.log.keys)
     members["hints"] = members_of_hints(proof.hints)
     return members
+
+
+def _members_of_extension(extension: Extension) -> dict[str, Any]:
+    members = {"id": extension.id, "value": json.loads(extension.value)}
+    return {**members, "critical": True} if extension.is_critical else members
 
 
 def _members_of_stamp(stamp: Stamp) -> dict[str, Any]:
@@ -277,7 +320,10 @@ def _checksum(members: dict[str, Any]) -> str:
 
 
 def _read_proof(value: Reader) -> Proof:
-    value.members("format digest tokens anchors hints checksum", "inclusion opening log records")
+    value.members(
+        "format digest tokens anchors hints checksum",
+        "inclusion opening log records digests file_tokens extensions",
+    )
     value["checksum"].hex(32)
     proof = Proof(
         digest=value["digest"].hex(32),
@@ -294,12 +340,41 @@ def _read_proof(value: Reader) -> Proof:
             ),
         )
         or (),
+        digests=value.optional("digests", _read_digests) or (),
+        file_tokens=value.optional(
+            "file_tokens", lambda stamps: stamps.list(_read_stamp, MAX_WITNESSES)
+        )
+        or (),
+        extensions=value.optional("extensions", _read_extensions) or (),
     )
     if not proof.inclusion and (
         proof.opening or proof.tokens or proof.anchors or proof.log or proof.records
     ):
         raise InvalidInput("proof-without-inclusion")
     return proof
+
+
+def _read_digests(value: Reader) -> tuple[tuple[str, bytes], ...]:
+    names = value.object()
+    if len(names) > MAX_DIGESTS or not all(map(_ALGORITHM.fullmatch, names)):
+        value.refuse("json-expected-digests", most=MAX_DIGESTS)
+    return tuple((name, value[name].hex(most=64)) for name in names)
+
+
+def _read_extensions(value: Reader) -> tuple[Extension, ...]:
+    extensions = value.list(_read_extension, MAX_EXTENSIONS)
+    if len({each.id for each in extensions}) < len(extensions):
+        raise InvalidInput("proof-extension-twice")
+    return extensions
+
+
+def _read_extension(value: Reader) -> Extension:
+    value.members("id value", "critical")
+    return Extension(
+        value["id"].text(MAX_EXTENSION_ID),
+        rfc8785.dumps(value["value"].value).decode(),
+        value.optional("critical", lambda critical: critical.boolean()) or False,
+    )
 
 
 def _read_inclusion(value: Reader) -> Inclusion:

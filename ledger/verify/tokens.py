@@ -4,13 +4,16 @@ itself.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from witnesstree.ledger.base.clock import SKEW
+from witnesstree.ledger.base.der import shown
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Check, Outcome, failed, passed, unknown
-from witnesstree.ledger.tokens.token import judge_token
+from witnesstree.ledger.tokens.token import judge_token, parse_token
 from witnesstree.ledger.verify.witness import Witness
 
 if TYPE_CHECKING:
@@ -41,6 +44,63 @@ def judge_stamp(
     except OverflowError:
         not_after = datetime.max.replace(tzinfo=UTC)
     return Witness(checks, not_after, judgement.assurance)
+
+
+def judge_file(
+    proof: Proof, digests: Mapping[str, bytes], trust: Trust, now: datetime
+) -> list[Witness]:
+    """Judge each timestamp over the file itself, by those of its digests that are known.
+
+    They date the file and are no witnesses of its batch: nothing waits for them.
+    """
+    return [
+        _judge_over_file(f"file_tokens[{i}]", stamp, digests, trust, now)
+        for i, stamp in enumerate(proof.file_tokens)
+    ]
+
+
+def _judge_over_file(
+    place: str, stamp: Stamp, digests: Mapping[str, bytes], trust: Trust, now: datetime
+) -> Witness:
+    algorithm, time = "sha256", now
+    with suppress(InvalidInput):
+        token = parse_token(stamp.token)
+        algorithm, time = token.imprint_algorithm, token.gen_time
+    if algorithm not in digests:
+        doubt = unknown(f"{place}.imprint", "digest-of-file-unknown", algorithm=shown(algorithm))
+        return Witness([replace(doubt, required=False)])
+    witness = judge_stamp(place, stamp, digests[algorithm], trust, algorithm)
+    if time - now > SKEW:
+        behind = unknown(f"{place}.time", "record-clock-behind", time=time, now=now)
+        witness = replace(witness, checks=[*witness.checks, behind], not_after=None)
+    # Whether it counts is decided before that.
+    dated = witness.not_after if witness.has_passed else None
+    return Witness([_optional(each) for each in witness.checks], dated, witness.assurance)
+
+
+def judge_digests(proof: Proof, digests: Mapping[str, bytes]) -> list[Check]:
+    """Compare the file's digests under other algorithms, as far as they are known."""
+    checks = []
+    for algorithm, stated in proof.digests:
+        name, found = f"digests.{algorithm}", digests.get(algorithm)
+        if found is None:
+            checks.append(
+                unknown(name, "digest-of-file-unknown", algorithm=algorithm, required=False)
+            )
+        elif found != stated:
+            checks.append(
+                failed(
+                    name, "other-digest-differs", algorithm=algorithm, found=found, expected=stated
+                )
+            )
+        else:
+            checks.append(passed(name, "other-digest-matches", algorithm=algorithm, digest=found))
+    return checks
+
+
+def _optional(check: Check) -> Check:
+    """Return a check whose UNKNOWN leaves nothing open."""
+    return replace(check, required=False) if check.outcome is Outcome.UNKNOWN else check
 
 
 def judge_records(

@@ -6,6 +6,9 @@ Its steps, each one or more named checks:
 
     1  proof               the proof parses
     2  digest              the digest is the one that the proof is for
+       digests.…           so are the file's digests under other algorithms, where they are known
+       extensions[i]       what a later version has added is named
+       file_tokens[i].…    timestamps over the file itself: they date it, and decide nothing else
     3  inclusion           the path leads to the root, with exactly the length that its position
                            demands (inclusion.py)
     4  tokens[i].…         imprint, signer, signature, chain and revocation of each timestamp token
@@ -44,9 +47,14 @@ from witnesstree.ledger.proof.template import Template, shared_bytes
 from witnesstree.ledger.verify.anchors import judge_anchor
 from witnesstree.ledger.verify.history import judge_log, judge_opening
 from witnesstree.ledger.verify.inclusion import judge_digest, judge_path
-from witnesstree.ledger.verify.tokens import judge_records, judge_stamp
+from witnesstree.ledger.verify.tokens import (
+    judge_digests,
+    judge_file,
+    judge_records,
+    judge_stamp,
+)
 from witnesstree.ledger.verify.window import Begun, judge_window
-from witnesstree.ledger.verify.witness import Witness, best_assurance, weigh
+from witnesstree.ledger.verify.witness import Witness, best_assurance, date_of, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +142,7 @@ class Verifier:
         if isinstance(known, Proof):
             known = Template(known)
         proof = (known.parse(content) if known else None) or parse_proof(content)
-        if key and proof.inclusion and not proof.records:
+        if key and proof.inclusion and proof.is_shared:
             self._parsed[key] = known or proof
             if len(self._parsed) > KEPT:
                 self._parsed.popitem(last=False)
@@ -154,16 +162,24 @@ class Verifier:
         checks = [passed("proof", "proof-readable", format=source)]
         # 2. The digest is the file's.
         checks.append(judge_digest(digest, proof))
+        digests = {**(digests or {}), "sha256": digest}
+        checks += judge_digests(proof, digests)
+        checks += _judge_extensions(proof)
+        dated = judge_file(proof, digests, self._trust, self._now)
+        checks += [check for each in dated for check in each.checks]
+        file_not_after = date_of([each for each in dated if each.not_after])
         # 3. The path leads to the root. Without a root there is nothing that a witness could speak
         # of.
         if proof.inclusion is None:
-            return Report((*checks, unknown("inclusion", "batch-not-sealed")))
+            unsealed = unknown("inclusion", "batch-not-sealed")
+            return Report((*checks, unsealed), file_not_after=file_not_after)
         checks.append(
             judge_path(
                 "inclusion", proof.digest, proof, proof.inclusion.position, proof.inclusion.path
             )
         )
-        return self._report(checks, proof, {**(digests or {}), "sha256": digest})
+        report = self._report(checks, proof, digests)
+        return replace(report, file_not_after=file_not_after) if dated else report
 
     def verify_in(self, bundle: Bundle, digest: bytes, position: int | None) -> Report:
         """Return what a batch's proofs prove about `digest`, which `Bundle.find` found at
@@ -193,6 +209,7 @@ class Verifier:
         else:
             check = passed("inclusion", "batch-tree-right", size=size, root=root)
         checks = [passed("proof", "proofs-readable", format=BUNDLE), check]
+        checks += _judge_extensions(shared)
         # A record witnesses every digest only if it can be made each one's own; as that of leaf 0,
         # which it is taken for here, it need not.
         try:
@@ -216,6 +233,9 @@ class Verifier:
                 inclusion=replace(proof.inclusion, position=0, path=()),
                 hints=_NO_HINTS,
                 records=(),
+                digests=(),
+                file_tokens=(),
+                extensions=(),
             )
         )
         # 4. Each token, and each record, which is a token's witness like the token itself; 5. each
@@ -250,6 +270,14 @@ class Verifier:
             window.not_after_anchor,
         )
         return report if report.is_verified else replace(report, assurance=None)
+
+
+def _judge_extensions(proof: Proof) -> list[Check]:
+    """Name what a later version has added. No extension is known yet."""
+    return [
+        unknown(f"extensions[{i}]", "extension-unknown", id=each.id, required=each.is_critical)
+        for i, each in enumerate(proof.extensions)
+    ]
 
 
 def _judge_batch(proof: Proof, trust: Trust) -> _Batch:
