@@ -120,17 +120,20 @@ def _continue(
     uncompared: bool,
     as_json: bool,
 ) -> None:
-    from witnesstree.anchor.continuing import continue_home, cosigners_of, require_waiting
+    from witnesstree.anchor.continuing import (
+        compare_cosigner,
+        continue_home,
+        cosigners_of,
+        require_waiting,
+    )
+    from witnesstree.anchor.cosigners import TIMEOUT
+    from witnesstree.anchor.http import Http
     from witnesstree.anchor.wiring import open_ledger
     from witnesstree.cli.log import cosigners_at
 
     witnesses = cosigners_at(urls, keys)
     with open_ledger(home) as ledger:
         waits = require_waiting(ledger)
-        from witnesstree.anchor.continuing import compare_cosigner
-        from witnesstree.anchor.cosigners import TIMEOUT
-        from witnesstree.anchor.http import Http
-
         compared = [*_published(ledger), *_given(ledger, logs)]
         with Http(timeout=TIMEOUT) as http:
             compared += [compare_cosigner(ledger, http, each) for each in witnesses]
@@ -140,12 +143,14 @@ def _continue(
         if not compared and not uncompared:
             raise InvalidInput("nothing-to-compare", folder=ledger.home.folder)
         continue_home(ledger, datetime.now(UTC), compared)
+        with ledger.metadata.read() as transaction:
+            size = transaction.log_size()
         still_missing = [path for path in waits.missing if not (ledger.home.folder / path).exists()]
     if as_json:
         answer(
             {
                 "home": str(home),
-                "batches": waits.size,
+                "batches": size,
                 "compared": [{"subject": each.subject, "size": each.size} for each in compared],
                 "missing": still_missing,
             }
@@ -153,7 +158,7 @@ def _continue(
     else:
         for each in compared:
             tell("compared-with", subject=each.subject, size=each.size)
-        tell("continued", folder=home, batches=waits.size)
+        tell("continued", folder=home, batches=size)
     if not compared:
         say("continued-uncompared")
     if still_missing:
