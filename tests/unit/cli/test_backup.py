@@ -290,7 +290,13 @@ def test_who_cosigned_and_was_not_asked_is_named(home: Path, tmp_path: Path) -> 
 
 def altered(backup: Path) -> None:
     path = backup / "batches" / "00000" / "00000000.digests"
-    path.write_bytes(b"x" + path.read_bytes()[1:])
+    content = path.read_bytes()
+    # The last entry: the first one is compared with the opening record, too.
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def altered_where_nothing_else_tells(backup: Path) -> None:
+    (backup / "authority" / "serial").write_text("0\n")
 
 
 def gone(backup: Path) -> None:
@@ -365,6 +371,7 @@ def no_metadata(backup: Path) -> None:
     "damage",
     [
         altered,
+        altered_where_nothing_else_tells,
         gone,
         a_pipe,
         outside,
