@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from witnesstree.ledger.base.digest import same_file
 from witnesstree.ledger.base.errors import InvalidInput, StorageFailure
 from witnesstree.ledger.base.message import message
+from witnesstree.ledger.store.backup import is_backup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -273,6 +274,9 @@ def _is_entered(folder: Path, own: _Home, found: Files) -> bool:
             return False
         if folder.is_symlink():
             found.skipped.append(Skipped(folder, message("link-not-followed", path=folder)))
+            return False
+        if is_backup(folder):
+            found.skipped.append(Skipped(folder, message("folder-is-backup", path=folder)))
             return False
     except OSError as error:
         found.skipped.append(_unreadable(folder, error))

@@ -135,6 +135,11 @@ def read_about(folder: Path) -> Backup:
     return backup
 
 
+def is_backup(folder: Path) -> bool:
+    """Whether a folder looks like a backup: it may hold a ledger's keys."""
+    return all((folder / name).is_file() for name in (ABOUT, METADATA, SUMS))
+
+
 def _kept(value: object) -> Kept:
     try:
         return Kept(value)

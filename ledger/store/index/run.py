@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.index.digests import Numbers
     from witnesstree.ledger.store.ports import Place, Stored
@@ -173,13 +174,13 @@ class Run:
 
 class LostRun(Run):
     """A run that is not there: entries of other runs are found all the same, and a question to this
-    one is answered with an error.
+    one is answered with an error, which says `why`.
     """
 
-    __slots__ = ()
+    __slots__ = ("_why",)
 
-    def __init__(self, path: Path, base: int, count: int) -> None:
-        self.path, self.base, self.count = path, base, count
+    def __init__(self, path: Path, base: int, count: int, why: Message) -> None:
+        self.path, self.base, self.count, self._why = path, base, count, why
 
     @override
     def is_current(self) -> bool:
@@ -189,7 +190,7 @@ class LostRun(Run):
     @override
     def read(self, first: int, count: int) -> bytes:
         """Raise Damaged."""
-        raise Damaged("run-missing", path=self.path)
+        raise Damaged(self._why)
 
 
 def _search_block(block: bytes, key: int) -> int:

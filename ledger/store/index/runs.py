@@ -72,15 +72,27 @@ class DigestIndex:
             try:
                 runs.append(open_run(self._files, span, starts))
             except FileNotFoundError as error:
+                why = self._why_missing(span, sizes[span.first][0])
                 if with_gaps:
-                    runs.append(LostRun(self._path(span), starts[span.first], span.count))
+                    runs.append(LostRun(self._path(span), starts[span.first], span.count, why))
                     continue
-                raise Conflict("run-missing", path=self._path(span)) from error
+                raise Conflict(why) from error
             except OSError as error:
                 raise Damaged("run-unreadable", path=self._path(span), error=error) from error
         for run in runs:
             run.is_current()
         return View(self._files, sizes, starts, tuple(runs))
+
+    def _why_missing(self, span: Span, sequence: int) -> Message:
+        """Return what to say of a run that is not there: where the digests are not, either, it
+        cannot be made again.
+        """
+        try:
+            self._files.place.reading(self._files.digests_name(sequence))
+        except FileNotFoundError:
+            path = self._files.digests_path(sequence)
+            return message("digests-of-batch-missing", path=path, batch=sequence)
+        return message("run-missing", path=self._path(span))
 
     def _spans(self, sizes: Sizes) -> list[Span]:
         """Return the runs that count, in the order of their batches.

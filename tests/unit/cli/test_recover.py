@@ -103,3 +103,16 @@ def test_what_cannot_be_recovered_is_named(stale: Path) -> None:
     assert "not recovered" in ran.text
     assert "Entries in the database: 1 before, 1 now." in ran.text
     assert call("recover", "--json").json["refused"][0]["code"] == "journal-missing"
+
+
+def test_batch_files_that_are_older_than_the_database_are_to_be_put_back(
+    stale: Path, tmp_path: Path
+) -> None:
+    assert call("recover").code == 0
+    kept = stale / "batches" / "00000"
+    for path in kept.glob("00000001.*"):
+        path.unlink()
+    for command in (("seal", tmp_path / "c"), ("proof", tmp_path / "b")):
+        ran = call(*command)
+        assert (ran.code, f"{kept / '00000001.digests'} is missing" in ran.error()) == (10, True)
+        assert "restore the ledger from a backup" in ran.error()
