@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from witnesstree.ledger.base.digest import same_file
 from witnesstree.ledger.base.errors import InvalidInput, StorageFailure
 from witnesstree.ledger.base.message import message
-from witnesstree.ledger.store.backup import is_backup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -268,6 +267,8 @@ def _refused(error: OSError) -> Skipped:
 
 def _is_entered(folder: Path, own: _Home, found: Files) -> bool:
     """Whether a folder that was found is walked; where it is not, that is noted in `found`."""
+    from witnesstree.ledger.store.backup import is_backup
+
     try:
         if own.holds_folder(folder):
             found.homes.append(folder)
