@@ -69,6 +69,8 @@ _KEY = re.compile(
     r"keystore:.+|env:[A-Za-z_][A-Za-z0-9_]*|(web3signer|clef)\+https?://[^\s#]+#0x[0-9a-fA-F]{40}"
 )
 _REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
+_LONG_PART = re.compile(r"[A-Za-z0-9_-]{16}")
+"""What the keys in addresses of nodes look like."""
 _SECRET_NAME = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -510,13 +512,45 @@ def set_member(home: Path, kind: str, name: str, member: str, value: object) -> 
         document[kind][name][member] = value
 
 
-def write_setting(home: Path, name: str, value: str | int) -> None:
-    """Write one setting into the home's settings.toml, everything else there untouched.
+def write_setting(home: Path, name: str, value: str | int | None) -> None:
+    """Write one setting into the home's settings.toml, or with None take it out; everything else
+    there stays untouched.
 
     Raises InvalidInput if the settings would not hold.
     """
     with _changed(home) as document:
-        document[name] = value
+        if value is None:
+            document.pop(name, None)
+        else:
+            document[name] = value
+
+
+def may_hold_secret(home: Path) -> bool:
+    """Whether an address in the home's settings.toml may hold a key or a password, as those of
+    nodes often do: behind the user's name, in the query, or as a long part of the path.
+    """
+    return any(_is_telling(text) for text in _texts(_document(home).unwrap()))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    for each in value.values() if isinstance(value, dict) else value:
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict | list):
+            yield from _texts(each)
+
+
+def _is_telling(text: str) -> bool:
+    if "://" not in text:
+        return False
+    try:
+        parts = urlsplit(text)
+        is_plain = not (parts.password or "password" in parts.query)
+        if parts.scheme in {"http", "https"}:
+            is_plain &= not (parts.username or parts.query or _LONG_PART.search(parts.path))
+    except ValueError:
+        return True
+    return not is_plain
 
 
 def remove_table(home: Path, kind: str, name: str) -> None:

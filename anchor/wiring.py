@@ -20,6 +20,7 @@ from witnesstree.ledger.store.batches import BatchFiles
 from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import Home, create_home, open_home
 from witnesstree.ledger.store.metadata import Metadata
+from witnesstree.ledger.store.restored import waiting
 from witnesstree.ledger.work.outbox import Pace, Witnesses
 from witnesstree.ledger.work.sealing import Ledger, Limits
 
@@ -107,8 +108,8 @@ def open_ledger(
         yield Ledger(
             home,
             # The newest that is known without the database; where it is not the one in force,
-            # sealing finds out.
-            key=home.private_key(len(home.key_notes())),
+            # sealing finds out. A home that waits after a restoration may not have it yet.
+            key=None if waiting(home) else home.private_key(len(home.key_notes())),
             metadata=metadata,
             files=BatchFiles(Folder(home.batches)),
             witnesses=_witnesses(

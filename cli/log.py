@@ -273,7 +273,7 @@ def cosign_command(
         is_timely,
     )
 
-    witnesses = _witnesses(urls, keys)
+    witnesses = cosigners_at(urls, keys)
     all_keys = [witness.key for witness in witnesses]
     needed = len(witnesses) if quorum is None else quorum
     if needed > len(witnesses):
@@ -312,7 +312,11 @@ def cosign_command(
     ctx.exit(0 if len(found) >= needed else UNDECIDED)
 
 
-def _witnesses(urls: tuple[str, ...], keys: tuple[str, ...]) -> list[Cosigner]:
+def cosigners_at(urls: tuple[str, ...], keys: tuple[str, ...]) -> list[Cosigner]:
+    """Return the cosigners that --witness and --witness-key name, in pairs.
+
+    Raises InvalidInput if there are more of one than of the other, or a key is none.
+    """
     from witnesstree.anchor.cosigners import Cosigner
 
     if len(urls) != len(keys):

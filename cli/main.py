@@ -53,6 +53,8 @@ COMMANDS = (
     "migrate",
     "fsck",
     "recover",
+    "backup",
+    "restore",
     "demo",
 )
 """In the order in which people meet them; each is cli/<name>.py with a click command named

@@ -267,12 +267,17 @@ def _refused(error: OSError) -> Skipped:
 
 def _is_entered(folder: Path, own: _Home, found: Files) -> bool:
     """Whether a folder that was found is walked; where it is not, that is noted in `found`."""
+    from witnesstree.ledger.store.backup import is_backup
+
     try:
         if own.holds_folder(folder):
             found.homes.append(folder)
             return False
         if folder.is_symlink():
             found.skipped.append(Skipped(folder, message("link-not-followed", path=folder)))
+            return False
+        if is_backup(folder):
+            found.skipped.append(Skipped(folder, message("folder-is-backup", path=folder)))
             return False
     except OSError as error:
         found.skipped.append(_unreadable(folder, error))

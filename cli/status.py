@@ -136,19 +136,24 @@ def _members(ledger: Ledger) -> dict[str, Any]:
 
 
 def _problems(ledger: Ledger) -> list[tuple[Path, Message]]:
-    """Return what stops every writer, as far as that shows without reading batches: a database that
-    is older than the files, or files, or the embedded chain, that are older than it.
+    """Return what stops every writer, as far as that shows without reading batches: a home that was
+    restored and not let go on, a database that is older than the files, or files, or the embedded
+    chain, that are older than it.
     """
     from witnesstree.anchor.fsck import older_chain
     from witnesstree.anchor.settings import read_settings
     from witnesstree.ledger.base.errors import Damaged
     from witnesstree.ledger.log.keys import newest_key
     from witnesstree.ledger.store.newer import find_missing, find_newer
+    from witnesstree.ledger.store.restored import waiting
 
     home, metadata, files = ledger.home, ledger.metadata, ledger.files
     settings = read_settings(home.folder)
     found: list[tuple[Path, Message]] = []
     try:
+        if waits := waiting(home):
+            said = message("home-waits-after-restore", folder=home.folder, made=waits.made)
+            found.append((home.folder, said))
         with metadata.read() as transaction:
             changes = ledger.key_changes(transaction)
         found += find_newer(metadata, home, files, is_thorough=True)

@@ -546,8 +546,9 @@ class FakeWorld:
         """Open the ledger as a new process would."""
         home = open_home(self.home.folder)
         metadata = Metadata.open(self.database or home.database, (limits or self.limits).patience)
+        if "key" not in others:
+            others["key"] = home.private_key(len(home.key_notes()))
         parts: dict[str, Any] = {
-            "key": others.get("key") or home.private_key(len(home.key_notes())),
             "metadata": metadata,
             "files": BatchFiles(Folder(home.batches)),
             "witnesses": Witnesses(

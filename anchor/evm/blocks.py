@@ -9,7 +9,7 @@ py-evm nor web3, so that `witnesstree verify --home` starts fast.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from witnesstree.ledger.base.errors import (
@@ -141,6 +141,18 @@ class ChainFile:
             # left to roll back.
             if self._connection.in_transaction:
                 self._connection.rollback()
+
+    def copy(self, target: Path) -> None:
+        """Write all of it, as it is at one moment, into the new file `target`.
+
+        Blocks that others make meanwhile wait. Raises Damaged, Conflict or StorageFailure as
+        `canonical_hash` does.
+        """
+        try:
+            with closing(sqlite3.connect(target)) as copy:
+                self._connection.backup(copy)
+        except sqlite3.Error as error:
+            raise _translated(error) from error
 
     def head(self) -> bytes:
         """Return the newest block's hash. Raises Damaged if there is none."""

@@ -137,7 +137,7 @@ class BatchFiles:
                 size = min(levels.PART, count - first) * NODE
                 yield _exactly(file.read(first * NODE, size), size, path)
         except OSError as error:
-            raise Damaged("stored-file-unreadable", path=path, error=error) from error
+            raise self._unreadable(sequence, error) from error
 
     def checksum(self, sequence: int, count: int) -> int:
         """Return the CRC-32 of the first `count` digests, as `submit` kept it while it wrote
@@ -226,7 +226,13 @@ class BatchFiles:
             file = self.place.reading(self.digests_name(sequence))
             return _exactly(file.read(position * NODE, NODE), NODE, path)
         except OSError as error:
-            raise Damaged("stored-file-unreadable", path=path, error=error) from error
+            raise self._unreadable(sequence, error) from error
+
+    def _unreadable(self, sequence: int, error: OSError) -> Damaged:
+        path = self.digests_path(sequence)
+        if isinstance(error, FileNotFoundError):
+            return Damaged("digests-of-batch-missing", path=path, batch=sequence)
+        return Damaged("stored-file-unreadable", path=path, error=error)
 
     def scan(self, sequence: int, count: int, digest: bytes) -> Iterator[int]:
         """Yield each position of `digest` among the first `count` entries, by reading them all: for

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from witnesstree.ledger.base.errors import Conflict, InvalidInput, StorageFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """What no room on the disk would change."""
@@ -78,6 +79,53 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make `folder` durable with all that is in it, contents and names.
+
+    Raises StorageFailure.
+    """
+    with storage_errors(folder):
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                sync_folder(Path(parent, name))
+            sync_folder(Path(parent))
+
+
+@contextmanager
+def making_folder(folder: Path, require_free: Callable[[], None]) -> Iterator[Path]:
+    """Give a block a new folder to fill, `.NAME.half-made`, which takes the name `folder` when the
+    block ends well; otherwise it is removed. So a half-made one never has the name.
+
+    `folder` is absolute, and absent or empty: `require_free` raises where it is not. What the block
+    writes is made durable by the block.
+
+    Raises Conflict if another process makes the same one, InvalidInput if a folder above is none,
+    StorageFailure if the disk refuses.
+    """
+    require_free()
+    building = folder.with_name(f".{folder.name}.half-made")
+    with storage_errors(folder):
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InvalidInput("parent-not-folder", path=str(error.filename)) from error
+        with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+            if not try_lock(lock.fileno()):
+                raise Conflict("folder-being-made", folder=folder)
+            try:
+                # Asked again: the process that held the lock before may have made it.
+                require_free()
+                if building.exists():
+                    shutil.rmtree(building)
+                building.mkdir(mode=0o700)
+                yield building
+                building.replace(folder)
+                sync_folder(folder.parent)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+                Path(lock.name).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -13,13 +13,14 @@ ipfs/          the embedded block store
 log/           cosigned checkpoints of older versions, checkpoint-<size>; they are in the metadata
                now
 published.json the folders that the log was published in from here
+restored.json  only in a home that came out of a backup: from which, and whether it may go on
+               (restored.py)
 work.lock      held by the one process that works off the outbox
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -48,9 +49,9 @@ from witnesstree.ledger.log.note import (
 )
 from witnesstree.ledger.store.disk import (
     locked,
+    making_folder,
     storage_errors,
     sync_folder,
-    try_lock,
     write_file,
 )
 
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 FORMAT = "witnesstree-home/1"
+MARKER = "home.json"
+"""What makes a folder a home."""
 PUBLISHED = "published.json"
 """The folders that the log is published in."""
 _MAX_FILE = 64 * 1024
@@ -253,32 +256,14 @@ def create_home(
     """
     require_name(origin)
     folder = folder.absolute()
-    _require_free(folder)
-    building = folder.with_name(f".{folder.name}.half-made")
-    with storage_errors(folder):
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise InvalidInput("home-parent-not-folder", path=str(error.filename)) from error
-        with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-            if not try_lock(lock.fileno()):
-                raise Conflict("home-being-made", folder=folder)
-            try:
-                # Asked again: the process that held the lock before may have made one.
-                _require_free(folder)
-                if building.exists():
-                    shutil.rmtree(building)
-                _build(building, origin, furnish, database)
-                building.replace(folder)
-                sync_folder(folder.parent)
-            finally:
-                shutil.rmtree(building, ignore_errors=True)
-                Path(lock.name).unlink(missing_ok=True)
+    with making_folder(folder, lambda: require_free(folder)) as building:
+        _build(building, origin, furnish, database)
     return Home(folder, origin)
 
 
-def _require_free(folder: Path) -> None:
-    if (folder / "home.json").exists():
+def require_free(folder: Path) -> None:
+    """Raise Conflict if there is a home at `folder`, InvalidInput if there is anything else."""
+    if (folder / MARKER).exists():
         raise Conflict("home-taken", folder=folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput("home-folder-not-empty", folder=folder)
@@ -291,17 +276,20 @@ def _build(
     from witnesstree.ledger.store.metadata import Metadata
 
     home = Home(folder, origin)
-    for part in (folder, folder / "keys", home.batches, home.authority, home.chain, home.ipfs):
+    for part in (folder / "keys", home.batches, home.authority, home.chain, home.ipfs):
         part.mkdir(mode=0o700)
     key = home.make_key(0)
     furnish(home)
-    write_file(
-        folder / "home.json",
-        (json.dumps({"format": FORMAT, "origin": origin}, indent=1) + "\n").encode(),
-    )
+    write_marker(home)
     Metadata.create(
         database or home.database, origin, sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), key)
     ).close()
+
+
+def write_marker(home: Home) -> None:
+    """Write what makes a folder a home, durably. Raises StorageFailure."""
+    members = {"format": FORMAT, "origin": home.origin}
+    write_file(home.folder / MARKER, (json.dumps(members, indent=1) + "\n").encode())
 
 
 def open_home(folder: Path) -> Home:
@@ -311,7 +299,7 @@ def open_home(folder: Path) -> Home:
     made it.
     """
     folder = folder.absolute()
-    marker = folder / "home.json"
+    marker = folder / MARKER
     try:
         content = marker.read_bytes()[:_MAX_FILE]
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -76,13 +76,9 @@ class Journals:
 
         Raises Damaged if there is one, StorageFailure if the disk refuses.
         """
-        members = {"opening": opening}
-        if header is not None:
-            members["header"] = format_base64(header)
+        pieces = format_journal(Journal(taken, opening, header))
         try:
-            self._files.place.create(
-                self._files.journal_name(sequence), _slot(taken), _slot(0), _line(members)
-            )
+            self._files.place.create(self._files.journal_name(sequence), *pieces)
         except FileExistsError as error:
             raise Damaged("batch-file-taken", path=self.path(sequence)) from error
 
@@ -128,6 +124,17 @@ class Journals:
                 journal.end,
                 _line({"checkpoint": checkpoint, "statement": statement}),
             )
+
+
+def format_journal(journal: Journal) -> list[bytes]:
+    """Return what is written of a new journal that says the same."""
+    members = {"opening": journal.opening}
+    if journal.header is not None:
+        members["header"] = format_base64(journal.header)
+    pieces = [_slot(journal.taken), _slot(0), _line(members)]
+    if journal.statement is not None:
+        pieces.append(_line({"checkpoint": journal.checkpoint, "statement": journal.statement}))
+    return pieces
 
 
 def _slot(taken: int) -> bytes:

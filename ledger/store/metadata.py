@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from witnesstree.ledger.store.ports import Database
 
 _ABOVE_THE_FIRST = 2
+_PART = 1000
+"""Rows that are copied at a time: tokens and anchors have some thousand bytes each."""
 _NUMBER = re.compile("[0-9]{1,9}")
 
 
@@ -95,8 +97,8 @@ class Metadata:
     that was to write may have been kept or not, as after a crash.
     """
 
-    def __init__(self, place: Path | str, patience: float) -> None:
-        self._database = _database(place, patience)
+    def __init__(self, place: Path | str, patience: float, *, is_fixed: bool = False) -> None:
+        self._database = _database(place, patience, is_fixed=is_fixed)
         self.guard: Callable[[Transaction], None] | None = None
 
     @property
@@ -110,31 +112,61 @@ class Metadata:
 
         Raises Conflict if a ledger is there already, or another program's tables.
         """
+        with cls._creating(place) as (metadata, connection):
+            connection.execute(insert(schema.alembic_version), {"version_num": str(VERSION)})
+            connection.execute(
+                insert(schema.ledger), {"version": _ABOVE_THE_FIRST, "origin": origin}
+            )
+            Transaction(connection).add_checkpoint(0, checkpoint)
+        return metadata
+
+    @classmethod
+    def copy(cls, source: Transaction, place: Path | str) -> Metadata:
+        """Make the schema with every row that `source` sees: from any database to any other.
+
+        Rows are read in parts, and each value is of its column's type; nothing else that a database
+        may hold comes along. Raises Conflict as `create` does, Damaged if a value has another type.
+        """
+        rows = source._connection.execution_options(yield_per=_PART)  # noqa: SLF001 - a database as a whole
+        with cls._creating(place) as (metadata, connection):
+            for table in schema.metadata.sorted_tables:
+                order = list(table.primary_key)
+                for part in rows.execute(select(table).order_by(*order)).mappings().partitions():
+                    connection.execute(insert(table), [dict(row) for row in part])
+        return metadata
+
+    @classmethod
+    @contextmanager
+    def _creating(cls, place: Path | str) -> Iterator[tuple[Metadata, Connection]]:
+        """Make the schema, and let a block fill its tables, in one transaction."""
         metadata = cls(place, patience=1)
         with metadata._closing_on_error(), metadata.write() as transaction:
             connection = transaction._connection  # noqa: SLF001 - the one place that makes the schema
             if inspect(connection).has_table(schema.ledger.name):
                 raise Conflict("database-taken", place=metadata.place)
             schema.metadata.create_all(connection, checkfirst=False)
+            yield metadata, connection
             for statement in metadata._database.guards(APPEND_ONLY):
                 connection.execute(text(statement))
-            connection.execute(insert(schema.alembic_version), {"version_num": str(VERSION)})
-            connection.execute(
-                insert(schema.ledger), {"version": _ABOVE_THE_FIRST, "origin": origin}
-            )
-            transaction.add_checkpoint(0, checkpoint)
-        return metadata
 
     @classmethod
-    def open(cls, place: Path | str, patience: float, origin: str | None = None) -> Metadata:
+    def open(
+        cls,
+        place: Path | str,
+        patience: float,
+        origin: str | None = None,
+        *,
+        is_fixed: bool = False,
+    ) -> Metadata:
         """Open the database of an existing ledger.
 
-        A writer waits `patience` seconds for another one, which should take one at most.
+        A writer waits `patience` seconds for another one, which should take one at most. A file
+        that `is_fixed` is only read, and nothing is made beside it: no process may write to it.
 
         Raises Damaged if it is missing or no ledger's, InvalidInput if a newer version made it, an
         older one did and it has to be migrated, or if it is not the ledger named `origin`.
         """
-        metadata = cls(place, patience)
+        metadata = cls(place, patience, is_fixed=is_fixed)
         with metadata._closing_on_error():
             if (version := metadata.version()) < VERSION:
                 raise InvalidInput(
@@ -235,10 +267,10 @@ class Metadata:
             raise Damaged("database-schema-unreadable", place=self.place) from error
 
 
-def _database(place: Path | str, patience: float) -> Database:
+def _database(place: Path | str, patience: float, *, is_fixed: bool) -> Database:
     """Return the database at a place: a file is SQLite's, a URL PostgreSQL's."""
     if not isinstance(place, str):
-        return SQLite(place, patience)
+        return SQLite(place, patience, is_fixed=is_fixed)
     # Here, because it imports the driver, which takes a while.
     from witnesstree.ledger.store.database.postgresql import PostgreSQL
 

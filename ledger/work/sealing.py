@@ -47,6 +47,7 @@ from witnesstree.ledger.log.statement import Statement, format_statement, parse_
 from witnesstree.ledger.store.database.values import BatchState, OpenBatch, SealedBatch
 from witnesstree.ledger.store.index.run import write_run
 from witnesstree.ledger.store.newer import find_newer, published_beyond, require_newest
+from witnesstree.ledger.store.restored import require_continued
 from witnesstree.ledger.tree.tree import NODE
 from witnesstree.ledger.work.clocks import Clocks
 from witnesstree.ledger.work.lookup import Lookup
@@ -105,14 +106,15 @@ class Receipt:
 class Ledger(Lookup):
     """One ledger in its home: it takes entries, seals, and is asked (lookup.py).
 
-    Several processes may use one home at once: what must not happen twice is held by locks.
+    Its `key` may be left out, and is then read when something is signed. Several processes may use
+    one home at once: what must not happen twice is held by locks.
     """
 
     def __init__(
         self,
         home: Home,
         *,
-        key: Ed25519PrivateKey,
+        key: Ed25519PrivateKey | None,
         metadata: Metadata,
         files: BatchFiles,
         witnesses: Witnesses,
@@ -122,10 +124,13 @@ class Ledger(Lookup):
     ) -> None:
         super().__init__(metadata, files)
         self.home = home
+
+        def guard(transaction: Transaction) -> None:
+            require_continued(home)
+            require_newest(transaction, metadata.place, home, files)
+
         # Before anything is written, by whatever part.
-        metadata.guard = lambda transaction: require_newest(
-            transaction, metadata.place, home, files
-        )
+        metadata.guard = guard
         self._key = key
         self._witnesses = witnesses
         self._clock = clock
@@ -141,9 +146,10 @@ class Ledger(Lookup):
         )
 
     def require_newest(self) -> None:
-        """Raise Damaged if files show what the database does not know, for those who write without
-        a transaction of their own.
+        """Raise Damaged if files show what the database does not know, and Conflict if the home was
+        restored and must not go on yet: for those who write without a transaction of their own.
         """
+        require_continued(self.home)
         for _, found in find_newer(self.metadata, self.home, self.files):
             raise Damaged("database-older-than-files", place=self.metadata.place, found=found)
 
@@ -415,7 +421,7 @@ class Ledger(Lookup):
         """
         notes = transaction.key_notes()
         newest = newest_key(self.home.verifier_key(), self.key_changes(transaction))
-        if self._key.public_key().public_bytes_raw() != newest.public_key:
+        if self._key is None or self._key.public_key().public_bytes_raw() != newest.public_key:
             # Another process has changed it since this one began, or this one was handed an older
             # one.
             try:

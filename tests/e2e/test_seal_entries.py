@@ -75,6 +75,16 @@ def test_the_home_is_named_from_inside_of_it(home: Path) -> None:
     assert sealed(home) == set()
 
 
+def test_a_backup_is_left_out_of_a_folder(home: Path, folder: Path) -> None:
+    assert call("backup", folder / "backup", "--plain-keys", "--home", home).code == 0
+    ran = call("seal", "-r", folder, "--home", home, "--json")
+    assert ran.code == 13
+    assert [Path(each["path"]).name for each in ran.json["files"]] == ["good"]
+    assert [(Path(each["path"]).name, each["code"]) for each in ran.json["skipped"]] == [
+        ("backup", "folder-is-backup")
+    ]
+
+
 def test_what_leads_into_the_home_is_left_out_of_a_folder(home: Path, folder: Path) -> None:
     shutil.copytree(home, folder / "copy", symlinks=True)
     own = folder / "copy"

@@ -4,6 +4,7 @@ append-only, and what its errors mean.
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event, text
@@ -15,7 +16,6 @@ from witnesstree.ledger.store.disk import replacing
 from witnesstree.ledger.store.ports import Database
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 
 class SQLite(Database):
-    """One database file."""
+    """One database file. One that `is_fixed` is only read, and may lie where nothing can be
+    written: no process may change it meanwhile.
+    """
 
-    def __init__(self, path: Path, patience: float) -> None:
+    def __init__(self, path: Path, patience: float, *, is_fixed: bool = False) -> None:
         self.place = str(path)
-        self.engine = _engine(path, patience)
+        self.engine = _engine(path, patience, is_fixed=is_fixed)
         self._path = path
         self._patience = patience
 
@@ -97,17 +99,25 @@ class SQLite(Database):
         return Damaged("database-damaged", place=self.place, error=str(error.orig))
 
 
-def _engine(path: Path, patience: float) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": patience, "isolation_level": None}
-    )
+def _engine(path: Path, patience: float, *, is_fixed: bool) -> Engine:
+    if is_fixed:
+        # `immutable`: neither locks nor a write-ahead log, which a medium that is only read has no
+        # room for.
+        place = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        engine = create_engine(
+            "sqlite://", creator=lambda: sqlite3.connect(place, uri=True, isolation_level=None)
+        )
+    else:
+        engine = create_engine(
+            f"sqlite:///{path}", connect_args={"timeout": patience, "isolation_level": None}
+        )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _record: object) -> None:
         # synchronous=FULL: a commit is on disk when it returns. recursive_triggers: REPLACE, too,
         # meets the triggers.
         for pragma in (
-            "journal_mode=WAL",
+            *([] if is_fixed else ["journal_mode=WAL"]),
             "synchronous=FULL",
             "foreign_keys=ON",
             "recursive_triggers=ON",

@@ -72,11 +72,11 @@ class DigestIndex:
             try:
                 runs.append(open_run(self._files, span, starts))
             except FileNotFoundError as error:
+                why = self._fault(span, sizes)
                 if with_gaps:
-                    fault = self._fault(span, sizes)
-                    runs.append(LostRun(fault, starts[span.first], span.count))
+                    runs.append(LostRun(why, starts[span.first], span.count))
                     continue
-                raise Conflict("run-missing", path=self._path(span)) from error
+                raise Conflict(why) from error
             except OSError as error:
                 raise Damaged("run-unreadable", path=self._path(span), error=error) from error
         for run in runs:

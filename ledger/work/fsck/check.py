@@ -75,6 +75,41 @@ def check_ledger(
         )
 
 
+def check_kept(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Problem]:
+    """Yield every problem of metadata and batches that are kept in a backup.
+
+    It looks for what `check_ledger` looks for, but for what is not there (trees, indexes, private
+    keys) and what needs trust (tokens, anchors). `advance` counts entries.
+    """
+    place = ledger.metadata.place
+    yield from guarded(at_path(place), _check_database(ledger))
+    try:
+        with ledger.metadata.read() as transaction:
+            sealed = list(transaction.batches())
+            unsealed = transaction.open_batches()
+    except Damaged as error:
+        yield Problem(at_path(place), error.message)
+        return
+    yield from guarded(at_path(ledger.home.batches), _check_age(ledger, sealed, is_alone=True))
+    for batch in sealed:
+        path = ledger.files.digests_path(batch.sequence)
+        yield from guarded(at_path(path), _check_root(ledger, batch))
+        yield from guarded(at_batch(place, batch.sequence), check_statement(ledger, batch))
+        advance(batch.count)
+    yield from guarded(at_path(place), check_log(ledger, has_private_key=False))
+    yield from guarded(at_path(place), check_cosignatures(ledger, place))
+    for waiting in unsealed:
+        yield from guarded(
+            at_path(ledger.files.digests_path(waiting.sequence)), _check_unsealed(ledger, waiting)
+        )
+
+
+def _check_root(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
+    path = ledger.files.digests_path(batch.sequence)
+    if ledger.files.root(batch.sequence, batch.count) != batch.root:
+        yield Problem(at_path(path), message("digests-lead-elsewhere", path=path))
+
+
 def _check_database(ledger: Ledger) -> Iterator[Problem]:
     place = ledger.metadata.place
     yield from (Problem(at_path(place), fault) for fault in ledger.metadata.problems())
@@ -84,9 +119,13 @@ def _check_database(ledger: Ledger) -> Iterator[Problem]:
         )
 
 
-def _check_age(ledger: Ledger, sealed: list[SealedBatch]) -> Iterator[Problem]:
-    """Look whether files show what the database does not know, or state something else."""
-    newer = find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=True)
+def _check_age(
+    ledger: Ledger, sealed: list[SealedBatch], *, is_alone: bool = False
+) -> Iterator[Problem]:
+    """Look whether files show what the database does not know, or state something else; of one that
+    `is_alone`, a backup, what was published since says nothing.
+    """
+    newer = find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=not is_alone)
     yield from (Problem(at_path(path), fault) for path, fault in newer)
     if newer:
         yield Problem(at_path(ledger.metadata.place), message("database-to-be-recovered"))

@@ -45,9 +45,9 @@ def check_statement(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
         yield Problem(place, message("statement-contradicts-batch"))
 
 
-def check_log(ledger: Ledger) -> Iterator[Problem]:
+def check_log(ledger: Ledger, *, has_private_key: bool = True) -> Iterator[Problem]:
     """Build the log again from the statements alone, and compare every stored hash, checkpoint and
-    key note with it.
+    key note with it. The private key that signs from now on is looked for, if it is to be there.
     """
     nodes: dict[tuple[int, int], bytes] = {}
     place = ledger.metadata.place
@@ -56,7 +56,9 @@ def check_log(ledger: Ledger) -> Iterator[Problem]:
     with ledger.metadata.read() as transaction:
         sealed = sorted(transaction.batches(), key=lambda batch: batch.log_index)
         first, changes = ledger.home.verifier_key(), ledger.key_changes(transaction)
-        yield from _check_keys(ledger, transaction.key_notes(), changes)
+        yield from _check_keys(
+            ledger, transaction.key_notes(), changes, has_private_key=has_private_key
+        )
         yield from _check_checkpoint(
             place,
             transaction.checkpoint(0),
@@ -131,18 +133,19 @@ def check_log(ledger: Ledger) -> Iterator[Problem]:
 
 
 def _check_keys(
-    ledger: Ledger, notes: list[str], changes: tuple[KeyChange, ...]
+    ledger: Ledger, notes: list[str], changes: tuple[KeyChange, ...], *, has_private_key: bool
 ) -> Iterator[Problem]:
     """Compare the keys' files with the history of keys, and look for the one that signs from now
-    on.
+    on, if it is to be there.
 
     Raises Damaged if that one is not here.
     """
     kept = ledger.home.key_notes()
     if list(kept) not in (notes, notes[:-1]):
         yield Problem(at_path(ledger.home.folder / "keys"), message("key-note-files-differ"))
-    newest = newest_key(ledger.home.verifier_key(), changes)
-    ledger.home.private_key(len(notes), newest)
+    if has_private_key:
+        newest = newest_key(ledger.home.verifier_key(), changes)
+        ledger.home.private_key(len(notes), newest)
 
 
 def check_cosignatures(ledger: Ledger, place: str) -> Iterator[Problem]:

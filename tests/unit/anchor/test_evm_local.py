@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -882,3 +883,21 @@ def test_the_contract_can_be_asked_as_of_an_earlier_block(chain: LocalChain) -> 
     assert contract.verify(OTHER, OTHER, []) == (True, int(START.timestamp()) + 1)
     assert contract.verify(OTHER, OTHER, [], 2) == (False, 0)
     assert contract.verify(OTHER, ROOT, []) == (False, int(START.timestamp()) + 1)
+
+
+def test_a_copy_is_of_one_moment_and_a_place_that_refuses_is_named(
+    folder: Path, tmp_path: Path, clock: Clock
+) -> None:
+    with closing(LocalChain.create(folder, clock)) as chain:
+        head = chain.recent_block().hash
+        with ChainFile.open(folder) as file:
+            file.copy(tmp_path / FILE)
+            with pytest.raises(StorageFailure, match="unable to open database file"):
+                file.copy(tmp_path / "nowhere" / FILE)
+        clock.now += timedelta(seconds=5)
+        signed = chain.sign([ROOT])
+        assert signed
+        chain.send(signed)
+        assert chain.recent_block().hash != head
+    with ChainFile.open(tmp_path) as copy:
+        assert copy.head() == head

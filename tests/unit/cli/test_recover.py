@@ -195,3 +195,16 @@ def test_journals_are_written_again_from_the_database(home: Path) -> None:
 def test_a_place_is_named_once(stale: Path) -> None:
     for line in call("fsck").text.splitlines() + call("recover", "--check").text.splitlines():
         assert line.count(str(stale)) < 2, line
+
+
+def test_batch_files_that_are_older_than_the_database_are_to_be_put_back(
+    stale: Path, tmp_path: Path
+) -> None:
+    assert call("recover").code == 0
+    kept = stale / "batches" / "00000"
+    for path in kept.glob("00000001.*"):
+        path.unlink()
+    for command in (("seal", tmp_path / "c"), ("proof", tmp_path / "b")):
+        ran = call(*command)
+        assert (ran.code, f"{kept / '00000001.digests'} is missing" in ran.error()) == (10, True)
+        assert "restore the ledger from a backup" in ran.error()

@@ -337,7 +337,7 @@ def test_two_processes_do_not_make_one_home(folder: Path) -> None:
     other = FORKS.Process(target=create_home, args=(folder, ORIGIN, furnish))
     other.start()
     assert begun.wait(30)
-    with pytest.raises(Conflict, match="another process is making a ledger"):
+    with pytest.raises(Conflict, match="another process is making"):
         make(folder)
     enough.set()
     other.join(30)
