@@ -319,31 +319,46 @@ def _access_urls(certificate: X509Certificate, method: str) -> tuple[str, ...]:
         return ()
 
 
-def _distribution_points(certificate: X509Certificate) -> list[Any]:
-    """Return the places where CRLs are that cover `certificate` (RFC 5280, 4.2.1.13)."""
+def _distribution_points(
+    certificate: X509Certificate,
+) -> list[tuple[list[Any], set[Comparable], bool]]:
+    """Return the places where CRLs are that cover `certificate` (RFC 5280, 4.2.1.13), each by its
+    names, by who signs there in the issuer's stead, and whether it is the issuer's own and for all
+    reasons. Nothing if they cannot be read.
+    """
     try:
         points = read_extension(
             certificate.extensions, "crl_distribution_points", asn1_x509.CRLDistributionPoints
         )
         with reading("CRLDistributionPoints (RFC 5280, 4.2.1.13)"):
-            return list(points or ())
+            return [
+                (
+                    _full_names(each["distribution_point"]),
+                    _directory_names(each["crl_issuer"]),
+                    all(isinstance(each[part], core.Void) for part in ("reasons", "crl_issuer")),
+                )
+                for each in points or ()
+            ]
     except InvalidInput:
         return []
 
 
 def _distribution_names(certificate: X509Certificate) -> list[Any]:
     """Return the names of the places where the issuer puts its CRLs, whole ones and by itself."""
-    try:
-        with reading("CRLDistributionPoints (RFC 5280, 4.2.1.13)"):
-            whole = [
-                each
-                for each in _distribution_points(certificate)
-                if isinstance(each["reasons"], core.Void)
-                and isinstance(each["crl_issuer"], core.Void)
-            ]
-            return [name for each in whole for name in _full_names(each["distribution_point"])]
-    except InvalidInput:
-        return []
+    return [
+        name
+        for names, _, is_whole in _distribution_points(certificate)
+        if is_whole
+        for name in names
+    ]
+
+
+def _directory_names(names: Any) -> set[Comparable]:
+    return {
+        comparable(bytes(name.chosen.chosen.dump()))
+        for name in (() if isinstance(names, core.Void) else names)
+        if name.name == "directory_name"
+    }
 
 
 def _full_names(name: Any) -> list[Any]:
@@ -489,13 +504,7 @@ def _demand_crl_signature(listed: _Crl, signers: Sequence[X509Certificate], name
 
 def _crl_issuers(certificate: X509Certificate) -> set[Comparable]:
     """Return who else may list `certificate` (RFC 5280, 4.2.1.13, cRLIssuer)."""
-    return {
-        comparable(bytes(name.chosen.chosen.dump()))
-        for point in _distribution_points(certificate)
-        if not isinstance(point["crl_issuer"], core.Void)
-        for name in point["crl_issuer"]
-        if name.name == "directory_name"
-    }
+    return {name for _, others, _ in _distribution_points(certificate) for name in others}
 
 
 def _revocation_in(listed: _Crl, certificate: X509Certificate) -> _Revoked | None:

@@ -55,7 +55,8 @@ class X509Certificate:
 
     `subject` and `issuer` are DER, and the same as names.py compares them. `key` is None if no
     provider reads it, `key_method` its algorithm; `key_info` is the SubjectPublicKeyInfo (DER), and
-    `key_bits` are the key in it, without its algorithm. `method` is how the certificate was signed.
+    `key_bits` are the key in it, without its algorithm. `method` is how the certificate was signed,
+    and `is_consistent` whether it says so in both places (RFC 5280, 4.1.1.2).
     `extensions` holds the DER of every extension, its value unread (der.read_extension); `critical`
     names those that are.
     """
@@ -67,6 +68,7 @@ class X509Certificate:
     key_info: bytes
     key_bits: bytes
     method: Method
+    is_consistent: bool
     name: str
     subject: bytes
     issuer: bytes
@@ -153,16 +155,16 @@ def read_certificate(der: bytes) -> X509Certificate | None:
         demand_der(der)
         with reading("Certificate (RFC 5280, 4.1)"):
             outer = asn1_x509.Certificate.load(der, strict=True)
-            fields = outer["tbs_certificate"]
-            # RFC 5280, 4.1.1.2.
-            if fields["signature"].dump() != outer["signature_algorithm"].dump():
-                return None
-            return _read_fields(der, fields, read_method(outer["signature_algorithm"]))
+            fields, method = outer["tbs_certificate"], outer["signature_algorithm"]
+            is_consistent = fields["signature"].dump() == method.dump()
+            return _read_fields(der, fields, read_method(method), is_consistent=is_consistent)
     except InvalidInput:
         return None
 
 
-def _read_fields(der: bytes, fields: Any, method: Method) -> X509Certificate | None:
+def _read_fields(
+    der: bytes, fields: Any, method: Method, *, is_consistent: bool
+) -> X509Certificate | None:
     subject, serial = fields["subject"], fields["serial_number"].native
     own, issuer = (bytes(fields[name].chosen.dump()) for name in ("subject", "issuer"))
     extensions, critical = read_extensions(fields["extensions"])
@@ -179,6 +181,7 @@ def _read_fields(der: bytes, fields: Any, method: Method) -> X509Certificate | N
         key_info=bytes(key_info.dump()),
         key_bits=bytes(key_info["public_key"].contents[1:]),
         method=method,
+        is_consistent=is_consistent,
         name=spoken_name(subject),
         subject=own,
         issuer=issuer,
@@ -239,6 +242,8 @@ def _is_signed_by(below: bytes, above: bytes) -> bool | None:
     subject, issuer = read_certificate(below), read_certificate(above)
     assert subject
     assert issuer
+    if not subject.is_consistent:
+        return False
     return issuer.has_signed(
         subject.x509.tbs_certificate_bytes, subject.x509.signature, subject.method
     )

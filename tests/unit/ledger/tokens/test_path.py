@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from make_forest import ANY, IA5, PRINTABLE, UTF8, dn
 from make_revocation import SIGNS_ALL
-from make_token import NOW, STAMPS, Issued, issue, key, remade, trust
+from make_token import NOW, STAMPS, Issued, issue, key, remade, sign_ec, trust
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.tokens.names import MAX_COMPARISONS, comparable, subject_of
@@ -471,10 +471,17 @@ def test_a_search_begins_so_many_ways_and_no_more() -> None:
     assert MAX_PATHS < 6 * 5 * 4 * 3 * 2
 
 
-def test_a_certificate_whose_two_methods_differ_is_none() -> None:
-    """RFC 5280, 4.1.1.2."""
-    _, leaf = chain(("T", []))
+def test_a_certificate_whose_two_methods_differ_is_issued_by_nobody() -> None:
+    """RFC 5280, 4.1.1.2. That of a root matters to nobody: it is trusted as it is."""
+    root, leaf = chain(("T", []))
     whole = asn1_x509.Certificate.load(leaf.der)
     whole["signature_algorithm"] = {"algorithm": "sha384_ecdsa"}
-    assert read_certificate(leaf.der)
-    assert read_certificate(whole.dump(force=True)) is None
+    body = whole["tbs_certificate"].dump()
+    whole["signature_value"] = sign_ec("sha384")(root.key, body)
+    odd = Issued(x509.load_der_x509_certificate(whole.dump(force=True)), leaf.key)
+    found = judged([root, odd])
+    assert (found.path, found.refusal) == ((), None)
+    whole = asn1_x509.Certificate.load(root.der)
+    whole["signature_algorithm"] = {"algorithm": "sha1_ecdsa"}
+    odd = Issued(x509.load_der_x509_certificate(whole.dump(force=True)), root.key)
+    assert code_of([odd, leaf]) is None

@@ -862,6 +862,19 @@ def test_extensions_that_cannot_be_read_name_no_place() -> None:
     assert issuer_urls(der) == ()
 
 
+def test_places_that_cannot_be_read_are_none_and_disturb_nobody() -> None:
+    """Each is read when it is needed: what is wrong deep inside must not be met by then."""
+    for inner in ("8101", "a2028900", "a2020500", "a10403020780", "a0020500", "a206a40430020500"):
+        raw = bytes.fromhex(inner)
+        value = wrap(0x30, wrap(0x30, raw))
+        broken = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.31"), value), False
+        by = issue("The signer", middle(), key("rsa", 62), (*STAMPS, broken))
+        assert revocation_sources([by.der, middle().der])[0].crl_urls == ()
+        for issuer in (middle(), top()):
+            crl = make_crl(issuer, extensions=[idp(full_name=place(CRL_URL))])
+            assert judged(by=by, crls=(crl,)).outcome is UNKNOWN
+
+
 def test_where_the_issuers_certificate_can_be_had() -> None:
     assert issuer_urls(signer().der) == (ISSUER_URL,)
     assert issuer_urls(stamper().der) == issuer_urls(b"rubbish") == ()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asn1crypto import tsp
+from asn1crypto import keys, tsp
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from make_revocation import SIGNS_ALL, make_crl
@@ -251,6 +251,26 @@ def test_a_method_that_nobody_here_knows_is_unknown_by_its_name(
     )
     found = judged(made, root, time, between, **made_with("p256"))
     assert_all_but(found, "chain", UNKNOWN, words)
+
+
+def test_a_key_that_nobody_here_reads_is_unknown_by_its_name() -> None:
+    """It was not read at all before, and with it the certificate."""
+
+    def strange(fields: Any) -> None:
+        curve = keys.ECDomainParameters(name="named", value="1.2.156.10197.1.301")
+        fields["subject_public_key_info"]["algorithm"]["parameters"] = curve
+
+    time = at(2026)
+    root = issue("The root", None, key("p256", 301), SIGNS_ALL, **life(time))
+    signer = remade(
+        issue("The signer", root, key("p256", 304), STAMPS, **life(time)), root, strange
+    )
+    found = judged(signer, root, time, **made_with("p256"))
+    assert_all_but(found, "signature", UNKNOWN, "sha256_ecdsa, with this key, one for ec")
+    between = issue("In between", root, key("p256", 307), SIGNS_ALL, **life(time))
+    signer = issue("The signer", between, key("p256", 304), STAMPS, **life(time))
+    found = judged(signer, root, time, remade(between, root, strange), **made_with("p256"))
+    assert_all_but(found, "chain", UNKNOWN, "“The signer” is signed by a method")
 
 
 def test_the_earliest_end_counts() -> None:
