@@ -31,6 +31,7 @@ from witnesstree.ledger.base.report import (
     passed,
     unknown,
 )
+from witnesstree.ledger.tokens.path import methods_of
 from witnesstree.ledger.tokens.revocation import REVOCATION, judge_revocation
 from witnesstree.ledger.tokens.signature import (
     HASHES,
@@ -414,11 +415,17 @@ def chain_of(token: Token, trust: Trust, certificates: Sequence[bytes] = ()) -> 
 
 
 def judge_token(
-    stamp: Stamp, imprint: bytes, trust: Trust, algorithm: str = "sha256"
+    stamp: Stamp,
+    imprint: bytes,
+    trust: Trust,
+    algorithm: str = "sha256",
+    now: datetime | None = None,
 ) -> TokenJudgement:
     """Judge the token of `stamp` for the digest `imprint` against `trust`, at the token's own time.
 
-    `algorithm` is the digest's (signature.HASHES).
+    `algorithm` is the digest's (signature.HASHES). Where nothing shows that the token was there
+    before `now`, its methods have to be sound still: with a key that has become weak, a token of
+    any time can be made. None leaves that to the caller.
 
     1. token.form        it is a TimeStampToken
     2. token.imprint     it is for `imprint`
@@ -454,7 +461,7 @@ def judge_token(
         _judge_imprint(token, imprint, algorithm),
         signer,
         _judge_signature(token, certificate),
-        _judge_chain(token, certificate, found),
+        _still_sound(_judge_chain(token, certificate, found), token, found, now),
         _judge_revocation(token, stamp, found, trust),
     )
     return TokenJudgement(checks, token, found.root)
@@ -632,6 +639,25 @@ def _judge_chain(token: Token, certificate: X509Certificate | None, chain: Chain
     if chain.refusal.is_beyond:
         return unknown(CHAIN, "chain-beyond-verifier", rule=chain.refusal.message)
     return failed(CHAIN, "chain-breaks-rule", rule=chain.refusal.message)
+
+
+def _still_sound(check: Check, token: Token, chain: Chain, now: datetime | None) -> Check:
+    """Return the check of the chain, UNKNOWN in place of PASSED if a method that the token rests on
+    is no longer sound at `now`.
+    """
+    if check.outcome is not Outcome.PASSED or now is None:
+        return check
+    signer, root = token.signer, chain.path[-1]
+    found = ended(
+        (
+            token.imprint_algorithm,
+            signer.digest_algorithm,
+            *hashes_of(signer.method),
+            *(method for each in chain.path for method in methods_of(each, is_root=each is root)),
+        ),
+        now,
+    )
+    return unknown(CHAIN, "method-ended-since", method=found[0], end=found[1]) if found else check
 
 
 def _lasting_fault(token: Token, signer: X509Certificate) -> Message | None:

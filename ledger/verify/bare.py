@@ -37,11 +37,13 @@ def verify_token(token: Token, digests: Mapping[str, bytes], trust: Trust, now: 
     algorithm = token.imprint_algorithm
     digest = digests.get(algorithm)
     if digest is None or algorithm not in HASHES:
-        witness = judge_stamp("token", Stamp(token.der), token.imprint, trust, algorithm)
+        witness = judge_stamp(
+            "token", Stamp(token.der), token.imprint, trust, now, algorithm=algorithm
+        )
         code = "imprint-algorithm-weak" if algorithm in WEAK else "imprint-algorithm-not-accepted"
         doubt = unknown(IMPRINT, code, algorithm=shown(algorithm))
         return Report(tuple(doubt if each.name == IMPRINT else each for each in witness.checks))
-    witness = judge_stamp("token", Stamp(token.der), digest, trust, algorithm)
+    witness = judge_stamp("token", Stamp(token.der), digest, trust, now, algorithm=algorithm)
     assert witness.not_after
     if token.gen_time - now > SKEW:
         return Report(

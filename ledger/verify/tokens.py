@@ -29,10 +29,16 @@ Three authorities renewed every three years need as many in sixty years."""
 
 
 def judge_stamp(
-    place: str, stamp: Stamp, digest: bytes, trust: Trust, algorithm: str = "sha256"
+    place: str,
+    stamp: Stamp,
+    digest: bytes,
+    trust: Trust,
+    now: datetime,
+    *,
+    algorithm: str = "sha256",
 ) -> Witness:
     """Judge a token for a digest, such as a batch's root; its checks are named after `place`."""
-    judgement = judge_token(stamp, digest, trust, algorithm)
+    judgement = judge_token(stamp, digest, trust, algorithm, now)
     checks = [
         replace(check, name=f"{place}.{check.name.removeprefix('token.')}")
         for check in judgement.checks
@@ -69,7 +75,7 @@ def _judge_over_file(
     if algorithm not in digests:
         doubt = unknown(f"{place}.imprint", "digest-of-file-unknown", algorithm=shown(algorithm))
         return Witness([replace(doubt, required=False)])
-    witness = judge_stamp(place, stamp, digests[algorithm], trust, algorithm)
+    witness = judge_stamp(place, stamp, digests[algorithm], trust, now, algorithm=algorithm)
     if time - now > SKEW:
         behind = unknown(f"{place}.time", "record-clock-behind", time=time, now=now)
         witness = replace(witness, checks=[*witness.checks, behind], not_after=None)

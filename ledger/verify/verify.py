@@ -118,7 +118,7 @@ class Verifier:
 
     def __init__(self, trust: Trust, now: datetime, require: Require = Require.BOTH) -> None:
         self._trust, self._now, self._require = trust, now, require
-        self._judged = lru_cache(KEPT)(lambda batch: _judge_batch(batch, trust))
+        self._judged = lru_cache(KEPT)(lambda batch: _judge_batch(batch, trust, now))
         self._parsed: OrderedDict[bytes, Proof | Template] = OrderedDict()
 
     def verify(
@@ -280,16 +280,16 @@ def _judge_extensions(proof: Proof) -> list[Check]:
     ]
 
 
-def _judge_batch(proof: Proof, trust: Trust) -> _Batch:
+def _judge_batch(proof: Proof, trust: Trust, now: datetime) -> _Batch:
     """Judge what is alike in all proofs of a batch; the rest of `proof` is empty.
 
-    Only trust decides here, neither time nor policy.
+    Only trust and the time decide here, not the policy.
     """
     assert proof.inclusion
     root = proof.inclusion.root
     # 4. Each token; 5. each anchor.
     tokens = [
-        judge_stamp(f"tokens[{i}]", stamp, root, trust) for i, stamp in enumerate(proof.tokens)
+        judge_stamp(f"tokens[{i}]", stamp, root, trust, now) for i, stamp in enumerate(proof.tokens)
     ]
     anchors = [
         judge_anchor(f"anchors[{i}]", anchor, root, trust) for i, anchor in enumerate(proof.anchors)

@@ -218,6 +218,9 @@ def test_what_is_not_there_yet_is_absent() -> None:
         "anchors",
         "log",
         "records",
+        "digests",
+        "file_tokens",
+        "extensions",
     }
 
 

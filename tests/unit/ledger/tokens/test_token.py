@@ -749,7 +749,28 @@ def test_a_short_key_was_good_enough_once() -> None:
     weak = rsa.generate_private_key(65537, 1024)
     signer = issue("Weak", above, weak, STAMPS, **life)
     content = tsp.TSTInfo(stamped(gen_time=then)).dump()
-    assert judge(Forge(signer=signer, content=content), trust(above)).is_proven
+    made = Forge(signer=signer, content=content)
+    assert judge(made, trust(above)).is_proven
+    # But whoever breaks it now can still say that it was then.
+    arguments = (Stamp(made.make()), IMPRINT_BYTES, Trust(tuple(trust(above))))
+    assert judge_token(*arguments, now=then + timedelta(days=200)).is_proven
+    (chain,) = (check for check in judge_token(*arguments, now=NOW).checks if check.name == CHAIN)
+    assert (chain.outcome, chain.message.code) == (UNKNOWN, "method-ended-since")
+
+
+@pytest.mark.parametrize("kind", ["rsa", "p256"])
+def test_a_token_is_open_once_its_key_has_ended(kind: str) -> None:
+    """2048 bits of RSA hold to the end of 2030; P-256 has no end."""
+    signer = stamper(kind)
+    forge = (
+        Forge(signer=signer)
+        if kind == "rsa"
+        else Forge(signer=signer, algorithm={"algorithm": "sha256_ecdsa"}, sign=sign_ec("sha256"))
+    )
+    stamp, trusted = Stamp(forge.make()), Trust(tuple(trust(root())))
+    for year, is_proven in ((2030, True), (2031, kind == "p256")):
+        now = datetime(year, 12, 31, 23, tzinfo=UTC)
+        assert judge_token(stamp, IMPRINT_BYTES, trusted, now=now).is_proven is is_proven
 
 
 def carrying(forge: Forge, *more: Issued) -> Forge:
