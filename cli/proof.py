@@ -233,6 +233,7 @@ def _list_entries(subject: str, batch: int | None, home: Path, *, as_json: bool)
         entries = list(ledger.entries(digest, batch))
     if not entries:
         if batch is None:
+            ledger.require_known()
             raise NotFound("digest-not-in-ledger", digest=digest)
         raise NotFound("digest-not-in-that-batch", digest=digest, batch=batch)
     if as_json:

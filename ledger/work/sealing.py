@@ -150,6 +150,12 @@ class Ledger(Lookup):
         restored and must not go on yet: for those who write without a transaction of their own.
         """
         require_continued(self.home)
+        self.require_known()
+
+    def require_known(self) -> None:
+        """Raise Damaged if files show what the database does not know: for those who would say that
+        something is not here.
+        """
         for _, found in find_newer(self.metadata, self.home, self.files):
             raise Damaged("database-older-than-files", place=self.metadata.place, found=found)
 

@@ -50,6 +50,16 @@ def test_every_writer_stops(
     assert not (tmp_path / "public").exists()
 
 
+def test_nothing_is_said_not_to_be_here(stale: Path, tmp_path: Path) -> None:
+    """It may be among what the database has lost."""
+    ran = call("proof", tmp_path / "b")
+    assert (ran.code, "witnesstree recover" in ran.error()) == (10, True)
+    assert call("proof", tmp_path / "a").code == 0
+    assert call("recover").code == 0
+    assert call("proof", tmp_path / "b").code == 0
+    assert call("proof", tmp_path / "c").code == 6
+
+
 def is_kept(path: Path) -> bool:
     return path.is_file() and path.parts[-2] in {"00000", "keys"}
 
