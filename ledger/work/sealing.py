@@ -22,11 +22,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from typing_extensions import override
+
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
     Damaged,
     InvalidInput,
+    NotFound,
     StorageFailure,
     Unreachable,
     WitnesstreeError,
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.ports import Block
     from witnesstree.ledger.log.keys import KeyChange
+    from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.database.values import JobKind
     from witnesstree.ledger.store.home import Home
@@ -158,6 +162,17 @@ class Ledger(Lookup):
         """
         for _, found in find_newer(self.metadata, self.home, self.files):
             raise Damaged("database-older-than-files", place=self.metadata.place, found=found)
+
+    @override
+    def proof(self, digest: bytes, batch: int | None = None) -> Proof:
+        """Return the proof of an entry, as Lookup does, and raise Damaged where it may be among
+        what the database does not know.
+        """
+        try:
+            return super().proof(digest, batch)
+        except NotFound:
+            self.require_known()
+            raise
 
     def _now(self) -> datetime:
         """Return the time in whole seconds, as records and statements write it."""
