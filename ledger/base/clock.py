@@ -19,6 +19,13 @@ def format_time(time: datetime) -> str:
     return time.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
+def rounded_up(time: datetime) -> datetime:
+    """Return the next whole second, unless `time` is one: a date by which something existed must
+    not become earlier when it is written. Raises OverflowError at the end of all times.
+    """
+    return time.replace(microsecond=0) + timedelta(seconds=1) if time.microsecond else time
+
+
 def parse_time(text: str) -> datetime:
     """Return the time that `format_time` wrote.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.clock import SKEW
+from witnesstree.ledger.base.clock import SKEW, rounded_up
 from witnesstree.ledger.base.der import shown
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import (
@@ -304,6 +304,6 @@ def _end_of(
 
 def _time_of(token: Token) -> datetime:
     try:
-        return token.gen_time + token.accuracy
+        return rounded_up(token.gen_time + token.accuracy)
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)

@@ -3,6 +3,7 @@ in every form, and what other programs read.
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from make_proof import honest
 from make_record import way
 from make_token import Forge, root, stamped
 
+from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.log.note import format_verifier_key
 from witnesstree.ledger.proof.forms import format_tlog_proof
+from witnesstree.ledger.proof.proof import Proof, format_proof
 
 CONTENT = b"The boundary runs to the old oak."
 ALONE = ("--require", "token")
@@ -165,3 +168,28 @@ def test_show_reads_tokens_and_records(file: Path) -> None:
     shown = call("show", "x.ers")
     assert (shown.code, "An evidence record (RFC 4998)" in shown.text) == (0, True)
     assert call("show", "x.ers", "--json").json["timestamps"] == 1
+
+
+def test_a_proof_with_parts_of_its_file_alone(file: Path) -> None:
+    """The digests that they ask for are computed from the file."""
+    proof = Proof(
+        hashlib.sha256(CONTENT).digest(),
+        digests=(("sha512", hashlib.sha512(CONTENT).digest()), ("unheard_of", b"1")),
+        file_tokens=(Stamp(token_for("sha384")), Stamp(b"\x30\x00")),
+        records=(),
+    )
+    good = replace(proof, file_tokens=proof.file_tokens[:1])
+    Path("contract.pdf.proof.json").write_bytes(format_proof(good))
+    ran = call("verify", file, "--trust", "root.pem", "--json")
+    assert (ran.code, ran.json["verdict"]) == (4, "undecided")
+    assert ran.json["file_not_after"] == "2026-11-23T12:00:02Z"
+    outcomes = {check["name"]: check["outcome"] for check in ran.json["checks"]}
+    assert outcomes["digests.sha512"] == outcomes["file_tokens[0].imprint"] == "passed"
+    assert outcomes["digests.unheard_of"] == "unknown"
+    plain = call("verify", file, "--trust", "root.pem")
+    assert "A timestamp over the file itself: it existed by 2026-11-23T12:00:02" in plain.text
+    folder = call("verify", ".", "--trust", "root.pem", "--json").json["files"]
+    (row,) = (row for row in folder if row["path"] == "contract.pdf")
+    assert row["file_not_after"] == ran.json["file_not_after"]
+    Path("contract.pdf.proof.json").write_bytes(format_proof(proof))
+    assert call("verify", file, "--trust", "root.pem").code == 3

@@ -419,7 +419,7 @@ def test_a_record_of_the_batch_witnesses_each_digest(tmp_path: Path) -> None:
         Outcome.PASSED,
     )
     assert verifier.verify_batch(bare.shared, bare.fault()).not_after == START + timedelta(
-        seconds=1.5
+        seconds=2
     )
     assert not named(verifier, bare)
 

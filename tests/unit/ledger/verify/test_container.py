@@ -24,8 +24,8 @@ from witnesstree.ledger.verify.container import verify_container
 
 A, B = b"The boundary runs to the old oak.", b"The oak fell in 1987."
 TRUST = Trust(tuple(trust(root())))
-STAMPED = NOW + timedelta(seconds=1.5)
-"""The token's time, and its accuracy."""
+STAMPED = NOW + timedelta(seconds=2)
+"""The token's time, and its accuracy of 1.5 seconds, in whole ones."""
 LATER = NOW + timedelta(days=1)
 SOON = START + timedelta(days=1)
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"

@@ -70,7 +70,7 @@ def test_a_timestamp_over_the_file_dates_it_without_a_batch() -> None:
     report = judged(replace(BARE, file_tokens=(over(SHA256),)))
     assert report.verdict is Verdict.UNDECIDED, "the batch is not sealed"
     assert report.not_after is None
-    assert report.file_not_after == NOW + timedelta(seconds=1.5)
+    assert report.file_not_after == NOW + timedelta(seconds=2)
     assert set(outcomes(report, "file_tokens[0].").values()) == {Outcome.PASSED, Outcome.UNKNOWN}
 
 

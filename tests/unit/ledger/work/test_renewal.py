@@ -520,12 +520,13 @@ def test_a_record_that_outgrows_a_proof_is_not_kept(
 
 
 def test_damage_is_an_alarm_and_holds_up_no_other_batch(world: World, ledger: Ledger) -> None:
-    ledger.files.digests_path(1).unlink()
+    path = ledger.files.digests_path(1)
+    path.unlink()
     renewals = world.renewals(ledger)
     renewals.work()
     assert dues(ledger)[1, 0, "tsa"] == START, "looked at at once"
     assert str(alarms(ledger)["tsa"]).startswith(
-        "the evidence record of batch 1 cannot be renewed: cannot read"
+        f"the evidence record of batch 1 cannot be renewed: {path} is missing"
     )
     world.goes_to(DUE)
     world.gets()
