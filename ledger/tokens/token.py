@@ -46,6 +46,7 @@ from witnesstree.ledger.tokens.x509 import (
     X509Certificate,
     climb,
     find_chain,
+    issuer_of,
     read_certificate,
     spoken_name,
 )
@@ -461,7 +462,7 @@ def judge_token(
         _judge_imprint(token, imprint, algorithm),
         signer,
         _judge_signature(token, certificate),
-        _still_sound(_judge_chain(token, certificate, found), token, found, now),
+        _still_sound(_judge_chain(token, certificate, stamp, found), token, found, now),
         _judge_revocation(token, stamp, found, trust),
     )
     return TokenJudgement(checks, token, found.root)
@@ -621,7 +622,9 @@ def _judge_content(token: Token) -> Check | None:
     return None
 
 
-def _judge_chain(token: Token, certificate: X509Certificate | None, chain: Chain) -> Check:
+def _judge_chain(
+    token: Token, certificate: X509Certificate | None, stamp: Stamp, chain: Chain
+) -> Check:
     if certificate is None:
         return unknown(CHAIN, "chain-without-signer")
     if fault := _lasting_fault(token, certificate):
@@ -635,7 +638,8 @@ def _judge_chain(token: Token, certificate: X509Certificate | None, chain: Chain
             time=token.gen_time,
         )
     if chain.refusal is None:
-        return unknown(CHAIN, "chain-root-unknown", name=certificate.name)
+        top = climb(certificate, (*token.certificates, *stamp.certificates))[-1]
+        return unknown(CHAIN, "chain-root-unknown", name=certificate.name, root=issuer_of(top))
     if chain.refusal.is_beyond:
         return unknown(CHAIN, "chain-beyond-verifier", rule=chain.refusal.message)
     return failed(CHAIN, "chain-breaks-rule", rule=chain.refusal.message)

@@ -143,6 +143,11 @@ def spoken_name(name: Any) -> str:
     return shown(str(name.native.get("common_name") or name.human_friendly))
 
 
+def issuer_of(certificate: X509Certificate) -> str:
+    """Return what people call the issuer of a certificate: its root, where nothing leads on."""
+    return spoken_name(asn1_x509.Name.load(certificate.issuer))
+
+
 @lru_cache(_KEPT)
 def read_certificate(der: bytes) -> X509Certificate | None:
     """Return the certificate with all that is needed of it read once, so that nothing is raised
