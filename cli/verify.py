@@ -25,6 +25,7 @@ from witnesstree.cli.judging import (
     home_roots,
     note_strangers,
     opened_proofs,
+    root_names,
     require_regular,
 )
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say
@@ -102,6 +103,8 @@ def verify_command(
         trust = judge.trust | home_roots(home) if home else judge.trust
         judged = _judge_record if found.kind is Kind.RECORD else _judge_token
         report = judged(file, found.content, trust)
+    if pem and any(check.message.code == "chain-root-unknown" for check in report.checks):
+        say("roots-given", names=root_names(pem))
     ctx.exit(_answer(report, file, as_json=as_json))
 
 

@@ -12,7 +12,7 @@ from commandline import call
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from make_proof import honest
 from make_record import way
-from make_token import Forge, root, stamped
+from make_token import CA, Forge, issue, key, root, stamped
 
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.log.note import format_verifier_key
@@ -92,6 +92,19 @@ def test_roots_are_taken_in_every_form(file: Path) -> None:
     ):
         ran = call("verify", file, "--proof", "x.tst", "--trust", given, *ALONE)
         assert (ran.code, said in ran.error()) == (5, True), given
+
+
+def test_a_root_that_is_not_the_one_is_named_beside_it(file: Path) -> None:
+    Path("x.tst").write_bytes(token_for("sha256"))
+    other = issue("Some other root", None, key("p256"), CA)
+    Path("other.pem").write_bytes(other.certificate.public_bytes(Encoding.PEM))
+    ran = call("verify", file, "--proof", "x.tst", "--trust", "other.pem", *ALONE)
+    assert ran.code == 4
+    assert "Given with --trust: Some other root." in ran.talk
+    assert "leads to “" in ran.text
+    Path("other.pem").write_bytes(other.certificate.public_bytes(Encoding.PEM) * 9)
+    ran = call("verify", file, "--proof", "x.tst", "--trust", "other.pem", *ALONE)
+    assert ran.talk.count("Some other root") == 8
 
 
 def test_a_proof_in_place_of_its_file_is_told(file: Path) -> None:
