@@ -25,8 +25,8 @@ from witnesstree.cli.judging import (
     home_roots,
     note_strangers,
     opened_proofs,
-    root_names,
     require_regular,
+    root_names,
 )
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say
 from witnesstree.cli.progress import progress

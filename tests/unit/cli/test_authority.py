@@ -214,8 +214,8 @@ def test_check(server: OpenSslAuthority, authority: Callable[..., Ran], tmp_path
     assert undecided.text.startswith(f"court at {server.url}: undecided\n")
     assert "no root in your trust store: see `witnesstree trust add`" in undecided.text
     assert (
-        "UNKNOWN token.chain: The certificate of “Test authority” leads to “Test root”, which is not"
-        " among the trusted roots: add it with `witnesstree trust add`." in undecided.text
+        "UNKNOWN token.chain: The certificate of “Test authority” leads to “Test root”, which is"
+        " not among the trusted roots: add it with `witnesstree trust add`." in undecided.text
     )
     assert "--trust" not in undecided.text + authority("check", "--json").text
     call("trust", "add", tmp_path / "root.pem", env={"WITNESSTREE_TRUST": str(tmp_path / "trust")})
