@@ -350,9 +350,10 @@ def test_a_hash_tree_and_a_timestamp_are_renewed_under_sm3() -> None:
     again = renew_timestamp(hashed, in_sm3(6))
     assert [each.algorithm for each in again.timestamps] == ["sha256", "sm3", "sm3"]
     assert parse_record(again.der) == again
-    algorithms = EvidenceRecordForm.load(again.der)["digest_algorithms"]
-    named = [each["algorithm"].dotted for each in algorithms]
-    assert named == ["2.16.840.1.101.3.4.2.1", "1.2.156.10197.1.401"]
+    for record in (again, renew_hash_tree(again, [digest], "sm3", in_sm3(7))):
+        algorithms = EvidenceRecordForm.load(record.der)["digest_algorithms"]
+        named = [each["algorithm"].dotted for each in algorithms]
+        assert named == ["2.16.840.1.101.3.4.2.1", "1.2.156.10197.1.401"]
     files = [digests(made.content) | {"sm3": digest}]
     judged = verify_record(again.der, files, trusted(), START + 7 * YEAR)
     assert judged.verdict is Verdict.VERIFIED

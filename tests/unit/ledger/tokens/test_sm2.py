@@ -150,6 +150,15 @@ def test_what_is_no_signature(signature: bytes) -> None:
     assert is_signed(MESSAGE, signature, METHOD, public(PUBLISHED)) is False
 
 
+@pytest.mark.parametrize("r", [0, N - S], ids=["r is 0", "r and s cancel out"])
+def test_what_fits_and_is_none_by_the_standard(r: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody finds a message with such a hash, so the hash is given."""
+    own = public(PUBLISHED)
+    x = (G * (S + (r + S) * PUBLISHED.number)).x()
+    monkeypatch.setattr(sm2, "_digest_for", lambda *_: (r - x) % N)
+    assert is_signed(MESSAGE, encode_dss_signature(r, S), METHOD, own) is False
+
+
 def test_the_same_sum_of_both_points() -> None:
     """The library adds a point to itself and to its opposite by other formulas."""
     for number in (1, 2, N - 2):
@@ -193,7 +202,7 @@ NO_KEYS: dict[str, bytes] = {
     "of zeros": KEY_INFO + bytes(64),
     "x beyond p": KEY_INFO + (SMALL + P).to_bytes(32) + HEIGHT.to_bytes(32),
     "too short": KEY_INFO + POINT[:-1],
-    "too long": KEY_INFO + POINT + b"\0",
+    "too long": KEY_INFO + POINT[:32] + b"\0" + POINT[32:],
     "a point alone": POINT,
     "compressed": bytes.fromhex("3039301306072a8648ce3d020106082a811ccf5501822d032200")
     + bytes([2 + POINT[-1] % 2])
