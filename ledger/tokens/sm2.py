@@ -27,7 +27,7 @@ EXTRA = "witnesstree[sm2]"
 METHODS = frozenset({"sm2", "sm3_sm2"})
 """How a signature may say that it is one: "sm2" names no hash."""
 
-# The curve of GB/T 32918.5, 2: a field of `_P`, points of order `_N`, cofactor 1.
+# The curve of GB/T 32918.5: a field of `_P`, points of order `_N`, cofactor 1.
 _P = 0xFFFFFFFE_FFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_00000000_FFFFFFFF_FFFFFFFF
 _A = 0xFFFFFFFE_FFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_00000000_FFFFFFFF_FFFFFFFC
 _B = 0x28E9FA9E_9D9F5E34_4D5A9E4B_CF6509A7_F39789F5_15AB8F92_DDBCBD41_4D940E93

@@ -67,7 +67,7 @@ MAX_RESPONSE = MAX_TOKEN + 4 * 1024
 MAX_CERTIFICATES = 16
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
-# id-signedData of PKCS #7 (RFC 5652, 5.1) and of GM/T 0010, 6.
+# id-signedData of PKCS #7 (RFC 5652, 5.1) and of GM/T 0010.
 _SIGNED_DATA, _CHINESE_SIGNED_DATA = "1.2.840.113549.1.7.2", "1.2.156.10197.6.1.4.2.2"
 
 FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN = (

@@ -5,10 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asn1crypto import tsp
+from commandline import call
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -417,6 +419,24 @@ def test_without_the_extra_a_list_counts_for_nothing() -> None:
 
 def test_with_the_extra_nothing_is_missing() -> None:
     assert lacking(METHOD) is None
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_command_line_says_the_line_to_type(
+    language: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WITNESSTREE_TRUST", str(tmp_path / "trust"))
+    file, token, root = tmp_path / "file", tmp_path / "token", tmp_path / "root"
+    file.write_bytes(FILE)
+    token.write_bytes(sm2_token(imprint=sm3(FILE), imprint_algorithm=SM3))
+    root.write_bytes(top().der)
+    asked = ("--lang", language, "verify", file, "--proof", token, "--trust", root)
+    ran = call(*asked)
+    assert (ran.code, LINE in ran.text) == (0, False)
+    request.getfixturevalue("without_extra")
+    ran = call(*asked)
+    assert (ran.code, LINE in ran.text) == (4, True)
+    assert lacking(METHOD) == EXTRA
 
 
 def test_a_cryptography_without_sm3_leaves_all_of_it_unknown(
