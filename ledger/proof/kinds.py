@@ -53,7 +53,11 @@ _PEM = re.compile(
 )
 _BASE64 = re.compile(rb"M[A-Za-z0-9+/\s]+={0,2}\s*", re.ASCII)
 """A SEQUENCE in base64 begins with M."""
-_SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
+_SIGNED_DATA = (
+    bytes.fromhex("06092a864886f70d010702"),
+    bytes.fromhex("060a2a811ccf550601040202"),
+)
+"""The type of what is signed: of PKCS #7 (RFC 5652, 5.1), and of GM/T 0010."""
 _OTS = b"\x00OpenTimestamps\x00\x00Proof\x00"
 _SPACE = b" \t\r\n"
 _STARTS: Sequence[tuple[bytes, Kind]] = (

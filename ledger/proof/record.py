@@ -33,7 +33,7 @@ from witnesstree.ledger.proof.record_asn1 import (
     RevocationValues,
 )
 from witnesstree.ledger.proof.record_asn1 import EvidenceRecord as EvidenceRecordForm
-from witnesstree.ledger.tokens.signature import digest_of
+from witnesstree.ledger.tokens.signature import digest_of, read_hash
 from witnesstree.ledger.tokens.token import Token, parse_token
 
 MAX_RECORD = 4 * 2**20
@@ -138,7 +138,7 @@ def _read_record(der: bytes) -> EvidenceRecord:
     algorithms = form["digest_algorithms"]
     _demand_count("algorithms", len(algorithms), MAX_ALGORITHMS)
     for algorithm in algorithms:
-        _ = algorithm["algorithm"].native
+        read_hash(algorithm)
     sequence = form["archive_time_stamp_sequence"]
     _demand_count("chains", len(sequence), MAX_CHAINS)
     _demand_count("timestamps", sum(len(chain) for chain in sequence), MAX_TIMESTAMPS)
@@ -161,7 +161,7 @@ def _read_timestamp(archive: ArchiveTimeStamp) -> ArchiveTimestamp:
     is_named = not isinstance(named, core.Void)
     return ArchiveTimestamp(
         der=bytes(archive.dump()),
-        algorithm=named["algorithm"].native if is_named else token.imprint_algorithm,
+        algorithm=read_hash(named) if is_named else token.imprint_algorithm,
         named=bytes(named.dump()) if is_named else None,
         lists=_read_tree(archive["reduced_hashtree"]),
         token=token,

@@ -26,7 +26,7 @@ from witnesstree.ledger.proof.record import (
 )
 from witnesstree.ledger.proof.record_asn1 import CERTIFICATE_VALUES, REVOCATION_VALUES
 from witnesstree.ledger.proof.record_asn1 import EvidenceRecord as EvidenceRecordForm
-from witnesstree.ledger.tokens.signature import HASHES, digest_of
+from witnesstree.ledger.tokens.signature import HASHES, digest_of, hash_id, read_hash
 from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.tree.tree import root_from_path
 
@@ -226,9 +226,7 @@ def _rebuilt(
 ) -> EvidenceRecord:
     """Return a record with these chains, and all that is beside the chains of `record`."""
     form = EvidenceRecordForm.load(record.der, strict=True)
-    algorithms = [
-        (each["algorithm"].native, bytes(each.dump())) for each in form["digest_algorithms"]
-    ]
+    algorithms = [(read_hash(each), bytes(each.dump())) for each in form["digest_algorithms"]]
     if algorithm is not None and algorithm not in dict(algorithms):
         algorithms.append((algorithm, _format_algorithm(algorithm)))
     infos = b"".join(bytes(each.dump()) for each in form["crypto_infos"])
@@ -265,7 +263,7 @@ def _format_timestamp(named: bytes, lists: Sequence[Sequence[bytes]], token: byt
 
 def _format_algorithm(algorithm: str) -> bytes:
     """Return the AlgorithmIdentifier without parameters, as RFC 5754, 2 wants it."""
-    return wrap(0x30, bytes(algos.DigestAlgorithmId(algorithm).dump()))
+    return wrap(0x30, bytes(algos.DigestAlgorithmId(hash_id(algorithm)).dump()))
 
 
 def _format_named(algorithm: str) -> bytes:

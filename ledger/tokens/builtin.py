@@ -87,6 +87,9 @@ class BuiltIn:
             return False
         return True
 
+    def lacks(self, method: Method) -> None:
+        """Return None: what it needs is always installed."""
+
 
 def _scheme(method: Method, key: Any, digest: str | None) -> tuple[Any, ...] | None:
     """Return what `key.verify` takes after signature and content."""

@@ -32,7 +32,13 @@ from witnesstree.ledger.base.message import Message, joined, message, message_of
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, unknown
 from witnesstree.ledger.tokens.names import Comparable, comparable, subject_of
 from witnesstree.ledger.tokens.path import methods_of
-from witnesstree.ledger.tokens.signature import Method, name_by_digest, read_method
+from witnesstree.ledger.tokens.signature import (
+    Method,
+    lacking,
+    name_by_digest,
+    read_hash,
+    read_method,
+)
 from witnesstree.ledger.tokens.soundness import ended, hashes_of, methods_of_key
 from witnesstree.ledger.tokens.x509 import (
     X509Certificate,
@@ -437,7 +443,7 @@ def _read_state(single: Any) -> _CertificateState:
     revoked = _read_revocation(status.chosen, values) if status.name == "revoked" else None
     next_update = None if isinstance(until, core.Void) else read_time(until.contents)
     return _CertificateState(
-        hash=named["hash_algorithm"]["algorithm"].native,
+        hash=read_hash(named["hash_algorithm"]),
         issuer_name=bytes(named["issuer_name_hash"]),
         issuer_key=bytes(named["issuer_key_hash"]),
         serial=named["serial_number"].native,
@@ -656,7 +662,10 @@ def _demand_signature(
             raise InvalidInput("revocation-method-unsound", method=fault[0], time=time)
         return
     if set(found) == {None}:
-        raise InvalidInput("revocation-method-not-accepted", method=shown(method.algorithm))
+        said = shown(method.algorithm)
+        if package := lacking(method):
+            raise InvalidInput("revocation-method-needs-package", method=said, package=package)
+        raise InvalidInput("revocation-method-not-accepted", method=said)
     raise InvalidInput("revocation-signer-wrong", name=name)
 
 

@@ -1,6 +1,6 @@
 """Which digests and signatures count, asked of providers: cryptography's own, and what is added.
 
-To accept another algorithm (SM2 and SM3, GOST) is to register a provider that knows it. No judge
+To accept another algorithm (GOST, say) is to register a provider that knows it. No judge
 changes: tokens, certificates, CRLs, OCSP answers and evidence records ask here and nowhere else.
 What no provider knows is UNKNOWN.
 """
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from asn1crypto import algos
 
 from witnesstree.ledger.tokens.builtin import BuiltIn
+from witnesstree.ledger.tokens.sm2 import Sm2
 
 
 class Hash(Protocol):
@@ -48,11 +49,33 @@ class Method:
     pss: tuple[str, str, int] | None
 
 
-# NIST's registry of algorithms, which asn1crypto knows in part.
+# What asn1crypto knows no names for: in NIST's registry of algorithms, and in GM/T 0006. Of the
+# latter, the identifier of the curve is written for the method, too.
 _NAMES = {
     f"2.16.840.1.101.3.4.3.{number}": f"sha3_{bits}_rsa"
     for number, bits in ((13, 224), (14, 256), (15, 384), (16, 512))
+} | {
+    "1.2.156.10197.1.301": "sm2",
+    "1.2.156.10197.1.301.1": "sm2",
+    "1.2.156.10197.1.401": "sm3",
+    "1.2.156.10197.1.501": "sm3_sm2",
 }
+_IDS = {name: identifier for identifier, name in _NAMES.items()}
+
+
+def read_hash(identifier: Any) -> str:
+    """Return the hash that asn1crypto's DigestAlgorithm names: a name such as "sha256" where one is
+    known, else a dotted OID.
+
+    Only to be used inside `der.reading`.
+    """
+    algorithm: str = identifier["algorithm"].native
+    return _NAMES.get(algorithm, algorithm)
+
+
+def hash_id(name: str) -> str:
+    """Return how asn1crypto's DigestAlgorithmId takes the hash `name`. Matches `read_hash`."""
+    return _IDS.get(name, name)
 
 
 def read_method(identifier: Any) -> Method:
@@ -73,7 +96,8 @@ def read_method(identifier: Any) -> Method:
 
 def _implied_hash(algorithm: str) -> str | None:
     prefix, _, rest = algorithm.rpartition("_")
-    return prefix if rest in {"rsa", "ecdsa"} and prefix.startswith("sha") else None
+    is_named = rest in {"rsa", "ecdsa", "sm2"} and prefix.startswith(("sha", "sm3"))
+    return prefix if is_named else None
 
 
 def read_pss(parameters: Any) -> tuple[str, str, int] | None:
@@ -129,6 +153,12 @@ class Provider(Protocol):
         """
         ...
 
+    def lacks(self, method: Method) -> str | None:
+        """Return what is to be installed, such as "witnesstree[sm2]", before this provider knows
+        `method`; None where nothing is missing.
+        """
+        ...
+
 
 class _Hashes(Mapping[str, Callable[[], Hash]]):
     """The digests of all providers."""
@@ -146,7 +176,7 @@ class _Hashes(Mapping[str, Callable[[], Hash]]):
         return sum(1 for _ in self)
 
 
-_providers: list[Provider] = [BuiltIn()]
+_providers: list[Provider] = [BuiltIn(), Sm2()]
 HASHES: Mapping[str, Callable[[], Hash]] = _Hashes()
 """The digests that are accepted, by name."""
 
@@ -197,3 +227,11 @@ def is_signed(
         if answer is not None:
             return answer
     return None
+
+
+def lacking(method: Method) -> str | None:
+    """Return what is to be installed before signatures by `method` can be judged; None where that
+    would not help.
+    """
+    lacks = (provider.lacks(method) for provider in _providers)
+    return next((package for package in lacks if package), None)

@@ -3,7 +3,8 @@
 The years are those of NIST SP 800-131A Rev. 2 (2019), tables 2 and 8, for what has ended, and of
 SP 800-57 Part 1 Rev. 5 (2020), table 4, for 112 bits of security. SOG-IS Agreed Cryptographic
 Mechanisms 1.3 (2023) names the mechanisms beside them: brainpool curves, SHA-3. Neither gives an
-end for 128 bits and more, so those methods are not here. docs/proof-format.md has the table.
+end for 128 bits and more, so those methods are not here, nor are SM2 and SM3 of 128 bits (GB/T
+32918, GB/T 32905; ISO/IEC 14888-3, 10118-3). docs/proof-format.md has the table.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from witnesstree.ledger.tokens.sm2 import Sm2Key
 
 if TYPE_CHECKING:
     from witnesstree.ledger.tokens.signature import Method
@@ -34,7 +37,7 @@ ENDS: Mapping[str, datetime] = MappingProxyType(
     }
 )
 """When methods stop being sound, by name. A caller who knows better adds others, such as
-"sha256"."""
+"sha256", "sm3" and "sm2" (its keys)."""
 
 _KEYS = (
     (rsa.RSAPublicKey, "rsa", (1024, 2048, 3072)),
@@ -46,6 +49,8 @@ def methods_of_key(key: Any) -> tuple[str, ...]:
     """Return under which names of ENDS a public key falls, the weakest first; none for a kind that
     has no end.
     """
+    if isinstance(key, Sm2Key):
+        return ("sm2",)
     return tuple(
         f"{name} below {bits} bits"
         for kind, name, sizes in _KEYS

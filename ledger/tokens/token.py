@@ -37,7 +37,10 @@ from witnesstree.ledger.tokens.signature import (
     HASHES,
     Method,
     digest_of,
+    hash_id,
+    lacking,
     name_by_digest,
+    read_hash,
     read_method,
 )
 from witnesstree.ledger.tokens.soundness import ended, hashes_of, methods_of_key
@@ -66,6 +69,8 @@ MAX_RESPONSE = MAX_TOKEN + 4 * 1024
 MAX_CERTIFICATES = 16
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
+# id-signedData of PKCS #7 (RFC 5652, 5.1) and of GM/T 0010.
+_SIGNED_DATA, _CHINESE_SIGNED_DATA = "1.2.840.113549.1.7.2", "1.2.156.10197.6.1.4.2.2"
 
 FORM, IMPRINT, SIGNER, SIGNATURE, CHAIN = (
     "token.form",
@@ -92,8 +97,7 @@ class CertificateId:
 class SignerInfo:
     """What a token says of its signature (RFC 5652, 5.3): claims, nothing more.
 
-    `digest_algorithm` is a name such as "sha256" where asn1crypto knows one, and a dotted OID where
-    it does not.
+    `digest_algorithm` is as signature.read_hash returns it.
     """
 
     issuer: bytes | None
@@ -197,9 +201,11 @@ def parse_token(der: bytes) -> Token:
 
 def _read_token(der: bytes) -> Token:
     info = cms.ContentInfo.load(der, strict=True)
-    if info["content_type"].native != "signed_data":
+    kind, signed = info["content_type"].dotted, info["content"]
+    if kind not in {_SIGNED_DATA, _CHINESE_SIGNED_DATA}:
         raise InvalidInput("token-not-signed-data")
-    signed = info["content"]
+    if kind == _CHINESE_SIGNED_DATA:
+        signed = signed.parse(cms.SignedData)
     # Read again, because asn1crypto takes another type for it where the version is 1.
     encapsulated = cms.EncapsulatedContentInfo.load(
         signed["encap_content_info"].dump(), strict=True
@@ -236,7 +242,7 @@ def _read_token(der: bytes) -> Token:
 
 
 def _read_imprint(imprint: Any) -> tuple[str, bytes]:
-    algorithm = imprint["hash_algorithm"]["algorithm"].native
+    algorithm = read_hash(imprint["hash_algorithm"])
     digest = bytes(imprint["hashed_message"])
     if algorithm in HASHES and len(digest) != HASHES[algorithm]().digest_size:
         raise InvalidInput("imprint-length-wrong")
@@ -282,7 +288,7 @@ def _read_signer(signer: Any) -> SignerInfo:
         issuer=by_issuer["issuer"].chosen.dump() if by_issuer else None,
         serial=by_issuer["serial_number"].native if by_issuer else None,
         key_id=None if by_issuer else bytes(sid.chosen),
-        digest_algorithm=signer["digest_algorithm"]["algorithm"].native,
+        digest_algorithm=read_hash(signer["digest_algorithm"]),
         method=read_method(signer["signature_algorithm"]),
         # RFC 5652, 5.4: signed as a SET OF, although carried under the tag [0].
         attributes=b"\x31" + signer["signed_attrs"].dump()[1:],
@@ -316,7 +322,7 @@ def _read_certificate_id(identifier: Any) -> CertificateId:
         raise InvalidInput("signer-issuer-not-one")
     is_second = isinstance(identifier, tsp.ESSCertIDv2)
     return CertificateId(
-        algorithm=identifier["hash_algorithm"]["algorithm"].native if is_second else "sha1",
+        algorithm=read_hash(identifier["hash_algorithm"]) if is_second else "sha1",
         digest=bytes(identifier["cert_hash"]),
         issuer=names[0].chosen.chosen.dump() if names else None,
         serial=issuer_serial["serial_number"].native if has_issuer else None,
@@ -340,7 +346,10 @@ def format_request(
     """
     fields: dict[str, Any] = {
         "version": "v1",
-        "message_imprint": {"hash_algorithm": {"algorithm": algorithm}, "hashed_message": imprint},
+        "message_imprint": {
+            "hash_algorithm": {"algorithm": hash_id(algorithm)},
+            "hashed_message": imprint,
+        },
         "nonce": nonce,
         "cert_req": True,
     }
@@ -592,18 +601,21 @@ def _judge_signature(token: Token, certificate: X509Certificate | None) -> Check
         signer.attributes, signer.signature, signer.method, signer.digest_algorithm
     )
     if has_signed is None:
-        return unknown(
-            SIGNATURE,
-            "signature-method-not-accepted",
-            method=shown(signer.method.algorithm),
-            key=shown(certificate.key_method.algorithm),
-        )
+        return _unjudged_signature(signer.method, certificate)
     if not has_signed:
         return failed(SIGNATURE, "signature-wrong", name=certificate.name)
     hashes = (signer.digest_algorithm, *hashes_of(signer.method))
     if found := ended(hashes, token.gen_time):
         return failed(SIGNATURE, "signature-unsound", method=found[0], time=token.gen_time)
     return passed(SIGNATURE, "signature-right", name=certificate.name)
+
+
+def _unjudged_signature(method: Method, certificate: X509Certificate) -> Check:
+    name = shown(method.algorithm)
+    if package := lacking(method):
+        return unknown(SIGNATURE, "signature-method-needs-package", method=name, package=package)
+    key = shown(certificate.key_method.algorithm)
+    return unknown(SIGNATURE, "signature-method-not-accepted", method=name, key=key)
 
 
 def _judge_content(token: Token) -> Check | None:

@@ -28,7 +28,14 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.tokens.names import Comparable, comparable, subject_of
 from witnesstree.ledger.tokens.path import MAX_INTERMEDIATES, Refusal, refusal
-from witnesstree.ledger.tokens.signature import Method, is_signed, read_key, read_method, read_pss
+from witnesstree.ledger.tokens.signature import (
+    Method,
+    is_signed,
+    lacking,
+    read_key,
+    read_method,
+    read_pss,
+)
 
 if TYPE_CHECKING:
     from witnesstree.ledger.trust import Trust, TrustedRoot
@@ -342,12 +349,14 @@ def _read(ders: Sequence[bytes]) -> list[X509Certificate]:
 
 
 def _unknown_method(subject: X509Certificate, issuer: X509Certificate) -> Refusal:
-    said = message(
-        "certificate-method-not-accepted",
-        name=subject.name,
-        method=shown(subject.method.algorithm),
-        key=shown(issuer.key_method.algorithm),
-    )
+    name, method = subject.name, shown(subject.method.algorithm)
+    if package := lacking(subject.method):
+        said = message(
+            "certificate-method-needs-package", name=name, method=method, package=package
+        )
+    else:
+        key = shown(issuer.key_method.algorithm)
+        said = message("certificate-method-not-accepted", name=name, method=method, key=key)
     return Refusal(said, is_beyond=True)
 
 

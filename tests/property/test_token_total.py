@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 from make_revocation import ANSWERS, make_crl, make_ocsp, middle, signer, top, wrap, wrapped
+from make_sm2 import in_chinese_form, sm2_token
+from make_sm2 import top as sm2_top
 from make_token import IMPRINT_BYTES, Forge, Issued, issue, key, trust
 
 from witnesstree.anchor.tsa.local import LocalAuthority, trusted_root
@@ -460,6 +462,18 @@ def test_20_000_changed_answers(chunk: int) -> None:
         begun = time.process_time()
         subject.assert_holds(der)
         assert time.process_time() - begun < LIMIT, (chunk, number)
+
+
+def test_2_000_changed_tokens_by_sm2() -> None:
+    random, trusted = Random("sm2"), Trust(tuple(trust(sm2_top())))
+    token = sm2_token()
+    for number, valid in enumerate([token, in_chinese_form(token)]):
+        subject = of_token(valid, IMPRINT_BYTES, trusted)
+        for _ in range(1000):
+            der = changed(valid, [valid], random)
+            begun = time.process_time()
+            subject.assert_holds(der)
+            assert time.process_time() - begun < LIMIT, number
 
 
 @pytest.mark.parametrize("kind", ["crl", "ocsp"])

@@ -58,6 +58,7 @@ from witnesstree.ledger.proof.record import (
     EvidenceRecord,
     parse_record,
 )
+from witnesstree.ledger.proof.record_asn1 import EvidenceRecord as EvidenceRecordForm
 from witnesstree.ledger.proof.record_judge import expires, verify_record
 from witnesstree.ledger.proof.record_make import (
     derive_record,
@@ -66,6 +67,7 @@ from witnesstree.ledger.proof.record_make import (
     renew_timestamp,
     renew_timestamps,
 )
+from witnesstree.ledger.tokens.signature import digest_of, hash_id
 from witnesstree.ledger.tokens.soundness import ENDS
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
@@ -333,6 +335,31 @@ def test_an_algorithm_is_named_once() -> None:
     assert len(record.chains) == 2
     assert record.der.count(identifier("sha256")) == made.initial.der.count(identifier("sha256"))
     assert verified(record.der, made.content, now=START + 4 * YEAR).verdict is Verdict.VERIFIED
+
+
+def test_a_hash_tree_and_a_timestamp_are_renewed_under_sm3() -> None:
+    """asn1crypto has no name for it: it is written and read by its identifier."""
+    made = way(3, 1)
+
+    def in_sm3(years: int) -> Any:
+        return lambda imprint, name: Stamp(token(imprint, hash_id(name), years))
+
+    digest = digest_of("sm3", made.content)
+    hashed = renew_hash_tree(made.initial, [digest], "sm3", in_sm3(3))
+    assert hashed.algorithms == ("sha256", "sm3")
+    again = renew_timestamp(hashed, in_sm3(6))
+    assert [each.algorithm for each in again.timestamps] == ["sha256", "sm3", "sm3"]
+    assert parse_record(again.der) == again
+    for record in (again, renew_hash_tree(again, [digest], "sm3", in_sm3(7))):
+        algorithms = EvidenceRecordForm.load(record.der)["digest_algorithms"]
+        named = [each["algorithm"].dotted for each in algorithms]
+        assert named == ["2.16.840.1.101.3.4.2.1", "1.2.156.10197.1.401"]
+    files = [digests(made.content) | {"sm3": digest}]
+    judged = verify_record(again.der, files, trusted(), START + 7 * YEAR)
+    assert judged.verdict is Verdict.VERIFIED
+    files = [digests(made.content) | {"sm3": bytes(32)}]
+    judged = verify_record(again.der, files, trusted(), START + 7 * YEAR)
+    assert judged.verdict is Verdict.FAILED
 
 
 @pytest.mark.parametrize(

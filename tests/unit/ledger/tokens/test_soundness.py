@@ -219,7 +219,8 @@ def test_keys_for_pss_alone(parameters: Any, outcome: Outcome) -> None:
 UNJUDGED: dict[str, tuple[str, Any, Any, str]] = {
     "SHA-1": ("p256", {"algorithm": "sha1_ecdsa"}, None, "sha1_ecdsa"),
     "MD5": ("rsa", {"algorithm": "md5_rsa"}, sign_pkcs1("sha256"), "md5_rsa"),
-    "SM2": ("p256", {"algorithm": "1.2.156.10197.1.501"}, None, "1.2.156.10197.1.501"),
+    "GOST": ("p256", {"algorithm": "1.2.643.7.1.1.3.2"}, None, "1.2.643.7.1.1.3.2"),
+    "SM2 with a key of P-256": ("p256", {"algorithm": "1.2.156.10197.1.501"}, None, "sm3_sm2"),
     "P-192": ("p192", ECDSA, None, "sha256_ecdsa"),
     "DSA": (
         "dsa",
