@@ -48,10 +48,14 @@ def held_against_manifests(rows: list[Row]) -> list[Row]:
             at = places.get(_place(path))
             if at is not None:
                 judged[at] = _held(judged[at], row, file)
-            elif not os.path.lexists(path):
+            elif os.path.lexists(path):
+                # It was passed over: a folder, or a file that is named like a proof.
+                judged.append(_held(Row(path, gap=Gap.NO_PROOF), row, file))
+            else:
                 reason = message("manifest-file-missing", manifest=row.path.name)
                 missing.append(Row(path, gap=Gap.NO_FILE, reason=reason))
-        judged += missing if len(missing) < len(manifest.files) else [_all_gone(row, manifest)]
+        is_all = missing and len(missing) == len(manifest.files)
+        judged += [_all_gone(row, manifest)] if is_all else missing
     return judged
 
 
@@ -75,7 +79,8 @@ def _manifest_of(row: Row) -> Manifest | None:
 def _held(row: Row, by: Row, file: ManifestFile) -> Row:
     """Return the row of a file that a manifest lists, which row `by` is of."""
     digest = row.digest
-    if row.gap is Gap.NO_PROOF:
+    # A file that is named like a proof was told as one without a file.
+    if row.gap in {Gap.NO_PROOF, Gap.NO_FILE}:
         try:
             digest = digest_file(row.path).digest
         except InvalidInput as error:
@@ -87,7 +92,9 @@ def _held(row: Row, by: Row, file: ManifestFile) -> Row:
             "manifest-lists-other", manifest=by.path.name, listed=file.digest, found=digest
         )
         check = Check("manifest", Outcome.FAILED, fault)
-        return replace(row, verdict=Verdict.FAILED, checks=(check,), assurance=None, gap=None)
+        return replace(
+            row, verdict=Verdict.FAILED, checks=(check,), assurance=None, gap=None, reason=None
+        )
     return replace(by, path=row.path, digest=digest) if row.gap else row
 
 

@@ -14,15 +14,20 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
+from struct import unpack
 from typing import TYPE_CHECKING, BinaryIO
 from xml.etree import ElementTree as ET
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from witnesstree.ledger.base.ber import der_of
+from witnesstree.ledger.base.der import shown
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.log.note import parse_base64
 from witnesstree.ledger.tokens.signature import HASHES
+from witnesstree.ledger.tokens.token import parse_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +42,10 @@ MAX_TIMESTAMPS = 32
 """Tokens and records in a container."""
 MAX_RATIO = 1032
 """Bytes that one of a container may unpack to: deflate does no better, overlapping entries do."""
+MAX_TYPE = 80
+"""Bytes in the entry `mimetype`."""
+DESCRIPTOR = 24
+"""Bytes behind an entry at most: its sizes, where they were not known before (APPNOTE, 4.3.9)."""
 CHUNK = 2**20
 
 _ZIP_ERRORS = (BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError, struct.error)
@@ -45,6 +54,13 @@ _META = "META-INF/"
 _TOKEN = re.compile(r"META-INF/[^/]*timestamp[^/]*\.tst", re.IGNORECASE)
 _RECORD = re.compile(r"META-INF/[^/]*evidencerecord[^/]*\.ers", re.IGNORECASE)
 _MANIFEST = re.compile(r"META-INF/[^/]*asic[^/]*manifest[^/]*\.xml", re.IGNORECASE)
+_OWN = re.compile(
+    r"META-INF/(?:[^/]*(?:timestamp|evidencerecord|manifest|signature|container)[^/]*"
+    r"\.(?:tst|ers|xml|p7s|p7m))",
+    re.IGNORECASE,
+)
+"""Parts of a container itself (ETSI EN 319 162-1, 4.3.3 and 4.4.3)."""
+_ODD = re.compile(r"[\x00-\x1f\x7f\\]")
 _METHODS = {
     "http://www.w3.org/2001/04/xmlenc#sha256": "sha256",
     "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",
@@ -84,13 +100,14 @@ class Container:
         self._archive = archive
         infos = archive.infolist()
         self.form = _form(archive)
-        names = [info.filename for info in infos if not info.is_dir()]
+        names = [info.filename for info in infos if not info.is_dir() or info.file_size]
+        counts = Counter(names)
+        # What is in META-INF and is none of a container's own parts may be taken for evidence, too.
         self.files = tuple(
-            dict.fromkeys(
-                name for name in names if name != "mimetype" and not name.startswith(_META)
-            )
+            name for name in counts if name != "mimetype" and not _OWN.fullmatch(name)
         )
-        self.doubled = tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+        self.doubled = tuple(name for name, count in counts.items() if count > 1)
+        self._known: dict[tuple[str, str], bytes] = {}
         self.timestamps = tuple(self._timestamps())
         if not self.timestamps:
             raise InvalidInput("container-without-timestamp")
@@ -101,11 +118,14 @@ class Container:
 
         Raises InvalidInput if it is not there, or is damaged.
         """
-        hashes = {algorithm: HASHES[algorithm]() for algorithm in algorithms if algorithm in HASHES}
-        for piece in self._pieces(name):
+        wanted = [algorithm for algorithm in algorithms if algorithm in HASHES]
+        # A manifest may name one file as often as it likes.
+        hashes = {each: HASHES[each]() for each in wanted if (name, each) not in self._known}
+        for piece in self._pieces(name) if hashes else ():
             for hashed in hashes.values():
                 hashed.update(piece)
-        return {algorithm: hashed.digest() for algorithm, hashed in hashes.items()}
+        self._known |= {(name, each): hashed.digest() for each, hashed in hashes.items()}
+        return {each: self._known[name, each] for each in wanted}
 
     def _timestamps(self) -> Iterator[Timestamp]:
         names = [name for name in self._archive.namelist() if name.startswith(_META)]
@@ -114,7 +134,12 @@ class Container:
             raise InvalidInput(
                 "container-timestamps-too-many", found=len(stamps), most=MAX_TIMESTAMPS
             )
-        over = dict(self._manifest(name) for name in names if _MANIFEST.fullmatch(name))
+        over: dict[str, list[tuple[str, tuple[Listed, ...]]]] = {}
+        for name in filter(_MANIFEST.fullmatch, names):
+            subject, listed = self._manifest(name)
+            # Some count from META-INF.
+            subject = subject if subject in names else _META + subject
+            over.setdefault(subject, []).append((name, listed))
         for name in stamps:
             content, is_record = self._meta(name), _RECORD.fullmatch(name) is not None
             try:
@@ -124,19 +149,33 @@ class Container:
             if self.form == ASIC_S:
                 yield Timestamp(name, content, is_record)
             elif name in over:
-                yield Timestamp(name, content, is_record, *over[name])
+                yield Timestamp(name, content, is_record, *self._subject(content, over[name]))
 
-    def _manifest(self, name: str) -> tuple[str, tuple[str, tuple[Listed, ...]]]:
-        """Return the entry that a manifest speaks of, with the manifest's name and what it
-        lists.
-        """
+    def _subject(
+        self, content: bytes, manifests: list[tuple[str, tuple[Listed, ...]]]
+    ) -> tuple[str, tuple[Listed, ...]]:
+        """Return which of the manifests that name a token it is over: anybody may add others."""
+        if len(manifests) > 1:
+            with suppress(InvalidInput):
+                token = parse_token(content)
+                for name, listed in manifests:
+                    found = self.digests(name, [token.imprint_algorithm])
+                    if token.imprint in found.values():
+                        return name, listed
+        return manifests[0]
+
+    def _manifest(self, name: str) -> tuple[str, tuple[Listed, ...]]:
+        """Return the entry that a manifest speaks of, and what it lists."""
         try:
-            root = ET.fromstring(_without_types(self._meta(name)))  # noqa: S314 - it has none
+            # In UTF-8, whatever it says: no type is declared in another guise.
+            parser = ET.XMLParser(encoding="utf-8")  # noqa: S314 - and none at all is read
+            parser.feed(_without_types(self._meta(name)))
+            root = parser.close()
             reference = _one(root, "SigReference").attrib["URI"]
             listed = tuple(_listed(each) for each in root if _local(each) == "DataObjectReference")
         except (ET.ParseError, KeyError, ValueError, InvalidInput) as error:
             raise InvalidInput("container-manifest-unreadable", name=name) from error
-        return unquoted(reference), (name, listed)
+        return unquoted(reference), listed
 
     def _meta(self, name: str) -> bytes:
         info = self._info(name)
@@ -159,7 +198,8 @@ class Container:
                 while piece := entry.read(CHUNK):
                     yield piece
         except _ZIP_ERRORS as error:
-            raise InvalidInput("container-entry-damaged", name=name, error=str(error)) from error
+            # What the library says of it helps nobody.
+            raise InvalidInput("container-entry-unreadable", name=name) from error
 
 
 def open_container(file: BinaryIO) -> Container:
@@ -171,7 +211,7 @@ def open_container(file: BinaryIO) -> Container:
     try:
         archive = ZipFile(file)
     except _ZIP_ERRORS as error:
-        raise InvalidInput("container-unreadable", error=str(error)) from error
+        raise InvalidInput("container-unreadable") from error
     infos = archive.infolist()
     if len(infos) > MAX_ENTRIES:
         raise InvalidInput("container-entries-too-many", found=len(infos), most=MAX_ENTRIES)
@@ -181,7 +221,60 @@ def open_container(file: BinaryIO) -> Container:
     for info in infos:
         if info.flag_bits & 1 or info.compress_type not in {ZIP_STORED, ZIP_DEFLATED}:
             raise InvalidInput("container-entry-packed-otherwise", name=info.filename)
+        if not _is_plain(info):
+            raise InvalidInput("container-entry-name-wrong", name=shown(info.orig_filename))
+    try:
+        is_whole = _is_whole(file, archive, size)
+    except _ZIP_ERRORS as error:
+        raise InvalidInput("container-unreadable") from error
+    if not is_whole:
+        raise InvalidInput("container-holds-more")
     return Container(archive)
+
+
+def _is_plain(info: ZipInfo) -> bool:
+    """Whether an entry has a name that every program reads alike, below the container's top."""
+    name = info.orig_filename
+    return (
+        not _ODD.search(name)
+        and not {"", ".", ".."} & set(name.removesuffix("/").split("/"))
+        and not (name.endswith("/") and info.file_size)
+    )
+
+
+def _is_whole(file: BinaryIO, archive: ZipFile, size: int) -> bool:
+    """Whether a ZIP file is nothing but its entries, one behind the other, their list and its end
+    (APPNOTE 6.3.10, 4.3.6): a program that reads from the front and one that reads from the back
+    then see the same.
+    """
+    at = 0
+    for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
+        if not at <= info.header_offset <= at + (DESCRIPTOR if at else 0):
+            return False
+        file.seek(info.header_offset)
+        signature, flags, name, extra = unpack("<4s2xH18xHH", file.read(30))
+        content = file.read(name)
+        if signature != b"PK\x03\x04" or content.decode(
+            "utf-8" if flags & 0x800 else "cp437", "replace"
+        ) != info.orig_filename.encode(errors="replace").decode(errors="replace"):
+            return False
+        at = info.header_offset + 30 + name + extra + info.compress_size
+    file.seek(size - 22)
+    signature, listed, start, comment = unpack("<4s8xIIH", file.read(22))
+    end = size - 22
+    file.seek(max(0, end - 20))
+    if file.read(4) == b"PK\x06\x07":
+        # Of a large one: its list is told of in a record of 56 bytes, which 20 more find.
+        end -= 20 + 56
+        file.seek(max(0, end))
+        signature_64, listed, start = unpack("<4s36xQQ", file.read(56))
+        signature = signature if signature_64 == b"PK\x06\x06" else b""
+    return (
+        signature == b"PK\x05\x06"
+        and not comment
+        and start + listed == end
+        and at <= start <= at + DESCRIPTOR
+    )
 
 
 def _form(archive: ZipFile) -> str:
@@ -190,7 +283,9 @@ def _form(archive: ZipFile) -> str:
     Where there is none, one that has a manifest is ASiC-E.
     """
     try:
-        stated = archive.read("mimetype")[:80].strip().decode("ascii", "replace")
+        if archive.getinfo("mimetype").file_size > MAX_TYPE:
+            raise InvalidInput("container-type-unknown", found="…")
+        stated = archive.read("mimetype").strip().decode("ascii", "replace")
     except (KeyError, *_ZIP_ERRORS):
         stated = ""
     if stated in {ASIC_S, ASIC_E}:
@@ -216,7 +311,8 @@ def _listed(reference: ET.Element) -> Listed:
 def unquoted(uri: str) -> str:
     """Return the name that a relative reference stands for (RFC 3986, 2.1)."""
     escaped = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes((int(found[1], 16),)), uri.encode())
-    return escaped.decode(errors="replace")
+    # From the container's top, however that is written.
+    return escaped.decode(errors="replace").removeprefix("/").removeprefix("./")
 
 
 def _one(parent: ET.Element, name: str) -> ET.Element:

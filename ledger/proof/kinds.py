@@ -45,13 +45,15 @@ class Brought:
     content: bytes
 
 
+GRANTED_WITH_MODS = 1
+"""The last status of an answer that has a token (RFC 3161, 2.4.2)."""
 MAX_ARMOUR = 8
 """PEM blocks that are looked at in a file."""
 
 _PEM = re.compile(
     rb"-----BEGIN ([A-Z0-9 #]{1,40})-----\r?\n([A-Za-z0-9+/=\s]+)-----END \1-----", re.ASCII
 )
-_BASE64 = re.compile(rb"M[A-Za-z0-9+/\s]+={0,2}\s*", re.ASCII)
+_BASE64 = re.compile(rb"M[A-Za-z0-9+/]+={0,2}", re.ASCII)
 """A SEQUENCE in base64 begins with M."""
 _SIGNED_DATA = (
     bytes.fromhex("06092a864886f70d010702"),
@@ -120,8 +122,8 @@ def _recognise_armour(content: bytes) -> Brought:
         if found[1] in {b"CERTIFICATE", b"X509 CRL"}:
             continue
         return _recognise_ber(_decoded(found[2]))
-    if _BASE64.fullmatch(content):
-        return _recognise_ber(_decoded(content))
+    if _BASE64.fullmatch(text := b"".join(content.split())):
+        return _recognise_ber(_decoded(text))
     raise InvalidInput("proof-of-no-known-kind")
 
 
@@ -149,11 +151,12 @@ def _recognise_ber(content: bytes) -> Brought:
     if inside.startswith(b"\x02\x01\x01\x30"):
         return Brought(Kind.RECORD, der)
     if inside.startswith(b"\x30") and _content(inside).startswith(b"\x02\x01"):
-        status, token = _split(inside)
+        answer, token = _split(inside)
+        status = _content(answer)[2]
+        if status > GRANTED_WITH_MODS:
+            raise InvalidInput("proof-is-refusal", status=status)
         if token.startswith(b"\x30") and _content(token).startswith(_SIGNED_DATA):
             return Brought(Kind.TOKEN, token)
-        if not token:
-            raise InvalidInput("proof-is-refusal", status=_content(status)[2])
     raise InvalidInput("proof-of-no-known-kind")
 
 

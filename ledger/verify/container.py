@@ -18,7 +18,7 @@ from witnesstree.ledger.verify.bare import verify_token
 from witnesstree.ledger.verify.witness import Witness, best_assurance, date_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from witnesstree.ledger.proof.asic import Container, Listed, Timestamp
@@ -42,7 +42,7 @@ def verify_container(container: Container, trust: Trust, now: datetime) -> Repor
     for i, timestamp in enumerate(container.timestamps):
         witness = _judge(f"timestamps[{i}]", container, timestamp, trust, now)
         found.append((timestamp, witness))
-        for name in [each.name for each in timestamp.listed] or container.files:
+        for name in _subjects(container, timestamp):
             if name in over:
                 over[name].append(witness)
     lacking = [name for name, all_of in over.items() if not any(each.has_passed for each in all_of)]
@@ -64,6 +64,14 @@ def verify_container(container: Container, trust: Trust, now: datetime) -> Repor
     worth = min(best for each in over.values() if (best := best_assurance(each)))
     report = Report(tuple(checks), worth, None, not_after, not_after_token=not_after)
     return report if report.is_verified else replace(report, assurance=None)
+
+
+def _subjects(container: Container, timestamp: Timestamp) -> Sequence[str]:
+    """Return the files that a timestamp is over: those that its manifest lists, be it none, and
+    without a manifest all.
+    """
+    listed = [each.name for each in timestamp.listed]
+    return container.files if timestamp.manifest is None else listed
 
 
 def _judge_names(container: Container) -> Check:
@@ -93,7 +101,7 @@ def _judge(
 def _judge_alone(container: Container, timestamp: Timestamp, trust: Trust, now: datetime) -> Report:
     if timestamp.is_record:
         algorithms = parse_record(timestamp.content).algorithms
-        names = [each.name for each in timestamp.listed] or container.files
+        names = _subjects(container, timestamp)
         files = [container.digests(name, algorithms) for name in names]
         return verify_record(timestamp.content, files, trust, now)
     token = parse_token(timestamp.content)

@@ -8,7 +8,8 @@ Its steps, each one or more named checks:
     2  digest              the digest is the one that the proof is for
        digests.…           so are the file's digests under other algorithms, where they are known
        extensions[i]       what a later version has added is named
-       file_tokens[i].…    timestamps over the file itself: they date it, and decide nothing else
+       file_tokens[i].…    timestamps over the file itself: they date it, and only what is false in
+                           them counts
     3  inclusion           the path leads to the root, with exactly the length that its position
                            demands (inclusion.py)
     4  tokens[i].…         imprint, signer, signature, chain and revocation of each timestamp token

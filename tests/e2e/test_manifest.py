@@ -3,6 +3,8 @@ has no proof of its own.
 """
 
 import json
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from commandline import call
 
 from witnesstree.anchor.wiring import make_home
+from witnesstree.ledger.proof.manifest import Manifest, ManifestFile, format_manifest
 
 MANIFEST = "case/evi.manifest.json"
 
@@ -87,6 +90,7 @@ def test_another_file_in_its_place_fails_though_it_was_sealed_itself(case: Path)
     assert rows(verified.json)[str(path)] == ("failed", "manifest-lists-other")
     # One that nobody sealed, too.
     Path(f"{path}.proof.json").unlink()
+    assert f"{path}: manifest: evi.manifest.json lists" in call("verify", case).text
     assert rows(call("verify", case, "--json").json)[str(path)] == (
         "failed",
         "manifest-lists-other",
@@ -122,6 +126,36 @@ def test_a_manifest_that_cannot_be_relied_on_says_nothing_of_the_others(
         )
 
 
+def test_a_listed_file_that_is_named_like_a_proof_is_compared(case: Path) -> None:
+    path = case / "doc.proof.json"
+    path.write_text("first")
+    digest = sha256(b"first").hexdigest()
+    manifest = Manifest(
+        "evi",
+        datetime(2026, 11, 30, tzinfo=UTC),
+        (ManifestFile(path.name, 5, bytes.fromhex(digest), "application/json"),),
+        salt=bytes(16),
+    )
+    Path(MANIFEST).write_bytes(format_manifest(manifest))
+    assert call("seal", "--again", MANIFEST).code == 0
+    assert call("verify", MANIFEST, path).code == 0
+    assert rows(call("verify", case, "--json").json)[str(path)][0] == "verified"
+    path.write_text("other")
+    verified = call("verify", case, "--json")
+    assert (verified.code, rows(verified.json)[str(path)]) == (
+        3,
+        ("failed", "manifest-lists-other"),
+    )
+    assert "lists a file of this name" in call("verify", case).text
+
+
+def test_a_manifest_of_no_files_misses_none(case: Path) -> None:
+    manifest = Manifest("evi", datetime(2026, 11, 30, tzinfo=UTC), (), salt=bytes(16))
+    Path(MANIFEST).write_bytes(format_manifest(manifest))
+    assert call("seal", "--again", MANIFEST).code == 0
+    assert call("verify", case).code == 0
+
+
 def test_only_the_newest_of_several_counts(case: Path) -> None:
     (case / "a" / "1.txt").write_text("edited")
     assert call("seal", "-r", case, "--name", "evi", "--again").code == 0
@@ -136,7 +170,8 @@ def test_a_listed_file_that_cannot_be_read_is_named(case: Path) -> None:
     Path(f"{path}.proof.json").unlink()
     path.unlink()
     path.mkdir()
-    assert call("verify", case, "--json").code == 0
+    found = call("verify", case, "--json")
+    assert (found.code, rows(found.json)[str(path)][1]) == (4, "file-not-regular")
     path.rmdir()
     path.symlink_to("/proc/self/mem")
     assert rows(call("verify", case, "--json").json)[str(path)][0] == "undecided"

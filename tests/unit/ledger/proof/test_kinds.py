@@ -107,6 +107,18 @@ def test_all_else_is_none(content: bytes) -> None:
     assert raised.value.message.code in {"proof-of-no-known-kind", "proof-der-unreadable"}
 
 
+def test_an_answer_that_refuses_is_none_whatever_comes_with_it() -> None:
+    with pytest.raises(InvalidInput) as raised:
+        recognise(RESPONSE[:8] + b"\x02" + RESPONSE[9:])
+    assert raised.value.message.code == "proof-is-refusal"
+
+
+@pytest.mark.parametrize("text", [b" " * 10**6 + b"!", b"A" * 10**6 + b"!", b" \n" * 10**6])
+def test_long_text_is_told_at_once(text: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        recognise(b"M" + text)
+
+
 @given(st.binary(max_size=400) | st.builds(lambda text: b"\x30" + text, st.binary(max_size=40)))
 def test_no_bytes_do_harm(content: bytes) -> None:
     with suppress(InvalidInput):

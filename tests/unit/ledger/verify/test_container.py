@@ -181,6 +181,154 @@ def test_a_simple_container_holds_one_file(files: Entries) -> None:
     assert "container-files-not-one" in failures(report)
 
 
+def test_a_manifest_that_lists_nothing_covers_nothing() -> None:
+    """Whoever has one stamped could put any file beside it later."""
+    listing = manifest()
+    report = judged(packed({"lie.txt": A, MANIFEST: listing, TOKEN: stamp(listing)}))
+    assert (report.verdict, report.not_after) == (Verdict.UNDECIDED, None)
+    assert report.checks[-1].message.members["names"] == ["lie.txt"]
+
+
+@pytest.mark.parametrize("uri", ["./a.txt", "/a.txt", "%61.txt"])
+def test_a_name_counts_from_the_container_s_top(uri: str) -> None:
+    listing = manifest(reference(uri, A))
+    entries = {"a.txt": A, MANIFEST: listing, TOKEN: stamp(listing)}
+    assert judged(packed(entries)).verdict is Verdict.VERIFIED
+
+
+def test_a_token_named_from_its_own_folder() -> None:
+    listing = manifest(reference("a.txt", A), over="timestamp.tst")
+    entries = {"a.txt": A, MANIFEST: listing, TOKEN: stamp(listing)}
+    assert judged(packed(entries)).verdict is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_another_manifest_that_names_the_token_changes_nothing(is_first: bool) -> None:
+    entries = extended()
+    other = {"META-INF/ASiCManifest9.xml": manifest(reference("a.txt", B))}
+    both = {**other, **entries} if is_first else {**entries, **other}
+    assert judged(packed(both)).verdict is Verdict.VERIFIED
+    false = {**both, TOKEN: stamp(b"neither")}
+    assert judged(packed(false)).verdict is Verdict.FAILED
+    unreadable = {**both, TOKEN: b"\x30\x00"}
+    assert judged(packed(unreadable)).verdict is Verdict.FAILED
+
+
+def test_what_stands_in_meta_inf_is_covered_or_named() -> None:
+    report = judged(packed({**extended(), "META-INF/contract.pdf": B}))
+    assert report.checks[-1].message.members["names"] == ["META-INF/contract.pdf"]
+    parts = dict.fromkeys(["META-INF/manifest.xml", "META-INF/signature001.p7s"], b"")
+    assert judged(packed({**extended(), **parts})).verdict is Verdict.VERIFIED
+
+
+def test_a_file_that_is_listed_again_and_again_is_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listing = manifest(*[reference("a.txt", A)] * 2000)
+    container = open_container(
+        io.BytesIO(packed({"a.txt": A, MANIFEST: listing, TOKEN: stamp(listing)}))
+    )
+    read: list[str] = []
+    pieces = container._pieces
+    monkeypatch.setattr(container, "_pieces", lambda name: (read.append(name), pieces(name))[1])
+    assert verify_container(container, TRUST, LATER).verdict is Verdict.VERIFIED
+    assert sorted(read) == ["META-INF/ASiCManifest.xml", "a.txt"]
+
+
+class Unseekable(io.BytesIO):
+    """Where sizes are written behind each entry."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: Any) -> int:
+        raise OSError
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("out", [io.BytesIO, Unseekable])
+def test_containers_however_they_were_written(is_large: bool, out: type[io.BytesIO]) -> None:
+    made = out()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in {"mimetype": ASIC_E.encode(), **extended()}.items():
+            with archive.open(name, "w", force_zip64=is_large) as entry:
+                entry.write(content)
+    assert judged(made.getvalue()).verdict is Verdict.VERIFIED
+
+
+def test_a_container_beyond_what_old_ones_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its list is told of in a record of its own."""
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 2)
+    made = packed(extended())
+    at = made.rindex(b"PK\x05\x06")
+    assert made[at - 20 : at - 16] == b"PK\x06\x07"
+    assert judged(made).verdict is Verdict.VERIFIED
+    large = bytearray(made)
+    large[at + 16 : at + 20] = b"\xff" * 4
+    assert judged(bytes(large)).verdict is Verdict.VERIFIED
+    large[at - 76 : at - 74] = b"XX"
+    with pytest.raises(InvalidInput):
+        judged(bytes(large))
+
+
+def evil() -> bytes:
+    return packed({"a.txt": b"evil"})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"#!/bin/sh\n" + packed(extended()),
+        evil() + packed(extended()),
+        packed(extended()) + b"more",
+        packed(extended())[:-2] + b"\x04\0more",
+    ],
+)
+def test_a_file_that_others_read_in_another_way_is_refused(content: bytes) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        open_container(io.BytesIO(content))
+    assert raised.value.message.code in {"container-holds-more", "container-unreadable"}
+
+
+def test_bytes_between_entries_and_other_local_names_are_refused() -> None:
+    content = packed(extended())
+    at = content.index(b"a.txt")
+    with pytest.raises(InvalidInput, match="holds more"):
+        judged(content[:at] + b"b.txt" + content[at + 5 :])
+    gap = bytearray(content)
+    end = gap.rindex(b"PK\x05\x06")
+    gap[end + 16 : end + 20] = (int.from_bytes(gap[end + 16 : end + 20], "little") + 30).to_bytes(
+        4, "little"
+    )
+    start = content.index(b"PK\x01\x02")
+    with pytest.raises(InvalidInput, match="holds more"):
+        judged(bytes(gap[:start]) + bytes(30) + bytes(gap[start:]))
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "/a", "a//b", "./a", "a\\b", "a\nb", "a/../b", "\x7f", "d/"]
+)
+def test_names_that_mean_different_things_are_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="different ways"):
+        judged(packed({**extended(), name: B}))
+
+
+def test_names_cut_short_by_a_zero_byte_are_refused() -> None:
+    content = packed({**extended(), "b.txt_x.exe": B}).replace(b"b.txt_x.exe", b"b.txt\0x.exe")
+    with pytest.raises(InvalidInput, match="different ways"):
+        judged(content)
+    nameless = packed({**extended(), "b": B}).replace(b"b" + B, b"\0" + B)
+    with pytest.raises(InvalidInput):
+        judged(nameless)
+
+
+def test_an_empty_folder_is_no_file() -> None:
+    out = io.BytesIO(packed(extended()))
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.mkdir("folder")
+    assert judged(out.getvalue()).verdict is Verdict.VERIFIED
+
+
 def test_a_digest_that_is_not_accepted() -> None:
     listing = manifest(reference("a.txt", A, "http://www.w3.org/2000/09/xmldsig#sha1"))
     report = judged(packed({"a.txt": A, MANIFEST: listing, TOKEN: stamp(listing)}))
@@ -248,6 +396,11 @@ def encrypted() -> bytes:
             "container-entry-packed-otherwise",
         ),
         (bomb(), "container-unpacks-too-large"),
+        (packed({"a": A, TOKEN: stamp(A)}, "x" * 81), "container-type-unknown"),
+        (
+            packed({MANIFEST: b'<?xml version="1.0" encoding="foo"?><x/>', TOKEN: b""}),
+            "container-manifest-unreadable",
+        ),
         (encrypted(), "container-entry-packed-otherwise"),
         (packed({MANIFEST: b"<x", TOKEN: b""}), "container-manifest-unreadable"),
         (packed({MANIFEST: b"<x/>", TOKEN: b""}), "container-manifest-unreadable"),

@@ -161,6 +161,12 @@ def test_proofs_of_one_batch_are_not_judged_by_each_others_parts() -> None:
         assert verifier.verify(proof.digest, format_proof(proof)).verdict is verdict
 
 
+def test_a_number_that_json_does_not_carry_is_refused() -> None:
+    text = format_proof(replace(BARE, extensions=(Extension("a", "[1]"),)))
+    with pytest.raises(InvalidInput, match="whole number"):
+        parse_proof(text.replace(b"   1\n", b"   9007199254740992\n"))
+
+
 @pytest.mark.parametrize(
     "members",
     [
