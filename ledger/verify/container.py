@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.report import Check, Outcome, Report, failed, passed, unknown
 from witnesstree.ledger.proof.asic import ASIC_S
 from witnesstree.ledger.proof.record import parse_record
@@ -81,6 +81,8 @@ def _judge(
     checks = list(_judge_files(f"{place}.files", container, timestamp))
     try:
         report = _judge_alone(container, timestamp, trust, now)
+    except OverLimit as error:
+        return Witness([*checks, unknown(place, "record-over-limit", error=error)])
     except InvalidInput as error:
         unreadable = failed(place, "container-timestamp-unreadable", error=error)
         return Witness([*checks, unreadable])
