@@ -107,7 +107,7 @@ class Bundle:
             records=derived_records(self.shared.records, digest, path),
         )
         if proof.records and len(format_proof(proof)) > MAX_PROOF:
-            raise InvalidInput("proof-with-records-too-large", position=position, most=MAX_PROOF)
+            raise OverLimit("proof-with-records-too-large", position=position, most=MAX_PROOF)
         return proof
 
     def path(self, position: int) -> tuple[bytes, ...]:

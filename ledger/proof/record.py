@@ -76,6 +76,13 @@ class ArchiveTimestamp:
     lists: tuple[tuple[bytes, ...], ...]
     token: Token
 
+    @property
+    def first(self) -> frozenset[bytes]:
+        """The hashes of its first list: of files, or of the token before. Without a tree that is
+        what the token is for.
+        """
+        return frozenset(self.lists[0] if self.lists else (self.token.imprint,))
+
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRecord:
@@ -261,11 +268,11 @@ def root_of_lists(
 
     A first list of one hash leads to that hash, as its leaf did (4.2.1, step 3); with `hashes_one`
     to the hash of it, as 4.3 has it by the letter. With `holds_nodes` a list that holds the node
-    from the list before it already does not get it again.
+    from the list before it already, beside others, does not get it again.
     """
     node = b""
     for nodes in lists:
-        is_held = not node or (holds_nodes and node in nodes)
+        is_held = not node or (holds_nodes and len(nodes) > 1 and node in nodes)
         together = sorted(nodes if is_held else [*nodes, node])
         is_alone = len(together) == 1 and not hashes_one
         node = together[0] if is_alone else digest_of(algorithm, b"".join(together))

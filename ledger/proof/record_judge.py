@@ -187,9 +187,7 @@ def _judge_place(
     if checks[0].outcome is not Outcome.PASSED:
         return checks, None
     checks += _judge_first_list(place, is_group=is_group)
-    judgement = judge_token(
-        record.stamp(timestamp), _imprint_of(place), trust, timestamp.algorithm
-    )
+    judgement = judge_token(record.stamp(timestamp), _imprint_of(place), trust, timestamp.algorithm)
     checks += [
         replace(check, name=f"{name}.{check.name.removeprefix('token.')}")
         for check in judgement.checks
@@ -230,8 +228,7 @@ def _judge_first_list(place: _Place, *, is_group: bool) -> list[Check]:
     name = f"{place.name}.{kind}"
     if place.expected is None:
         return [unknown(name, "record-digest-not-given", algorithm=place.timestamp.algorithm)]
-    lists = place.timestamp.lists
-    first = set(lists[0] if lists else [place.timestamp.token.imprint])
+    first = place.timestamp.first
     expected = next((each for each in place.expected if first.issuperset(each)), place.expected[0])
     missing = [value for value in expected if value not in first]
     if missing:
@@ -247,7 +244,7 @@ def _judge_first_list(place: _Place, *, is_group: bool) -> list[Check]:
     return checks
 
 
-def _judge_group(name: str, first: set[bytes], expected: Sequence[bytes]) -> Check:
+def _judge_group(name: str, first: frozenset[bytes], expected: Sequence[bytes]) -> Check:
     others = first.difference(expected)
     if others:
         return failed(name, "record-group-larger", count=len(others))

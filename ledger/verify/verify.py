@@ -194,6 +194,8 @@ class Verifier:
             )
         try:
             proof = bundle.proof(position)
+        except OverLimit as error:
+            return Report((unknown("proof", "proof-in-batch-unreadable", error=error),))
         except InvalidInput as error:
             return Report((failed("proof", "proof-in-batch-unreadable", error=error),))
         return self.verify_proof(digest, proof, BUNDLE)

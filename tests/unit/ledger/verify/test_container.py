@@ -13,7 +13,7 @@ from asn1crypto import tsp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from make_proof import honest
-from make_record import START, trusted, way
+from make_record import START, document, long_chain, trusted, way
 from make_token import NOW, Forge, root, stamped, trust
 
 from witnesstree.ledger.base.errors import InvalidInput
@@ -117,6 +117,12 @@ def test_a_record_and_its_file() -> None:
     assert judged(packed(entries, ASIC_S), trusted(), SOON).verdict is Verdict.VERIFIED
     other = judged(packed({**entries, "a": A}, ASIC_S), trusted(), SOON)
     assert other.verdict is Verdict.FAILED
+
+
+def test_a_record_with_more_than_is_read_leaves_its_file_open() -> None:
+    report = judged(packed({"a": document(4), RECORD: long_chain(65)}, ASIC_S), trusted(), SOON)
+    assert report.verdict is Verdict.UNDECIDED
+    assert "this has 65" in " ".join(check.reason for check in report.checks)
 
 
 def test_a_record_over_the_file_of_a_manifest() -> None:
