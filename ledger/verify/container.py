@@ -4,6 +4,7 @@ records.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from witnesstree.ledger.proof.record_judge import verify_record
 from witnesstree.ledger.tokens.signature import HASHES
 from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.verify.bare import verify_token
+from witnesstree.ledger.verify.tokens import MAX_JUDGED_TIMESTAMPS
 from witnesstree.ledger.verify.witness import Witness, best_assurance, date_of
 
 if TYPE_CHECKING:
@@ -39,8 +41,16 @@ def verify_container(container: Container, trust: Trust, now: datetime) -> Repor
     checks = [_judge_names(container)]
     over: dict[str, list[Witness]] = {name: [] for name in container.files}
     found: list[tuple[Timestamp, Witness]] = []
+    left = MAX_JUDGED_TIMESTAMPS
     for i, timestamp in enumerate(container.timestamps):
-        witness = _judge(f"timestamps[{i}]", container, timestamp, trust, now)
+        place, count = f"timestamps[{i}]", _count(timestamp)
+        if count > left:
+            most = MAX_JUDGED_TIMESTAMPS
+            beyond = unknown(place, "records-too-many", left=left, most=most, found=count)
+            witness = Witness([beyond])
+        else:
+            witness = _judge(place, container, timestamp, trust, now)
+            left -= count
         found.append((timestamp, witness))
         for name in [each.name for each in timestamp.listed] or container.files:
             if name in over:
@@ -64,6 +74,17 @@ def verify_container(container: Container, trust: Trust, now: datetime) -> Repor
     worth = min(best for each in over.values() if (best := best_assurance(each)))
     report = Report(tuple(checks), worth, None, not_after, not_after_token=not_after)
     return report if report.is_verified else replace(report, assurance=None)
+
+
+def _count(timestamp: Timestamp) -> int:
+    """Return how many timestamps have to be judged: those of a record, each of which may cost
+    dozens of signatures.
+    """
+    if timestamp.is_record:
+        # One that cannot be read costs nothing, and is told.
+        with suppress(InvalidInput):
+            return len(parse_record(timestamp.content).timestamps)
+    return 1
 
 
 def _judge_names(container: Container) -> Check:

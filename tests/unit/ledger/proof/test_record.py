@@ -526,6 +526,23 @@ def test_what_rfc_4998_lets_others_make(name: str) -> None:
             assert verified(forged, content).verdict is Verdict.FAILED
 
 
+def test_what_rfc_4998_does_not_allow_stays_failed() -> None:
+    hashes = sorted(sha256(content).digest() for content in GROUP)
+    others = sorted(sha256(b"other %d" % number).digest() for number in range(2))
+    group = joined("sha256", hashes)
+
+    def report(lists: list[list[bytes]], root: bytes) -> Report:
+        return verified(compose([archive(lists, token(root))]), *GROUP)
+
+    assert report([hashes, others], joined("sha256", [group, *others])).verdict is Verdict.VERIFIED
+    unsorted = sha256(b"".join(hashes[::-1])).digest()
+    apart = joined("sha256", [group, joined("sha256", others)])
+    for lists, root in (([hashes[::-1]], unsorted), ([hashes, others], apart)):
+        assert outcomes(report(lists, root), Outcome.FAILED) == [f"{FIRST}.imprint"]
+    instead = report([[group], others], joined("sha256", [group, *others]))
+    assert outcomes(instead, Outcome.FAILED) == [f"{FIRST}.data"]
+
+
 def test_a_list_of_nothing_but_the_node_below_is_no_step() -> None:
     leaf = sha256(document(4)).digest()
     record = compose([archive([[leaf], [leaf]], token(leaf))])
@@ -541,24 +558,25 @@ def test_no_reading_joins_a_new_chain_in_descending_order() -> None:
 
 
 def test_a_group_s_files_are_renewed_by_one_reading() -> None:
-    """Half of the files as the text of 5.2 has them and half as figure 4 does is neither."""
-    group = group_record()
-    before = wrap(0x30, wrap(0x30, b"".join(each.der for each in group.chains[0])))
-    older = new("sha384", before).digest()
-    names = [new("sha384", content).digest() for content in GROUP]
-    positional = [new("sha384", digest + older).digest() for digest in names]
-    ordered = [new("sha384", min(digest + older, older + digest)).digest() for digest in names]
+    """Some of the files as the text of 5.2 has them and some as figure 4 does is neither."""
+    contents = [b"file %d of a group" % number for number in range(64)]
+    hashes = [sha256(content).digest() for content in contents]
+    first = archive([hashes], token(joined("sha256", hashes)))
+    older = new("sha512", wrap(0x30, wrap(0x30, first))).digest()
+    digests_now = [new("sha512", content).digest() for content in contents]
+    positional = [new("sha512", each + older).digest() for each in digests_now]
+    ordered = [new("sha512", min(each + older, older + each)).digest() for each in digests_now]
 
-    def renewed(hashes: list[bytes]) -> Report:
-        imprint = joined("sha384", hashes)
-        chain = archive([hashes], token(imprint, "sha384", 5), "sha384")
-        record = compose([each.der for each in group.chains[0]], [chain])
-        return verified(record, *GROUP, now=START + 6 * YEAR, is_group=True)
+    def renewed(hashes: list[bytes]) -> Verdict:
+        chain = archive([hashes], token(joined("sha512", hashes), "sha512", 3), "sha512")
+        record = compose([first], [chain], algorithms=("sha256", "sha512"))
+        return verified(record, *contents, now=START + 4 * YEAR, is_group=True).verdict
 
-    assert renewed(positional).verdict is Verdict.VERIFIED
-    assert renewed(ordered).verdict is Verdict.VERIFIED
-    turned = [b"\0" * 48, *ordered[1:]]
-    assert renewed(turned).verdict is Verdict.FAILED
+    assert renewed(positional) is renewed(ordered) is Verdict.VERIFIED
+    differing = [at for at in range(64) if positional[at] != ordered[at]]
+    mixed = [*ordered]
+    mixed[differing[0]] = positional[differing[0]]
+    assert renewed(mixed) is Verdict.FAILED
 
 
 def test_a_record_of_64_timestamps_is_judged_and_one_of_65_is_left_open() -> None:

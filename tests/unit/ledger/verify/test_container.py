@@ -125,6 +125,17 @@ def test_a_record_with_more_than_is_read_leaves_its_file_open() -> None:
     assert "this has 65" in " ".join(check.reason for check in report.checks)
 
 
+def test_no_more_timestamps_are_judged_than_in_a_proof() -> None:
+    records = {
+        f"META-INF/{i}evidencerecord.ers": long_chain(count) for i, count in enumerate((30, 34, 1))
+    }
+    content = packed({"a": document(4), **records}, ASIC_S)
+    report = judged(content, trusted(), SOON + timedelta(days=4000))
+    beyond = [check for check in report.checks if check.message.code == "records-too-many"]
+    assert [(check.name, check.outcome.name) for check in beyond] == [("timestamps[2]", "UNKNOWN")]
+    assert beyond[0].message.members["left"] == 0
+
+
 def test_a_record_over_the_file_of_a_manifest() -> None:
     made = way()
     content = made.content
