@@ -281,10 +281,12 @@ def _guarded(start: dict[str, Any], look: Callable[[], dict[str, Any]]) -> dict[
 
 def _seen(client: Client, settings: ChainSettings) -> dict[str, Any]:
     from witnesstree.anchor.evm.finality import final_block
+    from witnesstree.ledger.chain.known import known_chain
     from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
 
     newest = client.newest()
-    final = final_block(client, settings.finality)
+    most = known_chain(settings.chain_id).max_header
+    final = final_block(client, settings.finality, most)
     contract = bytes.fromhex(settings.contract[2:]) if settings.contract else CONTRACT_ADDRESS
     code = client.code_hash(contract, "latest")
     state = {CONTRACT_CODE_HASH: "ours", keccak256(b""): "absent"}.get(code, "other")
@@ -294,7 +296,7 @@ def _seen(client: Client, settings: ChainSettings) -> dict[str, Any]:
         "final": final.number if final else None,
         "lag": newest.time - final.time if final else None,
         "state_proofs": (
-            client.header(newest) is not None
+            client.header(newest, most) is not None
             and client.proof(contract, bytes(32), newest) is not None
         ),
         "address": f"0x{contract.hex()}",

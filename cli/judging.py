@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from witnesstree.cli.options import note, say
 from witnesstree.cli.progress import progress
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
@@ -208,7 +208,8 @@ def read_limited(path: Path, code: str = "proof-file-unreadable") -> bytes:
 
 def brought(path: Path) -> Brought:
     """Return what was brought as a proof. Raises InvalidInput if it cannot be read, or is nothing
-    that we judge; a token or a record that is damaged is nothing, either.
+    that we judge; a token or a record that is damaged is nothing, either. Of a record that has more
+    than we judge the report says so.
     """
     from witnesstree.ledger.proof.kinds import Kind, recognise
 
@@ -222,7 +223,8 @@ def brought(path: Path) -> Brought:
         elif found.kind is Kind.RECORD:
             from witnesstree.ledger.proof.record import parse_record
 
-            parse_record(found.content)
+            with suppress(OverLimit):
+                parse_record(found.content)
     except InvalidInput as error:
         raise InvalidInput("not-judged", path=path, error=error) from error
     return found

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     default="both",
     show_default=True,
 )
+@click.option("--group", "is_group", is_flag=True)
 @json_option
 @click.pass_context
 def verify_command(
@@ -68,6 +69,7 @@ def verify_command(
     checkpoint_keys: tuple[str, ...],
     home: Path | None,
     require: str,
+    is_group: bool,
     as_json: bool,
 ) -> None:
     """Check that FILE is what its proof says it is.
@@ -75,9 +77,15 @@ def verify_command(
     Example:
         witnesstree verify interview.mp4 --trust authority.pem --block-hash 1:21000000:0x9f3c…
         witnesstree verify case-17 --proof batch.proofs
+        witnesstree verify contract.pdf annex.pdf --proof contract.ers --group
     """
     asked = Asked(pem, block_hashes, checkpoint_keys, nodes, home, require, datetime.now(UTC))
-    if len(files) > 1 or os.path.isdir(files[0]):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+    is_many = len(files) > 1 or os.path.isdir(files[0])  # noqa: PTH112 - Path.is_dir raises for names that are too long
+    if is_many or is_group:
+        code = _verify_by_record(ctx, files, proof_path, asked, is_group=is_group, as_json=as_json)
+        if code is not None:
+            ctx.exit(code)
+    if is_many:
         from witnesstree.cli.folder import verify_folder
 
         ctx.exit(EXIT_CODES[verify_folder(files, proof_path, asked, as_json=as_json)])
@@ -193,12 +201,45 @@ def _require_token_only(ctx: click.Context, require: str) -> None:
         say("record-timestamps-only")
 
 
+def _verify_by_record(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    proof: Path | None,
+    asked: Asked,
+    *,
+    is_group: bool,
+    as_json: bool,
+) -> int | None:
+    """Verify all that `paths` name or hold by one evidence record and return the exit code; None
+    where `proof` is none.
+
+    Raises InvalidInput if it has to be one.
+    """
+    if proof and not holds_proofs(proof):
+        # First, because whoever misspelt an option should be told that.
+        judge, found = Judge(asked), brought(proof)
+        if found.kind is Kind.RECORD:
+            from witnesstree.cli.group import verify_group
+
+            _require_token_only(ctx, asked.require)
+            trust = judge.trust | home_roots(asked.home) if asked.home else judge.trust
+            return verify_group(
+                paths, proof, found.content, asked, trust, is_group=is_group, as_json=as_json
+            )
+    if is_group:
+        raise InvalidInput("group-without-record")
+    return None
+
+
 def _judge_record(file: Path, content: bytes, trust: Trust) -> Report:
     from witnesstree.ledger.proof.record import parse_record
     from witnesstree.ledger.proof.record_judge import verify_record
 
-    digests = file_digests(file, parse_record(content).algorithms)
-    return verify_record(content, [digests], trust, datetime.now(UTC))
+    algorithms: tuple[str, ...] = ()
+    # One that has more than we judge is told by the report.
+    with suppress(InvalidInput):
+        algorithms = parse_record(content).algorithms
+    return verify_record(content, [file_digests(file, algorithms)], trust, datetime.now(UTC))
 
 
 def _judge_token(file: Path, content: bytes, trust: Trust) -> Report:

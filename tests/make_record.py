@@ -199,3 +199,57 @@ def group_record() -> EvidenceRecord:
         "sha384",
         tokens_of(5),
     )
+
+
+def other_readings() -> dict[str, tuple[bytes, bytes]]:
+    """Records that RFC 4998 allows and nobody here makes, each with the file that it is for."""
+    content = document(4)
+    leaf, sibling = sha256(content).digest(), sha256(b"sibling").digest()
+    uncles = [sha256(b"uncle %d" % number).digest() for number in range(2)]
+    again = sha256(leaf).digest()
+    pair = joined("sha256", [leaf, sibling])
+    above = joined("sha256", [pair, *uncles])
+    of_one = joined("sha256", [joined("sha256", [again, sibling]), *uncles])
+
+    def record(lists: list[list[bytes]], root: bytes) -> tuple[bytes, bytes]:
+        return compose([archive(lists, token(root))]), content
+
+    return {
+        "a first list of one hash, hashed once more": record([[leaf], [sibling], uncles], of_one),
+        "one hash alone, hashed once more": record([[leaf]], again),
+        "lists that hold the node below": record([[leaf, sibling], [pair, *uncles]], above),
+        "both": record([[leaf], [again, sibling], uncles], of_one),
+        "a new chain that sorts as figure 4 does": (sorted_chain(), document(3)),
+    }
+
+
+@cache
+def sorted_chain(*, ascending: bool = True) -> bytes:
+    """A record for document 3 whose hash tree was renewed with the hash of the older chains before
+    the file's digest: in ascending order, as figure 4 of RFC 4998 has it and its text does not; or
+    in descending order, which neither has."""
+    digest = new("sha512", document(3)).digest()
+    for step in range(100):
+        older = renew_timestamp(way(7, 3).initial, tokens_of(3 + step / 1000))
+        sequence = wrap(0x30, wrap(0x30, b"".join(each.der for each in older.timestamps)))
+        before = new("sha512", sequence).digest()
+        if (before < digest) == ascending:
+            break
+    chain = archive([], token(new("sha512", before + digest).digest(), "sha512", 6), "sha512")
+    return compose(
+        [each.der for each in older.timestamps], [chain], algorithms=("sha256", "sha512")
+    )
+
+
+@cache
+def long_chain(count: int) -> bytes:
+    """A record for document 4 whose timestamp was renewed until there were `count`, one in about
+    four months."""
+    stamps = [way(7, 4).initial.timestamps[0].der]
+    before = way(7, 4).initial.timestamps[0].token.der
+    for number in range(1, count):
+        years = number * 0.3
+        signer = authority(int(years), "p256")
+        before = token(sha256(before).digest(), "sha256", years, signer)
+        stamps.append(archive([], before))
+    return compose(stamps)

@@ -100,7 +100,7 @@ def _ask_node(client: Client, proof: Proof, finality: Mapping[int, Finality]) ->
             count=len(named),
         )
     source = message("node-says-so", place=client.place)
-    final = final_block(client, finality.get(chain_id, TAG))
+    final = final_block(client, finality.get(chain_id, TAG), known_chain(chain_id).max_header)
     if final is None:
         return Testimony(Trust(), (message("node-without-final-block", place=client.place),))
     for number in sorted(numbers):

@@ -116,18 +116,18 @@ class Client:
             raise BadAnswer("block-other-than-asked", place=self.place)
         return block
 
-    def header(self, block: NodeBlock) -> bytes | None:
+    def header(self, block: NodeBlock, most: int) -> bytes | None:
         """Return the RLP of the block's header, whose keccak-256 is its hash; None where this
-        chain's blocks have none, or one too long for a proof.
+        chain's blocks have none, or one of more than so many bytes.
 
         Raises BadAnswer where the block before has one: then the hash is wrong.
         """
         header = rebuild_header(block.members, self.place)
         if keccak256(header) == block.hash:
-            return header if len(header) <= MAX_HEADER else None
+            return header if len(header) <= most else None
         raw = self._raw_header(block)
         if raw is not None and keccak256(raw) == block.hash:
-            return raw
+            return raw if len(raw) <= most else None
         before = self.block(block.parent)
         if (
             before is not None

@@ -39,6 +39,7 @@ from witnesstree.ledger.base.errors import (
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor, StateProof
+from witnesstree.ledger.chain.known import known_chain
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
@@ -111,6 +112,7 @@ class NodeChain(Chain):
             )
         self._name = name
         self._settings = settings
+        self._max_header = known_chain(settings.chain_id).max_header
         self._signer = signer
         self._clock = clock
         self._contract = (
@@ -160,7 +162,7 @@ class NodeChain(Chain):
     def _recent(
         self, client: Client, final: NodeBlock | None
     ) -> tuple[NodeBlock | None, bytes | None]:
-        return final, client.header(final) if final else None
+        return final, client.header(final, self._max_header) if final else None
 
     @override
     def standing(self, root: bytes, transaction: SignedTransaction | None) -> Standing:
@@ -239,7 +241,7 @@ class NodeChain(Chain):
         return endpoints.first(lambda endpoint: operation(Client(endpoint), final), within)
 
     def _final(self, client: Client) -> NodeBlock | None:
-        return final_block(client, self._settings.finality)
+        return final_block(client, self._settings.finality, self._max_header)
 
     def _agreed(self, endpoints: Endpoints, within: float | None) -> NodeBlock | None:
         """Return the newest block that `agree` endpoints have as final, None while there is none.
@@ -527,7 +529,7 @@ class NodeChain(Chain):
         record = client.final_record(self._contract, root, final) if final else None
         if final is None or record is None:
             return _Collected(None)
-        header = client.header(final)
+        header = client.header(final, self._max_header)
         proven = self._proven(client, final, header, root) if header else None
         if proven is None and client.code_hash(self._contract, "latest") != CONTRACT_CODE_HASH:
             raise BadAnswer("contract-absent", place=client.place, address=self._contract)
@@ -563,7 +565,8 @@ class NodeChain(Chain):
         final.
         """
         newest = client.newest()
-        header, nodes = client.header(newest), client.proof(self._contract, root, newest)
+        header = client.header(newest, self._max_header)
+        nodes = client.proof(self._contract, root, newest)
         if header and nodes:
             self._kept[root] = _Proven(newest, self._checked(client, header, root, nodes))
         if len(self._kept) > MAX_KEPT:

@@ -2,6 +2,7 @@
 
     WitnesstreeError
     ├── InvalidInput      fix the input: it is not of the form that was asked for
+    │   └── OverLimit     nothing is said of it: it is larger than what is read here
     ├── NotFound          ask for something else: it is not here
     ├── Conflict          wait or reload, then try again: someone else holds it, or it has changed
     ├── Unreachable       try again later: nothing answered
@@ -41,6 +42,12 @@ class WitnesstreeError(Exception):
 
 class InvalidInput(WitnesstreeError):
     """The input is not of the form that was asked for."""
+
+
+class OverLimit(InvalidInput):
+    """The input has more of something than is read here. It may be right all the same: who judges
+    it says UNKNOWN, not FAILED.
+    """
 
 
 class NotFound(WitnesstreeError):

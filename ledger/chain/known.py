@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.report import Assurance
+from witnesstree.ledger.chain.stateproof import MAX_HEADER
 
 if TYPE_CHECKING:
     from witnesstree.ledger.base.witness import Anchor
@@ -30,6 +31,8 @@ class KnownChain:
     can lead from its blocks to the contract, as far as its nodes' software goes; anyone who runs a
     node may have switched it off.
 
+    `max_header` is how many bytes its block headers may have.
+
     `sees_own_number` says whether a contract sees the number of the block that it runs in; on some
     chains above others it sees about that of the chain below.
     """
@@ -40,6 +43,7 @@ class KnownChain:
     blockscout: str | None = None
     has_state_proofs: bool = True
     sees_own_number: bool = True
+    max_header: int = 2048
 
     @property
     def name(self) -> str:
@@ -57,14 +61,17 @@ KNOWN_CHAINS = {
         blockscout="https://eth.blockscout.com",
     ),
     10: KnownChain("Optimism", "https://optimistic.etherscan.io", Assurance.PUBLIC),
-    56: KnownChain("BNB Smart Chain", "https://bscscan.com", Assurance.PUBLIC),
+    # Its epoch blocks list 68 bytes for each validator, 21 of them and more.
+    56: KnownChain("BNB Smart Chain", "https://bscscan.com", Assurance.PUBLIC, max_header=8 * 1024),
     100: KnownChain(
         "Gnosis",
         "https://gnosisscan.io",
         Assurance.PUBLIC,
         blockscout="https://gnosis.blockscout.com",
     ),
-    137: KnownChain("Polygon", "https://polygonscan.com", Assurance.PUBLIC),
+    # Its sprints' blocks list 40 bytes for each of about a hundred validators; some blocks list
+    # which transactions depend on each other.
+    137: KnownChain("Polygon", "https://polygonscan.com", Assurance.PUBLIC, max_header=MAX_HEADER),
     CONFLUX: KnownChain(
         "Conflux eSpace", "https://evm.confluxscan.org", Assurance.PUBLIC, has_state_proofs=False
     ),
@@ -83,9 +90,15 @@ KNOWN_CHAINS = {
 
 
 def known_chain(chain_id: int) -> KnownChain:
-    """Return what is known of a chain; a stranger is private and has no explorer."""
+    """Return what is known of a chain; a stranger is private, has no explorer, and may have headers
+    as long as any.
+    """
     return KNOWN_CHAINS.get(chain_id) or KnownChain(
-        message("chain-of-id", id=chain_id), None, Assurance.PRIVATE, sees_own_number=False
+        message("chain-of-id", id=chain_id),
+        None,
+        Assurance.PRIVATE,
+        sees_own_number=False,
+        max_header=MAX_HEADER,
     )
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from struct import iter_unpack
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.proof.proof import (
     MAX_KEPT_RECORD,
@@ -107,7 +107,7 @@ class Bundle:
             records=derived_records(self.shared.records, digest, path),
         )
         if proof.records and len(format_proof(proof)) > MAX_PROOF:
-            raise InvalidInput("proof-with-records-too-large", position=position, most=MAX_PROOF)
+            raise OverLimit("proof-with-records-too-large", position=position, most=MAX_PROOF)
         return proof
 
     def path(self, position: int) -> tuple[bytes, ...]:
@@ -273,7 +273,7 @@ def derived_records(
     """Return a batch's evidence records made those of `digest`, which `path` leads to its root.
 
     Raises InvalidInput if one cannot be: it is not for the root that `path` leads to, or its hash
-    tree was renewed, for one file alone; or it grows beyond what a proof takes.
+    tree was renewed, for one file alone; OverLimit if it grows beyond what a proof takes.
     """
     if not records:
         return ()
@@ -283,7 +283,7 @@ def derived_records(
 
     derived = tuple(derive_record(parse_record(record), digest, path).der for record in records)
     if any(len(record) > MAX_KEPT_RECORD for record in derived):
-        raise InvalidInput("derived-record-too-large", most=MAX_KEPT_RECORD)
+        raise OverLimit("derived-record-too-large", most=MAX_KEPT_RECORD)
     return derived
 
 

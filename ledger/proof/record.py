@@ -20,7 +20,7 @@ from typing import Any
 from asn1crypto import core, ocsp
 
 from witnesstree.ledger.base.der import demand_der, reading
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.record_asn1 import (
     CERTIFICATE_VALUES,
@@ -41,8 +41,8 @@ MAX_RECORD = 4 * 2**20
 answers."""
 MAX_CHAINS = 16
 """Chains in a record: each for a hash algorithm that was given up."""
-MAX_TIMESTAMPS = 32
-"""Archive timestamps in a record. With one in three years that is a century."""
+MAX_TIMESTAMPS = 64
+"""Archive timestamps in a record. With one a year that is two generations."""
 MAX_LISTS = 64
 """Lists in a reduced hash tree: a binary tree of 2**48 leaves needs 49."""
 MAX_HASHES = 16 * 1024
@@ -54,7 +54,7 @@ MAX_ALGORITHMS = 16
 MAX_ATTRIBUTES = 128
 """Attributes in cryptoInfos: each renewal adds two at most."""
 MAX_VOUCHERS = 64
-"""Certificates in a record, and as many CRLs and OCSP answers: two for each timestamp.
+"""Certificates in a record, and as many CRLs and OCSP answers: one for each timestamp.
 
 Each may be looked at for each timestamp.
 """
@@ -75,6 +75,13 @@ class ArchiveTimestamp:
     named: bytes | None
     lists: tuple[tuple[bytes, ...], ...]
     token: Token
+
+    @property
+    def first(self) -> frozenset[bytes]:
+        """The hashes of its first list: of files, or of the token before. Without a tree that is
+        what the token is for.
+        """
+        return frozenset(self.lists[0] if self.lists else (self.token.imprint,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ def parse_record(der: bytes) -> EvidenceRecord:
     CRLs and OCSP answers stay unread, attributes of unknown types are ignored, and what the record
     says of encryption is not looked at.
 
-    Raises InvalidInput.
+    Raises InvalidInput; of that OverLimit where a part is larger or more than the limits above.
     """
     demand_der(_demand_size(der))
     with reading("EvidenceRecord (RFC 4998, 3.1)"):
@@ -127,7 +134,7 @@ def parse_record(der: bytes) -> EvidenceRecord:
 
 def _demand_size(der: bytes) -> bytes:
     if len(der) > MAX_RECORD:
-        raise InvalidInput("record-too-large", found=len(der), most=MAX_RECORD)
+        raise OverLimit("record-too-large", found=len(der), most=MAX_RECORD)
     return der
 
 
@@ -188,7 +195,7 @@ def _with_vouchers(record: EvidenceRecord, infos: CryptoInfos) -> EvidenceRecord
         _read_vouchers(attribute, found)
     for name, values in found.items():
         if len(values) > MAX_VOUCHERS:
-            raise InvalidInput(
+            raise OverLimit(
                 "record-vouchers-too-many", most=MAX_VOUCHERS, kind=name, found=len(values)
             )
     ocsps = tuple(_whole_ocsp(basic) for basic in found["ocsps"])
@@ -223,7 +230,9 @@ def _each(values: AnyValues) -> list[bytes]:
 
 
 def _demand_count(part: str, count: int, most: int) -> None:
-    if not 1 <= count <= most:
+    if count > most:
+        raise OverLimit("record-parts-wrong", most=most, part=part, found=count)
+    if not count:
         raise InvalidInput("record-parts-wrong", most=most, part=part, found=count)
 
 
@@ -247,16 +256,39 @@ def wrap(tag: int, content: bytes) -> bytes:
 # Hashing
 
 
-def root_of_lists(lists: Sequence[Sequence[bytes]], algorithm: str) -> bytes:
-    """Return where a reduced hash tree leads (RFC 4998, 4.3, step 2).
+def root_of_lists(
+    lists: Sequence[Sequence[bytes]],
+    algorithm: str,
+    *,
+    hashes_one: bool = False,
+    holds_nodes: bool = False,
+) -> bytes:
+    """Return where a reduced hash tree leads (RFC 4998, 4.3, step 3): each list, with the node from
+    the list before it, sorted, joined and hashed.
 
-    A list of one hash leads to that hash, as its leaf did (4.2.1, step 3).
+    A first list of one hash leads to that hash, as its leaf did (4.2.1, step 3); with `hashes_one`
+    to the hash of it, as 4.3 has it by the letter. With `holds_nodes` a list that holds the node
+    from the list before it already, beside others, does not get it again.
     """
     node = b""
     for nodes in lists:
-        together = sorted([*nodes, node] if node else nodes)
-        node = together[0] if len(together) == 1 else digest_of(algorithm, b"".join(together))
+        is_held = not node or (holds_nodes and len(nodes) > 1 and node in nodes)
+        together = sorted(nodes if is_held else [*nodes, node])
+        is_alone = len(together) == 1 and not hashes_one
+        node = together[0] if is_alone else digest_of(algorithm, b"".join(together))
     return node
+
+
+def roots_of_lists(lists: Sequence[Sequence[bytes]], algorithm: str) -> tuple[bytes, ...]:
+    """Return all hashes to which RFC 4998 lets a reduced hash tree lead, the one that we make
+    first: 4.2 and 4.3 are read differently (docs/forms.md). Whichever it is, it commits to every
+    hash in the lists.
+    """
+    return tuple(
+        root_of_lists(lists, algorithm, hashes_one=hashes_one, holds_nodes=holds_nodes)
+        for hashes_one in (False, True)
+        for holds_nodes in (False, True)
+    )
 
 
 def sequence_hash(record: EvidenceRecord, count: int, algorithm: str) -> bytes:

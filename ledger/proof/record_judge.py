@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.clock import SKEW, rounded_up
 from witnesstree.ledger.base.der import shown
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.report import (
     Check,
     Outcome,
@@ -25,7 +25,7 @@ from witnesstree.ledger.proof.record import (
     ArchiveTimestamp,
     EvidenceRecord,
     parse_record,
-    root_of_lists,
+    roots_of_lists,
     sequence_hash,
 )
 from witnesstree.ledger.tokens.path import methods_of
@@ -42,12 +42,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class _Place:
     """One archive timestamp, what its first list has to hold, and the time at which it has to be
-    valid still.
+    valid still. `expected` has one entry for each reading of RFC 4998, ours first; it is None where
+    that is not known.
     """
 
     name: str
     timestamp: ArchiveTimestamp
-    expected: tuple[bytes, ...] | None
+    expected: tuple[tuple[bytes, ...], ...] | None
     is_first: bool
     until: datetime
     is_last: bool
@@ -71,7 +72,8 @@ def verify_record(
     4.3), else there may be others beside them. `ends` says when methods stop being sound
     (soundness.py).
 
-    1. record                              it is an evidence record
+    1. record                              it is an evidence record; UNKNOWN where it is larger than
+                                           what is read (OverLimit)
     2. chains[i].timestamps[j].algorithm   it is hashed with the algorithm of its chain (RFC 4998,
                                            5.3, step 2)
     3. ….data, for j = 0                   the first list holds the files; with the older chains,
@@ -90,6 +92,8 @@ def verify_record(
     """
     try:
         record = parse_record(content)
+    except OverLimit as error:
+        return Report((unknown("record", "record-over-limit", error=error),))
     except InvalidInput as error:
         return Report((failed("record", "record-unreadable", error=error),))
     count = len(record.timestamps)
@@ -140,22 +144,30 @@ def _places(
     return places
 
 
-def _previous(chain: Sequence[ArchiveTimestamp], j: int) -> tuple[bytes, ...]:
-    return (digest_of(chain[j].algorithm, chain[j - 1].token.der),)
+def _previous(chain: Sequence[ArchiveTimestamp], j: int) -> tuple[tuple[bytes, ...], ...]:
+    return ((digest_of(chain[j].algorithm, chain[j - 1].token.der),),)
 
 
 def _expected(
     record: EvidenceRecord, i: int, files: Sequence[Mapping[str, bytes]]
-) -> tuple[bytes, ...] | None:
-    """Return what the first list has for the files of chain `i`, or None if a digest is
-    missing for that.
+) -> tuple[tuple[bytes, ...], ...] | None:
+    """Return what the first list has for the files of chain `i`, in each reading, or None if a
+    digest is missing for that.
+
+    RFC 4998, 5.2 has two: its text joins the file's digest and the hash of the older chains in this
+    order, its figure 4 sorts them.
     """
     algorithm = record.chains[i][0].algorithm
     digests = [file[algorithm] for file in files if algorithm in file]
     if not digests or len(digests) < len(files):
         return None
-    before = sequence_hash(record, i, algorithm) if i else b""
-    return tuple(digest_of(algorithm, digest + before) if i else digest for digest in digests)
+    if not i:
+        return (tuple(digests),)
+    before = sequence_hash(record, i, algorithm)
+    return (
+        tuple(digest_of(algorithm, digest + before) for digest in digests),
+        tuple(digest_of(algorithm, min(digest + before, before + digest)) for digest in digests),
+    )
 
 
 def _judge_place(
@@ -175,21 +187,25 @@ def _judge_place(
     if checks[0].outcome is not Outcome.PASSED:
         return checks, None
     checks += _judge_first_list(place, is_group=is_group)
-    # Without a tree the token is for what is expected itself, which must be one.
-    alone = place.expected[0] if place.expected and len(place.expected) == 1 else None
-    root = root_of_lists(timestamp.lists, timestamp.algorithm) if timestamp.lists else alone
-    judgement = judge_token(
-        record.stamp(timestamp),
-        timestamp.token.imprint if root is None else root,
-        trust,
-        timestamp.algorithm,
-    )
+    judgement = judge_token(record.stamp(timestamp), _imprint_of(place), trust, timestamp.algorithm)
     checks += [
         replace(check, name=f"{name}.{check.name.removeprefix('token.')}")
         for check in judgement.checks
     ]
     checks.append(_judge_time(place, record, trust, previous, ends))
     return checks, judgement.assurance if have_passed(checks) else None
+
+
+def _imprint_of(place: _Place) -> bytes:
+    """Return what the token has to be for: where the lists lead; without a tree what is expected
+    itself, which must be one. Where neither is known, what it is for.
+    """
+    imprint, lists = place.timestamp.token.imprint, place.timestamp.lists
+    if lists:
+        ways = roots_of_lists(lists, place.timestamp.algorithm)
+    else:
+        ways = tuple(each[0] for each in place.expected or () if len(each) == 1)
+    return imprint if imprint in ways or not ways else ways[0]
 
 
 def _judge_algorithm(place: _Place, record: EvidenceRecord) -> Check:
@@ -212,25 +228,23 @@ def _judge_first_list(place: _Place, *, is_group: bool) -> list[Check]:
     name = f"{place.name}.{kind}"
     if place.expected is None:
         return [unknown(name, "record-digest-not-given", algorithm=place.timestamp.algorithm)]
-    lists = place.timestamp.lists
-    first = set(lists[0] if lists else [place.timestamp.token.imprint])
-    missing = [value for value in place.expected if value not in first]
+    first = place.timestamp.first
+    expected = next((each for each in place.expected if first.issuperset(each)), place.expected[0])
+    missing = [value for value in expected if value not in first]
     if missing:
         checks = [
             failed(name, "record-first-list-differs", is_file=place.is_first, missing=missing[0])
         ]
     else:
         checks = [
-            passed(
-                name, "record-first-list-matches", is_file=place.is_first, found=place.expected[0]
-            )
+            passed(name, "record-first-list-matches", is_file=place.is_first, found=expected[0])
         ]
     if is_group and place.is_first:
-        checks.append(_judge_group(f"{place.name}.group", first, place.expected))
+        checks.append(_judge_group(f"{place.name}.group", first, expected))
     return checks
 
 
-def _judge_group(name: str, first: set[bytes], expected: Sequence[bytes]) -> Check:
+def _judge_group(name: str, first: frozenset[bytes], expected: Sequence[bytes]) -> Check:
     others = first.difference(expected)
     if others:
         return failed(name, "record-group-larger", count=len(others))

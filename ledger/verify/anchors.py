@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.report import Assurance, Check, failed, passed, unknown
 from witnesstree.ledger.chain.known import known_chain
 from witnesstree.ledger.chain.stateproof import (
@@ -30,7 +30,11 @@ def judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> Witne
     if anchor.state is None:
         return _judge_without_state(f"{place}.state", anchor, root, trust, canonical)
     header, block = judge_header(
-        f"{place}.block", anchor.state.header, anchor.block_hash, anchor.block_number
+        f"{place}.block",
+        anchor.state.header,
+        anchor.chain_id,
+        anchor.block_number,
+        anchor.block_hash,
     )
     if header is None:
         return Witness([block, canonical])
@@ -121,11 +125,13 @@ def _judge_without_state(
 
 
 def judge_header(
-    name: str, rlp: bytes, block_hash: bytes, number: int
+    name: str, rlp: bytes, chain_id: int, number: int, block_hash: bytes
 ) -> tuple[Header | None, Check]:
-    """Judge whether a header (RLP) is that of the block with this hash and number."""
+    """Judge whether a header (RLP) is that of a chain's block with this number and hash."""
     try:
-        header = parse_header(rlp)
+        header = parse_header(rlp, known_chain(chain_id).max_header)
+    except OverLimit as error:
+        return None, unknown(name, "header-over-limit", error=error)
     except InvalidInput as error:
         return None, failed(name, "header-unreadable", error=error)
     if header.hash != block_hash or header.number != number:

@@ -4,10 +4,11 @@ records.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.report import Check, Outcome, Report, failed, passed, unknown
 from witnesstree.ledger.proof.asic import ASIC_S
 from witnesstree.ledger.proof.record import parse_record
@@ -15,6 +16,7 @@ from witnesstree.ledger.proof.record_judge import verify_record
 from witnesstree.ledger.tokens.signature import HASHES
 from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.verify.bare import verify_token
+from witnesstree.ledger.verify.tokens import MAX_JUDGED_TIMESTAMPS
 from witnesstree.ledger.verify.witness import Witness, best_assurance, date_of
 
 if TYPE_CHECKING:
@@ -39,8 +41,16 @@ def verify_container(container: Container, trust: Trust, now: datetime) -> Repor
     checks = [_judge_names(container)]
     over: dict[str, list[Witness]] = {name: [] for name in container.files}
     found: list[tuple[Timestamp, Witness]] = []
+    left = MAX_JUDGED_TIMESTAMPS
     for i, timestamp in enumerate(container.timestamps):
-        witness = _judge(f"timestamps[{i}]", container, timestamp, trust, now)
+        place, count = f"timestamps[{i}]", _count(timestamp)
+        if count > left:
+            most = MAX_JUDGED_TIMESTAMPS
+            beyond = unknown(place, "records-too-many", left=left, most=most, found=count)
+            witness = Witness([beyond])
+        else:
+            witness = _judge(place, container, timestamp, trust, now)
+            left -= count
         found.append((timestamp, witness))
         for name in _subjects(container, timestamp):
             if name in over:
@@ -74,6 +84,17 @@ def _subjects(container: Container, timestamp: Timestamp) -> Sequence[str]:
     return container.files if timestamp.manifest is None else listed
 
 
+def _count(timestamp: Timestamp) -> int:
+    """Return how many timestamps have to be judged: those of a record, each of which may cost
+    dozens of signatures.
+    """
+    if timestamp.is_record:
+        # One that cannot be read costs nothing, and is told.
+        with suppress(InvalidInput):
+            return len(parse_record(timestamp.content).timestamps)
+    return 1
+
+
 def _judge_names(container: Container) -> Check:
     if container.doubled:
         return failed("container", "container-names-doubled", names=container.doubled)
@@ -89,6 +110,8 @@ def _judge(
     checks = list(_judge_files(f"{place}.files", container, timestamp))
     try:
         report = _judge_alone(container, timestamp, trust, now)
+    except OverLimit as error:
+        return Witness([*checks, unknown(place, "record-over-limit", error=error)])
     except InvalidInput as error:
         unreadable = failed(place, "container-timestamp-unreadable", error=error)
         return Witness([*checks, unreadable])

@@ -68,7 +68,7 @@ def _judge_opening_block(
         )
     if proof.header is None:
         return None, unknown(name, "opening-header-absent", number=block.number)
-    header, check = judge_header(name, proof.header, block.hash, block.number)
+    header, check = judge_header(name, proof.header, block.chain_id, block.number, block.hash)
     if header is None:
         return None, check
     check = judge_canonical(name, block.chain_id, block.number, block.hash, trust)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.clock import SKEW, rounded_up
 from witnesstree.ledger.base.der import shown
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.report import Check, Outcome, failed, passed, unknown
 from witnesstree.ledger.tokens.token import judge_token, parse_token
 from witnesstree.ledger.verify.witness import Witness
@@ -146,6 +146,8 @@ def _judge_place(record: bytes, root: bytes, left: int) -> tuple[int, Check]:
 
     try:
         timestamps = parse_record(record).timestamps
+    except OverLimit as error:
+        return 0, unknown("record", "record-over-limit", error=error)
     except InvalidInput as error:
         return 0, failed("record", "record-unreadable", error=error)
     token = timestamps[0].token

@@ -39,7 +39,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.report import Check, Report, failed, passed, unknown
 from witnesstree.ledger.proof.bundle import FORMAT as BUNDLE
 from witnesstree.ledger.proof.bundle import derived_records
@@ -195,6 +195,8 @@ class Verifier:
             )
         try:
             proof = bundle.proof(position)
+        except OverLimit as error:
+            return Report((unknown("proof", "proof-in-batch-unreadable", error=error),))
         except InvalidInput as error:
             return Report((failed("proof", "proof-in-batch-unreadable", error=error),))
         return self.verify_proof(digest, proof, BUNDLE)
@@ -218,6 +220,9 @@ class Verifier:
                 shared,
                 records=derived_records(shared.records, shared.digest, shared.inclusion.path),
             )
+        except OverLimit as error:
+            checks.append(unknown("records", "record-not-for-all", error=error))
+            shared = replace(shared, records=())
         except InvalidInput as error:
             checks.append(failed("records", "record-not-for-all", error=error))
             shared = replace(shared, records=())

@@ -33,6 +33,7 @@ SENTENCE = re.compile(r"[A-Za-z’']{2,},? [a-z’']+,? [a-z’']+")
 
 ERRORS = {
     "InvalidInput",
+    "OverLimit",
     "NotFound",
     "Conflict",
     "Unreachable",

@@ -137,8 +137,9 @@ def test_every_error_has_its_exit_code() -> None:
         for kind in vars(errors).values()
         if isinstance(kind, type) and issubclass(kind, errors.WitnesstreeError)
     }
-    # Unaffordable is an Unreachable, and exits as one.
-    assert set(EXIT_CODES) == kinds - {errors.WitnesstreeError, errors.Unaffordable}
+    # An OverLimit is an InvalidInput, Unaffordable an Unreachable, and exits as one.
+    special = {errors.WitnesstreeError, errors.OverLimit, errors.Unaffordable}
+    assert set(EXIT_CODES) == kinds - special
     assert len(set(EXIT_CODES.values()) | {0, 1, 2, 3, 4, ALARM, 130}) == len(EXIT_CODES) + 7
     overview = " ".join(call("--help").text.split())
     assert all(

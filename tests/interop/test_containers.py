@@ -28,8 +28,9 @@ Change = Callable[[dict[str, bytes]], dict[str, bytes]]
 
 @pytest.fixture(scope="module")
 def dss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    with running("DssContainer", dss_jars(), tmp_path_factory.mktemp("dss")) as judge:
-        yield judge
+    folder = tmp_path_factory.mktemp("dss")
+    with running("DssContainer", dss_jars(), folder) as process:
+        yield Judge("DssContainer", process, folder)
 
 
 @pytest.fixture(scope="module")

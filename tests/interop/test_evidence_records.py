@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from hashlib import new, sha256
 from pathlib import Path
@@ -23,12 +24,14 @@ from make_record import (
     document,
     group_record,
     make_proof,
+    other_readings,
     tokens_of,
     trusted,
     way,
 )
 from make_record import digests as digests_of
 from make_record import token as make_token
+from make_revocation import wrap
 from real import CACHE, ROOT, require_real, unavailable
 
 from witnesstree.anchor.tsa.local import LocalAuthority
@@ -75,8 +78,38 @@ class Judge:
         return self.process.stdout.readline().strip()
 
 
+@dataclass(frozen=True)
+class Maker:
+    """BouncyCastle, which makes and renews records; it asks for tokens of these tests."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+
+    def group(self, *contents: bytes) -> str:
+        paths = [self.folder / f"{sha256(content).hexdigest()[:9]}.txt" for content in contents]
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content)
+        return ",".join(map(str, paths))
+
+    def __call__(self, *words: str, algorithm: str = "sha256", years: float = 0) -> str:
+        imprint = self._say("\t".join(words))
+        if imprint.startswith("refused"):
+            return imprint
+        token = make_token(bytes.fromhex(imprint), algorithm, years)
+        answer = self.folder / "answer.tsr"
+        answer.write_bytes(wrap(0x30, b"\x30\x03\x02\x01\x00" + token))
+        return self._say(str(answer))
+
+    def _say(self, line: str) -> str:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+
 @contextmanager
-def running(name: str, jars: list[Path], folder: Path) -> Iterator[Judge]:
+def running(name: str, jars: list[Path], folder: Path) -> Iterator[subprocess.Popen[str]]:
     java, javac = require_real("java"), require_real("javac")
     path = ":".join(map(str, [folder, *jars]))
     subprocess.run(
@@ -87,17 +120,29 @@ def running(name: str, jars: list[Path], folder: Path) -> Iterator[Judge]:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         try:
-            yield Judge(name, process, folder)
+            yield process
         finally:
             process.terminate()
 
 
-@pytest.fixture(scope="module")
-def bouncy_castle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+def debian_jars() -> list[Path]:
     if not all(jar.exists() for jar in DEBIAN):
         unavailable("BouncyCastle is not installed on this machine (Debian's libbcpkix-java)")
-    with running("BouncyCastle", DEBIAN, tmp_path_factory.mktemp("bouncycastle")) as judge:
-        yield judge
+    return DEBIAN
+
+
+@pytest.fixture(scope="module")
+def bouncy_castle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    folder = tmp_path_factory.mktemp("bouncycastle")
+    with running("BouncyCastle", debian_jars(), folder) as process:
+        yield Judge("BouncyCastle", process, folder)
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maker]:
+    folder = tmp_path_factory.mktemp("maker")
+    with running("BouncyCastleMaker", debian_jars(), folder) as process:
+        yield Maker(process, folder)
 
 
 def dss_jars() -> list[Path]:
@@ -119,8 +164,9 @@ def dss_jars() -> list[Path]:
 
 @pytest.fixture(scope="module")
 def dss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    with running("Dss", dss_jars(), tmp_path_factory.mktemp("dss")) as judge:
-        yield judge
+    folder = tmp_path_factory.mktemp("dss")
+    with running("Dss", dss_jars(), folder) as process:
+        yield Judge("Dss", process, folder)
 
 
 @pytest.fixture(
@@ -291,6 +337,44 @@ def test_where_they_differ(judge: Judge) -> None:
         "accepted" if judge.name == "Dss" else "refused"
     )
     assert verdict(compose([*older, third]), made.content) is Verdict.VERIFIED
+
+
+@pytest.mark.real("java")
+def test_we_accept_what_bouncy_castle_makes_and_renews(maker: Maker) -> None:
+    """A data group of three and two files alone, in one tree; then each renewed in both ways."""
+    subjects = ((*GROUP,), (b"alone",), (b"alone, too",))
+    made = str(maker.folder / "made")
+    assert maker("make", made, *(maker.group(*each) for each in subjects)) == "3"
+    found = []
+    for number in range(3):
+        record = Path(f"{made}.{number}")
+        is_for = [each for each in subjects if is_verified(record, each, START + YEAR)]
+        assert len(is_for) == 1
+        found += is_for
+        stamped, hashed = record.with_suffix(".stamped"), record.with_suffix(".hashed")
+        assert maker("stamp", str(stamped), str(record), years=3) == "1"
+        assert is_verified(stamped, is_for[0], START + 4 * YEAR)
+        group = maker.group(*is_for[0])
+        said = maker("hash", str(hashed), str(stamped), group, algorithm="sha512", years=5)
+        assert said == "1"
+        assert is_verified(hashed, is_for[0], START + 6 * YEAR)
+        assert not is_verified(hashed, (b"another file",), START + 6 * YEAR)
+    assert sorted(found) == sorted(subjects)
+
+
+def is_verified(record: Path, contents: tuple[bytes, ...], now: datetime) -> bool:
+    """Whether a record is for these files, and for no others in the first lists."""
+    files = [digests_of(content) for content in contents]
+    report = verify_record(record.read_bytes(), files, trusted(), now, is_group=True)
+    return report.verdict is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize("name", other_readings())
+def test_what_the_standard_allows_and_they_do_not_read(judge: Judge, name: str) -> None:
+    """So nothing that we write is of this kind."""
+    record, content = other_readings()[name]
+    assert verdict(record, content) is not Verdict.FAILED
+    assert judge(record, content).startswith("refused")
 
 
 MUTATIONS = (

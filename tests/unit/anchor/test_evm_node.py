@@ -30,7 +30,7 @@ from witnesstree.anchor.evm.fees import (
     replacement,
     wei,
 )
-from witnesstree.anchor.evm.finality import MAX_STEPS
+from witnesstree.anchor.evm.finality import MAX_STEPS, final_block
 from witnesstree.anchor.evm.node import MAX_GAS, PROOF_PATIENCE, NodeChain
 from witnesstree.anchor.evm.rpc import Endpoint, refusals
 from witnesstree.anchor.settings import ChainSettings
@@ -657,7 +657,9 @@ def test_a_fork_that_is_not_known_here_is_read_from_the_raw_header(
         raw = rlp.encode(
             [
                 *rlp.decode(
-                    node.Client(Endpoint("http://node0.test", timeout=5)).header(block_of(stub, i))
+                    node.Client(Endpoint("http://node0.test", timeout=5)).header(
+                        block_of(stub, i), MAX_HEADER
+                    )
                     or b""
                 ),
                 b"new",
@@ -672,6 +674,36 @@ def test_a_fork_that_is_not_known_here_is_read_from_the_raw_header(
     stub.answers["debug_getRawHeader"] = "0x1234"
     with pytest.raises(BadAnswer):
         chain.recent_block()
+
+
+def test_a_header_that_is_longer_than_its_chain_s_may_be_is_none(
+    stub: StubNode, world: World
+) -> None:
+    world.extra = bytes(2_000)
+    world.mine(3)
+    block, client = block_of(stub, 3), Client(Endpoint("http://node0.test", timeout=5))
+    header = client.header(block, 8_192)
+    assert header
+    assert len(header) > 2_048
+    assert client.header(block, 2_048) is None
+    # So it is where the raw header is asked for.
+    raw = rlp.encode([*rlp.decode(header), b"new"])
+    world.blocks[3]["hash"] = hexed(keccak256(raw))
+    stub.answers["debug_getRawHeader"] = hexed(raw)
+    assert client.header(block_of(stub, 3), 8_192) == raw
+    assert client.header(block_of(stub, 3), 2_048) is None
+
+
+@pytest.mark.parametrize(("most", "number"), [(2_048, 2), (8_192, 4)])
+def test_an_epoch_block_is_final_where_its_chain_has_such_headers(
+    stub: StubNode, world: World, most: int, number: int
+) -> None:
+    world.mine(2)
+    world.extra = bytes(1_700)
+    world.mine(2)
+    found = final_block(Client(Endpoint("http://node0.test", timeout=5)), 0, most)
+    assert found
+    assert found.number == number
 
 
 def block_of(stub: StubNode, number: int) -> Any:

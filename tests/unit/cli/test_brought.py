@@ -11,7 +11,7 @@ from asn1crypto import tsp
 from commandline import call
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from make_proof import honest
-from make_record import way
+from make_record import GROUP, group_record, long_chain, top, way
 from make_token import CA, Forge, issue, key, root, stamped
 
 from witnesstree.ledger.base.witness import Stamp
@@ -206,3 +206,93 @@ def test_a_proof_with_parts_of_its_file_alone(file: Path) -> None:
     assert row["file_not_after"] == ran.json["file_not_after"]
     Path("contract.pdf.proof.json").write_bytes(format_proof(proof))
     assert call("verify", file, "--trust", "root.pem").code == 3
+
+
+@pytest.fixture
+def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the three files of a data group, and their record."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WITNESSTREE_TRUST", str(tmp_path / "trust"))
+    Path("root.pem").write_bytes(top().certificate.public_bytes(Encoding.PEM))
+    folder = Path("case")
+    folder.mkdir()
+    for number, content in enumerate(GROUP):
+        (folder / f"{number}.txt").write_bytes(content)
+    (folder / "group.ers").write_bytes(group_record().der)
+    return folder
+
+
+def by_record(*what: object) -> tuple[object, ...]:
+    return ("verify", *what, "--proof", "case/group.ers", "--trust", "root.pem", *ALONE)
+
+
+def test_one_record_holds_for_several_files(group: Path) -> None:
+    names = [str(group / f"{number}.txt") for number in range(3)]
+    ran = call(*by_record(*names, "--group", "--json"))
+    assert (ran.code, ran.json["verdict"]) == (0, "verified")
+    assert ran.json["files"] == [{"path": name, "in_record": True} for name in names]
+    plain = call(*by_record(*names, "--group"))
+    assert "this group of 3 files is what was sealed" in plain.text
+    # The record itself lies in the folder, and each file counts once.
+    again = call(*by_record(group, names[0], "--group", "--json"))
+    assert [each["path"] for each in again.json["files"]] == names
+    chinese = call("--lang", "zh", *by_record(*names))
+    assert "这组文件（3 个）" in chinese.text
+
+
+def test_a_group_has_no_others(group: Path) -> None:
+    two = [group / "0.txt", group / "2.txt"]
+    assert call(*by_record(*two)).code == 0
+    less = call(*by_record(*two, "--group"))
+    assert (less.code, "1 more than the files" in less.text) == (3, True)
+    assert call(*by_record(two[0], "--group")).code == 3
+    assert call(*by_record(two[0])).code == 0
+
+
+def test_the_file_that_a_record_is_not_for_is_named(group: Path) -> None:
+    (group / "1.txt").write_bytes(b"altered")
+    ran = call(*by_record(group, "--json"))
+    assert ran.code == 3
+    assert [each["in_record"] for each in ran.json["files"]] == [True, False, True]
+    assert "not for this file: case/1.txt" in ran.talk
+
+
+def test_a_group_needs_a_record_and_files_that_can_be_read(group: Path) -> None:
+    for what in (("verify", group), ("verify", "case/0.txt")):
+        ran = call(*what, "--group")
+        assert (ran.code, "name the record with --proof" in ran.error()) == (5, True)
+    Path("x.proof.json").write_text('{"format": "witnesstree-proof/1"}')
+    ran = call("verify", group, "--group", "--proof", "x.proof.json")
+    assert (ran.code, "name the record with --proof" in ran.error()) == (5, True)
+    assert call("verify", group, "--proof", "x.proof.json").code == 5
+    (group / "elsewhere").symlink_to(group.parent, target_is_directory=True)
+    linked = call(*by_record(group))
+    assert (linked.code, linked.text) == (5, "")
+    absent = call(*by_record("case/0.txt", "case/absent"))
+    assert (absent.code, absent.text) == (5, "")
+    Path("empty").mkdir()
+    assert call(*by_record("empty")).code == 4
+
+
+def test_the_embedded_authority_s_group_needs_its_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WITNESSTREE_TRUST", str(tmp_path / "trust"))
+    assert call("init", "--home", "home").code == 0
+    Path("a.txt").write_bytes(CONTENT)
+    assert call("seal", "a.txt", "--home", "home").code == 0
+    assert call("export", "a.txt.proof.json", "--format", "ers", "-o", "a.ers").code == 0
+    asked = ("verify", "a.txt", "--proof", "a.ers", "--group")
+    assert call(*asked, "--home", "home").code == 0
+    assert call(*asked, "--require", "anchor").code == 5
+
+
+def test_a_record_with_more_than_we_judge_is_left_open(group: Path) -> None:
+    Path("long.ers").write_bytes(long_chain(65))
+    Path("file").write_bytes(b"file 4")
+    asked = ("--proof", "long.ers", "--trust", "root.pem", *ALONE)
+    for files in (["file"], ["file", "case/0.txt"]):
+        ran = call("verify", *files, *asked)
+        assert ran.code == 4
+        assert "has 1 to 64 archive timestamps, this has 65" in " ".join(ran.text.split())

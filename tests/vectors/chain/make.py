@@ -187,6 +187,27 @@ def _headers(anchor: Anchor) -> dict[str, Any]:
         }
 
     payload = b"".join(_rlp(field) for field in fields)
+    made = {
+        "made: an epoch block of BNB Smart Chain since Luban, 21 validators and votes": (
+            56,
+            changed(12, bytes(32) + bytes([21]) + bytes(68 * 21) + b"\x01" + bytes(197 + 65)),
+        ),
+        "made: the last block of a sprint of Polygon, 105 validators and dependencies": (
+            137,
+            changed(
+                12,
+                bytes(32) + _rlp([bytes(40 * 105), [[bytes([i])] for i in range(99)]]) + bytes(65),
+            ),
+        ),
+        "made: a block of Linea, fees in extraData": (
+            59144,
+            changed(12, bytes.fromhex("0100007530000f42400000a3b0").ljust(32, b"\0")),
+        ),
+        "made: a header of 16384 bytes on a chain that is not known": (
+            424242,
+            changed(12, bytes(16384 - len(changed(12, bytes(9999))) + 9999)),
+        ),
+    }
     refused = {
         "empty": b"",
         "a string, not a list": _rlp(header),
@@ -214,6 +235,25 @@ def _headers(anchor: Anchor) -> dict[str, Any]:
             accepted("happy path", header),
             accepted("a field of a later fork at its end", _rlp([*fields, b"\1" * 32])),
             accepted("no fields of later forks", _rlp(fields[:15])),
+            *_public(),
+            *(
+                {**accepted(name, header), "chain_id": chain_id}
+                for name, (chain_id, header) in made.items()
+            ),
+            *(
+                {
+                    "name": name,
+                    "expect": "refused",
+                    "reason": "limit",
+                    "header": _0x(changed(12, bytes(size))),
+                    "chain_id": chain_id,
+                }
+                for name, size, chain_id in (
+                    ("more than 8192 bytes on BNB Smart Chain", 8192, 56),
+                    ("more than 16384 bytes on Polygon", 16384, 137),
+                    ("more than 16384 bytes on a chain that is not known", 16384, 424242),
+                )
+            ),
             *(
                 {
                     "name": name,
@@ -225,6 +265,12 @@ def _headers(anchor: Anchor) -> dict[str, Any]:
             ),
         ],
     }
+
+
+def _public() -> list[dict[str, Any]]:
+    """The headers of public chains' blocks, which stand in the file and are made nowhere."""
+    stored = json.loads((HERE / "header.json").read_text())["cases"]
+    return [case for case in stored if "source" in case]
 
 
 def _slots(first: Anchor, other: Anchor) -> dict[str, Any]:

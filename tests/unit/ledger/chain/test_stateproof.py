@@ -10,7 +10,8 @@ import pytest
 from vectors.chain.make import format_file, make
 
 from witnesstree.anchor.evm.contract import artefact
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
+from witnesstree.ledger.chain.known import known_chain
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
@@ -36,12 +37,14 @@ def _bytes(text: str) -> bytes:
 
 @pytest.mark.parametrize("case", cases("header.json"))
 def test_a_header_is_read_or_refused(case: dict[str, Any]) -> None:
-    rlp = _bytes(case["header"])
+    rlp, most = _bytes(case["header"]), known_chain(case.get("chain_id", 1)).max_header
     if case["expect"] == "refused":
-        with pytest.raises(InvalidInput, match="block"):
-            parse_header(rlp)
+        with pytest.raises(InvalidInput, match="block") as refusal:
+            parse_header(rlp, most)
+        is_beyond = len(rlp) > most
+        assert isinstance(refusal.value, OverLimit) is is_beyond
     else:
-        header = parse_header(rlp)
+        header = parse_header(rlp, most)
         assert header.hash == _bytes(case["hash"])
         assert header.state_root == _bytes(case["state_root"])
         assert (header.number, header.time) == (case["number"], case["time"])
@@ -94,6 +97,11 @@ def test_the_reason_is_plain(name: str, reason: str) -> None:
 def test_the_vectors_are_what_the_embedded_chain_makes() -> None:
     for name, content in make().items():
         assert (VECTORS / name).read_text() == format_file(content)
+
+
+def test_public_blocks_stand_as_their_chains_have_them() -> None:
+    public = [param.values[0] for param in cases("header.json") if "source" in param.values[0]]
+    assert {case["chain_id"] for case in public} == {10, 56, 100, 42161}
 
 
 def test_keccak_is_not_sha3() -> None:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_record import START, YEAR, make_proof, tokens_of, trusted
+from make_record import START, YEAR, long_chain, make_proof, tokens_of, trusted
 from make_record import token as stamped
 from vectors.bundle.make import (
     FILE,
@@ -29,7 +29,7 @@ from vectors.bundle.make import (
 )
 
 from witnesstree.ledger.base.clock import parse_time
-from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.report import Assurance, Outcome, Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.log.note import parse_verifier_key
@@ -497,18 +497,44 @@ def test_equal_records_are_judged_once_and_not_more_timestamps_than_the_limit(
     assert report.verdict is not Verdict.FAILED
 
 
+def test_a_record_with_more_than_is_read_leaves_a_proof_open(tmp_path: Path) -> None:
+    proof = renewed(tmp_path).proof(4)
+    verifier = Verifier(trusted(), THEN, Require.TOKEN)
+    alone = verifier.verify_proof(
+        proof.digest, replace(proof, tokens=(), records=(long_chain(65),))
+    )
+    assert alone.verdict is Verdict.UNDECIDED
+    (check,) = [each for each in alone.checks if each.name == "records[0].record"]
+    assert (check.outcome, check.message.code) == (Outcome.UNKNOWN, "record-over-limit")
+
+
 def test_what_no_proof_file_can_hold_does_not_come_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = renewed(tmp_path)
     proof = bundle.proof(3)
     monkeypatch.setattr(bundle_module, "MAX_PROOF", len(format_proof(proof)) - 1)
-    with pytest.raises(InvalidInput, match="the proof of position 3 would be larger"):
+    verifier = Verifier(trusted(), THEN, Require.TOKEN)
+
+    def left_open() -> list[str]:
+        reports = [
+            verifier.verify_in(bundle, proof.digest, 3),
+            verifier.verify_batch(bundle.shared, None),
+        ]
+        assert not any(report.verdict is Verdict.FAILED for report in reports)
+        return [
+            check.name
+            for report in reports
+            for check in report.checks
+            if check.message.code in {"proof-in-batch-unreadable", "record-not-for-all"}
+        ]
+
+    with pytest.raises(OverLimit, match="the proof of position 3 would be larger"):
         bundle.proof(3)
+    assert left_open() == ["proof"]
     monkeypatch.setattr(bundle_module, "MAX_KEPT_RECORD", len(proof.records[0]) - 1)
-    with pytest.raises(
-        InvalidInput, match="an evidence record of this digest would have more than"
-    ):
+    with pytest.raises(OverLimit, match="an evidence record of this digest would have more than"):
         bundle.proof(3)
+    assert left_open() == ["proof", "records"]
     with pytest.raises(InvalidInput, match="leaves no room for a position"):
         renewed(tmp_path)

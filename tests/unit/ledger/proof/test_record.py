@@ -30,7 +30,10 @@ from make_record import (
     identifier,
     joined,
     levels,
+    long_chain,
     make_proof,
+    other_readings,
+    sorted_chain,
     token,
     tokens_of,
     top,
@@ -41,7 +44,7 @@ from make_revocation import make_crl, make_ocsp, wrap
 from make_token import CA, STAMPS, Forge, issue, key, sign_ec, stamped, trust
 
 from witnesstree.ledger.base.clock import SKEW, parse_time
-from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
+from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, OverLimit
 from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.proof import Proof
@@ -534,6 +537,90 @@ def test_trees_of_any_arity(algorithm: str, arity: int) -> None:
     assert verified(turned, document(1)).verdict is Verdict.VERIFIED
 
 
+@pytest.mark.parametrize("name", other_readings())
+def test_what_rfc_4998_lets_others_make(name: str) -> None:
+    record, content = other_readings()[name]
+    later = START + 7 * YEAR if "chain" in name else START + YEAR
+    assert verified(record, content, now=later).verdict is Verdict.VERIFIED
+    assert verified(record, b"another file", now=later).verdict is Verdict.FAILED
+    (chain, *_) = parse_record(record).chains
+    lists = [list(nodes) for nodes in chain[0].lists]
+    for at, nodes in enumerate(lists):
+        for place in range(len(nodes)):
+            changed = [list(each) for each in lists]
+            changed[at][place] = bytes(32)
+            forged = compose([archive(changed, chain[0].token.der)])
+            assert verified(forged, content).verdict is Verdict.FAILED
+
+
+def test_what_rfc_4998_does_not_allow_stays_failed() -> None:
+    hashes = sorted(sha256(content).digest() for content in GROUP)
+    others = sorted(sha256(b"other %d" % number).digest() for number in range(2))
+    group = joined("sha256", hashes)
+
+    def report(lists: list[list[bytes]], root: bytes) -> Report:
+        return verified(compose([archive(lists, token(root))]), *GROUP)
+
+    assert report([hashes, others], joined("sha256", [group, *others])).verdict is Verdict.VERIFIED
+    unsorted = sha256(b"".join(hashes[::-1])).digest()
+    apart = joined("sha256", [group, joined("sha256", others)])
+    for lists, root in (([hashes[::-1]], unsorted), ([hashes, others], apart)):
+        assert outcomes(report(lists, root), Outcome.FAILED) == [f"{FIRST}.imprint"]
+    instead = report([[group], others], joined("sha256", [group, *others]))
+    assert outcomes(instead, Outcome.FAILED) == [f"{FIRST}.data"]
+
+
+def test_a_list_of_nothing_but_the_node_below_is_no_step() -> None:
+    leaf = sha256(document(4)).digest()
+    record = compose([archive([[leaf], [leaf]], token(leaf))])
+    assert outcomes(verified(record, document(4)), Outcome.FAILED) == [f"{FIRST}.imprint"]
+
+
+def test_no_reading_joins_a_new_chain_in_descending_order() -> None:
+    report = verified(sorted_chain(ascending=False), document(3), now=START + 7 * YEAR)
+    assert outcomes(report, Outcome.FAILED) == [
+        "chains[1].timestamps[0].data",
+        "chains[1].timestamps[0].imprint",
+    ]
+
+
+def test_a_group_s_files_are_renewed_by_one_reading() -> None:
+    """Some of the files as the text of 5.2 has them and some as figure 4 does is neither."""
+    contents = [b"file %d of a group" % number for number in range(64)]
+    hashes = [sha256(content).digest() for content in contents]
+    first = archive([hashes], token(joined("sha256", hashes)))
+    older = new("sha512", wrap(0x30, wrap(0x30, first))).digest()
+    digests_now = [new("sha512", content).digest() for content in contents]
+    positional = [new("sha512", each + older).digest() for each in digests_now]
+    ordered = [new("sha512", min(each + older, older + each)).digest() for each in digests_now]
+
+    def renewed(hashes: list[bytes]) -> Verdict:
+        chain = archive([hashes], token(joined("sha512", hashes), "sha512", 3), "sha512")
+        record = compose([first], [chain], algorithms=("sha256", "sha512"))
+        return verified(record, *contents, now=START + 4 * YEAR, is_group=True).verdict
+
+    assert renewed(positional) is renewed(ordered) is Verdict.VERIFIED
+    differing = [at for at in range(64) if positional[at] != ordered[at]]
+    mixed = [*ordered]
+    mixed[differing[0]] = positional[differing[0]]
+    assert renewed(mixed) is Verdict.FAILED
+
+
+def test_a_record_of_64_timestamps_is_judged_and_one_of_65_is_left_open() -> None:
+    assert MAX_TIMESTAMPS == 64
+    now = START + 20 * YEAR
+    report = verified(long_chain(64), document(4), now=now)
+    assert report.verdict is Verdict.VERIFIED
+    assert str(report.checks[0].message).endswith("with 64 archive timestamps.")
+    assert verified(long_chain(64), b"another file", now=now).verdict is Verdict.FAILED
+    beyond = verified(long_chain(65), document(4), now=now)
+    assert outcomes(beyond, Outcome.UNKNOWN) == ["record"]
+    assert str(beyond.checks[0].message) == (
+        "This evidence record has more than is judged here, so nothing is said of it: an evidence"
+        " record has 1 to 64 archive timestamps, this has 65."
+    )
+
+
 def test_a_method_that_is_not_safe_any_more() -> None:
     made = way(7, 4)
     assert (
@@ -666,8 +753,17 @@ def test_limits(what: str) -> None:
     record, most, least = LIMITS[what]
     parse_record(record(most))
     parse_record(record(least))
-    with pytest.raises(InvalidInput, match=what):
+    with pytest.raises(OverLimit, match=what):
         parse_record(record(most + 1))
+    assert verified(record(most + 1), document(1)).verdict is Verdict.UNDECIDED
+
+
+def test_none_is_no_question_of_limits() -> None:
+    for record in (compose(), compose([]), compose([first()], algorithms=[])):
+        with pytest.raises(InvalidInput, match="this has 0") as refusal:
+            parse_record(record)
+        assert not isinstance(refusal.value, OverLimit)
+        assert verified(record, document(1)).verdict is Verdict.FAILED
 
 
 def test_a_hash_has_a_size() -> None:
@@ -678,7 +774,7 @@ def test_a_hash_has_a_size() -> None:
 
 
 def test_bytes_beyond_the_limit_are_not_looked_at() -> None:
-    with pytest.raises(InvalidInput, match="too large"):
+    with pytest.raises(OverLimit, match="too large"):
         parse_record(bytes(MAX_RECORD + 1))
 
 

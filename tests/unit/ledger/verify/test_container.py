@@ -13,7 +13,7 @@ from asn1crypto import tsp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from make_proof import honest
-from make_record import START, trusted, way
+from make_record import START, document, long_chain, trusted, way
 from make_token import NOW, Forge, root, stamped, trust
 
 from witnesstree.ledger.base.errors import InvalidInput
@@ -117,6 +117,23 @@ def test_a_record_and_its_file() -> None:
     assert judged(packed(entries, ASIC_S), trusted(), SOON).verdict is Verdict.VERIFIED
     other = judged(packed({**entries, "a": A}, ASIC_S), trusted(), SOON)
     assert other.verdict is Verdict.FAILED
+
+
+def test_a_record_with_more_than_is_read_leaves_its_file_open() -> None:
+    report = judged(packed({"a": document(4), RECORD: long_chain(65)}, ASIC_S), trusted(), SOON)
+    assert report.verdict is Verdict.UNDECIDED
+    assert "this has 65" in " ".join(check.reason for check in report.checks)
+
+
+def test_no_more_timestamps_are_judged_than_in_a_proof() -> None:
+    records = {
+        f"META-INF/{i}evidencerecord.ers": long_chain(count) for i, count in enumerate((30, 34, 1))
+    }
+    content = packed({"a": document(4), **records}, ASIC_S)
+    report = judged(content, trusted(), SOON + timedelta(days=4000))
+    beyond = [check for check in report.checks if check.message.code == "records-too-many"]
+    assert [(check.name, check.outcome.name) for check in beyond] == [("timestamps[2]", "UNKNOWN")]
+    assert beyond[0].message.members["left"] == 0
 
 
 def test_a_record_over_the_file_of_a_manifest() -> None:

@@ -494,6 +494,8 @@ def state_of(
     word: bytes,
     block_number: bytes | None = None,
     block_time: bytes | None = None,
+    *,
+    extra: bytes = b"",
 ) -> tuple[bytes, StateProof]:
     """A block that somebody made up, and the proof of the root's slot in a contract in it."""
     proof = honest().proof()
@@ -507,6 +509,7 @@ def state_of(
     fields: list[Any] = rlp.decode(state.header)
     fields[3] = accounts.root_hash
     fields[8], fields[11] = block_number or fields[8], block_time or fields[11]
+    fields[12] = extra or fields[12]
     made_up = rlp.encode(fields)
     nodes = [
         [rlp.encode(node) for node in trie.get_proof(keccak256(key))]  # type: ignore[no-untyped-call]
@@ -524,11 +527,14 @@ def judged_state(
     chain: int = 1,
     block_number: bytes | None = None,
     block_time: bytes | None = None,
+    extra: bytes = b"",
 ) -> Report:
     """What is said of a made-up state whose block the verifier trusts nevertheless: `time` and
     `number` stand in the slot."""
     word = bytes(20) + number.to_bytes(6) + time.to_bytes(6)
-    block_hash, state = state_of(address, code_hash, word.lstrip(b"\0"), block_number, block_time)
+    block_hash, state = state_of(
+        address, code_hash, word.lstrip(b"\0"), block_number, block_time, extra=extra
+    )
     anchor = Anchor(chain, address, None, parse_header(state.header).number, block_hash, state)
     trust = replace(
         honest().trust,
@@ -562,6 +568,41 @@ def test_other_code_fails() -> None:
         report = judged_state(address, keccak256(b"other code"))
         assert report.verdict is Verdict.FAILED
         assert outcomes(report, FAILED) == ["anchors[0].contract"]
+
+
+@pytest.mark.parametrize(
+    ("chain", "size", "is_read"),
+    [
+        (1, 1_000, True),
+        (1, 1_729, False),
+        (10, 1_729, False),
+        (56, 1_729, True),
+        (56, 7_000, True),
+        (56, 8_000, False),
+        (137, 8_000, True),
+        (31337, 8_000, True),
+    ],
+)
+def test_how_long_a_header_may_be_depends_on_its_chain(
+    chain: int, size: int, is_read: bool
+) -> None:
+    """BNB Smart Chain's epoch blocks have had 2,338 bytes. Nothing is false in one that is longer
+    than what is read."""
+    report = judged_state(time=int(SEALED.timestamp()), chain=chain, extra=bytes(size))
+    if is_read:
+        assert report.is_verified
+    else:
+        assert report.verdict is Verdict.UNDECIDED
+        assert "anchors[0].block" in outcomes(report, UNKNOWN)
+        assert outcomes(report, FAILED) == []
+
+
+def test_an_opening_block_whose_header_is_longer_than_what_is_read_is_left_open() -> None:
+    opening = honest().proof().opening
+    assert opening
+    report = judged(changed(opening=replace(opening, header=bytes(2_049))))
+    assert report.verdict is Verdict.UNDECIDED
+    assert outcomes(report, UNKNOWN) == ["opening.block"]
 
 
 def test_a_slot_from_after_its_block_fails() -> None:
