@@ -97,23 +97,30 @@ def verify_command(
             ctx.exit(_show_batch(file, asked, as_json=as_json))
         if report := _judge_alone(ctx, file, asked):
             ctx.exit(_answer(report, file, as_json=as_json))
-    if proof_path is None:
-        require_regular(own)
-    # First, because whoever misspelt an option should be told that.
-    judge = Judge(asked)
-    found = brought(proof_path or own)
-    if found.kind in {Kind.CONTAINER, Kind.TLOG_PROOF}:
-        raise InvalidInput("proof-stands-alone", path=proof_path or own)
-    if found.kind in {Kind.PROOF, Kind.BULK}:
-        report = _judge_proof(file, size, found, proof_path or own, judge)
-    else:
-        _require_token_only(ctx, require)
-        trust = judge.trust | home_roots(home) if home else judge.trust
-        judged = _judge_record if found.kind is Kind.RECORD else _judge_token
-        report = judged(file, found.content, trust)
+    report = _judge_by(ctx, file, size, proof_path, asked)
     if pem and any(check.message.code == "chain-root-unknown" for check in report.checks):
         say("roots-given", names=root_names(pem))
     ctx.exit(_answer(report, file, as_json=as_json))
+
+
+def _judge_by(
+    ctx: click.Context, file: Path, size: int, proof_path: Path | None, asked: Asked
+) -> Report:
+    """Return what a file's proof says of it: the one that was named, or the one beside it."""
+    path = proof_path or proof_beside(file)
+    if proof_path is None:
+        require_regular(path)
+    # First, because whoever misspelt an option should be told that.
+    judge = Judge(asked)
+    found = brought(path)
+    if found.kind in {Kind.CONTAINER, Kind.TLOG_PROOF}:
+        raise InvalidInput("proof-stands-alone", path=path)
+    if found.kind in {Kind.PROOF, Kind.BULK}:
+        return _judge_proof(file, size, found, path, judge)
+    _require_token_only(ctx, asked.require)
+    trust = judge.trust | home_roots(asked.home) if asked.home else judge.trust
+    judged = _judge_record if found.kind is Kind.RECORD else _judge_token
+    return judged(file, found.content, trust)
 
 
 def _answer(report: Report, file: Path, *, as_json: bool) -> int:
