@@ -200,11 +200,13 @@ def show(files: BatchFiles, sequence: int) -> Shown | None:
     Raises Damaged if a journal cannot be read that has digests beside it.
     """
     place, digests = files.place, files.digests_name(sequence)
+    # Asked first: others may be at work, and the digests come after the journal. Where there were
+    # none, it need not be whole yet.
+    has_digests = _is_there(files, digests)
     try:
         journal = files.journals.read(sequence)
     except Damaged:
-        # The digests come after the journal: without any, it was never whole.
-        if not _is_there(files, digests):
+        if not has_digests:
             return None
         raise
     taken = journal.taken if journal else 0
@@ -216,7 +218,7 @@ def show(files: BatchFiles, sequence: int) -> Shown | None:
     if taken:
         return Shown(sequence, files.journals.path(sequence), taken, is_sealed=False)
     # An older version's, which kept no journal: nobody can tell whether it was acknowledged.
-    if journal is None and _is_there(files, digests):
+    if journal is None and has_digests:
         return Shown(sequence, place.path(digests), 1, is_sealed=False)
     return None
 

@@ -15,6 +15,7 @@ from fakes import Crash, FakeWorld, Steps, When, digests
 
 from witnesstree.anchor.publishing import publish
 from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.store.journal import Journal, Journals
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.store.newer import find_missing, find_newer
 from witnesstree.ledger.work.fsck.check import check_ledger
@@ -181,6 +182,31 @@ def test_a_batch_sealed_again_after_a_crash_has_the_same_checkpoint(
             batch = transaction.batch(0)
         assert batch
         assert batch.statement == journal.statement
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_a_batch_that_others_open_meanwhile_is_no_sign(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch, is_torn: bool
+) -> None:
+    """Its files are there before the database has it: whoever looks just then must not take them
+    for what a lost database knew.
+    """
+    with world.open() as ledger:
+        read = Journals.read
+
+        def opening(journals: Journals, sequence: int) -> Journal | None:
+            """Read what is there, while another process writes journal and digests."""
+            try:
+                if is_torn:
+                    journals.path(sequence).parent.mkdir(parents=True, exist_ok=True)
+                    journals.path(sequence).write_bytes(b"half a")
+                return read(journals, sequence)
+            finally:
+                ledger.files.place.append(ledger.files.digests_name(sequence), 0, bytes(32))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Journals, "read", opening)
+            assert find_newer(ledger.metadata, ledger.home, ledger.files) == []
 
 
 def test_missing_batch_files_are_named(world: FakeWorld) -> None:
