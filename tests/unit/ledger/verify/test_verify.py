@@ -597,6 +597,15 @@ def test_how_long_a_header_may_be_depends_on_its_chain(
         assert outcomes(report, FAILED) == []
 
 
+def test_what_is_no_header_fails() -> None:
+    anchor = honest().proof().anchors[0]
+    assert anchor.state
+    state = replace(anchor.state, header=anchor.state.header[:-1])
+    report = judged(changed(anchors=(replace(anchor, state=state),)))
+    assert report.verdict is Verdict.FAILED
+    assert "cannot be read" in reason_of(report, "anchors[0].block")
+
+
 def test_an_opening_block_whose_header_is_longer_than_what_is_read_is_left_open() -> None:
     opening = honest().proof().opening
     assert opening
