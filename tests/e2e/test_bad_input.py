@@ -255,12 +255,8 @@ def edited(proof: bytes, **members: object) -> bytes:
 
 
 BAD_PROOFS: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda _: b"",
-    "white space": lambda _: b" \n",
     "5 MB of JSON": lambda proof: proof + b" " * 5 * MB,
-    "5 MB of zeros": lambda _: bytes(5 * MB),
-    "nested": lambda _: b"[" * 100_000,
-    "not JSON": lambda _: b"%PDF-1.7",
+    "nested": lambda _: b'{"format": "witnesstree-proof/1", "digest": ' + b"[" * 100_000,
     "not UTF-8": lambda proof: proof.replace(b"contract.txt", b"\xff"),
     "another version": lambda proof: proof.replace(b"witnesstree-proof/1", b"witnesstree-proof/2"),
     "truncated": lambda proof: proof[: len(proof) // 2],
@@ -268,8 +264,24 @@ BAD_PROOFS: dict[str, Callable[[bytes], bytes]] = {
     "a changed hint": lambda proof: proof.replace(b"contract.txt", b"contract.txd"),
     "another member": lambda proof: edited(proof, extra=1),
     "a member twice": lambda proof: proof.replace(b"{", b'{"format": "witnesstree-proof/1",', 1),
+}
+NO_PROOFS: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "white space": lambda _: b" \n",
+    "5 MB of zeros": lambda _: bytes(5 * MB),
+    "nested": lambda _: b"[" * 100_000,
+    "not JSON": lambda _: b"%PDF-1.7",
     "a list": lambda proof: b"[" + proof + b"]",
 }
+
+
+@pytest.mark.parametrize("what", NO_PROOFS)
+def test_what_shows_itself_no_proof_is_not_judged(what: str, sealed: Sealed) -> None:
+    sealed.proof.write_bytes(NO_PROOFS[what](sealed.proof.read_bytes()))
+    for command in (("verify", sealed.file), ("show", sealed.proof)):
+        ran = call(*command)
+        assert (ran.code, ran.text) == (5, "")
+        assert f"{sealed.proof} is not judged: " in ran.error()
 
 
 @pytest.mark.parametrize("fault", BAD_PROOFS)
@@ -348,9 +360,9 @@ def test_a_proof_for_another_file(sealed: Sealed, tmp_path: Path) -> None:
         ),
         (
             ["verify", "contract.txt", "--trust", "contract.txt"],
-            "contract.txt holds no certificates in PEM: give ",
+            "contract.txt holds no certificate that can be read: expected PEM, DER or PKCS #7",
         ),
-        (["verify", "contract.txt", "--trust", "home"], "cannot read home: Is a directory"),
+        (["verify", "contract.txt", "--trust", "home"], "no file in home holds a certificate"),
         (
             ["verify", "contract.txt", "--trust", "nothing"],
             "cannot read nothing: No such file or directory",

@@ -131,7 +131,7 @@ def test_what_is_no_certificate_is_named(tmp_path: Path) -> None:
     env = {"WITNESSTREE_TRUST": str(tmp_path / "trust")}
     refused(
         call("trust", "add", tmp_path / "junk", env=env),
-        "junk: this is no certificate (X.509); expected one in PEM or DER",
+        "junk holds no certificate that can be read: expected PEM, DER or PKCS #7",
     )
     assert not (tmp_path / "trust").exists()
     (tmp_path / "root.der").write_bytes(der(Issuer.root().certificate))

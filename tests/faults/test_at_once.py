@@ -4,13 +4,17 @@ once.
 
 import multiprocessing
 import os
+import sqlite3
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from fakes import in_child
+from conftest import Clock
+from fakes import FakeWorld, digests, in_child
 
 from witnesstree.anchor import settings, truststore
 from witnesstree.anchor.settings import add_table, read_settings, remove_table, write_setting
@@ -20,6 +24,10 @@ from witnesstree.anchor.wiring import clock, make_home, open_ledger
 from witnesstree.cli.submission import Submission
 from witnesstree.ledger.base.errors import Conflict
 from witnesstree.ledger.base.report import Assurance
+from witnesstree.ledger.base.witness import Stamp
+from witnesstree.ledger.store.database.values import JobKind
+from witnesstree.ledger.store.metadata import Metadata, Transaction
+from witnesstree.ledger.work.sealing import Limits
 
 SEVERAL = 8
 
@@ -129,3 +137,39 @@ def test_a_file_that_two_processes_submit_is_submitted_once(tmp_path: Path) -> N
         again = Submission(ledger, file.stat())
         assert again.count == 2
         ours.forget()
+
+
+def test_a_database_that_fails_is_not_booked_as_the_authority_s_fault(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds it locked for longer than our patience, just when the answer is to be
+    kept.
+    """
+    world = FakeWorld(tmp_path / "home", clock, Limits(10, timedelta(hours=1), patience=0.2))
+    with world.open() as ledger, closing(sqlite3.connect(world.home.database)) as other:
+        ledger.submit(b"".join(digests("booked", 1)))
+        ledger.close()
+        stamp = world.authority.stamp
+
+        def locking(root: bytes) -> Stamp:
+            other.execute("BEGIN IMMEDIATE")
+            return stamp(root)
+
+        @contextmanager
+        def write(metadata: Metadata) -> Iterator[Transaction]:
+            try:
+                with original(metadata) as transaction:
+                    yield transaction
+            except Conflict:
+                other.rollback()
+                raise
+
+        with monkeypatch.context() as patch:
+            original = Metadata.write
+            patch.setattr(Metadata, "write", write)
+            patch.setattr(world.authority, "stamp", locking)
+            with pytest.raises(Conflict):
+                ledger.outbox.work()
+        (job,) = (job for job in ledger.outbox.unfinished() if job.kind is JobKind.STAMP)
+        assert (job.attempts, job.last_error) == (0, None)
+        assert ledger.outbox.work() == []

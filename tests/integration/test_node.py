@@ -190,7 +190,7 @@ def test_every_header_of_the_chain_can_be_rebuilt(node: Node) -> None:
         for number in {0, 1, 2, newest // 2, newest - 1, newest}:
             block = client.block(number)
             assert block
-            header = client.header(block)
+            header = client.header(block, 2048)
             assert header
             assert keccak256(header) == block.hash
             assert client.block(block.hash) == block

@@ -1,8 +1,6 @@
 """The outbox on fakes: each effect is had once, whatever an authority or a chain does meanwhile."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,10 +22,9 @@ from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.chain.stateproof import keccak256
 from witnesstree.ledger.proof.proof import parse_anchor
 from witnesstree.ledger.store.database.values import AlarmKind, Job, JobKind, JobState
-from witnesstree.ledger.store.metadata import Metadata, Transaction
 from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.outbox import Outbox, Pace, Witnesses
-from witnesstree.ledger.work.sealing import Ledger, Limits
+from witnesstree.ledger.work.sealing import Ledger
 
 A, B, C, D = digests("outbox", 4)
 
@@ -190,41 +187,6 @@ def test_a_defect_of_ours_ends_the_run(world: FakeWorld, ledger: Ledger) -> None
     world.authority.switches.fail("stamp", error=Damaged("a file of ours"))
     with pytest.raises(Damaged):
         ledger.outbox.work()
-
-
-def test_a_database_that_fails_is_not_booked_as_the_authority_s_fault(
-    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another process holds it locked for longer than our patience, just when the answer is to be
-    kept.
-    """
-    world = FakeWorld(tmp_path / "home", clock, Limits(10, timedelta(hours=1), patience=0.2))
-    with world.open() as ledger, closing(sqlite3.connect(world.home.database)) as other:
-        seal(ledger, A)
-        stamp = world.authority.stamp
-
-        def locking(root: bytes) -> Stamp:
-            other.execute("BEGIN IMMEDIATE")
-            return stamp(root)
-
-        @contextmanager
-        def write(metadata: Metadata) -> Iterator[Transaction]:
-            try:
-                with original(metadata) as transaction:
-                    yield transaction
-            except Conflict:
-                other.rollback()
-                raise
-
-        with monkeypatch.context() as patch:
-            original = Metadata.write
-            patch.setattr(Metadata, "write", write)
-            patch.setattr(world.authority, "stamp", locking)
-            with pytest.raises(Conflict):
-                ledger.outbox.work()
-        (job,) = jobs(ledger, JobKind.STAMP)
-        assert (job.attempts, job.last_error) == (0, None)
-        assert ledger.outbox.work() == []
 
 
 def test_settings_that_cannot_work_are_an_alarm_until_they_do(
