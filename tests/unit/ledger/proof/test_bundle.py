@@ -366,6 +366,15 @@ def test_a_proof_with_records_is_parsed_the_slow_way() -> None:
     assert MAX_HINT < MAX_PROOF
 
 
+@pytest.mark.parametrize(
+    "parts", [{"digests": (("sha512", bytes(64)),)}, {"file_tokens": (Stamp(b"0"),)}]
+)
+def test_what_is_of_one_file_is_shared_by_none(parts: dict[str, Any], tmp_path: Path) -> None:
+    shared = replace(make_proof(7, 0), **parts)
+    with pytest.raises(InvalidInput, match="parts that are of one file alone"):
+        opened(tmp_path, format_head(shared) + bytes(32 * 7))
+
+
 # Evidence records in the shared proof
 
 

@@ -330,6 +330,18 @@ def test_names_that_mean_different_things_are_refused(name: str) -> None:
         judged(packed({**extended(), name: B}))
 
 
+def test_an_entry_that_begins_beyond_the_file_is_refused() -> None:
+    content = bytearray(packed({"a": A, TOKEN: stamp(A)}, ASIC_S))
+    first = content.index(b"PK\x01\x02")
+    second = content.index(b"PK\x01\x02", first + 1)
+    for at in (first + 20, second + 42):
+        moved = int.from_bytes(content[at : at + 4], "little") + 10**6
+        content[at : at + 4] = moved.to_bytes(4, "little")
+    with pytest.raises(InvalidInput) as raised:
+        open_container(io.BytesIO(bytes(content)))
+    assert raised.value.message.code == "container-unreadable"
+
+
 def test_names_cut_short_by_a_zero_byte_are_refused() -> None:
     content = packed({**extended(), "b.txt_x.exe": B}).replace(b"b.txt_x.exe", b"b.txt\0x.exe")
     with pytest.raises(InvalidInput, match="different ways"):
