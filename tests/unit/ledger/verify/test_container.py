@@ -334,7 +334,8 @@ def test_an_entry_that_begins_beyond_the_file_is_refused() -> None:
     content = bytearray(packed({"a": A, TOKEN: stamp(A)}, ASIC_S))
     first = content.index(b"PK\x01\x02")
     second = content.index(b"PK\x01\x02", first + 1)
-    for at in (first + 20, second + 42):
+    third = content.index(b"PK\x01\x02", second + 1)
+    for at in (first + 20, second + 42, third + 42):
         moved = int.from_bytes(content[at : at + 4], "little") + 10**6
         content[at : at + 4] = moved.to_bytes(4, "little")
     with pytest.raises(InvalidInput) as raised:
