@@ -57,8 +57,8 @@ def reading(form: str) -> Iterator[None]:
 
 
 def demand_der(der: bytes) -> None:
-    """Check the skeleton of `der`: definite and shortest lengths, each value inside its parent, at
-    most MAX_DER_DEPTH deep (X.690, 10).
+    """Check the skeleton of `der`: definite and shortest lengths, each value inside its parent, no
+    empty number or identifier, at most MAX_DER_DEPTH deep (X.690, 10).
 
     asn1crypto reads BER too, and recurses; RFC 3161, 3 promises DER. This does not look into OCTET
     STRINGs and says nothing about types.
@@ -77,7 +77,9 @@ def demand_der(der: bytes) -> None:
         # 10.2).
         is_odd = tag & 0x1F == 0x1F or (tag < 0x40 and is_constructed != (tag & 0x1F in {16, 17}))
         is_too_long = at + length > ends[-1] or (tag == 0x06 and length > MAX_OID)
-        if is_odd or is_too_long or len(ends) > MAX_DER_DEPTH:
+        # INTEGER and OBJECT IDENTIFIER (X.690, 8.3.1 and 8.19.2).
+        is_empty = tag in {0x02, 0x06} and not length
+        if is_odd or is_too_long or is_empty or len(ends) > MAX_DER_DEPTH:
             raise InvalidInput("der-malformed", at=at)
         if is_constructed:
             ends.append(at + length)
@@ -105,13 +107,28 @@ def read_values(der: bytes) -> Iterator[tuple[int, bytes]]:
 
     Raises InvalidInput if their lengths do not fit.
     """
+    for start, content, end in _places(der):
+        yield der[start], der[content:end]
+
+
+def read_encodings(der: bytes) -> Iterator[bytes]:
+    """Return each value in `der` whole, with its tag and length, one after another.
+
+    Raises InvalidInput if their lengths do not fit.
+    """
+    for start, _, end in _places(der):
+        yield der[start:end]
+
+
+def _places(der: bytes) -> Iterator[tuple[int, int, int]]:
+    """Return where each value in `der` starts, where its content starts, and where both end."""
     at = 0
     while at < len(der):
-        tag = der[at]
+        start = at
         at, length = _read_length(der, at + 1)
         if at + length > len(der):
             raise InvalidInput("der-malformed", at=at)
-        yield tag, der[at : at + length]
+        yield start, at, at + length
         at += length
 
 

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.message import Value
 
 MAX_INTEGER = 2**53 - 1
-"""The largest whole number that every JSON reader takes exactly (RFC 8259, 6)."""
+"""The largest whole number that every JSON reader takes exactly (RFC 8259, 6), and, negative, the
+least."""
 
 MAX_DEPTH = 32
 """Lists and objects in one another: our own formats need 6, the rest is room for a manifest's free
 members."""
 
 _SHOWN = 60
+_DIGITS = len(f"-{MAX_INTEGER}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 # Strings are matched only to be passed over; the possessive '*+' and the optional end keep that
 # linear, whatever comes.
@@ -176,7 +178,8 @@ def load(document: str | Message, content: bytes, *, fractions: bool = False) ->
     """Return the JSON object in `content` (UTF-8, RFC 8259). The caller has limited its length.
 
     `document` is what people call it: the name of a file, or a message. Numbers with a fraction
-    are refused unless `fractions` allows them.
+    are refused unless `fractions` allows them, and so are whole ones that not every reader takes
+    alike: those beyond MAX_INTEGER, and -0.
     """
     if not content.strip():
         raise InvalidInput("json-empty", place=document)
@@ -190,11 +193,20 @@ def load(document: str | Message, content: bytes, *, fractions: bool = False) ->
     def whole_numbers_only(text: str) -> NoReturn:
         raise InvalidInput("json-number-not-whole", place=document, found=text[:20])
 
+    def whole(text: str) -> int:
+        number = int(text) if len(text) <= _DIGITS else None
+        if number is None or abs(number) > MAX_INTEGER or text == "-0":
+            raise InvalidInput(
+                "json-number-not-exact", place=document, most=MAX_INTEGER, found=text[:20]
+            )
+        return number
+
     try:
         found = json.loads(
             text,
             object_pairs_hook=_members_once,
             parse_float=float if fractions else whole_numbers_only,
+            parse_int=whole,
             parse_constant=whole_numbers_only,
         )
         json.dumps(found, ensure_ascii=False).encode()

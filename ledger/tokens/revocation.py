@@ -514,15 +514,23 @@ def _crl_issuers(certificate: X509Certificate) -> set[Comparable]:
 
 
 def _revocation_in(listed: _Crl, certificate: X509Certificate) -> _Revoked | None:
-    """Return what the CRL has of `certificate`, None if it has nothing.
+    """Return what the CRL has of `certificate`, None if it has nothing, or takes it back."""
+    is_indirect = bool(_scope(listed, "indirect_crl"))
+    entry = _entry_in(listed, certificate, is_indirect=is_indirect)
+    found = None if entry is None else _read_entry(entry, is_indirect=is_indirect)
+    return None if found and found.reason == _REMOVED else found
+
+
+def _entry_in(
+    listed: _Crl, certificate: X509Certificate, *, is_indirect: bool
+) -> x509.RevokedCertificate | None:
+    """Return the first entry that the CRL has of `certificate`.
 
     In an indirect CRL each entry has the issuer of the one before it, unless it names its own (RFC
     5280, 5.3.3).
     """
-    if not _scope(listed, "indirect_crl"):
-        entry = listed.entries.get_revoked_certificate_by_serial_number(certificate.serial)
-        found = None if entry is None else _read_entry(entry)
-        return None if found and found.reason == _REMOVED else found
+    if not is_indirect:
+        return listed.entries.get_revoked_certificate_by_serial_number(certificate.serial)
     issuers = {comparable(listed.issuer)}
     for entry in listed.entries:
         for extension in entry.extensions:
@@ -530,7 +538,7 @@ def _revocation_in(listed: _Crl, certificate: X509Certificate) -> _Revoked | Non
                 names = extension.value.get_values_for_type(x509.DirectoryName)
                 issuers = {comparable(name.public_bytes()) for name in names}
         if entry.serial_number == certificate.serial and certificate.issuer_name in issuers:
-            return _read_entry(entry, is_indirect=True)
+            return entry
     return None
 
 
@@ -573,7 +581,7 @@ def _demand_whole(listed: _Crl, certificate: X509Certificate) -> None:
             raise InvalidInput("crl-of-other-place")
 
 
-def _read_entry(entry: x509.RevokedCertificate, *, is_indirect: bool = False) -> _Revoked:
+def _read_entry(entry: x509.RevokedCertificate, *, is_indirect: bool) -> _Revoked:
     since, reason = entry.revocation_date_utc, None
     for extension in entry.extensions:
         if isinstance(extension.value, x509.CRLReason):

@@ -13,13 +13,14 @@ docs/decisions/0006-timestamp-tokens.md says why, and what is not judged.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from asn1crypto import cms, core, tsp
 
-from witnesstree.ledger.base.der import demand_der, read_time, reading, shown
+from witnesstree.ledger.base.der import demand_der, read_encodings, read_time, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.report import (
@@ -69,6 +70,7 @@ MAX_RESPONSE = MAX_TOKEN + 4 * 1024
 MAX_CERTIFICATES = 16
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
+_SEQUENCE = 0x30
 # id-signedData of PKCS #7 (RFC 5652, 5.1) and of GM/T 0010.
 _SIGNED_DATA, _CHINESE_SIGNED_DATA = "1.2.840.113549.1.7.2", "1.2.156.10197.6.1.4.2.2"
 
@@ -229,7 +231,7 @@ def _read_token(der: bytes) -> Token:
         serial=stamped["serial_number"].native,
         policy=stamped["policy"].dotted,
         nonce=stamped["nonce"].native,
-        tsa=_read_name(stamped["tsa"]),
+        tsa=_read_name(stamped),
         critical=tuple(
             extension["extn_id"].native
             for extension in stamped["extensions"]
@@ -260,18 +262,28 @@ def _read_accuracy(accuracy: Any) -> timedelta:
     return found
 
 
-def _read_name(name: Any) -> str | None:
-    if isinstance(name, core.Void):
-        return None
-    if name.name != "directory_name":
-        return shown(str(name.chosen.native))
-    return spoken_name(name.chosen)
+def _read_name(stamped: Any) -> str | None:
+    """Return the name that the TSTInfo gives its maker, None where there is none that can be read:
+    no check rests on it.
+    """
+    with suppress(InvalidInput), reading("GeneralName (RFC 5280, 4.2.1.6)"):
+        name = stamped["tsa"]
+        if isinstance(name, core.Void):
+            return None
+        if name.name != "directory_name":
+            return shown(str(name.chosen.native))
+        return spoken_name(name.chosen)
+    return None
 
 
 def _read_certificates(certificates: Any) -> tuple[bytes, ...]:
-    if len(certificates) > MAX_CERTIFICATES:
+    """Return what may be certificates, as it stands there: nothing signs them, so one that cannot
+    be read must not spoil the token.
+    """
+    found = [] if isinstance(certificates, core.Void) else [*read_encodings(certificates.contents)]
+    if len(found) > MAX_CERTIFICATES:
         raise InvalidInput("token-certificates-too-many", most=MAX_CERTIFICATES)
-    return tuple(choice.chosen.dump() for choice in certificates if choice.name == "certificate")
+    return tuple(each for each in found if each[0] == _SEQUENCE)
 
 
 def _read_signer(signer: Any) -> SignerInfo:

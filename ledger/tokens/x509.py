@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -151,8 +152,12 @@ def spoken_name(name: Any) -> str:
 
 
 def issuer_of(certificate: X509Certificate) -> str:
-    """Return what people call the issuer of a certificate: its root, where nothing leads on."""
-    return spoken_name(asn1_x509.Name.load(certificate.issuer))
+    """Return what people call the issuer of a certificate: its root, where nothing leads on; "?" if
+    its name cannot be read.
+    """
+    with suppress(InvalidInput), reading("Name (RFC 5280, 4.1.2.4)"):
+        return spoken_name(asn1_x509.Name.load(certificate.issuer))
+    return "?"
 
 
 @lru_cache(_KEPT)

@@ -11,8 +11,8 @@ from make_proof import honest
 
 from witnesstree.anchor.evm.contract import artefact
 from witnesstree.ledger.base.clock import SKEW
-from witnesstree.ledger.base.report import Outcome, Verdict
-from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
+from witnesstree.ledger.base.report import Assurance, Outcome, Verdict
+from witnesstree.ledger.chain.known import KNOWN_CHAINS, LOCAL_CHAIN_ID
 from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.proof import proof as proof_module
@@ -21,8 +21,11 @@ from witnesstree.ledger.tree.tree import parent, prove, root_of
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
 
-TEXT = (Path(__file__).parents[2] / "docs" / "proof-format.md").read_text(encoding="utf-8")
-LIMITS = re.findall(r"^\| [^|]+ \| (\d+) \| `(\w+)\.(\w+)` \|$", TEXT, re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "proof-format.md").read_text(encoding="utf-8")
+CHINESE = (DOCS / "proof-format.zh.md").read_text(encoding="utf-8")
+LIMIT = re.compile(r"^\| [^|]+ \| (\d+) \| `(\w+)\.(\w+)` \|$", re.MULTILINE)
+LIMITS = LIMIT.findall(TEXT)
 
 
 def test_the_limits_are_the_constants() -> None:
@@ -36,6 +39,38 @@ def test_no_limit_of_a_proof_is_left_out() -> None:
     limits = {name for name in vars(proof_module) if name.startswith("MAX_")}
     assert limits - {name for _, _, name in LIMITS} == set()
     assert len(LIMITS) >= 19
+
+
+def test_both_languages_have_the_same_limits() -> None:
+    assert LIMIT.findall(CHINESE) == LIMITS
+
+
+def test_white_space_is_what_python_has() -> None:
+    for text, start, end in (
+        (TEXT, "*White space* is ", ", and nothing else"),
+        (CHINESE, "*空白*是 ", "，别无其他"),
+    ):
+        listed = text[text.index(start) :].partition(end)[0]
+        ranges = re.findall(r"U\+([0-9A-F]{4})(?: (?:to|到) U\+([0-9A-F]{4}))?", listed)
+        found = {
+            code
+            for first, last in ranges
+            for code in range(int(first, 16), int(last or first, 16) + 1)
+        }
+        assert found == {code for code in range(0x110000) if chr(code).isspace()}
+
+
+def test_what_a_chain_is_worth_is_what_the_code_says() -> None:
+    for text, start, end in ((TEXT, "*public* for ", ";"), (CHINESE, "*public*：", "；")):
+        listed = text[text.index(start) :].partition(end)[0]
+        public = {
+            number for number, chain in KNOWN_CHAINS.items() if chain.assurance is Assurance.PUBLIC
+        }
+        assert {int(number) for number in re.findall(r"\d+", listed)} == public
+        seeing = re.search(r"(?:those are|这类链是) ([\d, 、and和]+)", text)
+        assert seeing
+        own = {number for number, chain in KNOWN_CHAINS.items() if chain.sees_own_number}
+        assert {int(number) for number in re.findall(r"\d+", seeing[1])} == own
 
 
 def test_every_member_is_in_a_table() -> None:

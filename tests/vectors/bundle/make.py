@@ -95,6 +95,18 @@ def make() -> dict[str, Any]:
         {name: document[name] for name in ("format", "digest", "hints")}
         | {"tokens": [], "anchors": []}
     )
+
+    def more(**members: Any) -> bytes:
+        return whole(shared_of({**document, **members}, levels), levels)
+
+    def counted(size: int) -> bytes:
+        found = levels_of([sha256(b"%d" % i).digest() for i in range(size)])
+        return whole(shared_of(bare, found), found)
+
+    twice = levels_of([leaves[0], *leaves[1:6], leaves[1]])
+    compact = json.dumps(json.loads(shared), separators=(",", ":")).encode()
+    critical = [{"id": "org.example/new", "value": None, "critical": True}]
+    token = document["tokens"][0]
     first = leaves[0].hex()
     last = [node.hex() for node in path_of(levels, 6)]
     flip = bytes([happy[-1] ^ 1])
@@ -189,6 +201,44 @@ def make() -> dict[str, Any]:
             "refused",
             "digest",
             whole(shared, [[leaves[1], *leaves[1:]], *levels[1:]]),
+        ),
+        ("64 leaves, with no kept level", "sound", "ok", counted(64)),
+        ("65 leaves, with a kept level of two nodes", "sound", "ok", counted(65)),
+        ("one leaf", "sound", "ok", counted(1)),
+        ("a digest twice", "sound", "ok", whole(shared_of(document, twice), twice)),
+        ("the shared proof without white space", "sound", "ok", whole(compact, levels)),
+        ("the shared proof with an extension", "sound", "ok", more(extensions=critical)),
+        ("the shared proof with empty digests", "sound", "ok", more(digests={})),
+        (
+            "the shared proof with another digest of one file",
+            "refused",
+            "form",
+            more(digests={"sha512": "00" * 64}),
+        ),
+        (
+            "the shared proof with a timestamp over one file",
+            "refused",
+            "form",
+            more(file_tokens=[token]),
+        ),
+        (
+            "the shared proof with a position of -0",
+            "refused",
+            "encoding",
+            whole(shared.replace(b'"position": 0', b'"position": -0'), levels),
+        ),
+        ("a line end of two characters", "refused", "form", happy.replace(b"/1\n", b"/1\r\n", 1)),
+        (
+            "a space before the length",
+            "refused",
+            "encoding",
+            whole(shared, levels, b" %d" % len(shared)),
+        ),
+        (
+            "a length of seven digits beyond the limit",
+            "refused",
+            "limit",
+            whole(shared, levels, b"4194305"),
         ),
     ]
     assert whole(shared, levels, fill=b" ") != happy

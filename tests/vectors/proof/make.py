@@ -78,7 +78,10 @@ REASONS = {
 
 def make(stored: dict[str, Any]) -> dict[str, Any]:
     """The file's content, from what is honest in it."""
-    kept = ("about", "digest", "now", "require", "trust", "happy", "other", "dated", "answered")
+    kept = (
+        *("about", "digest", "now", "require", "trust"),
+        *("happy", "other", "dated", "answered", "varied"),
+    )
     content = {name: stored[name] for name in kept}
     return {
         **content,
@@ -90,12 +93,25 @@ def make(stored: dict[str, Any]) -> dict[str, Any]:
             *_records(content),
             *_answers(content),
             *_chains(content),
+            *_numbers(content),
+            *_built(content),
+            *_keys(content),
+            *_assurances(content),
+            *_file_parts(content),
+            *_evidence_records(content),
+            *_varieties(content),
         ],
     }
 
 
 def _case(
-    name: str, expect: str, checks: str, proof: str | bytes, **question: Any
+    name: str,
+    expect: str,
+    checks: str,
+    proof: str | bytes,
+    *,
+    reason: str | None = None,
+    **question: Any,
 ) -> dict[str, Any]:
     there = (
         {"proof": proof} if isinstance(proof, str) else {"bytes": base64.b64encode(proof).decode()}
@@ -103,7 +119,7 @@ def _case(
     return {
         "name": name,
         "expect": expect,
-        "reason": _reason(name, checks),
+        "reason": reason or _reason(name, checks),
         "checks": checks.split(),
         **question,
         **there,
@@ -509,39 +525,15 @@ def _dates(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _records(content: dict[str, Any]) -> list[dict[str, Any]]:
     """The happy proof, anchored in a block that never was: its contract holds another record."""
-    import rlp
-    from eth_hash.auto import keccak
-    from trie.hexary import HexaryTrie
-
     document, trust = json.loads(content["happy"]), content["trust"]
-    anchor = document["anchors"][0]
-    contract = bytes.fromhex(anchor["contract"][2:])
-    slot = keccak(bytes.fromhex(document["inclusion"]["root"]) + bytes(32))
-    fields: list[Any] = rlp.decode(bytes.fromhex(anchor["state"]["header"][2:]))
-    number, time = (int.from_bytes(fields[i]) for i in (8, 11))
-    code = "4ed48e2d363496f17f2a2e7289bd82b442a968de2470517f240ed2270a321d28"
 
     def case(name: str, expect: str, chain: int, later: int, seconds: int) -> dict[str, Any]:
-        word = (number + later).to_bytes(6) + (time + seconds).to_bytes(6)
-        storage, accounts = HexaryTrie({}), HexaryTrie({})
-        storage[keccak(slot)] = rlp.encode(word.lstrip(b"\0"))
-        accounts[keccak(contract)] = rlp.encode(
-            [b"\1", b"", storage.root_hash, bytes.fromhex(code)]
-        )
-        header = rlp.encode([*fields[:3], accounts.root_hash, *fields[4:]])
-        proofs = [
-            ["0x" + rlp.encode(node).hex() for node in trie.get_proof(keccak(key))]
-            for trie, key in ((accounts, contract), (storage, slot))
-        ]
-        block = {"number": number, "hash": "0x" + keccak(header).hex()}
-        state = {"header": "0x" + header.hex(), "account": proofs[0], "storage": proofs[1]}
-        changed = {**anchor, "chain_id": chain, "block": block, "state": state}
-        known = {"chain_id": chain, **block}
+        anchor, known = _anchored(document, document["inclusion"]["root"], chain, later, seconds)
         return _case(
             name,
             expect,
             "" if expect == "verified" else "anchors[0].contract",
-            sealed_again({**document, "anchors": [changed]}),
+            sealed_again({**document, "anchors": [anchor]}),
             trust={**trust, "blocks": [*trust["blocks"], known]},
         )
 
@@ -552,6 +544,784 @@ def _records(content: dict[str, Any]) -> list[dict[str, Any]]:
         case("a record with the number of the chain below", "verified", 42161, 10**6, 0),
         case("a record on a chain that is not known", "verified", 31337, 10**6, 0),
     ]
+
+
+def _anchored(
+    document: dict[str, Any], root: str, chain: int, later: int = 0, seconds: int = 0
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An anchor of `root` in a block that never was, with the number and time of the document's,
+    and what is to be known of that block. The contract's record is `later` blocks and `seconds`
+    after it."""
+    import rlp
+    from eth_hash.auto import keccak
+    from trie.hexary import HexaryTrie
+
+    anchor = document["anchors"][0]
+    contract = bytes.fromhex(anchor["contract"][2:])
+    slot = keccak(bytes.fromhex(root) + bytes(32))
+    fields: list[Any] = rlp.decode(bytes.fromhex(anchor["state"]["header"][2:]))
+    number, time = (int.from_bytes(fields[i]) for i in (8, 11))
+    code = "4ed48e2d363496f17f2a2e7289bd82b442a968de2470517f240ed2270a321d28"
+    word = (number + later).to_bytes(6) + (time + seconds).to_bytes(6)
+    storage, accounts = HexaryTrie({}), HexaryTrie({})
+    storage[keccak(slot)] = rlp.encode(word.lstrip(b"\0"))
+    accounts[keccak(contract)] = rlp.encode([b"\1", b"", storage.root_hash, bytes.fromhex(code)])
+    header = rlp.encode([*fields[:3], accounts.root_hash, *fields[4:]])
+    proofs = [
+        ["0x" + rlp.encode(node).hex() for node in trie.get_proof(keccak(key))]
+        for trie, key in ((accounts, contract), (storage, slot))
+    ]
+    block = {"number": number, "hash": "0x" + keccak(header).hex()}
+    state = {"header": "0x" + header.hex(), "account": proofs[0], "storage": proofs[1]}
+    changed = {**anchor, "chain_id": chain, "block": block, "state": state}
+    return changed, {"chain_id": chain, **block}
+
+
+def _numbers(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """How numbers are written (docs/proof-format.md, section 1), with checksums that fit."""
+    document = json.loads(content["happy"])
+    sized = sealed_again({**document, "hints": {"size": 0}})
+
+    def number(text: str, reason: str = "encoding") -> dict[str, Any]:
+        written = sized.replace('"size":0', f'"size":{text}')
+        assert written != sized
+        shown = text if len(text) < 30 else f"{text[0]} and {len(text) - 1} digits"
+        return _case(f"a number written {shown}", "failed", "proof", written, reason=reason)
+
+    def value(text: str, expect: str, reason: str) -> dict[str, Any]:
+        extensions = [{"id": "org.example/number", "value": 0}]
+        proof = sealed_again({**document, "extensions": extensions})
+        if expect == "verified":
+            proof = sealed_again(
+                {**document, "extensions": [{**extensions[0], "value": json.loads(text)}]}
+            )
+        proof = proof.replace('"value":0', f'"value":{text}')
+        shown = text if len(text) < 30 else f"{text[0]} and {len(text) - 1} digits"
+        checks = "proof" if expect == "failed" else ""
+        return _case(f"an extension with the number {shown}", expect, checks, proof, reason=reason)
+
+    broken = ("-0", "0.0", "0e0", "0E0", "-0.0", "0e-1", ".0", "0.", "00", "+0", "0x0", "\uff10")
+    return [
+        *(number(text) for text in broken),
+        number("NaN", "form"),
+        number("-1", "limit"),
+        number("1" + "0" * 400, "limit"),
+        value(str(2**53 - 1), "verified", "ok"),
+        value(str(1 - 2**53), "verified", "ok"),
+        value(str(2**53), "failed", "limit"),
+        value(str(-(2**53)), "failed", "limit"),
+        value("1" + "0" * 400, "failed", "limit"),
+        value("-0", "failed", "encoding"),
+        value("1e2", "failed", "encoding"),
+        _case(
+            "a member twice, the second time escaped",
+            "failed",
+            "proof",
+            content["happy"].replace('"hints": {}', '"hints": {},\n "\\u0068ints": {}'),
+            reason="form",
+        ),
+        _case(
+            "white space that JSON does not have",
+            "failed",
+            "proof",
+            content["happy"].replace('"hints": {}', '"hints":\u00a0{}'),
+            reason="form",
+        ),
+        _case(
+            "a tab in a text, not escaped",
+            "failed",
+            "proof",
+            sealed_again({**document, "hints": {"name": "a\tb"}}).replace("\\t", "\t"),
+            reason="form",
+        ),
+        _case(
+            "control characters in a text, escaped",
+            "verified",
+            "",
+            sealed_again({**document, "hints": {"name": "a\0\t\x7f\x85\uffff"}}),
+        ),
+        _case(
+            "empty lists, which are as good as none",
+            "verified",
+            "",
+            sealed_again(
+                {
+                    **document,
+                    "digests": {},
+                    "file_tokens": [],
+                    "extensions": [],
+                    "records": [],
+                    "tokens": [
+                        {**document["tokens"][0], "certificates": [], "crls": [], "ocsps": []}
+                    ],
+                    "log": {**document["log"], "keys": []},
+                }
+            ),
+        ),
+    ]
+
+
+ORIGIN = "ledger.example/built"
+OPENED, CLOSED = "2026-11-23T12:00:00Z", "2026-11-23T12:03:00Z"
+
+
+class Key:
+    """A ledger's key, the same every time: `number` tells them apart."""
+
+    def __init__(self, number: int, name: str = ORIGIN) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        self.name = name
+        self._private = Ed25519PrivateKey.from_private_bytes(sha256(b"key %d" % number).digest())
+        typed = b"\1" + self._private.public_key().public_bytes_raw()
+        self._id = sha256(name.encode() + b"\n" + typed).digest()[:4]
+        self.vkey = f"{name}+{self._id.hex()}+{base64.b64encode(typed).decode()}"
+
+    def line(self, text: str) -> str:
+        """The signature line for a note with this text."""
+        signed = base64.b64encode(self._id + self._private.sign(text.encode())).decode()
+        return f"\N{EM DASH} {self.name} {signed}\n"
+
+
+def _build(
+    content: dict[str, Any],
+    *,
+    signers: tuple[Key, ...],
+    origin: str = ORIGIN,
+    opened: str = OPENED,
+    closed: str = CLOSED,
+    count: str = "2",
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A proof that nobody's ledger made, of a batch of two leaves that is the only one in its log,
+    with an anchor alone; and the block that is to be known. The checkpoint's origin is the name of
+    the key that signs it first."""
+    digest = bytes.fromhex(content["digest"])
+    record = rfc8785.dumps(
+        {
+            "format": "witnesstree-opening/1",
+            "origin": origin,
+            "batch": 0,
+            "checkpoint": "00" * 32,
+            "opened": opened,
+        }
+    )
+    first = sha256(record).digest()
+    root = sha256(min(first, digest) + max(first, digest)).digest()
+    written = base64.b64encode(root).decode()
+    lines = ("witnesstree-batch/1", origin, "0", count, written, opened, closed)
+    statement = "".join(f"{line}\n" for line in lines)
+    head = sha256(b"\0" + statement.encode()).digest()
+    text = f"{signers[0].name}\n1\n{base64.b64encode(head).decode()}\n"
+    anchor, block = _anchored(json.loads(content["happy"]), root.hex(), 1)
+    return {
+        "format": "witnesstree-proof/1",
+        "digest": digest.hex(),
+        "inclusion": {"position": 1, "size": 2, "root": root.hex(), "path": [first.hex()]},
+        "opening": {"record": record.decode(), "path": [digest.hex()]},
+        "tokens": [],
+        "anchors": [anchor],
+        "log": {
+            "statement": statement,
+            "index": 0,
+            "path": [],
+            "checkpoint": f"{text}\n{''.join(key.line(text) for key in signers)}",
+        },
+        "hints": {},
+    }, block
+
+
+def _built(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Times, names and counts in an opening record and a statement, with a log around them."""
+    key = Key(0)
+
+    def case(
+        name: str,
+        expect: str,
+        checks: str,
+        reason: str | None = None,
+        *,
+        place: tuple[str, ...] = (),
+        value: Any = None,
+        keys: tuple[Key, ...] = (key,),
+        signer: Key = key,
+        **parts: Any,
+    ) -> dict[str, Any]:
+        document, block = _build(content, signers=(signer,), **parts)
+        if place:
+            document = _put(document, place, value)
+        trust = {"roots": [], "blocks": [block], "checkpoint_keys": [each.vkey for each in keys]}
+        return _case(
+            f"built: {name}",
+            expect,
+            checks,
+            sealed_again(document),
+            reason=reason,
+            require="anchor",
+            trust=trust,
+        )
+
+    def origin_with(name: str, character: str) -> dict[str, Any]:
+        named = Key(0, f"ledger{character}example")
+        return case(
+            f"an origin with {name}",
+            "verified",
+            "",
+            origin=named.name,
+            signer=named,
+            keys=(named,),
+        )
+
+    said, all_said = "log.statement log.path", "opening log.statement log.path"
+    names = {
+        "U+0085": ("\x85", False),
+        "U+00A0": ("\xa0", False),
+        "U+3000": ("\u3000", False),
+        "U+001F": ("\x1f", False),
+        "U+007F": ("\x7f", True),
+        "U+200B": ("\u200b", True),
+        "U+FEFF inside": ("\ufeff", True),
+    }
+    return [
+        case("happy path", "verified", ""),
+        case("opened in the year 0001", "verified", "", opened="0001-01-01T00:00:00Z"),
+        case("opened in the year 0000", "failed", all_said, "time", opened="0000-01-01T00:00:00Z"),
+        case("opened in the year 9999", "failed", "window", opened="9999-12-31T23:59:59Z"),
+        case("closed in the year 9999", "verified", "", closed="9999-12-31T23:59:59Z"),
+        case("closed in month 13", "failed", said, "time", closed="2026-13-01T00:00:00Z"),
+        case("closed at a leap second", "failed", said, "time", closed="2026-12-31T23:59:60Z"),
+        case("closed before it was opened", "verified", "", closed="2026-11-23T11:59:00Z"),
+        *(
+            origin_with(name, each)
+            if good
+            else case(
+                f"an origin with {name}",
+                "failed",
+                said,
+                "form" if each < " " else "name",
+                origin=f"ledger{each}example",
+            )
+            for name, (each, good) in names.items()
+        ),
+        case(
+            "a count of more leaves than a batch may have",
+            "failed",
+            said.split(maxsplit=1)[0],
+            count=str(2**53 - 1),
+        ),
+        case("a count that no statement can have", "failed", said, "limit", count=str(2**53)),
+        case(
+            "a statement of one line",
+            "failed",
+            said,
+            "form",
+            place=("log", "statement"),
+            value="statement\n",
+        ),
+        case(
+            "a checkpoint of one line",
+            "failed",
+            "log.path log.checkpoint",
+            "form",
+            place=("log", "checkpoint"),
+            value="checkpoint\n",
+        ),
+        case(
+            "a checkpoint of one line, and no key expected",
+            "failed",
+            "log.path",
+            "form",
+            place=("log", "checkpoint"),
+            value="checkpoint\n",
+            keys=(),
+        ),
+    ]
+
+
+def _keys(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The notes of changes of the ledger's key (docs/log.md)."""
+    old, new, other = Key(0), Key(1), Key(2)
+    empty = base64.b64encode(sha256().digest()).decode()
+
+    def note(
+        number: int,
+        before: Key,
+        after: Key,
+        size: int = 0,
+        root: str = empty,
+        *,
+        signers: tuple[Key, ...] = (),
+    ) -> str:
+        lines = ("witnesstree-key/1", before.name, number, before.vkey, after.vkey, size, root)
+        text = "".join(f"{line}\n" for line in lines)
+        return f"{text}\n{''.join(key.line(text) for key in signers or (before, after))}"
+
+    def case(
+        name: str, good: bool, signer: Key, expected: tuple[Key, ...], *notes: str, own: Any = ()
+    ) -> dict[str, Any]:
+        document, block = _build(content, signers=(signer,))
+        document["log"]["keys"] = list(notes)
+        trust = {
+            "roots": [],
+            "blocks": [block],
+            "checkpoint_keys": [key.vkey for key in expected],
+            "key_notes": list(own),
+        }
+        return _case(
+            f"keys: {name}",
+            "verified" if good else "failed",
+            "" if good else "log.checkpoint",
+            sealed_again(document),
+            reason=None if good else "keys",
+            require="anchor",
+            trust=trust,
+        )
+
+    document, _ = _build(content, signers=(old,))
+    head = document["log"]["checkpoint"].split("\n")[2]
+    change = note(1, old, new)
+    later = note(2, new, other, 1, head)
+    strange = Key(3, "ledger.example/strange"), Key(4, "ledger.example/strange")
+    return [
+        case("the new key, known by the old one", True, new, (old,), change),
+        case("the new key, which is expected", True, new, (new,), change),
+        case("the new key, known by a note of the verifier's", True, new, (old,), own=[change]),
+        case("the new key, and no note", False, new, (old,)),
+        case("the old key above the size at which it handed over", False, old, (old,), change),
+        case("the old key, at that very size", True, old, (old,), note(1, old, new, 1, head)),
+        case("the new key, at that very size", False, new, (old,), note(1, old, new, 1, head)),
+        case("another root at that very size", False, old, (old,), note(1, old, new, 1)),
+        case("two changes", True, new, (other,), change, later),
+        case("two changes in another order", False, new, (other,), later, change),
+        case("the second change alone", True, new, (other,), later),
+        case("a number left out", False, new, (old,), change, note(3, new, other, 1, head)),
+        case("a number that begins at 0", False, new, (old,), note(0, old, new)),
+        case("a size that falls", False, new, (old,), note(1, old, new, 2), note(2, new, other)),
+        case("a key that comes back", False, old, (old,), change, note(2, new, old)),
+        case("a root of size 0 that is another", False, new, (old,), note(1, old, new, 0, head)),
+        case("the new key's line first", False, new, (old,), note(1, old, new, signers=(new, old))),
+        case("the old key's line alone", False, new, (old,), note(1, old, new, signers=(old,))),
+        case("a third line", False, new, (old,), note(1, old, new, signers=(old, new, other))),
+        case("an eighth line", False, new, (old,), change.replace("\n\n", "\nmore\n\n")),
+        case("a note of another origin", True, old, (old,), note(1, *strange)),
+        case(
+            "a note of another origin, which has the number of the verifier's",
+            False,
+            new,
+            (old,),
+            note(1, *strange),
+            own=[change],
+        ),
+        case(
+            "a note of the verifier's of another origin",
+            True,
+            old,
+            (old,),
+            own=[note(1, *strange)],
+        ),
+        case(
+            "another note with the number of the verifier's",
+            False,
+            new,
+            (old,),
+            change,
+            own=[note(1, old, other)],
+        ),
+        case("no key expected, and notes that hold", True, new, (), change),
+    ]
+
+
+def _assurances(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a VERIFIED proof is worth: tokens of two authorities and anchors on several chains."""
+    document, trust, dated = json.loads(content["happy"]), content["trust"], content["dated"]
+    local, certificate = document["tokens"][0], dated["root"]["certificate"]
+    token = {"token": dated["tokens"]["early"]}
+
+    def case(
+        name: str,
+        worth: str | None,
+        root: str,
+        *chains: int | None,
+        tokens: Any = (token,),
+        pinned: bool = False,
+        known: bool = True,
+        **question: Any,
+    ) -> dict[str, Any]:
+        found = [
+            (document["anchors"][0], trust["blocks"][0])
+            if chain is None
+            else _anchored(document, document["inclusion"]["root"], chain)
+            for chain in chains
+        ]
+        blocks = [{"hash": each["hash"]} if pinned else each for _, each in found]
+        named = {
+            "roots": [
+                *trust["roots"],
+                *({"certificate": certificate, "assurance": each} for each in root.split()),
+            ],
+            "blocks": [*trust["blocks"], *(blocks if known else ())],
+            "checkpoint_keys": trust["checkpoint_keys"],
+        }
+        changed = {**document, "tokens": list(tokens), "anchors": [anchor for anchor, _ in found]}
+        expect = "undecided" if worth is None else "verified"
+        checks = "" if known else "anchors[0].canonical"
+        return _case(
+            f"assurance: {name}",
+            expect,
+            checks,
+            sealed_again(changed),
+            trust=named,
+            assurance=worth,
+            **question,
+        )
+
+    return [
+        case("a public authority and Ethereum", "public", "public", 1),
+        case("a public authority and Arbitrum One", "public", "public", 42161),
+        case("a private authority and Ethereum", "private", "private", 1),
+        case("a public authority and Sepolia", "private", "public", 11155111),
+        case("a public authority and a chain that is not known", "private", "public", 31337),
+        case("a public authority and an embedded chain", "local", "public", None),
+        case(
+            "a public authority and an embedded chain, and a token required",
+            "public",
+            "public",
+            None,
+            require="token",
+        ),
+        case(
+            "a public authority and an embedded chain, and an anchor required",
+            "local",
+            "public",
+            None,
+            require="anchor",
+        ),
+        case("an embedded authority and Ethereum", "local", "public", 1, tokens=(local,)),
+        case("the better of two tokens", "public", "public", 1, tokens=(local, token)),
+        case("the better of two anchors", "public", "public", None, 1),
+        case(
+            "Ethereum, and a block of no chain in particular", "private", "public", 1, pinned=True
+        ),
+        case("a root certificate given twice: the lower", "private", "public private", 1),
+        case("none, where it is not VERIFIED", None, "public", 1, known=False),
+    ]
+
+
+def _file_parts(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Timestamps over the file, its other digests, and extensions."""
+    document, varied, trust = json.loads(content["happy"]), content["varied"], content["trust"]
+    trusting = {**trust, "roots": [*trust["roots"], varied["roots"]["good"]]}
+    sha512, wrong = varied["sha512"], "00" * 64
+    first = "2026-11-23T11:00:00Z"
+
+    def case(
+        name: str,
+        expect: str,
+        checks: str,
+        members: dict[str, Any],
+        reason: str | None = None,
+        **question: Any,
+    ) -> dict[str, Any]:
+        proof = sealed_again({**document, **members})
+        return _case(
+            f"the file: {name}",
+            expect,
+            checks,
+            proof,
+            reason=reason,
+            **{"trust": trusting, **question},
+        )
+
+    def over(*names: str) -> dict[str, Any]:
+        return {"file_tokens": [{"token": varied["tokens"][name]} for name in names]}
+
+    def extension(**members: Any) -> dict[str, Any]:
+        return {"extensions": [{"id": "org.example/new", "value": {"a": [None, True]}, **members}]}
+
+    known = {"digests": {"sha512": sha512}}
+    dated, undated = {"dates": {"file_not_after": first}}, {"dates": {"file_not_after": None}}
+    imprint = "file_tokens[0].imprint"
+    bare = {name: document[name] for name in ("format", "digest", "hints")}
+    return [
+        case("another digest of it", "verified", "", {"digests": {"sha512": sha512}}, **known),
+        case("another digest, not compared", "verified", "", {"digests": {"sha512": wrong}}),
+        case(
+            "another digest, which differs",
+            "failed",
+            "digests.sha512",
+            {"digests": {"sha512": wrong}},
+            "digest",
+            **known,
+        ),
+        case(
+            "another digest, of an algorithm that nobody knows",
+            "verified",
+            "",
+            {"digests": {"md5_of_mine": "00"}},
+        ),
+        case("digests with sha256", "failed", "proof", {"digests": {"sha256": "00" * 32}}, "form"),
+        case(
+            "a digest of 65 bytes", "failed", "proof", {"digests": {"sha512": "00" * 65}}, "limit"
+        ),
+        case(
+            "a digest with capitals in its name",
+            "failed",
+            "proof",
+            {"digests": {"SHA512": sha512}},
+            "form",
+        ),
+        case(
+            "nine digests",
+            "failed",
+            "proof",
+            {"digests": {f"a{i}": "00" for i in range(9)}},
+            "limit",
+        ),
+        case("a timestamp over it", "verified", "", over("over the file"), **dated),
+        case(
+            "a timestamp over its SHA-512",
+            "verified",
+            "",
+            over("over its SHA-512"),
+            **known,
+            **dated,
+        ),
+        case(
+            "a timestamp over its SHA-512, which is not known",
+            "verified",
+            "",
+            over("over its SHA-512"),
+            **undated,
+        ),
+        case(
+            "a timestamp over another file", "failed", imprint, over("over another file"), **undated
+        ),
+        case(
+            "a timestamp over it, by an authority that nobody knows",
+            "verified",
+            "",
+            over("over the file"),
+            trust=trust,
+            **undated,
+        ),
+        case(
+            "a timestamp over it from tomorrow",
+            "verified",
+            "",
+            over("over the file, tomorrow"),
+            now="2026-11-23T12:30:00Z",
+            **undated,
+        ),
+        case(
+            "no token but one over it",
+            "undecided",
+            "tokens",
+            {"tokens": [], **over("over the file")},
+            "missing",
+            **dated,
+        ),
+        _case(
+            "the file: a timestamp over it before its batch is sealed",
+            "undecided",
+            "inclusion",
+            sealed_again({**bare, "tokens": [], "anchors": [], **over("over the file")}),
+            reason="missing",
+            trust=trusting,
+            **dated,
+        ),
+        case(
+            "a timestamp that is not DER",
+            "failed",
+            "file_tokens[0].form",
+            {"file_tokens": [{"token": "MAA="}]},
+        ),
+        case("an extension", "verified", "", extension()),
+        case(
+            "an extension that is critical",
+            "undecided",
+            "extensions[0]",
+            extension(critical=True),
+            "extension",
+        ),
+        case(
+            "an extension that says that it is not critical",
+            "verified",
+            "",
+            extension(critical=False),
+        ),
+        case("an extension whose value is null", "verified", "", extension(value=None)),
+        case(
+            "an extension twice",
+            "failed",
+            "proof",
+            {"extensions": extension()["extensions"] * 2},
+            "form",
+        ),
+        case(
+            "an extension without an id", "failed", "proof", {"extensions": [{"value": 1}]}, "form"
+        ),
+        case(
+            "an extension whose critical is a number",
+            "failed",
+            "proof",
+            extension(critical=1),
+            "form",
+        ),
+    ]
+
+
+def _evidence_records(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Evidence records of one timestamp (RFC 4998) in the happy proof."""
+    document, trust, dated = json.loads(content["happy"]), content["trust"], content["dated"]
+    trusting = {**trust, "roots": [*trust["roots"], dated["root"]]}
+    at = document["inclusion"]
+    token = base64.b64decode(dated["tokens"]["early"])
+    own = base64.b64decode(json.loads(content["other"])["tokens"][0]["token"])
+
+    def record(digest: str, path: list[str], token: bytes) -> str:
+        sha_256 = _der(0x30, bytes.fromhex("0609608648016503040201"))
+        lists = b"".join(_der(0x30, _der(0x04, bytes.fromhex(node))) for node in (digest, *path))
+        chain = _der(0x30, _der(0x30, _der(0xA2, lists) + token))
+        whole = _der(0x30, b"\2\1\1" + _der(0x30, sha_256) + _der(0x30, chain))
+        return base64.b64encode(whole).decode()
+
+    def case(
+        name: str,
+        expect: str,
+        checks: str,
+        members: dict[str, Any],
+        reason: str | None = None,
+        **question: Any,
+    ) -> dict[str, Any]:
+        return _case(
+            f"records: {name}",
+            expect,
+            checks,
+            sealed_again({**document, **members}),
+            reason=reason,
+            **{"trust": trusting, **question},
+        )
+
+    good = record(document["digest"], at["path"], token)
+    place = "records[0].chains[0].timestamps[0]"
+    early, first = "2026-11-23T11:58:00Z", "2026-11-23T12:04:00Z"
+    dates = {"not_after": first, "not_after_token": early, "not_after_anchor": first}
+    return [
+        case("in place of a token", "verified", "", {"tokens": [], "records": [good]}, dates=dates),
+        case("beside a token", "verified", "", {"records": [good]}),
+        case("the same twice", "verified", "", {"records": [good] * 2}),
+        case(
+            "by an authority that nobody knows, beside a token",
+            "verified",
+            "",
+            {"records": [good]},
+            trust=trust,
+        ),
+        case(
+            "by an authority that nobody knows",
+            "undecided",
+            f"{place}.chain",
+            {"tokens": [], "records": [good]},
+            "chain",
+            trust=trust,
+        ),
+        case(
+            "of another batch",
+            "failed",
+            "records[0].root",
+            {"records": [record(document["digest"], at["path"], own)]},
+        ),
+        case(
+            "of another digest",
+            "failed",
+            f"{place}.data {place}.imprint",
+            {"records": [record(content["trust"]["blocks"][0]["hash"][2:], at["path"], token)]},
+            "data",
+        ),
+        case(
+            "without its last list",
+            "failed",
+            f"{place}.imprint",
+            {"records": [record(document["digest"], at["path"][:-1], token)]},
+            "imprint",
+        ),
+        case("that is not DER", "failed", "records[0].record", {"records": ["MAA="]}, "form"),
+    ]
+
+
+def _varieties(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Tokens on the happy proof's root: what form reads of them, and what counts of roots and
+    answers."""
+    document, varied, trust = json.loads(content["happy"]), content["varied"], content["trust"]
+
+    def case(
+        name: str,
+        expect: str,
+        checks: str = "",
+        *roots: str,
+        reason: str | None = None,
+        beside: Any = None,
+        token: str = "",
+        **question: Any,
+    ) -> dict[str, Any]:
+        stamp = {"token": varied["tokens"][token or name], **(beside or {})}
+        trusting = {**trust, "roots": [varied["roots"][each] for each in roots or ("good",)]}
+        return _case(
+            f"token: {name}",
+            expect,
+            " ".join(f"tokens[0].{check}" for check in checks.split()),
+            sealed_again({**document, "tokens": [stamp]}),
+            reason=reason,
+            trust=trusting,
+            **question,
+        )
+
+    def answered(name: str, expect: str, kind: str) -> dict[str, Any]:
+        beside = {kind: [varied["answers"][name]]}
+        checks = "revocation" if expect == "failed" else ""
+        return case(name, expect, checks, beside=beside, token="under an issuer")
+
+    own = "2026-11-23T12:04:01Z"
+    return [
+        case(
+            "a genTime with a fraction",
+            "verified",
+            dates={"not_after": own, "not_after_token": own},
+        ),
+        case("an accuracy of more than a day", "failed", "form"),
+        case("a field that TSTInfo does not have", "verified"),
+        case("parameters that SHA-256 does not have", "verified"),
+        case("an imprint of 31 bytes", "failed", "form"),
+        case("17 certificates", "failed", "form", reason="limit"),
+        case("further entries in SigningCertificateV2", "verified"),
+        case("the signer second in SigningCertificateV2", "undecided", "signer signature chain"),
+        case("no entry in SigningCertificateV2", "failed", "form"),
+        case("no SigningCertificate", "failed", "signer"),
+        case("RSASSA-PSS with no salt", "verified"),
+        case("RSASSA-PSS with another hash in its mask", "verified"),
+        case("RSASSA-PSS without parameters", "undecided", "signature"),
+        case("a root certificate that had ended", "failed", "chain", "ended"),
+        case("a root certificate that may not sign certificates", "failed", "chain", "for lists"),
+        case("a root certificate that allows no authority below it", "failed", "chain", "short"),
+        case("a root certificate that is the signer's own", "verified", "", "own"),
+        case(
+            "a signer whose certificate had ended, under a root that nobody trusts",
+            "failed",
+            "chain",
+            "own",
+        ),
+        answered("revoked, says a responder", "failed", "ocsps"),
+        answered("revoked, says a responder whose key is not for signatures", "verified", "ocsps"),
+        answered("revoked, says a responder who is none", "verified", "ocsps"),
+        answered("revoked, in an entry that is critical in another way", "verified", "crls"),
+        answered("taken back", "verified", "crls"),
+    ]
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    octets = size.to_bytes((size.bit_length() + 7) // 8)
+    head = bytes([size]) if size < 0x80 else bytes([0x80 | len(octets)]) + octets
+    return bytes([tag]) + head + content
 
 
 def _at(document: Any, place: tuple[str | int, ...]) -> Any:
@@ -699,6 +1469,7 @@ def _anew() -> dict[str, Any]:
         "other": known.content(2, 4).decode(),
         "dated": _dated(known.content()),
         "answered": _answered(known.content()),
+        "varied": _varied(known.content()),
     }
 
 
@@ -894,6 +1665,172 @@ def _answered(happy: bytes) -> dict[str, Any]:
         "certificates": base64s({"the issuer's other key": rolled.der}),
         "crls": base64s(crls),
         "ocsps": base64s(ocsps),
+    }
+
+
+def _varied(happy: bytes) -> dict[str, Any]:
+    """Tokens on the proof's root and over its file that are odd in one way, and what is said of
+    their signer."""
+    from datetime import UTC, datetime, timedelta
+    from hashlib import sha512
+
+    from asn1crypto import tsp
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding
+    from make_proof import digest_of
+    from make_revocation import ANSWERS, DAY, HOUR, SIGNS_ALL, make_crl, make_ocsp
+    from make_token import (
+        PSS,
+        STAMPS,
+        Forge,
+        Issued,
+        attribute,
+        issue,
+        key,
+        sign_ec,
+        stamped,
+        usage,
+    )
+
+    sealed = datetime(2026, 11, 23, 12, 4, tzinfo=UTC)
+    life = {"start": datetime(2025, 1, 1, tzinfo=UTC), "end": datetime(2030, 1, 1, tzinfo=UTC)}
+    root_of_batch = bytes.fromhex(json.loads(happy)["inclusion"]["root"])
+    file = b"batch 3, position 4"
+    assert sha256(file).digest() == digest_of(3, 4)
+
+    def authority(name: str, above: Issued | None, *extensions: Any, **changes: Any) -> Issued:
+        return issue(name, above, key("p256", 900 + len(name)), extensions, **{**life, **changes})
+
+    def signer(above: Issued, kind: str = "p256", **changes: Any) -> Issued:
+        return issue("A signer", above, key(kind, 950), STAMPS, **{**life, **changes})
+
+    def content(digest: bytes = root_of_batch, algorithm: str = "sha256", **more: Any) -> bytes:
+        imprint = {"hash_algorithm": {"algorithm": algorithm}, "hashed_message": digest}
+        fields = {"gen_time": sealed, "accuracy": None, "message_imprint": imprint, **more}
+        return bytes(tsp.TSTInfo(stamped(**fields)).dump())
+
+    def token(by: Issued, *above: Issued, stated: bytes | None = None, **how: Any) -> bytes:
+        made = {"algorithm": {"algorithm": "sha256_ecdsa"}, "sign": sign_ec("sha256"), **how}
+        carried = {"certificates": [each.der for each in (by, *above)], **made}
+        return Forge(signer=by, content=stated or content(), **carried).make()
+
+    def entries(*certificates: bytes) -> list[dict[str, Any]]:
+        listed = [{"cert_hash": sha256(each).digest()} for each in certificates]
+        return [attribute("signing_certificate_v2", {"certs": listed})]
+
+    def pss(mask: Any, salt: int) -> dict[str, Any]:
+        name = mask.name.replace("-", "")
+        generator = {"algorithm": "mgf1", "parameters": {"algorithm": name}}
+        parameters = {
+            **PSS["parameters"],
+            "mask_gen_algorithm": generator,
+            "salt_length": salt,
+        }
+        return {
+            "algorithm": {"algorithm": "rsassa_pss", "parameters": parameters},
+            "sign": lambda private, signed: bytes(
+                private.sign(signed, padding.PSS(padding.MGF1(mask), salt), hashes.SHA256())
+            ),
+        }
+
+    ca = x509.BasicConstraints(ca=True, path_length=None), True
+    root = authority("A root of varieties", None, *SIGNS_ALL)
+    ended = authority("A root that had ended", None, *SIGNS_ALL, end=sealed - DAY)
+    lists = authority("A root for lists", None, ca, (usage(crl_sign=True), True))
+    short = authority(
+        "A short root", None, (x509.BasicConstraints(ca=True, path_length=0), True), SIGNS_ALL[1]
+    )
+    below = authority("An issuer below it", short, *SIGNS_ALL)
+    by, rsa = signer(root), signer(root, "rsa")
+    whole = content()
+    null = whole.index(bytes.fromhex("0609608648016503040201")) + 11
+    assert whole[null : null + 2] == b"\5\0"
+    unsalted, absent = pss(hashes.SHA256(), 0), pss(hashes.SHA256(), 32)
+    absent["algorithm"] = {"algorithm": "rsassa_pss"}
+    issuer = authority("An issuer of varieties", root, *SIGNS_ALL)
+    beneath = signer(issuer)
+    early = sealed - HOUR - timedelta(minutes=4)
+    past = signer(root, end=sealed - HOUR)
+    tokens = {
+        "a genTime with a fraction": token(
+            by, stated=content(gen_time=sealed + timedelta(milliseconds=250))
+        ),
+        "an accuracy of more than a day": token(
+            by, stated=content(accuracy={"seconds": 86400, "micros": 1})
+        ),
+        "a field that TSTInfo does not have": token(
+            by, stated=_der(0x30, whole[2 if whole[1] < 0x80 else 3 :] + b"\5\0")
+        ),
+        "parameters that SHA-256 does not have": token(
+            by, stated=whole[:null] + b"\4\0" + whole[null + 2 :]
+        ),
+        "an imprint of 31 bytes": token(by, stated=content(root_of_batch[1:])),
+        "17 certificates": token(by, *[root] * 16),
+        "further entries in SigningCertificateV2": token(by, names=entries(by.der, b"", b"")),
+        "the signer second in SigningCertificateV2": token(by, names=entries(b"", by.der)),
+        "no entry in SigningCertificateV2": token(by, names=entries()),
+        "no SigningCertificate": token(by, names=[]),
+        "RSASSA-PSS with no salt": token(rsa, **unsalted),
+        "RSASSA-PSS with another hash in its mask": token(rsa, **pss(hashes.SHA384(), 32)),
+        "RSASSA-PSS without parameters": token(rsa, **absent),
+        "a root certificate that had ended": token(signer(ended)),
+        "a root certificate that may not sign certificates": token(signer(lists)),
+        "a root certificate that allows no authority below it": token(signer(below), below),
+        "a root certificate that is the signer's own": token(by),
+        "a signer whose certificate had ended, under a root that nobody trusts": token(past),
+        "under an issuer": token(beneath, issuer),
+        "over the file": token(by, stated=content(sha256(file).digest(), gen_time=early)),
+        "over the file, tomorrow": token(
+            by, stated=content(sha256(file).digest(), gen_time=sealed + DAY)
+        ),
+        "over its SHA-512": token(
+            by, stated=content(sha512(file).digest(), "sha512", gen_time=early)
+        ),
+        "over another file": token(by, stated=content(sha256(b"another").digest())),
+    }
+    revoked = {
+        "revoked": sealed - HOUR,
+        "reason": x509.ReasonFlags.key_compromise,
+        "this": sealed,
+    }
+    for_keys = usage(key_agreement=True), True
+    compromise = x509.CRLReason(x509.ReasonFlags.key_compromise), False
+    taken_back = x509.CRLReason(x509.ReasonFlags.remove_from_crl), False
+    strange = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), True
+    delta = x509.DeltaCRLIndicator(1), True
+
+    def responder(name: str, *extensions: Any) -> Issued:
+        return authority(name, issuer, *extensions)
+
+    answers = {
+        "revoked, says a responder": make_ocsp(
+            beneath, issuer, responder=responder("A responder", ANSWERS), **revoked
+        ),
+        "revoked, says a responder whose key is not for signatures": make_ocsp(
+            beneath, issuer, responder=responder("Not for signatures", ANSWERS, for_keys), **revoked
+        ),
+        "revoked, says a responder who is none": make_ocsp(
+            beneath, issuer, responder=responder("No responder"), **revoked
+        ),
+        "revoked, in an entry that is critical in another way": make_crl(
+            issuer, (beneath, sealed - HOUR, [compromise, strange])
+        ),
+        "taken back": make_crl(issuer, (beneath, sealed - HOUR, [taken_back]), extensions=[delta]),
+    }
+
+    def base64s(values: dict[str, bytes]) -> dict[str, str]:
+        return {name: base64.b64encode(value).decode() for name, value in values.items()}
+
+    roots = {"good": root, "ended": ended, "for lists": lists, "short": short, "own": by}
+    return {
+        "sha512": sha512(file).hexdigest(),
+        "roots": {
+            name: {"certificate": base64.b64encode(each.der).decode(), "assurance": "local"}
+            for name, each in roots.items()
+        },
+        "tokens": base64s(tokens),
+        "answers": base64s(answers),
     }
 
 

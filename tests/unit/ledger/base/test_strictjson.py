@@ -15,7 +15,7 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.strictjson import MAX_DEPTH, MAX_INTEGER, Reader, load
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | st.text(max_size=9),
     lambda inner: (
         st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
     ),
@@ -72,7 +72,10 @@ def test_any_bytes_give_an_object_or_invalid_input(content: bytes) -> None:
         ('{"a":"\\ud800"}', "it is not JSON in UTF-8"),
         ('{"\\udfff":1}', "it is not JSON in UTF-8"),
         ('{"a":"\n"}', "it is not JSON in UTF-8"),
-        ('{"a":' + "1" * 5000 + "}", "it is not JSON in UTF-8"),
+        ('{"a":' + "1" * 5000 + "}", "it holds 11111111111111111111: expected whole numbers from"),
+        ('{"a":9007199254740992}', "it holds 9007199254740992: expected whole numbers from"),
+        ('{"a":[-9007199254740992]}', "it holds -9007199254740992: expected whole numbers from"),
+        ('{"a":-0}', "it holds -0: expected whole numbers from"),
         ("[]", "it: expected a JSON object, not"),
         ("null", "it: expected a JSON object, not"),
         ('"{}"', "it: expected a JSON object, not"),

@@ -58,10 +58,10 @@ PROOFS: dict[str, Any] = json.loads(HONEST.read_text(encoding="utf-8"))
 HAPPY = base64.b64decode(VECTORS["happy"])
 NOW = parse_time(PROOFS["now"])
 SAID = {
-    "form": "expected the line|the proof",
+    "form": "expected the line|the proof|parts that are of one file alone",
     "version": "expected the line",
-    "encoding": "expected the line|bytes other than zeros",
-    "limit": "expected the line",
+    "encoding": "expected the line|bytes other than zeros|and not -0",
+    "limit": "expected the line|at most 4194304 bytes",
     "length": "all of them in the file",
     "checksum": "the proof",
     "missing": "expected the proof of leaf 0 of a sealed batch",

@@ -50,7 +50,11 @@ STORED = json.loads(
 def trust_of(members: dict[str, Any]) -> Trust:
     return Trust(
         roots=tuple(
-            TrustedRoot(base64.b64decode(root["certificate"]), "the vectors", Assurance.LOCAL)
+            TrustedRoot(
+                base64.b64decode(root["certificate"]),
+                "the vectors",
+                Assurance[root["assurance"].upper()],
+            )
             for root in members["roots"]
         ),
         blocks=tuple(
@@ -63,6 +67,7 @@ def trust_of(members: dict[str, Any]) -> Trust:
             for block in members["blocks"]
         ),
         checkpoint_keys=tuple(parse_verifier_key(key) for key in members["checkpoint_keys"]),
+        key_notes=tuple(members.get("key_notes", ())),
     )
 
 
@@ -71,7 +76,15 @@ def test_proof_vector(case: dict[str, Any]) -> None:
     asked = {**STORED, **case}
     content = base64.b64decode(case["bytes"]) if "bytes" in case else case["proof"].encode()
     trust, now = trust_of(asked["trust"]), parse_time(asked["now"])
-    report = verify(bytes.fromhex(asked["digest"]), content, trust, now, Require(asked["require"]))
+    digests = {name: bytes.fromhex(digest) for name, digest in case.get("digests", {}).items()}
+    report = verify(
+        bytes.fromhex(asked["digest"]),
+        content,
+        trust,
+        now,
+        Require(asked["require"]),
+        digests=digests,
+    )
     assert report.verdict.value == case["expect"]
     decisive = {"verified": [], "failed": [Outcome.FAILED], "undecided": [Outcome.UNKNOWN]}[
         case["expect"]
@@ -85,6 +98,8 @@ def test_proof_vector(case: dict[str, Any]) -> None:
     assert {name: time and format_time(time) for name, time in found.items()} == case.get(
         "dates", {}
     )
+    if "assurance" in case:
+        assert (report.assurance and report.assurance.name.lower()) == case["assurance"]
 
 
 def test_the_vectors_are_what_their_generator_makes_of_the_honest_proofs() -> None:

@@ -770,6 +770,9 @@ def test_indirect_lists() -> None:
     assert outcome(crl((by, [*COMPROMISE, issuer_of(top())]), issuer=middle())) is UNKNOWN
     critical = [*COMPROMISE, issuer_of(middle()), STRANGE]
     assert outcome(crl((by, critical))) is UNKNOWN
+    # An entry that is taken back says nothing.
+    removed = (x509.CRLReason(REASONS.remove_from_crl), False)
+    assert outcome(crl((by, [removed, issuer_of(middle())]))) is UNKNOWN
     # In a list that is not indirect, such an entry is not understood.
     direct = make_crl(middle(), (by, NOW - HOUR, [*COMPROMISE, issuer_of(middle())]))
     assert outcome(direct) is UNKNOWN

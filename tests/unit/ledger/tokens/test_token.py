@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from make_revocation import make_crl, middle, signer, top
+from make_revocation import make_crl, middle, signer, top, wrap
 from make_token import (
     CA,
     IMPRINT_BYTES,
@@ -50,7 +50,7 @@ from make_token import (
     with_pss_key,
 )
 
-from witnesstree.ledger.base.der import MAX_DER_DEPTH, MAX_SHOWN, demand_der, shown
+from witnesstree.ledger.base.der import MAX_DER_DEPTH, MAX_SHOWN, demand_der, read_values, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Stamp
@@ -490,6 +490,35 @@ def test_a_damaged_certificate_in_a_token_is_as_good_as_none() -> None:
         found = outcomes(judge_der(token.replace(right, damaged), IMPRINT_BYTES, trust(root())))
         if found[FORM] is PASSED:
             assert found == outcomes(judge(Forge(certificates=[])))
+    # A name in it that is none.
+    (at,) = (each for each in range(len(right)) if right[each:].startswith(b"\x0c\x06A root"))
+    for damaged in (right[:at] + b"\x05" + right[at + 1 :], right.replace(b"A root", b"\xff root")):
+        found = outcomes(
+            judge_der(Forge().make().replace(right, damaged), IMPRINT_BYTES, trust(root()))
+        )
+        assert found == outcomes(judge(Forge(certificates=[])))
+
+
+def test_an_issuer_whose_name_cannot_be_read_is_not_known() -> None:
+    damaged = stamper().der.replace(b"A root", b"\xff root")
+    listed = {"certs": [{"cert_hash": hashlib.sha256(damaged).digest()}]}
+    forge = Forge(names=[attribute("signing_certificate_v2", listed)], certificates=[damaged])
+    assert outcomes(judge(forge))[CHAIN] is UNKNOWN
+
+
+def test_other_kinds_of_certificates_are_counted_and_passed_over() -> None:
+    def judged(count: int) -> Outcome:
+        others = b"\xa1\x02\x05\x00" * count
+        certificate = stamper().der
+        token = cms.ContentInfo.load(Forge().make())
+        data = token["content"].contents
+        carried = wrap(0xA0, certificate)
+        assert data.count(carried) == 1
+        changed = wrap(0x30, data.replace(carried, wrap(0xA0, certificate + others)))
+        der = wrap(0x30, token["content_type"].dump() + wrap(0xA0, changed))
+        return outcomes(judge_der(der, IMPRINT_BYTES, trust(root())))[FORM]
+
+    assert [judged(count) for count in (0, 1, 15, 16)] == [PASSED, PASSED, PASSED, FAILED]
 
 
 def test_signer_certificate_that_cannot_be_read() -> None:
@@ -1021,6 +1050,11 @@ def test_names_of_the_authority_are_shown_safely() -> None:
     assert found.isprintable()
     assert len(found) == MAX_SHOWN
     assert named(asn1_x509.GeneralName(name="dns_name", value="tsa.example")) == "tsa.example"
+    # One that cannot be read is as good as none: nothing rests on it.
+    odd = tsp.TSTInfo(stamped(nonce=None, tsa=None)).dump()
+    (_, inner), *_ = read_values(odd)
+    token = parse_token(Forge(content=wrap(0x30, inner + b"\xa0\x02\x05\x00")).make())
+    assert token.tsa is None
     assert shown("a\u202eb") == "a?b"
 
 
@@ -1041,6 +1075,9 @@ def test_der_is_demanded() -> None:
         "1000",
         "3003 0402 00",
         "ff",
+        "0200",
+        "0600",
+        "30020200",
     ]
     for text in bad:
         with pytest.raises(InvalidInput):
