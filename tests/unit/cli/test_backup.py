@@ -452,6 +452,8 @@ def test_a_restored_home_is_read_and_not_written(made: Path, tmp_path: Path) -> 
     assert call("fsck", *at).code == 0
     status = call("status", "--check", *at)
     assert (status.code, "was restored from the backup" in status.text) == (12, True)
+    assert "run `witnesstree restore --continue`" in status.text
+    assert "recover" not in status.text
 
 
 def test_it_goes_on_once_it_was_compared(made: Path, tmp_path: Path) -> None:
@@ -581,12 +583,67 @@ def test_what_was_compared_with_nothing_goes_on_only_if_somebody_says_so(
     made: Path, tmp_path: Path
 ) -> None:
     home = restored(made / "plain", tmp_path / "restored")
-    (home / "published.json").write_text(json.dumps([str(tmp_path / "gone")]))
+    (home / "published.json").unlink()
     ran = going_on(home)
     assert (ran.code, "was compared with nothing" in ran.error()) == (5, True)
-    assert f"Not compared with {tmp_path / 'gone'}" in ran.talk
     ran = going_on(home, "--uncompared")
     assert (ran.code, "It was compared with nothing" in ran.talk) == (0, True)
+
+
+def test_a_folder_that_the_log_was_published_in_is_compared_or_passed_over_by_name(
+    made: Path, tmp_path: Path
+) -> None:
+    """The one that is away may be the one that shows how far the ledger had come."""
+    original = copied(made / "home", tmp_path / "original")
+    (tmp_path / "d").write_text("d")
+    newer, away = tmp_path / "newer", tmp_path / "away"
+    assert call("log", "publish", newer, "--home", original).code == 0
+    assert call("backup", tmp_path / "b", "--plain-keys", "--home", original).code == 0
+    assert call("seal", tmp_path / "d", "--home", original).code == 0
+    assert call("log", "publish", newer, "--home", original).code == 0
+    home = restored(tmp_path / "b", tmp_path / "restored")
+    assert going_on(home).code == 10
+    newer.rename(away)
+    newer.mkdir()
+    for options in ((), ("--uncompared",), ("--log", made / "public")):
+        ran = going_on(home, *options)
+        assert (ran.code, f"published in {newer}" in ran.error()) == (7, True)
+        newer.exists() and newer.rmdir()
+        assert call("seal", "--home", home).code == 7
+    newer.mkdir()
+    (newer / "checkpoint").mkdir()
+    assert going_on(home).code == 7
+    ran = going_on(home, "--pass-over", tmp_path / "elsewhere")
+    assert (ran.code, "is none of the folders" in ran.error()) == (5, True)
+    ran = going_on(home, "--pass-over", newer, "--log", away)
+    assert (ran.code, "the original went on after this backup" in ran.error()) == (10, True)
+    ran = going_on(home, "--pass-over", newer)
+    assert (ran.code, f"Not compared, as was said: {newer}" in ran.talk) == (0, True)
+
+
+def test_a_published_log_of_another_history_is_named_and_nothing_is_signed(
+    made: Path, tmp_path: Path
+) -> None:
+    """Two raw copies of one home went on: nothing in them says so."""
+    public = copied(made / "public", tmp_path / "public")
+    for name in ("one", "two"):
+        home = copied(made / "home", tmp_path / name)
+        (home / "published.json").write_text(json.dumps([str(tmp_path / name / "none")]))
+        (tmp_path / f"{name}.txt").write_text(name)
+        assert call("seal", tmp_path / f"{name}.txt", "--home", home).code == 0
+    assert call("log", "publish", public, "--home", tmp_path / "two").code == 0
+    at = ("--home", tmp_path / "one")
+    assert call("status", "--check", *at).code == 0
+    assert call("fsck", *at).code == 0
+    (tmp_path / "one" / "published.json").write_text(json.dumps([str(public)]))
+    status = call("status", "--check", *at)
+    assert (status.code, "two copies of the ledger have signed" in status.text) == (12, True)
+    assert "Keep both histories" in status.text
+    checked = call("fsck", *at)
+    assert (checked.code, "two copies of the ledger have signed" in checked.text) == (10, True)
+    for step in (("seal", made / "b", "--again"), ("log", "rotate")):
+        ran = call(*step, *at)
+        assert (ran.code, "Nothing more is signed here" in ran.error()) == (10, True)
 
 
 @pytest.mark.parametrize(
