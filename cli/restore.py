@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from witnesstree.cli.backup import sha256_option
 from witnesstree.cli.help import Command, Misused
 from witnesstree.cli.options import PATH, answer, home_option, json_option, say, tell
 from witnesstree.cli.progress import progress
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="DIR", type=PATH, required=False)
 @click.option("--database", metavar="URL")
 @click.option("--identity", type=PATH, metavar="FILE")
+@click.option("--sha256", "expected", metavar="HEX", callback=sha256_option)
 @click.option("--continue", "goes_on", is_flag=True)
 @click.option("--original-ended", is_flag=True)
 @click.option("--log", "logs", multiple=True, metavar="LOG")
@@ -41,6 +43,7 @@ def restore_command(
     source: Path | None,
     database: str | None,
     identity: Path | None,
+    expected: str | None,
     logs: tuple[str, ...],
     urls: tuple[str, ...],
     keys: tuple[str, ...],
@@ -58,7 +61,7 @@ def restore_command(
         witnesstree restore --continue --home ~/evidence --log https://ledger.example/log
     """
     if goes_on:
-        if source or database is not None or identity:
+        if source or database is not None or identity or expected:
             raise Misused("restore-or-continue")
         if not original_ended:
             raise Misused("original-not-ended")
@@ -71,11 +74,17 @@ def restore_command(
         raise Misused("argument-missing", name="DIR")
     if original_ended or uncompared or logs or urls or keys or passed_over:
         raise Misused("only-with-continue")
-    _restore(source, home, database, identity, as_json=as_json)
+    _restore(source, home, database, identity, expected, as_json=as_json)
 
 
 def _restore(
-    source: Path, home: Path, database: str | None, identity: Path | None, *, as_json: bool
+    source: Path,
+    home: Path,
+    database: str | None,
+    identity: Path | None,
+    expected: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     from witnesstree.anchor.backup import restore
     from witnesstree.ledger.store.backup import read_about
@@ -92,6 +101,7 @@ def _restore(
             database=database,
             identities=identities,
             advance=advance,
+            expected=expected,
         )
     if as_json:
         answer(

@@ -76,12 +76,25 @@ def going_on(home: Path, *options: object) -> Ran:
 
 
 def relisted(backup: Path, path: str) -> None:
-    """Put a file's present SHA-256 into the list."""
+    """Put a file's present SHA-256 into the list, and that of the list into what the backup says of
+    itself, as somebody does who knows the form."""
     sums = backup / "SHA256SUMS"
-    lines = [line for line in sums.read_text().splitlines() if not line.endswith(f"  {path}")]
-    if (backup / path).exists():
+    lines = [
+        line for line in sums.read_text().splitlines() if not line.endswith((path, "backup.json"))
+    ]
+    if (backup / path).exists() and path != "backup.json":
         lines.append(f"{sha256((backup / path).read_bytes()).hexdigest()}  {path}")
-    sums.write_text("".join(f"{line}\n" for line in lines))
+    listed_as(backup, lines)
+
+
+def listed_as(backup: Path, lines: list[str]) -> None:
+    """Write these lines as the list, and that of backup.json, which agrees with them."""
+    text = "".join(f"{line}\n" for line in lines)
+    about = json.loads((backup / "backup.json").read_text())
+    about["listed"] = sha256(text.encode()).hexdigest()
+    (backup / "backup.json").write_text(json.dumps(about))
+    digest = sha256((backup / "backup.json").read_bytes()).hexdigest()
+    (backup / "SHA256SUMS").write_text(f"{text}{digest}  backup.json\n")
 
 
 # What is in a backup
@@ -115,8 +128,9 @@ def test_what_is_in_it(made: Path) -> None:
         "settings.toml",
         *SECRETS,
     }
-    assert (made / "plain").stat().st_mode & 0o777 == 0o700
-    assert (made / "plain" / "keys" / "ledger.pem").stat().st_mode & 0o777 == 0o600
+    for backup in ("plain", "encrypted"):
+        for path in [made / backup, *(made / backup).rglob("*")]:
+            assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     done = subprocess.run(
         ["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=made / "plain", check=False
     )
@@ -398,11 +412,84 @@ def test_what_is_wrong_with_a_backup_is_named_and_none_of_it_becomes_a_home(
     assert {path.name for path in tmp_path.iterdir()} == {"plain"}
 
 
-def test_a_file_that_is_listed_twice_is_put_back_once(plain: Path, tmp_path: Path) -> None:
-    sums = plain / "SHA256SUMS"
-    sums.write_text(sums.read_text() * 2)
+def unlisted(backup: Path, path: str) -> None:
+    sums = backup / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    sums.write_text("".join(line for line in lines if not line.endswith(f"  {path}\n")))
+
+
+@pytest.mark.parametrize("path", ["keys/ledger.pem", "keys/ledger.vkey", "authority/serial"])
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_shortened_list_is_none(plain: Path, tmp_path: Path, path: str, is_gone: bool) -> None:
+    unlisted(plain, path)
+    if is_gone:
+        (plain / path).unlink()
+    checked = call("backup", "--check", plain)
+    assert (checked.code, "was shortened or written anew" in checked.text) == (10, True)
+    assert (path in checked.text) is (not is_gone or path.startswith("keys"))
     ran = call("restore", plain, "--home", tmp_path / "restored")
-    assert (ran.code, "is twice in" in ran.error()) == (10, True)
+    assert (ran.code, "the backup does not hold" in ran.error()) == (10, True)
+    assert {path.name for path in tmp_path.iterdir()} == {"plain"}
+
+
+@pytest.mark.parametrize("path", ["keys/ledger.pem", "keys/ledger.vkey", "metadata.db"])
+def test_what_a_backup_says_it_has_is_in_its_list(plain: Path, tmp_path: Path, path: str) -> None:
+    (plain / path).unlink()
+    relisted(plain, path)
+    checked = call("backup", "--check", plain)
+    assert (checked.code, f"{path} is not in SHA256SUMS" in checked.text) == (10, True)
+    assert call("restore", plain, "--home", tmp_path / "restored").code == 10
+
+
+def test_nothing_is_in_a_backup_beside_its_list(plain: Path, tmp_path: Path) -> None:
+    (plain / "batches" / "00000" / "00000007.digests").write_bytes(bytes(32))
+    (plain / "more").symlink_to(tmp_path)
+    checked = call("backup", "--check", plain)
+    assert checked.code == 10
+    for name in ("00000007.digests", "more"):
+        assert f"{name} is not in SHA256SUMS" in checked.text
+    assert call("restore", plain, "--home", tmp_path / "restored").code == 10
+
+
+def test_a_list_names_each_file_once_and_none_in_another(plain: Path, tmp_path: Path) -> None:
+    *lines, _ = (plain / "SHA256SUMS").read_text().splitlines()
+    for more, said in (
+        (lines[0], "is twice in"),
+        (f"{'0' * 64}  log/checkpoint-1/b", "is not there"),
+        (f"{'0' * 64}  log/{'x' * 300}", "names no file of a backup"),
+    ):
+        listed_as(plain, [*lines, more])
+        checked = call("backup", "--check", plain)
+        assert (checked.code, said in checked.talk + checked.text) == (10, True)
+        ran = call("restore", plain, "--home", tmp_path / "restored")
+        assert (ran.code, said in ran.error()) == (10, True)
+
+
+@pytest.mark.parametrize("name", ["settings.toml", "restored.json", "published.json"])
+def test_what_a_home_reads_at_once_is_read_by_a_check(plain: Path, name: str) -> None:
+    (plain / name).write_text("[")
+    relisted(plain, name)
+    checked = call("backup", "--check", plain)
+    assert (checked.code, name in checked.text) == (10, True)
+
+
+def test_a_backup_is_compared_with_the_digest_that_was_written_down(
+    plain: Path, tmp_path: Path
+) -> None:
+    digest = call("backup", "--check", plain, "--json").json["sha256"]
+    assert call("backup", "--check", plain, "--sha256", digest.upper()).code == 0
+    (plain / "authority" / "serial").write_text("0\n")
+    relisted(plain, "authority/serial")
+    assert call("backup", "--check", plain).code == 0
+    checked = call("backup", "--check", plain, "--sha256", digest)
+    assert (checked.code, digest in checked.text) == (10, True)
+    home = ("--home", tmp_path / "restored")
+    ran = call("restore", plain, "--sha256", digest, *home)
+    assert (ran.code, digest in ran.error()) == (10, True)
+    assert call("restore", plain, "--sha256", "12", *home).code == 5
+    assert call("backup", plain, "--sha256", digest).code == 2
+    digest = call("backup", "--check", plain, "--json").json["sha256"]
+    assert call("restore", plain, "--sha256", digest, *home).code == 0
 
 
 def test_what_is_no_backup_is_not_taken_for_one(home: Path, plain: Path, tmp_path: Path) -> None:
