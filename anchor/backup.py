@@ -42,7 +42,7 @@ from witnesstree.ledger.store.backup import (
     writing,
 )
 from witnesstree.ledger.store.batches import BatchFiles
-from witnesstree.ledger.store.disk import making_folder, sync_folder, sync_tree
+from witnesstree.ledger.store.disk import is_taken, making_folder, sync_folder, sync_tree
 from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import (
     PUBLISHED,
@@ -249,7 +249,7 @@ def _read(path: Path) -> Iterator[bytes]:
 
 
 def _require_new(target: Path) -> None:
-    if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
+    if is_taken(target):
         raise InvalidInput("backup-place-taken", folder=target)
 
 
@@ -431,7 +431,12 @@ def _put_files(source: Path, building: Path, identities: Sequence[Identity]) -> 
         if identities:
             from witnesstree.anchor.ipfs.encryption import decrypt
 
-            decrypt(source / path, building / plain, identities)
+            try:
+                decrypt(source / path, building / plain, identities)
+            except InvalidInput as error:
+                if error.message.code == "file-not-age":
+                    raise Damaged("backup-file-not-encrypted", path=source / path) from error
+                raise
             (building / plain).chmod(0o600)
         else:
             missing.append(plain)

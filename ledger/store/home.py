@@ -48,6 +48,7 @@ from witnesstree.ledger.log.note import (
     sign_checkpoint,
 )
 from witnesstree.ledger.store.disk import (
+    is_taken,
     locked,
     making_folder,
     storage_errors,
@@ -281,7 +282,7 @@ def require_free(folder: Path) -> None:
     """Raise Conflict if there is a home at `folder`, InvalidInput if there is anything else."""
     if (folder / MARKER).exists():
         raise Conflict("home-taken", folder=folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_taken(folder):
         raise InvalidInput("home-folder-not-empty", folder=folder)
 
 

@@ -21,11 +21,12 @@ from witnesstree.anchor import backup as anchor_backup
 from witnesstree.anchor.backup import back_up, restore
 from witnesstree.anchor.wiring import clock, make_home, open_ledger
 from witnesstree.ledger.base.errors import Conflict
-from witnesstree.ledger.log.cosignature import CosignerKey
+from witnesstree.ledger.log.cosignature import CosignerKey, format_cosigner_key
 from witnesstree.ledger.log.note import format_base64
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.store.restored import restorations
 
+COSIGNER = format_cosigner_key(CosignerKey("witness.test/one", bytes(32)))
 IDENTITY = x25519.Identity.generate()
 SECRETS = ["authority/tsa.key", "chain/account.key", "keys/age.txt", "keys/ledger.pem"]
 
@@ -168,11 +169,21 @@ def test_encrypted_keys_are_in_no_file_as_they_are(made: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "is_secret"),
     [
-        ('[authorities.a]\nurl = "https://tsa.example/tsr"\n', False),
+        ('[authorities.a]\nurl = "https://freetsa.org/tsr"\n', False),
+        ('[chains.c]\nchain_id = 1\nurls = ["https://ethereum.reth.rs/rpc"]\n', False),
+        ('[ipfs]\nurl = "http://127.0.0.1:5001"\n', False),
+        ('[ipfs]\nurl = "http://[::1]:5001/"\n', False),
+        ('[chains.c]\nchain_id = 1\nurls = ["file:/run/rpc"]\nkey = "env:KEY"\n', False),
         ('[authorities.a]\nurl = "https://user:pw@tsa.example"\n', True),
+        ('[authorities.a]\nurl = "https://us%65r@tsa.example"\n', True),
+        ('[authorities.a]\nurl = "https://tsa.example/short"\n', True),
+        ('[authorities.a]\nurl = "https://tsa.example/#token"\n', True),
+        ('[authorities.a]\nurl = "https:\\u002f/tsa.example/token"\n', True),
+        ('# url = "https://tsa.example/token"\n', True),
         ('[ipfs]\nurl = "http://127.0.0.1:5001/?token=x"\n', True),
+        ('[chains.c]\nchain_id = 5\nurls = ["https://n.example/v3/0123456789abcdef"]\n', True),
         (
-            '[chains.c]\nchain_id = 5\nurls = ["https://n.example/v3/0123456789abcdef"]\n',
+            '[chains.c]\nchain_id = 5\nurls = []\nkey = "web3signer+https://n.example#0x0"\n',
             True,
         ),
         ("", False),
@@ -190,7 +201,9 @@ def test_settings_with_a_key_in_an_address_are_a_secret(
     ("address", "is_secret"),
     [
         ("postgresql://me@db.example/ledger?options=-csearch_path%3Dx", False),
+        ("postgresql+psycopg://db.example:5432/ledger", False),
         ("postgresql://me:pw@db.example/ledger", True),
+        ("postgresql://db.example/ledger?pass%77ord=pw", True),
         ("postgresql://db.example/ledger?password=pw", True),
         ("https://[::1", True),
     ],
@@ -451,6 +464,39 @@ def test_nothing_is_in_a_backup_beside_its_list(plain: Path, tmp_path: Path) -> 
     assert call("restore", plain, "--home", tmp_path / "restored").code == 10
 
 
+def test_a_new_folder_takes_no_links_place_and_has_a_name_that_can_be(
+    home: Path, plain: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("link", "dangling", "x" * 250, "x" * 300):
+        for command in (
+            ("restore", plain, "--home", tmp_path / name),
+            ("backup", tmp_path / name, "--home", home),
+            ("init", "--home", tmp_path / name),
+        ):
+            ran = call(*command)
+            assert (ran.code, name in ran.error()) == (5, True), command
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "dangling",
+        "empty",
+        "home",
+        "link",
+        "plain",
+    }
+
+
+def test_what_is_said_to_be_encrypted_and_is_not_is_named(made: Path, tmp_path: Path) -> None:
+    backup = copied(made / "encrypted", tmp_path / "encrypted")
+    (backup / "keys" / "age.txt.age").write_text("nothing of the kind")
+    relisted(backup, "keys/age.txt.age")
+    home = ("--home", tmp_path / "r")
+    ran = call("restore", backup, *home, "--identity", made / "identity")
+    assert (ran.code, "keys/age.txt.age is not encrypted" in ran.error()) == (10, True)
+    assert "--decrypt" not in ran.error()
+
+
 def test_a_list_names_each_file_once_and_none_in_another(plain: Path, tmp_path: Path) -> None:
     *lines, _ = (plain / "SHA256SUMS").read_text().splitlines()
     for more, said in (
@@ -514,6 +560,11 @@ def test_a_backup_where_nothing_can_be_written_is_read(plain: Path) -> None:
 def test_a_restored_home_is_read_and_not_written(made: Path, tmp_path: Path) -> None:
     home = restored(made / "plain", tmp_path / "restored")
     at = ("--home", home)
+    (tmp_path / "letter").write_text("dear")
+    proof = tmp_path / "proof"
+    assert call("proof", made / "a", "-o", proof, *at).code == 0
+    record = ("--format", "ers", "-o", tmp_path / "letter.ers")
+    assert call("export", proof, *record).code == 0
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     for command in (
         ("seal", made / "a", "--again"),
@@ -521,19 +572,21 @@ def test_a_restored_home_is_read_and_not_written(made: Path, tmp_path: Path) -> 
         ("log", "rotate"),
         ("log", "keys", "--destroy-old"),
         ("log", "publish", tmp_path / "public"),
+        ("log", "cosign", "--witness", "http://127.0.0.1:9", "--witness-key", COSIGNER),
         ("fsck", "--mend-index"),
+        ("seal", "--ipfs", tmp_path / "letter"),
+        ("renew", tmp_path / "letter.ers", "-o", tmp_path / "renewed.ers"),
+        ("renew", "--due", "--within", "36500"),
+        ("worker", "--once"),
+        ("worker", "--until-done"),
     ):
         ran = call(*command, *at)
         assert (ran.code, "was restored from the backup" in ran.talk) == (7, True), command
-    # A worker waits for it to be let go on.
-    assert "was restored from the backup" in call("worker", "--once", *at).talk
     after = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     assert {path.name for path in set(after) - set(before)} <= {"work.lock", "publish.lock"} | {
         path.name for path in after if path.suffix == ".lock"
     }
     assert not (tmp_path / "public").exists()
-    proof = tmp_path / "proof"
-    assert call("proof", made / "a", "-o", proof, *at).code == 0
     assert call("verify", made / "a", "--proof", proof, *at).code == 0
     assert call("show", proof).code == 0
     assert call("fsck", *at).code == 0
