@@ -183,8 +183,7 @@ def test_encrypted_keys_are_in_no_file_as_they_are(made: Path) -> None:
         ('[ipfs]\nurl = "http://127.0.0.1:5001/?token=x"\n', True),
         ('[chains.c]\nchain_id = 5\nurls = ["https://n.example/v3/0123456789abcdef"]\n', True),
         (
-            '[chains.c]\nchain_id = 5\nurls = ["https://n.example"]\nkey = "'
-            + f'web3signer+https://n.example#0x{"0" * 40}"\n',
+            f"chains.c = {{chain_id = 5, urls = ['env:X'], key = 'clef+http://n#0x{0:040}'}}\n",
             True,
         ),
         ("", False),
