@@ -32,6 +32,7 @@ from witnesstree.ledger.store.backup import (
     Backup,
     Kept,
     Writer,
+    check_list,
     checked,
     copy_batches,
     digest_of_list,
@@ -41,7 +42,7 @@ from witnesstree.ledger.store.backup import (
     writing,
 )
 from witnesstree.ledger.store.batches import BatchFiles
-from witnesstree.ledger.store.disk import making_folder, sync_folder, sync_tree
+from witnesstree.ledger.store.disk import is_taken, making_folder, sync_folder, sync_tree
 from witnesstree.ledger.store.folder import Folder
 from witnesstree.ledger.store.home import (
     PUBLISHED,
@@ -144,6 +145,7 @@ def _copy(
         entries=entries + sum(max(batch.count - 1, 0) for batch in unsealed),
         database="postgresql" if "://" in ledger.metadata.place else "sqlite",
         secrets=secrets.kept,
+        listed=writer.listed,
     )
 
 
@@ -247,7 +249,7 @@ def _read(path: Path) -> Iterator[bytes]:
 
 
 def _require_new(target: Path) -> None:
-    if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
+    if is_taken(target):
         raise InvalidInput("backup-place-taken", folder=target)
 
 
@@ -262,28 +264,63 @@ def _require_apart(one: Path, other: Path) -> None:
 
 
 def check_backup(
-    folder: Path, advance: Callable[[int], None] = lambda _step: None
+    folder: Path,
+    advance: Callable[[int], None] = lambda _step: None,
+    *,
+    expected: str | None = None,
 ) -> Iterator[Problem]:
-    """Yield every problem of the backup in `folder`: a file that is missing or is not what it was,
-    and what does not agree in metadata and batches. `advance` counts entries.
+    """Yield every problem of the backup in `folder`: a list that lacks a file, a file that is
+    missing or is not what it was, and what does not agree in metadata and batches. `advance` counts
+    entries; `expected` is the SHA-256 of the list, in hex, as it was written down.
 
     Nothing is written. Raises NotFound if there is no backup, Damaged if it does not say what is in
     it.
     """
     backup = read_about(folder)
-    is_whole = True
+    problems = [*_check_list(folder, backup, expected), *_check_files(folder)]
+    yield from problems
+    # What is derived from altered files is altered, too, and says nothing more.
+    if not problems:
+        yield from _check_read(folder)
+        with _kept_ledger(folder, backup, folder) as ledger:
+            yield from check_kept(ledger, advance)
+            yield from _check_about(ledger, folder, backup)
+
+
+def _check_list(folder: Path, backup: Backup, expected: str | None) -> Iterator[Problem]:
+    found = digest_of_list(folder)
+    if expected is not None and found != expected:
+        yield Problem(
+            at_path(folder / SUMS),
+            message("backup-list-not-expected", path=folder / SUMS, found=found, expected=expected),
+        )
+    yield from (Problem(at_path(path), said) for path, said in check_list(folder, backup))
+
+
+def _check_files(folder: Path) -> Iterator[Problem]:
     for path, digest in listed(folder):
+        if not os.path.lexists(folder / path):
+            # Named by the check of the list.
+            continue
         try:
             for _ in checked(folder, path, digest):
                 pass
         except Damaged as error:
-            is_whole = False
             yield Problem(at_path(folder / path), error.message)
-    # What is derived from altered files is altered, too, and says nothing more.
-    if is_whole:
-        with _kept_ledger(folder, backup, folder) as ledger:
-            yield from check_kept(ledger, advance)
-            yield from _check_about(ledger, folder, backup)
+
+
+def _check_read(folder: Path) -> Iterator[Problem]:
+    """Look whether what a home reads at once can be read."""
+    home = Home(folder, "")
+    for name, read in (
+        (SETTINGS, lambda: read_settings(folder)),
+        (restored.FILE, lambda: restored.restorations(home)),
+        (PUBLISHED, home.published_folders),
+    ):
+        try:
+            read()
+        except (Damaged, InvalidInput) as error:
+            yield Problem(at_path(folder / name), error.message)
 
 
 def _check_about(ledger: Ledger, folder: Path, backup: Backup) -> Iterator[Problem]:
@@ -320,14 +357,15 @@ def restore(
     database: str | None = None,
     identities: Sequence[Identity] = (),
     advance: Callable[[int], None] = lambda _step: None,
+    expected: str | None = None,
 ) -> Restored:
     """Make a home in the new folder `folder` of the backup in `source`, and return what came of it.
     The home waits: it writes nothing before `continue_home`.
 
     Its metadata go to a SQLite file, or to the PostgreSQL schema at the URL `database`. What is
     encrypted is decrypted with `identities`; what cannot be is missing, and may be put there by
-    hand. `advance` counts entries. After a crash there is no such home, but a filled schema may be
-    left.
+    hand. `advance` counts entries; `expected` is the SHA-256 of the list, in hex, as it was written
+    down. After a crash there is no such home, but a filled schema may be left.
 
     Raises what `read_about` does; Damaged if anything of the backup is not what it was;
     InvalidInput if `folder` is not free or in the backup, or the settings name another database;
@@ -341,6 +379,8 @@ def restore(
     backup = read_about(source)
     _require_apart(folder, source)
     with making_folder(folder, lambda: require_free(folder)) as building:
+        for problem in _check_list(source, backup, expected):
+            raise Damaged("backup-not-whole", place=problem.place, fault=problem.fault)
         home = Home(building, backup.origin)
         for part in _PARTS:
             (building / part).mkdir(mode=0o700)
@@ -383,10 +423,7 @@ def _put_files(source: Path, building: Path, identities: Sequence[Identity]) -> 
         place = building / path
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.endswith(ENCRYPTED):
-            try:
-                _write(place, checked(source, path, digest))
-            except FileExistsError as error:
-                raise Damaged("backup-file-twice", path=source / path, list=SUMS) from error
+            _write(place, checked(source, path, digest))
             continue
         for _ in checked(source, path, digest):
             pass
@@ -394,7 +431,12 @@ def _put_files(source: Path, building: Path, identities: Sequence[Identity]) -> 
         if identities:
             from witnesstree.anchor.ipfs.encryption import decrypt
 
-            decrypt(source / path, building / plain, identities)
+            try:
+                decrypt(source / path, building / plain, identities)
+            except InvalidInput as error:
+                if error.message.code == "file-not-age":
+                    raise Damaged("backup-file-not-encrypted", path=source / path) from error
+                raise
             (building / plain).chmod(0o600)
         else:
             missing.append(plain)

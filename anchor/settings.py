@@ -69,8 +69,12 @@ _KEY = re.compile(
     r"keystore:.+|env:[A-Za-z_][A-Za-z0-9_]*|(web3signer|clef)\+https?://[^\s#]+#0x[0-9a-fA-F]{40}"
 )
 _REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
-_LONG_PART = re.compile(r"[A-Za-z0-9_-]{16}")
-"""What the keys in addresses of nodes look like."""
+_PLAIN_ADDRESS = re.compile(
+    r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?"
+    r"|postgresql(\+psycopg)?://([A-Za-z0-9_-]+@)?[A-Za-z0-9.-]+(:[0-9]{1,5})?/[A-Za-z0-9_-]*"
+    r"(\?options=-csearch_path%3D[A-Za-z0-9_]+)?"
+)
+"""An address in which a key has no place: of a server, or of a database with its user's name."""
 _SECRET_NAME = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -526,10 +530,14 @@ def write_setting(home: Path, name: str, value: str | int | None) -> None:
 
 
 def may_hold_secret(home: Path) -> bool:
-    """Whether an address in the home's settings.toml may hold a key or a password, as those of
-    nodes often do: behind the user's name, in the query, or as a long part of the path.
+    """Whether the home's settings.toml may hold a key or a password: an address in it, in a comment
+    too, is neither known to everybody nor a server's name alone, or a key is behind an address.
+
+    A key that is a part of a server's name cannot be told from one that is not.
     """
-    return any(_is_telling(text) for text in _texts(_document(home).unwrap()))
+    document = _document(home)
+    words = re.split(r"[\s\"']+", document.as_string())
+    return any(_is_telling(text) for text in (*_texts(document.unwrap()), *words))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -541,16 +549,14 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _is_telling(text: str) -> bool:
-    if "://" not in text:
+    """Whether a text holds an address that may be a secret."""
+    from witnesstree.anchor.evm import presets as chains
+    from witnesstree.anchor.tsa import presets as authorities
+
+    if "://" not in text or _PLAIN_ADDRESS.fullmatch(text):
         return False
-    try:
-        parts = urlsplit(text)
-        is_plain = not (parts.password or "password" in parts.query)
-        if parts.scheme in {"http", "https"}:
-            is_plain &= not (parts.username or parts.query or _LONG_PART.search(parts.path))
-    except ValueError:
-        return True
-    return not is_plain
+    known = {each.url for each in authorities.PRESETS.values()}
+    return text not in known.union(*(each.urls for each in chains.PRESETS.values()))
 
 
 def remove_table(home: Path, kind: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,24 @@ from witnesstree.cli.language import words
 from witnesstree.cli.options import PATH, answer, home_option, json_option, say, tell
 from witnesstree.cli.progress import progress
 from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import to_json
 
 if TYPE_CHECKING:
     from witnesstree.ledger.store.backup import Backup
 
 
+def sha256_option(_ctx: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    """Return the SHA-256 that an option gives, in lower case. Raises InvalidInput if it is none."""
+    if text is not None and not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise InvalidInput("backup-digest-expected", found=ascii(text[:80]))
+    return text and text.lower()
+
+
 @click.command("backup", cls=Command)
 @click.argument("target", metavar="DIR", type=PATH)
 @click.option("--check", is_flag=True)
+@click.option("--sha256", "expected", metavar="HEX", callback=sha256_option)
 @click.option("--encrypt-to", "recipients", multiple=True, metavar="RECIPIENT")
 @click.option("--plain-keys", is_flag=True)
 @json_option
@@ -33,6 +43,7 @@ def backup_command(
     target: Path,
     recipients: tuple[str, ...],
     home: Path,
+    expected: str | None,
     *,
     check: bool,
     plain_keys: bool,
@@ -48,7 +59,9 @@ def backup_command(
     if check:
         if recipients or plain_keys:
             raise Misused("backup-check-writes-nothing")
-        ctx.exit(_check(target, as_json=as_json))
+        ctx.exit(_check(target, expected, as_json=as_json))
+    if expected:
+        raise Misused("backup-digest-without-check")
     from witnesstree.anchor.backup import back_up
     from witnesstree.anchor.wiring import open_ledger
 
@@ -71,14 +84,14 @@ def backup_command(
         say("backup-with-plain-secrets", folder=target)
 
 
-def _check(target: Path, *, as_json: bool) -> int:
+def _check(target: Path, expected: str | None, *, as_json: bool) -> int:
     """Check a backup, and return the exit code."""
     from witnesstree.anchor.backup import check_backup
     from witnesstree.ledger.store.backup import read_about
 
     made = read_about(target)
     with progress("checking-backup", made.entries + made.size) as advance:
-        problems = list(check_backup(target, advance))
+        problems = list(check_backup(target, advance, expected=expected))
     faults = [
         {"place": str(each.place), "fault": words(each.fault), **to_json(each.fault)}
         for each in problems

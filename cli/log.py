@@ -280,6 +280,8 @@ def cosign_command(
         raise InvalidInput("quorum-too-large", quorum=needed, count=len(witnesses))
     errors: dict[str, Message] = {}
     with open_ledger(home) as ledger, Http(timeout=TIMEOUT) as http:
+        # Before anybody is asked for what could not be kept.
+        ledger.require_newest()
         with ledger.metadata.read() as transaction:
             newest = transaction.checkpoint()
         take_over_cosignatures(ledger)

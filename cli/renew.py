@@ -226,12 +226,14 @@ def _is_sound(check: Check, *, has_files: bool) -> bool:
 def _authority(home: Home, name: str | None) -> Iterator[tuple[str, Callable[[bytes, str], Stamp]]]:
     """Yield the name of one of the home's authorities, and what asks it for a token.
 
-    Raises NotFound if the home has none of that name.
+    Raises NotFound if the home has none of that name, Conflict if that is the embedded one of a
+    home that was restored and must not go on yet.
     """
     from witnesstree.anchor.settings import EMBEDDED, read_settings
     from witnesstree.anchor.truststore import read_trust, trust_folder
     from witnesstree.anchor.tsa.client import HttpAuthority
     from witnesstree.anchor.tsa.local import LocalAuthority
+    from witnesstree.ledger.store.restored import require_continued
 
     configured = read_settings(home.folder).authorities
     names = list(configured) or [EMBEDDED]
@@ -239,6 +241,8 @@ def _authority(home: Home, name: str | None) -> Iterator[tuple[str, Callable[[by
     if asked not in names:
         raise NotFound("no-such-authority", name=repr(asked[:80]))
     if not configured:
+        # It counts what it signs, and the original's counts on.
+        require_continued(home)
         say("embedded-authority-asked")
         yield asked, LocalAuthority.open(home.authority, lambda: datetime.now(UTC)).stamp
         return

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from witnesstree.cli.backup import sha256_option
 from witnesstree.cli.help import Command, Misused
 from witnesstree.cli.options import PATH, answer, home_option, json_option, say, tell
 from witnesstree.cli.progress import progress
 from witnesstree.ledger.base.clock import format_time
-from witnesstree.ledger.base.errors import InvalidInput, NotFound
+from witnesstree.ledger.base.errors import BadAnswer, Conflict, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from witnesstree.anchor.continuing import Compared
+    from witnesstree.anchor.cosigners import Cosigner
     from witnesstree.ledger.work.sealing import Ledger
 
 
@@ -25,11 +28,13 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="DIR", type=PATH, required=False)
 @click.option("--database", metavar="URL")
 @click.option("--identity", type=PATH, metavar="FILE")
+@click.option("--sha256", "expected", metavar="HEX", callback=sha256_option)
 @click.option("--continue", "goes_on", is_flag=True)
 @click.option("--original-ended", is_flag=True)
 @click.option("--log", "logs", multiple=True, metavar="LOG")
 @click.option("--witness", "urls", multiple=True, metavar="URL")
 @click.option("--witness-key", "keys", multiple=True)
+@click.option("--pass-over", "passed_over", multiple=True, type=PATH, metavar="DIR")
 @click.option("--uncompared", is_flag=True)
 @json_option
 @home_option
@@ -38,9 +43,11 @@ def restore_command(
     source: Path | None,
     database: str | None,
     identity: Path | None,
+    expected: str | None,
     logs: tuple[str, ...],
     urls: tuple[str, ...],
     keys: tuple[str, ...],
+    passed_over: tuple[Path, ...],
     home: Path,
     goes_on: bool,
     original_ended: bool,
@@ -54,21 +61,30 @@ def restore_command(
         witnesstree restore --continue --home ~/evidence --log https://ledger.example/log
     """
     if goes_on:
-        if source or database is not None or identity:
+        if source or database is not None or identity or expected:
             raise Misused("restore-or-continue")
         if not original_ended:
             raise Misused("original-not-ended")
-        _continue(home, logs, urls, keys, uncompared=uncompared, as_json=as_json)
+        from witnesstree.cli.log import cosigners_at
+
+        asked = _Asked(logs, cosigners_at(urls, keys), passed_over, is_uncompared=uncompared)
+        _continue(home, asked, as_json=as_json)
         return
     if source is None:
         raise Misused("argument-missing", name="DIR")
-    if original_ended or uncompared or logs or urls or keys:
+    if original_ended or uncompared or logs or urls or keys or passed_over:
         raise Misused("only-with-continue")
-    _restore(source, home, database, identity, as_json=as_json)
+    _restore(source, home, database, identity, expected, as_json=as_json)
 
 
 def _restore(
-    source: Path, home: Path, database: str | None, identity: Path | None, *, as_json: bool
+    source: Path,
+    home: Path,
+    database: str | None,
+    identity: Path | None,
+    expected: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     from witnesstree.anchor.backup import restore
     from witnesstree.ledger.store.backup import read_about
@@ -85,6 +101,7 @@ def _restore(
             database=database,
             identities=identities,
             advance=advance,
+            expected=expected,
         )
     if as_json:
         answer(
@@ -111,15 +128,19 @@ def _restore(
     say("restored-waits")
 
 
-def _continue(
-    home: Path,
-    logs: tuple[str, ...],
-    urls: tuple[str, ...],
-    keys: tuple[str, ...],
-    *,
-    uncompared: bool,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """With what a home is to be compared beside the folders that it was published in, and which of
+    these are to be passed over.
+    """
+
+    logs: tuple[str, ...]
+    witnesses: list[Cosigner]
+    passed_over: tuple[Path, ...]
+    is_uncompared: bool
+
+
+def _continue(home: Path, asked: _Asked, *, as_json: bool) -> None:
     from witnesstree.anchor.continuing import (
         compare_cosigner,
         continue_home,
@@ -129,18 +150,16 @@ def _continue(
     from witnesstree.anchor.cosigners import TIMEOUT
     from witnesstree.anchor.http import Http
     from witnesstree.anchor.wiring import open_ledger
-    from witnesstree.cli.log import cosigners_at
 
-    witnesses = cosigners_at(urls, keys)
     with open_ledger(home) as ledger:
         waits = require_waiting(ledger)
-        compared = [*_published(ledger), *_given(ledger, logs)]
+        compared = [*_published(ledger, asked.passed_over), *_given(ledger, asked.logs)]
         with Http(timeout=TIMEOUT) as http:
-            compared += [compare_cosigner(ledger, http, each) for each in witnesses]
-        asked = {each.key.name for each in witnesses}
-        if others := [name for name in cosigners_of(ledger) if name not in asked]:
+            compared += [compare_cosigner(ledger, http, each) for each in asked.witnesses]
+        names = {each.key.name for each in asked.witnesses}
+        if others := [name for name in cosigners_of(ledger) if name not in names]:
             say("cosigners-not-asked", names=others)
-        if not compared and not uncompared:
+        if not compared and not asked.is_uncompared:
             raise InvalidInput("nothing-to-compare", folder=ledger.home.folder)
         continue_home(ledger, datetime.now(UTC), compared)
         with ledger.metadata.read() as transaction:
@@ -165,16 +184,25 @@ def _continue(
         say("restored-without", files=still_missing)
 
 
-def _published(ledger: Ledger) -> Iterable[Compared]:
-    """Compare with the folders that the log was published in, as far as they are here."""
+def _published(ledger: Ledger, passed_over: tuple[Path, ...]) -> Iterable[Compared]:
+    """Compare with the folders that the log was published in, but for those that are to be passed
+    over: each may be the one that shows how far the ledger had come.
+    """
     from witnesstree.anchor.continuing import compare_log
     from witnesstree.anchor.publishing import fetching_from_folder
 
-    for folder in ledger.home.published_folders():
+    folders = ledger.home.published_folders()
+    passed = {each.absolute() for each in passed_over}
+    if strangers := sorted(passed.difference(folders)):
+        raise InvalidInput("not-published-there", folder=strangers[0], folders=folders)
+    for folder in folders:
+        if folder in passed:
+            say("folder-passed-over", folder=folder)
+            continue
         try:
             yield compare_log(ledger, str(folder), fetching_from_folder(folder))
-        except (InvalidInput, NotFound) as error:
-            say("folder-not-compared", folder=folder, error=error)
+        except (BadAnswer, InvalidInput, NotFound) as error:
+            raise Conflict("folder-not-compared", folder=folder, error=error) from error
 
 
 def _given(ledger: Ledger, logs: tuple[str, ...]) -> Iterable[Compared]:

@@ -320,6 +320,8 @@ def _seal_files(
     items = [item for item in items if item.source.path not in others]
     skipped += edited
     if wishes.ipfs and items:
+        # Before anything is stored of what could not be sealed.
+        ledger.require_newest()
         items = _store(ledger, items, skipped, public=wishes.public)
     if not items:
         if not edited:

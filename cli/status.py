@@ -138,13 +138,13 @@ def _members(ledger: Ledger) -> dict[str, Any]:
 def _problems(ledger: Ledger) -> list[tuple[Path, Message]]:
     """Return what stops every writer, as far as that shows without reading batches: a home that was
     restored and not let go on, a database that is older than the files, or files, or the embedded
-    chain, that are older than it.
+    chain, that are older than it, and a published log that is another history.
     """
     from witnesstree.anchor.fsck import older_chain
     from witnesstree.anchor.settings import read_settings
     from witnesstree.ledger.base.errors import Damaged
     from witnesstree.ledger.log.keys import newest_key
-    from witnesstree.ledger.store.newer import find_missing, find_newer
+    from witnesstree.ledger.store.newer import find_forks, find_missing, find_newer
     from witnesstree.ledger.store.restored import waiting
 
     home, metadata, files = ledger.home, ledger.metadata, ledger.files
@@ -156,6 +156,7 @@ def _problems(ledger: Ledger) -> list[tuple[Path, Message]]:
             found.append((home.folder, said))
         with metadata.read() as transaction:
             changes = ledger.key_changes(transaction)
+            found += find_forks(transaction, home)
         found += find_newer(metadata, home, files, is_thorough=True)
         found += find_missing(metadata, files)
         if not settings.chains and (fault := older_chain(home.chain, metadata)):
@@ -182,13 +183,20 @@ def _print(status: dict[str, Any]) -> None:
     for problem in status["problems"]:
         tell("status-problem", text=problem["text"])
     if status["problems"]:
-        tell("status-stopped")
+        tell(_advice({problem["code"] for problem in status["problems"]}))
     for alarm in status["alarms"]:
         tell("status-alarm", since=alarm["since"], subject=alarm["subject"], text=alarm["text"])
     if status["unsealed"] or status["waiting"]:
         tell("status-waiting")
     elif not status["problems"]:
         tell("status-idle")
+
+
+def _advice(problems: set[str]) -> str:
+    """Return the code of what is to be done about these problems, named by their codes."""
+    if "home-waits-after-restore" in problems:
+        return "status-waits"
+    return "status-forks" if "checkpoint-of-other-history" in problems else "status-stopped"
 
 
 def _print_job(job: dict[str, Any]) -> None:

@@ -76,6 +76,7 @@ def worker_command(
     """
     from witnesstree.anchor.settings import read_settings
     from witnesstree.anchor.wiring import notice, open_ledger, open_renewals
+    from witnesstree.ledger.store.restored import require_continued
 
     if metrics:
         require_file(metrics)
@@ -84,6 +85,9 @@ def worker_command(
         is_over = False
         while not (is_over or stop.is_set()):
             with open_ledger(home, publishes=publishes) as ledger:
+                if once or until_done:
+                    # Only a worker that goes on can wait for the home to be let go on.
+                    require_continued(ledger.home)
                 settings = read_settings(ledger.home.folder)
                 if said := notice(settings):
                     _log.warning(message("note", note=said))

@@ -188,7 +188,7 @@ def load(document: str | Message, content: bytes, *, fractions: bool = False) ->
         text = content.decode()
     except UnicodeDecodeError as error:
         raise InvalidInput("json-not-utf8", place=document, at=error.start + 1) from None
-    _require_shallow(document, content)
+    require_shallow(document, content)
 
     def whole_numbers_only(text: str) -> NoReturn:
         raise InvalidInput("json-number-not-whole", place=document, found=text[:20])
@@ -222,7 +222,7 @@ def load(document: str | Message, content: bytes, *, fractions: bool = False) ->
     return reader
 
 
-def _require_shallow(document: str | Message, content: bytes) -> None:
+def require_shallow(document: str | Message, content: bytes) -> None:
     """Refuse what is nested too deeply, before anything recursive sees it: where libraries raise
     the recursion limit, json overflows the stack.
     """

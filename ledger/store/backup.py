@@ -6,9 +6,11 @@ of batches come into it.
     batches/…       digests and journals, as far as these metadata know; trees and indexes follow
                     from the digests
     …               what else the home has, under the same names; NAME.age is encrypted with age
-    SHA256SUMS      the SHA-256 of each of these files, as `sha256sum --check` reads it
+    SHA256SUMS      the SHA-256 of each of these files, as `sha256sum --check` reads it; backup.json
+                    is the last, and has the SHA-256 of the lines before it
 
-Nothing in a backup is believed: a list names no file outside, and every file is compared with it.
+Nothing in a backup is believed: a list names no file outside, all files are in it, and every file
+is compared with it.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound
+from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.log.note import MAX_NOTE, require_name
 from witnesstree.ledger.store.database.values import BatchState
@@ -33,8 +37,8 @@ from witnesstree.ledger.store.journal import format_journal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
-    from pathlib import Path
 
+    from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.database.values import OpenBatch
 
@@ -71,7 +75,8 @@ class Kept(Enum):
 class Backup:
     """What a backup is of: the ledger's `origin`, when it was `made`, how many batches the log had
     (`size`) and its newest `checkpoint`, how many `entries` the ledger had acknowledged; which
-    `database` the metadata are from; and each file with secrets, with how it is kept.
+    `database` the metadata are from; each file with secrets, with how it is kept; and the SHA-256
+    of the lines for the files `listed` beside backup.json, in hex.
     """
 
     origin: str
@@ -81,6 +86,7 @@ class Backup:
     entries: int
     database: str
     secrets: dict[str, Kept]
+    listed: str
 
 
 def format_about(backup: Backup) -> bytes:
@@ -94,6 +100,7 @@ def format_about(backup: Backup) -> bytes:
         "entries": backup.entries,
         "database": backup.database,
         "secrets": {path: kept.value for path, kept in sorted(backup.secrets.items())},
+        "listed": backup.listed,
     }
     return (json.dumps(members, indent=1) + "\n").encode()
 
@@ -116,7 +123,7 @@ def read_about(folder: Path) -> Backup:
         value = load(str(path), content)
         if value.member("format") != FORMAT:
             raise NotFound("backup-of-other-form", path=path, expected=FORMAT)
-        value.members("format origin made size checkpoint entries database secrets")
+        value.members("format origin made size checkpoint entries database secrets listed")
         secrets = value["secrets"].object()
         if len(secrets) > _MOST_SECRETS or not all(_PATH.fullmatch(each) for each in secrets):
             value["secrets"].refuse("backup-secrets-wrong")
@@ -128,6 +135,7 @@ def read_about(folder: Path) -> Backup:
             value["entries"].integer(),
             value["database"].text(20),
             {each: _kept(secrets[each]) for each in secrets},
+            value["listed"].hex(32).hex(),
         )
         require_name(backup.origin)
     except InvalidInput as error:
@@ -155,25 +163,38 @@ class Writer:
 
     def __init__(self, folder: Path, sums: BinaryIO) -> None:
         self._folder, self._sums = folder, sums
+        self._lines = sha256()
+
+    @property
+    def listed(self) -> str:
+        """The SHA-256 of all lines of the list so far, in hex."""
+        return self._lines.hexdigest()
 
     def put(self, path: str, pieces: Iterable[bytes]) -> None:
         """Write a new file. Raises OSError."""
         place, digest = self.place(path), sha256()
-        with open(place, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(place, "xb", opener=_private) as file:
             for piece in pieces:
                 file.write(piece)
                 digest.update(piece)
         self._list(path, digest.digest())
 
     def place(self, path: str) -> Path:
-        """Return where a file goes that somebody else writes; its folder is there."""
+        """Return where a file goes that somebody else writes; its folder is there, and for its
+        owner alone.
+        """
         place = self._folder / path
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Those above one folder would not get its mode.
+        for folder in reversed(place.relative_to(self._folder).parents[:-1]):
+            (self._folder / folder).mkdir(mode=0o700, exist_ok=True)
         return place
 
     def add(self, path: str) -> None:
-        """List a file that somebody else has written. Raises OSError."""
+        """List a file that somebody else has written, and let its owner alone read it. Raises
+        OSError.
+        """
         digest = sha256()
+        (self._folder / path).chmod(0o600)
         with (self._folder / path).open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
@@ -181,13 +202,19 @@ class Writer:
 
     def _list(self, path: str, digest: bytes) -> None:
         assert _PATH.fullmatch(path), path
-        self._sums.write(f"{digest.hex()}  {path}\n".encode())
+        line = _line(path, digest)
+        self._sums.write(line)
+        self._lines.update(line)
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Writer]:
     """Give a block what writes a new backup into an empty folder. Raises OSError."""
-    with (folder / SUMS).open("xb") as sums:
+    with open(folder / SUMS, "xb", opener=_private) as sums:
         yield Writer(folder, sums)
 
 
@@ -246,6 +273,55 @@ def listed(folder: Path) -> Iterator[tuple[str, bytes]]:
                 yield found[2].decode(), bytes.fromhex(found[1].decode())
     except OSError as error:
         raise Damaged("backup-file-unreadable", path=path, error=error) from error
+
+
+def check_list(folder: Path, backup: Backup) -> Iterator[tuple[Path, Message]]:
+    """Yield what the list of a backup lacks, or has beyond it: all that is in the folder and all
+    that the backup says it has is in it, once, and nothing else. What the files hold is not looked
+    at.
+
+    Raises Damaged as `listed` does.
+    """
+    sums, lines, names = folder / SUMS, sha256(), set[str]()
+    for path, digest in listed(folder):
+        if path in names:
+            yield folder / path, message("backup-file-twice", path=folder / path, list=SUMS)
+        names.add(path)
+        if path != ABOUT:
+            lines.update(_line(path, digest))
+    if lines.hexdigest() != backup.listed:
+        yield sums, message("backup-list-other", path=sums)
+    found = set(_found(folder)) - {SUMS}
+    for path in sorted((found | _named(backup)) - names):
+        yield folder / path, message("backup-file-unlisted", path=folder / path, list=SUMS)
+    for path in sorted(names - found):
+        yield folder / path, message("backup-file-missing", path=folder / path)
+
+
+def _named(backup: Backup) -> set[str]:
+    """Return the files that a backup has by what it says of itself."""
+    kept = {
+        path + (ENCRYPTED if kept is Kept.ENCRYPTED else "")
+        for path, kept in backup.secrets.items()
+        if kept is not Kept.LEFT_OUT
+    }
+    return kept | {ABOUT, METADATA, "keys/ledger.vkey"}
+
+
+def _found(folder: Path) -> Iterator[str]:
+    """Yield the path of everything in a folder that is none itself; no link is followed."""
+
+    def refuse(error: OSError) -> None:
+        raise Damaged("backup-file-unreadable", path=error.filename, error=error) from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for name in (*names, *links):
+            yield Path(parent, name).relative_to(folder).as_posix()
+
+
+def _line(path: str, digest: bytes) -> bytes:
+    return f"{digest.hex()}  {path}\n".encode()
 
 
 def digest_of_list(folder: Path) -> str:

@@ -93,6 +93,15 @@ def sync_tree(folder: Path) -> None:
             sync_folder(Path(parent))
 
 
+def is_taken(folder: Path) -> bool:
+    """Whether no folder can be put at `folder`: there is anything but an empty one. A link is
+    something, wherever it leads.
+    """
+    return folder.is_symlink() or (
+        folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    )
+
+
 @contextmanager
 def making_folder(folder: Path, require_free: Callable[[], None]) -> Iterator[Path]:
     """Give a block a new folder to fill, `.NAME.half-made`, which takes the name `folder` when the
@@ -101,11 +110,18 @@ def making_folder(folder: Path, require_free: Callable[[], None]) -> Iterator[Pa
     `folder` is absolute, and absent or empty: `require_free` raises where it is not. What the block
     writes is made durable by the block.
 
-    Raises Conflict if another process makes the same one, InvalidInput if a folder above is none,
-    StorageFailure if the disk refuses.
+    Raises Conflict if another process makes the same one, InvalidInput if a folder above is none or
+    the name is too long, StorageFailure if the disk refuses.
     """
-    require_free()
     building = folder.with_name(f".{folder.name}.half-made")
+    with storage_errors(folder):
+        try:
+            building.is_symlink()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise InvalidInput("folder-name-too-long", path=folder) from error
+            raise
+    require_free()
     with storage_errors(folder):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)

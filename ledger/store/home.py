@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
-from witnesstree.ledger.base.strictjson import load
+from witnesstree.ledger.base.strictjson import load, require_shallow
 from witnesstree.ledger.log.keys import MAX_KEY_NOTE, check_history
 from witnesstree.ledger.log.log import EMPTY_ROOT
 from witnesstree.ledger.log.note import (
@@ -48,6 +48,7 @@ from witnesstree.ledger.log.note import (
     sign_checkpoint,
 )
 from witnesstree.ledger.store.disk import (
+    is_taken,
     locked,
     making_folder,
     storage_errors,
@@ -64,6 +65,7 @@ MARKER = "home.json"
 PUBLISHED = "published.json"
 """The folders that the log is published in."""
 _MAX_FILE = 64 * 1024
+_MAX_PUBLISHED = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,12 +225,27 @@ class Home:
             write_file(self.folder / PUBLISHED, json.dumps(lines).encode())
 
     def published_folders(self) -> tuple[Path, ...]:
-        """Return the folders that the log was published in from here."""
+        """Return the folders that the log was published in from here.
+
+        Raises Damaged if the list of them cannot be read: what they show must not be passed over.
+        """
+        path = self.folder / PUBLISHED
         try:
-            content = (self.folder / PUBLISHED).read_bytes()
-            return tuple(Path(each) for each in json.loads(content))
-        except (OSError, ValueError, TypeError):
+            with path.open("rb") as file:
+                content = file.read(_MAX_PUBLISHED)
+        except FileNotFoundError:
             return ()
+        except OSError as error:
+            raise StorageFailure("read-failed", path=path, error=error) from error
+        try:
+            require_shallow(str(path), content)
+            # Not strictly: a path may hold bytes that are no text.
+            found = json.loads(content)
+        except (ValueError, InvalidInput):
+            found = None
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            raise Damaged("published-file-damaged", path=path)
+        return tuple(Path(each) for each in found)
 
     @contextmanager
     def lock(self, name: str, patience: float) -> Iterator[None]:
@@ -265,7 +282,7 @@ def require_free(folder: Path) -> None:
     """Raise Conflict if there is a home at `folder`, InvalidInput if there is anything else."""
     if (folder / MARKER).exists():
         raise Conflict("home-taken", folder=folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_taken(folder):
         raise InvalidInput("home-folder-not-empty", folder=folder)
 
 

@@ -20,6 +20,7 @@ from witnesstree.ledger.audit.published import CHECKPOINT, key_path
 from witnesstree.ledger.base.errors import Damaged, InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE, check_history
+from witnesstree.ledger.log.log import log_root
 from witnesstree.ledger.log.note import MAX_NOTE, check_checkpoint
 from witnesstree.ledger.store.batches import MERGED, PER_FOLDER
 from witnesstree.ledger.store.database.values import BatchState
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from witnesstree.ledger.base.message import Message
-    from witnesstree.ledger.log.note import VerifierKey
+    from witnesstree.ledger.log.note import Checkpoint, VerifierKey
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Metadata, Transaction
@@ -132,7 +133,7 @@ def contradictions(
             path = home.key_note_path(number)
             if path.exists() and path.read_bytes() != text.encode():
                 yield path, message("key-note-differs", path=path, number=number)
-    yield from _checkpoints(home, size)
+    yield from _longer(_kept(home, size), size)
     if is_thorough:
         yield from published_beyond(home, size)
 
@@ -143,10 +144,36 @@ def published_beyond(home: Home, size: int) -> Iterator[tuple[Path, Message]]:
 
     A folder that is away, or holds what nobody of ours signed, says nothing. Keys that the home
     does not know count if the notes that are published lead to them from its first one: it may be
-    older than they are.
+    older than they are. Raises Damaged if the home's list of these folders cannot be read.
     """
+    yield from _longer(_published(home), size)
+
+
+def find_forks(transaction: Transaction, home: Home) -> Iterator[tuple[Path, Message]]:
+    """Yield the checkpoints that this ledger signed, and has in folders of this machine as
+    `published_beyond` says, or kept in its home, for a log that is not the beginning of this one:
+    two copies of the ledger have signed, and this one must sign nothing more.
+    """
+    size = transaction.log_size()
+    for path, found in (*_published(home), *_kept(home)):
+        if found.size <= size and found.root != log_root(found.size, transaction.log_node):
+            yield path, message("checkpoint-of-other-history", path=path, size=found.size)
+
+
+def _longer(
+    checkpoints: Iterable[tuple[Path, Checkpoint]], size: int
+) -> Iterator[tuple[Path, Message]]:
+    for path, found in checkpoints:
+        if found.size > size:
+            yield path, message("checkpoint-of-longer-log", path=path, size=found.size)
+
+
+def _published(home: Home) -> Iterator[tuple[Path, Checkpoint]]:
+    """Yield the checkpoint of this ledger in each folder that it was published in from here."""
     for folder in home.published_folders():
-        yield from _beyond(home, folder / CHECKPOINT, size, _published_keys(home, folder))
+        path = folder / CHECKPOINT
+        if found := _signed(home, path, _published_keys(home, folder)):
+            yield path, found
 
 
 def _published_keys(home: Home, folder: Path) -> list[VerifierKey]:
@@ -161,11 +188,9 @@ def _published_keys(home: Home, folder: Path) -> list[VerifierKey]:
         return []
 
 
-def _beyond(
-    home: Home, path: Path, size: int, others: Iterable[VerifierKey] = ()
-) -> Iterator[tuple[Path, Message]]:
-    """Yield the checkpoint in a file if one of the ledger's keys, or of `others`, signed it for
-    more entries.
+def _signed(home: Home, path: Path, others: Iterable[VerifierKey] = ()) -> Checkpoint | None:
+    """Return the checkpoint in a file, None if none of the ledger's keys, nor of `others`, signed
+    it.
     """
     keys = [home.verifier_key(number) for number in range(len(home.key_notes()) + 1)]
     try:
@@ -173,21 +198,20 @@ def _beyond(
             note = file.read(MAX_NOTE + 1).decode()
         signed = [found for key in [*keys, *others] if (found := check_checkpoint(note, key))]
     except (OSError, UnicodeDecodeError, InvalidInput):
-        return
-    if signed and signed[0].size > size:
-        yield path, message("checkpoint-of-longer-log", path=path, size=signed[0].size)
+        return None
+    return signed[0] if signed else None
 
 
-def _checkpoints(home: Home, size: int) -> Iterator[tuple[Path, Message]]:
-    """Yield the checkpoints of more entries than the log has: older versions kept cosigned ones in
-    the home.
+def _kept(home: Home, above: int = -1) -> Iterator[tuple[Path, Checkpoint]]:
+    """Yield the checkpoints of more than `above` entries that the home has: older versions kept
+    cosigned ones there.
     """
     folder = home.folder / "log"
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
-            found = _CHECKPOINT.fullmatch(path.name)
-            if found and int(found[1]) > size:
-                yield from _beyond(home, path, size)
+            name = _CHECKPOINT.fullmatch(path.name)
+            if name and int(name[1]) > above and (found := _signed(home, path)):
+                yield path, found
 
 
 def _shown(files: BatchFiles, numbers: Iterable[int]) -> list[Shown]:

@@ -36,6 +36,7 @@ from witnesstree.ledger.base.errors import (
 )
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.store.database.values import AlarmKind, JobKind
+from witnesstree.ledger.store.restored import require_continued
 from witnesstree.ledger.tokens.token import parse_token
 from witnesstree.ledger.work.alarms import Alarms
 from witnesstree.ledger.work.anchoring import Anchorer, root_of_batch
@@ -205,8 +206,10 @@ class Outbox:
         With `due_only`, jobs whose time to be tried again has not come are left. One process at a
         time does this: the others wait, then find the jobs done. `stop` is asked between jobs.
 
-        Raises Conflict if another process works for longer than the patience that was set.
+        Raises Conflict if another process works for longer than the patience that was set, or the
+        home was restored and must not go on yet: nobody is asked then.
         """
+        require_continued(self._home)
         with self._home.lock("work", self._pace.patience):
             jobs = self._due() if due_only else self.unfinished()
             # Tokens first: they come at once.

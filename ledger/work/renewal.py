@@ -29,6 +29,7 @@ from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
 from witnesstree.ledger.proof.record_judge import expires
 from witnesstree.ledger.proof.record_make import make_record, renew_timestamps
 from witnesstree.ledger.store.database.values import UNSCHEDULED, KeptRecord, Renewal
+from witnesstree.ledger.store.restored import require_continued
 from witnesstree.ledger.work.judging import Due, Judge, RenewalPolicy
 from witnesstree.ledger.work.outbox import Pace
 from witnesstree.ledger.work.waiting import MAX_DUE, Waiting
@@ -125,8 +126,10 @@ class Renewals:
         What is not due yet and cannot be renewed is no alarm.
 
         One process at a time does this: the others wait, then find nothing due. Raises Conflict if
-        another one works for longer than the patience that was set.
+        another one works for longer than the patience that was set, or the home was restored and
+        must not go on yet: nobody is asked then.
         """
+        require_continued(self._ledger.home)
         with self._ledger.home.lock("renew", self._pace.patience):
             self._reach.clear()
             # What another process has renewed is no problem of this pass.

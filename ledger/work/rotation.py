@@ -37,11 +37,12 @@ def rotate(ledger: Ledger, *, destroys_old: bool = False) -> KeyChange:
     removed; what a disk or a backup keeps of them is not our doing.
 
     Raises Conflict if another process changes the same key, InvalidInput if it was changed too
-    often, Damaged if the key in force is not here.
+    often, Damaged if the key in force is not here, or a longer log or another one was published.
     """
     home = ledger.home
     with home.lock("rotate", PATIENCE):
         with ledger.metadata.write() as transaction:
+            ledger.require_unpublished(transaction)
             changes = ledger.key_changes(transaction)
             number = len(changes) + 1
             if number > MAX_CHANGES:

@@ -49,7 +49,12 @@ from witnesstree.ledger.log.opening import (
 from witnesstree.ledger.log.statement import Statement, format_statement, parse_statement
 from witnesstree.ledger.store.database.values import BatchState, OpenBatch, SealedBatch
 from witnesstree.ledger.store.index.run import write_run
-from witnesstree.ledger.store.newer import find_newer, published_beyond, require_newest
+from witnesstree.ledger.store.newer import (
+    find_forks,
+    find_newer,
+    published_beyond,
+    require_newest,
+)
 from witnesstree.ledger.store.restored import require_continued
 from witnesstree.ledger.tree.tree import NODE
 from witnesstree.ledger.work.clocks import Clocks
@@ -280,7 +285,7 @@ class Ledger(Lookup):
     def _open_batch(
         self, transaction: Transaction, now: datetime, block: Block | None
     ) -> OpenBatch:
-        self._require_unpublished(transaction.log_size())
+        self.require_unpublished(transaction)
         sequence = transaction.next_sequence()
         opening = Opening(
             origin=self.home.origin,
@@ -373,7 +378,7 @@ class Ledger(Lookup):
                 # A commit whose answer was lost, and which took hold only now.
                 return
             index = transaction.batch_count()
-            self._require_unpublished(index)
+            self.require_unpublished(transaction)
             nodes, log = next_log(transaction, statement)
             checkpoint = sign_checkpoint(
                 Checkpoint(self.home.origin, index + 1, log), self.signing_key(transaction)
@@ -393,12 +398,14 @@ class Ledger(Lookup):
             )
             transaction.seal(sealed, nodes, checkpoint, self.new_jobs())
 
-    def _require_unpublished(self, size: int) -> None:
-        """Raise Damaged if a longer log than this one was published: no entry is taken that could
-        not be sealed, and no size is signed again.
+    def require_unpublished(self, transaction: Transaction) -> None:
+        """Raise Damaged if a longer log than this one was published, or another one: no entry is
+        taken that could not be sealed, and no size is signed again.
         """
-        for _, found in published_beyond(self.home, size):
+        for _, found in published_beyond(self.home, transaction.log_size()):
             raise Damaged("home-older-than-published", place=self.home.folder, found=found)
+        for _, found in find_forks(transaction, self.home):
+            raise Damaged("home-forks-from-published", place=self.home.folder, found=found)
 
     def new_jobs(self) -> list[tuple[JobKind, str]]:
         """Return the jobs that a sealed batch gives."""

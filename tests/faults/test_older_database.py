@@ -14,7 +14,7 @@ from copies import copy, put_back
 from fakes import Crash, FakeWorld, Steps, When, digests
 
 from witnesstree.anchor.publishing import publish
-from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.base.errors import Damaged, StorageFailure
 from witnesstree.ledger.store.journal import Journal, Journals
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.store.newer import find_missing, find_newer
@@ -368,3 +368,54 @@ def test_a_log_that_was_published_meanwhile_is_not_signed_again(
         with pytest.raises(Damaged, match="is a checkpoint of 1 entry"):
             ledger.close()
         assert max(checkpoints(ledger)) == 0
+
+
+def test_a_published_log_of_another_history_is_noticed(world: FakeWorld, tmp_path: Path) -> None:
+    """Two copies of the ledger went on: this one published in a folder that holds the other's."""
+    public, home = tmp_path / "public", world.home.folder
+    with world.open() as ledger:
+        publish(ledger, public)
+    kept = shutil.copytree(home, tmp_path / "kept")
+    with world.open() as ledger:
+        ledger.submit(b"".join(digests("a", 1)))
+        ledger.close()
+        publish(ledger, public)
+    shutil.rmtree(home)
+    shutil.copytree(kept, home)
+    moved = public.rename(tmp_path / "away")
+    with world.open() as ledger:
+        for name in "bc":
+            ledger.submit(b"".join(digests(name, 1)))
+            ledger.close()
+        assert list(check_ledger(ledger, world.trust)) == []
+    moved.rename(public)
+    with world.open() as ledger:
+        before = checkpoints(ledger)
+        for step in (lambda: ledger.submit(bytes(32)), lambda: rotate(ledger)):
+            with pytest.raises(Damaged) as error:
+                step()
+            assert error.value.message.code == "home-forks-from-published"
+        (problem,) = check_ledger(ledger, world.trust)
+        assert problem.fault.code == "checkpoint-of-other-history"
+        assert dict(problem.fault.params)["size"] == 1
+        # One that an older version kept in the home says the same.
+        (home / "log").mkdir()
+        (public / "checkpoint").rename(home / "log" / "checkpoint-1")
+        (problem,) = check_ledger(ledger, world.trust)
+        assert problem.fault.code == "checkpoint-of-other-history"
+        assert checkpoints(ledger) == before
+
+
+@pytest.mark.parametrize("content", ["", "{", '"/a"', "[1]", "[" * 100_000])
+def test_a_list_of_published_folders_that_cannot_be_read_stops_what_signs(
+    world: FakeWorld, content: str
+) -> None:
+    told = world.home.folder / "published.json"
+    told.write_text(content)
+    with world.open() as ledger:
+        with pytest.raises(Damaged, match="names the folders"):
+            ledger.submit(bytes(32))
+        told.unlink()
+        told.mkdir()
+        with pytest.raises(StorageFailure, match="cannot read"):
+            ledger.submit(bytes(32))

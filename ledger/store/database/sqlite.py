@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import URL, create_engine, event, text
 from typing_extensions import override
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, StorageFailure, WitnesstreeError
@@ -108,8 +108,10 @@ def _engine(path: Path, patience: float, *, is_fixed: bool) -> Engine:
             "sqlite://", creator=lambda: sqlite3.connect(place, uri=True, isolation_level=None)
         )
     else:
+        # Of its parts: in a URL as text, `?` and `%` of the path would mean something else.
         engine = create_engine(
-            f"sqlite:///{path}", connect_args={"timeout": patience, "isolation_level": None}
+            URL.create("sqlite", database=str(path)),
+            connect_args={"timeout": patience, "isolation_level": None},
         )
 
     @event.listens_for(engine, "connect")

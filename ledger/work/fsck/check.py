@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.base.message import message
-from witnesstree.ledger.store.newer import find_newer
+from witnesstree.ledger.store.newer import find_forks, find_newer
 from witnesstree.ledger.tree.tree import NODE
 from witnesstree.ledger.work.fsck.files import check_files, check_indexes
 from witnesstree.ledger.work.fsck.log import check_cosignatures, check_log, check_statement
@@ -129,6 +129,10 @@ def _check_age(
     yield from (Problem(at_path(path), fault) for path, fault in newer)
     if newer:
         yield Problem(at_path(ledger.metadata.place), message("database-to-be-recovered"))
+    if not is_alone:
+        with ledger.metadata.read() as transaction:
+            forks = list(find_forks(transaction, ledger.home))
+        yield from (Problem(at_path(path), fault) for path, fault in forks)
     for batch in sealed:
         path = ledger.files.journals.path(batch.sequence)
         try:

@@ -21,11 +21,12 @@ from witnesstree.anchor import backup as anchor_backup
 from witnesstree.anchor.backup import back_up, restore
 from witnesstree.anchor.wiring import clock, make_home, open_ledger
 from witnesstree.ledger.base.errors import Conflict
-from witnesstree.ledger.log.cosignature import CosignerKey
+from witnesstree.ledger.log.cosignature import CosignerKey, format_cosigner_key
 from witnesstree.ledger.log.note import format_base64
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.store.restored import restorations
 
+COSIGNER = format_cosigner_key(CosignerKey("witness.test/one", bytes(32)))
 IDENTITY = x25519.Identity.generate()
 SECRETS = ["authority/tsa.key", "chain/account.key", "keys/age.txt", "keys/ledger.pem"]
 
@@ -76,12 +77,25 @@ def going_on(home: Path, *options: object) -> Ran:
 
 
 def relisted(backup: Path, path: str) -> None:
-    """Put a file's present SHA-256 into the list."""
+    """Put a file's present SHA-256 into the list, and that of the list into what the backup says of
+    itself, as somebody does who knows the form."""
     sums = backup / "SHA256SUMS"
-    lines = [line for line in sums.read_text().splitlines() if not line.endswith(f"  {path}")]
-    if (backup / path).exists():
+    lines = [
+        line for line in sums.read_text().splitlines() if not line.endswith((path, "backup.json"))
+    ]
+    if (backup / path).exists() and path != "backup.json":
         lines.append(f"{sha256((backup / path).read_bytes()).hexdigest()}  {path}")
-    sums.write_text("".join(f"{line}\n" for line in lines))
+    listed_as(backup, lines)
+
+
+def listed_as(backup: Path, lines: list[str]) -> None:
+    """Write these lines as the list, and that of backup.json, which agrees with them."""
+    text = "".join(f"{line}\n" for line in lines)
+    about = json.loads((backup / "backup.json").read_text())
+    about["listed"] = sha256(text.encode()).hexdigest()
+    (backup / "backup.json").write_text(json.dumps(about))
+    digest = sha256((backup / "backup.json").read_bytes()).hexdigest()
+    (backup / "SHA256SUMS").write_text(f"{text}{digest}  backup.json\n")
 
 
 # What is in a backup
@@ -115,8 +129,9 @@ def test_what_is_in_it(made: Path) -> None:
         "settings.toml",
         *SECRETS,
     }
-    assert (made / "plain").stat().st_mode & 0o777 == 0o700
-    assert (made / "plain" / "keys" / "ledger.pem").stat().st_mode & 0o777 == 0o600
+    for backup in ("plain", "encrypted"):
+        for path in [made / backup, *(made / backup).rglob("*")]:
+            assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     done = subprocess.run(
         ["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=made / "plain", check=False
     )
@@ -154,11 +169,21 @@ def test_encrypted_keys_are_in_no_file_as_they_are(made: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "is_secret"),
     [
-        ('[authorities.a]\nurl = "https://tsa.example/tsr"\n', False),
+        ('[authorities.a]\nurl = "https://freetsa.org/tsr"\n', False),
+        ('[chains.c]\nchain_id = 1\nurls = ["https://ethereum.reth.rs/rpc"]\n', False),
+        ('[ipfs]\nurl = "http://127.0.0.1:5001"\n', False),
+        ('[ipfs]\nurl = "http://[::1]:5001/"\n', False),
+        ('[chains.c]\nchain_id = 1\nurls = ["file:/run/rpc"]\nkey = "env:KEY"\n', False),
         ('[authorities.a]\nurl = "https://user:pw@tsa.example"\n', True),
+        ('[authorities.a]\nurl = "https://us%65r@tsa.example"\n', True),
+        ('[authorities.a]\nurl = "https://tsa.example/short"\n', True),
+        ('[authorities.a]\nurl = "https://tsa.example/#token"\n', True),
+        ('[authorities.a]\nurl = "https:\\u002f/tsa.example/token"\n', True),
+        ('# url = "https://tsa.example/token"\n', True),
         ('[ipfs]\nurl = "http://127.0.0.1:5001/?token=x"\n', True),
+        ('[chains.c]\nchain_id = 5\nurls = ["https://n.example/v3/0123456789abcdef"]\n', True),
         (
-            '[chains.c]\nchain_id = 5\nurls = ["https://n.example/v3/0123456789abcdef"]\n',
+            f"chains.c = {{chain_id = 5, urls = ['env:X'], key = 'clef+http://n#0x{0:040}'}}\n",
             True,
         ),
         ("", False),
@@ -176,7 +201,9 @@ def test_settings_with_a_key_in_an_address_are_a_secret(
     ("address", "is_secret"),
     [
         ("postgresql://me@db.example/ledger?options=-csearch_path%3Dx", False),
+        ("postgresql+psycopg://db.example:5432/ledger", False),
         ("postgresql://me:pw@db.example/ledger", True),
+        ("postgresql://db.example/ledger?pass%77ord=pw", True),
         ("postgresql://db.example/ledger?password=pw", True),
         ("https://[::1", True),
     ],
@@ -398,11 +425,117 @@ def test_what_is_wrong_with_a_backup_is_named_and_none_of_it_becomes_a_home(
     assert {path.name for path in tmp_path.iterdir()} == {"plain"}
 
 
-def test_a_file_that_is_listed_twice_is_put_back_once(plain: Path, tmp_path: Path) -> None:
-    sums = plain / "SHA256SUMS"
-    sums.write_text(sums.read_text() * 2)
+def unlisted(backup: Path, path: str) -> None:
+    sums = backup / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    sums.write_text("".join(line for line in lines if not line.endswith(f"  {path}\n")))
+
+
+@pytest.mark.parametrize("path", ["keys/ledger.pem", "keys/ledger.vkey", "authority/serial"])
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_shortened_list_is_none(plain: Path, tmp_path: Path, path: str, is_gone: bool) -> None:
+    unlisted(plain, path)
+    if is_gone:
+        (plain / path).unlink()
+    checked = call("backup", "--check", plain)
+    assert (checked.code, "was shortened or written anew" in checked.text) == (10, True)
+    assert (path in checked.text) is (not is_gone or path.startswith("keys"))
     ran = call("restore", plain, "--home", tmp_path / "restored")
-    assert (ran.code, "is twice in" in ran.error()) == (10, True)
+    assert (ran.code, "the backup does not hold" in ran.error()) == (10, True)
+    assert {path.name for path in tmp_path.iterdir()} == {"plain"}
+
+
+@pytest.mark.parametrize("path", ["keys/ledger.pem", "keys/ledger.vkey", "metadata.db"])
+def test_what_a_backup_says_it_has_is_in_its_list(plain: Path, tmp_path: Path, path: str) -> None:
+    (plain / path).unlink()
+    relisted(plain, path)
+    checked = call("backup", "--check", plain)
+    assert (checked.code, f"{path} is not in SHA256SUMS" in checked.text) == (10, True)
+    assert call("restore", plain, "--home", tmp_path / "restored").code == 10
+
+
+def test_nothing_is_in_a_backup_beside_its_list(plain: Path, tmp_path: Path) -> None:
+    (plain / "batches" / "00000" / "00000007.digests").write_bytes(bytes(32))
+    (plain / "more").symlink_to(tmp_path)
+    checked = call("backup", "--check", plain)
+    assert checked.code == 10
+    for name in ("00000007.digests", "more"):
+        assert f"{name} is not in SHA256SUMS" in checked.text
+    assert call("restore", plain, "--home", tmp_path / "restored").code == 10
+
+
+def test_a_new_folder_takes_no_links_place_and_has_a_name_that_can_be(
+    home: Path, plain: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("link", "dangling", "x" * 250, "x" * 300):
+        for command in (
+            ("restore", plain, "--home", tmp_path / name),
+            ("backup", tmp_path / name, "--home", home),
+            ("init", "--home", tmp_path / name),
+        ):
+            ran = call(*command)
+            assert (ran.code, name in ran.error()) == (5, True), command
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "dangling",
+        "empty",
+        "home",
+        "link",
+        "plain",
+    }
+
+
+def test_what_is_said_to_be_encrypted_and_is_not_is_named(made: Path, tmp_path: Path) -> None:
+    backup = copied(made / "encrypted", tmp_path / "encrypted")
+    (backup / "keys" / "age.txt.age").write_text("nothing of the kind")
+    relisted(backup, "keys/age.txt.age")
+    home = ("--home", tmp_path / "r")
+    ran = call("restore", backup, *home, "--identity", made / "identity")
+    assert (ran.code, "keys/age.txt.age is not encrypted" in ran.error()) == (10, True)
+    assert "--decrypt" not in ran.error()
+
+
+def test_a_list_names_each_file_once_and_none_in_another(plain: Path, tmp_path: Path) -> None:
+    *lines, _ = (plain / "SHA256SUMS").read_text().splitlines()
+    for more, said in (
+        (lines[0], "is twice in"),
+        (f"{'0' * 64}  log/checkpoint-1/b", "is not there"),
+        (f"{'0' * 64}  log/{'x' * 300}", "names no file of a backup"),
+    ):
+        listed_as(plain, [*lines, more])
+        checked = call("backup", "--check", plain)
+        assert (checked.code, said in checked.talk + checked.text) == (10, True)
+        ran = call("restore", plain, "--home", tmp_path / "restored")
+        assert (ran.code, said in ran.error()) == (10, True)
+
+
+@pytest.mark.parametrize("name", ["settings.toml", "restored.json", "published.json"])
+def test_what_a_home_reads_at_once_is_read_by_a_check(plain: Path, name: str) -> None:
+    (plain / name).write_text("[")
+    relisted(plain, name)
+    checked = call("backup", "--check", plain)
+    assert (checked.code, name in checked.text) == (10, True)
+
+
+def test_a_backup_is_compared_with_the_digest_that_was_written_down(
+    plain: Path, tmp_path: Path
+) -> None:
+    digest = call("backup", "--check", plain, "--json").json["sha256"]
+    assert call("backup", "--check", plain, "--sha256", digest.upper()).code == 0
+    (plain / "authority" / "serial").write_text("0\n")
+    relisted(plain, "authority/serial")
+    assert call("backup", "--check", plain).code == 0
+    checked = call("backup", "--check", plain, "--sha256", digest)
+    assert (checked.code, digest in checked.text) == (10, True)
+    home = ("--home", tmp_path / "restored")
+    ran = call("restore", plain, "--sha256", digest, *home)
+    assert (ran.code, digest in ran.error()) == (10, True)
+    assert call("restore", plain, "--sha256", "12", *home).code == 5
+    assert call("backup", plain, "--sha256", digest).code == 2
+    digest = call("backup", "--check", plain, "--json").json["sha256"]
+    assert call("restore", plain, "--sha256", digest, *home).code == 0
 
 
 def test_what_is_no_backup_is_not_taken_for_one(home: Path, plain: Path, tmp_path: Path) -> None:
@@ -427,6 +560,11 @@ def test_a_backup_where_nothing_can_be_written_is_read(plain: Path) -> None:
 def test_a_restored_home_is_read_and_not_written(made: Path, tmp_path: Path) -> None:
     home = restored(made / "plain", tmp_path / "restored")
     at = ("--home", home)
+    (tmp_path / "letter").write_text("dear")
+    proof = tmp_path / "proof"
+    assert call("proof", made / "a", "-o", proof, *at).code == 0
+    record = ("--format", "ers", "-o", tmp_path / "letter.ers")
+    assert call("export", proof, *record).code == 0
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     for command in (
         ("seal", made / "a", "--again"),
@@ -434,24 +572,28 @@ def test_a_restored_home_is_read_and_not_written(made: Path, tmp_path: Path) -> 
         ("log", "rotate"),
         ("log", "keys", "--destroy-old"),
         ("log", "publish", tmp_path / "public"),
+        ("log", "cosign", "--witness", "http://127.0.0.1:9", "--witness-key", COSIGNER),
         ("fsck", "--mend-index"),
+        ("seal", "--ipfs", tmp_path / "letter"),
+        ("renew", tmp_path / "letter.ers", "-o", tmp_path / "renewed.ers"),
+        ("renew", "--due", "--within", "36500"),
+        ("worker", "--once"),
+        ("worker", "--until-done"),
     ):
         ran = call(*command, *at)
         assert (ran.code, "was restored from the backup" in ran.talk) == (7, True), command
-    # A worker waits for it to be let go on.
-    assert "was restored from the backup" in call("worker", "--once", *at).talk
     after = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     assert {path.name for path in set(after) - set(before)} <= {"work.lock", "publish.lock"} | {
         path.name for path in after if path.suffix == ".lock"
     }
     assert not (tmp_path / "public").exists()
-    proof = tmp_path / "proof"
-    assert call("proof", made / "a", "-o", proof, *at).code == 0
     assert call("verify", made / "a", "--proof", proof, *at).code == 0
     assert call("show", proof).code == 0
     assert call("fsck", *at).code == 0
     status = call("status", "--check", *at)
     assert (status.code, "was restored from the backup" in status.text) == (12, True)
+    assert "run `witnesstree restore --continue`" in status.text
+    assert "recover" not in status.text
 
 
 def test_it_goes_on_once_it_was_compared(made: Path, tmp_path: Path) -> None:
@@ -581,12 +723,67 @@ def test_what_was_compared_with_nothing_goes_on_only_if_somebody_says_so(
     made: Path, tmp_path: Path
 ) -> None:
     home = restored(made / "plain", tmp_path / "restored")
-    (home / "published.json").write_text(json.dumps([str(tmp_path / "gone")]))
+    (home / "published.json").unlink()
     ran = going_on(home)
     assert (ran.code, "was compared with nothing" in ran.error()) == (5, True)
-    assert f"Not compared with {tmp_path / 'gone'}" in ran.talk
     ran = going_on(home, "--uncompared")
     assert (ran.code, "It was compared with nothing" in ran.talk) == (0, True)
+
+
+def test_a_folder_that_the_log_was_published_in_is_compared_or_passed_over_by_name(
+    made: Path, tmp_path: Path
+) -> None:
+    """The one that is away may be the one that shows how far the ledger had come."""
+    original = copied(made / "home", tmp_path / "original")
+    (tmp_path / "d").write_text("d")
+    newer, away = tmp_path / "newer", tmp_path / "away"
+    assert call("log", "publish", newer, "--home", original).code == 0
+    assert call("backup", tmp_path / "b", "--plain-keys", "--home", original).code == 0
+    assert call("seal", tmp_path / "d", "--home", original).code == 0
+    assert call("log", "publish", newer, "--home", original).code == 0
+    home = restored(tmp_path / "b", tmp_path / "restored")
+    assert going_on(home).code == 10
+    newer.rename(away)
+    newer.mkdir()
+    for options in ((), ("--uncompared",), ("--log", made / "public")):
+        ran = going_on(home, *options)
+        assert (ran.code, f"published in {newer}" in ran.error()) == (7, True)
+        newer.exists() and newer.rmdir()
+        assert call("seal", "--home", home).code == 7
+    newer.mkdir()
+    (newer / "checkpoint").mkdir()
+    assert going_on(home).code == 7
+    ran = going_on(home, "--pass-over", tmp_path / "elsewhere")
+    assert (ran.code, "is none of the folders" in ran.error()) == (5, True)
+    ran = going_on(home, "--pass-over", newer, "--log", away)
+    assert (ran.code, "the original went on after this backup" in ran.error()) == (10, True)
+    ran = going_on(home, "--pass-over", newer)
+    assert (ran.code, f"Not compared, as was said: {newer}" in ran.talk) == (0, True)
+
+
+def test_a_published_log_of_another_history_is_named_and_nothing_is_signed(
+    made: Path, tmp_path: Path
+) -> None:
+    """Two raw copies of one home went on: nothing in them says so."""
+    public = copied(made / "public", tmp_path / "public")
+    for name in ("one", "two"):
+        home = copied(made / "home", tmp_path / name)
+        (home / "published.json").write_text(json.dumps([str(tmp_path / name / "none")]))
+        (tmp_path / f"{name}.txt").write_text(name)
+        assert call("seal", tmp_path / f"{name}.txt", "--home", home).code == 0
+    assert call("log", "publish", public, "--home", tmp_path / "two").code == 0
+    at = ("--home", tmp_path / "one")
+    assert call("status", "--check", *at).code == 0
+    assert call("fsck", *at).code == 0
+    (tmp_path / "one" / "published.json").write_text(json.dumps([str(public)]))
+    status = call("status", "--check", *at)
+    assert (status.code, "two copies of the ledger have signed" in status.text) == (12, True)
+    assert "Keep both histories" in status.text
+    checked = call("fsck", *at)
+    assert (checked.code, "two copies of the ledger have signed" in checked.text) == (10, True)
+    for step in (("seal", made / "b", "--again"), ("log", "rotate")):
+        ran = call(*step, *at)
+        assert (ran.code, "Nothing more is signed here" in ran.error()) == (10, True)
 
 
 @pytest.mark.parametrize(
