@@ -13,6 +13,7 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.log.opening import parse_opening
+from witnesstree.ledger.store.restored import restorations
 from witnesstree.ledger.trust import Trust, TrustedBlock
 
 if TYPE_CHECKING:
@@ -36,14 +37,22 @@ def home_trust(home: Home, proof: Proof) -> Trust | None:
         opening = None
     if opening is None or opening.origin != home.origin:
         return None
-    numbers = {anchor.block_number for anchor in proof.anchors if anchor.chain_id == LOCAL_CHAIN_ID}
+    named = {
+        (anchor.block_number, anchor.block_hash)
+        for anchor in proof.anchors
+        if anchor.chain_id == LOCAL_CHAIN_ID
+    }
     if opening.block and opening.block.chain_id == LOCAL_CHAIN_ID:
-        numbers.add(opening.block.number)
+        named.add((opening.block.number, opening.block.hash))
     source = message("embedded-chain-says-so", folder=home.chain)
+    # Of a home that came back from a backup, the chain has lost blocks that proofs name: another
+    # one of their number is no word against them.
+    is_restored = bool(restorations(home))
     blocks = [
         TrustedBlock(block_hash, source, LOCAL_CHAIN_ID, number)
-        for number in sorted(numbers)
+        for number, hash_ in sorted(named)
         if (block_hash := canonical_hash(home.chain, number)) is not None
+        and (block_hash == hash_ or not is_restored)
     ]
     return Trust(
         (trusted_root(home.authority),),

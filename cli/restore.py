@@ -58,7 +58,7 @@ def restore_command(
 
     Example:
         witnesstree restore /mnt/backup/2026-11-30 --home ~/evidence --identity key.txt
-        witnesstree restore --continue --home ~/evidence --log https://ledger.example/log
+        witnesstree restore --continue --original-ended --home ~/evidence --log https://e.example/log
     """
     if goes_on:
         if source or database is not None or identity or expected:

@@ -45,7 +45,7 @@ def show_command(proof: Path, *, as_json: bool) -> None:
         if as_json:
             answer(token)
         else:
-            _print_bare(token, proof)
+            _print_bare(token, proof, is_answer=found.is_answer)
     elif found.kind is Kind.RECORD:
         record = _record_members(found.content)
         if as_json:
@@ -211,12 +211,13 @@ def _print_token(token: dict[str, Any]) -> None:
         tell("show-token", name=_name(token), time=token["time"], serial=token["serial"])
 
 
-def _print_bare(token: dict[str, Any], path: Path) -> None:
+def _print_bare(token: dict[str, Any], path: Path, *, is_answer: bool) -> None:
     tell("show-imprint", algorithm=token["algorithm"], imprint=token["imprint"])
     tell("show-bare-token", name=_name(token), time=token["time"], serial=token["serial"])
     tell("show-policy", policy=token["policy"], accuracy=f"{token['accuracy']:g}")
     tell("show-openssl")
-    click.echo(f"    openssl ts -verify -data FILE -in {path} -token_in -CAfile ROOT.pem")
+    kind = "" if is_answer else " -token_in"
+    click.echo(f"    openssl ts -verify -data FILE -in {path}{kind} -CAfile ROOT.pem")
     click.echo()
     tell("show-unchecked")
 

@@ -291,6 +291,8 @@ def _signed(file: ChainFile, key: bytes, to: bytes, calldata: bytes, gas: int) -
 def _read_key(folder: Path) -> bytes:
     try:
         key = bytes.fromhex((folder / KEY_FILE).read_bytes().decode("ascii"))
+    except FileNotFoundError as error:
+        raise InvalidInput("chain-key-missing", path=folder / KEY_FILE) from error
     except OSError as error:
         raise StorageFailure("chain-key-unreadable", file=KEY_FILE, error=error) from error
     except ValueError:

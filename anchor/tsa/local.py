@@ -444,6 +444,9 @@ def _storing(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
+        if (folder / _ROOT).exists():
+            # A setting that is missing, to those who wait for it: a person can put it back.
+            raise InvalidInput("embedded-file-missing", path=str(error.filename)) from error
         raise NotFound("local-authority-missing", folder=folder) from error
     except OSError as error:
         raise StorageFailure("local-authority-not-kept", folder=folder, error=error) from error

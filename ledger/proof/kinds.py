@@ -38,11 +38,12 @@ class Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class Brought:
     """A file that was recognised: its `kind`, and its `content`, which for records and tokens is
-    DER, and the token alone where it came in an answer.
+    DER, and the token alone where it came in an answer (`is_answer`).
     """
 
     kind: Kind
     content: bytes
+    is_answer: bool = False
 
 
 GRANTED_WITH_MODS = 1
@@ -156,7 +157,7 @@ def _recognise_ber(content: bytes) -> Brought:
         if status > GRANTED_WITH_MODS:
             raise InvalidInput("proof-is-refusal", status=status)
         if token.startswith(b"\x30") and _content(token).startswith(_SIGNED_DATA):
-            return Brought(Kind.TOKEN, token)
+            return Brought(Kind.TOKEN, token, is_answer=True)
     raise InvalidInput("proof-of-no-known-kind")
 
 

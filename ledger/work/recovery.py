@@ -97,6 +97,9 @@ def recover(ledger: Ledger, *, is_trial: bool = False) -> Recovered:
             for each in find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=True)
             if each[0] not in {path for path, _ in found.refused}
         ]
+    else:
+        # What no file of the home can mend.
+        found.refused += [each for each in shown if each[1].code == "checkpoint-of-longer-log"]
     found.refused += find_missing(ledger.metadata, ledger.files)
     return found
 

@@ -127,8 +127,10 @@ def _check_age(
     """
     newer = find_newer(ledger.metadata, ledger.home, ledger.files, is_thorough=not is_alone)
     yield from (Problem(at_path(path), fault) for path, fault in newer)
-    if newer:
+    if any(fault.code != "checkpoint-of-longer-log" for _, fault in newer):
         yield Problem(at_path(ledger.metadata.place), message("database-to-be-recovered"))
+    elif newer:
+        yield Problem(at_path(ledger.home.folder), message("home-behind-published"))
     if not is_alone:
         with ledger.metadata.read() as transaction:
             forks = list(find_forks(transaction, ledger.home))

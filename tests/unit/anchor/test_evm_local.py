@@ -613,9 +613,16 @@ def test_a_lost_or_broken_key_stops_signing_and_nothing_else(
     (folder / KEY_FILE).unlink()
     if content is not None:
         (folder / KEY_FILE).write_bytes(content)
-    with pytest.raises(StorageFailure if content is None else Damaged, match=KEY_FILE):
+    with pytest.raises(InvalidInput if content is None else Damaged, match=KEY_FILE):
         chain.sign([OTHER])
     assert require_honest(chain.collect(ROOT, []), ROOT) == 2
+
+
+def test_a_key_that_cannot_be_read_is_a_storage_failure(chain: LocalChain, folder: Path) -> None:
+    (folder / KEY_FILE).unlink()
+    (folder / KEY_FILE).mkdir()
+    with pytest.raises(StorageFailure, match=KEY_FILE):
+        chain.sign([OTHER])
 
 
 def node_hashes(chain: LocalChain) -> list[bytes]:

@@ -16,6 +16,7 @@ from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.log.opening import format_opening, parse_opening
 from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.store.home import Home
+from witnesstree.ledger.store.restored import Restored, add
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
 
@@ -53,6 +54,30 @@ def test_a_home_verifies_its_own_proof(sealed: tuple[Home, Proof]) -> None:
     assert report.not_before is not None
     assert report.not_after is not None
     assert report.not_before <= report.not_after
+
+
+def test_a_restored_home_says_nothing_of_blocks_that_its_chain_has_lost(
+    sealed: tuple[Home, Proof], tmp_path: Path
+) -> None:
+    """Another block has taken the number, and the proof is as good as before."""
+    import shutil
+
+    home = Home(Path(shutil.copytree(sealed[0].folder, tmp_path / "home")), ORIGIN)
+    proof = sealed[1]
+    other = replace(
+        proof, anchors=tuple(replace(each, block_hash=bytes(32)) for each in proof.anchors)
+    )
+    number = proof.anchors[0].block_number
+    for is_restored in (False, True):
+        if is_restored:
+            now = datetime.now(UTC)
+            add(home, Restored("00" * 32, now, 1, now))
+        trust = home_trust(home, other)
+        assert trust
+        assert (number in {block.number for block in trust.blocks}) is not is_restored
+        good = home_trust(home, proof)
+        assert good
+        assert number in {block.number for block in good.blocks}
 
 
 def test_without_the_home_the_same_proof_is_undecided(sealed: tuple[Home, Proof]) -> None:

@@ -173,6 +173,11 @@ def test_show_reads_tokens_and_records(file: Path) -> None:
     assert ran.code == 0
     assert hashlib.sha256(CONTENT).hexdigest() in ran.text
     assert "openssl ts -verify -data FILE -in x.tst -token_in -CAfile ROOT.pem" in ran.text
+    # In the answer that it came in, it is told to OpenSSL in another way.
+    token = Path("x.tst").read_bytes()
+    status = bytes.fromhex("3003020100")
+    Path("x.tsr").write_bytes(b"\x30\x82" + (len(token) + len(status)).to_bytes(2) + status + token)
+    assert "-in x.tsr -CAfile ROOT.pem" in call("show", "x.tsr").text
     members = call("show", "x.tst", "--json").json
     assert (members["algorithm"], members["accuracy"]) == ("sha256", 1.5)
     Path("x.tst").write_bytes(Forge(signers=2).make())

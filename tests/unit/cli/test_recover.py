@@ -202,6 +202,39 @@ def test_journals_are_written_again_from_the_database(home: Path) -> None:
     assert call("recover", "--json").json["sealed"] == [2]
 
 
+def test_a_home_behind_what_it_published_is_not_sent_to_recover(home: Path) -> None:
+    shutil.copytree(home, "older")
+    assert call("seal", "b").code == 0
+    assert call("log", "publish", "public").code == 0
+    told = (home / "published.json").read_bytes()
+    shutil.rmtree(home)
+    shutil.move("older", home)
+    (home / "published.json").write_bytes(told)
+    fsck = call("fsck", "--json")
+    assert (fsck.code, [each["code"] for each in fsck.json["problems"]]) == (
+        10,
+        ["checkpoint-of-longer-log", "home-behind-published"],
+    )
+    for command in (("recover", "--check"), ("recover",)):
+        ran = call(*command)
+        assert (ran.code, "is a checkpoint of 2 entries" in ran.text) == (10, True)
+
+
+def test_an_embedded_key_that_is_missing_is_named_and_nothing_is_lost(home: Path) -> None:
+    for path in (home / "authority" / "tsa.key", home / "chain" / "account.key"):
+        key = path.read_bytes()
+        path.unlink()
+        Path("c").write_text(path.name)
+        ran = call("seal", "--again", "c")
+        assert (ran.code, f"{path} is missing: put it back" in ran.talk) == (8, True)
+        assert "Sealed c" in ran.text
+        assert f"{path} is missing" in call("status").text
+        path.write_bytes(key)
+        path.chmod(0o600)
+        assert call("seal").code == 0
+        assert call("status", "--check").code == 0
+
+
 def test_a_place_is_named_once(stale: Path) -> None:
     for line in call("fsck").text.splitlines() + call("recover", "--check").text.splitlines():
         assert line.count(str(stale)) < 2, line

@@ -89,6 +89,7 @@ def test_one_file_and_its_token() -> None:
     assert report.assurance is Assurance.PRIVATE
     assert report.not_after == STAMPED
     assert [check.name for check in report.checks][-1] == "files"
+    assert report.checks[-1].message.members["names"] == ["a.txt"]
 
 
 @pytest.mark.parametrize("mimetype", [ASIC_E, ""])
@@ -180,6 +181,11 @@ def test_what_was_changed_is_named(change: Change, code: str) -> None:
     assert report.verdict is Verdict.FAILED
     assert code in failures(report)
     assert report.assurance is None
+
+
+def test_where_a_file_was_changed_no_time_is_said_of_it() -> None:
+    report = judged(packed({**extended(), "a.txt": b"changed"}))
+    assert not any(check.name.endswith("window") for check in report.checks)
 
 
 def test_names_that_occur_twice() -> None:
