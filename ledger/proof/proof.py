@@ -18,7 +18,7 @@ import rfc8785
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
-from witnesstree.ledger.base.strictjson import MAX_INTEGER, Reader, load
+from witnesstree.ledger.base.strictjson import Reader, load
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
 from witnesstree.ledger.chain.stateproof import MAX_HEADER, MAX_NODES
 from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE
@@ -370,13 +370,9 @@ def _read_extensions(value: Reader) -> tuple[Extension, ...]:
 
 def _read_extension(value: Reader) -> Extension:
     value.members("id value", "critical")
-    try:
-        content = rfc8785.dumps(value["value"].value).decode()
-    except rfc8785.CanonicalizationError:
-        value["value"].refuse("json-expected-integer", least=-MAX_INTEGER, most=MAX_INTEGER)
     return Extension(
         value["id"].text(MAX_EXTENSION_ID),
-        content,
+        rfc8785.dumps(value["value"].value).decode(),
         value.optional("critical", lambda critical: critical.boolean()) or False,
     )
 

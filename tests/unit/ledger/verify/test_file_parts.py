@@ -27,6 +27,7 @@ from witnesstree.ledger.proof.proof import (
     parse_proof,
 )
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.verify.history import judge_log_alone
 from witnesstree.ledger.verify.verify import Require, Verifier, verify
 
 FILE = b"The boundary runs to the old oak."
@@ -159,6 +160,15 @@ def test_proofs_of_one_batch_are_not_judged_by_each_others_parts() -> None:
         (own, Verdict.UNDECIDED),
     ):
         assert verifier.verify(proof.digest, format_proof(proof)).verdict is verdict
+
+
+def test_a_place_in_a_log_of_no_statement_is_false() -> None:
+    made = honest()
+    log = made.proof().log
+    assert log
+    assert judge_log_alone(log, made.trust).verdict is Verdict.VERIFIED
+    report = judge_log_alone(replace(log, statement="nothing"), made.trust)
+    assert (report.verdict, report.assurance) == (Verdict.FAILED, None)
 
 
 def test_a_number_that_json_does_not_carry_is_refused() -> None:
