@@ -246,7 +246,8 @@ def certificates_in(path: Path) -> list[x509.Certificate]:
     if not path.is_dir():
         return certificates_of(path)
     found: list[x509.Certificate] = []
-    for file in sorted(path.iterdir()):
+    # Reading a pipe waits for whoever writes to it.
+    for file in sorted(each for each in path.iterdir() if each.is_file()):
         with suppress(InvalidInput):
             found += certificates_of(file)
     if not found:

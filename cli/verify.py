@@ -137,6 +137,9 @@ def _judge_alone(ctx: click.Context, file: Path, asked: Asked) -> Report | None:
 
     Raises InvalidInput for a proof of another file.
     """
+    # Reading a pipe waits for whoever writes to it.
+    if not file.is_file():
+        return None
     try:
         found = brought(file)
     except InvalidInput:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.clock import SKEW, rounded_up
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import shown
 from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.report import (
@@ -31,7 +31,7 @@ from witnesstree.ledger.proof.record import (
 from witnesstree.ledger.tokens.path import methods_of
 from witnesstree.ledger.tokens.signature import HASHES, digest_of
 from witnesstree.ledger.tokens.soundness import ENDS, hashes_of
-from witnesstree.ledger.tokens.token import Token, chain_of, judge_token
+from witnesstree.ledger.tokens.token import chain_of, judge_token
 from witnesstree.ledger.tokens.x509 import read_certificate
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def verify_record(
         previous = place.timestamp.token.gen_time
         checks += found
         worth += [assurance] if assurance is not None else []
-    not_after = _time_of(record.timestamps[0].token) if oldest_passed else None
+    not_after = record.timestamps[0].token.latest if oldest_passed else None
     checks += _judge_window(not_after, record.timestamps[-1].token.gen_time, now)
     report = Report(
         tuple(checks), min(worth, default=None), None, not_after, not_after_token=not_after
@@ -314,10 +314,3 @@ def _end_of(
             *(ends[method] for method in methods if method in ends),
         )
     )
-
-
-def _time_of(token: Token) -> datetime:
-    try:
-        return rounded_up(token.gen_time + token.accuracy)
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC)

@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from asn1crypto import cms, core, tsp
 
+from witnesstree.ledger.base.clock import rounded_up
 from witnesstree.ledger.base.der import demand_der, read_encodings, read_time, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import message
@@ -137,6 +138,14 @@ class Token:
     content: bytes
     certificates: tuple[bytes, ...]
     signer: SignerInfo
+
+    @property
+    def latest(self) -> datetime:
+        """The time that the token is from at the latest, in whole seconds."""
+        try:
+            return rounded_up(self.gen_time + self.accuracy)
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

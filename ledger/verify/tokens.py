@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.clock import SKEW, rounded_up
+from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import shown
 from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.report import Check, Outcome, failed, passed, unknown
@@ -45,11 +45,7 @@ def judge_stamp(
     ]
     if judgement.token is None:
         return Witness(checks)
-    try:
-        not_after = rounded_up(judgement.token.gen_time + judgement.token.accuracy)
-    except OverflowError:
-        not_after = datetime.max.replace(tzinfo=UTC)
-    return Witness(checks, not_after, judgement.assurance)
+    return Witness(checks, judgement.token.latest, judgement.assurance)
 
 
 def judge_file(

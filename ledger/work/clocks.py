@@ -8,7 +8,7 @@ back until the witnesses' time has come, and a block from ahead of the clock is 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from witnesstree.ledger.base.clock import SKEW
@@ -91,7 +91,7 @@ class Clocks:
 
     def require_later(self, batch: SealedBatch, authority: str, token: Token) -> None:
         """Raise Conflict, and an alarm, if a token is from before its batch was begun."""
-        if is_early(batch, latest(token)):
+        if is_early(batch, token.latest):
             said = message(
                 "token-before-opening",
                 authority=authority,
@@ -149,14 +149,6 @@ def is_early(batch: SealedBatch, time: datetime) -> bool:
     """Whether a witness of `time` contradicts the opening record of a batch."""
     begun = begun_at(batch)
     return begun is not None and begun - time > SKEW
-
-
-def latest(token: Token) -> datetime:
-    """Return the time that a token is from, at the latest."""
-    try:
-        return token.gen_time + token.accuracy
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC)
 
 
 def _time_of_block(header: bytes) -> datetime | None:

@@ -17,7 +17,7 @@ from witnesstree.ledger.proof.proof import parse_anchor
 from witnesstree.ledger.store.database.values import JobKind, JobState
 from witnesstree.ledger.tokens.token import CHAIN, judge_token, parse_token
 from witnesstree.ledger.verify.anchors import time_of
-from witnesstree.ledger.work.clocks import begun_at, is_early, latest
+from witnesstree.ledger.work.clocks import begun_at, is_early
 from witnesstree.ledger.work.fsck.problem import Problem, at_batch
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _check_time(
     ledger: Ledger, batch: SealedBatch, authority: str, stamp: Stamp
 ) -> Iterator[Problem]:
     try:
-        time = latest(parse_token(stamp.token))
+        time = parse_token(stamp.token).latest
     except InvalidInput:
         # Judging it says so.
         return

@@ -3,6 +3,7 @@ in every form, and what other programs read.
 """
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def test_roots_are_taken_in_every_form(file: Path) -> None:
     Path("roots").mkdir()
     Path("roots/readme").write_text("not a certificate")
     Path("roots/folder").mkdir()
+    os.mkfifo("roots/pipe")
     Path("roots/root.cer").write_bytes(der)
     Path("root.der").write_bytes(der)
     for name, encoding in (("DER", Encoding.DER), ("PEM", Encoding.PEM)):
@@ -105,6 +107,12 @@ def test_a_root_that_is_not_the_one_is_named_beside_it(file: Path) -> None:
     Path("other.pem").write_bytes(other.certificate.public_bytes(Encoding.PEM) * 9)
     ran = call("verify", file, "--proof", "x.tst", "--trust", "other.pem", *ALONE)
     assert ran.talk.count("Some other root") == 8
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_without_a_proof_holds_nothing_up(file: Path) -> None:
+    os.mkfifo("pipe")
+    assert "pipe.proof.json" in call("verify", "pipe").error()
 
 
 def test_a_proof_in_place_of_its_file_is_told(file: Path) -> None:
