@@ -32,6 +32,8 @@ from witnesstree.ledger.tokens.token import parse_token
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+ASIC = b"application/vnd.etsi.asic"
+"""How the media types of containers begin, near the start of the file."""
 ASIC_S = "application/vnd.etsi.asic-s+zip"
 ASIC_E = "application/vnd.etsi.asic-e+zip"
 MAX_ENTRIES = 10_000

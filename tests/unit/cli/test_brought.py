@@ -4,6 +4,7 @@ in every form, and what other programs read.
 
 import hashlib
 import os
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +155,15 @@ def test_a_container_has_its_file_inside(tmp_path: Path, monkeypatch: pytest.Mon
     cut = call("verify", "a.asice")
     assert (cut.code, "a.asice is not judged" in cut.error()) == (5, True)
     assert "witnesstree verify a.asice" in call("show", "a.asice").error()
+
+
+def test_a_document_that_is_a_zip_file_misses_its_proof_like_any_other(file: Path) -> None:
+    with zipfile.ZipFile("report.docx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+    for require in ((), ("--require", "both")):
+        ran = call("verify", "report.docx", *require)
+        assert (ran.code, "report.docx.proof.json" in ran.error()) == (5, True)
+        assert len(ran.talk.splitlines()) == 1
 
 
 def test_a_place_in_a_log_needs_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
