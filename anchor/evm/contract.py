@@ -72,10 +72,12 @@ def anchoring_calldata(roots: Sequence[bytes]) -> bytes:
     """Return the calldata that anchors `roots` (32 bytes each), one or several: the block's gas
     limits how many. Real chains have web3 make the same (bridge.py).
     """
+    if len(roots) == 1:
+        # One word of 32 bytes is encoded as it is, and eth-abi takes long to import.
+        return _selector("anchor(bytes32)") + roots[0]
+
     from eth_abi.abi import encode
 
-    if len(roots) == 1:
-        return _selector("anchor(bytes32)") + encode(["bytes32"], roots)
     return _selector("anchorAll(bytes32[])") + encode(["bytes32[]"], [roots])
 
 

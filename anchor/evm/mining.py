@@ -1,8 +1,8 @@
 """Makes the embedded chain's blocks, and the transactions for them: py-evm's virtual machine, on
 the pairs of `chain.db`.
 
-Importing this module takes half a second; local.py does so only when there is a block to make. No
-other module imports py-evm.
+Importing this module takes a quarter of a second; local.py does so only when there is a block to
+make. No other module imports py-evm.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import witnesstree.anchor.evm.deferred  # noqa: F401, before py-evm
+
+# isort: split
 from eth.chains.base import MiningChain
 from eth.constants import (
     BLANK_ROOT_HASH,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from witnesstree.anchor.ipfs.encryption import own_recipient, require_recipients
-from witnesstree.anchor.ipfs.kubo import KuboStore
 from witnesstree.anchor.ipfs.local import BlockStore
 from witnesstree.ledger.base.ports import FileStore
 
@@ -46,9 +45,12 @@ def open_file_store(home: Home, settings: IpfsSettings) -> EvidenceStore:
 
     Nothing is asked of it yet. Raises InvalidInput if the address is none.
     """
-    return (
-        BlockStore(home.ipfs) if settings.url is None else KuboStore(settings.url, settings.timeout)
-    )
+    if settings.url is None:
+        return BlockStore(home.ipfs)
+
+    from witnesstree.anchor.ipfs.kubo import KuboStore
+
+    return KuboStore(settings.url, settings.timeout)
 
 
 def identity_path(home: Home) -> Path:

@@ -1,0 +1,52 @@
+"""Loads what of py-evm is slow and rarely asked for at its first use: the seven precompiles of
+EIP-2537.
+
+py-evm imports them with every fork, and their tables of the curve BLS12-381 take a fifth of the
+time in which a file is sealed. The contract calls none of them; who does finds them as they are.
+mining.py imports this module before py-evm.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eth.abc import ComputationAPI
+
+PRECOMPILES = "eth.precompiles.bls12_381"
+FUNCTIONS = (
+    "bls12_g1_add",
+    "bls12_g1_msm",
+    "bls12_map_fp_to_g1",
+    "bls12_g2_add",
+    "bls12_g2_msm",
+    "bls12_map_fp2_to_g2",
+    "bls12_pairing_check",
+)
+
+
+def _deferred(name: str) -> Callable[[ComputationAPI], ComputationAPI]:
+    def precompile(computation: ComputationAPI) -> ComputationAPI:
+        found: ComputationAPI = getattr(_loaded(), name)(computation)
+        return found
+
+    return precompile
+
+
+@cache
+def _loaded() -> ModuleType:
+    sys.modules.pop(PRECOMPILES, None)
+    return import_module(PRECOMPILES)
+
+
+if PRECOMPILES not in sys.modules:
+    _stand_in = ModuleType(PRECOMPILES)
+    for _name in FUNCTIONS:
+        setattr(_stand_in, _name, _deferred(_name))
+    sys.modules[PRECOMPILES] = _stand_in
