@@ -7,40 +7,47 @@ after it; docs/proof-format.md lists the same.
 
 import base64
 import json
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from hashlib import sha256
+from functools import cache
+from random import Random
 from typing import Any
 
 import pytest
-import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 from make_proof import Honest, honest, stranger
+from mutations import (
+    Path,
+    changed_proof,
+    others,
+    places,
+    put,
+    rehearsed,
+    sealed_again,
+    value_at,
+    without,
+    written,
+)
+from stored_proofs import Question, stored, verified
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Anchor, Stamp
 from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof, parse_proof
+from witnesstree.ledger.proof.record import parse_record
 from witnesstree.ledger.tokens.token import judge_token, parse_token
 from witnesstree.ledger.tree.tree import siblings
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify.verify import verify
-
-Path = tuple[str | int, ...]
+from witnesstree.ledger.verify.verify import Require, verify
 
 
 def judged(content: bytes, digest: bytes | None = None, trust: Trust | None = None) -> Report:
     known = honest()
     return verify(digest or known.proof().digest, content, trust or known.trust, known.now)
-
-
-def sealed_again(document: Any) -> bytes:
-    """The document as a forger writes it, with a checksum that fits."""
-    members = {name: value for name, value in document.items() if name != "checksum"}
-    return json.dumps({**members, "checksum": sha256(rfc8785.dumps(members)).hexdigest()}).encode()
 
 
 def original(known: Honest | None = None, batch: int = 3, position: int = 4) -> Any:
@@ -213,157 +220,6 @@ def test_no_depth_makes_it_raise(name: str) -> None:
 # Members: the checksum is made to fit, because a forger does that
 
 
-def places(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Yield the place of every value in a document, containers too, but for the document itself."""
-    if path:
-        yield path
-    if isinstance(value, dict | list):
-        for key in value if isinstance(value, dict) else range(len(value)):
-            yield from places(value[key], (*path, key))
-
-
-def at(document: Any, path: Path) -> Any:
-    for key in path:
-        document = document[key]
-    return document
-
-
-def put(document: Any, path: Path, value: Any) -> Any:
-    """A copy of the document with another value there."""
-    changed = deepcopy(document)
-    at(changed, path[:-1])[path[-1]] = value
-    return changed
-
-
-def without(document: Any, path: Path) -> Any:
-    changed = deepcopy(document)
-    del at(changed, path[:-1])[path[-1]]
-    return changed
-
-
-def other_numbers(value: int) -> list[Any]:
-    return [
-        *(
-            number
-            for number in (value + 1, value - 1, 0, 1, 2, 2**31, 2**53 - 1, 2**53, 2**64, -1)
-            if number != value
-        ),
-        float(value),
-        str(value),
-    ]
-
-
-def other_texts(value: str) -> Iterator[Any]:
-    """Each kind of change at some places of a text, the first and last character among them; and
-    other texts as a whole."""
-    yield from (
-        "",
-        " ",
-        value + " ",
-        " " + value,
-        value + "\n",
-        value + "\0",
-        value.swapcase(),
-        value[1:],
-        value[:-1],
-        value * 2,
-        value[::-1],
-    )
-    yield from (
-        value.removeprefix("0x"),
-        "0x" + value,
-        value + "00",
-        value + "é",
-        value + "\ud800",
-        value.replace("\n", "\r\n"),
-    )
-    for i in sorted(
-        {
-            0,
-            1,
-            2,
-            len(value) // 3,
-            len(value) // 2,
-            2 * len(value) // 3,
-            len(value) - 2,
-            len(value) - 1,
-        }
-    ):
-        if 0 <= i < len(value):
-            for other in {"0", "1", "a", "F", "+", "\n", chr(ord(value[i]) ^ 1)} - {value[i]}:
-                yield value[:i] + other + value[i + 1 :]
-            yield value[:i] + value[i + 1 :]
-            yield value[:i] + value[i : i + 1] * 2 + value[i + 1 :]
-            if i:
-                yield value[: i - 1] + value[i] + value[i - 1] + value[i + 1 :]
-
-
-def other_lists(value: list[Any]) -> Iterator[Any]:
-    yield from (
-        [],
-        value * 2,
-        [value],
-        value[::-1],
-        value[1:],
-        value[:-1],
-        value[1:] + value[:1],
-        dict(enumerate(map(str, value))),
-    )
-    for i, item in enumerate(value):
-        yield value[:i] + value[i + 1 :]
-        yield value[: i + 1] + value[i:]
-        yield [*value, item]
-        yield [*value[:i], None, *value[i:]]
-    yield value + value[-1:] * 64
-
-
-def other_objects(value: dict[str, Any]) -> Iterator[Any]:
-    yield from (
-        {},
-        [value],
-        {**value, "": 0},
-        {**value, "extra": None},
-        list(value.values()),
-        {"value": value},
-    )
-    for name in value:
-        yield {key: inner for key, inner in value.items() if key != name}
-        yield {key.upper() if key == name else key: inner for key, inner in value.items()}
-        yield {**value, name: value}
-
-
-def others(value: Any) -> Iterator[Any]:
-    """Other values for one place: of the same type, then of every other."""
-    if isinstance(value, dict):
-        yield from other_objects(value)
-    elif isinstance(value, list):
-        yield from other_lists(value)
-    elif isinstance(value, str):
-        yield from other_texts(value)
-    elif isinstance(value, int):
-        yield from other_numbers(value)
-    of_all_types: list[Any] = [
-        None,
-        True,
-        False,
-        0,
-        1,
-        -1,
-        1.5,
-        10**400,
-        "",
-        "x",
-        [],
-        {},
-        [[]],
-        [{}],
-        {"": {}},
-    ]
-    for other in of_all_types:
-        if type(other) is not type(value) or other != value:
-            yield other
-
-
 def is_seen(report: Report, honest_report: Report) -> bool:
     """Whether anything but a reason differs."""
     facts = [
@@ -375,15 +231,6 @@ def is_seen(report: Report, honest_report: Report) -> bool:
         for each in (report, honest_report)
     ]
     return facts[0] != facts[1] or summary[0] != summary[1]
-
-
-def written(document: Any) -> bytes:
-    """The bytes of a changed document."""
-    try:
-        return sealed_again(document)
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
-        # No checksum fits, so the old one must do: the parser has to refuse the value itself.
-        return json.dumps(document).encode()
 
 
 HINTS: Path = ("hints",)
@@ -411,10 +258,10 @@ def is_open(path: Path, value: Any, document: Any) -> bool:
         return (
             isinstance(value, list)
             and bool(value)
-            and all(item == at(document, path)[0] for item in value)
+            and all(item == value_at(document, path)[0] for item in value)
         )
     if path == (*ANCHORS, 0) and isinstance(value, dict):
-        return {**value, "transaction": None} == {**at(document, path), "transaction": None}
+        return {**value, "transaction": None} == {**value_at(document, path), "transaction": None}
     return False
 
 
@@ -430,7 +277,7 @@ def test_no_member_can_be_changed() -> None:
     for path in places(document):
         if path == ("checksum",):
             continue
-        value = at(document, path)
+        value = value_at(document, path)
         for other in (*others(value), ...):
             changed = without(document, path) if other is ... else put(document, path, other)
             if changed == document and json.dumps(changed) == json.dumps(document):
@@ -473,12 +320,16 @@ def test_hints_and_transaction_change_nothing() -> None:
 
 
 def swapped(documents: tuple[Any, Any], path: Path) -> Any:
-    return put(documents[0], path, deepcopy(at(documents[1], path)))
+    return put(documents[0], path, deepcopy(value_at(documents[1], path)))
 
 
 def paths_in_both(one: Any, other: Any) -> list[Path]:
     there = set(places(other))
-    return [path for path in places(one) if path in there and at(one, path) != at(other, path)]
+    return [
+        path
+        for path in places(one)
+        if path in there and value_at(one, path) != value_at(other, path)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -523,7 +374,7 @@ def test_no_part_of_another_honest_proof_fits(
         changed = swapped((document, other), path)
         report = judged(sealed_again(changed), trust=trust)
         if report.is_verified:
-            assert is_open(path, at(changed, path), document), path
+            assert is_open(path, value_at(changed, path), document), path
         else:
             assert report.verdict is Verdict.FAILED, path
 
@@ -615,7 +466,7 @@ def test_signature_lines_of_others_can_be_added_to_a_checkpoint() -> None:
     They are no ground for belief here, and none for doubt.
     """
     document, before = original(), judged(sealed_again(original()))
-    checkpoint = at(document, CHECKPOINT)
+    checkpoint = value_at(document, CHECKPOINT)
     cosigned = (
         checkpoint + "\N{EM DASH} witness.example " + base64.b64encode(bytes(68)).decode() + "\n"
     )
@@ -655,3 +506,144 @@ def test_a_second_token_of_the_same_root_may_stand_beside_the_first() -> None:
         judged(format_proof(replace(proof, tokens=(proof.tokens[0], broken)))).verdict
         is Verdict.FAILED
     )
+
+
+# Any change of any proof that verifies, several at once
+
+
+CHUNK = 500
+LIMIT = 2.0
+"""Seconds of this process's own time for one proof."""
+
+
+def counts(report: Report, part: str, number: int) -> bool:
+    """Whether a witness is one that the verdict can rest on: none of its checks is open, but for
+    its revocation."""
+    return all(
+        check.outcome is Outcome.PASSED or check.name.endswith(".revocation")
+        for check in report.checks
+        if check.name.startswith(f"{part}[{number}]")
+    )
+
+
+def signed_parts(stamps: Sequence[Stamp], report: Report, part: str) -> set[Any]:
+    tokens = [
+        parse_token(stamp.token)
+        for number, stamp in enumerate(stamps)
+        if counts(report, part, number)
+    ]
+    return {(token.content, token.signer.attributes) for token in tokens}
+
+
+def claims(proof: Proof, report: Report, trust: Trust) -> dict[str, Any]:
+    """What a proof says that docs/proof-format.md, section 11, does not list as open: sets of what
+    may be left out, and single things that may not."""
+    by_hash_alone = {block.hash for block in trust.blocks if block.chain_id is None}
+    assert proof.inclusion
+    assert proof.opening
+    log = proof.log if trust.checkpoint_keys else None
+    return {
+        "tokens": signed_parts(proof.tokens, report, "tokens"),
+        "file_tokens": signed_parts(proof.file_tokens, report, "file_tokens"),
+        "anchors": {
+            replace(
+                anchor,
+                transaction=None,
+                chain_id=0 if anchor.block_hash in by_hash_alone else anchor.chain_id,
+            )
+            for number, anchor in enumerate(proof.anchors)
+            if counts(report, "anchors", number)
+        },
+        "records": {
+            tuple(
+                (each.token.content, each.token.signer.attributes, sorted(map(sorted, each.lists)))
+                for each in parse_record(record).timestamps
+            ).__repr__()
+            for number, record in enumerate(proof.records)
+            if counts(report, "records", number)
+        },
+        "digests": {
+            (name, digest)
+            for name, digest in proof.digests
+            if Outcome.PASSED
+            in (check.outcome for check in report.checks if check.name == f"digests.{name}")
+        },
+        "header": {proof.opening.header} - {None},
+        "log": {
+            (log.statement, log.index, log.path, log.checkpoint.split("\n\n")[0])
+            for log in (log,)
+            if log
+        },
+        "whole": (
+            proof.digest,
+            proof.inclusion.root,
+            proof.inclusion.path,
+            proof.inclusion.size if log else None,
+            proof.opening.record,
+            proof.opening.path,
+        ),
+    }
+
+
+def assert_no_more(changed: bytes, asked: Question, before: Report) -> bool:
+    """Assert that a changed proof is not believed, or proves no more than the honest one did: no
+    other thing, no earlier end, no later beginning, no higher assurance. Return whether it is."""
+    begun = time.process_time()
+    report = asked.report(changed)
+    assert time.process_time() - begun < LIMIT
+    if not is_proof(changed):
+        (check,) = report.checks
+        assert check.name == "proof"
+        assert check.outcome is not Outcome.PASSED
+    if report.verdict is not Verdict.VERIFIED:
+        return False
+    assert report.assurance
+    assert before.assurance
+    assert report.assurance <= before.assurance
+    assert report.not_after
+    assert before.not_after
+    assert report.not_after >= before.not_after
+    assert report.not_before is None or (
+        before.not_before is not None and report.not_before <= before.not_before
+    )
+    ours = claims(parse_proof(asked.content), before, asked.trust)
+    theirs = claims(parse_proof(changed), report, asked.trust)
+    for name, what in theirs.items():
+        assert what <= ours[name] if isinstance(what, set) else what == ours[name], name
+    return True
+
+
+@cache
+def seeds() -> tuple[tuple[Question, Report, Any], ...]:
+    """The vectors that are VERIFIED, and an honest proof with every member."""
+    known = honest()
+    ours = Question(
+        sealed_again(original()),
+        known.proof().digest,
+        known.trust,
+        known.now,
+        Require.BOTH,
+        {},
+        {},
+    )
+    asked = (ours, *verified())
+    found = [(each, each.report(), json.loads(each.content)) for each in asked]
+    return tuple((each, report, document) for each, report, document in found if report.not_after)
+
+
+@cache
+def other_documents() -> tuple[Any, ...]:
+    """Honest proofs of other batches: what is true of them is true of no seed's batch."""
+    return (json.loads(stored()["other"]), original(batch=2), original(stranger(), 0))
+
+
+@pytest.mark.parametrize("chunk", rehearsed(4, 400))
+def test_changed_proofs(chunk: int) -> None:
+    random = Random(chunk)
+    believed = 0
+    for _ in range(CHUNK):
+        asked, before, document = random.choice(seeds())
+        changed = changed_proof(document, random.choice(other_documents()), random)
+        believed += assert_no_more(written(changed), asked, before)
+    # Hints, what vouches for nobody, repeated witnesses.
+    assert believed < CHUNK / 3

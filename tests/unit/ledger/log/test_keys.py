@@ -2,12 +2,15 @@
 key in force at its size."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
+from random import Random
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from mutations import changed_text, rehearsed
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
@@ -28,6 +31,7 @@ from witnesstree.ledger.log.log import EMPTY_ROOT
 from witnesstree.ledger.log.note import (
     Checkpoint,
     VerifierKey,
+    check_checkpoint,
     format_base64,
     sign_checkpoint,
     sign_note,
@@ -264,3 +268,20 @@ def test_why_a_checkpoint_is_not_believed() -> None:
     assert not judge_signer(signed(9, 1), [elsewhere[0], KEYS[0]], [moved]).is_expected
     with pytest.raises(InvalidInput):
         judge_signer("x", [KEYS[0]], CHANGES)
+
+
+@pytest.mark.parametrize("chunk", rehearsed(2, 100))
+def test_changed_notes(chunk: int) -> None:
+    """A changed checkpoint, key note or statement says the same, or is not believed."""
+    random = Random(chunk)
+    checkpoint = signed(9, 4)
+    for _ in range(1000):
+        other = random.choice([*NOTES, checkpoint])
+        with suppress(InvalidInput):
+            found = check_checkpoint(changed_text(checkpoint, other, random), KEYS[4])
+            assert found is None or found == Checkpoint(NAME, 9, root(9))
+        text = changed_text(NOTES[0], other, random)
+        with suppress(InvalidInput):
+            assert check_key_note(text) in (None, CHANGES[0])
+        with suppress(InvalidInput):
+            assert check_history([text, *NOTES[1:]], KEYS[0]) == CHANGES

@@ -1,7 +1,6 @@
 """ledger/proof/proof.py and ledger/verify/verify.py against tests/vectors/proof/, and what the
 writer and the reader of proofs promise each other."""
 
-import base64
 import json
 from dataclasses import fields, replace
 from datetime import timedelta
@@ -12,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from make_proof import honest
+from stored_proofs import question, stored
 from vectors.proof.make import format_file, make, sealed_again
 
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.base.report import Assurance, Outcome
+from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
-from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.proof.proof import (
     MAX_HINT,
     MAX_PATH,
@@ -36,55 +35,15 @@ from witnesstree.ledger.proof.proof import (
     parse_proof,
     parse_vouchers,
 )
-from witnesstree.ledger.trust import Trust, TrustedBlock, TrustedRoot
-from witnesstree.ledger.verify.verify import Require, verify
-
-STORED = json.loads(
-    (Path(__file__).parents[3] / "vectors" / "proof" / "proof.json").read_text(encoding="utf-8")
-)
-
 
 # Vectors
 
 
-def trust_of(members: dict[str, Any]) -> Trust:
-    return Trust(
-        roots=tuple(
-            TrustedRoot(
-                base64.b64decode(root["certificate"]),
-                "the vectors",
-                Assurance[root["assurance"].upper()],
-            )
-            for root in members["roots"]
-        ),
-        blocks=tuple(
-            TrustedBlock(
-                bytes.fromhex(block["hash"][2:]),
-                "the vectors",
-                block.get("chain_id"),
-                block.get("number"),
-            )
-            for block in members["blocks"]
-        ),
-        checkpoint_keys=tuple(parse_verifier_key(key) for key in members["checkpoint_keys"]),
-        key_notes=tuple(members.get("key_notes", ())),
-    )
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in STORED["cases"]])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case["name"]) for case in stored()["cases"]]
+)
 def test_proof_vector(case: dict[str, Any]) -> None:
-    asked = {**STORED, **case}
-    content = base64.b64decode(case["bytes"]) if "bytes" in case else case["proof"].encode()
-    trust, now = trust_of(asked["trust"]), parse_time(asked["now"])
-    digests = {name: bytes.fromhex(digest) for name, digest in case.get("digests", {}).items()}
-    report = verify(
-        bytes.fromhex(asked["digest"]),
-        content,
-        trust,
-        now,
-        Require(asked["require"]),
-        digests=digests,
-    )
+    report = question(case).report()
     assert report.verdict.value == case["expect"]
     decisive = {"verified": [], "failed": [Outcome.FAILED], "undecided": [Outcome.UNKNOWN]}[
         case["expect"]
@@ -106,8 +65,8 @@ def test_the_vectors_are_what_their_generator_makes_of_the_honest_proofs() -> No
     text = (Path(__file__).parents[3] / "vectors" / "proof" / "proof.json").read_text(
         encoding="utf-8"
     )
-    assert format_file(make(STORED)) == text
-    names = [case["name"] for case in STORED["cases"]]
+    assert format_file(make(stored())) == text
+    names = [case["name"] for case in stored()["cases"]]
     assert len(names) == len(set(names)) > 60
 
 
@@ -315,4 +274,4 @@ def test_each_proof_of_one_batch_agrees_on_its_witnesses() -> None:
     batch = [proof for (number, _), proof in honest().proofs.items() if number == 1]
     assert len({(proof.tokens, proof.anchors, proof.log, proof.opening) for proof in batch}) == 1
     assert [proof.inclusion.position for proof in batch if proof.inclusion] == list(range(1, 12))
-    assert timedelta(0) < honest().now - parse_time(STORED["now"]) + timedelta(seconds=1)
+    assert timedelta(0) < honest().now - parse_time(stored()["now"]) + timedelta(seconds=1)

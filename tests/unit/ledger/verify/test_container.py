@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256, sha384, sha512
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from make_proof import honest
 from make_record import START, document, long_chain, trusted, way
 from make_token import NOW, Forge, root, stamped, trust
+from mutations import changed_bytes, changed_der, rehearsed
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Assurance, Report, Verdict
@@ -487,3 +489,41 @@ def test_a_changed_byte_is_never_believed(at: int, change: int) -> None:
         # Neither a time of the ZIP file nor a flag of it is evidence.
         with zipfile.ZipFile(io.BytesIO(bytes(content))) as archive:
             assert [archive.read(name) for name in ("a.txt", "中.txt")] == [A, B]
+
+
+def files_in(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = [name for name in archive.namelist() if not name.startswith("META-INF/")]
+        return {name: archive.read(name) for name in names if name != "mimetype"}
+
+
+@pytest.mark.parametrize("chunk", rehearsed(2, 200))
+def test_changed_containers(chunk: int) -> None:
+    """Bytes of the archive, or of an entry with its checksums made to fit: whatever is verified
+    has the same files."""
+    random = Random(chunk)
+    single: Entries = {"a.txt": way().content, RECORD: way().initial.der}
+    seeds = [
+        (packed(extended()), extended(), ASIC_E, TRUST, LATER),
+        (packed(single, ASIC_S), single, ASIC_S, trusted(), SOON),
+    ]
+    for _ in range(500):
+        content, entries, kind, trust_, now = random.choice(seeds)
+        name = random.choice(list(entries))
+        if random.random() < 0.4:
+            changed = changed_bytes(content, content, random)
+        else:
+            change = changed_der if name in (TOKEN, RECORD) else changed_bytes
+            other = {**entries, name: change(entries[name], entries[name], random)}
+            if random.random() < 0.1:
+                other[name[:-1]] = other.pop(name)
+            changed = packed(other, kind)
+        try:
+            report = judged(changed, trust_, now)
+        except InvalidInput:
+            continue
+        if report.verdict is Verdict.VERIFIED:
+            found = files_in(changed)
+            assert sorted(found.values()) == sorted(files_in(content).values())
+            assert kind == ASIC_S or found == files_in(content)
+            assert report.not_after == judged(content, trust_, now).not_after
