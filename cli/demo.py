@@ -120,7 +120,7 @@ def _verify(file: Path, sealed: Path, home: Path) -> Report:
 
 
 def _show(name: str, report: Report) -> object:
-    from witnesstree.cli.report import verdict_line
+    from witnesstree.cli.verdict import verdict_line
 
     click.echo(verdict_line(report, f"{name:22} "))
     return report.verdict

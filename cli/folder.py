@@ -10,7 +10,7 @@ import re
 import stat
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ import click
 
 from witnesstree.cli.language import phrase, words
 from witnesstree.cli.layout import width_of
-from witnesstree.cli.options import answer, laid_out
+from witnesstree.cli.options import answer, default_home, laid_out, say, tell
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
 from witnesstree.cli.report import (
@@ -30,9 +30,10 @@ from witnesstree.cli.report import (
     worth,
 )
 from witnesstree.cli.sources import PROOF_ENDING, proof_beside, proof_name
+from witnesstree.cli.verdict import check_label, moment, print_steps
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import Message, message
-from witnesstree.ledger.base.report import Check, Outcome, Report, Verdict
+from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from threading import Event
 
     from witnesstree.cli.judging import Asked, Judge
-    from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.proof.bundle import Bundle
 
 _ASIDE = re.compile(r"(.+)\.[0-9]+")
@@ -58,10 +58,11 @@ class Gap(Enum):
 @dataclass(frozen=True, slots=True)
 class Found:
     """A path that was named or found in a folder; `gap` and `reason` say why it cannot be verified,
-    where that is known already.
+    where that is known already. `place` is where it is below what was named.
     """
 
     path: Path
+    place: Path = Path()
     gap: Gap | None = None
     reason: Message | None = None
 
@@ -117,7 +118,7 @@ def find(paths: Iterable[Path], home: Path | None, *, with_proofs: bool) -> Iter
     """
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
-            yield Found(path)
+            yield Found(path, Path(path.name))
             continue
         refused: list[OSError] = []
         for parent, folders, names in os.walk(path, onerror=refused.append):
@@ -131,21 +132,19 @@ def find(paths: Iterable[Path], home: Path | None, *, with_proofs: bool) -> Iter
                 if home is None or name in links or (place / name).resolve() != home.resolve()
             ]
             yield from (
-                Found(
-                    place / name,
-                    Gap.UNREADABLE,
-                    message("link-to-folder"),
-                )
+                Found(place / name, gap=Gap.UNREADABLE, reason=message("link-to-folder"))
                 for name in links
             )
-            yield from _files(place, sorted(names), with_proofs=with_proofs)
+            for found in _files(place, sorted(names), with_proofs=with_proofs):
+                yield replace(found, place=found.path.relative_to(path))
         yield from _refusals(refused)
 
 
 def _refusals(errors: list[OSError]) -> Iterator[Found]:
     while errors:
         error = errors.pop(0)
-        yield Found(Path(error.filename), Gap.UNREADABLE, message("folder-unreadable", error=error))
+        reason = message("folder-unreadable", error=error)
+        yield Found(Path(error.filename), gap=Gap.UNREADABLE, reason=reason)
 
 
 def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Found]:
@@ -158,35 +157,62 @@ def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Fou
             subject = name.removesuffix(PROOF_ENDING)
             aside = _ASIDE.fullmatch(subject)
             if subject not in there and not (aside and aside[1] in there):
-                yield Found(
-                    folder / name,
-                    Gap.NO_FILE,
-                    message("file-of-proof-missing", name=subject),
-                )
+                reason = message("file-of-proof-missing", name=subject)
+                yield Found(folder / name, gap=Gap.NO_FILE, reason=reason)
 
 
 # Judging
 
 
-def verify_many(paths: Iterable[Path], asked: Asked, bundle: Bundle | None) -> list[Row]:
-    """Return what each file comes to, in the order of `find`: by the proof beside it, or by
-    `bundle`.
+def verify_many(
+    paths: Iterable[Path], asked: Asked, bundle: Bundle | None, proofs: Path | None = None
+) -> list[Row]:
+    """Return what each file comes to, in the order of `find`: by `bundle`; by its proof in the
+    folder `proofs`, as `seal --proofs` fills it; or by the proof beside it.
     """
-    found = list(find(paths, asked.home, with_proofs=bundle is None))
+    from witnesstree.cli.judging import own_home
+
+    home = asked.home or own_home()
+    found = list(find(paths, home, with_proofs=not (bundle or proofs)))
     with progress("verifying", len(found)) as advance:
         rows = []
         for row in on_all_cores(
-            _start_digests if bundle else _start_judging, () if bundle else (asked,), found
+            _start_digests if bundle else _start_judging, () if bundle else (asked, proofs), found
         ):
             rows.append(row)
             advance(1)
-    return rows if bundle is None else _in_bundle(rows, asked, bundle)
+    if bundle:
+        return _in_bundle(rows, asked, bundle)
+    return [*rows, *_unused(proofs, found, rows)] if proofs else rows
 
 
-def _start_judging(stop: Event, asked: Asked) -> _Files:
+def proof_in(folder: Path, place: Path, digest: bytes | None = None) -> Path:
+    """Return where the proof of a file that was sealed at `place` is in the folder that `seal
+    --proofs` filled: under the file's name, or that of its digest.
+    """
+    by_name = folder / proof_beside(place)
+    by_digest = folder / f"{digest.hex()}{PROOF_ENDING}" if digest else by_name
+    return by_digest if not os.path.lexists(by_name) and os.path.lexists(by_digest) else by_name
+
+
+def _unused(proofs: Path, found: list[Found], rows: list[Row]) -> Iterator[Row]:
+    """Yield the proofs in a folder whose files are not among those that were verified."""
+    there = {proof_beside(each.place) for each in found}
+    digests = {f"{row.digest.hex()}{PROOF_ENDING}" for row in rows if row.digest}
+    for path in sorted(proofs.rglob(f"*{PROOF_ENDING}")):
+        place = path.relative_to(proofs)
+        subject = place.name.removesuffix(PROOF_ENDING)
+        aside = _ASIDE.fullmatch(subject)
+        is_aside = aside and place.with_name(aside[1] + PROOF_ENDING) in there
+        if not (place in there or place.name in digests or is_aside):
+            reason = message("file-of-proof-missing", name=subject)
+            yield Row(path, gap=Gap.NO_FILE, reason=reason)
+
+
+def _start_judging(stop: Event, asked: Asked, proofs: Path | None) -> _Files:
     from witnesstree.cli.judging import Judge
 
-    return _Files(stop, Judge(asked))
+    return _Files(stop, Judge(asked, says=False), proofs)
 
 
 def _start_digests(stop: Event) -> _Files:
@@ -199,21 +225,28 @@ class _Files:
 
     stop: Event
     judge: Judge | None
+    proofs: Path | None = None
 
     def __call__(self, found: Found) -> Row:
         from witnesstree.cli.judging import read_limited, require_regular
         from witnesstree.ledger.base.digest import digest_file
         from witnesstree.ledger.proof.kinds import Kind, recognise
 
-        path, proof = found.path, proof_beside(found.path)
+        path = found.path
         if found.gap:
             return Row(path, gap=found.gap, reason=found.reason)
         try:
-            if self.judge and not os.path.lexists(proof):
+            proof = proof_beside(path) if self.proofs is None else None
+            if self.judge and proof and not os.path.lexists(proof):
                 return _without_proof(path, proof)
             digest = digest_file(path, stop=self.stop).digest
             if not self.judge:
                 return Row(path, digest)
+            if self.proofs:
+                proof = proof_in(self.proofs, found.place, digest)
+                if not os.path.lexists(proof):
+                    return _without_proof(path, proof)
+            assert proof
             require_regular(proof)
             content = read_limited(proof, "proof-file-unreadable-there")
             if recognise(content).kind is not Kind.PROOF:
@@ -269,14 +302,16 @@ def verify_folder(
     from witnesstree.cli.manifests import held_against_manifests
 
     with ExitStack() as opened:
-        bundle = None
-        if proof_path:
+        bundle = proofs = None
+        if proof_path and os.path.isdir(proof_path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+            proofs = proof_path
+        elif proof_path:
             # Asked first: where the name is misspelt, that is the reason.
             read_limited(proof_path)
             if not holds_proofs(proof_path):
                 raise InvalidInput("proof-of-one-file", path=proof_path)
             bundle = opened.enter_context(opened_proofs(proof_path))
-        rows = held_against_manifests(verify_many(paths, asked, bundle))
+        rows = held_against_manifests(verify_many(paths, asked, bundle, proofs))
     worst = next(
         (
             verdict
@@ -290,6 +325,8 @@ def verify_folder(
         answer(_members(rows, worst))
     else:
         _print(rows, worst)
+    if asked.home is None and any(row.assurance is Assurance.LOCAL for row in rows):
+        say("own-ledger-asked", home=default_home())
     return worst
 
 
@@ -335,14 +372,29 @@ def _print(rows: list[Row], worst: Verdict) -> None:
         phrase("verified-many", verdict=verdict, counts=_counts(rows), total=len(rows)), 2
     )
     click.echo(verdict_styled(worst, verdict) + line[len(verdict) :])
-    if shown:
-        click.echo()
+    _print_dates(rows)
+    # What many have in common is said once.
+    alike: dict[tuple[str, str], list[Row]] = {}
     for row in shown:
-        label = _word(row)
-        line = laid_out(
-            label + " " * (width - width_of(label)) + f"  {row.path}: {_reason(row)}", width + 2
-        )
-        click.echo(verdict_styled(row.verdict, label) + line[len(label) :])
+        alike.setdefault((_word(row), _reason(row)), []).append(row)
+    if alike:
+        click.echo()
+    for (label, reason), same in alike.items():
+        for row in same:
+            said = f"  {row.path}: {reason}" if len(same) == 1 else f"  {row.path}"
+            line = laid_out(label + " " * (width - width_of(label)) + said, width + 2)
+            click.echo(verdict_styled(row.verdict, label) + line[len(label) :])
+        if len(same) > 1:
+            click.echo(laid_out(" " * (width + 2) + reason, width + 2))
+    print_steps(row.checks for row in shown)
+
+
+def _print_dates(rows: list[Row]) -> None:
+    """Print by when the verified files existed, the first and the last of them."""
+    dates = sorted(row.not_after for row in rows if row.assurance and row.not_after)
+    if dates:
+        first, last = moment(dates[0]), moment(dates[-1])
+        tell("dates-of-many", indent=4, first=first, last=None if last == first else last)
 
 
 def _word(row: Row) -> str:
@@ -352,7 +404,8 @@ def _word(row: Row) -> str:
 def _reason(row: Row) -> str:
     if row.reason:
         return words(row.reason)
-    return f"{row.checks[0].name}: {words(row.checks[0].message)}"
+    check = row.checks[0]
+    return phrase("check-line", label=check_label(check.name), reason=check.message)
 
 
 def _counts(rows: list[Row]) -> list[Message]:

@@ -9,7 +9,8 @@ from witnesstree.cli.folder import find
 from witnesstree.cli.judging import file_digests
 from witnesstree.cli.language import phrase
 from witnesstree.cli.options import answer, say
-from witnesstree.cli.report import EXIT_CODES, print_report, report_members
+from witnesstree.cli.report import EXIT_CODES, report_members
+from witnesstree.cli.verdict import print_report
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.proof.record import parse_record
 from witnesstree.ledger.proof.record_judge import verify_record

@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from witnesstree.cli.options import note, say
+from witnesstree.cli.options import default_home, note, say
 from witnesstree.cli.progress import progress
-from witnesstree.ledger.base.errors import InvalidInput, OverLimit
+from witnesstree.ledger.base.errors import InvalidInput, NotFound, OverLimit, WitnesstreeError
 from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
@@ -54,14 +54,16 @@ class Asked:
 
 class Judge:
     """Judges the proofs of one run. What the home and nodes say is asked once a batch; `trust` is
-    what was given, and the user's own.
+    what was given, and the user's own. Where no home is named, the user's own ledger is asked about
+    its own proofs, and with `says` that is told.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Asked, *, says: bool = True) -> None:
         from witnesstree.ledger.verify.verify import KEPT
 
-        self.asked = asked
+        self.asked, self._says = asked, says
         self.trust = given_trust(asked.pem, asked.block_hashes, asked.checkpoint_keys)
+        self._own = None if asked.home else own_home()
         self._plain = self._verifier(self.trust)
         self._informed = lru_cache(KEPT)(self._ask)
 
@@ -104,7 +106,7 @@ class Judge:
         return Verifier(trust, self.asked.now, Require(self.asked.require))
 
     def _knowing(self, proof: Proof) -> Verifier:
-        if not (self.asked.home or self.asked.nodes):
+        if not (self.asked.home or self.asked.nodes or self._own):
             return self._plain
         from witnesstree.ledger.proof.proof import Hints
 
@@ -127,6 +129,10 @@ class Judge:
         trust = self.trust
         if self.asked.home:
             trust |= _trust_of_home(self.asked.home, proof)
+        elif self._own and (own := _trust_of_own(self._own, proof)):
+            trust |= own
+            if self._says:
+                say("own-ledger-asked", home=self._own)
         if self.asked.nodes:
             trust |= _trust_of_nodes(self.asked.nodes, proof, self.asked.home)
         return self._verifier(trust)
@@ -384,6 +390,28 @@ def home_roots(home: Path) -> Trust:
     from witnesstree.ledger.trust import Trust
 
     return Trust((trusted_root(open_home(home).authority),))
+
+
+def own_home() -> Path | None:
+    """Return the home that every other command uses where none is named, if it is there."""
+    home = default_home()
+    return home if home.is_dir() else None
+
+
+def _trust_of_own(home: Path, proof: Proof) -> Trust | None:
+    """Return what the user's own ledger says, None where the proof is another's; nobody asked for
+    it, so what is amiss there stops nothing.
+    """
+    from witnesstree.anchor.trust import home_trust
+    from witnesstree.ledger.store.home import open_home
+
+    try:
+        return home_trust(open_home(home), proof)
+    except NotFound:
+        return None
+    except WitnesstreeError as error:
+        say("own-ledger-unreadable", home=home, error=error)
+        return None
 
 
 def _trust_of_home(home: Path, proof: Proof) -> Trust:

@@ -16,7 +16,8 @@ import click
 from witnesstree.cli.help import Group
 from witnesstree.cli.language import words
 from witnesstree.cli.options import PATH, answer, home_option, json_option, note, say, tell
-from witnesstree.cli.report import print_checks, verdict_styled, verdict_word
+from witnesstree.cli.report import verdict_styled, verdict_word
+from witnesstree.cli.verdict import print_checks
 from witnesstree.ledger.base.errors import InvalidInput, WitnesstreeError
 
 if TYPE_CHECKING:

@@ -130,7 +130,10 @@ def _run() -> int:
             from witnesstree.ledger.tree.core import choose
 
             choose(chosen)
-        code: int = cli.main(prog_name="witnesstree", standalone_mode=False)
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        code: int = cli.main(
+            prog_name="witnesstree", standalone_mode=False, color=False if plain else None
+        )
     except click.UsageError as error:
         show_misuse(error)
         return error.exit_code

@@ -124,7 +124,9 @@ def laid_out(text: str, indent: int) -> str:
         return line
     from witnesstree.cli.layout import wrapped
 
-    return "\n".join(wrapped(line, get_terminal_size().columns, then=" " * indent))
+    text = line.lstrip(" ")
+    first = line[: len(line) - len(text)]
+    return "\n".join(wrapped(text, get_terminal_size().columns, first, " " * indent))
 
 
 def is_watched() -> bool:

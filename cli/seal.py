@@ -156,6 +156,9 @@ def seal_command(
             _seal_digests(ledger, digests, wishes)
         elif paths:
             skipped = _seal_files(ledger, found, paths, wishes)
+            # Behind a long list what was said at its beginning is out of sight.
+            if said and len(found.sources) > 1 and not as_json:
+                note(said)
         else:
             _finish(ledger, wishes)
             if as_json:
@@ -624,6 +627,9 @@ def _print_items(
             position=item.entry.position,
             proof=None if wishes.no_wait else item.source.proof,
         )
+    if len(items) + len(skipped) > 1:
+        new = sum(item.is_new for item in items)
+        tell("seal-total", new=new, known=len(items) - new, skipped=len(skipped))
 
 
 def _item_members(item: _Item, wishes: _Wishes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +124,11 @@ def _record_members(content: bytes) -> dict[str, Any]:
 
 
 def _anchor_members(anchor: Anchor, proof: Proof) -> dict[str, Any]:
-    from witnesstree.ledger.chain.known import explorer_links, known_chain
+    from witnesstree.ledger.chain.known import contract_pages, explorer_links, known_chain
 
     assert proof.inclusion
+    root = "0x" + proof.inclusion.root.hex()
+    kept = _kept(anchor, proof.inclusion.root)
     return {
         "chain_id": anchor.chain_id,
         "chain": known_chain(anchor.chain_id).name,
@@ -135,14 +138,41 @@ def _anchor_members(anchor: Anchor, proof: Proof) -> dict[str, Any]:
         "block_hash": "0x" + anchor.block_hash.hex(),
         "not_proven": ["transaction", "block", "block_hash"],
         "links": explorer_links(anchor),
+        "pages": contract_pages(anchor.chain_id, anchor.contract),
         "read": {
-            "anchoredAt": {"root": "0x" + proof.inclusion.root.hex()},
+            "anchoredAt": {"root": root},
             "verify": {
-                "root": "0x" + proof.inclusion.root.hex(),
+                "root": root,
                 "digest": "0x" + proof.digest.hex(),
                 "path": ["0x" + node.hex() for node in proof.inclusion.path],
             },
         },
+        "answers": {
+            "anchoredAt": kept,
+            "verify": {"included": True, "time": kept["time"] if kept else None},
+        },
+    }
+
+
+def _kept(anchor: Anchor, root: bytes) -> dict[str, Any] | None:
+    """Return what the contract answers of a root, as the state in the proof has it; nothing here
+    says that its block is the chain's.
+    """
+    from witnesstree.ledger.base.errors import InvalidInput
+    from witnesstree.ledger.chain.stateproof import parse_header, prove_slot
+
+    state = anchor.state
+    if state is None:
+        return None
+    try:
+        header = parse_header(state.header)
+        found = prove_slot(header, anchor.contract, root, state.account, state.storage).anchoring
+    except InvalidInput:
+        return None
+    return {
+        "time": found.time,
+        "blockNumber": found.block_number,
+        "submitter": checksum_address(found.submitter),
     }
 
 
@@ -158,7 +188,8 @@ def checksum_address(address: bytes) -> str:
 
 
 def _print(proof: Proof) -> None:
-    tell("show-digest", digest=proof.digest)
+    tell("show-digest")
+    click.echo(f"    {proof.digest.hex()}")
     if proof.hints.name is not None:
         tell("show-name", name=repr(proof.hints.name), size=proof.hints.size)
     if proof.hints.cid:
@@ -167,7 +198,8 @@ def _print(proof: Proof) -> None:
         tell("show-unsealed")
         return
     at = proof.inclusion
-    tell("show-position", position=at.position, size=at.size, root=at.root)
+    tell("show-position", position=at.position, size=at.size)
+    click.echo(f"    {at.root.hex()}")
     for stamp in proof.tokens:
         click.echo()
         _print_token(_token_members(stamp))
@@ -223,24 +255,49 @@ def _print_bare(token: dict[str, Any], path: Path, *, is_answer: bool) -> None:
 
 
 def _print_anchor(anchor: dict[str, Any]) -> None:
-    from witnesstree.ledger.chain.known import known_chain
+    from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID, known_chain
 
     # A chain that nobody named is called by its id already.
     is_named = anchor["chain"] != f"chain {anchor['chain_id']}"
     tell(
         "show-anchor",
-        contract=anchor["contract"],
         chain=known_chain(anchor["chain_id"]).title,
         id=anchor["chain_id"] if is_named else None,
     )
+    _show("show-contract", anchor["contract"])
     if anchor["transaction"]:
-        tell("show-transaction", indent=4, transaction=anchor["transaction"])
-    tell("show-block", indent=4, number=anchor["block"], hash=anchor["block_hash"])
+        _show("show-transaction", anchor["transaction"])
+    _show("show-block", anchor["block_hash"], number=anchor["block"])
     for link in anchor["links"]:
         tell("show-link", indent=4, link=link)
-    tell("show-paste", indent=4)
-    read = anchor["read"]
-    click.echo(f"    anchoredAt  root    {read['anchoredAt']['root']}")
-    click.echo(f"    verify      root    {read['verify']['root']}")
-    click.echo(f"                digest  {read['verify']['digest']}")
-    click.echo(f"                path    [{','.join(read['verify']['path'])}]")
+    kept, read = anchor["answers"]["anchoredAt"], anchor["read"]
+    if kept and kept["blockNumber"] != anchor["block"]:
+        tell("show-kept", indent=4, anchored=kept["blockNumber"], number=anchor["block"])
+    if anchor["chain_id"] == LOCAL_CHAIN_ID:
+        tell("show-no-page", indent=4)
+        return
+    click.echo()
+    tell("show-paste")
+    tell("show-ask", indent=4, function="anchoredAt")
+    click.echo(f"    root    {read['anchoredAt']['root']}")
+    tell(
+        "show-answer-anchored",
+        indent=6,
+        time=kept["time"] if kept else None,
+        date=datetime.fromtimestamp(kept["time"], UTC) if kept else None,
+        number=kept["blockNumber"] if kept else None,
+        submitter=kept["submitter"] if kept else None,
+    )
+    tell("show-ask", indent=4, function="verify")
+    click.echo(f"    root    {read['verify']['root']}")
+    click.echo(f"    digest  {read['verify']['digest']}")
+    # A form takes the lines as one.
+    path = ",\n             ".join(read["verify"]["path"])
+    click.echo(f"    path    [{path}]")
+    tell("show-answer-verify", indent=6, time=kept["time"] if kept else None)
+
+
+def _show(code: str, value: str, **params: Any) -> None:
+    """Print what a value is, and under it the value, alone on its line to be copied."""
+    tell(code, indent=4, **params)
+    click.echo(f"    {value}")

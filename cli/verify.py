@@ -30,8 +30,9 @@ from witnesstree.cli.judging import (
 )
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say
 from witnesstree.cli.progress import progress
-from witnesstree.cli.report import EXIT_CODES, print_report, report_members
+from witnesstree.cli.report import EXIT_CODES, report_members
 from witnesstree.cli.sources import proof_beside
+from witnesstree.cli.verdict import print_report
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.proof.kinds import Kind
 
@@ -107,11 +108,16 @@ def _judge_by(
     ctx: click.Context, file: Path, size: int, proof_path: Path | None, asked: Asked
 ) -> Report:
     """Return what a file's proof says of it: the one that was named, or the one beside it."""
-    path = proof_path or proof_beside(file)
-    if proof_path is None:
-        require_regular(path)
     # First, because whoever misspelt an option should be told that.
     judge = Judge(asked)
+    path = proof_path or proof_beside(file)
+    if proof_path and os.path.isdir(proof_path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+        from witnesstree.cli.folder import proof_in
+        from witnesstree.ledger.base.digest import digest_file
+
+        path = proof_in(proof_path, Path(file.name), digest_file(file).digest)
+    if path != proof_path:
+        require_regular(path)
     found = brought(path)
     if found.kind in {Kind.CONTAINER, Kind.TLOG_PROOF}:
         raise InvalidInput("proof-stands-alone", path=path)
@@ -228,7 +234,7 @@ def _verify_by_record(
 
     Raises InvalidInput if it has to be one.
     """
-    if proof and not holds_proofs(proof):
+    if proof and not holds_proofs(proof) and not proof.is_dir():
         # First, because whoever misspelt an option should be told that.
         judge, found = Judge(asked), brought(proof)
         if found.kind is Kind.RECORD:

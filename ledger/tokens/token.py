@@ -668,6 +668,7 @@ def _judge_chain(
             "chain-right",
             root=chain.path[-1].name,
             source=chain.root.source,
+            assurance=chain.root.assurance.name.lower(),
             time=token.gen_time,
         )
     if chain.refusal is None:

@@ -80,7 +80,7 @@ def judge_anchor(place: str, anchor: Anchor, root: bytes, trust: Trust) -> Witne
     return Witness(
         [*checks, passed(f"{place}.contract", code, time=anchored), canonical],
         anchored,
-        _block_assurance(anchor, trust),
+        _assurance_of(anchor, trust),
     )
 
 
@@ -121,7 +121,7 @@ def _judge_without_state(
     check = passed(
         name, "state-proof-replaced", contract=contract, time=anchored, source=record.source
     )
-    return Witness([check, canonical], anchored, _block_assurance(anchor, trust))
+    return Witness([check, canonical], anchored, _assurance_of(anchor, trust))
 
 
 def judge_header(
@@ -166,7 +166,13 @@ def judge_canonical(
             )
     if known := _trusted(chain_id, number, block_hash, trust):
         return passed(
-            name, "block-canonical", number=number, chain=chain.title, source=known[0].source
+            name,
+            "block-canonical",
+            number=number,
+            chain=chain.title,
+            chain_id=chain_id,
+            source=known[0].source,
+            assurance=_block_assurance(chain_id, known).name.lower(),
         )
     # The proof's own hash is not offered: whoever copies it has compared nothing.
     code = "block-unknown-node"
@@ -194,18 +200,20 @@ def _trusted(chain_id: int, number: int, block_hash: bytes, trust: Trust) -> lis
     ]
 
 
-def _block_assurance(anchor: Anchor, trust: Trust) -> Assurance:
+def _assurance_of(anchor: Anchor, trust: Trust) -> Assurance:
+    number, block_hash = anchor.block_number, anchor.block_hash
+    return _block_assurance(anchor.chain_id, _trusted(anchor.chain_id, number, block_hash, trust))
+
+
+def _block_assurance(chain_id: int, trusted: list[TrustedBlock]) -> Assurance:
     """Return what a trusted block is worth.
 
     A header names no chain: where the verifier named none either, the proof's word must not raise
     it.
     """
-    chain = known_chain(anchor.chain_id)
-    is_named = any(
-        block.chain_id
-        for block in _trusted(anchor.chain_id, anchor.block_number, anchor.block_hash, trust)
-    )
-    return chain.assurance if is_named else min(chain.assurance, Assurance.PRIVATE)
+    assurance = known_chain(chain_id).assurance
+    is_named = any(block.chain_id for block in trusted)
+    return assurance if is_named else min(assurance, Assurance.PRIVATE)
 
 
 def _0x(value: bytes) -> str:

@@ -298,6 +298,7 @@ def test_a_folder_verifies_with_the_proofs_beside_its_files(
             text
             == f"VERIFIED: {COUNT} VERIFIED (local: it proves nothing to a third party). {COUNT}"
             " files in all.\n"
+            f"  All of the verified files existed by {ran.json['files'][0]['not_after']}.\n"
         )
 
 
@@ -375,7 +376,9 @@ def test_a_folder_that_cannot_be_read_is_named() -> None:
     refused = [PermissionError(errno.EACCES, "Permission denied", "/evidence/closed")]
     assert list(_refusals([*refused])) == [
         Found(
-            Path("/evidence/closed"), Gap.UNREADABLE, message("folder-unreadable", error=refused[0])
+            Path("/evidence/closed"),
+            gap=Gap.UNREADABLE,
+            reason=message("folder-unreadable", error=refused[0]),
         )
     ]
 

@@ -90,7 +90,7 @@ def test_another_file_in_its_place_fails_though_it_was_sealed_itself(case: Path)
     assert rows(verified.json)[str(path)] == ("failed", "manifest-lists-other")
     # One that nobody sealed, too.
     Path(f"{path}.proof.json").unlink()
-    assert f"{path}: manifest: evi.manifest.json lists" in call("verify", case).text
+    assert f"{path}: Manifest: evi.manifest.json lists" in call("verify", case).text
     assert rows(call("verify", case, "--json").json)[str(path)] == (
         "failed",
         "manifest-lists-other",

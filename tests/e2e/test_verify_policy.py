@@ -232,7 +232,7 @@ def test_a_node_is_not_asked_about_a_proof_that_cannot_be_read(
         "verify", brought.file, "--proof", tmp_path / "bad.json", "--rpc", "http://127.0.0.1:9"
     )
     assert ran.code == 3
-    assert "FAILED  proof" in ran.text
+    assert "FAILED  Proof file: " in ran.text
 
 
 @pytest.mark.enable_socket

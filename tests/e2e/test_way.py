@@ -1,6 +1,7 @@
 """The way of files and digests through the commands: seal, proof, verify, show, status, fsck."""
 
 import os
+import re
 from dataclasses import replace
 from hashlib import sha256
 from itertools import pairwise
@@ -39,10 +40,15 @@ def test_a_file_is_sealed_and_verified_by_the_installed_program(home: Path, tmp_
     )
     verified = run("verify", "photo.jpg", cwd=tmp_path, env={"WITNESSTREE_HOME": str(home)})
     assert verified.code == 0
-    answer, window, *_ = verified.text.splitlines()
+    answer, *window = verified.text.splitlines()
     local = "local: it proves nothing to a third party"
-    assert answer == f"VERIFIED ({local}): photo.jpg is what was sealed."
-    assert window.startswith("Sealed not before ")
+    when = re.fullmatch(
+        rf"VERIFIED \({local}\): photo.jpg existed by (\S+), byte for byte as it is now.", answer
+    )
+    assert when
+    assert window[0].startswith("  Not before ")
+    assert window[1].startswith(f"  Not after {when[1]}")
+    assert window[2].startswith("  On nobody's word but the ledger's own")
     file.write_bytes(b"A photo")
     altered = run("verify", "photo.jpg", cwd=tmp_path, env={"WITNESSTREE_HOME": str(home)})
     assert altered.code == 3
@@ -75,6 +81,7 @@ def test_a_folder_of_odd_names(home: Path, tmp_path: Path) -> None:
     assert sealed.code == 0
     assert "Passed over 1 proof file." in sealed.talk
     lines = sealed.text.splitlines()
+    assert lines.pop() == f"{len(NAMES) + 1} files are new."
     assert len(lines) == len(NAMES) + 1
     assert all(line.startswith(f"Sealed {folder}/") for line in lines)
     assert "\x1b" not in sealed.text
@@ -174,7 +181,8 @@ def test_receipts_now_seals_later(home: Path, tmp_path: Path) -> None:
     assert "still lacks: path to the root, token, anchor" in early.talk
     undecided = call("verify", file, "--home", home)
     assert undecided.code == 4
-    assert "not sealed yet" in undecided.text.splitlines()[-1]
+    assert "not sealed yet" in undecided.text.splitlines()[0]
+    assert "witnesstree proof" in undecided.text.splitlines()[-1]
     assert "not sealed yet" in call("show", proof_of(file)).text
     finished = call("seal", "--home", home)
     assert (finished.code, finished.answer) == (0, b"")
@@ -517,8 +525,8 @@ def test_show_says_what_is_there_and_what_is_not(sealed: Sealed) -> None:
     assert "It says IPFS holds it as bafkrei (this is not proven)." in held
     assert "A timestamp token that cannot be read: " in shown(tokens=(Stamp(b"junk"),)).text
     assert "error" in call("show", sealed.proof, "--json").json["tokens"][0]
-    assert shown(tokens=(token, token)).text.count("A timestamp token of ") == 2
+    assert shown(tokens=(token, token)).text.count("Timestamp: ") == 2
     public = shown(anchors=(replace(anchor, chain_id=1), replace(anchor, transaction=None)))
     assert "Look it up: https://" in public.text
-    assert public.text.count("  Transaction: 0x") == 1
+    assert public.text.count("  Transaction (not proven)") == 1
     assert call("show", sealed.proof, "--json").json["anchors"][1]["transaction"] is None

@@ -128,7 +128,7 @@ def test_a_stranger_decides_what_the_key_allows(place: Path) -> None:
     state = place / "state.json"
     stranger = audit(place / "published", "--checkpoint-key", key, "--state", state)
     assert stranger.exit_code == 4
-    assert "UNKNOWN  batch[0].stamped" in stranger.stdout
+    assert "UNKNOWN  Batch 0, stamped: " in stranger.stdout
     assert [statement.sequence for statement in parse_seen(state.read_bytes()).waiting] == [0, 1]
     # Whoever trusts more can decide later.
     assert audit(place / "published", "--home", place / "home", "--state", state).exit_code == 0

@@ -401,7 +401,7 @@ def test_a_record_verifies(file: Path, record: Path) -> None:
     assert ran.talk == "Timestamps alone hold no anchor: only they are judged.\n"
     plain = call("verify", file, "--proof", record, "--require", "token")
     assert (plain.code, plain.talk) == (0, "")
-    assert "is what was sealed.\nSealed not after" in plain.text
+    assert "byte for byte as it is now.\n  Not after " in plain.text
 
 
 @pytest.mark.usefixtures("trusting")

@@ -53,13 +53,13 @@ def test_tokens_of_several_authorities_are_told_apart(tmp_path: Path) -> None:
     lines = [
         line
         for line in show(tmp_path, tokens=tokens).text.splitlines()
-        if line.startswith("A timestamp token")
+        if line.startswith("Timestamp: ")
     ]
     assert [line.partition(" says")[0] for line in lines] == [
-        "A timestamp token of An authority (rsa)",
-        "A timestamp token of An authority (p256)",
-        "A timestamp token",
-        "A timestamp token of The authority's own name",
+        "Timestamp: An authority (rsa)",
+        "Timestamp: An authority (p256)",
+        "Timestamp: an authority",
+        "Timestamp: The authority's own name",
     ]
     shown = show(tmp_path, "--json", tokens=tokens).json["tokens"]
     assert [(each["authority"], each["signer"]) for each in shown] == [
@@ -130,9 +130,9 @@ def test_renewed_records_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("chain_id", "words"),
     [
-        (31337, "on chain 31337."),
-        (1, "on Ethereum (chain id 1)."),
-        (11155111, "on Sepolia (a test network) (chain id 11155111)."),
+        (31337, "on chain 31337 holds"),
+        (1, "on Ethereum (chain id 1) holds"),
+        (11155111, "on Sepolia (a test network) (chain id 11155111) holds"),
     ],
 )
 def test_a_chain_is_named_once(tmp_path: Path, chain_id: int, words: str) -> None:

@@ -1,0 +1,196 @@
+"""A report as a person reads it: the answer in a sentence, by when, on whose word, then each check
+by a plain name, and at the end what would decide it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from witnesstree.cli.language import phrase, words
+from witnesstree.cli.layout import width_of
+from witnesstree.cli.options import laid_out, one_line, tell
+from witnesstree.cli.report import (
+    decisive,
+    outcome_styled,
+    outcome_word,
+    verdict_styled,
+    verdict_word,
+    worth,
+)
+from witnesstree.ledger.base.clock import format_time
+from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from witnesstree.ledger.base.message import Message
+    from witnesstree.ledger.base.report import Check
+
+_NUMBER = re.compile(r"\[(\d+)\]")
+
+
+def print_report(report: Report, subject: str, digests: int | None = None) -> None:
+    """Print what a report says of `subject`, a file, or a bulk proof of so many digests."""
+    verdict = verdict_word(report.verdict)
+    line = laid_out(_meaning(report, verdict, subject, digests), 2)
+    click.echo(verdict_styled(report.verdict, verdict) + line[len(verdict) :])
+    if report.verdict is Verdict.VERIFIED:
+        _print_grounds(report)
+    if report.file_not_after:
+        tell("file-dated", indent=4, time=moment(report.file_not_after))
+    click.echo()
+    print_checks(report.checks)
+    print_steps([report.checks])
+
+
+def print_checks(checks: Iterable[Check]) -> None:
+    """Print each check: its outcome, its name, its reason."""
+    checks = list(checks)
+    outcomes = [outcome_word(check.outcome) for check in checks]
+    width = max(map(width_of, outcomes), default=0)
+    for check, outcome in zip(checks, outcomes, strict=True):
+        label = check_label(check.name)
+        head = outcome + " " * (width - width_of(outcome) + 2)
+        said = phrase("check-line", label=label, reason=check.message)
+        line = laid_out(head + said, width + 2)
+        click.echo(outcome_styled(check.outcome, outcome) + line[len(outcome) :])
+
+
+def check_label(name: str) -> str:
+    """Return a check's name in plain words: `tokens[0].chain` is who vouches for a timestamp."""
+    first, *others = _NUMBER.sub("", name).split(".")
+    numbers = [int(number) for number in _NUMBER.findall(name)]
+    number = None
+    if first == "batch":
+        number = str(numbers[0])
+    elif any(numbers):
+        # One of a kind needs no number; others are counted as people count.
+        number = ".".join(str(each + 1) for each in numbers)
+    detail = others[-1] if others and first != "digests" else None
+    return phrase("check-label", part=first, number=number, detail=detail)
+
+
+def moment(time: datetime) -> str:
+    """Return a time in UTC, and on the clock of whoever reads it, where that is another."""
+    here = time.astimezone()
+    if not here.utcoffset():
+        return format_time(time)
+    offset = here.strftime("%z")
+    zone = f"UTC{offset[:3]}:{offset[3:5]}"
+    return phrase("moment", utc=format_time(time), here=f"{here:%Y-%m-%d %H:%M:%S} {zone}")
+
+
+# The answer
+
+
+def verdict_line(report: Report, subject: str = "") -> str:
+    """Return the verdict and what it means on one line, behind what it is about."""
+    verdict = verdict_word(report.verdict)
+    if report.verdict is Verdict.VERIFIED:
+        assert report.assurance
+        window = phrase(
+            "window-of-report", not_before=report.not_before, not_after=report.not_after
+        )
+        known = worth(report.assurance)
+        line = phrase("verified-short", verdict=verdict, worth=known, window=window)
+    else:
+        line = phrase("not-verified-short", verdict=verdict, reason=decisive(report).message)
+    return subject + verdict_styled(report.verdict, verdict) + one_line(line[len(verdict) :])
+
+
+def _meaning(report: Report, verdict: str, subject: str, digests: int | None) -> str:
+    if report.verdict is Verdict.VERIFIED:
+        assert report.assurance
+        code = "verified" if digests is None else "bulk-verified"
+        if report.not_after is None:
+            code = "verified-without-time"
+        elif report.checks[0].name == "container":
+            code = "container-verified"
+        return phrase(
+            code,
+            verdict=verdict,
+            worth=worth(report.assurance),
+            subject=subject,
+            count=digests,
+            time=report.not_after,
+        )
+    check = decisive(report)
+    if report.verdict is Verdict.FAILED:
+        # A proof that is damaged says nothing against the file.
+        code = "not-verified" if check.name == "digest" else "proof-does-not-hold"
+    elif digests is not None:
+        code = "bulk-not-decided"
+    else:
+        is_same = {"digest", "inclusion"} <= {
+            each.name for each in report.checks if each.outcome is Outcome.PASSED
+        }
+        code = "unchanged-not-decided" if is_same else "not-decided"
+    return phrase(code, verdict=verdict, subject=subject, reason=check.message)
+
+
+def _print_grounds(report: Report) -> None:
+    """Print the window, and on whose word it is."""
+    if report.not_before:
+        tell("not-before", indent=4, time=moment(report.not_before))
+    if report.not_after:
+        tell("not-after", indent=4, time=moment(report.not_after))
+    if report.assurance is Assurance.LOCAL:
+        tell("ground-local", indent=4)
+        return
+    for check in report.checks:
+        if check.outcome is not Outcome.PASSED:
+            continue
+        known = dict(check.message.params)
+        if check.message.code == "chain-right" and not check.name.startswith("file_tokens"):
+            tell("ground-of-token", indent=4, **known)
+        elif check.message.code == "block-canonical" and check.name.startswith("anchors"):
+            tell("ground-of-anchor", indent=4, kind=_kind(known), **known)
+
+
+def _kind(known: Mapping[str, object]) -> str:
+    """Return why a block is worth what it is."""
+    from witnesstree.ledger.chain.known import KNOWN_CHAINS
+
+    chain = KNOWN_CHAINS.get(int(str(known["chain_id"])))
+    if known["assurance"] != "private":
+        return str(known["assurance"])
+    if chain is None:
+        return "unknown"
+    return "test" if chain.assurance is Assurance.PRIVATE else "unnamed"
+
+
+# What would decide it
+
+
+def print_steps(reports: Iterable[Iterable[Check]]) -> None:
+    """Say once what is to be given or done so that what is open here can be decided."""
+    said = dict.fromkeys(
+        words(step)
+        for checks in reports
+        for check in checks
+        if check.required and check.outcome is Outcome.UNKNOWN
+        for step in _steps(check.message)
+    )
+    if said:
+        click.echo()
+        tell("to-decide")
+        for step in said:
+            click.echo(laid_out(f"  {step}", 4))
+
+
+def _steps(open_: Message) -> Iterator[Message]:
+    from witnesstree.ledger.base.message import message
+
+    known = dict(open_.params)
+    if open_.code == "chain-root-unknown":
+        yield message("step-root", root=known["root"])
+    elif open_.code == "block-unknown-local":
+        yield message("step-home")
+    elif open_.code in {"block-unknown-explorer", "block-unknown-node"}:
+        yield message("step-block", **{"explorer": None, **known})
+    elif open_.code in {"witness-absent", "batch-not-sealed"}:
+        yield message("step-fetch")
