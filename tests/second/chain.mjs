@@ -198,6 +198,7 @@ export function walkTrie(root, keyBytes, nodes) {
     must(used < nodes.length, "node missing");
     const node = nodes[used];
     used += 1;
+    must(node.length >= 32 || used === 1, "a short node is in its parent");
     must(node.length <= MAX_NODE && keccak(node).equals(digest), "node");
     return rlpOne(node);
   };

@@ -158,7 +158,7 @@ export function judgeRecord(record, files, trust, group = false) {
   const checks = [{ name: "record", outcome: PASSED }];
   const stamps = record.chains.flatMap((chain, j) => chain.map((stamp, k) => ({ stamp, j, k })));
   const judged = stamps.map(({ stamp }) => {
-    return judgeToken(stamp.token, (info) => imprintOf(stamp, info, files), record.beside, trust,
+    return judgeToken(stamp.token, (info) => imprintOf(stamp, info), record.beside, trust,
       false);
   });
   stamps.forEach(({ j, k }, i) => {
@@ -178,14 +178,13 @@ export function judgeRecord(record, files, trust, group = false) {
   return { checks, holds, date: judged[0].date, worth };
 }
 
-function imprintOf(stamp, info, files) {
+/** Where there are no lists, the hash that is wanted first is the imprint (judgeStamp). */
+function imprintOf(stamp, info) {
   const known = HASHES.get(stamp.oid);
   if (known === undefined || !ACCEPTED.has(known.name)) return UNKNOWN;
   if (info.imprintOid !== stamp.oid) return FAILED;
-  const digests = files.map((file) => file.get(known.name)).filter((each) => each !== undefined);
-  const lists = stamp.lists ?? (digests.length === 1 ? [digests] : null);
-  if (lists === null) return UNKNOWN;
-  return rootsOf(known.node, lists).some((root) => root.equals(info.digest)) ? PASSED : FAILED;
+  if (stamp.lists === null) return PASSED;
+  return rootsOf(known.node, stamp.lists).some((root) => root.equals(info.digest)) ? PASSED : FAILED;
 }
 
 function tokenChecks(judged) {
