@@ -23,7 +23,9 @@ export function orNull(read) {
 export function judgeHeader(bytes, chainId, block) {
   if (bytes.length > maxHeader(chainId)) return { outcome: "unknown", header: null };
   const header = orNull(() => parseHeader(bytes));
-  if (header === null || !header.hash.equals(block.hash)) return { outcome: "failed", header: null };
+  if (header === null || !header.hash.equals(block.hash)) {
+    return { outcome: "failed", header: null };
+  }
   const right = header.number === BigInt(block.number);
   return { outcome: right ? "passed" : "failed", header };
 }

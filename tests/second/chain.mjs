@@ -109,7 +109,8 @@ function rlpItem(bytes, start, end) {
     return { list: false, whole: byte, body: byte, end: start + 1 };
   }
   const short = first - (list ? 0xc0 : 0x80);
-  const [begin, length] = short <= 55 ? [start + 1, short] : longLength(bytes, start, end, short - 55);
+  const [begin, length] =
+    short <= 55 ? [start + 1, short] : longLength(bytes, start, end, short - 55);
   const stop = begin + length;
   must(stop <= end, "rlp length");
   must(list || length !== 1 || bytes[begin] >= 0x80, "rlp spelling");
@@ -255,7 +256,7 @@ function parseAccount(bytes) {
   return { storageRoot: rlpText(fields[2], 32, 32), codeHash: rlpText(fields[3], 32, 32) };
 }
 
-/** What the contract holds of a root: code hash, submitter, block number, time. Throws Malformed. */
+/** What the contract holds of a root: code hash, submitter, block number, time. */
 export function readSlot(stateRoot, contract, root, account, storage) {
   must(account.length > 0 && storage.length > 0, "nodes");
   const found = parseAccount(walkTrie(stateRoot, keccak(contract), account));

@@ -175,7 +175,7 @@ function tlv(tag, ...parts) {
   return Buffer.concat([Buffer.of(tag, 0x82, size >> 8, size & 0xff), body]);
 }
 
-/** A public key of SubjectPublicKeyInfo: {kind, key, methods, …}. Throws NotKnown or Malformed. */
+/** A key of SubjectPublicKeyInfo: {kind, key, methods, …}. Throws NotKnown or Malformed. */
 export function readKey(info) {
   const fields = fieldsOf(info);
   const algorithm = algorithmOf(fields.required(SEQUENCE));
@@ -242,7 +242,9 @@ function edwards(kind, prefix, bits, length) {
 
 /** Whether a signature is that of the key, by the method. Throws NotKnown. */
 export function verifies(key, method, message, signature) {
-  if (method.kind === "pss") return key.kind === "rsa" && verifiesPss(key, method, message, signature);
+  if (method.kind === "pss") {
+    return key.kind === "rsa" && verifiesPss(key, method, message, signature);
+  }
   if (method.kind !== key.kind || key.pss !== undefined) return false;
   if (method.kind === "rsa") return verifiesPkcs1(key, method, message, signature);
   try {

@@ -21,17 +21,17 @@ const NOTHING =
 const SPACES = /[\s\u0085]+/g;
 
 function decodeWide(bytes, width) {
-  must(bytes.length % width === 0, "wide string");
+  if (bytes.length % width !== 0) return null;
   let text = "";
   for (let at = 0; at < bytes.length; at += width) {
     const point = bytes.readUIntBE(at, width);
-    must(point <= 0x10ffff, "code point");
+    if (point > 0x10ffff) return null;
     text += String.fromCodePoint(point);
   }
   return text;
 }
 
-/** The text of a string type, or null if it is of another type. */
+/** The text of a string type, or null if it is of another type or no text. */
 function stringOf(value) {
   if (value.tag === 12) {
     const text = value.body.toString("utf8");
@@ -39,8 +39,7 @@ function stringOf(value) {
   }
   if ([18, 19, 20, 22, 26].includes(value.tag)) return value.body.toString("latin1");
   if (value.tag === 30) return decodeWide(value.body, 2);
-  if (value.tag === 28) return decodeWide(value.body, 4);
-  return null;
+  return value.tag === 28 ? decodeWide(value.body, 4) : null;
 }
 
 /** RFC 4518: mapped, folded, normalised, and without insignificant spaces. */
@@ -122,9 +121,10 @@ function subtrees(value) {
 /** The names that constraints are about: the subject, SubjectAltName, or the subject's mail. */
 function namesOf(certificate) {
   const names = [];
-  if (certificate.subject.parts.length > 0) names.push({ tag: DIRECTORY, name: certificate.subject });
+  const { subject } = certificate;
+  if (subject.parts.length > 0) names.push({ tag: DIRECTORY, name: subject });
   if (certificate.alternative !== null) return [...names, ...certificate.alternative];
-  for (const each of certificate.subject.attributes) {
+  for (const each of subject.attributes) {
     if (each.type !== EMAIL_ADDRESS) continue;
     names.push({ tag: MAIL, text: each.text ?? "" });
   }
@@ -140,9 +140,10 @@ export function checkNames(path) {
     for (let below = 0; below < above; below++) {
       if (below > 0 && path[below].selfIssued) continue;
       for (const name of namesOf(path[below])) checkName(state, name, constraints);
+      if (state.broken) return "failed";
+      if (state.comparisons > MAX_COMPARISONS) return "unknown";
     }
   }
-  if (state.broken) return "failed";
   return state.unknown ? "unknown" : "passed";
 }
 
@@ -156,16 +157,13 @@ function checkName(state, name, constraints) {
     return;
   }
   const within = (trees) => trees.some(({ base }) => compare(state, name, base));
-  if (within(excluded)) state.broken = true;
-  if (permitted.length > 0 && !within(permitted)) state.broken = true;
+  const broken = within(excluded) || (permitted.length > 0 && !within(permitted));
+  if (broken && state.comparisons <= MAX_COMPARISONS) state.broken = true;
 }
 
 function compare(state, name, base) {
   state.comparisons += 1;
-  if (state.comparisons > MAX_COMPARISONS) {
-    state.unknown = true;
-    return false;
-  }
+  if (state.comparisons > MAX_COMPARISONS) return false;
   if (name.tag === DIRECTORY) {
     return base.name.parts.every((part, i) => part === name.name.parts[i]);
   }

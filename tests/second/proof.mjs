@@ -133,8 +133,9 @@ function judgeRecords(proof, trust) {
 function judgeOneRecord(bytes, proof, files, trust, seen) {
   const record = orNull(() => parseRecord(bytes));
   if (record === null) return { checks: [{ name: "record", outcome: FAILED }], holds: false };
-  for (const { tokenBytes } of record.chains.flat()) seen.add(tokenBytes.toString("latin1"));
-  if (seen.size > MAX_JUDGED_TIMESTAMPS) {
+  const all = record.chains.flat().map(({ tokenBytes }) => tokenBytes.toString("latin1"));
+  for (const each of all) if (seen.size < MAX_JUDGED_TIMESTAMPS) seen.add(each);
+  if (!all.every((each) => seen.has(each))) {
     return { checks: [{ name: "root", outcome: UNKNOWN }], holds: false };
   }
   const root = imprintIs(proof.inclusion.root)(record.chains[0][0].token.info);
@@ -327,7 +328,7 @@ function judgeWindow(report, opening, witnesses, require_, trust) {
 function reportWindow(report, notBefore, notAfter) {
   if (notAfter !== null) report.window.not_after = writeTime(notAfter);
   if (notBefore === null) return;
-  report.window.not_before = writeTime(notAfter === null ? notBefore : Math.min(notBefore, notAfter));
+  report.window.not_before = writeTime(Math.min(notBefore, notAfter ?? notBefore));
 }
 
 function isContradicted(opening, witnesses) {

@@ -250,7 +250,7 @@ function judgeTime(stamps, judged, i, trust) {
   const mine = judged[i];
   if (i > 0 && mine.genTime < judged[i - 1].genTime) return FAILED;
   const next = i + 1 < judged.length ? judged[i + 1].genTime : trust.second;
-  const lasting = (mine.path ?? []).every((certificate) => next <= certificate.notAfter + 1);
+  const lasting = (mine.path ?? []).every((certificate) => Math.floor(next) <= certificate.notAfter);
   const tree = HASHES.get(stamps[i].stamp.oid)?.name;
   const sound = areSound([...mine.methods, ...(tree ? [tree] : [])], next);
   return lasting && sound ? PASSED : UNKNOWN;

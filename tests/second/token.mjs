@@ -181,9 +181,10 @@ function parseIssuerSerial(value) {
   if (value === null) return null;
   const fields = fieldsOf(value);
   const names = fields.required(SEQUENCE).children;
-  const only = names.length === 1 ? names[0] : null;
-  expect(only, context(4));
-  must(only.constructed && only.children.length > 0, "directoryName");
+  const directories = names.filter(({ tag }) => tag === context(4));
+  const [only] = directories;
+  must(directories.length === 1 && only.constructed, "directoryName");
+  must(only.children.length > 0, "directoryName");
   const serial = bigInteger(fields.required(INTEGER));
   return { issuer: parseName(only.children[0]).text, serial };
 }

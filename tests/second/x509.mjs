@@ -35,7 +35,7 @@ export const CRL_SIGN = 6;
 
 const READERS = new Map([
   [BASIC_CONSTRAINTS, parseBasicConstraints],
-  [KEY_USAGE, (value) => expect(value, 3)],
+  [KEY_USAGE, parseUsage],
   [EXTENDED_USAGE, parseUsages],
   [SUBJECT_ALT_NAME, parseGeneralNames],
   ["2.5.29.30", parseConstraints],
@@ -55,6 +55,11 @@ function parseBasicConstraints(value) {
   const authority = isTrue(fields.maybe(BOOLEAN));
   const length = fields.maybe(INTEGER);
   return { authority, pathLength: length === null ? Infinity : smallInteger(length) };
+}
+
+function parseUsage(value) {
+  hasBit(expect(value, 3), 0);
+  return value;
 }
 
 function parseUsages(value) {
