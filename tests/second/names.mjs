@@ -16,8 +16,13 @@ const DIRECTORY = context(4);
 const URI = context(6);
 const IP = context(7);
 
-const NOTHING =
-  /[\u0000-\u0008\u000e-\u001f\u007f-\u0084\u0086-\u009f\u00ad\u034f\u06dd\u070f\u1806\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2063\u206a-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffc]/g;
+/** What RFC 4518, 2.2 maps to nothing. */
+const NOTHING = new RegExp(
+  "[\\u0000-\\u0008\\u000e-\\u001f\\u007f-\\u0084\\u0086-\\u009f\\u00ad\\u034f\\u06dd" +
+    "\\u070f\\u1806\\u180b-\\u180e\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2063\\u206a-\\u206f" +
+    "\\ufe00-\\ufe0f\\ufeff\\ufff9-\\ufffc]",
+  "g",
+);
 const SPACES = /[\s\u0085]+/g;
 
 function decodeWide(bytes, width) {

@@ -86,21 +86,24 @@ function parseCryptoInfos(value) {
     const values = fields.required(SET).children;
     for (const each of values) addInfo(beside, type, each);
   }
-  must(Object.values(beside).every(({ length }) => length <= MAX_VOUCHERS), "vouchers");
   return beside;
+}
+
+function append(list, values, wrap = (bytes) => bytes) {
+  must(list.length + values.length <= MAX_VOUCHERS, "vouchers");
+  for (const { whole } of values) list.push(wrap(whole));
 }
 
 function addInfo(beside, type, value) {
   if (type === CERTIFICATE_VALUES && value.tag === SEQUENCE) {
-    beside.certificates.push(...value.children.map((each) => each.whole));
+    append(beside.certificates, value.children);
   }
   if (type !== REVOCATION_VALUES || value.tag !== SEQUENCE) return;
   for (const group of value.children) {
     const [list] = group.children ?? [];
     if (list === undefined || list.tag !== SEQUENCE) continue;
-    const bytes = list.children.map((each) => each.whole);
-    if (group.tag === context(0)) beside.crls.push(...bytes);
-    if (group.tag === context(1)) beside.ocsps.push(...bytes.map(asResponse));
+    if (group.tag === context(0)) append(beside.crls, list.children);
+    if (group.tag === context(1)) append(beside.ocsps, list.children, asResponse);
   }
 }
 
@@ -184,7 +187,8 @@ function imprintOf(stamp, info) {
   if (known === undefined || !ACCEPTED.has(known.name)) return UNKNOWN;
   if (info.imprintOid !== stamp.oid) return FAILED;
   if (stamp.lists === null) return PASSED;
-  return rootsOf(known.node, stamp.lists).some((root) => root.equals(info.digest)) ? PASSED : FAILED;
+  const roots = rootsOf(known.node, stamp.lists);
+  return roots.some((root) => root.equals(info.digest)) ? PASSED : FAILED;
 }
 
 function tokenChecks(judged) {
@@ -250,7 +254,7 @@ function judgeTime(stamps, judged, i, trust) {
   const mine = judged[i];
   if (i > 0 && mine.genTime < judged[i - 1].genTime) return FAILED;
   const next = i + 1 < judged.length ? judged[i + 1].genTime : trust.second;
-  const lasting = (mine.path ?? []).every((certificate) => Math.floor(next) <= certificate.notAfter);
+  const lasting = (mine.path ?? []).every(({ notAfter }) => Math.floor(next) <= notAfter);
   const tree = HASHES.get(stamps[i].stamp.oid)?.name;
   const sound = areSound([...mine.methods, ...(tree ? [tree] : [])], next);
   return lasting && sound ? PASSED : UNKNOWN;

@@ -74,9 +74,9 @@ function parseInfo(content) {
   fields.optional(context(0));
   info.critical = anyCritical(fields.maybe(context(1), true));
   info.second = time.second;
-  info.micros = time.second * 1e6 + time.micro;
-  info.genTime = info.micros / 1e6;
-  info.date = Math.min(Math.ceil((info.micros + accuracy) / 1e6), LAST_SECOND);
+  info.genTime = time.second + time.micro / 1e6;
+  const later = Math.ceil((time.micro + accuracy) / 1e6);
+  info.date = Math.min(time.second + later, LAST_SECOND);
   return info;
 }
 

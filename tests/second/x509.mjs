@@ -9,7 +9,9 @@ import {
 import { Malformed, must } from "./json.mjs";
 import { NotKnown, areSound, readKey, signatureMethod, verifies } from "./methods.mjs";
 import { checkNames, parseConstraints, parseGeneralNames, parseName } from "./names.mjs";
-import { keepsPolicies, parseMappings, parsePolicies, parsePolicyConstraints } from "./policies.mjs";
+import {
+  keepsPolicies, parseMappings, parsePolicies, parsePolicyConstraints,
+} from "./policies.mjs";
 
 export const PASSED = "passed";
 export const FAILED = "failed";
