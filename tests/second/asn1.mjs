@@ -7,8 +7,8 @@
 import { Malformed, must } from "./json.mjs";
 import { seconds } from "./forms.mjs";
 
-export const MAX_DER_DEPTH = 40;
-export const MAX_OID = 64;
+const MAX_DER_DEPTH = 40;
+const MAX_OID = 64;
 
 export const BOOLEAN = 1;
 export const INTEGER = 2;

@@ -85,7 +85,7 @@ function trimmed(value) {
 }
 
 /** A proof as docs/proof-format.md, section 12, writes it. */
-export function written(value) {
+function written(value) {
   return `${indented(trimmed(value), "")}\n`;
 }
 

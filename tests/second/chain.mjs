@@ -4,17 +4,17 @@
  * RLP: Yellow Paper, appendix B. Tries: appendix D. Proofs: EIP-1186.
  */
 
-import { LAST_SECOND, writeTime } from "./forms.mjs";
+import { LAST_SECOND } from "./forms.mjs";
 import { must } from "./json.mjs";
 
-export const MAX_NODE = 532;
+const MAX_NODE = 532;
 const MAX_HEADERS = new Map([[56, 8192], [137, 16384]]);
 const DEFAULT_HEADER = 2048;
 const UNKNOWN_CHAIN_HEADER = 16384;
 
 /** Chains that this verifier knows, whose contracts see the number of their own block. */
 export const OWN_NUMBER = new Set([1, 10, 56, 100, 137, 1030, 8453, 11155111, 1464423502]);
-export const KNOWN_CHAINS = new Set([...OWN_NUMBER, 42161]);
+const KNOWN_CHAINS = new Set([...OWN_NUMBER, 42161]);
 export const CODE_HASH = "4ed48e2d363496f17f2a2e7289bd82b442a968de2470517f240ed2270a321d28";
 export const CONTRACT = "eddd42066a3856a4d9802d91cde4aae4d2cc16d2";
 
@@ -76,7 +76,7 @@ function permute(low, high) {
 }
 
 /** Ethereum's hash: Keccak with 256 bits, and 0x01 as its padding. */
-export function keccak(...parts) {
+function keccak(...parts) {
   const message = Buffer.concat(parts);
   const padded = Buffer.alloc((Math.floor(message.length / RATE) + 1) * RATE);
   message.copy(padded);
@@ -173,10 +173,6 @@ export function parseHeader(bytes) {
   return header;
 }
 
-export function headerTime(header) {
-  return writeTime(header.second);
-}
-
 function nibbles(bytes) {
   const result = [];
   for (const byte of bytes) result.push(byte >> 4, byte & 15);
@@ -192,7 +188,7 @@ function hexPrefix(item) {
 }
 
 /** The value that nodes lead to, from the root down. All of them are used. Throws Malformed. */
-export function walkTrie(root, keyBytes, nodes) {
+function walkTrie(root, keyBytes, nodes) {
   const key = nibbles(keyBytes);
   let used = 0;
   const next = (digest) => {

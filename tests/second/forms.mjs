@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { Malformed, must } from "./json.mjs";
 
-export const MAX_NAME = 255;
+const MAX_NAME = 255;
 export const LAST_SECOND = 253402300799;
 
 const HEX = /^(?:[0-9a-f]{2})*$/;

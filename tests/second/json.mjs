@@ -4,7 +4,7 @@
  * Objects become Maps, and numbers are whole. Grammar: RFC 8259. Canonical form: RFC 8785.
  */
 
-export const MAX_DEPTH = 32;
+const MAX_DEPTH = 32;
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const ESCAPES = { '"': '"', "\\": "\\", "/": "/", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };

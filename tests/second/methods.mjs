@@ -7,13 +7,13 @@
 
 import { createHash, createPublicKey, constants, publicDecrypt, verify } from "node:crypto";
 import {
-  Fields, INTEGER, OID, SEQUENCE, algorithmOf, bigInteger, bitBytes, context, expect, fieldsOf,
+  BIT_STRING, Fields, INTEGER, OID, SEQUENCE, algorithmOf, bigInteger, bitBytes, expect, fieldsOf,
   oidText, parseDer,
 } from "./asn1.mjs";
 import { hash, parseTime } from "./forms.mjs";
 import { Malformed, must } from "./json.mjs";
 
-export const MAX_SALT = 512;
+const MAX_SALT = 512;
 
 /** The method, or its parameters, are not known here: neither right nor wrong. */
 export class NotKnown extends Error {}
@@ -38,7 +38,7 @@ const SM3 = "1.2.156.10197.1.401";
 const SHAKE256 = `${NIST}.2.12`;
 export const SHA1 = "1.3.14.3.2.26";
 
-export const ENDS = new Map([
+const ENDS = new Map([
   ["rsa below 1024 bits", -Infinity],
   ["rsa below 2048 bits", parseTime("2014-01-01T00:00:00Z")],
   ["rsa below 3072 bits", parseTime("2031-01-01T00:00:00Z")],
@@ -91,7 +91,7 @@ const CURVES = new Map([
 ]);
 
 /** Parameters of RSASSA-PSS (RFC 4055, 3.1). Throws Malformed or NotKnown. */
-export function pssParameters(parameters) {
+function pssParameters(parameters) {
   if (parameters === null || parameters.tag !== SEQUENCE) throw new Malformed("pss");
   const fields = new Fields(parameters);
   const digest = fields.explicit(0);
@@ -179,7 +179,7 @@ function tlv(tag, ...parts) {
 export function readKey(info) {
   const fields = fieldsOf(info);
   const algorithm = algorithmOf(fields.required(SEQUENCE));
-  const bits = bitBytes(fields.required(3));
+  const bits = bitBytes(fields.required(BIT_STRING));
   if (algorithm.oid === RSA || algorithm.oid === PSS) return rsaKey(algorithm, bits);
   if (algorithm.oid === EC) return ecKey(algorithm, bits);
   if (algorithm.oid === ED25519) return edwards("ed25519", "302a300506032b6570032100", bits, 32);

@@ -7,7 +7,7 @@ import {
 } from "./asn1.mjs";
 import { must } from "./json.mjs";
 
-export const MAX_COMPARISONS = 20000;
+const MAX_COMPARISONS = 20000;
 
 const EMAIL_ADDRESS = "1.2.840.113549.1.9.1";
 const MAIL = context(1);

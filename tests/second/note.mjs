@@ -12,10 +12,10 @@ import {
 import { must } from "./json.mjs";
 import { EMPTY_LOG } from "./tree.mjs";
 
-export const MAX_STATEMENT = 2048;
-export const MAX_NOTE = 131072;
-export const MAX_SIGNATURES = 100;
-export const MAX_CHANGES = 256;
+const MAX_STATEMENT = 2048;
+const MAX_NOTE = 131072;
+const MAX_SIGNATURES = 100;
+const MAX_CHANGES = 256;
 
 const ED25519 = 1;
 const COSIGNATURE = 4;

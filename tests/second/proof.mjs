@@ -179,10 +179,10 @@ export function parseOpening(text) {
   const origin = value.get("origin");
   must(typeof origin === "string" && characters(origin) <= MAX_ORIGIN, "origin");
   must(isNumber(value.get("batch")), "batch");
-  parseHex(value.get("checkpoint"), 32);
   const opened = parseTime(value.get("opened"));
   const block = value.has("block") ? parseBlock(value.get("block")) : null;
-  return { origin, batch: value.get("batch"), opened, block };
+  const checkpoint = parseHex(value.get("checkpoint"), 32).toString("hex");
+  return { origin, batch: value.get("batch"), checkpoint, opened, block };
 }
 
 function isNumber(value) {

@@ -5,7 +5,7 @@
  */
 
 import {
-  BOOLEAN, ENUMERATED, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, algorithmOf,
+  BIT_STRING, ENUMERATED, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, UTC_TIME, algorithmOf,
   bigInteger, bitBytes, certificateTime, context, expect, fieldsOf, generalizedTime, isTrue,
   oidText, parseDer, smallInteger,
 } from "./asn1.mjs";
@@ -18,8 +18,8 @@ import {
   UNKNOWN, findChain, parseExtensions, readCertificate, signedBy, tryMethod,
 } from "./x509.mjs";
 
-export const MAX_SIGNERS = 4;
-export const MAX_RESPONDERS = 4;
+const MAX_SIGNERS = 4;
+const MAX_RESPONDERS = 4;
 const LEEWAY = 600;
 
 const CRL_NUMBER = "2.5.29.20";
@@ -57,13 +57,13 @@ function parseCrl(bytes) {
   const body = fields.required(SEQUENCE);
   const algorithm = algorithmOf(fields.required(SEQUENCE));
   const crl = { signedBytes: body.whole, method: tryMethod(algorithm) };
-  crl.signature = bitBytes(fields.required(3));
+  crl.signature = bitBytes(fields.required(BIT_STRING));
   const inner = fieldsOf(body);
   inner.maybe(INTEGER);
   inner.required(SEQUENCE);
   crl.issuer = parseName(inner.required(SEQUENCE));
-  crl.thisUpdate = certificateTime(inner.optional(23, 24));
-  const next = inner.optional(23, 24);
+  crl.thisUpdate = certificateTime(inner.optional(UTC_TIME, GENERALIZED_TIME));
+  const next = inner.optional(UTC_TIME, GENERALIZED_TIME);
   crl.nextUpdate = next === null ? null : certificateTime(next);
   const revoked = inner.maybe(SEQUENCE);
   const extensions = inner.explicit(0);
@@ -103,7 +103,7 @@ function parseEntries(crl, revoked) {
   return revoked.children.map((value) => {
     const fields = fieldsOf(value);
     const serial = bigInteger(fields.required(INTEGER));
-    const date = certificateTime(fields.optional(23, 24));
+    const date = certificateTime(fields.optional(UTC_TIME, GENERALIZED_TIME));
     const list = fields.maybe(SEQUENCE);
     const extensions = list === null ? [] : parseExtensions(list);
     const named = find(extensions, CERTIFICATE_ISSUER);
@@ -137,8 +137,8 @@ function distributionPoints(certificate) {
 }
 
 /** The certificates that may have signed an answer: the issuer, or others of a name. */
-function* signersOf(answer, name, context_) {
-  const { issuer, root, pool } = context_;
+function* signersOf(answer, name, scope) {
+  const { issuer, root, pool } = scope;
   const byIssuer = name === issuer.subject.text;
   if (byIssuer) yield issuer;
   let tried = 0;
@@ -162,10 +162,10 @@ function wasSigned(answer, signer) {
 const CRL_CRITICAL = [ISSUING_POINT, DELTA_INDICATOR, AUTHORITY_KEY, CRL_NUMBER];
 
 /** What a CRL says of a certificate: null, or {revoked: {...}} or {good: times}. */
-function crlSays(bytes, certificate, context_) {
+function crlSays(bytes, certificate, scope) {
   const crl = cached(bytes, parseCrl);
   if (crl === null || !onlyCritical(crl.extensions, CRL_CRITICAL)) return null;
-  const { issuer } = context_;
+  const { issuer } = scope;
   const byIssuer = crl.issuer.text === issuer.subject.text;
   const points = distributionPoints(certificate);
   const named = points.some((point) => point.issuers.some(({ text }) => text === crl.issuer.text));
@@ -176,15 +176,15 @@ function crlSays(bytes, certificate, context_) {
   const saying = entry === undefined ? null : readEntry(entry, crl.point?.indirect ?? false);
   if (entry !== undefined && saying === null) return null;
   crl.time = crl.thisUpdate;
-  if (!crlSigned(crl, context_)) return null;
+  if (!crlSigned(crl, scope)) return null;
   const counts = byIssuer && coversAll(crl, certificate, points);
   const update = { thisUpdate: crl.thisUpdate, nextUpdate: crl.nextUpdate };
   if (saying?.reason === REMOVE_FROM_CRL) return null;
   return { revoked: saying, good: counts ? update : null };
 }
 
-function crlSigned(crl, context_) {
-  for (const signer of signersOf(crl, crl.issuer.text, context_)) {
+function crlSigned(crl, scope) {
+  for (const signer of signersOf(crl, crl.issuer.text, scope)) {
     if (signer.mayUse(CRL_SIGN) && wasSigned(crl, signer)) return true;
   }
   return false;
@@ -240,7 +240,7 @@ function parseOcsp(bytes) {
   const basic = fieldsOf(parseDer(content.required(OCTET_STRING).body));
   const data = basic.required(SEQUENCE);
   const method = tryMethod(algorithmOf(basic.required(SEQUENCE)));
-  const answer = { signedBytes: data.whole, method, signature: bitBytes(basic.required(3)) };
+  const answer = { signedBytes: data.whole, method, signature: bitBytes(basic.required(BIT_STRING)) };
   const certificates = basic.explicit(0);
   answer.certificates = certificates === null ? [] : expect(certificates, SEQUENCE).children;
   must(answer.certificates.length <= MAX_RESPONDERS, "responders");
@@ -298,22 +298,22 @@ function isAbout(response, certificate, issuer) {
 }
 
 /** What an OCSP answer says of a certificate: a list of {revoked, good}. */
-function ocspSays(bytes, certificate, context_) {
+function ocspSays(bytes, certificate, scope) {
   const answer = cached(bytes, parseOcsp);
   if (answer === null || !onlyCritical(answer.extensions, [])) return [];
-  const about = answer.responses.filter((each) => isAbout(each, certificate, context_.issuer));
+  const about = answer.responses.filter((each) => isAbout(each, certificate, scope.issuer));
   const spoilt = about.some(
     (each) => each.status.tag === context(2) || !onlyCritical(each.extensions, []),
   );
-  if (about.length === 0 || spoilt || !ocspSigned(answer, context_)) return [];
+  if (about.length === 0 || spoilt || !ocspSigned(answer, scope)) return [];
   return about.map(({ revoked, thisUpdate, nextUpdate }) => {
     return { revoked: revoked ?? null, good: { thisUpdate, nextUpdate } };
   });
 }
 
-function ocspSigned(answer, context_) {
-  const { issuer } = context_;
-  for (const signer of signersOf(answer, issuer.subject.text, context_)) {
+function ocspSigned(answer, scope) {
+  const { issuer } = scope;
+  for (const signer of signersOf(answer, issuer.subject.text, scope)) {
     if (wasSigned(answer, signer)) return true;
   }
   return answer.certificates.some((value) => {
@@ -350,10 +350,10 @@ export function judgeRevocation(path, pool, answers, genTime) {
   const root = path[path.length - 1];
   let known = true;
   for (let i = 0; i < path.length - 1; i++) {
-    const context_ = { issuer: path[i + 1], root, pool };
+    const scope = { issuer: path[i + 1], root, pool };
     const sayings = [
-      ...answers.crls.map((bytes) => crlSays(bytes, path[i], context_)),
-      ...answers.ocsps.flatMap((bytes) => ocspSays(bytes, path[i], context_)),
+      ...answers.crls.map((bytes) => crlSays(bytes, path[i], scope)),
+      ...answers.ocsps.flatMap((bytes) => ocspSays(bytes, path[i], scope)),
     ].filter((saying) => saying !== null);
     if (sayings.some(({ revoked }) => revoked !== null && spoils(revoked, i === 0, genTime))) {
       return FAILED;

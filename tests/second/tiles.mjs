@@ -2,7 +2,8 @@
 
 const WIDTH = 256;
 
-function numberPath(index) {
+/** A number in groups of three digits, each but the last after an `x`. */
+export function numberPath(index) {
   const digits = String(index);
   const padded = digits.padStart(Math.ceil(digits.length / 3) * 3, "0");
   return padded.match(/.../g).map((group, i, all) => (i < all.length - 1 ? `x${group}` : group))

@@ -20,8 +20,8 @@ import {
   methodsOf, readCertificate, signedBy, tryMethod,
 } from "./x509.mjs";
 
-export const MAX_TOKEN = 65536;
-export const MAX_CERTIFICATES = 16;
+const MAX_TOKEN = 65536;
+const MAX_CERTIFICATES = 16;
 
 const SIGNED_DATA = ["1.2.840.113549.1.7.2", "1.2.156.10197.6.1.4.2.2"];
 const TST_INFO = "1.2.840.113549.1.9.16.1.4";
@@ -33,7 +33,7 @@ const ATTRIBUTES = [CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_CERTIFICATE, SIGNING_C
 const SHA256 = "2.16.840.1.101.3.4.2.1";
 const MAX_ACCURACY = 86400;
 
-export const CHECKS = ["form", "imprint", "signer", "signature", "chain", "revocation"];
+const CHECKS = ["form", "imprint", "signer", "signature", "chain", "revocation"];
 
 /** What `form` reads of a token. Throws Malformed. */
 export function parseToken(bytes) {

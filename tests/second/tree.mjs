@@ -8,7 +8,7 @@ const ZERO = Buffer.of(0);
 const ONE = Buffer.of(1);
 
 /** The parent of two nodes of a batch: the lesser first. */
-export function pair(a, b) {
+function pair(a, b) {
   return Buffer.compare(a, b) <= 0 ? sha256(a, b) : sha256(b, a);
 }
 
@@ -23,7 +23,7 @@ export function pathLength(position, size) {
   return length;
 }
 
-export function pathRoot(leaf, path) {
+function pathRoot(leaf, path) {
   return path.reduce(pair, leaf);
 }
 

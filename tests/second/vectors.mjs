@@ -9,6 +9,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { orNull } from "./anchors.mjs";
+import { auditLog } from "./audit.mjs";
 import { isSound, parseBundle, proofAt } from "./bundle.mjs";
 import { maxHeader, parseHeader, readSlot } from "./chain.mjs";
 import { cosigned, parseCheckpoint, parseKey, parseNote, parseStatement, parseWitnessKey,
@@ -322,6 +323,27 @@ function* cosignatures(data) {
   }
 }
 
+function* audits(data) {
+  for (const one of data.cases) {
+    const question = { ...data, ...one };
+    const roots = rootsOf(question.roots);
+    const now = new Date(question.now).toISOString().replace(".000Z", "Z");
+    const trust = readTrust({ digest: "", now, trust: { roots } });
+    const files = Object.entries({ ...data.logs[one.log], ...one.changed });
+    const log = new Map(files.filter(([, bytes]) => bytes !== null).map(([path, bytes]) => {
+      return [path, decode(bytes)];
+    }));
+    const key = question.key === null ? null : parseKey(question.key);
+    const got = auditLog(log, key, trust, question.deadline, one.seen ?? null);
+    const outcome = got.verdict === "failed" ? "failed" : "unknown";
+    const checks = got.checks.filter((check) => check.outcome === outcome && check.required);
+    const found = { expect: got.verdict, checks: checks.map(({ name }) => name),
+      equivocation: got.equivocation };
+    yield [one.name, found,
+      { expect: one.expect, checks: one.checks, equivocation: one.equivocation }];
+  }
+}
+
 const FILES = {
   "tree/tree.json": trees,
   "tree/path.json": paths,
@@ -345,6 +367,7 @@ const FILES = {
   "tiles/tiles.json": tiles,
   "cosignature/key.json": (data) => keys(data, parseWitnessKey),
   "cosignature/cosignature.json": cosignatures,
+  "audit/audit.json": audits,
 };
 
 function run(file) {

@@ -3,7 +3,7 @@
  */
 
 import {
-  BOOLEAN, Fields, INTEGER, OCTET_STRING, OID, SEQUENCE, algorithmOf, bigInteger, bitBytes,
+  BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, SEQUENCE, algorithmOf, bigInteger, bitBytes,
   certificateTime, context, expect, fieldsOf, hasBit, isTrue, oidText, parseDer, smallInteger,
 } from "./asn1.mjs";
 import { Malformed, must } from "./json.mjs";
@@ -17,22 +17,22 @@ export const PASSED = "passed";
 export const FAILED = "failed";
 export const UNKNOWN = "unknown";
 
-export const MAX_CHAIN_SIGNATURES = 64;
-export const MAX_PATHS = 256;
-export const MAX_INTERMEDIATES = 8;
+const MAX_CHAIN_SIGNATURES = 64;
+const MAX_PATHS = 256;
+const MAX_INTERMEDIATES = 8;
 
 export const TIME_STAMPING = "1.3.6.1.5.5.7.3.8";
 export const OCSP_SIGNING = "1.3.6.1.5.5.7.3.9";
 const ANY_USAGE = "2.5.29.37.0";
 
-export const KEY_USAGE = "2.5.29.15";
+const KEY_USAGE = "2.5.29.15";
 export const DISTRIBUTION_POINTS = "2.5.29.31";
-export const SUBJECT_ALT_NAME = "2.5.29.17";
-export const BASIC_CONSTRAINTS = "2.5.29.19";
-export const EXTENDED_USAGE = "2.5.29.37";
+const SUBJECT_ALT_NAME = "2.5.29.17";
+const BASIC_CONSTRAINTS = "2.5.29.19";
+const EXTENDED_USAGE = "2.5.29.37";
 export const DIGITAL_SIGNATURE = 0;
 export const NON_REPUDIATION = 1;
-export const CERT_SIGN = 5;
+const CERT_SIGN = 5;
 export const CRL_SIGN = 6;
 
 const READERS = new Map([
@@ -60,7 +60,7 @@ function parseBasicConstraints(value) {
 }
 
 function parseUsage(value) {
-  hasBit(expect(value, 3), 0);
+  hasBit(expect(value, BIT_STRING), 0);
   return value;
 }
 
@@ -88,7 +88,7 @@ class Certificate {
     const body = fields.required(SEQUENCE);
     this.signedBytes = body.whole;
     this.algorithm = algorithmOf(fields.required(SEQUENCE));
-    this.signature = bitBytes(fields.required(3));
+    this.signature = bitBytes(fields.required(BIT_STRING));
     this.readBody(fieldsOf(body));
     this.readExtensions();
     this.signers = new Map();
@@ -104,7 +104,7 @@ class Certificate {
     this.notAfter = certificateTime(validity.values[1] ?? null);
     this.subject = parseName(fields.required(SEQUENCE));
     this.keyInfo = fields.required(SEQUENCE);
-    this.keyBits = bitBytes(fieldsOf(this.keyInfo).values[1] ?? expect(null, 3));
+    this.keyBits = bitBytes(expect(fieldsOf(this.keyInfo).values[1], BIT_STRING));
     fields.maybe(context(1), false);
     fields.maybe(context(2), false);
     const extensions = fields.explicit(3);
@@ -144,6 +144,12 @@ class Certificate {
 
   get isAuthority() {
     return this.basic !== null && this.basic.authority;
+  }
+
+  /** An authority, or one whose basicConstraints cannot be read. */
+  get mayBeAuthority() {
+    const stated = this.extensions.some(({ oid }) => oid === BASIC_CONSTRAINTS);
+    return this.isAuthority || (stated && this.basic === null);
   }
 
   /** Whether its key usage, if it has one, has one of these bits. */
@@ -228,7 +234,7 @@ export function readCertificate(bytes) {
 }
 
 /** What a path's rules come to at a time: PASSED, FAILED (one is broken) or UNKNOWN. */
-export function judgePath(path, second) {
+function judgePath(path, second) {
   const last = path.length - 1;
   let broken = !path.every((certificate) => certificate.isValidAt(second));
   let unknown = path.some((certificate) => certificate.unread || certificate.key === null);
@@ -249,9 +255,7 @@ function mayIssue(certificate) {
   const { extended } = certificate;
   const usages = [TIME_STAMPING, ANY_USAGE];
   const mayStamp = extended === null || extended.some((usage) => usages.includes(usage));
-  const authority = certificate.isAuthority || certificate.unread && certificate.basic === null &&
-    certificate.extensions.some(({ oid }) => oid === BASIC_CONSTRAINTS);
-  return authority && certificate.mayUse(CERT_SIGN) && mayStamp;
+  return certificate.mayBeAuthority && certificate.mayUse(CERT_SIGN) && mayStamp;
 }
 
 function keepsLengths(path) {
