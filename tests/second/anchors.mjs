@@ -2,22 +2,12 @@
 
 import { CODE_HASH, CONTRACT, OWN_NUMBER, maxHeader, parseHeader, readSlot } from "./chain.mjs";
 import { LAST_SECOND } from "./forms.mjs";
-import { Malformed } from "./json.mjs";
+import { orNull } from "./json.mjs";
 import { isChainNamed, judgeCanonical } from "./trust.mjs";
 
 const [LOCAL, PRIVATE, PUBLIC] = [0, 1, 2];
 const PUBLIC_CHAINS = new Set([1, 10, 56, 100, 137, 1030, 8453, 42161]);
 const EMBEDDED_CHAIN = 1464423502;
-
-/** The value of a function, or null where its input is malformed. */
-export function orNull(read) {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof Malformed) return null;
-    throw error;
-  }
-}
 
 /** A header against the block that it should be: {outcome, header}. */
 export function judgeHeader(bytes, chainId, block) {

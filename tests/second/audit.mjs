@@ -5,14 +5,13 @@
  * A log is a Map of paths to bytes. Where a check fails that later ones need, `Stop` ends steps.
  */
 
-import { orNull } from "./anchors.mjs";
 import { parseProof } from "./fields.mjs";
 import { sha256 } from "./forms.mjs";
-import { decodeUtf8, must } from "./json.mjs";
+import { decodeUtf8, must, orNull } from "./json.mjs";
 import { parseCheckpoint, parseStatement, signedBy } from "./note.mjs";
 import { parseOpening } from "./proof.mjs";
 import { numberPath, tilePath } from "./tiles.mjs";
-import { imprintIs, judgeToken } from "./token.mjs";
+import { imprintIs, judgeToken, parseToken } from "./token.mjs";
 import { EMPTY_LOG, leadsTo, logContinues, logLeaf, logNode, logRoot } from "./tree.mjs";
 import { LEEWAY } from "./trust.mjs";
 import { FAILED, PASSED, UNKNOWN } from "./x509.mjs";
@@ -281,7 +280,8 @@ function judgeStamped(audit, { statement, proof }) {
   const name = `batch[${statement.sequence}].stamped`;
   const due = statement.closed + audit.deadline;
   const judged = proof.tokens.map((given) => {
-    return judgeToken(given.token, imprintIs(statement.root), given, audit.trust);
+    const token = orNull(() => parseToken(given.token));
+    return judgeToken(token, imprintIs(statement.root), given, audit.trust);
   });
   const failed = judged.some(({ checks }) => checks.some(({ outcome }) => outcome === FAILED));
   const dates = judged.filter(({ holds }) => holds).map(({ date }) => date);

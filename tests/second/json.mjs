@@ -20,6 +20,16 @@ export function must(condition, what) {
   if (!condition) throw new Malformed(what);
 }
 
+/** The value of a function, or null where its input is malformed. */
+export function orNull(read) {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Malformed) return null;
+    throw error;
+  }
+}
+
 /** The text of UTF-8 bytes. A byte order mark is kept. Throws Malformed. */
 export function decodeUtf8(bytes) {
   try {

@@ -20,12 +20,12 @@
  */
 
 import { createInterface } from "node:readline";
-import { orNull } from "./anchors.mjs";
 import { isSound, parseBundle } from "./bundle.mjs";
+import { orNull } from "./json.mjs";
 import { parseCheckpoint, parseKey, signedBy } from "./note.mjs";
 import { verifyProof } from "./proof.mjs";
 import { verifyRecord } from "./record.mjs";
-import { imprintIs, judgeToken } from "./token.mjs";
+import { imprintIs, judgeToken, parseToken } from "./token.mjs";
 import { readTrust } from "./trust.mjs";
 
 const decode = (text) => Buffer.from(text, "base64");
@@ -50,7 +50,8 @@ const KINDS = {
       return [name, (one[name] ?? []).map(decode)];
     }));
     const trust = trustOf(one);
-    return { checks: judgeToken(decode(one.bytes), imprintIs(trust.digest), beside, trust).checks };
+    const token = orNull(() => parseToken(decode(one.bytes)));
+    return { checks: judgeToken(token, imprintIs(trust.digest), beside, trust).checks };
   },
   record: (one) => verifyRecord(decode(one.bytes), one.files, one.group ?? false, trustOf(one)),
   bundle: (one) => {

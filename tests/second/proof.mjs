@@ -3,12 +3,12 @@
  * 5 and 8).
  */
 
-import { judgeAnchor, judgeHeader, orNull } from "./anchors.mjs";
+import { judgeAnchor, judgeHeader } from "./anchors.mjs";
 import { parseProof } from "./fields.mjs";
 import {
   characters, parse0xHex, parseHex, parseTime, sha256, writeTime,
 } from "./forms.mjs";
-import { canonical, must, parseJson } from "./json.mjs";
+import { canonical, must, orNull, parseJson } from "./json.mjs";
 import { HASHES } from "./methods.mjs";
 import {
   checkHistory, joinNotes, keyInForce, parseCheckpoint, parseKeyNote, parseStatement, signedBy,
@@ -102,7 +102,7 @@ function judgeFileToken(given, trust) {
     return { checks: [{ name: "imprint", outcome: UNKNOWN }], holds: false };
   }
   const judge = (info) => outcome(info.digest.equals(digest));
-  const judged = judgeToken(token ?? given.token, judge, given, trust);
+  const judged = judgeToken(token, judge, given, trust);
   if (token === null || judged.genTime <= trust.second + LEEWAY) return judged;
   return { ...judged, checks: [...judged.checks, { name: "time", outcome: UNKNOWN }],
     holds: false };
@@ -113,7 +113,8 @@ function judgeTokens(report, proof, require_, trust) {
   const isKind = require_ !== "anchor";
   const { root } = proof.inclusion;
   const tokens = proof.tokens.map((given, i) => {
-    const judged = judgeToken(given.token, imprintIs(root), given, trust);
+    const token = orNull(() => parseToken(given.token));
+    const judged = judgeToken(token, imprintIs(root), given, trust);
     return { ...judged, prefix: `tokens[${i}]` };
   });
   const witnesses = [...tokens, ...judgeRecords(proof, trust)];

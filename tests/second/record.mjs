@@ -8,7 +8,7 @@ import {
   oidText, parseDer,
 } from "./asn1.mjs";
 import { hash } from "./forms.mjs";
-import { Malformed, must } from "./json.mjs";
+import { must, orNull } from "./json.mjs";
 import { HASHES, areSound } from "./methods.mjs";
 import { judgeToken, parseToken } from "./token.mjs";
 import { LEEWAY } from "./trust.mjs";
@@ -266,11 +266,8 @@ export function verifyRecord(bytes, files, group, trust) {
   const known = files.map((file) => new Map(Object.entries(file).map(([name, hex]) => {
     return [name, Buffer.from(hex, "hex")];
   })));
-  let record;
-  try {
-    record = parseRecord(bytes);
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
+  const record = orNull(() => parseRecord(bytes));
+  if (record === null) {
     return { verdict: "failed", checks: [{ name: "record", outcome: FAILED }] };
   }
   const { checks, holds } = judgeRecord(record, known, trust, group);

@@ -5,12 +5,12 @@
  */
 
 import {
-  BIT_STRING, ENUMERATED, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, UTC_TIME, algorithmOf,
-  bigInteger, bitBytes, certificateTime, context, expect, fieldsOf, generalizedTime, isTrue,
-  oidText, parseDer, smallInteger,
+  BIT_STRING, ENUMERATED, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, UTC_TIME,
+  algorithmOf, bigInteger, bitBytes, certificateTime, context, expect, fieldsOf, generalizedTime,
+  isTrue, oidText, parseDer, smallInteger,
 } from "./asn1.mjs";
 import { hash } from "./forms.mjs";
-import { Malformed, must } from "./json.mjs";
+import { must, orNull } from "./json.mjs";
 import { HASHES, SHA1, areSound } from "./methods.mjs";
 import { directoryNames, parseGeneralNames, parseName, sameGeneralName } from "./names.mjs";
 import {
@@ -38,12 +38,7 @@ function cached(bytes, parse) {
   const key = bytes.toString("latin1");
   if (cache.has(key)) return cache.get(key);
   if (cache.size > 500) cache.clear();
-  let result = null;
-  try {
-    result = parse(bytes);
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
-  }
+  const result = orNull(() => parse(bytes));
   cache.set(key, result);
   return result;
 }
@@ -119,21 +114,19 @@ function parseEntries(crl, revoked) {
 function distributionPoints(certificate) {
   const extension = certificate.extensions.find(({ oid }) => oid === DISTRIBUTION_POINTS);
   if (extension === undefined) return [];
-  try {
-    return expect(parseDer(extension.value), SEQUENCE).children.map((value) => {
-      const fields = fieldsOf(value);
-      const place = fields.explicit(0);
-      fields.maybe(context(1), false);
-      const issuers = fields.maybe(context(2), true);
-      return {
-        place: place === null ? null : pointName(place),
-        issuers: issuers === null ? [] : directoryNames(parseGeneralNames(issuers)),
-      };
-    });
-  } catch (error) {
-    if (error instanceof Malformed) return [];
-    throw error;
-  }
+  const read = () => expect(parseDer(extension.value), SEQUENCE).children.map(distributionPoint);
+  return orNull(read) ?? [];
+}
+
+function distributionPoint(value) {
+  const fields = fieldsOf(value);
+  const place = fields.explicit(0);
+  fields.maybe(context(1), false);
+  const issuers = fields.maybe(context(2), true);
+  return {
+    place: place === null ? null : pointName(place),
+    issuers: issuers === null ? [] : directoryNames(parseGeneralNames(issuers)),
+  };
 }
 
 /** The certificates that may have signed an answer: the issuer, or others of a name. */
@@ -197,22 +190,22 @@ function onlyCritical(extensions, allowed) {
 function readEntry(entry, indirect) {
   const allowed = [REASON_CODE, INVALIDITY_DATE, ...(indirect ? [CERTIFICATE_ISSUER] : [])];
   if (!onlyCritical(entry.extensions, allowed)) return null;
-  try {
+  return orNull(() => {
     const reason = find(entry.extensions, REASON_CODE);
-    const invalid = find(entry.extensions, INVALIDITY_DATE);
-    const dates = [entry.date];
-    if (invalid !== null) {
-      dates.push(generalizedTime(expect(parseDer(invalid.value), GENERALIZED_TIME)).second);
-    }
     const code = reason === null ? null : parseDer(reason.value);
     return {
-      time: Math.min(...dates),
+      time: revokedAt(entry.date, entry.extensions),
       reason: code === null ? null : smallInteger(expect(code, ENUMERATED)),
     };
-  } catch (error) {
-    if (error instanceof Malformed) return null;
-    throw error;
-  }
+  });
+}
+
+/** The revocation date, or the invalidity date where that is earlier. */
+function revokedAt(date, extensions) {
+  const invalid = find(extensions, INVALIDITY_DATE);
+  if (invalid === null) return date;
+  const since = generalizedTime(expect(parseDer(invalid.value), GENERALIZED_TIME));
+  return Math.min(date, since.second);
 }
 
 /** Whether a certificate that a CRL does not name is not revoked. */
@@ -240,7 +233,8 @@ function parseOcsp(bytes) {
   const basic = fieldsOf(parseDer(content.required(OCTET_STRING).body));
   const data = basic.required(SEQUENCE);
   const method = tryMethod(algorithmOf(basic.required(SEQUENCE)));
-  const answer = { signedBytes: data.whole, method, signature: bitBytes(basic.required(BIT_STRING)) };
+  const signature = bitBytes(basic.required(BIT_STRING));
+  const answer = { signedBytes: data.whole, method, signature };
   const certificates = basic.explicit(0);
   answer.certificates = certificates === null ? [] : expect(certificates, SEQUENCE).children;
   must(answer.certificates.length <= MAX_RESPONDERS, "responders");
@@ -281,13 +275,11 @@ function parseResponse(value) {
 function parseRevoked(response) {
   must(response.status.constructed, "revoked");
   const [date, reason] = response.status.children;
-  const times = [generalizedTime(expect(date, GENERALIZED_TIME)).second];
-  const invalid = find(response.extensions, INVALIDITY_DATE);
-  if (invalid !== null) {
-    times.push(generalizedTime(expect(parseDer(invalid.value), GENERALIZED_TIME)).second);
-  }
+  const time = revokedAt(
+    generalizedTime(expect(date, GENERALIZED_TIME)).second, response.extensions,
+  );
   const code = reason?.tag === context(0) ? expect(reason.children?.[0], ENUMERATED) : null;
-  return { time: Math.min(...times), reason: code === null ? null : smallInteger(code) };
+  return { time, reason: code === null ? null : smallInteger(code) };
 }
 
 function isAbout(response, certificate, issuer) {

@@ -9,7 +9,7 @@ import {
   bigInteger, context, expect, fieldsOf, generalizedTime, isTrue, oidText, parseDer, smallInteger,
 } from "./asn1.mjs";
 import { LAST_SECOND, hash } from "./forms.mjs";
-import { Malformed, must } from "./json.mjs";
+import { must } from "./json.mjs";
 import {
   HASHES, NotKnown, SHA1, areSound, contentDigest, contentMethods, pssReadable,
 } from "./methods.mjs";
@@ -190,19 +190,13 @@ function parseIssuerSerial(value) {
 }
 
 /**
- * Judges a token: {checks, form, date, holds, worth, …}.
+ * Judges a token, or null where it is malformed: {checks, form, date, holds, worth, …}.
  *
  * `judgeImprint` says what the imprint comes to. `beside` has lists of bytes: certificates, crls,
  * ocsps. `atClock` is false where a later timestamp keeps the token's force.
  */
-export function judgeToken(bytes, judgeImprint, beside, trust, atClock = true) {
-  let token;
-  try {
-    token = typeof bytes.info === "object" ? bytes : parseToken(bytes);
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
-    return malformedToken();
-  }
+export function judgeToken(token, judgeImprint, beside, trust, atClock = true) {
+  if (token === null) return malformedToken();
   const { info } = token;
   const pool = poolOf(token, beside, trust);
   const result = { token, date: info.date, genTime: info.genTime, imprint: judgeImprint(info) };

@@ -50,7 +50,7 @@ export function judgeCanonical(trust, chainId, number, hash) {
 }
 
 function isSameBlock(block, chainId, hex) {
-  return block.hash === hex && (block.chain_id === undefined || block.chain_id === chainId);
+  return block.hash === hex && [chainId, null].includes(block.chain_id ?? null);
 }
 
 /** Whether a trusted block of this hash says of which chain it is. */

@@ -8,18 +8,17 @@
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { orNull } from "./anchors.mjs";
 import { auditLog } from "./audit.mjs";
 import { isSound, parseBundle, proofAt } from "./bundle.mjs";
 import { maxHeader, parseHeader, readSlot } from "./chain.mjs";
 import { cosigned, parseCheckpoint, parseKey, parseNote, parseStatement, parseWitnessKey,
   signedBy, hasLineOf } from "./note.mjs";
 import { sha256, writeTime } from "./forms.mjs";
-import { decodeUtf8, must } from "./json.mjs";
+import { decodeUtf8, must, orNull } from "./json.mjs";
 import { verifyProof } from "./proof.mjs";
 import { verifyRecord } from "./record.mjs";
 import { tilePath, tileSet } from "./tiles.mjs";
-import { imprintIs, judgeToken } from "./token.mjs";
+import { imprintIs, judgeToken, parseToken } from "./token.mjs";
 import {
   MAX_SIZE, batchPath, batchRoot, leadsTo, logContinues, logIncludes, logLeaf, logRoot,
 } from "./tree.mjs";
@@ -197,8 +196,8 @@ function* tokens(data) {
     const now = data.tokens[one.token].time;
     const trust = readTrust({ digest: one.digest, now, trust: { roots } });
     const beside = { certificates: one.certificates.map(decode), crls: [], ocsps: [] };
-    const bytes = decode(data.tokens[one.token].token);
-    const { checks } = judgeToken(bytes, imprintIs(trust.digest), beside, trust);
+    const token = orNull(() => parseToken(decode(data.tokens[one.token].token)));
+    const { checks } = judgeToken(token, imprintIs(trust.digest), beside, trust);
     const found = Object.fromEntries(checks.map(({ name, outcome }) => [name, outcome]));
     yield [one.name, found, one.expect];
   }

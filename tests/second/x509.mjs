@@ -6,7 +6,7 @@ import {
   BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, SEQUENCE, algorithmOf, bigInteger, bitBytes,
   certificateTime, context, expect, fieldsOf, hasBit, isTrue, oidText, parseDer, smallInteger,
 } from "./asn1.mjs";
-import { Malformed, must } from "./json.mjs";
+import { Malformed, must, orNull } from "./json.mjs";
 import { NotKnown, areSound, readKey, signatureMethod, verifies } from "./methods.mjs";
 import { checkNames, parseConstraints, parseGeneralNames, parseName } from "./names.mjs";
 import {
@@ -129,13 +129,9 @@ class Certificate {
   }
 
   tryRead(reader, value) {
-    try {
-      return reader(parseDer(value));
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
-      this.unread = true;
-      return null;
-    }
+    const result = orNull(() => reader(parseDer(value)));
+    if (result === null) this.unread = true;
+    return result;
   }
 
   get selfIssued() {
@@ -223,12 +219,7 @@ export function readCertificate(bytes) {
   const key = bytes.toString("latin1");
   if (cache.has(key)) return cache.get(key);
   if (cache.size >= MAX_CACHE) cache.clear();
-  let certificate = null;
-  try {
-    certificate = new Certificate(Buffer.from(bytes));
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
-  }
+  const certificate = orNull(() => new Certificate(Buffer.from(bytes)));
   cache.set(key, certificate);
   return certificate;
 }
