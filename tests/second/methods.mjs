@@ -12,6 +12,7 @@ import {
 } from "./asn1.mjs";
 import { hash, parseTime } from "./forms.mjs";
 import { Malformed, must } from "./json.mjs";
+import { readPoint, verifiesSm2 } from "./sm2.mjs";
 
 const MAX_SALT = 512;
 
@@ -70,6 +71,8 @@ const MGF1 = `${PKCS1}.8`;
 const EC = "1.2.840.10045.2.1";
 const ED25519 = "1.3.101.112";
 const ED448 = "1.3.101.113";
+const SM2 = "1.2.156.10197.1.501";
+const SM2_WITH_DIGEST = ["1.2.156.10197.1.301.1", "1.2.156.10197.1.301"];
 const SM2_CURVE = "1.2.156.10197.1.301";
 
 const RSA_HASHES = new Map([
@@ -143,6 +146,9 @@ export function signatureMethod(algorithm, digestOid = null) {
   if (oid === ED25519) return { kind: "ed25519", methods: [] };
   if (oid === ED448) return { kind: "ed448", methods: [] };
   if (oid === PSS) return pssMethod(parameters);
+  if (oid === SM2 || (digestOid === SM3 && SM2_WITH_DIGEST.includes(oid))) {
+    return { kind: "sm2", methods: ["sm2", "sm3"] };
+  }
   if (oid === RSA && HASHES.has(digestOid) && digestOid !== SM3) {
     return hashed("rsa", digestOid);
   }
@@ -225,7 +231,7 @@ function imported(from) {
 function ecKey(algorithm, bits) {
   if (algorithm.parameters === null || algorithm.parameters.tag !== OID) throw new NotKnown("ec");
   const curve = oidText(algorithm.parameters);
-  if (curve === SM2_CURVE) throw new NotKnown("sm2");
+  if (curve === SM2_CURVE) return { kind: "sm2", point: readPoint(bits), methods: ["sm2"] };
   const size = CURVES.get(curve);
   if (size === undefined) throw new NotKnown(curve);
   const oid = tlv(6, Buffer.from("2a8648ce3d0201", "hex"));
@@ -246,6 +252,7 @@ export function verifies(key, method, message, signature) {
     return key.kind === "rsa" && verifiesPss(key, method, message, signature);
   }
   if (method.kind !== key.kind || key.pss !== undefined) return false;
+  if (method.kind === "sm2") return verifiesSm2(key.point, message, signature);
   if (method.kind === "rsa") return verifiesPkcs1(key, method, message, signature);
   try {
     return verify(method.kind === "ec" ? method.hash.node : null, message, key.key, signature);
