@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 from commandline import PROGRAM, environment
-from eth_account import Account
-from servers.anvil import Node, anvil
+from servers.anvil import PASSWORD, anvil, make_payer
 from servers.tsa import openssl_authority, pem
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/real-networks.md"
-PASSWORD = "a password for tests"
 SEPOLIA = 11_155_111
 
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -40,17 +38,6 @@ def commands() -> list[tuple[str, int]]:
 def block_hash(folder: Path) -> str:
     anchor = json.loads((folder / "contract.pdf.proof.json").read_bytes())["anchors"][0]
     return f"{anchor['chain_id']}:{anchor['block']['number']}:{anchor['block']['hash']}"
-
-
-def make_payer(folder: Path, node: Node) -> None:
-    """Write a keystore as `cast wallet import` does, and give its account some ether as a faucet
-    does."""
-    account = Account.create()
-    (folder / "payer").write_text(
-        json.dumps(Account.encrypt(account.key, PASSWORD, kdf="pbkdf2", iterations=1000))
-    )
-    (folder / "payer").chmod(0o600)
-    node.ask("anvil_setBalance", account.address, hex(10**18))
 
 
 def test_the_way_that_the_page_shows(tmp_path: Path) -> None:

@@ -131,3 +131,17 @@ def anvil(folder: Path, *options: str, port: int = 0) -> Iterator[Node]:
             yield Node(f"http://{started(process, log, 'Listening on ')}", process)
         finally:
             stop(process)
+
+
+PASSWORD = "a password for tests"
+
+
+def make_payer(folder: Path, node: Node) -> None:
+    """Write a keystore as `cast wallet import` does, and give its account some ether as a faucet
+    does."""
+    account = Account.create()
+    (folder / "payer").write_text(
+        json.dumps(Account.encrypt(account.key, PASSWORD, kdf="pbkdf2", iterations=1000))
+    )
+    (folder / "payer").chmod(0o600)
+    node.ask("anvil_setBalance", account.address, hex(10**18))
