@@ -4,6 +4,7 @@ Sockets are off (pyproject.toml); a test that needs one says so with @pytest.mar
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,15 @@ from servers.postgresql import PostgreSQL, postgresql
 
 from witnesstree.cli.language import speak
 from witnesstree.ledger.base.catalogue import ENGLISH
+
+# What is started in the background inherits that these are ignored, and so would all that tests
+# start: a command is to be interrupted, a server to be ended.
+for _number in (signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(
+            _number,
+            signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL,
+        )
 
 settings.register_profile(
     "default",
