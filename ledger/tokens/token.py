@@ -200,7 +200,7 @@ class TimeStampResp(core.Sequence):  # type: ignore[misc]
 def parse_token(der: bytes) -> Token:
     """Return what a TimeStampToken of at most MAX_TOKEN bytes claims.
 
-    Demands the form of RFC 3161, 2.4.2: one signer, signed attributes, TSTInfo version 1.
+    Demands the form of RFC 3161, 2.4.2: one signer, TSTInfo version 1.
     Certificates stay unread.
 
     Raises InvalidInput.
