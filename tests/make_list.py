@@ -97,15 +97,17 @@ def sign_list(
     content: bytes,
     signer: Issuer,
     reference: str | None = None,
+    *,
     method: str = "ecdsa-sha256",
     digest: str = "sha256",
+    form: CanonicalizationMethod = CanonicalizationMethod.CANONICAL_XML_1_1,
 ) -> bytes:
     """Return the list with its signature; `reference` is the Id of what is signed, None for all."""
     made = XAdESSigner(
         method=SignatureConstructionMethod.enveloped,
         signature_algorithm=method,
         digest_algorithm=digest,
-        c14n_algorithm=CanonicalizationMethod.CANONICAL_XML_1_1,
+        c14n_algorithm=form,
     ).sign(
         etree.fromstring(content),
         key=signer.key,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lxml import etree
 from make_list import DS, LONG_AGO, NS, QTST, TSA, Listed, make_list, sign_list
 from servers.tsa import Issuer, der
+from signxml import CanonicalizationMethod
 
 from witnesstree.anchor import trustedlist
 from witnesstree.anchor.trustedlist import MAX_LIST, Service, TrustedList, parse_list
@@ -250,6 +251,9 @@ def test_a_comment_does_not_cut_a_status_in_two() -> None:
     """Without comments, what is digested is `granted`; read with them, it would be `gran`."""
     cut = SIGNED.replace(b"/granted<", b"/gran<!-- -->ted<")
     assert parsed(cut).services == parsed(SIGNED).services
+    made = make_list([GRANTED]).replace(b"/granted<", b"/gran<!-- -->ted<")
+    form = CanonicalizationMethod.CANONICAL_XML_1_1_WITH_COMMENTS
+    assert parsed(sign_list(made, OPERATOR, form=form)).services == parsed(SIGNED).services
 
 
 def test_no_signature_and_two() -> None:
