@@ -37,7 +37,7 @@ import httpx2
 from typing_extensions import override
 
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, Unreachable, WitnesstreeError
-from witnesstree.ledger.base.message import AS_TEXT, Message, message
+from witnesstree.ledger.base.message import Message, message, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -279,7 +279,7 @@ class Http:
         if isinstance(error, httpcore2.RemoteProtocolError):
             if self._exchange.is_cut_off:
                 return Unreachable("server-closed-early", place=where)
-            return kind("server-not-http", place=where, reason=_shown(error))
+            return kind("server-not-http", place=where)
         if kind is InvalidInput:
             return kind("request-cannot-be-sent", place=where)
         return kind("server-unreachable", place=where, reason=_shown(error))
@@ -315,8 +315,22 @@ def is_of_private_address(error: WitnesstreeError) -> bool:
 def _shown(error: Exception) -> Message:
     if isinstance(error, _Unusable):
         return error.message
-    text = "".join(each if each.isprintable() else "?" for each in str(error)[:200])
-    return message(AS_TEXT, text=text) if text else message("no-reason-given")
+    cause = _cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return message("tls-certificate-refused", code=cause.verify_code)
+    if isinstance(cause, ssl.SSLError):
+        return message("tls-failed")
+    return message_of(cause) if cause else message("no-reason-given")
+
+
+def _cause(error: Exception) -> OSError | None:
+    """Return what the operating system or TLS said, which httpcore2 keeps in its own error."""
+    found: BaseException | None = error
+    while found:
+        if said := next((each for each in (found, *found.args) if isinstance(each, OSError)), None):
+            return said
+        found = found.__cause__
+    return None
 
 
 # Requests
@@ -519,7 +533,7 @@ class _Stream(httpcore2.NetworkStream):
             except TimeoutError as error:
                 raise httpcore2.WriteTimeout from error
             except OSError as error:
-                raise httpcore2.WriteError(str(error)) from error
+                raise httpcore2.WriteError from error
 
     @override
     def close(self) -> None:
@@ -564,8 +578,8 @@ def _ask_resolver(host: str, port: int) -> list[Address] | Exception:
         return list(dict.fromkeys(ipaddress.ip_address(each[4][0]) for each in found))[
             :MAX_ADDRESSES
         ]
-    except (OSError, ValueError) as error:
-        return _Unusable(message("name-not-resolved", text=str(error)))
+    except (OSError, ValueError):
+        return _Unusable(message("name-not-resolved"))
 
 
 def _is_public(address: Address) -> bool:

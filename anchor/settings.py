@@ -323,8 +323,19 @@ def read_settings(home: Path) -> Settings:
     try:
         from_file = TomlConfigSettingsSource(Settings, file)() if file.exists() else {}
     except (ValueError, OSError) as error:
-        raise InvalidInput("settings-unreadable", path=file, error=error) from error
+        raise _unreadable(file, error) from error
     return _checked(file, from_file)
+
+
+# How tomllib and tomlkit end what they say.
+_PLACE = re.compile(r"at (?:end of document|line (\d+),? col(?:umn)? (\d+))")
+
+
+def _unreadable(file: Path, error: Exception) -> InvalidInput:
+    """Return the error for settings that are no TOML, with the place where the reader stopped."""
+    if place := _PLACE.search(str(error)):
+        return InvalidInput("settings-not-toml", path=file, line=place[1], column=place[2])
+    return InvalidInput("settings-unreadable", path=file, error=error)
 
 
 def _checked(file: Path, from_file: dict[str, Any]) -> Settings:
@@ -611,7 +622,7 @@ def _document(home: Path) -> Any:
             tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
         )
     except (TOMLKitError, ValueError, OSError) as error:
-        raise InvalidInput("settings-unreadable", path=file, error=error) from error
+        raise _unreadable(file, error) from error
 
 
 def _write(home: Path, document: Any) -> None:

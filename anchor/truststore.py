@@ -3,17 +3,19 @@
 No other module reads or writes its folder.
 
     <folder>/<SHA-256 of the certificate>.pem     one certificate, below what is known of it
-    <folder>/without-certifi                      there if the roots of Mozilla's programme are not
-                                                  to be trusted
+    <folder>/list-<territory>.json                what a EU trusted list says of time-stamping
+    <folder>/with-certifi                         there if the roots of Mozilla's programme are to
+                                                  be trusted, too: they were chosen for web servers
 
-It starts empty but for those roots, which come with the package certifi, not with this folder.
-Loading does not parse them: `verify` starts with it. Anyone who can write into the folder decides
-whom its owner trusts.
+It starts empty. Loading parses neither the roots of Mozilla's programme, which come with the
+package certifi, nor the certificates of lists: `verify` starts with it. Anyone who can write into
+the folder decides whom its owner trusts.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import warnings
@@ -26,10 +28,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from witnesstree.anchor.trustedlist import (
+    MAX_CERTIFICATE,
+    MAX_ISSUE,
+    MAX_SERVICES,
+    Service,
+    TrustedList,
+)
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound
-from witnesstree.ledger.base.message import message
+from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.report import Assurance
+from witnesstree.ledger.base.strictjson import Reader, load
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 if TYPE_CHECKING:
@@ -47,13 +57,17 @@ MAX_GIVEN: Final = 2**20
 """Bytes in a file of certificates that is given: all the roots that browsers trust take a quarter
 of that."""
 MAX_CERTIFICATES: Final = 1000
-"""Certificates in a store: all roots of the European trusted lists are fewer."""
+"""Certificates in a store, those of lists left out."""
+MAX_LIST_FILE: Final = MAX_SERVICES * 24 * 1024
+"""Bytes in a list of the store: a certificate has at most 16 KiB, in base64 a third more."""
 MAX_SOURCE: Final = 500
 """Characters that say where a certificate came from."""
 
-_OFF: Final = "without-certifi"
+_ON: Final = "with-certifi"
 _LOCK: Final = ".lock"
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.pem")
+_LIST: Final = re.compile(r"list-([A-Z]{2})\.json")
+_LIST_FORMAT: Final = "witnesstree-trusted-list/1"
 _PREFIX: Final = re.compile(r"[0-9a-f]{8,64}")
 _PEM: Final = re.compile("-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\\s]+)-----END CERTIFICATE-----")
 # RFC 7468, 5.2: what is before a certificate is for people, and programs skip it.
@@ -109,6 +123,14 @@ class Stored:
         except (ValueError, InvalidVersion) as error:
             raise InvalidInput("x509-expected") from error
 
+    @cached_property
+    def names(self) -> tuple[str, str]:
+        """Subject and issuer, as RFC 4514 writes them; empty where the certificate has none."""
+        with warnings.catch_warnings():
+            # Of names that are longer than X.520 allows, as some authorities' are.
+            warnings.simplefilter("ignore")
+            return self.x509.subject.rfc4514_string(), self.x509.issuer.rfc4514_string()
+
 
 def trust_folder() -> Path:
     """Return the user's trust store: WITNESSTREE_TRUST, or witnesstree-trust in the user's
@@ -121,7 +143,8 @@ def trust_folder() -> Path:
 
 
 def read_trust(folder: Path) -> Trust:
-    """Return what the user trusts: the stored certificates and, unless switched off, certifi's.
+    """Return what the user trusts: the stored certificates, those of the imported lists and, where
+    switched on, certifi's.
 
     A folder that does not exist is an empty store.
 
@@ -135,7 +158,7 @@ def read_trust(folder: Path) -> Trust:
     ]
     public = certifi_roots() if trusts_certifi(folder) else ()
     return Trust(
-        roots=(*roots, *public),
+        roots=(*roots, *(root for each in read_lists(folder) for root in _roots_of(each)), *public),
         certificates=tuple(each.certificate for each in stored if each.kind is Kind.INTERMEDIATE),
     )
 
@@ -156,6 +179,73 @@ def read_stored(folder: Path) -> tuple[Stored, ...]:
             "trust-store-too-large", folder=folder, count=len(names), most=MAX_CERTIFICATES
         )
     return tuple(_read(folder / name) for name in names)
+
+
+def read_lists(folder: Path) -> tuple[TrustedList, ...]:
+    """Return the imported lists, in the order of their territories.
+
+    Raises Damaged if a file is, InvalidInput if the folder cannot be read.
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder) if _LIST.fullmatch(name))  # noqa: PTH208 - names are all that is needed
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise InvalidInput("trust-store-unreadable", folder=folder, error=error) from error
+    return tuple(_read_list(folder / name) for name in names)
+
+
+def keep_list(folder: Path, found: TrustedList) -> TrustedList | None:
+    """Put an issue of a list into the store, durably, in the place of the one that is there, which
+    is returned.
+
+    Raises Conflict if that one is newer, Damaged, StorageFailure.
+    """
+    from witnesstree.ledger.store.disk import write_file
+
+    file = folder / f"list-{found.territory}.json"
+    with _locked(folder):
+        former = _read_list(file) if file.exists() else None
+        if former and (former.issue, former.issued) > (found.issue, found.issued):
+            raise Conflict(
+                "list-older", territory=found.territory, found=found.issue, kept=former.issue
+            )
+        write_file(file, _format_list(found))
+    return former
+
+
+def remove_list(folder: Path, territory: str) -> TrustedList:
+    """Take a list out of the store, and return it.
+
+    Raises NotFound if there is none of this territory, Damaged, StorageFailure.
+    """
+    from witnesstree.ledger.store.disk import storage_errors, sync_folder
+
+    file = folder / f"list-{territory}.json"
+    if not file.exists():
+        raise NotFound("list-not-imported", folder=folder, territory=territory)
+    with _locked(folder):
+        removed = _read_list(file)
+        with storage_errors(folder):
+            file.unlink()
+            sync_folder(folder)
+    return removed
+
+
+def _roots_of(found: TrustedList) -> Iterator[TrustedRoot]:
+    source = source_of(found)
+    for each in found.services:
+        yield TrustedRoot(each.certificate, source, Assurance.PUBLIC, each.since, each.until)
+
+
+def source_of(found: TrustedList) -> Message:
+    """Return what a list is called where its certificates are said to come from."""
+    return message(
+        "root-of-list",
+        territory=found.territory,
+        issue=found.issue,
+        date=f"{found.issued:%Y-%m-%d}",
+    )
 
 
 def add_certificate(folder: Path, stored: Stored) -> None:
@@ -219,7 +309,7 @@ def remove_certificate(folder: Path, prefix: str) -> Stored:
 
 def trusts_certifi(folder: Path) -> bool:
     """Whether the roots of Mozilla's programme are trusted."""
-    return not (folder / _OFF).exists()
+    return (folder / _ON).exists()
 
 
 def trust_certifi(folder: Path, *, trusted: bool) -> None:
@@ -228,13 +318,10 @@ def trust_certifi(folder: Path, *, trusted: bool) -> None:
 
     with _locked(folder), storage_errors(folder):
         if trusted:
-            (folder / _OFF).unlink(missing_ok=True)
-            sync_folder(folder)
+            write_file(folder / _ON, f"{message('certifi-is-on')}\n".encode())
         else:
-            write_file(
-                folder / _OFF,
-                f"{message('certifi-is-off')}\n".encode(),
-            )
+            (folder / _ON).unlink(missing_ok=True)
+            sync_folder(folder)
 
 
 def certificates_in(path: Path) -> list[x509.Certificate]:
@@ -285,8 +372,8 @@ def certificates_of(file: Path) -> list[x509.Certificate]:
 def certifi_roots() -> tuple[TrustedRoot, ...]:
     """Return the roots of Mozilla's programme as the installed certifi has them, unread.
 
-    They were chosen for web servers. That each of them may also vouch for time-stamping is our
-    default, which the user can switch off.
+    They were chosen for web servers. That each of them may also vouch for time-stamping is for the
+    user to say.
     """
     import certifi
 
@@ -305,6 +392,71 @@ def _format(stored: Stored) -> bytes:
         f" {format_time(stored.added)}\nSource: {stored.source}\n"
     )
     return f"{head}-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n".encode()
+
+
+def _format_list(found: TrustedList) -> bytes:
+    return (
+        json.dumps(
+            {
+                "format": _LIST_FORMAT,
+                "territory": found.territory,
+                "issue": found.issue,
+                "issued": format_time(found.issued),
+                **({"next_update": format_time(found.next_update)} if found.next_update else {}),
+                "signer": found.signer,
+                "passed_over": found.passed_over,
+                "services": [
+                    {
+                        "certificate": base64.b64encode(each.certificate).decode(),
+                        "since": format_time(each.since),
+                        **({"until": format_time(each.until)} if each.until else {}),
+                    }
+                    for each in found.services
+                ],
+            },
+            indent=1,
+        )
+        + "\n"
+    ).encode()
+
+
+def _read_list(file: Path) -> TrustedList:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_LIST_FILE + 1)
+    except OSError as error:
+        raise InvalidInput("trusted-file-unreadable", path=file, error=error) from error
+    try:
+        value = load(file.name, content[:MAX_LIST_FILE])
+        value.demand_format(_LIST_FORMAT)
+        value.members("format territory issue issued signer passed_over services", "next_update")
+        found = TrustedList(
+            territory=value["territory"].text(2),
+            issue=value["issue"].integer(most=MAX_ISSUE),
+            issued=_time(value["issued"]),
+            next_update=value.optional("next_update", _time),
+            signer=value["signer"].hex(32).hex(),
+            services=value["services"].list(_read_service, MAX_SERVICES),
+            passed_over=value["passed_over"].integer(),
+        )
+    except InvalidInput as error:
+        raise Damaged("trusted-file-damaged", path=file) from error
+    if file.name != f"list-{found.territory}.json":
+        raise Damaged("trusted-file-of-another", path=file)
+    return found
+
+
+def _read_service(value: Reader) -> Service:
+    value.members("certificate since", "until")
+    return Service(
+        value["certificate"].base64(MAX_CERTIFICATE),
+        _time(value["since"]),
+        value.optional("until", _time),
+    )
+
+
+def _time(value: Reader) -> datetime:
+    return parse_time(value.text(20))
 
 
 def _read(file: Path) -> Stored:

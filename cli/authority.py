@@ -95,6 +95,9 @@ def _add(name: str, url: str | None, home: Path, *, as_json: bool, **options: An
             root=preset.chain,
             limits=preset.limits,
         )
+        if preset.known:
+            needs_file = all(root.published for root in preset.known.values())
+            say("authority-preset-trust", name=name, needs_file="yes" if needs_file else "no")
     if as_json:
         answer({"name": name, "place": place(address)})
     else:
@@ -166,6 +169,7 @@ def _list_presets(*, as_json: bool) -> None:
                     "operator": each.operator,
                     "url": each.url,
                     "root": words(each.chain),
+                    "fingerprints": sorted(each.known),
                     "limits": words(each.limits),
                 }
                 for each in PRESETS.values()

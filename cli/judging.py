@@ -303,19 +303,6 @@ def _read_roots(path: Path) -> list[TrustedRoot]:
     ]
 
 
-MAX_NAMES = 8
-"""Certificates that are named when they were given for nothing."""
-
-
-def root_names(pem: tuple[Path, ...]) -> list[str]:
-    """Return what the certificates are called that were given on the command line."""
-    from witnesstree.ledger.tokens.x509 import read_certificate
-
-    read = [read_certificate(root.certificate) for path in pem for root in _read_roots(path)]
-    names = [certificate.name for certificate in read if certificate]
-    return names[:MAX_NAMES] + (["…"] if len(names) > MAX_NAMES else [])
-
-
 def _parse_block(text: str) -> TrustedBlock:
     from witnesstree.ledger.trust import TrustedBlock
 

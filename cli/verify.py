@@ -26,7 +26,6 @@ from witnesstree.cli.judging import (
     note_strangers,
     opened_proofs,
     require_regular,
-    root_names,
 )
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say
 from witnesstree.cli.progress import progress
@@ -99,8 +98,6 @@ def verify_command(
         if report := _judge_alone(ctx, file, asked):
             ctx.exit(_answer(report, file, as_json=as_json))
     report = _judge_by(ctx, file, size, proof_path, asked)
-    if pem and any(check.message.code == "chain-root-unknown" for check in report.checks):
-        say("roots-given", names=root_names(pem))
     ctx.exit(_answer(report, file, as_json=as_json))
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.log.note import VerifierKey
@@ -15,11 +17,22 @@ if TYPE_CHECKING:
 class TrustedRoot:
     """A certificate (DER) that a chain of time-stamping certificates may end in, and where the
     trust in it comes from.
+
+    It is trusted for tokens of a time from `since` on and before `until`; None sets no bound. One
+    that is trusted for several times is there several times.
     """
 
     certificate: bytes
     source: str | Message
     assurance: Assurance
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def is_trusted_at(self, time: datetime) -> bool:
+        """Whether it may vouch for a token of this time."""
+        return (self.since is None or self.since <= time) and (
+            self.until is None or time < self.until
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,5 +235,5 @@ def _translated(error: sqlite3.Error) -> WitnesstreeError:
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Conflict("chain-file-held", file=FILE)
     if code in _DAMAGED:
-        return Damaged("chain-file-damaged", file=FILE, text=str(error))
-    return StorageFailure("chain-file-unusable", file=FILE, text=str(error))
+        return Damaged("chain-file-damaged", file=FILE, error=error)
+    return StorageFailure("chain-file-unusable", file=FILE, error=error)

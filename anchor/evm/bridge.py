@@ -256,9 +256,7 @@ def translate(error: Exception, place: str) -> WitnesstreeError:
             break
     else:
         kind = InvalidInput if isinstance(error, EncodingError | ValidationError) else BadAnswer
-    return kind(
-        "library-refuses", place=place, exception=type(error).__name__, text=shown(str(error))
-    )
+    return kind("library-refuses", place=place, exception=type(error).__name__)
 
 
 @contextmanager

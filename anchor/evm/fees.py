@@ -131,7 +131,7 @@ def read_offer(raw: bytes) -> Offer:
         if raw[:1] >= b"\xc0" and len(fields) == 9:
             return Offer(_number(fields[1]), _number(fields[1]), is_legacy=True)
     except rlp.exceptions.RLPException as error:
-        raise InvalidInput("transaction-not-rlp", text=str(error)) from error
+        raise InvalidInput("transaction-not-rlp") from error
     raise InvalidInput("transaction-of-no-known-type")
 
 

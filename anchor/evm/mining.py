@@ -156,9 +156,9 @@ def _translated_errors() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise InvalidInput("transaction-not-taken", text=str(error)) from error
+        raise InvalidInput("transaction-not-taken") from error
     except (PyEVMError, RLPException, KeyError) as error:
-        raise Damaged("chain-state-missing", file=FILE, text=str(error)) from error
+        raise Damaged("chain-state-missing", file=FILE) from error
 
 
 def _decode(transaction: bytes) -> SignedTransactionAPI:
@@ -177,7 +177,7 @@ def _decode(transaction: bytes) -> SignedTransactionAPI:
         ValueError,
         TypeError,
     ) as error:
-        raise InvalidInput("transaction-not-rlp", text=str(error)) from error
+        raise InvalidInput("transaction-not-rlp") from error
     return signed
 
 

@@ -161,9 +161,7 @@ def encrypt(file: Path, out: Path, recipients: Sequence[str]) -> Encrypted:
             pyrage.encrypt_io(source, sink, keys)
         except (pyrage.EncryptError, OSError) as error:
             raise (
-                source.failure
-                or sink.failure
-                or InvalidInput("file-not-encrypted", path=file, text=str(error))
+                source.failure or sink.failure or InvalidInput("file-not-encrypted", path=file)
             ) from error
     return Encrypted(source.content, sink.content)
 
@@ -231,7 +229,7 @@ def _judge(file: str, error: Exception) -> WitnesstreeError:
     """Return what an error of age says about the file that was to be decrypted."""
     if "No matching keys" in str(error):
         return InvalidInput("file-for-other-keys", path=file)
-    return Damaged("ciphertext-damaged", path=file, text=str(error).partition("\n")[0])
+    return Damaged("ciphertext-damaged", path=file)
 
 
 class _Hashed:

@@ -34,6 +34,7 @@ from witnesstree.ledger.tokens.revocation import (
     check_ocsp,
     format_ocsp_request,
     issuer_urls,
+    other_keys,
     revocation_sources,
 )
 from witnesstree.ledger.tokens.signature import HASHES
@@ -48,7 +49,7 @@ from witnesstree.ledger.tokens.token import (
 from witnesstree.ledger.tokens.x509 import read_certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from witnesstree.anchor.http import Answer
     from witnesstree.anchor.settings import AuthoritySettings
@@ -232,14 +233,20 @@ class HttpAuthority(Authority):
         try:
             chain = self._completed(token, fetcher)
             ocsps, crls = [], []
-            for source in revocation_sources(chain)[:MAX_VOUCHERS]:
+            others: list[bytes] = []
+            known = (*token.certificates, *self._trust.certificates)
+            for source in revocation_sources(chain, known)[:MAX_VOUCHERS]:
                 if answer := fetcher.ocsp(source, token.gen_time):
                     ocsps.append(answer)
                 elif revoked := fetcher.crl(source, token.gen_time):
                     crls.append(revoked)
+                else:
+                    continue
+                others += other_keys(source)
         finally:
             fetcher.close()
-        return self._fitted(Stamp(token.der, self._beside(token, chain), tuple(crls), tuple(ocsps)))
+        beside = self._beside(token, chain, others)
+        return self._fitted(Stamp(token.der, beside, tuple(crls), tuple(ocsps)))
 
     def _completed(self, token: Token, fetcher: _Fetcher) -> tuple[bytes, ...]:
         """Return the chain of the token's certificates, with issuers fetched from where the
@@ -266,14 +273,16 @@ class HttpAuthority(Authority):
             or any(chain[-1] == root.certificate for root in self._trust.roots)
         )
 
-    def _beside(self, token: Token, chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    def _beside(
+        self, token: Token, chain: tuple[bytes, ...], others: Sequence[bytes] = ()
+    ) -> tuple[bytes, ...]:
         """Return what a verifier needs beside the token: all of the chain but its root, which
-        everybody has to bring along.
+        everybody has to bring along, and `others`.
         """
         above = chain[1:-1] if self._ends(chain) else chain[1:]
         lacking = (
             each
-            for each in (*chain[:1], *above)
+            for each in dict.fromkeys((*chain[:1], *above, *others))
             if each not in token.certificates and len(each) <= MAX_CERTIFICATE
         )
         return tuple(lacking)[:MAX_VOUCHERS]

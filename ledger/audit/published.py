@@ -80,8 +80,8 @@ def read_key_notes(fetch: Fetch) -> tuple[str, ...]:
             notes.append(fetch(key_path(number), 4 * MAX_KEY_NOTE).decode())
         except NotFound:
             return tuple(notes)
-        except UnicodeDecodeError as error:
-            raise InvalidInput("key-note-not-text", path=key_path(number), error=error) from None
+        except UnicodeDecodeError:
+            raise InvalidInput("key-note-not-text", path=key_path(number)) from None
     raise InvalidInput("key-notes-too-many", most=MAX_CHANGES)
 
 

@@ -30,18 +30,24 @@ AS_TEXT = "as-text"
 _OS_ERRORS = frozenset(
     {
         errno.EACCES,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
         errno.EEXIST,
         errno.EFBIG,
+        errno.EHOSTUNREACH,
         errno.EIO,
         errno.EISDIR,
         errno.ELOOP,
         errno.EMFILE,
         errno.ENAMETOOLONG,
+        errno.ENETUNREACH,
         errno.ENOENT,
         errno.ENOSPC,
         errno.ENOTDIR,
         errno.EPERM,
+        errno.EPIPE,
         errno.EROFS,
+        errno.ETIMEDOUT,
     }
 )
 """Refusals of the operating system that the catalogue words; others are shown as it says them."""
@@ -77,14 +83,23 @@ def message(code: str, /, **params: Value) -> Message:
 
 
 def message_of(error: Exception) -> Message:
-    """Return what an error says: ours its own message, the operating system's by its number."""
+    """Return what an error says: ours its own message, the operating system's and SQLite's by
+    their numbers. What other libraries say is for who mends them: it is in the traceback alone.
+    """
     own = getattr(error, "message", None)
     if isinstance(own, Message):
         return own
     if isinstance(error, OSError) and error.errno in _OS_ERRORS:
         return Message(f"os-{errno.errorcode[error.errno].lower()}")
-    text = (isinstance(error, OSError) and error.strerror) or str(error)
-    return Message(AS_TEXT, (("text", text),))
+    if isinstance(error, OSError) and error.strerror:
+        return Message(AS_TEXT, (("text", error.strerror),))
+    if name := getattr(error, "sqlite_errorname", None):
+        # Of an extended code, such as SQLITE_IOERR_WRITE, the first part.
+        return Message("sqlite", (("kind", name.split("_")[1].lower()),))
+    if isinstance(error, ValueError):
+        is_text = isinstance(error, UnicodeError)
+        return Message("text-not-utf8" if is_text else "value-malformed")
+    return Message("error-unworded", (("kind", type(error).__name__),))
 
 
 def joined(sentences: Sequence[Message]) -> Message:

@@ -166,7 +166,7 @@ def _canonical(members: dict[str, Any]) -> bytes:
     try:
         return rfc8785.dumps(members)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput("manifest-not-json", error=str(error)[:80]) from error
+        raise InvalidInput("manifest-not-json") from error
 
 
 def _members_of_file(file: ManifestFile) -> dict[str, Any]:

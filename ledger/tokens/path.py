@@ -98,7 +98,8 @@ def _broken(code: str, /, **params: Value) -> Refusal:
 
 def _of_one(certificate: X509Certificate, time: datetime, *, is_root: bool) -> Iterator[Refusal]:
     if not certificate.is_valid_at(time):
-        yield _broken("certificate-not-valid-then", name=certificate.name, time=time)
+        bound = certificate.bound(time)
+        yield _broken("certificate-not-valid-then", name=certificate.name, time=time, **bound)
     if found := ended(methods_of(certificate, is_root=is_root), time):
         yield _broken("certificate-unsound", name=certificate.name, method=found[0])
     for name in sorted(certificate.critical - _JUDGED_EXTENSIONS):

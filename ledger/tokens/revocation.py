@@ -96,7 +96,8 @@ MAX_SIGNERS = 4
 class RevocationSource:
     """Where one certificate of a chain says that its state can be asked for.
 
-    `certificate` and `issuer` are DER.
+    `certificate` and `issuer` are DER, as is `root`, the last of the chain, and `beside`:
+    certificates from anywhere, where those of the issuer's other keys may be.
 
     The addresses are http or https, MAX_URLS of each kind at most, and were chosen by the maker of
     the certificate: they are hostile.
@@ -106,6 +107,8 @@ class RevocationSource:
     issuer: bytes
     ocsp_urls: tuple[str, ...]
     crl_urls: tuple[str, ...]
+    root: bytes | None = None
+    beside: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +200,13 @@ class _Signers:
         if self._root is None:
             return found
         trust = Trust((TrustedRoot(self._root, "", Assurance.LOCAL),))
-        others = self._others(name)
+        others = self.others(name)
         return [
             *found,
             *(each for each in others if find_chain(each, time, self._beside, trust).path),
         ]
 
-    def _others(self, name: Comparable) -> list[X509Certificate]:
+    def others(self, name: Comparable) -> list[X509Certificate]:
         """Return the first MAX_SIGNERS authorities of this name with other keys than the issuer's,
         each key once.
         """
@@ -217,9 +220,11 @@ class _Signers:
 # --------------------------------------------------------------------------------------------------
 
 
-def revocation_sources(chain: Sequence[bytes]) -> tuple[RevocationSource, ...]:
+def revocation_sources(
+    chain: Sequence[bytes], beside: Sequence[bytes] = ()
+) -> tuple[RevocationSource, ...]:
     """Return the sources of each certificate in `chain` (token.chain_of: the signer's first, the
-    root last) whose issuer comes after it.
+    root last) whose issuer comes after it. `beside` are certificates from anywhere (DER).
 
     The last certificate has none. One that names no address is there all the same, with empty
     tuples. Never raises.
@@ -227,11 +232,26 @@ def revocation_sources(chain: Sequence[bytes]) -> tuple[RevocationSource, ...]:
     read = [read_certificate(der) for der in chain]
     return tuple(
         RevocationSource(
-            below.der, above.der, _access_urls(below, "ocsp"), _urls(_distribution_names(below))
+            below.der,
+            above.der,
+            _access_urls(below, "ocsp"),
+            _urls(_distribution_names(below)),
+            chain[-1],
+            (*chain, *beside),
         )
         for below, above in pairwise(read)
         if below and above
     )
+
+
+def other_keys(source: RevocationSource) -> tuple[bytes, ...]:
+    """Return the certificates (DER) beside a source that are of its issuer's name with other keys,
+    MAX_SIGNERS at most: whoever judges what one of those keys signed needs its certificate.
+
+    Raises InvalidInput if the source's own cannot be read.
+    """
+    _, issuer = _read_pair(source)
+    return tuple(each.der for each in _signers(source, issuer).others(issuer.subject_name))
 
 
 def issuer_urls(certificate: bytes) -> tuple[str, ...]:
@@ -273,7 +293,7 @@ def check_ocsp(der: bytes, source: RevocationSource, time: datetime) -> None:
     """
     try:
         certificate, issuer = _read_pair(source)
-        _demand_use(_ocsp_answers(der, certificate, _Signers(issuer)), certificate, time)
+        _demand_use(_ocsp_answers(der, certificate, _signers(source, issuer)), certificate, time)
     except InvalidInput as error:
         raise BadAnswer("ocsp-useless", error=error) from error
 
@@ -286,9 +306,13 @@ def check_crl(der: bytes, source: RevocationSource, time: datetime) -> None:
     """
     try:
         certificate, issuer = _read_pair(source)
-        _demand_use(_crl_answers(der, certificate, _Signers(issuer)), certificate, time)
+        _demand_use(_crl_answers(der, certificate, _signers(source, issuer)), certificate, time)
     except InvalidInput as error:
         raise BadAnswer("crl-useless", error=error) from error
+
+
+def _signers(source: RevocationSource, issuer: X509Certificate) -> _Signers:
+    return _Signers(issuer, source.root, source.beside)
 
 
 def _read_pair(source: RevocationSource) -> tuple[X509Certificate, X509Certificate]:

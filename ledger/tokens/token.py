@@ -69,6 +69,8 @@ MAX_TOKEN = 64 * 1024
 MAX_RESPONSE = MAX_TOKEN + 4 * 1024
 # A chain has two to five; the rest is there to make us work.
 MAX_CERTIFICATES = 16
+# Trusted roots that are named where none of them is reached.
+MAX_NAMED = 4
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
 _SEQUENCE = 0x30
@@ -198,7 +200,7 @@ class TimeStampResp(core.Sequence):  # type: ignore[misc]
 def parse_token(der: bytes) -> Token:
     """Return what a TimeStampToken of at most MAX_TOKEN bytes claims.
 
-    Demands the form of RFC 3161, 2.4.2: one signer, signed attributes, TSTInfo version 1.
+    Demands the form of RFC 3161, 2.4.2: one signer, TSTInfo version 1.
     Certificates stay unread.
 
     Raises InvalidInput.
@@ -492,7 +494,7 @@ def judge_token(
         _judge_imprint(token, imprint, algorithm),
         signer,
         _judge_signature(token, certificate),
-        _still_sound(_judge_chain(token, certificate, stamp, found), token, found, now),
+        _still_sound(_judge_chain(token, certificate, stamp, found, trust), token, found, now),
         _judge_revocation(token, stamp, found, trust),
     )
     return TokenJudgement(checks, token, found.root)
@@ -656,7 +658,7 @@ def _judge_content(token: Token) -> Check | None:
 
 
 def _judge_chain(
-    token: Token, certificate: X509Certificate | None, stamp: Stamp, chain: Chain
+    token: Token, certificate: X509Certificate | None, stamp: Stamp, chain: Chain, trust: Trust
 ) -> Check:
     if certificate is None:
         return unknown(CHAIN, "chain-without-signer")
@@ -672,11 +674,45 @@ def _judge_chain(
             time=token.gen_time,
         )
     if chain.refusal is None:
-        top = climb(certificate, (*token.certificates, *stamp.certificates))[-1]
-        return unknown(CHAIN, "chain-root-unknown", name=certificate.name, root=issuer_of(top))
+        return _rootless(token, certificate, stamp, trust)
     if chain.refusal.is_beyond:
         return unknown(CHAIN, "chain-beyond-verifier", rule=chain.refusal.message)
     return failed(CHAIN, "chain-breaks-rule", rule=chain.refusal.message)
+
+
+def _rootless(token: Token, signer: X509Certificate, stamp: Stamp, trust: Trust) -> Check:
+    """Return the check of a chain that leads to no root which is trusted at the token's time: it
+    says which root is missing, and which there are.
+    """
+    time = token.gen_time
+    outside = [root for root in trust.roots if not root.is_trusted_at(time)]
+    known = (*token.certificates, *stamp.certificates, *trust.certificates)
+    path = climb(signer, (*known, *(root.certificate for root in outside)))
+    for root in outside:
+        if at := next((each for each in path if each.der == root.certificate), None):
+            has_ended = root.until is not None and root.until <= time
+            return unknown(
+                CHAIN,
+                "chain-root-not-trusted-then",
+                root=at.name,
+                source=root.source,
+                time=time,
+                when="ended" if has_ended else "begins",
+                bound=root.until if has_ended else root.since,
+            )
+    given = list(dict.fromkeys(root.certificate for root in trust.roots))
+    few = given if len(given) <= MAX_NAMED else ()
+    return unknown(
+        CHAIN,
+        "chain-root-unknown",
+        name=signer.name,
+        root=issuer_of(path[-1]),
+        count=len(given),
+        given=[
+            message("quoted-name", name=read.name) for der in few if (read := read_certificate(der))
+        ]
+        or None,
+    )
 
 
 def _still_sound(check: Check, token: Token, chain: Chain, now: datetime | None) -> Check:
@@ -704,7 +740,7 @@ def _lasting_fault(token: Token, signer: X509Certificate) -> Message | None:
     """
     time = token.gen_time
     if not signer.is_valid_at(time):
-        return message("signer-not-valid-then", name=signer.name, time=time)
+        return message("signer-not-valid-then", name=signer.name, time=time, **signer.bound(time))
     if found := ended(methods_of_key(signer.key), time):
         return message("key-too-weak", name=signer.name, method=found[0], time=time)
     return None

@@ -24,6 +24,7 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.der import demand_der, read_extension, read_extensions, reading, shown
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
@@ -100,6 +101,15 @@ class X509Certificate:
             <= time.replace(microsecond=0)
             <= self.x509.not_valid_after_utc
         )
+
+    def bound(self, time: datetime) -> dict[str, str]:
+        """Return in which way `time` is out of the certificate's life, as parameters of a
+        message.
+        """
+        end = self.x509.not_valid_after_utc
+        if time > end:
+            return {"when": "ended", "bound": format_time(end)}
+        return {"when": "begins", "bound": format_time(self.x509.not_valid_before_utc)}
 
     def has_signed(
         self, content: bytes, signature: bytes, method: Method, digest: str | None = None
@@ -277,7 +287,9 @@ def find_chain(
     """
     # Of one certificate given twice the lower assurance counts, of two certificates the higher.
     trusted = {
-        root.certificate: root for root in sorted(trust.roots, key=lambda root: -root.assurance)
+        root.certificate: root
+        for root in sorted(trust.roots, key=lambda root: -root.assurance)
+        if root.is_trusted_at(time)
     }
     # The verifier's own come first: what a stranger adds must not use the search up.
     found = _search(certificate, [*trusted, *trust.certificates, *candidates])

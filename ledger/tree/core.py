@@ -104,4 +104,4 @@ def plain(buffer: Buffer) -> memoryview:
     try:
         return view.cast("B")
     except TypeError as error:
-        raise InvalidInput("memory-not-contiguous", error=error) from error
+        raise InvalidInput("memory-not-contiguous") from error

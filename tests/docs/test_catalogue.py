@@ -54,6 +54,7 @@ NO_SENTENCES = {
     "is not pinned": "how Kubo says it, matched at the seam",
     "could not find": "how Kubo says it, matched at the seam",
     "service not known": "how Kubo says it, matched at the seam",
+    "end of document": "how tomllib says it, matched at the seam",
     "Python extension validator failed": "how cryptography says it, matched at the seam",
     "proves nothing to third parties": "a name in the embedded authority's certificates",
     "LOCAL test ": "a name in the embedded authority's certificates",
@@ -183,6 +184,37 @@ def test_every_worded_code_is_one_that_is_said_somewhere() -> None:
     said = {code for room in ROOMS for code in words_of(ENGLISH, room)}
     unsaid = {c for c in said - literals if not c.startswith(("metric-", "os-", "setting-"))}
     assert unsaid == set()
+
+
+THEIR_WORDS = {
+    "ledger/store/database/postgresql.py": "what the server itself says, its first line",
+}
+"""Where words of others are shown: a file, and why."""
+
+
+def _shows_an_error(call: ast.Call) -> bool:
+    """Whether a parameter of what is said holds the text of an error."""
+    return any(
+        isinstance(node, ast.Call)
+        and _name(node) in {"str", "repr"}
+        and re.search(r"\b(error|orig|caught|exc|cause)\b(?!\.filename)", ast.unparse(node))
+        for argument in (*call.args, *(keyword.value for keyword in call.keywords))
+        for node in ast.walk(argument)
+    )
+
+
+def test_no_text_of_a_librarys_error_is_said() -> None:
+    """An error is handed over as it is: message_of words those that it knows."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in SOURCES
+        if str(path.relative_to(ROOT)) not in THEIR_WORDS
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and (_name(node) in FIRST | SECOND or any(k.arg == "text" for k in node.keywords))
+        and _shows_an_error(node)
+    ]
+    assert found == []
 
 
 def test_no_sentence_for_users_is_outside_the_catalogue() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from commandline import PROGRAM, environment
+from make_list import Listed, make_list, sign_list
 from servers.anvil import PASSWORD, anvil, make_payer
-from servers.tsa import openssl_authority, pem
+from servers.tsa import Issuer, openssl_authority, pem
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/real-networks.md"
@@ -51,11 +52,17 @@ def test_the_way_that_the_page_shows(tmp_path: Path) -> None:
         make_payer(work, node)
         node.ask("evm_setIntervalMining", 1)
         (work / "cacert.pem").write_bytes(pem(authority.root.certificate))
+        operator = Issuer.root("Scheme operator")
+        listed = make_list([Listed([authority.intermediate.certificate])])
+        (work / "AT.xml").write_bytes(sign_list(listed, operator))
+        (work / "at-scheme-operator.pem").write_bytes(pem(operator.certificate))
         local = {
             "https://rpc.example.org/sepolia": node.url,
             "witnesstree authority add freetsa": (
                 f"witnesstree authority add freetsa {authority.url}/tsr"
             ),
+            # Its fingerprint is not that of FreeTSA's root, which test_trust.py adds.
+            "trust add --preset freetsa cacert.pem": "trust add --public cacert.pem",
         }
         used: set[str] = set()
         path = os.pathsep.join([str(Path(PROGRAM).parent), os.environ["PATH"]])
@@ -91,6 +98,12 @@ def test_the_way_that_the_page_shows(tmp_path: Path) -> None:
             "VERIFIED",
         ]
         assert "embedded" not in ran["witnesstree seal contract.pdf photo.jpg"].stderr
+        # Whose root was added, and whose list was imported: either is enough.
+        checked = ran["witnesstree authority check freetsa"].stdout
+        assert "(public)" in checked
+        trusted = ran["witnesstree trust list"].stdout
+        assert "root, public" in trusted
+        assert "EU trusted list of AT, issue 7 of 2026-10-01" in trusted
         # Sepolia is a test network: what it says is private at most.
         assert "(private)" in first[-1]
         # The same question, asked by a program that is not ours.

@@ -68,7 +68,7 @@ def test_fsck_does_not_call_an_untrusted_root_damage(home: Path, tmp_path: Path)
         assert call("seal", tmp_path / "file", "--home", home).code == 0
     checked = call("fsck", "--home", home)
     assert checked.code == 0
-    assert "which is not among the trusted roots" in checked.text
+    assert "which is not trusted here for time-stamping" in checked.text
     assert "trust its root with `witnesstree trust add`" in checked.talk
     assert [
         found["damage"] for found in call("fsck", "--home", home, "--json").json["problems"]

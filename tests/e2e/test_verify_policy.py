@@ -104,10 +104,10 @@ def test_one_witness_where_one_is_asked_for(brought: Brought) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (lambda _: (), "give it with --trust"),
+        (lambda _: (), "Give it with --trust"),
         (lambda brought: brought.roots, "--block-hash"),
-        (lambda brought: brought.blocks, "give it with --trust"),
-        (lambda brought: ("--checkpoint-key", brought.key), "give it with --trust"),
+        (lambda brought: brought.blocks, "Give it with --trust"),
+        (lambda brought: ("--checkpoint-key", brought.key), "Give it with --trust"),
     ],
 )
 def test_undecided_says_what_to_give(given: object, says: str, brought: Brought) -> None:

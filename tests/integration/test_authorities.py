@@ -397,6 +397,31 @@ def test_a_pinned_signer_is_its_own_root(server: OpenSslAuthority) -> None:
 
 
 @pytest.mark.real("openssl")
+@pytest.mark.parametrize("server", [{"revocation": frozenset({"crl"})}], indirect=True)
+def test_a_list_by_another_key_of_the_issuer_is_kept_with_its_certificate(
+    server: OpenSslAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a change of its key, an issuer signs its lists with the new one alone (RFC 5280,
+    6.3.3, f)."""
+    newer = server.root.issue("Test intermediate", "p256", ca=True)
+    real, lists = server.respond, server.crl(newer)
+
+    def respond(path: str, asked: bytes) -> tuple[str, bytes]:
+        return ("x/y", lists) if path == "/crl/intermediate" else real(path, asked)
+
+    monkeypatch.setattr(server, "respond", respond)
+    root, certificate = der(server.root.certificate), der(newer.certificate)
+    with asking(server.url, trusting(root, certificate), private_addresses=True) as authority:
+        stamp = authority.stamp(ROOT)
+    assert (stamp.certificates, len(stamp.crls)) == ((certificate,), 2)
+    assert outcomes(stamp, trusting(root)) == ALL_PASSED
+    with asking(server.url, trusting(root), private_addresses=True) as authority:
+        stamp = authority.stamp(ROOT)
+    assert (stamp.certificates, len(stamp.crls)) == ((), 1)
+    assert outcomes(stamp, trusting(root)) == NOT_ASKED
+
+
+@pytest.mark.real("openssl")
 @pytest.mark.parametrize("lie", ["rubbish", "of another certificate", "huge", "cut off"])
 def test_revocation_data_that_must_not_be_believed_is_left_out(
     server: OpenSslAuthority, lie: str, monkeypatch: pytest.MonkeyPatch

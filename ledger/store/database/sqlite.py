@@ -93,10 +93,10 @@ class SQLite(Database):
         if code.startswith(
             ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
         ):
-            return StorageFailure("write-failed", path=self.place, error=str(error.orig))
+            return StorageFailure("write-failed", path=self.place, error=error.orig)
         if code.startswith("SQLITE_CONSTRAINT"):
-            return Damaged("database-refused-row", place=self.place, error=str(error.orig))
-        return Damaged("database-damaged", place=self.place, error=str(error.orig))
+            return Damaged("database-refused-row", place=self.place, error=error.orig)
+        return Damaged("database-damaged", place=self.place, error=error.orig)
 
 
 def _engine(path: Path, patience: float, *, is_fixed: bool) -> Engine:

@@ -1,7 +1,10 @@
 """The client of authorities without a network: what it is made of, and the list of well-known
 ones."""
 
+import base64
+import json
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.proof.proof import MAX_PROOF, MAX_WITNESSES
 from witnesstree.ledger.tokens.token import MAX_TOKEN
 from witnesstree.ledger.trust import Trust
+
+VECTORS = Path(__file__).parents[2] / "vectors"
 
 
 def test_a_password_that_is_nowhere() -> None:
@@ -58,14 +63,30 @@ def test_presets_name_each_address_once_and_say_when_they_were_known() -> None:
     assert date.fromisoformat(KNOWN)
 
 
-def test_roots_that_presets_call_trusted_are_in_certifi() -> None:
-    """Names are compared as text in the DER, where common names stand as they are written."""
+def test_fingerprints_of_presets_are_those_of_certificates_at_hand() -> None:
+    """A root that is published nowhere else is in Mozilla's programme; others came with a token of
+    the authority. Names are compared as text in the DER, where they stand as they are written."""
     from witnesstree.anchor.truststore import certifi_roots
 
-    every = b"".join(root.certificate for root in certifi_roots())
-    for name in ("digicert", "sectigo", "globalsign", "identrust"):
-        named = PRESETS[name].root[1].partition(" (")[0]
-        common = named.removeprefix("GlobalSign Root CA - ")
-        assert common.encode() in every, named
-    for name in ("apple", "microsoft"):
-        assert PRESETS[name].root[1].encode() not in every
+    vectors = json.loads((VECTORS / "token" / "tokens.json").read_text(encoding="utf-8"))
+    tokens = [base64.b64decode(each["certificate"]) for each in vectors["roots"].values()]
+    mozilla = [root.certificate for root in certifi_roots()]
+    found = 0
+    for preset in PRESETS.values():
+        for fingerprint, root in preset.known.items():
+            ders = tokens if root.published else mozilla
+            (der,) = (each for each in ders if sha256(each).hexdigest() == fingerprint)
+            assert root.name.encode() in der, root.name
+            found += 1
+    assert found == 6
+
+
+def test_presets_say_what_is_known_of_their_roots() -> None:
+    assert str(PRESETS["certum"].chain).startswith("not known here")
+    assert str(PRESETS["apple"].chain) == "“Apple Root CA”, whose fingerprint is not known here"
+    assert str(PRESETS["freetsa"].chain) == (
+        "“www.freetsa.org” (SHA-256"
+        " a6379e7cecc05faa3cbf076013d745e327bbbaa38c0b9af22469d4701d18aabc), published at"
+        " https://freetsa.org/files/cacert.pem"
+    )
+    assert PRESETS["sectigo"].chain.params[0] == ("count", 2)

@@ -40,7 +40,14 @@ def test_add_list_and_remove(home: Path, authority: Callable[..., Ran]) -> None:
         == "Added digicert at http://timestamp.digicert.com. `witnesstree authority check digicert`"
         " tries it.\n"
     )
-    assert added.talk == f"DigiCert. Root: {PRESETS['digicert'].chain}. Limits: none published.\n"
+    assert added.talk == (
+        f"DigiCert. Root: {PRESETS['digicert'].chain}. Limits: none published.\n"
+        "Its tokens count once you trust its root: `witnesstree trust add --preset digicert`.\n"
+    )
+    assert "`witnesstree trust add --preset freetsa FILE`" in authority("add", "freetsa").talk
+    assert "trust add" not in authority("add", "apple").talk
+    for name in ("freetsa", "apple"):
+        authority("remove", name)
     assert authority("add", "court", "https://tsa.example:444/tsr?key=secret", "--json").json == {
         "name": "court",
         "place": "https://tsa.example:444",
@@ -177,6 +184,7 @@ def test_presets(authority: Callable[..., Ran]) -> None:
         "operator": "DigiCert",
         "url": "http://timestamp.digicert.com",
         "root": str(PRESETS["digicert"].chain),
+        "fingerprints": [*PRESETS["digicert"].known],
         "limits": "none published",
     }
 
@@ -215,7 +223,8 @@ def test_check(server: OpenSslAuthority, authority: Callable[..., Ran], tmp_path
     assert "no root in your trust store: see `witnesstree trust add`" in undecided.text
     assert (
         "UNKNOWN token.chain: The certificate of “Test authority” leads to “Test root”, which is"
-        " not among the trusted roots: add it with `witnesstree trust add`." in undecided.text
+        " not trusted here for time-stamping, and no other root is. Add it with `witnesstree trust"
+        " add`." in undecided.text
     )
     assert "--trust" not in undecided.text + authority("check", "--json").text
     call("trust", "add", tmp_path / "root.pem", env={"WITNESSTREE_TRUST": str(tmp_path / "trust")})

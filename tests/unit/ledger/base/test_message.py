@@ -70,7 +70,11 @@ class Colour(Enum):
         (["a", b"\x01", [1]], ("a", "01", (1,))),
         (InvalidInput("digest-differs"), Message("digest-differs")),
         (OSError(errno.ENOENT, "whatever the system says"), Message("os-enoent")),
-        (ValueError("odd"), Message(AS_TEXT, (("text", "odd"),))),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), Message("os-econnrefused")),
+        (ValueError("odd"), Message("value-malformed")),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "odd"), Message("text-not-utf8")),
+        (KeyError("odd"), Message("error-unworded", (("kind", "KeyError"),))),
+        (OSError("odd"), Message("error-unworded", (("kind", "OSError"),))),
     ],
 )
 def test_what_a_parameter_becomes(value: Any, plain: Any) -> None:

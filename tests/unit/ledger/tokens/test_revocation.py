@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,6 +66,7 @@ from witnesstree.ledger.tokens.revocation import (
     check_ocsp,
     format_ocsp_request,
     issuer_urls,
+    other_keys,
     revocation_sources,
 )
 from witnesstree.ledger.tokens.token import CHAIN, REVOCATION, TokenJudgement, judge_token
@@ -706,6 +708,14 @@ def test_an_issuer_may_sign_with_another_of_its_keys(
     assert judged(crls=(revoked, middle_is_good()), beside=beside()).outcome is FAILED
     assert judged(crls=(make_crl(own), middle_is_good()), beside=beside()).outcome is PASSED
     assert judged(crls=(revoked, middle_is_good())).outcome is UNKNOWN
+    # The collector keeps what a verifier will be able to judge.
+    asked = replace(
+        source(), root=top().der, beside=tuple(each.der for each in (middle(), *beside()))
+    )
+    check_crl(make_crl(own), asked, NOW)
+    check_ocsp(make_ocsp(signer(), middle(), responder=own, certificates=[]), asked, NOW)
+    with pytest.raises(BadAnswer, match="signed neither"):
+        check_crl(make_crl(own), source(), NOW)
     for by, carried in ((own, []), (issue("R", own, key("p256", 72), (ANSWERS,)), None)):
         said = make_ocsp(signer(), middle(), revoked=NOW - HOUR, responder=by, certificates=carried)
         answers: dict[str, Any] = {"crls": (middle_is_good(),), "ocsps": (said,)}
@@ -791,14 +801,16 @@ def test_a_responders_method_must_have_been_sound() -> None:
 
 
 def test_sources_of_a_chain() -> None:
-    found = revocation_sources([signer().der, middle().der, top().der])
+    chain, other = (signer().der, middle().der, top().der), rolled().der
+    around = top().der, (*chain, other)
+    found = revocation_sources(chain, [other])
     assert found == (
-        RevocationSource(signer().der, middle().der, (OCSP_URL,), (CRL_URL,)),
-        RevocationSource(middle().der, top().der, (OCSP_URL,), (CRL_URL,)),
+        RevocationSource(signer().der, middle().der, (OCSP_URL,), (CRL_URL,), *around),
+        RevocationSource(middle().der, top().der, (OCSP_URL,), (CRL_URL,), *around),
     )
-    assert revocation_sources([stamper().der, root().der]) == (
-        RevocationSource(stamper().der, root().der, (), ()),
-    )
+    assert [other_keys(each) for each in found] == [(other,), ()]
+    chain = (stamper().der, root().der)
+    assert revocation_sources(chain) == (RevocationSource(*chain, (), (), root().der, chain),)
     assert (
         revocation_sources([signer().der])
         == revocation_sources([])
@@ -861,7 +873,8 @@ def test_extensions_that_cannot_be_read_name_no_place() -> None:
         for oid in ("1.3.6.1.5.5.7.1.1", "2.5.29.31")
     ]
     der = with_places(*broken).der
-    assert revocation_sources([der, middle().der]) == (RevocationSource(der, middle().der, (), ()),)
+    (found,) = revocation_sources([der, middle().der])
+    assert (found.ocsp_urls, found.crl_urls) == ((), ())
     assert issuer_urls(der) == ()
 
 

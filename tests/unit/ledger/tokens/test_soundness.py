@@ -182,7 +182,9 @@ def test_methods_that_authorities_may_sign_with(kind: str, how: dict[str, Any]) 
     twin = issue("In between", root, key(kind, 308), SIGNS_ALL, **life(time))
     forged = issue("The signer", twin, key("p256", 304), STAMPS, **life(time), **how)
     found = judged(forged, root, time, between, **made_with("p256"))
-    assert_all_but(found, "chain", UNKNOWN, "not among the trusted roots")
+    assert_all_but(
+        found, "chain", UNKNOWN, "is not trusted here for time-stamping; trusted here: “The root”."
+    )
 
 
 PARAMETERS = {

@@ -286,13 +286,13 @@ def test_certificates_beside_the_token_and_those_that_only_help_to_build_chains(
         judge_token(Stamp(token, everything), IMPRINT_BYTES, Trust(certificates=everything)),
         CHAIN,
         UNKNOWN,
-        "give it with --trust",
+        "Give it with --trust",
     )
     assert_only(
         judge_token(Stamp(token, (own,)), IMPRINT_BYTES, Trust(roots)),
         CHAIN,
         UNKNOWN,
-        "give it with --trust",
+        "Give it with --trust",
     )
 
 
@@ -341,7 +341,8 @@ def test_a_big_trust_store_changes_no_verdict_and_is_hardly_read(
         (Forge(certificates=[]), trust(root())),
         (Forge(sign=sign_pkcs1("sha512")), trust(root())),
     ):
-        assert judge(forge, [*big[:60], *own, *big[60:]]) == judge(forge, own)
+        found, alone = judge(forge, [*big[:60], *own, *big[60:]]), judge(forge, own)
+        assert (outcomes(found), found.root) == (outcomes(alone), alone.root)
     assert read
     assert {each.certificate for each in big}.isdisjoint(read)
 
@@ -641,7 +642,7 @@ def test_chain_through_an_intermediate() -> None:
     assert judge(chained(between()), trust(between())).is_proven
     forge = chained(between())
     forge.certificates = [forge.signer.der]
-    assert_only(judge(forge), CHAIN, UNKNOWN, "give it with --trust")
+    assert_only(judge(forge), CHAIN, UNKNOWN, "Give it with --trust")
 
 
 def test_root_above_another_trusted_certificate_counts() -> None:
@@ -673,21 +674,50 @@ def test_odd_names_make_no_noise(recwarn: pytest.WarningsRecorder) -> None:
 
 
 def test_chain_to_no_trusted_root_is_unknown() -> None:
-    assert_only(judge(Forge(), []), CHAIN, UNKNOWN, "give it with --trust")
+    assert_only(judge(Forge(), []), CHAIN, UNKNOWN, "Give it with --trust")
     # Same name, other key.
     assert_only(
         judge(Forge(), trust(issue("A root", None, key("p256", 5), CA))),
         CHAIN,
         UNKNOWN,
-        "give it with --trust",
+        "Give it with --trust",
     )
     # What a token carries is never trusted.
     assert_only(
         judge(Forge(certificates=[stamper().der, root().der]), []),
         CHAIN,
         UNKNOWN,
-        "give it with --trust",
+        "Give it with --trust",
     )
+
+
+def only_for(since: timedelta | None, until: timedelta | None) -> TrustedRoot:
+    """Trust the root from and until so long after the token's time."""
+    return TrustedRoot(
+        root().der,
+        "a list",
+        Assurance.PUBLIC,
+        None if since is None else NOW + since,
+        None if until is None else NOW + until,
+    )
+
+
+SECOND = timedelta(seconds=1)
+
+
+def test_a_root_is_trusted_for_its_time() -> None:
+    for since, until in ((None, SECOND), (timedelta(), None), (-SECOND, SECOND)):
+        assert judge(Forge(), [only_for(since, until)]).is_proven
+    ended, begun = only_for(-2 * SECOND, timedelta()), only_for(SECOND, None)
+    words = "“A root” (a list) is not trusted for 2026-11-23T12:00:00Z: the trust in it"
+    assert_only(judge(Forge(), [ended]), CHAIN, UNKNOWN, f"{words} ended on 2026-11-23T12:00:00Z.")
+    assert_only(judge(Forge(), [begun]), CHAIN, UNKNOWN, f"{words} begins on 2026-11-23T12:00:01Z.")
+    assert_only(judge(chained(between()), [ended]), CHAIN, UNKNOWN, f"{words} ended on")
+    # Trusted twice, once for the time of the token; and by others for ever.
+    assert judge(Forge(), [ended, only_for(timedelta(), None), begun]).is_proven
+    assert judge(Forge(), [ended, *trust(root())]).is_proven
+    other = TrustedRoot(between().der, "", Assurance.PUBLIC, NOW + SECOND)
+    assert_only(judge(Forge(), [other]), CHAIN, UNKNOWN, "trusted here: “In between”.")
 
 
 PAST: dict[str, Any] = {"start": NOW - timedelta(days=9), "end": NOW - timedelta(days=8)}
@@ -695,22 +725,22 @@ BROKEN_CHAINS: dict[str, Callable[[], tuple[Forge, Issued, str]]] = {
     "signer expired": lambda: (
         chained(root(), **PAST),
         root(),
-        "was not valid at the token's time, 2026-11-23T12:00:00Z",
+        "at the token's time, 2026-11-23T12:00:00Z: it ended on 2026-11-15T12:00:00Z",
     ),
     "signer not yet valid": lambda: (
         chained(root(), start=NOW + timedelta(seconds=1)),
         root(),
-        "was not valid",
+        "at the token's time, 2026-11-23T12:00:00Z: it begins on 2026-11-23T12:00:01Z",
     ),
     "intermediate expired": lambda: (
         chained(between(**PAST)),
         root(),
-        "“In between” was not valid at 2026-11-23T12:00:00Z",
+        "“In between” was not valid at 2026-11-23T12:00:00Z: it ended on 2026-11-15T12:00:00Z",
     ),
     "root expired": lambda: (
         Forge(),
         issue("A root", None, key("p256"), CA, **PAST),
-        "“A root” was not valid at 2026-11-23T12:00:00Z",
+        "“A root” was not valid at 2026-11-23T12:00:00Z: it ended on 2026-11-15T12:00:00Z",
     ),
     "no authority": lambda: (
         chained(between((usage(digital_signature=True), True))),
