@@ -70,7 +70,7 @@ bench-quick: $(VENV)/.bench  ## See that every benchmark runs, in two minutes; i
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks --quick
 
 lock: $(VENV)/.installed  ## Renew constraints.txt and the contract's package-lock.json
-	$(BIN)/uv pip compile pyproject.toml --extra chains --extra sm2 --group dev --group setup --upgrade --generate-hashes --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra ledger --extra sm2 --group dev --group setup --upgrade --generate-hashes --universal --python-version 3.11 \
 		--no-header --no-emit-index-url --quiet -o constraints.txt
 	cd hardhat-config && $(NPM) update
 

@@ -308,7 +308,7 @@ def _format(stored: Stored) -> bytes:
 
 
 def _read(file: Path) -> Stored:
-    from witnesstree.anchor.tsa.local import is_stand_in
+    from witnesstree.anchor.tsa.standin import is_stand_in
 
     try:
         with file.open("rb") as opened:

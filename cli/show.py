@@ -148,7 +148,7 @@ def _anchor_members(anchor: Anchor, proof: Proof) -> dict[str, Any]:
 
 def checksum_address(address: bytes) -> str:
     """Return an address as explorers write it, with mixed case as its checksum (ERC-55)."""
-    from witnesstree.ledger.chain.stateproof import keccak256
+    from witnesstree.ledger.chain.keccak import keccak256
 
     digits = address.hex()
     marks = keccak256(digits.encode()).hex()

@@ -11,13 +11,13 @@ from vectors.chain.make import format_file, make
 
 from witnesstree.anchor.evm.contract import artefact
 from witnesstree.ledger.base.errors import InvalidInput, OverLimit
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.known import known_chain
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
     Anchoring,
     SlotProof,
-    keccak256,
     parse_header,
     prove_slot,
     slot_of,
