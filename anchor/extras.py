@@ -29,7 +29,6 @@ PACKAGES: Final = {
         "sqlalchemy",
         "tomlkit",
         "trie",
-        "typing_extensions",
     ),
 }
 """What is looked for of each extra, as it is imported. A ledger with embedded parts needs no web3,
