@@ -62,6 +62,11 @@ class Judge:
     def __init__(self, asked: Asked) -> None:
         from witnesstree.ledger.verify.verify import KEPT
 
+        if asked.home:
+            from witnesstree.ledger.store.disk import require_locks
+
+            # Where the system lacks these, no home is kept, nor read.
+            require_locks()
         self.asked = asked
         self.trust = given_trust(asked.pem, asked.block_hashes, asked.checkpoint_keys)
         self._plain = self._verifier(self.trust)

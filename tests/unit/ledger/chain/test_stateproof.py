@@ -104,12 +104,6 @@ def test_public_blocks_stand_as_their_chains_have_them() -> None:
     assert {case["chain_id"] for case in public} == {10, 56, 100, 42161}
 
 
-def test_keccak_is_not_sha3() -> None:
-    assert (
-        keccak256(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
-    )
-
-
 def test_the_constants_are_the_artefacts() -> None:
     contract = artefact()
     assert contract.address == CONTRACT_ADDRESS
