@@ -258,7 +258,6 @@ def certificates_in(path: Path) -> list[x509.Certificate]:
 def certificates_of(file: Path) -> list[x509.Certificate]:
     """Return the certificates in a file, as `certificates_in` does."""
     from cryptography.exceptions import InternalError, UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import pkcs7
     from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificates
 
     try:
@@ -271,8 +270,7 @@ def certificates_of(file: Path) -> list[x509.Certificate]:
     readers: tuple[Callable[[bytes], list[x509.Certificate]], ...] = (
         load_pem_x509_certificates,
         lambda der: [load_der_x509_certificate(der)],
-        pkcs7.load_pem_pkcs7_certificates,
-        pkcs7.load_der_pkcs7_certificates,
+        _certificates_of_pkcs7,
     )
     for read in readers:
         # What libraries say of bytes that are not in their form helps nobody.
@@ -280,6 +278,16 @@ def certificates_of(file: Path) -> list[x509.Certificate]:
             if found := read(content):
                 return found
     raise InvalidInput("no-certificates", path=file)
+
+
+def _certificates_of_pkcs7(content: bytes) -> list[x509.Certificate]:
+    # Few files are in this form, and what reads it takes long to import.
+    from cryptography.hazmat.primitives.serialization import pkcs7
+
+    try:
+        return pkcs7.load_pem_pkcs7_certificates(content)
+    except ValueError:
+        return pkcs7.load_der_pkcs7_certificates(content)
 
 
 def certifi_roots() -> tuple[TrustedRoot, ...]:
