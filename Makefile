@@ -6,12 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-audit --no-fund --loglevel=error
 ROOMS := ledger anchor api cli
-SOURCES := $(ROOMS) tests benchmarks docs
+SOURCES := $(ROOMS) tests benchmarks docs kit setup.py
 # Built with the rest where cargo and a linker are there; otherwise the same is done in Python.
-NATIVE := ledger/tree/native/Cargo.toml $(wildcard ledger/tree/native/src/*.rs)
+NATIVE := ledger/tree/native/Cargo.toml ledger/tree/native/crates.lock $(wildcard ledger/tree/native/src/*.rs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-contract servers lint format docs bench bench-quick clean lock
+.PHONY: help demo test test-all test-contract servers lint format docs bench bench-quick clean lock wheel verifier-kit audit
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -69,10 +69,42 @@ bench: $(VENV)/.bench  ## Measure this machine against its peers, and write docs
 bench-quick: $(VENV)/.bench  ## See that every benchmark runs, in two minutes; its figures are not kept
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks --quick
 
-lock: $(VENV)/.installed  ## Renew constraints.txt and the contract's package-lock.json
-	$(BIN)/uv pip compile pyproject.toml --extra chains --extra sm2 --extra lists --group dev --group setup --upgrade --generate-hashes --universal --python-version 3.11 \
-		--no-header --no-emit-index-url --quiet -o constraints.txt
+lock: $(VENV)/.installed  ## Renew constraints.txt, and the lock files of the kit, the native core and the contract
+	$(BIN)/uv pip compile pyproject.toml --extra ledger --extra sm2 --extra lists --group dev --group release --group setup --upgrade --generate-hashes --universal \
+		--python-version 3.11 --no-header --no-emit-index-url --quiet -o constraints.txt
+	sed '/^ /d; s/ \\$$//' constraints.txt > build/pins.txt
+	sed '/^cryptography==/d' build/pins.txt > build/pins-macos-x86_64.txt
+	$(BIN)/uv pip compile pyproject.toml --constraint build/pins.txt --upgrade --generate-hashes --universal --python-version 3.11 \
+		--no-header --no-emit-index-url --no-annotate --quiet -o deploy/kit/requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --constraint build/pins-macos-x86_64.txt --upgrade --generate-hashes --python-platform x86_64-apple-darwin --only-binary :all: --python-version 3.11 \
+		--no-header --no-emit-index-url --no-annotate --quiet -o deploy/kit/requirements-macos-x86_64.txt
+	cargo update --quiet --manifest-path $(firstword $(NATIVE))
+	{ sed -n '/^#/p' ledger/tree/native/crates.lock; sed '/^#/d; /^source = /d' ledger/tree/native/Cargo.lock; } > build/crates.lock
+	mv build/crates.lock ledger/tree/native/crates.lock
 	cd hardhat-config && $(NPM) update
+
+# On Linux: auditwheel finds out how old a system may be for the native core. Where a wheel of that does not fit, pip takes the other.
+WHEEL := $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation
+wheel: $(VENV)/.installed  ## Make the wheels in dist/: with the native core, and without it for every other system
+	rm -rf build/lib* build/bdist.* build/wheel dist/*.whl
+	$(WHEEL) --wheel-dir build/wheel .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
+	rm -rf build/lib* build/bdist.*
+	WITHOUT_NATIVE_CORE=1 $(WHEEL) --wheel-dir dist .
+	@ls dist/*.whl
+
+verifier-kit: wheel  ## Make dist/verifier-kit: the verifier, to be installed without a network
+	$(BIN)/python deploy/kit/make.py dist dist/verifier-kit
+	@cd dist/verifier-kit && sha256sum SHA256SUMS
+
+# A tool or a list of advisories that cannot be had is a failure here: nothing was found out then.
+audit: $(VENV)/.installed hardhat-config/node_modules/.installed  ## Ask for known vulnerabilities of the packages that are locked
+	@failed=; \
+	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit || failed="$$failed pip-audit"; \
+	build/audit/bin/pip-audit --strict --disable-pip --require-hashes -r constraints.txt || failed="$$failed pip-audit"; \
+	(cd ledger/tree/native && cargo audit) || failed="$$failed cargo-audit"; \
+	(cd hardhat-config && npm audit --audit=true) || failed="$$failed npm-audit"; \
+	[ -z "$$failed" ] || { echo "Vulnerable, or not found out:$$failed" >&2; exit 1; }
 
 clean:  ## Remove what was installed and built
 	rm -rf $(VENV) build dist *.egg-info ledger/tree/*.so ledger/tree/native/target ledger/tree/native/Cargo.lock hardhat-config/node_modules hardhat-config/artifacts hardhat-config/cache

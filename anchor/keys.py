@@ -23,12 +23,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from witnesstree.anchor.evm.extra import require_chains_extra
+from witnesstree.anchor.extras import CHAINS, require_extra
 from witnesstree.anchor.settings import read_secret
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.strictjson import load
-from witnesstree.ledger.chain.stateproof import keccak256
+from witnesstree.ledger.chain.keccak import keccak256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -188,7 +188,7 @@ def _parse_key(text: str, name: str) -> LocalAccount:
 
 
 def _account(key: bytes, kind: str, where: str) -> LocalAccount:
-    require_chains_extra()
+    require_extra(CHAINS)
     from eth_account import Account
 
     if not 0 < int.from_bytes(key) < _ORDER:
@@ -198,7 +198,7 @@ def _account(key: bytes, kind: str, where: str) -> LocalAccount:
 
 
 def _read_keystore(path: Path, password: str | None) -> LocalAccount:
-    require_chains_extra()
+    require_extra(CHAINS)
     from eth_account import Account
 
     try:

@@ -62,14 +62,12 @@ def home_trust(home: Home, proof: Proof) -> Trust | None:
     )
 
 
-def finality_in(home: Path | None) -> Mapping[int, Finality]:
+def finality_in(home: Path) -> Mapping[int, Finality]:
     """Return when a block is final, by chain id, as the settings of a home say; of two that name
-    one chain, the stricter. Without a home, nothing is said.
+    one chain, the stricter.
 
     Raises as `read_settings` does.
     """
-    if home is None:
-        return {}
     from witnesstree.anchor.settings import read_settings
 
     found: dict[int, Finality] = {}

@@ -321,7 +321,7 @@ def _services(root: Any) -> tuple[tuple[Service, ...], int]:
 
 
 def _is_usable(der: bytes) -> bool:
-    from witnesstree.anchor.tsa.local import is_stand_in
+    from witnesstree.anchor.tsa.standin import is_stand_in
     from witnesstree.ledger.tokens.x509 import read_certificate
 
     read = read_certificate(der) if len(der) <= MAX_CERTIFICATE else None

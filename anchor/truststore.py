@@ -345,7 +345,6 @@ def certificates_in(path: Path) -> list[x509.Certificate]:
 def certificates_of(file: Path) -> list[x509.Certificate]:
     """Return the certificates in a file, as `certificates_in` does."""
     from cryptography.exceptions import InternalError, UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import pkcs7
     from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificates
 
     try:
@@ -358,8 +357,7 @@ def certificates_of(file: Path) -> list[x509.Certificate]:
     readers: tuple[Callable[[bytes], list[x509.Certificate]], ...] = (
         load_pem_x509_certificates,
         lambda der: [load_der_x509_certificate(der)],
-        pkcs7.load_pem_pkcs7_certificates,
-        pkcs7.load_der_pkcs7_certificates,
+        _certificates_of_pkcs7,
     )
     for read in readers:
         # What libraries say of bytes that are not in their form helps nobody.
@@ -367,6 +365,16 @@ def certificates_of(file: Path) -> list[x509.Certificate]:
             if found := read(content):
                 return found
     raise InvalidInput("no-certificates", path=file)
+
+
+def _certificates_of_pkcs7(content: bytes) -> list[x509.Certificate]:
+    # Few files are in this form, and what reads it takes long to import.
+    from cryptography.hazmat.primitives.serialization import pkcs7
+
+    try:
+        return pkcs7.load_pem_pkcs7_certificates(content)
+    except ValueError:
+        return pkcs7.load_der_pkcs7_certificates(content)
 
 
 def certifi_roots() -> tuple[TrustedRoot, ...]:
@@ -460,7 +468,7 @@ def _time(value: Reader) -> datetime:
 
 
 def _read(file: Path) -> Stored:
-    from witnesstree.anchor.tsa.local import is_stand_in
+    from witnesstree.anchor.tsa.standin import is_stand_in
 
     try:
         with file.open("rb") as opened:

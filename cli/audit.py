@@ -176,7 +176,7 @@ def _trust_of_blocks(
         from witnesstree.anchor.evm.check import ask_nodes
         from witnesstree.anchor.trust import finality_in
 
-        testimony = ask_nodes(nodes, together, finality_in(home))
+        testimony = ask_nodes(nodes, together, finality_in(home) if home else {})
         for said in testimony.notes:
             note(said)
         trust |= testimony.trust

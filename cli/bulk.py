@@ -4,19 +4,19 @@ out of the compact file, without a ledger.
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from witnesstree.cli.names import PROOF_ENDING
 from witnesstree.cli.options import answer, require_room, say
 from witnesstree.cli.outputs import write_proof
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
-from witnesstree.cli.sources import PROOF_ENDING
 from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound
+from witnesstree.ledger.base.system import sync_all
 from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
             is_new = _write(place_of(folder, proof.digest, digits), format_proof(proof))
             written, left = written + is_new, left + (not is_new)
         # Syncing file by file would take many times as long as writing them.
-        os.sync()
+        sync_all()
     say("split-written", count=written, folder=folder, left=left)
     if as_json:
         answer(

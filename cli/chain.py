@@ -281,8 +281,9 @@ def _guarded(start: dict[str, Any], look: Callable[[], dict[str, Any]]) -> dict[
 
 def _seen(client: Client, settings: ChainSettings) -> dict[str, Any]:
     from witnesstree.anchor.evm.finality import final_block
+    from witnesstree.ledger.chain.keccak import keccak256
     from witnesstree.ledger.chain.known import known_chain
-    from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
+    from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 
     newest = client.newest()
     most = known_chain(settings.chain_id).max_header

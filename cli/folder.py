@@ -19,6 +19,7 @@ import click
 
 from witnesstree.cli.language import phrase, words
 from witnesstree.cli.layout import width_of
+from witnesstree.cli.names import PROOF_ENDING, proof_beside, proof_name
 from witnesstree.cli.options import answer, default_home, laid_out, say, tell
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
@@ -29,7 +30,6 @@ from witnesstree.cli.report import (
     verdict_word,
     worth,
 )
-from witnesstree.cli.sources import PROOF_ENDING, proof_beside, proof_name
 from witnesstree.cli.verdict import check_label, moment, print_steps
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import Message, message

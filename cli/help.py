@@ -16,8 +16,8 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
-from typing_extensions import override
 
+from witnesstree.anchor.extras import LEDGER, require_extra
 from witnesstree.cli.language import LANG_OPTION, language, phrase
 from witnesstree.cli.layout import columns, width_of, wrapped
 from witnesstree.ledger.base.catalogue import ENGLISH, HELP, choose_language, words_of
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 """Columns at most: longer lines are hard to read."""
+PLAIN = frozenset({"verify", "show", "export", "proof", "trust"})
+"""Commands that a plain install runs, if they are asked for nothing that needs a ledger; the others
+are the extra's."""
 
 
 class Misused(click.UsageError):
@@ -43,24 +46,19 @@ class Misused(click.UsageError):
 class _Speaking(click.Command):
     """What commands and groups have in common: pages and errors in the language that is spoken."""
 
-    @override
     def get_help(self, ctx: click.Context) -> str:
         return "\n".join(_page(self, ctx))
 
-    @override
     def get_usage(self, ctx: click.Context) -> str:
         return "\n".join(_usage(self, ctx))
 
-    @override
-    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
         return ["-h", "--help"]
 
-    @override
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         is_first = isinstance(self, click.Group) and ctx.parent is None
         return [*super().get_params(ctx), _language_option(hidden=not is_first)]
 
-    @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _at(ctx):
             return super().parse_args(ctx, args)
@@ -69,8 +67,8 @@ class _Speaking(click.Command):
 class Command(_Speaking):
     """A command with help in the language that is spoken."""
 
-    @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the command line apart. Raises Misused if something is left of it."""
         ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
@@ -78,14 +76,22 @@ class Command(_Speaking):
                 raise Misused("extra-arguments", arguments=rest)
         return rest
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises InvalidInput if it needs an extra that is not installed: help
+        does not, and nothing is begun that would end half-way.
+        """
+        if name_of(ctx).partition(" ")[0] not in PLAIN:
+            require_extra(LEDGER)
+        return super().invoke(ctx)
+
 
 class Group(_Speaking, click.Group):
     """A command of commands with help in the language that is spoken."""
 
     command_class = Command
 
-    @override
     def get_help(self, ctx: click.Context) -> str:
+        """Return the page, with the commands below it."""
         return "\n".join([*_page(self, ctx), "", *_commands(self, ctx)])
 
 

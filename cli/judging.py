@@ -14,15 +14,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from witnesstree.anchor.extras import CHAINS, LEDGER, require_extra
 from witnesstree.cli.options import default_home, note, say
 from witnesstree.cli.progress import progress
-from witnesstree.ledger.base.errors import InvalidInput, NotFound, OverLimit, WitnesstreeError
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
+    from witnesstree.anchor.evm.finality import Finality
     from witnesstree.ledger.base.report import Report
     from witnesstree.ledger.log.note import VerifierKey
     from witnesstree.ledger.proof.bundle import Bundle
@@ -61,11 +63,26 @@ class Judge:
     def __init__(self, asked: Asked, *, says: bool = True) -> None:
         from witnesstree.ledger.verify.verify import KEPT
 
+        if asked.home:
+            from witnesstree.ledger.store.disk import require_locks
+
+            # Where the system lacks these, no home is kept, nor read.
+            require_locks()
         self.asked, self._says = asked, says
         self.trust = given_trust(asked.pem, asked.block_hashes, asked.checkpoint_keys)
         self._own = None if asked.home else own_home()
         self._plain = self._verifier(self.trust)
         self._informed = lru_cache(KEPT)(self._ask)
+
+    def roots(self) -> Trust:
+        """Return whom to trust where a proof does not say whose ledger it is of: what was given,
+        and the embedded authority of the home.
+        """
+        if not self.asked.home:
+            return self.trust
+        from witnesstree.cli.homes import home_roots
+
+        return self.trust | home_roots(self.asked.home)
 
     def read(self, content: bytes, file: Path) -> tuple[Proof, dict[str, bytes]] | None:
         """Return the proof in `content`, and the digests of `file` that records in it ask for; None
@@ -128,11 +145,16 @@ class Judge:
     def _ask(self, proof: Proof) -> Verifier:
         trust = self.trust
         if self.asked.home:
-            trust |= _trust_of_home(self.asked.home, proof)
-        elif self._own and (own := _trust_of_own(self._own, proof)):
-            trust |= own
-            if self._says:
-                say("own-ledger-asked", home=self._own)
+            from witnesstree.cli.homes import trust_of_home
+
+            trust |= trust_of_home(self.asked.home, proof)
+        elif self._own:
+            from witnesstree.cli.homes import trust_of_own
+
+            if own := trust_of_own(self._own, proof):
+                trust |= own
+                if self._says:
+                    say("own-ledger-asked", home=self._own)
         if self.asked.nodes:
             trust |= _trust_of_nodes(self.asked.nodes, proof, self.asked.home)
         return self._verifier(trust)
@@ -289,7 +311,7 @@ def _read_roots(path: Path) -> list[TrustedRoot]:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from witnesstree.anchor.truststore import certificates_in
-    from witnesstree.anchor.tsa.local import is_stand_in
+    from witnesstree.anchor.tsa.standin import is_stand_in
     from witnesstree.ledger.base.report import Assurance
     from witnesstree.ledger.trust import TrustedRoot
 
@@ -368,55 +390,24 @@ def text_or_file(text: str) -> str:
     return text.strip()
 
 
-def home_roots(home: Path) -> Trust:
-    """Return trust in the embedded authority of a home: an evidence record does not say whose
-    ledger it is of.
-    """
-    from witnesstree.anchor.tsa.local import trusted_root
-    from witnesstree.ledger.store.home import open_home
-    from witnesstree.ledger.trust import Trust
-
-    return Trust((trusted_root(open_home(home).authority),))
-
-
 def own_home() -> Path | None:
     """Return the home that every other command uses where none is named, if it is there."""
     home = default_home()
     return home if home.is_dir() else None
 
 
-def _trust_of_own(home: Path, proof: Proof) -> Trust | None:
-    """Return what the user's own ledger says, None where the proof is another's; nobody asked for
-    it, so what is amiss there stops nothing.
-    """
-    from witnesstree.anchor.trust import home_trust
-    from witnesstree.ledger.store.home import open_home
-
-    try:
-        return home_trust(open_home(home), proof)
-    except NotFound:
-        return None
-    except WitnesstreeError as error:
-        say("own-ledger-unreadable", home=home, error=error)
-        return None
-
-
-def _trust_of_home(home: Path, proof: Proof) -> Trust:
-    from witnesstree.anchor.trust import home_trust
-    from witnesstree.ledger.store.home import open_home
-    from witnesstree.ledger.trust import Trust
-
-    trust = home_trust(open_home(home), proof)
-    if trust is None:
-        say("proof-of-other-ledger", home=home)
-    return trust or Trust()
-
-
 def _trust_of_nodes(nodes: tuple[str, ...], proof: Proof, home: Path | None) -> Trust:
+    require_extra(CHAINS)
     from witnesstree.anchor.evm.check import ask_nodes
-    from witnesstree.anchor.trust import finality_in
 
-    testimony = ask_nodes(nodes, proof, finality_in(home))
+    finality: Mapping[int, Finality] = {}
+    if home:
+        # Settings are the ledger's.
+        require_extra(LEDGER)
+        from witnesstree.anchor.trust import finality_in
+
+        finality = finality_in(home)
+    testimony = ask_nodes(nodes, proof, finality)
     for said in testimony.notes:
         note(said)
     return testimony.trust

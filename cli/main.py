@@ -14,7 +14,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
-from typing_extensions import override
 
 from witnesstree.cli.help import Group, show_misuse
 from witnesstree.cli.language import asked_language, speak
@@ -78,12 +77,14 @@ INTERRUPTED = 130
 
 
 class _Commands(Group):
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
         return list(COMMANDS)
 
-    @override
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's own signature
+        cmd_name: str,
+    ) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
         command = getattr(import_module(f"witnesstree.cli.{cmd_name}"), f"{cmd_name}_command")

@@ -15,9 +15,10 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
+from witnesstree.cli.names import PROOF_ENDING, proof_beside
 from witnesstree.cli.options import say
-from witnesstree.cli.sources import PROOF_ENDING, proof_beside
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.system import WITHOUT_WAITING
 from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ def proof_at(path: Path) -> Proof | None:
 
 def _content(path: Path, most: int) -> bytes:
     """Return what is in a regular file; a pipe is not waited for. Raises OSError."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with open(
+        path, "rb", opener=lambda name, flags: os.open(name, flags | WITHOUT_WAITING)
+    ) as file:
         return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
 
 

@@ -102,8 +102,11 @@ def _interrupts_later() -> Iterator[None]:
     """Hold a Ctrl-C back.
 
     Processes started meanwhile never hear of one: it reaches all of a terminal, and the first one
-    tells the others.
+    tells the others. Windows cannot hold it back.
     """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from witnesstree.anchor.extras import LEDGER, require_extra
 from witnesstree.cli.help import Command
+from witnesstree.cli.names import readable_name
 from witnesstree.cli.options import (
     PATH,
     answer,
@@ -21,7 +23,6 @@ from witnesstree.cli.options import (
     say,
     tell,
 )
-from witnesstree.cli.sources import readable_name
 from witnesstree.ledger.base.errors import InvalidInput, NotFound
 from witnesstree.ledger.base.message import message
 
@@ -70,6 +71,8 @@ def proof_command(
     )
     if output:
         require_room(output)
+    if not source:
+        require_extra(LEDGER)
     if wants_all:
         _fetch_all(batch, source, folder, output, home, as_json=as_json)
     elif all_entries:

@@ -124,7 +124,8 @@ def _renew(
     name: str | None,
 ) -> tuple[EvidenceRecord, str]:
     """Return the renewed record, verified, and the name of the authority that was asked."""
-    from witnesstree.cli.judging import file_digests, home_roots
+    from witnesstree.cli.homes import home_roots
+    from witnesstree.cli.judging import file_digests
     from witnesstree.ledger.proof.record_make import renew_hash_tree, renew_timestamp
     from witnesstree.ledger.store.home import open_home
 

@@ -16,6 +16,7 @@ import click
 
 from witnesstree.cli.help import Command
 from witnesstree.cli.language import words
+from witnesstree.cli.names import PROOF_ENDING, proof_beside, readable_name
 from witnesstree.cli.options import (
     PATH,
     answer,
@@ -38,13 +39,10 @@ from witnesstree.cli.outputs import (
 from witnesstree.cli.progress import progress
 from witnesstree.cli.sources import (
     DIGEST,
-    PROOF_ENDING,
     Skipped,
     Source,
     find_files,
     opened_digests,
-    proof_beside,
-    readable_name,
     require_means,
 )
 from witnesstree.ledger.base.errors import InvalidInput, Unreachable

@@ -178,7 +178,7 @@ def _kept(anchor: Anchor, root: bytes) -> dict[str, Any] | None:
 
 def checksum_address(address: bytes) -> str:
     """Return an address as explorers write it, with mixed case as its checksum (ERC-55)."""
-    from witnesstree.ledger.chain.stateproof import keccak256
+    from witnesstree.ledger.chain.keccak import keccak256
 
     digits = address.hex()
     marks = keccak256(digits.encode()).hex()

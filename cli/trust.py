@@ -355,7 +355,7 @@ def _notices(stored: Stored, *, is_intermediate: bool) -> list[Message]:
 
     Raises InvalidInput if the certificate cannot vouch for any authority.
     """
-    from witnesstree.anchor.tsa.local import is_stand_in
+    from witnesstree.anchor.tsa.standin import is_stand_in
 
     certificate, notices = stored.x509, []
     if not _is_ca(certificate):

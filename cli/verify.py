@@ -22,15 +22,14 @@ from witnesstree.cli.judging import (
     brought,
     file_digests,
     holds_proofs,
-    home_roots,
     note_strangers,
     opened_proofs,
     require_regular,
 )
+from witnesstree.cli.names import proof_beside
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say
 from witnesstree.cli.progress import progress
 from witnesstree.cli.report import EXIT_CODES, report_members
-from witnesstree.cli.sources import proof_beside
 from witnesstree.cli.verdict import print_report
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.proof.kinds import Kind
@@ -121,9 +120,8 @@ def _judge_by(
     if found.kind in {Kind.PROOF, Kind.BULK}:
         return _judge_proof(file, size, found, path, judge)
     _require_token_only(ctx, asked.require)
-    trust = judge.trust | home_roots(asked.home) if asked.home else judge.trust
     judged = _judge_record if found.kind is Kind.RECORD else _judge_token
-    return judged(file, found.content, trust)
+    return judged(file, found.content, judge.roots())
 
 
 def _answer(report: Report, file: Path, *, as_json: bool) -> int:
@@ -148,7 +146,6 @@ def _judge_alone(ctx: click.Context, file: Path, asked: Asked) -> Report | None:
     except InvalidInput:
         return None
     judge = Judge(asked)
-    trust = judge.trust | home_roots(asked.home) if asked.home else judge.trust
     if found.kind is Kind.CONTAINER:
         from witnesstree.ledger.proof.asic import ASIC, open_container
         from witnesstree.ledger.verify.container import verify_container
@@ -162,7 +159,7 @@ def _judge_alone(ctx: click.Context, file: Path, asked: Asked) -> Report | None:
                     return None
                 raise InvalidInput("not-judged", path=file, error=error) from error
             _require_token_only(ctx, asked.require)
-            return verify_container(container, trust, asked.now)
+            return verify_container(container, judge.roots(), asked.now)
     if found.kind is Kind.TLOG_PROOF:
         from witnesstree.ledger.proof.forms import parse_tlog_proof
         from witnesstree.ledger.verify.history import judge_log_alone
@@ -238,9 +235,14 @@ def _verify_by_record(
             from witnesstree.cli.group import verify_group
 
             _require_token_only(ctx, asked.require)
-            trust = judge.trust | home_roots(asked.home) if asked.home else judge.trust
             return verify_group(
-                paths, proof, found.content, asked, trust, is_group=is_group, as_json=as_json
+                paths,
+                proof,
+                found.content,
+                asked,
+                judge.roots(),
+                is_group=is_group,
+                as_json=as_json,
             )
     if is_group:
         raise InvalidInput("group-without-record")

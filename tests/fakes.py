@@ -50,10 +50,10 @@ from witnesstree.ledger.base.ports import (
 )
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
-    keccak256,
     slot_of,
 )
 from witnesstree.ledger.store.batches import BatchFiles

@@ -19,7 +19,8 @@ from witnesstree.ledger.base.errors import (
     StorageFailure,
     WitnesstreeError,
 )
-from witnesstree.ledger.chain.stateproof import keccak256, parse_header
+from witnesstree.ledger.chain.keccak import keccak256
+from witnesstree.ledger.chain.stateproof import parse_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

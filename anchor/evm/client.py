@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from witnesstree.anchor.evm.extra import require_chains_extra
 from witnesstree.anchor.evm.header import rebuild_header
 from witnesstree.anchor.evm.rpc import MAX_QUANTITY, Missing, Refusal, octets, quantity, shown
+from witnesstree.anchor.extras import CHAINS, require_extra
 from witnesstree.ledger.base.errors import BadAnswer
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.stateproof import (
     MAX_HEADER,
     MAX_NODE,
     MAX_NODES,
-    keccak256,
     slot_of,
 )
 
@@ -73,7 +73,7 @@ class Client:
     @cached_property
     def bridge(self) -> Bridge:
         """The same node, as web3 asks it. Raises InvalidInput where web3 is not installed."""
-        require_chains_extra()
+        require_extra(CHAINS)
         from witnesstree.anchor.evm.bridge import Bridge
 
         return Bridge(self.endpoint)

@@ -11,7 +11,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from witnesstree.ledger.base.errors import BadAnswer
-from witnesstree.ledger.chain.stateproof import Anchoring, keccak256
+from witnesstree.ledger.chain.keccak import keccak256
+from witnesstree.ledger.chain.stateproof import Anchoring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

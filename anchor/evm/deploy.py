@@ -32,7 +32,8 @@ from witnesstree.ledger.base.errors import (
 )
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.ports import SignedTransaction
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
+from witnesstree.ledger.chain.keccak import keccak256
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,12 +18,12 @@ from witnesstree.anchor.evm.blocks import FILE, ChainFile
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor, StateProof
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
     Header,
-    keccak256,
     parse_header,
     prove_slot,
     slot_of,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from typing_extensions import override
 
 from witnesstree.anchor.evm.client import Client
-from witnesstree.anchor.evm.extra import require_chains_extra
 from witnesstree.anchor.evm.fees import (
     HISTORY,
     MAX_TIP,
@@ -28,6 +27,7 @@ from witnesstree.anchor.evm.fees import (
 )
 from witnesstree.anchor.evm.finality import final_block
 from witnesstree.anchor.evm.rpc import Endpoint, Endpoints, Refusal, joined
+from witnesstree.anchor.extras import CHAINS, require_extra
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
@@ -39,11 +39,11 @@ from witnesstree.ledger.base.errors import (
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor, StateProof
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.known import known_chain
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
-    keccak256,
     parse_header,
     prove_slot,
 )
@@ -102,7 +102,7 @@ class NodeChain(Chain):
         signer: Signer | None,
         clock: Callable[[], datetime],
     ) -> None:
-        require_chains_extra()
+        require_extra(CHAINS)
         if settings.agree > len(settings.urls):
             raise InvalidInput(
                 "too-few-endpoints-to-agree",

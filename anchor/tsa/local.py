@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from typing_extensions import override
 
+from witnesstree.anchor.tsa.standin import CLAIM
 from witnesstree.ledger.base.der import demand_der, reading
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.message import Message, message
@@ -53,8 +53,6 @@ LIFETIME: Final = timedelta(days=20 * 365 + 5)
 # NIST SP 800-57 trusts 2048 bits until 2030 only. RSA, because rfc3161ng and other old clients read
 # nothing else.
 _KEY_BITS: Final = 3072
-# X.520's bound for a common name is 64 characters.
-_CLAIM: Final = "proves nothing to third parties"
 
 _ROOT, _CERTIFICATE, _KEY, _SERIAL = "root.pem", "tsa.pem", "tsa.key", "serial"
 # Bytes of the largest file that is read back from the folder.
@@ -295,17 +293,6 @@ def trusted_root(folder: Path) -> TrustedRoot:
     )
 
 
-def is_stand_in(certificate: x509.Certificate) -> bool:
-    """Tell whether a certificate calls itself that of an embedded authority, so that trusting it by
-    hand makes no more of it.
-    """
-    with warnings.catch_warnings():
-        # Of names that are longer than X.520 allows, as some authorities' are.
-        warnings.simplefilter("ignore")
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return any(_CLAIM in str(name.value) for name in names)
-
-
 def _judge_request(der: bytes) -> _Request | _Refusal:
     """Read a TimeStampReq (RFC 3161, 2.4.1) and decide about it, in the order of its fields."""
     if len(der) > MAX_REQUEST:
@@ -359,8 +346,8 @@ def _issue(now: datetime) -> tuple[x509.Certificate, x509.Certificate, rsa.RSAPr
     )
     mark = secrets.token_hex(8)
     issuer, subject = (
-        _name(f"LOCAL test root - {_CLAIM}", mark),
-        _name(f"LOCAL test authority - {_CLAIM}", mark),
+        _name(f"LOCAL test root - {CLAIM}", mark),
+        _name(f"LOCAL test authority - {CLAIM}", mark),
     )
     root = (
         _builder(issuer, issuer, root_key.public_key(), now)

@@ -59,7 +59,7 @@ _BETWEEN = {ENGLISH: ", ", CHINESE: "、"}
 _EDGE = "\u2060"
 """Where words of ours begin and end inside others, while these are put together."""
 _HAN = r"[\u4e00-\u9fff]"
-_BESIDE_HAN = re.compile(rf"(?<={_HAN}) (?={_EDGE}{_HAN})|(?<={_HAN}{_EDGE}) (?={_HAN})")
+_BESIDE_HAN = rf"(?<={_HAN}) (?={_EDGE}{_HAN})|(?<={_HAN}{_EDGE}) (?={_HAN})"
 """The space around a Latin name, where the name turned out to be Chinese."""
 _MARK = re.compile(r"'[{}#]+'|[{}#]")
 _ARGUMENT = re.compile(r"\s*(\w+)\s*(?:,\s*(number|plural|select)\s*(,)?)?")
@@ -77,7 +77,7 @@ def worded(said: Message, language: str = ENGLISH) -> str:
         return f"{said.code}({shown})" if shown else said.code
     params = dict(said.params)
     text = "".join(part if isinstance(part, str) else part(params, language) for part in parts)
-    return _BESIDE_HAN.sub("", text).replace(_EDGE, "") if language == CHINESE else text
+    return re.sub(_BESIDE_HAN, "", text).replace(_EDGE, "") if language == CHINESE else text
 
 
 def choose_language(asked: str) -> str | None:

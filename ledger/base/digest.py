@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from operator import attrgetter
@@ -15,6 +14,7 @@ from threading import Event, local
 from typing import TYPE_CHECKING, TypeAlias
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.system import WITHOUT_WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -105,7 +105,7 @@ def digest_file(
 
 def _without_waiting(name: str, flags: int) -> int:
     # Nothing waits for the other end of a pipe that took the file's place.
-    return os.open(name, flags | os.O_NONBLOCK)
+    return os.open(name, flags | WITHOUT_WAITING)
 
 
 def _filled(file: FileIO, buffer: memoryview, path: Path) -> int:
@@ -158,6 +158,9 @@ def digest_each(
 
     `advance` is called from several threads.
     """
+    # Most commands read one file, and loading this takes longer.
+    from concurrent.futures import ThreadPoolExecutor
+
     threads = threads or os.cpu_count() or 1
     stop = Event()
     pending: deque[Future[_Part]] = deque()

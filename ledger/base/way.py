@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from typing import TYPE_CHECKING
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.base.system import own_user
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,5 +25,5 @@ def require_own_way(path: Path) -> None:
             status = folder.lstat()
         except OSError:
             continue
-        if stat.S_ISLNK(status.st_mode) and status.st_uid not in {0, os.geteuid()}:
+        if stat.S_ISLNK(status.st_mode) and status.st_uid not in {0, own_user()}:
             raise InvalidInput("link-of-others", path=folder, owner=status.st_uid)

@@ -17,10 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from Crypto.Hash import keccak
-
 from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.message import message
+from witnesstree.ledger.chain.keccak import keccak256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,13 +93,6 @@ class SlotProof:
 
     code_hash: bytes
     anchoring: Anchoring
-
-
-def keccak256(data: bytes) -> bytes:
-    """Return the 32-byte Keccak-256 of `data`, as Ethereum uses it: not the SHA3-256 of FIPS
-    202.
-    """
-    return keccak.new(data=data, digest_bits=256).digest()
 
 
 def parse_header(rlp: bytes, most: int = MAX_HEADER) -> Header:

@@ -5,12 +5,12 @@ No other module of the store calls fsync.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -43,8 +43,10 @@ def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
     is let go even by a killed process.
 
     What is read, changed and written again is held so from the reading on. Raises Conflict if
-    another process holds it for `patience` seconds, StorageFailure.
+    another process holds it for `patience` seconds, StorageFailure, InvalidInput where the system
+    has no such locks.
     """
+    require_locks()
     with storage_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
@@ -63,8 +65,18 @@ def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
         os.close(descriptor)
 
 
+def require_locks() -> None:
+    """Raise InvalidInput unless the system has the locks that a ledger needs: Windows does not, and
+    only verifies.
+    """
+    if find_spec("fcntl") is None:
+        raise InvalidInput("system-without-locks")
+
+
 def try_lock(descriptor: int) -> bool:
     """Lock an open file, unless another process holds its lock; return whether it is ours."""
+    import fcntl
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -73,7 +85,11 @@ def try_lock(descriptor: int) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
+    """Make the names in `folder` durable, where the system has a call for that: Windows opens no
+    folder.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -152,10 +168,10 @@ def placing(
     and `path` stays as it was. This is the only place where files are written so.
 
     It is made in `scratch`, or beside `path`, under a name that nobody can guess (`.NAME.….tmp`, 20
-    bytes longer than its own), and follows no link. It can be read back while it is written; its
-    own name is `file.name`. A crash leaves at most a stray `.tmp`, which nothing ever reads. On
-    return its bytes are on disk, unless that is left to the caller (`is_durable`); its name is once
-    `sync_folder` was called.
+    bytes longer than its own), and follows no link: it is opened only where nothing is. It can be
+    read back while it is written; its own name is `file.name`. A crash leaves at most a stray
+    `.tmp`, which nothing ever reads. On return its bytes are on disk, unless that is left to the
+    caller (`is_durable`); its name is once `sync_folder` was called.
 
     Raises OSError.
     """
@@ -165,7 +181,7 @@ def placing(
     def opened(name: str, flags: int) -> int:
         nonlocal is_ours
         try:
-            return os.open(name, flags | os.O_NOFOLLOW, mode)
+            return os.open(name, flags, mode)
         except OSError:
             is_ours = False
             raise

@@ -80,6 +80,15 @@ def test_a_process_that_is_ended_from_outside_is_told(monkeypatch: pytest.Monkey
         list(parallel.on_all_cores(work, (1,), [*range(60), 77], part=2))
 
 
+def test_a_system_that_holds_no_interrupt_back_works_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(signal, "pthread_sigmask")
+    assert list(parallel.on_all_cores(work, (1,), range(60), part=2)) == [
+        2 * each + 1 for each in range(60)
+    ]
+
+
 def test_a_process_ends_with_the_one_that_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)

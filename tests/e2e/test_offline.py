@@ -4,6 +4,8 @@ sealing needs."""
 import json
 import subprocess
 import sys
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from commandline import PROGRAM, Sealed, environment, run, without_network
@@ -35,6 +37,19 @@ sys.meta_path.insert(0, Blocker())
 from witnesstree.cli.main import main
 main()
 """
+
+WINDOWS = """
+import os, signal, sys
+lacks = "O_NOFOLLOW O_CLOEXEC O_DIRECTORY O_NONBLOCK O_SYNC chown fchown fdatasync fork geteuid"
+for name in [*lacks.split(), *"mkfifo pathconf pread pwrite statvfs sync".split()]:
+    delattr(os, name)
+del signal.pthread_sigmask
+for name in "fcntl grp pty pwd resource syslog termios tty".split():
+    sys.modules[name] = None
+from witnesstree.cli.main import main
+main()
+"""
+"""Windows as far as it lacks what POSIX has: the system that this runs on stays what it is."""
 
 LOADED = """
 import json, sys
@@ -82,7 +97,7 @@ def test_verified_where_what_sealing_needs_is_not_installed(sealed: Sealed) -> N
     assert script(BLOCKED, "--help").returncode == 0
     assert script(BLOCKED, "--version").returncode == 0
     # The blocker blocks: what needs those packages does not run.
-    assert "is not installed here" in script(BLOCKED, "status", "--home", sealed.home).stderr
+    assert "is not installed" in script(BLOCKED, "status", "--home", sealed.home).stderr
 
 
 @pytest.mark.parametrize(
@@ -100,6 +115,38 @@ def test_what_must_start_fast_imports_nothing_heavy(arguments: str, sealed: Seal
     loaded = set(json.loads(ran.stderr.splitlines()[-1]))
     assert loaded & {"witnesstree", "click"} == {"witnesstree", "click"}
     assert loaded.isdisjoint(HEAVY)
+
+
+def test_what_posix_alone_has_is_not_needed(sealed: Sealed, tmp_path: Path) -> None:
+    root, proof = sealed.home / "authority/root.pem", tmp_path / "again.proof.json"
+    batch, folder = tmp_path / "batch.proofs", tmp_path / "proofs"
+    arguments = ("proof", "--all", "--batch", "0", "-o", batch, "--home", sealed.home)
+    assert run(*arguments).code == 0
+    for code, command in (
+        (4, ("verify", sealed.file, "--trust", root)),
+        (4, ("verify", sealed.file, "--proof", batch, "--trust", root)),
+        (4, ("verify", sealed.file.parent, "--trust", root)),
+        (0, ("show", sealed.proof)),
+        (0, ("export", sealed.proof, "--format", "ers", "-o", tmp_path / "contract.ers")),
+        (0, ("proof", sealed.file, "--from", batch, "-o", proof)),
+        (0, ("proof", "--all", "--from", batch, "--split", folder)),
+        (0, ("trust", "list")),
+        (0, ("--help",)),
+    ):
+        ran = script(WINDOWS, *command)
+        assert (ran.returncode, "Traceback" in ran.stderr) == (code, False), ran.stderr
+    assert proof.read_bytes() == sealed.proof.read_bytes()
+    assert (tmp_path / "contract.ers").stat().st_size > 1_000
+    assert [path.name for path in folder.iterdir()] == [f"{digest_of(sealed.file)}.proof.json"]
+    # What is changed by several processes is locked, and no ledger can be kept.
+    for command in (("trust", "add", root), ("verify", sealed.file, "--home", sealed.home)):
+        ran = script(WINDOWS, *command)
+        assert ran.returncode == 5, ran.stderr
+        assert "this system has no locks of the kind that a ledger needs" in ran.stderr
+
+
+def digest_of(file: Path) -> str:
+    return sha256(file.read_bytes()).hexdigest()
 
 
 def test_the_program_is_installed() -> None:

@@ -16,8 +16,8 @@ from commandline import call, run
 from real import require_real, unavailable
 
 from witnesstree.cli import outputs
+from witnesstree.cli.names import NAME_MOST, proof_beside, proof_name
 from witnesstree.cli.outputs import put, write_proof
-from witnesstree.cli.sources import NAME_MOST, proof_beside, proof_name
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.proof.manifest import parse_manifest
 from witnesstree.ledger.proof.proof import Proof, format_proof, parse_proof

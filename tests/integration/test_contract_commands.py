@@ -38,7 +38,8 @@ from witnesstree.ledger.base.errors import (
     Unaffordable,
     Unreachable,
 )
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH, keccak256
+from witnesstree.ledger.chain.keccak import keccak256
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, CONTRACT_CODE_HASH
 
 ADDRESS = checksummed(CONTRACT_ADDRESS)
 CREATE2 = "0x" + artefact().deployer.hex()

@@ -18,7 +18,7 @@ from servers.geth import geth
 from witnesstree.anchor.evm.contract import anchoring_calldata, deployment_calldata
 from witnesstree.anchor.keys import checksummed, open_signer
 from witnesstree.ledger.base.errors import BadAnswer, Unreachable
-from witnesstree.ledger.chain.stateproof import keccak256
+from witnesstree.ledger.chain.keccak import keccak256
 
 pytestmark = pytest.mark.enable_socket
 

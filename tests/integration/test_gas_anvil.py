@@ -13,7 +13,8 @@ import pytest
 from servers.anvil import Node, anvil
 
 from witnesstree.anchor.evm.contract import anchoring_calldata, deployment_calldata
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, keccak256
+from witnesstree.ledger.chain.keccak import keccak256
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
 
 SNAPSHOT = Path(__file__).parents[2] / "hardhat-config/gas-snapshot-anvil.json"
 BOUNDS = {1: 46_000, 10: 10 * 27_000, 100: 100 * 25_000, 200: 200 * 25_000}

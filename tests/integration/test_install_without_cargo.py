@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 NEEDED = (
     "pyproject.toml",
     "setup.cfg",
+    "setup.py",
     "MANIFEST.in",
     "README.md",
     "LICENSE",

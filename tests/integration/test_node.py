@@ -28,10 +28,10 @@ from witnesstree.ledger.base.errors import BadAnswer, Conflict, Unaffordable, Un
 from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.report import Outcome, Verdict
 from witnesstree.ledger.base.witness import Anchor
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
-    keccak256,
     parse_header,
     prove_slot,
     slot_of,

@@ -18,11 +18,11 @@ from witnesstree.anchor.settings import ChainSettings
 from witnesstree.ledger.base.errors import Conflict, InvalidInput, Unreachable
 from witnesstree.ledger.base.ports import Chain, SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
-    keccak256,
     parse_header,
     prove_slot,
 )

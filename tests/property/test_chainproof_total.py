@@ -13,7 +13,8 @@ from trie.hexary import HexaryTrie
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.chain import stateproof
-from witnesstree.ledger.chain.stateproof import Header, keccak256, parse_header, prove_slot
+from witnesstree.ledger.chain.keccak import keccak256
+from witnesstree.ledger.chain.stateproof import Header, parse_header, prove_slot
 
 _CASES = json.loads((Path(__file__).parents[1] / "vectors" / "chain" / "slot.json").read_text())[
     "cases"

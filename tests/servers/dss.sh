@@ -1,13 +1,17 @@
 #!/bin/sh
 # Fetch EU DSS, the European Commission's validator of signatures, evidence records and ASiC containers, with what it needs, into the user's cache,
-# once. Prints the folder. Needs Maven, some 30 MB of disk, and half a minute.
+# once. Prints the folder. Needs Maven, some 30 MB of disk, and half a minute. dss.sha256 names every file with its digest: what is none of these is
+# not kept.
 set -eu
+
+sums="$(cd "$(dirname "$0")" && pwd)/dss.sha256"
 
 version=6.4
 # Another name whenever the artefacts below change: a folder that is there counts as complete.
 lib="${XDG_CACHE_HOME:-$HOME/.cache}/witnesstree/bin/dss-$version-asic"
 
 if [ -d "$lib" ]; then
+    (cd "$lib" && sha256sum --quiet --strict --check "$sums") >&2
     echo "$lib"
     exit 0
 fi
@@ -30,5 +34,10 @@ cat >"$part/pom.xml" <<EOF
 </project>
 EOF
 (cd "$part" && mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory="$part/lib") >&2
+(cd "$part/lib" && sha256sum --quiet --strict --check "$sums") >&2
+if [ "$(ls "$part/lib" | wc -l)" -ne "$(wc -l <"$sums")" ]; then
+    echo "dss.sh: Maven brought files that dss.sha256 does not name" >&2
+    exit 1
+fi
 mv "$part/lib" "$lib"
 echo "$lib"

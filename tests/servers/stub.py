@@ -15,7 +15,8 @@ from trie.hexary import HexaryTrie
 from witnesstree.anchor.evm import rpc
 from witnesstree.anchor.evm.header import rebuild_header
 from witnesstree.anchor.http import Answer
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, keccak256, slot_of
+from witnesstree.ledger.chain.keccak import keccak256
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, slot_of
 
 CHAIN_ID = 31_337
 PAYER = bytes.fromhex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.report import Outcome
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
-    keccak256,
     parse_header,
     prove_slot,
 )

@@ -17,10 +17,9 @@ from eth_utils.exceptions import ValidationError
 from servers.anvil import KeySigner
 from servers.stub import CHAIN_ID, PAYER, Network, RpcError, StubNode, World, hexed
 
-from witnesstree.anchor.evm import bridge, extra
+from witnesstree.anchor.evm import bridge
 from witnesstree.anchor.evm.bridge import ANSWERS, LATER, OURS, WRONG, Bridge, FeeHistory, Provider
 from witnesstree.anchor.evm.contract import anchoring_calldata, artefact
-from witnesstree.anchor.evm.extra import require_chains_extra
 from witnesstree.anchor.evm.fees import median_tip
 from witnesstree.anchor.evm.node import NodeChain
 from witnesstree.anchor.evm.rpc import Endpoint, Missing
@@ -102,7 +101,7 @@ def test_no_connection_is_opened_by_the_library(node: Bridge, world: World) -> N
 
 
 def test_one_module_imports_it() -> None:
-    rooms = Path(extra.__file__).parents[2]
+    rooms = Path(bridge.__file__).parents[2]
     found = {
         path.name
         for room in ("ledger", "anchor", "api", "cli")
@@ -359,15 +358,6 @@ def test_without_web3_a_home_on_a_real_chain_says_the_line_to_type(tmp_path: Pat
     assert done.returncode == 5
     assert 'pip install "witnesstree[chains]"' in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_each_package_of_the_extra_is_missed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    require_chains_extra()
-    monkeypatch.setattr(extra, "find_spec", lambda name: None if name == "eth_account" else name)
-    with pytest.raises(InvalidInput) as caught:
-        require_chains_extra()
-    assert caught.value.message.code == "chains-extra-missing"
-    assert caught.value.message.members == {"package": "eth_account"}
 
 
 def test_importing_it_warns_of_nothing() -> None:

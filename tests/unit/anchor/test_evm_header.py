@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from witnesstree.anchor.evm import header
 from witnesstree.anchor.evm.header import FIELDS, LATER
 from witnesstree.ledger.base.errors import BadAnswer
-from witnesstree.ledger.chain.stateproof import keccak256, parse_header
+from witnesstree.ledger.chain.keccak import keccak256
+from witnesstree.ledger.chain.stateproof import parse_header
 
 EMPTY_ROOT = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
 NO_UNCLES = "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347"

@@ -29,11 +29,11 @@ from witnesstree.anchor.evm.local import KEY_FILE, LocalChain
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
-    keccak256,
     parse_header,
     prove_slot,
 )

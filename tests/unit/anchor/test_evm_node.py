@@ -45,11 +45,11 @@ from witnesstree.ledger.base.errors import (
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.ports import SignedTransaction, Standing
 from witnesstree.ledger.base.witness import Anchor
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
     MAX_HEADER,
-    keccak256,
     parse_header,
     prove_slot,
 )

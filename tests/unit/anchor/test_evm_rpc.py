@@ -30,7 +30,8 @@ from witnesstree.ledger.base.errors import (
     WitnesstreeError,
 )
 from witnesstree.ledger.base.message import message
-from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS, keccak256
+from witnesstree.ledger.chain.keccak import keccak256
+from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
 
 SECRET = "5ecre7key0f0ur5"
 URL = f"https://user:{SECRET}@node.test:8545/v3/{SECRET}?token={SECRET}"

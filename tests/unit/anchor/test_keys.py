@@ -21,7 +21,7 @@ from witnesstree.anchor.evm import rpc
 from witnesstree.anchor.evm.contract import anchoring_calldata
 from witnesstree.anchor.keys import checksummed, exposure, open_signer
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput, WitnesstreeError
-from witnesstree.ledger.chain.stateproof import keccak256
+from witnesstree.ledger.chain.keccak import keccak256
 
 # Foundry's documentation gives this key for its second account: public, and worthless on any real
 # chain.

@@ -169,4 +169,3 @@ def test_of_two_finalities_the_stricter_counts(
         )
     )
     assert finality_in(tmp_path) == found
-    assert finality_in(None) == {}

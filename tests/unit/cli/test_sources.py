@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnesstree.cli import sources
-from witnesstree.cli.sources import CHUNK, PART, Source, find_files, opened_digests, readable_name
+from witnesstree.cli.names import readable_name
+from witnesstree.cli.sources import CHUNK, PART, Source, find_files, opened_digests
 from witnesstree.ledger.base.errors import InvalidInput
 
 DIGEST = sha256(b"").digest()

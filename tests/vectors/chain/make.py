@@ -15,10 +15,10 @@ import rlp
 
 from witnesstree.anchor.evm.local import KEY_FILE, LocalChain
 from witnesstree.ledger.base.witness import Anchor, StateProof
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
-    keccak256,
     slot_of,
 )
 

@@ -16,7 +16,7 @@ from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
 from sqlalchemy import text
 
-from witnesstree.ledger.chain.stateproof import keccak256
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.store.migrations.guards import sqlite_guards
 
 if TYPE_CHECKING:

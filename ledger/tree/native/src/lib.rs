@@ -9,6 +9,8 @@ mod sha256;
 mod share;
 mod tree;
 
+use std::mem::MaybeUninit;
+
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::ffi;
@@ -42,9 +44,11 @@ fn above<'py>(nodes: &Bound<'py, PyAny>, height: usize, threads: usize, kernel: 
     if height == 0 {
         return Ok(PyBytes::new(py, nodes));
     }
-    let (bytes, top) = room(py, tree::length(nodes.len(), height))?;
+    let mut room = Room::of(py, tree::length(nodes.len(), height))?;
+    let top = room.space();
     py.detach(|| tree::steps(kernel, threads, nodes, height, top));
-    Ok(bytes)
+    // SAFETY: `steps` fills what it is handed.
+    Ok(unsafe { room.filled() })
 }
 
 /// Return all levels above the packed `nodes`, each packed, the root last; none above a single node, or above nothing.
@@ -54,10 +58,12 @@ fn levels<'py>(nodes: &Bound<'py, PyAny>, threads: usize, kernel: Option<&str>) 
     let (py, kernel, threads) = (nodes.py(), chosen(kernel)?, share::count(threads));
     let input = Input::of(nodes)?;
     let nodes = input.packed()?;
-    let rooms = (1..=tree::height(nodes.len())).map(|height| room(py, tree::length(nodes.len(), height)));
-    let (bytes, rooms): (Vec<_>, Vec<_>) = rooms.collect::<PyResult<Vec<_>>>()?.into_iter().unzip();
-    py.detach(|| tree::levels(kernel, threads, nodes, rooms));
-    Ok(bytes)
+    let rooms = (1..=tree::height(nodes.len())).map(|height| Room::of(py, tree::length(nodes.len(), height)));
+    let mut rooms = rooms.collect::<PyResult<Vec<_>>>()?;
+    let spaces = rooms.iter_mut().map(Room::space).collect();
+    py.detach(|| tree::levels(kernel, threads, nodes, spaces));
+    // SAFETY: `levels` fills what it is handed.
+    Ok(rooms.into_iter().map(|room| unsafe { room.filled() }).collect())
 }
 
 /// Return the sorted run over the packed `digests`: 8 bytes of each and its position, 4 bytes big-endian.
@@ -70,9 +76,11 @@ fn sort_run<'py>(digests: &Bound<'py, PyAny>, threads: usize) -> PyResult<Bound<
     if digests.len() / NODE > 1 << 32 {
         return Err(PyValueError::new_err("a run has at most 2**32 digests"));
     }
-    let (bytes, run) = room(py, digests.len() / NODE * run::RECORD)?;
+    let mut room = Room::of(py, digests.len() / NODE * run::RECORD)?;
+    let run = room.space();
     py.detach(|| run::sort_run(threads, digests, run));
-    Ok(bytes)
+    // SAFETY: `sort_run` fills what it is handed.
+    Ok(unsafe { room.filled() })
 }
 
 /// Return the digests in whole lines, packed, how many bytes and lines they took, and whether the line after them is wrong.
@@ -83,12 +91,14 @@ fn parse_hex<'py>(text: &Bound<'py, PyAny>, is_last: bool, longest: usize, threa
     let input = Input::of(text)?;
     let text = input.bytes();
     let parts = py.detach(|| hex::parse(threads, text, is_last, longest)).map_err(|_| PyMemoryError::new_err("no memory for the digests"))?;
-    let (bytes, mut digests) = room(py, parts.iter().map(|part| part.digests.len()).sum())?;
+    let mut room = Room::of(py, parts.iter().map(|part| part.digests.len()).sum())?;
+    let mut digests = room.space();
     for part in &parts {
-        digests.split_off_mut(..part.digests.len()).expect("there is room for all").copy_from_slice(&part.digests);
+        digests.split_off_mut(..part.digests.len()).expect("there is room for all").write_copy_of_slice(&part.digests);
     }
     let (used, lines) = parts.iter().fold((0, 0), |(used, lines), part| (used + part.used, lines + part.lines));
-    Ok((bytes, used, lines, parts.last().is_some_and(|part| part.is_wrong)))
+    // SAFETY: the room is as long as all parts, each of which was copied.
+    Ok((unsafe { room.filled() }, used, lines, parts.last().is_some_and(|part| part.is_wrong)))
 }
 
 fn chosen(name: Option<&str>) -> PyResult<Kernel> {
@@ -130,16 +140,28 @@ impl Input {
     }
 }
 
-/// New bytes of that length, and the room in them: its pages are first touched by the threads that fill them, not by one that clears them before.
-///
-/// The room is written in full, and not read before, by all who get it; and nobody else sees the bytes until then.
-fn room<'py, 'room>(py: Python<'py>, length: usize) -> PyResult<(Bound<'py, PyBytes>, &'room mut [u8])> {
-    let size = ffi::Py_ssize_t::try_from(length).map_err(|_| PyMemoryError::new_err("no room for so many nodes"))?;
-    // SAFETY: Python allows bytes that it made from a null pointer to be written to until somebody else has them. They live as long as the
-    // first value, which each caller returns after the second is gone.
-    unsafe {
-        let bytes = Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?.cast_into_unchecked::<PyBytes>();
-        let start = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>();
-        Ok((bytes, std::slice::from_raw_parts_mut(start, length)))
+/// New bytes that nobody else has yet, to be filled: their pages are first touched by the threads that do so, not by one that clears them before.
+struct Room<'py>(Bound<'py, PyBytes>);
+
+impl<'py> Room<'py> {
+    fn of(py: Python<'py>, length: usize) -> PyResult<Self> {
+        let size = ffi::Py_ssize_t::try_from(length).map_err(|_| PyMemoryError::new_err("no room for so many nodes"))?;
+        // SAFETY: this gives bytes of that size, or null with an error.
+        let bytes = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?.cast_into_unchecked() };
+        Ok(Self(bytes))
+    }
+
+    fn space(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: Python allows bytes that it made from a null pointer to be written to until somebody else has them: nobody gets them before
+        // `filled`. They have that address and size as long as they live, and `self` is borrowed meanwhile.
+        unsafe { std::slice::from_raw_parts_mut(ffi::PyBytes_AsString(self.0.as_ptr()).cast(), ffi::PyBytes_Size(self.0.as_ptr()).cast_unsigned()) }
+    }
+
+    /// The bytes, for anybody.
+    ///
+    /// # Safety
+    /// All of `space` was written to.
+    unsafe fn filled(self) -> Bound<'py, PyBytes> {
+        self.0
     }
 }

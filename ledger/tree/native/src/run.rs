@@ -1,5 +1,7 @@
 //! The digest index's sorted run: for each digest its first 8 bytes and its position, 4 bytes, both big-endian, sorted.
 
+use std::mem::MaybeUninit;
+
 use crate::sha256::NODE;
 use crate::share::share;
 
@@ -18,7 +20,7 @@ const PER_THREAD: usize = 1 << 15;
 /// Fill `run`, 12 bytes for each of the packed `digests`, of which there are at most 2**32.
 ///
 /// Beside `run` it needs at most 16 MiB a thread. Digests that do not come from SHA-256 and begin alike are sorted more slowly, but in n log n still.
-pub fn sort_run(threads: usize, digests: &[u8], run: &mut [u8]) {
+pub fn sort_run(threads: usize, digests: &[u8], run: &mut [MaybeUninit<u8>]) {
     let count = digests.len() / NODE;
     let bits = (count / BUCKET).checked_ilog2().map_or(0, |log| (log + 1).min(MOST_BITS));
     let threads = threads.min(count / PER_THREAD + 1);
@@ -38,7 +40,7 @@ pub fn sort_run(threads: usize, digests: &[u8], run: &mut [u8]) {
     );
 
     // Each part of the digests has its own room in each bucket, in their order.
-    let mut rooms: Vec<Vec<&mut [u8]>> = parts.iter().map(|_| Vec::with_capacity(1 << bits)).collect();
+    let mut rooms: Vec<Vec<&mut [MaybeUninit<u8>]>> = parts.iter().map(|_| Vec::with_capacity(1 << bits)).collect();
     let mut rest = &mut *run;
     for bucket in 0..1 << bits {
         for (counts, rooms) in counts.iter().zip(&mut rooms) {
@@ -56,15 +58,16 @@ pub fn sort_run(threads: usize, digests: &[u8], run: &mut [u8]) {
             for (position, digest) in (i * part..).zip(digests.chunks_exact(NODE)) {
                 let room = &mut rooms[bucket(digest, bits)];
                 let (record, after) = std::mem::take(room).split_at_mut(RECORD);
-                record[..KEY].copy_from_slice(&digest[..KEY]);
-                record[KEY..].copy_from_slice(&(position as u32).to_be_bytes());
+                record[..KEY].write_copy_of_slice(&digest[..KEY]);
+                record[KEY..].write_copy_of_slice(&(position as u32).to_be_bytes());
                 *room = after;
             }
         },
     );
 
+    // SAFETY: the rooms, one after the other, are all of it: the counts, of one digest each, add up to as many as there are; and each was filled.
+    let mut rest = unsafe { run.assume_init_mut() };
     let mut buckets = Vec::with_capacity(1 << bits);
-    let mut rest = run;
     for bucket in 0..1 << bits {
         let (records, after) = rest.split_at_mut(counts.iter().map(|counts| counts[bucket]).sum::<usize>() * RECORD);
         buckets.push(records);

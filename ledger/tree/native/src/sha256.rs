@@ -4,6 +4,7 @@
 //! allocates, starts a thread, or knows of Python.
 
 use std::array::from_fn;
+use std::mem::MaybeUninit;
 
 pub const NODE: usize = 32;
 pub const PAIR: usize = 2 * NODE;
@@ -79,8 +80,8 @@ impl Kernel {
         }
     }
 
-    /// Write the node above each of the packed `pairs` to `parents`, which is half as long.
-    pub fn hash_pairs(self, pairs: &[u8], parents: &mut [u8]) {
+    /// Fill `parents`, which is half as long, with the node above each of the packed `pairs`. No byte of it is read.
+    pub fn hash_pairs(self, pairs: &[u8], parents: &mut [MaybeUninit<u8>]) {
         assert!(pairs.len() == 2 * parents.len() && parents.len().is_multiple_of(NODE));
         match self {
             Kernel::Portable => portable(pairs, parents),
@@ -99,7 +100,7 @@ fn sorted(pair: &[u8]) -> (&[u8; NODE], &[u8; NODE]) {
     if first <= second { (first, second) } else { (second, first) }
 }
 
-fn portable(pairs: &[u8], parents: &mut [u8]) {
+fn portable(pairs: &[u8], parents: &mut [MaybeUninit<u8>]) {
     for (pair, parent) in pairs.chunks_exact(PAIR).zip(parents.chunks_exact_mut(NODE)) {
         let (low, high) = sorted(pair);
         let word = |node: &[u8; NODE], i: usize| u32::from_be_bytes(node[4 * i..4 * i + 4].try_into().unwrap());
@@ -114,7 +115,7 @@ fn portable(pairs: &[u8], parents: &mut [u8]) {
         let keyed = from_fn(|t| words[t].wrapping_add(ROUNDS[t]));
         let state = compress(compress(INITIAL, &keyed), &PADDING);
         for (bytes, word) in parent.chunks_exact_mut(4).zip(state) {
-            bytes.copy_from_slice(&word.to_be_bytes());
+            bytes.write_copy_of_slice(&word.to_be_bytes());
         }
     }
 }

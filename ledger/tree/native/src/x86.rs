@@ -5,6 +5,7 @@
 
 use std::arch::x86_64::*;
 use std::array::from_fn;
+use std::mem::MaybeUninit;
 
 use super::{INITIAL, NODE, PADDING, PAIR, ROUNDS, portable, sorted};
 
@@ -21,7 +22,7 @@ impl HasShaNi {
         (is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1")).then_some(Self(()))
     }
 
-    pub fn hash_pairs(self, pairs: &[u8], parents: &mut [u8]) {
+    pub fn hash_pairs(self, pairs: &[u8], parents: &mut [MaybeUninit<u8>]) {
         // SAFETY: `self` was made by `detect`.
         unsafe { sha_ni(pairs, parents) }
     }
@@ -32,7 +33,7 @@ impl HasAvx512 {
         (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")).then_some(Self(()))
     }
 
-    pub fn hash_pairs(self, pairs: &[u8], parents: &mut [u8]) {
+    pub fn hash_pairs(self, pairs: &[u8], parents: &mut [MaybeUninit<u8>]) {
         let whole = pairs.len() / (LANES * PAIR);
         let (pairs, more_pairs) = pairs.split_at(whole * LANES * PAIR);
         let (parents, more_parents) = parents.split_at_mut(whole * LANES * NODE);
@@ -53,7 +54,7 @@ impl HasAvx512 {
 const WAYS: usize = 2;
 
 #[target_feature(enable = "sha,ssse3,sse4.1")]
-fn sha_ni(pairs: &[u8], parents: &mut [u8]) {
+fn sha_ni(pairs: &[u8], parents: &mut [MaybeUninit<u8>]) {
     let mut pairs = pairs.chunks_exact(WAYS * PAIR);
     let mut parents = parents.chunks_exact_mut(WAYS * NODE);
     for (pairs, parents) in pairs.by_ref().zip(parents.by_ref()) {
@@ -66,7 +67,7 @@ fn sha_ni(pairs: &[u8], parents: &mut [u8]) {
 
 #[inline]
 #[target_feature(enable = "sha,ssse3,sse4.1")]
-fn sha_ni_ways<const N: usize>(pairs: &[u8], parents: &mut [u8]) {
+fn sha_ni_ways<const N: usize>(pairs: &[u8], parents: &mut [MaybeUninit<u8>]) {
     let [a, b, c, d, e, f, g, h] = INITIAL.map(u32::cast_signed);
     let (abef, cdgh) = (_mm_set_epi32(a, b, e, f), _mm_set_epi32(c, d, g, h));
     let mut state = [(abef, cdgh); N];
@@ -128,7 +129,7 @@ fn four(table: &[u32; 64], at: usize) -> __m128i {
 }
 
 #[inline(always)]
-fn store(bytes: &mut [u8], value: __m128i) {
+fn store(bytes: &mut [MaybeUninit<u8>], value: __m128i) {
     assert!(bytes.len() == 16);
     // SAFETY: the slice has 16 bytes, and the store asks for no alignment.
     unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), value) }
@@ -142,7 +143,7 @@ const LANES: usize = 16;
 type Words<const N: usize> = [__m512i; N];
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn avx512(pairs: &[[u8; PAIR]; LANES], parents: &mut [[u8; PAIR]; LANES / 2]) {
+fn avx512(pairs: &[[u8; PAIR]; LANES], parents: &mut [[MaybeUninit<u8>; PAIR]; LANES / 2]) {
     let big_endian = _mm512_set4_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203);
     let rows: Words<16> = from_fn(|i| _mm512_shuffle_epi8(load(&pairs[i]), big_endian));
     let mut words = transposed(rows);
@@ -291,23 +292,23 @@ fn load(bytes: &[u8; PAIR]) -> __m512i {
 }
 
 #[inline(always)]
-fn save(bytes: &mut [u8; PAIR], value: __m512i) {
+fn save(bytes: &mut [MaybeUninit<u8>; PAIR], value: __m512i) {
     // SAFETY: the type has 64 bytes, as many as the array.
-    *bytes = unsafe { std::mem::transmute::<__m512i, [u8; PAIR]>(value) };
+    *bytes = unsafe { std::mem::transmute::<__m512i, [MaybeUninit<u8>; PAIR]>(value) };
 }
 
 /// A slice as an array of arrays, where its length is right.
-trait Arrays {
-    fn as_array_of<const N: usize>(&self) -> &[[u8; PAIR]; N];
-    fn as_array_of_mut<const N: usize>(&mut self) -> &mut [[u8; PAIR]; N];
+trait Arrays<T> {
+    fn as_array_of<const N: usize>(&self) -> &[[T; PAIR]; N];
+    fn as_array_of_mut<const N: usize>(&mut self) -> &mut [[T; PAIR]; N];
 }
 
-impl Arrays for [u8] {
-    fn as_array_of<const N: usize>(&self) -> &[[u8; PAIR]; N] {
+impl<T> Arrays<T> for [T] {
+    fn as_array_of<const N: usize>(&self) -> &[[T; PAIR]; N] {
         self.as_chunks::<PAIR>().0.try_into().unwrap()
     }
 
-    fn as_array_of_mut<const N: usize>(&mut self) -> &mut [[u8; PAIR]; N] {
+    fn as_array_of_mut<const N: usize>(&mut self) -> &mut [[T; PAIR]; N] {
         self.as_chunks_mut::<PAIR>().0.try_into().unwrap()
     }
 }

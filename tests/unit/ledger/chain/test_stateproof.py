@@ -11,13 +11,13 @@ from vectors.chain.make import format_file, make
 
 from witnesstree.anchor.evm.contract import artefact
 from witnesstree.ledger.base.errors import InvalidInput, OverLimit
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.known import known_chain
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
     Anchoring,
     SlotProof,
-    keccak256,
     parse_header,
     prove_slot,
     slot_of,
@@ -102,12 +102,6 @@ def test_the_vectors_are_what_the_embedded_chain_makes() -> None:
 def test_public_blocks_stand_as_their_chains_have_them() -> None:
     public = [param.values[0] for param in cases("header.json") if "source" in param.values[0]]
     assert {case["chain_id"] for case in public} == {10, 56, 100, 42161}
-
-
-def test_keccak_is_not_sha3() -> None:
-    assert (
-        keccak256(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
-    )
 
 
 def test_the_constants_are_the_artefacts() -> None:

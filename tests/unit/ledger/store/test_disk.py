@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from witnesstree.ledger.base.errors import InvalidInput, StorageFailure
-from witnesstree.ledger.store.disk import placing, replacing, storage_errors, write_file
+from witnesstree.ledger.store import disk
+from witnesstree.ledger.store.disk import (
+    locked,
+    placing,
+    replacing,
+    storage_errors,
+    sync_folder,
+    write_file,
+)
 
 
 def test_a_file_is_written_with_its_mode(tmp_path: Path) -> None:
@@ -160,3 +168,21 @@ def test_a_missing_folder_is_a_storage_failure(tmp_path: Path) -> None:
 def test_only_what_the_disk_says_is_translated(tmp_path: Path) -> None:
     with pytest.raises(KeyError), storage_errors(tmp_path):
         raise KeyError
+
+
+def test_a_system_without_locks_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "find_spec", lambda _name: None)
+    with pytest.raises(InvalidInput) as caught, locked(tmp_path / "lock"):
+        pass
+    assert caught.value.message.code == "system-without-locks"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_system_that_opens_no_folder_syncs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    monkeypatch.setattr(os, "open", None)
+    sync_folder(tmp_path)

@@ -34,7 +34,7 @@ from witnesstree.anchor.wiring import open_ledger, open_renewals
 from witnesstree.cli.migrate import migrate_command
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure
 from witnesstree.ledger.base.report import Verdict
-from witnesstree.ledger.chain.stateproof import keccak256
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.proof.proof import format_proof, parse_anchor
 from witnesstree.ledger.store.database.schema import VERSION
 from witnesstree.ledger.store.database.schema import metadata as written_down

@@ -13,6 +13,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 VERIFIER = "witnesstree.ledger.verify.verify"
+PLAIN = tuple(f"witnesstree.cli.{name}" for name in ("verify", "show", "export", "proof", "trust"))
+"""Commands of a plain install, which runs on Windows, too."""
+DOORS = frozenset(
+    {
+        "witnesstree.cli.homes",  # --home
+        "witnesstree.anchor.trust",  # --rpc with --home
+        "witnesstree.anchor.evm.check",  # --rpc
+        "witnesstree.anchor.wiring",  # `proof` without --from
+        "witnesstree.ledger.work.lookup",  # the same
+    }
+)
+"""What these commands load only where they are asked for more than a plain install has."""
+POSIX_ONLY = {"crypt", "fcntl", "grp", "nis", "posix", "pty", "pwd", "readline", "resource"}
+POSIX_ONLY |= {"spwd", "syslog", "termios", "tty"}
 MOST_AT_ONCE, MOST_IN_ALL = 5_050, 5_850
 """Lines of 100 columns. They were 3,849 and 4,618 when this was written, and 3,972 and 4,770 before
 that; in longer lines, 3,080 and 3,560. A change that adds to them says why.
@@ -73,15 +87,19 @@ def is_module(name: str) -> bool:
         return False
 
 
-def closure() -> set[str]:
+def imports_of(module: str) -> set[str]:
+    return set(imported(ast.parse(source_of(module).read_text(encoding="utf-8"))))
+
+
+def closure(*modules: str, but: frozenset[str] = frozenset()) -> set[str]:
     found: set[str] = set()
-    waiting = [VERIFIER]
+    waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module in found or not module.startswith("witnesstree.") or not is_module(module):
+        if module in found | but or not module.startswith("witnesstree.") or not is_module(module):
             continue
         found.add(module)
-        waiting += imported(ast.parse(source_of(module).read_text(encoding="utf-8")))
+        waiting += imports_of(module)
     return found
 
 
@@ -104,7 +122,7 @@ def lines_of(modules: set[str]) -> int:
 
 
 def test_the_verifier_stays_small_and_knows_neither_store_nor_work() -> None:
-    at_once, in_all = loaded(), closure()
+    at_once, in_all = loaded(), closure(VERIFIER)
     assert at_once <= in_all
     print(f"\nthe verifier: {lines_of(at_once)} lines at once, {lines_of(in_all)} in all")
     for module in sorted(in_all):
@@ -112,6 +130,25 @@ def test_the_verifier_stays_small_and_knows_neither_store_nor_work() -> None:
         assert module.split(".")[2] not in {"store", "work", "audit"}, module
     assert lines_of(at_once) <= MOST_AT_ONCE
     assert lines_of(in_all) <= MOST_IN_ALL
+
+
+def test_a_plain_install_keeps_no_ledger_and_needs_no_posix() -> None:
+    found = closure("witnesstree.cli.main", *PLAIN, but=DOORS)
+    assert {"witnesstree.cli.folder", VERIFIER, "witnesstree.ledger.store.disk"} <= found
+    rooms = {"witnesstree.ledger.work", "witnesstree.ledger.audit", "witnesstree.ledger.store"}
+    assert {each for each in found if each.rpartition(".")[0] in rooms} == {
+        "witnesstree.ledger.store.disk"
+    }
+    # Locks are taken where somebody changes the trust store, once the system was asked for them.
+    assert {(each, name) for each in found for name in imports_of(each) & POSIX_ONLY} == {
+        ("witnesstree.ledger.store.disk", "fcntl")
+    }
+
+
+def test_what_keeps_a_ledger_is_behind_the_doors() -> None:
+    behind = closure(*DOORS)
+    assert "witnesstree.ledger.store.home" in behind
+    assert any(imports_of(each) & POSIX_ONLY for each in behind)
 
 
 def test_lines_are_counted_as_they_are_read() -> None:

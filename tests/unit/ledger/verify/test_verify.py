@@ -22,11 +22,11 @@ from trie.hexary import HexaryTrie
 from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Anchor, Stamp, StateProof
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
 from witnesstree.ledger.chain.stateproof import (
     CONTRACT_ADDRESS,
     CONTRACT_CODE_HASH,
-    keccak256,
     parse_header,
     slot_of,
 )

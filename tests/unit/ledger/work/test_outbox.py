@@ -19,7 +19,7 @@ from witnesstree.ledger.base.errors import (
 from witnesstree.ledger.base.message import AS_TEXT, Message, message
 from witnesstree.ledger.base.ports import Standing
 from witnesstree.ledger.base.witness import Stamp
-from witnesstree.ledger.chain.stateproof import keccak256
+from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.proof.proof import parse_anchor
 from witnesstree.ledger.store.database.values import AlarmKind, Job, JobKind, JobState
 from witnesstree.ledger.work.fsck.check import check_ledger

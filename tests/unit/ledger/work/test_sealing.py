@@ -20,7 +20,8 @@ from witnesstree.ledger.base.errors import (
     Unreachable,
 )
 from witnesstree.ledger.base.report import Verdict
-from witnesstree.ledger.chain.stateproof import keccak256, parse_header
+from witnesstree.ledger.chain.keccak import keccak256
+from witnesstree.ledger.chain.stateproof import parse_header
 from witnesstree.ledger.log.note import check_checkpoint
 from witnesstree.ledger.log.opening import opening_digest, parse_opening
 from witnesstree.ledger.log.statement import parse_statement

@@ -1,0 +1,45 @@
+"""What a home says of a proof, for those who have the home: a verifier without one loads nothing of
+this, and nothing that keeps a ledger.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from witnesstree.anchor.trust import home_trust
+from witnesstree.anchor.tsa.local import trusted_root
+from witnesstree.cli.options import say
+from witnesstree.ledger.base.errors import NotFound, WitnesstreeError
+from witnesstree.ledger.store.home import open_home
+from witnesstree.ledger.trust import Trust
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from witnesstree.ledger.proof.proof import Proof
+
+
+def home_roots(home: Path) -> Trust:
+    """Return trust in the embedded authority of a home."""
+    return Trust((trusted_root(open_home(home).authority),))
+
+
+def trust_of_home(home: Path, proof: Proof) -> Trust:
+    """Return what a home lets its owner trust of `proof`; that it is another ledger's is said."""
+    trust = home_trust(open_home(home), proof)
+    if trust is None:
+        say("proof-of-other-ledger", home=home)
+    return trust or Trust()
+
+
+def trust_of_own(home: Path, proof: Proof) -> Trust | None:
+    """Return what the user's own ledger says, None where the proof is another's; nobody asked for
+    it, so what is amiss there stops nothing.
+    """
+    try:
+        return home_trust(open_home(home), proof)
+    except NotFound:
+        return None
+    except WitnesstreeError as error:
+        say("own-ledger-unreadable", home=home, error=error)
+        return None

@@ -1,0 +1,39 @@
+"""Calls that POSIX has and Windows lacks, as far as verifying needs them: proofs are verified
+there, too. A ledger is not kept there.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+WITHOUT_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)
+"""The flag to open a file with that may have become a pipe. Windows has none among its files."""
+
+
+def read_at(file: BinaryIO, size: int, offset: int) -> bytes:
+    """Return at most `size` bytes from `offset` on of a file that was opened without a buffer.
+    Where it stands afterwards is not said.
+
+    Raises OSError.
+    """
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), size, offset)
+    file.seek(offset)
+    return file.read(size)
+
+
+def own_user() -> int:
+    """Return the user that this process runs as, as files name their owners: on Windows, they all
+    name 0.
+    """
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def sync_all() -> None:
+    """Make everything durable that was written, where the system has a call for it."""
+    if hasattr(os, "sync"):
+        os.sync()
