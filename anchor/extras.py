@@ -9,6 +9,7 @@ from witnesstree.ledger.base.errors import InvalidInput
 
 CHAINS: Final = "chains"
 LEDGER: Final = "ledger"
+LISTS: Final = "lists"
 PACKAGES: Final = {
     CHAINS: ("eth_abi", "eth_account", "eth_utils", "httpcore2", "httpx2", "rlp", "web3"),
     LEDGER: (
@@ -30,6 +31,7 @@ PACKAGES: Final = {
         "tomlkit",
         "trie",
     ),
+    LISTS: ("lxml", "signxml"),
 }
 """What is looked for of each extra, as it is imported. A ledger with embedded parts needs no web3,
 though its extra brings it."""

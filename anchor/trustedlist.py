@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from witnesstree.anchor.extras import LISTS, require_extra
 from witnesstree.ledger.base.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def parse_list(content: bytes, signers: Sequence[x509.Certificate], now: datetim
 
     Raises InvalidInput, also if signxml is not installed.
     """
-    _require_extra()
+    require_extra(LISTS)
     root = _read_xml(content)
     if root.tag != _ROOT:
         raise InvalidInput("list-expected", found=_shown(str(root.tag)))
@@ -123,13 +124,6 @@ def _life(certificate: x509.Certificate, now: datetime) -> dict[str, Any]:
     has_ended = now > certificate.not_valid_after_utc
     day = certificate.not_valid_after_utc if has_ended else certificate.not_valid_before_utc
     return {"when": "ended" if has_ended else "begins", "date": f"{day:%Y-%m-%d}"}
-
-
-def _require_extra() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("signxml") is None:
-        raise InvalidInput("lists-extra-missing")
 
 
 def _read_xml(content: bytes) -> Any:
