@@ -18,6 +18,7 @@ help:  ## Show this list
 
 demo: $(VENV)/.installed  ## Seal five files, verify them, alter one byte and see it found
 	@$(BIN)/witnesstree demo
+	@echo; echo "To type \`witnesstree\` in this shell from now on: source $(BIN)/activate"
 
 # The contract's own tests run inside: tests/integration/test_artefact.py starts them. Where nothing may be missing, no branch of what decides a verdict may go untested, and few others.
 DECIDING := */ledger/base/*,*/ledger/tree/*,*/ledger/log/*,*/ledger/tokens/*,*/ledger/chain/*,*/ledger/proof/*,*/ledger/verify/*,*/ledger/audit/*,*/ledger/trust.py
@@ -112,9 +113,12 @@ clean:  ## Remove what was installed and built
 $(VENV)/.installed: pyproject.toml setup.cfg constraints.txt $(NATIVE)
 	@test -n "$(PYTHON)" || { echo "Error: Python 3.11 or newer is needed: install it, or name it with PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Error: $(PYTHON) is too old: Python 3.11 or newer is needed")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Installing into $(VENV), which takes about half a minute. Nothing outside of this folder is changed."
+	@$(PYTHON) -m venv $(VENV)
+	@echo "  the packages of constraints.txt …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@echo "  witnesstree itself, and its native core where cargo is there …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # merkletools is an independent reader of our paths. It asks for a package that no longer builds; ours stands in for it, and where it cannot
@@ -129,5 +133,6 @@ $(VENV)/.bench: benchmarks/requirements.txt benchmarks/peers/openzeppelin/packag
 	@touch $@
 
 hardhat-config/node_modules/.installed: hardhat-config/package.json hardhat-config/package-lock.json | $(VENV)/.installed
-	cd hardhat-config && $(NPM) ci --silent
+	@echo "  what compiles and tests the contract …"
+	@cd hardhat-config && $(NPM) ci
 	@touch $@

@@ -62,7 +62,11 @@ def demo_command(ctx: click.Context) -> None:
             )
         )
     as_it_should = [Verdict.VERIFIED] * len(evidence) + [Verdict.FAILED]
-    ctx.exit(0 if verdicts == as_it_should else 1)
+    click.echo(err=True)
+    if verdicts != as_it_should:
+        say("demo-wrong")
+        ctx.exit(1)
+    say("demo-right", count=len(evidence))
 
 
 def _make_home(home: Path) -> None:

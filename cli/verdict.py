@@ -92,11 +92,12 @@ def verdict_line(report: Report, subject: str = "") -> str:
     verdict = verdict_word(report.verdict)
     if report.verdict is Verdict.VERIFIED:
         assert report.assurance
-        window = phrase(
-            "window-of-report", not_before=report.not_before, not_after=report.not_after
+        line = phrase(
+            "verified-short",
+            verdict=verdict,
+            worth=worth(report.assurance),
+            time=report.not_after,
         )
-        known = worth(report.assurance)
-        line = phrase("verified-short", verdict=verdict, worth=known, window=window)
     else:
         line = phrase("not-verified-short", verdict=verdict, reason=decisive(report).message)
     return subject + verdict_styled(report.verdict, verdict) + one_line(line[len(verdict) :])

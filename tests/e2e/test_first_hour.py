@@ -59,10 +59,10 @@ def test_what_would_decide_it_is_said_once(
 ) -> None:
     for name in ("a", "b", "c"):
         Path(name).write_text(name)
-    assert call("seal", "a", "b", "c").text.endswith("3 files are new.\n")
+    assert call("seal", "a", "b", "c").text.endswith("Sealed 3 files.\n")
     Path("d").write_text("d")
     again = call("seal", "a", "b", "c", "d")
-    assert again.text.endswith("1 file is new, 3 were sealed before.\n")
+    assert again.text.endswith("Sealed 1 file; 3 were sealed before.\n")
     assert again.talk.count("embedded authority and chain") == 2
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "elsewhere"))
     for asked in (["a"], ["a", "b", "c"]):

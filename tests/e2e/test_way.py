@@ -81,7 +81,7 @@ def test_a_folder_of_odd_names(home: Path, tmp_path: Path) -> None:
     assert sealed.code == 0
     assert "Passed over 1 proof file." in sealed.talk
     lines = sealed.text.splitlines()
-    assert lines.pop() == f"{len(NAMES) + 1} files are new."
+    assert lines.pop() == f"Sealed {len(NAMES) + 1} files."
     assert len(lines) == len(NAMES) + 1
     assert all(line.startswith(f"Sealed {folder}/") for line in lines)
     assert "\x1b" not in sealed.text

@@ -142,7 +142,7 @@ def test_an_origin_that_no_note_can_carry_is_refused(folder: Path, origin: str) 
 
 
 def test_a_home_that_is_not_there_is_not_found(folder: Path) -> None:
-    with pytest.raises(NotFound, match="holds no ledger. If there is one, name its folder"):
+    with pytest.raises(NotFound, match=r"holds no ledger\. If there is one, name its folder"):
         open_home(folder)
     folder.mkdir()
     with pytest.raises(NotFound):
