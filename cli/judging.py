@@ -10,9 +10,11 @@ import re
 import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 from witnesstree.anchor.extras import CHAINS, LEDGER, require_extra
 from witnesstree.cli.options import default_home, note, say
@@ -153,11 +155,17 @@ class Judge:
 
             if own := trust_of_own(self._own, proof):
                 trust |= own
-                if self._says:
-                    say("own-ledger-asked", home=self._own)
+                self._tell_of_own()
         if self.asked.nodes:
             trust |= _trust_of_nodes(self.asked.nodes, proof, self.asked.home)
         return self._verifier(trust)
+
+    def _tell_of_own(self) -> None:
+        """Say, behind the answer and once, that the user's own ledger was asked."""
+        if self._says:
+            self._says = False
+            said = partial(say, "own-ledger-asked", home=self._own)
+            click.get_current_context().call_on_close(said)
 
 
 def _digests_for(proof: Proof, file: Path) -> dict[str, bytes]:

@@ -102,7 +102,7 @@ def cli() -> None:
     Example:
         witnesstree init
         witnesstree seal photo.jpg
-        witnesstree verify photo.jpg --home ~/.local/share/witnesstree
+        witnesstree verify photo.jpg
     """
 
 

@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -90,8 +90,10 @@ def answer(value: object) -> None:
 
 
 def say(code: str, /, **params: Value) -> None:
-    """Tell the person, on one line, something that is no answer."""
-    click.echo(one_line(phrase(code, **params)), err=True)
+    """Tell the person something that is no answer, on one line; on a terminal it is broken at its
+    width.
+    """
+    click.echo(laid_out(phrase(code, **params), 0, sys.stderr), err=True)
 
 
 def note(said: Message | str) -> None:
@@ -115,12 +117,13 @@ def one_line(text: object) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
-def laid_out(text: str, indent: int) -> str:
+def laid_out(text: str, indent: int, stream: TextIO | None = None) -> str:
     """Return one line of an answer, broken at words and indented from its second line on where a
     person reads it; programs get it as one line.
     """
     line = one_line(text)
-    if not (sys.stdout and sys.stdout.isatty()):
+    stream = stream or sys.stdout
+    if not (stream and stream.isatty()):
         return line
     from witnesstree.cli.layout import wrapped
 

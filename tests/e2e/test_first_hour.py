@@ -32,7 +32,7 @@ def test_one_s_own_ledger_is_asked_about_its_own_proofs(own: Path) -> None:
     assert call("seal", "photo.jpg").code == 0
     verified = call("verify", "photo.jpg")
     assert verified.code == 0
-    assert verified.talk.splitlines()[0].startswith(f"Your own ledger in {own} was asked")
+    assert verified.talk.startswith(f"Your own ledger in {own} was asked")
     # The ledger itself is in this folder, and is no evidence.
     assert call("verify", ".").code == 0
     # A lawyer's questions: what, by when, on whose word.
