@@ -21,7 +21,7 @@ from witnesstree.cli.report import (
     worth,
 )
 from witnesstree.ledger.base.clock import format_time
-from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
+from witnesstree.ledger.base.report import Outcome, Report, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -139,17 +139,28 @@ def _print_grounds(report: Report) -> None:
         tell("not-before", indent=4, time=moment(report.not_before))
     if report.not_after:
         tell("not-after", indent=4, time=moment(report.not_after))
-    if report.assurance is Assurance.LOCAL:
-        tell("ground-local", indent=4)
+    grounds = [
+        (check.message.code, dict(check.message.params))
+        for check in report.checks
+        if check.outcome is Outcome.PASSED and _is_ground(check)
+    ]
+    token, anchor = report.not_after_token, report.not_after_anchor
+    if grounds and all(known["assurance"] == "local" for _, known in grounds):
+        tell("ground-local", indent=4, token=token, anchor=anchor)
         return
-    for check in report.checks:
-        if check.outcome is not Outcome.PASSED:
-            continue
-        known = dict(check.message.params)
-        if check.message.code == "chain-right" and not check.name.startswith("file_tokens"):
-            tell("ground-of-token", indent=4, **known)
-        elif check.message.code == "block-canonical" and check.name.startswith("anchors"):
-            tell("ground-of-anchor", indent=4, kind=_kind(known), **known)
+    for code, known in grounds:
+        if code == "chain-right":
+            tell("ground-of-token", indent=4, date=token, **known)
+        else:
+            tell("ground-of-anchor", indent=4, date=anchor, kind=_kind(known), **known)
+
+
+def _is_ground(check: Check) -> bool:
+    """Whether a check says on whose word the window is."""
+    if check.name.startswith("file_tokens"):
+        return False
+    is_anchor = check.message.code == "block-canonical" and check.name.startswith("anchors")
+    return is_anchor or check.message.code == "chain-right"
 
 
 def _kind(known: Mapping[str, object]) -> str:

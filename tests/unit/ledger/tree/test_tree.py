@@ -147,7 +147,8 @@ def test_no_path_of_another_length_is_taken() -> None:
                     with pytest.raises(
                         InvalidInput,
                         match=(
-                            f"position {position} among {size} digests has a path of {len(path)} hash"
+                            f"position {position} among {size} digests has a path of"
+                            f" {len(path)} hash"
                         ),
                     ):
                         root_from_path(digest, position, size, wrong)
