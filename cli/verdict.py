@@ -21,7 +21,7 @@ from witnesstree.cli.report import (
     worth,
 )
 from witnesstree.ledger.base.clock import format_time
-from witnesstree.ledger.base.report import Outcome, Report, Verdict
+from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
