@@ -57,8 +57,8 @@ def reading(form: str) -> Iterator[None]:
 
 
 def demand_der(der: bytes) -> None:
-    """Check the skeleton of `der`: definite and shortest lengths, each value inside its parent, no
-    empty number or identifier, at most MAX_DER_DEPTH deep (X.690, 10).
+    """Check the skeleton of `der`: definite and shortest lengths, each value inside its parent, a
+    BOOLEAN of one byte, no empty number or identifier, at most MAX_DER_DEPTH deep (X.690, 10).
 
     asn1crypto reads BER too, and recurses; RFC 3161, 3 promises DER. This does not look into OCTET
     STRINGs and says nothing about types.
@@ -77,8 +77,8 @@ def demand_der(der: bytes) -> None:
         # 10.2).
         is_odd = tag & 0x1F == 0x1F or (tag < 0x40 and is_constructed != (tag & 0x1F in {16, 17}))
         is_too_long = at + length > ends[-1] or (tag == 0x06 and length > MAX_OID)
-        # INTEGER and OBJECT IDENTIFIER (X.690, 8.3.1 and 8.19.2).
-        is_empty = tag in {0x02, 0x06} and not length
+        # BOOLEAN, INTEGER and OBJECT IDENTIFIER (X.690, 8.2.1, 8.3.1 and 8.19.2).
+        is_empty = (tag == 0x01 and length != 1) or (tag in {0x02, 0x06} and not length)
         if is_odd or is_too_long or is_empty or len(ends) > MAX_DER_DEPTH:
             raise InvalidInput("der-malformed", at=at)
         if is_constructed:

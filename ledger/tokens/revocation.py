@@ -419,6 +419,8 @@ def _read_ocsp(der: bytes) -> _Ocsp:
         status = outer["response_status"].native
         if status != "successful":
             raise InvalidInput("ocsp-refused", status=status)
+        if outer["response_bytes"]["response_type"].native != "basic_ocsp_response":
+            raise InvalidInput("der-unreadable", form="BasicOCSPResponse (RFC 6960, 4.2.1)")
         content = bytes(outer["response_bytes"]["response"])
         demand_der(content)
         basic = ocsp.BasicOCSPResponse.load(content, strict=True)

@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any
 from asn1crypto import cms, core, tsp
 
 from witnesstree.ledger.base.clock import rounded_up
-from witnesstree.ledger.base.der import demand_der, read_encodings, read_time, reading, shown
+from witnesstree.ledger.base.der import (
+    demand_der,
+    read_encodings,
+    read_time,
+    read_values,
+    reading,
+    shown,
+)
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.report import (
@@ -33,6 +40,7 @@ from witnesstree.ledger.base.report import (
     passed,
     unknown,
 )
+from witnesstree.ledger.tokens.names import comparable
 from witnesstree.ledger.tokens.path import methods_of
 from witnesstree.ledger.tokens.revocation import REVOCATION, judge_revocation
 from witnesstree.ledger.tokens.signature import (
@@ -72,6 +80,8 @@ MAX_CERTIFICATES = 16
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
 _SEQUENCE = 0x30
+# GeneralName (RFC 5280, 4.2.1.6), without the bit "constructed".
+_DIRECTORY_NAME = 0x84
 # id-signedData of PKCS #7 (RFC 5652, 5.1) and of GM/T 0010.
 _SIGNED_DATA, _CHINESE_SIGNED_DATA = "1.2.840.113549.1.7.2", "1.2.156.10197.6.1.4.2.2"
 
@@ -100,7 +110,8 @@ class CertificateId:
 class SignerInfo:
     """What a token says of its signature (RFC 5652, 5.3): claims, nothing more.
 
-    `digest_algorithm` is as signature.read_hash returns it.
+    `digest_algorithm` is as signature.read_hash returns it; `issuer`, as that of a CertificateId,
+    is the DER of a SEQUENCE, unread.
     """
 
     issuer: bytes | None
@@ -198,8 +209,8 @@ class TimeStampResp(core.Sequence):  # type: ignore[misc]
 def parse_token(der: bytes) -> Token:
     """Return what a TimeStampToken of at most MAX_TOKEN bytes claims.
 
-    Demands the form of RFC 3161, 2.4.2: one signer, signed attributes, TSTInfo version 1.
-    Certificates stay unread.
+    Demands the form of RFC 3161, 2.4.2: one signer, TSTInfo version 1. Certificates stay unread,
+    and signed attributes are `judge_token`'s question.
 
     Raises InvalidInput.
     """
@@ -334,20 +345,24 @@ def _read_attributes(attributes: Any) -> dict[str, Any]:
 def _read_certificate_id(identifier: Any) -> CertificateId:
     issuer_serial = identifier["issuer_serial"]
     has_issuer = not isinstance(issuer_serial, core.Void)
-    names = (
-        [name for name in issuer_serial["issuer"] if name.name == "directory_name"]
-        if has_issuer
-        else []
-    )
-    if has_issuer and len(names) != 1:
-        raise InvalidInput("signer-issuer-not-one")
+    issuer = _read_issuer(issuer_serial["issuer"].contents) if has_issuer else None
     is_second = isinstance(identifier, tsp.ESSCertIDv2)
     return CertificateId(
         algorithm=read_hash(identifier["hash_algorithm"]) if is_second else "sha1",
         digest=bytes(identifier["cert_hash"]),
-        issuer=names[0].chosen.chosen.dump() if names else None,
+        issuer=issuer,
         serial=issuer_serial["serial_number"].native if has_issuer else None,
     )
+
+
+def _read_issuer(names: bytes) -> bytes:
+    """Return the one directoryName of GeneralNames, unread; other names are passed over."""
+    found = [value for value in read_values(names) if value[0] & 0xDF == _DIRECTORY_NAME]
+    tag, content = found[0] if len(found) == 1 else (0, b"")
+    name = next(read_encodings(content), b"")
+    if tag != _DIRECTORY_NAME | 0x20 or name[:1] != bytes([_SEQUENCE]):
+        raise InvalidInput("signer-issuer-not-one")
+    return name
 
 
 # Asking
@@ -437,7 +452,7 @@ def chain_of(token: Token, trust: Trust, certificates: Sequence[bytes] = ()) -> 
     anchors = (root.certificate for root in trust.roots)
     return tuple(
         each.der
-        for each in chain.path or climb(certificate, (*candidates, *trust.certificates, *anchors))
+        for each in chain.path or climb(certificate, (*anchors, *trust.certificates, *candidates))
     )
 
 
@@ -539,6 +554,8 @@ def _judge_imprint(token: Token, imprint: bytes, algorithm: str) -> Check:
         )
     if token.imprint != imprint:
         return failed(IMPRINT, "imprint-differs", found=token.imprint, expected=imprint)
+    if found := ended((algorithm,), token.gen_time):
+        return failed(IMPRINT, "imprint-unsound", method=found[0], time=token.gen_time)
     return passed(IMPRINT, "imprint-matches", imprint=imprint)
 
 
@@ -596,7 +613,7 @@ def _signer_fault(signer: SignerInfo, certificate: X509Certificate) -> Message |
     ]
     if signer.issuer is not None:
         claims.append((signer.issuer, signer.serial))
-    if any(claim != (certificate.issuer, certificate.serial) for claim in claims):
+    if not all(_is_name_of(issuer, serial, certificate) for issuer, serial in claims):
         return message("signer-named-twice")
     if signer.key_id not in {None, certificate.key_id}:
         return message("signer-named-twice")
@@ -610,6 +627,15 @@ def _signer_fault(signer: SignerInfo, certificate: X509Certificate) -> Message |
     ):
         return message("signer-not-for-signatures", name=certificate.name)
     return None
+
+
+def _is_name_of(issuer: bytes, serial: int | None, certificate: X509Certificate) -> bool:
+    """Whether `certificate` has this issuer and serial number; a name that cannot be read is that
+    of none.
+    """
+    with suppress(InvalidInput):
+        return (comparable(issuer), serial) == (certificate.issuer_name, certificate.serial)
+    return False
 
 
 def _judge_signature(token: Token, certificate: X509Certificate | None) -> Check:

@@ -65,6 +65,7 @@ function checkUniversal(value) {
   if ((value.tag & 0xc0) !== UNIVERSAL) return;
   must(value.constructed === (value.tag === SEQUENCE || value.tag === SET), "constructed");
   if (value.tag === INTEGER || value.tag === OID) must(value.body.length > 0, "empty");
+  if (value.tag === BOOLEAN) must(value.body.length === 1, "boolean");
   if (value.tag === OID) must(value.body.length <= MAX_OID, "oid");
 }
 
@@ -157,7 +158,7 @@ export function smallInteger(value) {
 }
 
 export function isTrue(value) {
-  return value !== null && value.body.some((byte) => byte !== 0);
+  return value !== null && value.body[0] !== 0;
 }
 
 /** AlgorithmIdentifier: {oid, parameters (or null)}. */
