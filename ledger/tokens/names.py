@@ -12,7 +12,13 @@ from typing import Any, TypeAlias
 from asn1crypto import core
 from asn1crypto import x509 as asn1_x509
 
-from witnesstree.ledger.base.der import read_encodings, read_extension, read_values, reading
+from witnesstree.ledger.base.der import (
+    encoding_of,
+    read_encodings,
+    read_extension,
+    read_values,
+    reading,
+)
 from witnesstree.ledger.base.errors import InvalidInput
 
 Comparable: TypeAlias = "tuple[frozenset[tuple[bytes, str | tuple[int, bytes]]], ...]"
@@ -171,7 +177,7 @@ def _general_names(names: Iterable[Any], address_sizes: set[int]) -> GeneralName
 
 def _general_name(name: Any, address_sizes: set[int]) -> Any:
     if name.name == "directory_name":
-        return comparable(bytes(name.chosen.chosen.dump()))
+        return comparable(encoding_of(name))
     if name.name == "ip_address":
         address = bytes(name.chosen.contents)
         if len(address) not in address_sizes:
@@ -179,7 +185,7 @@ def _general_name(name: Any, address_sizes: set[int]) -> Any:
         return address
     if name.name in _WITHIN:
         return bytes(name.chosen.contents).decode("ascii")
-    return bytes(name.dump())
+    return encoding_of(name)
 
 
 def violated(

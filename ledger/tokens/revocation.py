@@ -21,6 +21,7 @@ from cryptography import x509
 from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import (
     demand_der,
+    encoding_of,
     read_extension,
     read_extensions,
     read_time,
@@ -361,7 +362,7 @@ def _distribution_names(certificate: X509Certificate) -> list[Any]:
 
 def _directory_names(names: Any) -> set[Comparable]:
     return {
-        comparable(bytes(name.chosen.chosen.dump()))
+        comparable(encoding_of(name))
         for name in (() if isinstance(names, core.Void) else names)
         if name.name == "directory_name"
     }
@@ -402,7 +403,7 @@ def _read_crl(der: bytes) -> _Crl:
         values, critical = read_extensions(listed["crl_extensions"])
         return _Crl(
             entries,
-            bytes(listed["issuer"].chosen.dump()),
+            encoding_of(listed["issuer"]),
             read_method(parts["signature_algorithm"]),
             values,
             critical,
@@ -429,12 +430,12 @@ def _read_ocsp(der: bytes) -> _Ocsp:
         answered = basic["tbs_response_data"]
         _, critical = read_extensions(answered["response_extensions"])
         return _Ocsp(
-            content=bytes(answered.dump()),
+            content=encoding_of(answered),
             method=read_method(basic["signature_algorithm"]),
             signature=bytes(basic["signature"]),
             produced=read_time(answered["produced_at"].contents),
             has_critical=bool(critical),
-            certificates=tuple(bytes(each.dump()) for each in basic["certs"]),
+            certificates=tuple(map(encoding_of, basic["certs"])),
             states=tuple(map(_read_state, answered["responses"])),
         )
 
@@ -578,8 +579,8 @@ def _demand_whole(listed: _Crl, certificate: X509Certificate) -> None:
             raise InvalidInput("crl-of-some-reasons")
         if isinstance(scope["distribution_point"], core.Void):
             return
-        places = {name.dump() for name in _full_names(scope["distribution_point"])}
-        if places.isdisjoint(name.dump() for name in _distribution_names(certificate)):
+        places = {encoding_of(name) for name in _full_names(scope["distribution_point"])}
+        if places.isdisjoint(encoding_of(name) for name in _distribution_names(certificate)):
             raise InvalidInput("crl-of-other-place")
 
 

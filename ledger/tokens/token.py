@@ -23,6 +23,7 @@ from asn1crypto import cms, core, tsp
 from witnesstree.ledger.base.clock import rounded_up
 from witnesstree.ledger.base.der import (
     demand_der,
+    encoding_of,
     read_encodings,
     read_time,
     read_values,
@@ -82,6 +83,9 @@ MAX_ACCURACY = timedelta(days=1)
 _SEQUENCE = 0x30
 # GeneralName (RFC 5280, 4.2.1.6), without the bit "constructed".
 _DIRECTORY_NAME = 0x84
+_ATTRIBUTES = frozenset(
+    {"content_type", "message_digest", "signing_certificate", "signing_certificate_v2"}
+)
 # id-signedData of PKCS #7 (RFC 5652, 5.1) and of GM/T 0010.
 _SIGNED_DATA, _CHINESE_SIGNED_DATA = "1.2.840.113549.1.7.2", "1.2.156.10197.6.1.4.2.2"
 
@@ -230,7 +234,7 @@ def _read_token(der: bytes) -> Token:
         signed = signed.parse(cms.SignedData)
     # Read again, because asn1crypto takes another type for it where the version is 1.
     encapsulated = cms.EncapsulatedContentInfo.load(
-        signed["encap_content_info"].dump(), strict=True
+        encoding_of(signed["encap_content_info"]), strict=True
     )
     if encapsulated["content_type"].native != "tst_info":
         raise InvalidInput("token-content-wrong")
@@ -317,13 +321,13 @@ def _read_signer(signer: Any) -> SignerInfo:
         if name in attributes
     ]
     return SignerInfo(
-        issuer=by_issuer["issuer"].chosen.dump() if by_issuer else None,
+        issuer=encoding_of(by_issuer["issuer"]) if by_issuer else None,
         serial=by_issuer["serial_number"].native if by_issuer else None,
         key_id=None if by_issuer else bytes(sid.chosen),
         digest_algorithm=read_hash(signer["digest_algorithm"]),
         method=read_method(signer["signature_algorithm"]),
         # RFC 5652, 5.4: signed as a SET OF, although carried under the tag [0].
-        attributes=b"\x31" + signer["signed_attrs"].dump()[1:],
+        attributes=b"\x31" + encoding_of(signer["signed_attrs"])[1:],
         content_type=content_type.native if content_type is not None else None,
         message_digest=bytes(digest) if digest is not None else None,
         certificate_ids=tuple(_read_certificate_id(each) for each in ids),
@@ -332,12 +336,13 @@ def _read_signer(signer: Any) -> SignerInfo:
 
 
 def _read_attributes(attributes: Any) -> dict[str, Any]:
-    """Return the attributes by name.
+    """Return the value of each attribute that counts, by name.
 
-    None may come twice, or with several values (RFC 5652, 11; RFC 5035, 5.4).
+    None of them may come twice, or with several values (RFC 5652, 11; RFC 5035, 5.4).
     """
-    found = {attribute["type"].native: attribute["values"] for attribute in attributes}
-    if len(found) < len(attributes) or any(len(values) != 1 for values in found.values()):
+    known = [attribute for attribute in attributes if attribute["type"].native in _ATTRIBUTES]
+    found = {attribute["type"].native: attribute["values"] for attribute in known}
+    if len(found) < len(known) or any(len(values) != 1 for values in found.values()):
         raise InvalidInput("attribute-values-not-one")
     return {name: values[0] for name, values in found.items()}
 
@@ -430,7 +435,7 @@ def _read_response(der: bytes) -> bytes:
         response = TimeStampResp.load(der, strict=True)
         status, token = response["status"], response["time_stamp_token"]
         if status["status"].native in {"granted", "granted_with_mods"}:
-            return bytes(token.dump())
+            return encoding_of(token)
         failures, texts = status["fail_info"].native, status["status_string"].native
         reason = ", ".join([str(status["status"].native), *sorted(failures or ()), *(texts or ())])
     raise BadAnswer("authority-refused", reason=shown(reason))

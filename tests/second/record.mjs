@@ -52,11 +52,6 @@ function some(values, most) {
   return values;
 }
 
-/** In a record, nothing stands behind the fields that are known. */
-function end(fields) {
-  must(fields.at === fields.values.length, "field");
-}
-
 /** {chains: [[{oid, lists, token, tokenBytes}]], wholes, beside}. */
 function parseRecord(bytes) {
   limit(bytes.length, MAX_RECORD);
@@ -64,9 +59,9 @@ function parseRecord(bytes) {
   must(bigInteger(fields.required(INTEGER)) === 1n, "version");
   some(fields.required(SEQUENCE).children, MAX_ALGORITHMS).forEach(algorithmOf);
   const infos = fields.maybe(context(0), true);
-  fields.optional(context(1));
+  fields.maybe(context(1), true);
   const chains = some(fields.required(SEQUENCE).children, MAX_CHAINS);
-  end(fields);
+  fields.end();
   const stamps = chains.map((chain) => expect(chain, SEQUENCE).children);
   limit(stamps.flat().length, MAX_TIMESTAMPS);
   const read = stamps.map((chain) => some(chain, MAX_TIMESTAMPS).map(parseTimestamp));
@@ -76,10 +71,10 @@ function parseRecord(bytes) {
 function parseTimestamp(value) {
   const fields = fieldsOf(value);
   const algorithm = fields.maybe(context(0), true);
-  fields.optional(context(1));
+  fields.maybe(context(1), true);
   const tree = fields.maybe(context(2), true);
   const content = fields.required(SEQUENCE);
-  end(fields);
+  fields.end();
   const token = parseToken(content.whole);
   let oid = token.info.imprintOid;
   if (algorithm !== null) {
@@ -108,7 +103,7 @@ function parseCryptoInfos(value) {
     const fields = fieldsOf(attribute);
     const type = oidText(fields.required(OID));
     const values = fields.required(SET).children;
-    end(fields);
+    fields.end();
     for (const each of values) addInfo(beside, type, each);
   }
   return beside;
@@ -124,8 +119,8 @@ function addInfo(beside, type, value) {
   if (type !== REVOCATION_VALUES) return;
   const fields = fieldsOf(value);
   const [crls, ocsps] = [fields.explicit(0), fields.explicit(1)];
-  fields.optional(context(2));
-  end(fields);
+  fields.explicit(2);
+  fields.end();
   if (crls !== null) append(beside.crls, expect(crls, SEQUENCE).children);
   if (ocsps !== null) append(beside.ocsps, expect(ocsps, SEQUENCE).children, asResponse);
 }
@@ -155,24 +150,19 @@ function joined(node, hashes) {
   return hash(node, ...[...hashes].sort(byHash));
 }
 
-/** Each hash that lists can lead to, by the readings that docs/forms.md allows. */
+/** Each hash that lists can lead to: a reading of docs/forms.md is that of the whole tree. */
 function rootsOf(node, lists) {
-  const [first, ...rest] = lists;
-  let nodes = listNodes(node, first);
-  for (const list of rest) {
-    nodes = nodes.flatMap((below) => {
-      const held = list.some((each) => each.equals(below));
-      return listNodes(node, held ? list : [...list, below]);
-    });
-    const unique = new Map(nodes.map((each) => [each.toString("hex"), each]));
-    nodes = [...unique.values()];
-  }
-  return nodes;
+  const readings = [false, true];
+  return readings.flatMap((once) => readings.map((stored) => rootBy(node, lists, once, stored)));
 }
 
-function listNodes(node, hashes) {
-  const once = joined(node, hashes);
-  return hashes.length === 1 ? [hashes[0], once] : [once];
+/** `once`: a first list of one hash is hashed; `stored`: the node from below stands in a list. */
+function rootBy(node, [first, ...rest], once, stored) {
+  const start = first.length === 1 && !once ? first[0] : joined(node, first);
+  return rest.reduce((below, list) => {
+    const held = stored && list.length > 1 && list.some((each) => each.equals(below));
+    return joined(node, held ? list : [...list, below]);
+  }, start);
 }
 
 /**

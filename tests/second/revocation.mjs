@@ -37,7 +37,7 @@ const REMOVE_FROM_CRL = 8;
 const cache = new Map();
 
 function cached(bytes, parse) {
-  const key = bytes.toString("latin1");
+  const key = parse.name + bytes.toString("latin1");
   if (cache.has(key)) return cache.get(key);
   if (cache.size > 500) cache.clear();
   const result = orNull(() => parse(bytes));
@@ -53,18 +53,20 @@ function parseCrl(bytes) {
   must(bytes.length <= MAX_CRL, "crl");
   const fields = fieldsOf(parseDer(bytes));
   const body = fields.required(SEQUENCE);
-  const algorithm = algorithmOf(fields.required(SEQUENCE));
-  const crl = { signedBytes: body.whole, method: tryMethod(algorithm) };
+  const algorithm = fields.required(SEQUENCE);
+  const crl = { signedBytes: body.whole, method: tryMethod(algorithmOf(algorithm)) };
   crl.signature = bitBytes(fields.required(BIT_STRING));
+  fields.end();
   const inner = fieldsOf(body);
   inner.maybe(INTEGER);
-  inner.required(SEQUENCE);
+  must(inner.required(SEQUENCE).whole.equals(algorithm.whole), "algorithm");
   crl.issuer = parseName(inner.required(SEQUENCE));
   crl.thisUpdate = certificateTime(inner.optional(UTC_TIME, GENERALIZED_TIME));
   const next = inner.optional(UTC_TIME, GENERALIZED_TIME);
   crl.nextUpdate = next === null ? null : certificateTime(next);
   const revoked = inner.maybe(SEQUENCE);
   const extensions = inner.explicit(0);
+  inner.end();
   crl.extensions = extensions === null ? [] : parseExtensions(extensions);
   crl.delta = find(crl.extensions, DELTA_INDICATOR) !== null;
   const point = find(crl.extensions, ISSUING_POINT);

@@ -42,7 +42,7 @@ export function parseToken(bytes) {
   must(SIGNED_DATA.includes(oidText(info.required(OID))), "content type");
   const fields = fieldsOf(info.explicit(0));
   fields.required(INTEGER);
-  fields.optional(SET);
+  fields.skip();
   const token = { bytes, content: readContent(fields.required(SEQUENCE)) };
   const certificates = fields.maybe(context(0), true);
   token.certificates = certificates === null ? [] : certificates.children;
@@ -107,15 +107,18 @@ function anyCritical(extensions) {
   if (extensions === null) return false;
   const critical = extensions.children.map((value) => {
     const fields = fieldsOf(value);
-    fields.optional(OID);
-    return isTrue(fields.maybe(BOOLEAN));
+    const id = fields.skip();
+    const critical = isTrue(fields.maybe(BOOLEAN));
+    if (critical) expect(id, OID);
+    fields.skip();
+    return critical;
   });
   return critical.includes(true);
 }
 
 function parseSigner(value) {
   const fields = fieldsOf(value);
-  fields.optional(INTEGER);
+  fields.skip();
   const signer = parseSid(fields);
   signer.digestOid = algorithmOf(fields.required(SEQUENCE)).oid;
   const attributes = fields.maybe(context(0), true);
@@ -156,7 +159,10 @@ function parseAttributes(attributes) {
   for (const value of attributes === null ? [] : attributes.children) {
     const fields = fieldsOf(value);
     const type = oidText(fields.required(OID));
-    if (!ATTRIBUTES.includes(type)) continue;
+    if (!ATTRIBUTES.includes(type)) {
+      fields.skip();
+      continue;
+    }
     const values = fields.required(SET).children;
     must(!read.has(type) && values.length === 1, "attribute");
     read.set(type, values[0]);

@@ -93,6 +93,7 @@ class Certificate {
     this.algorithm = algorithmOf(algorithm);
     this.outerAlgorithm = algorithm.whole;
     this.signature = bitBytes(fields.required(BIT_STRING));
+    fields.end();
     this.readBody(fieldsOf(body));
     this.readExtensions();
     this.signers = new Map();
@@ -114,6 +115,7 @@ class Certificate {
     fields.maybe(context(1), false);
     fields.maybe(context(2), false);
     const extensions = fields.explicit(3);
+    fields.end();
     this.extensions = extensions === null ? [] : parseExtensions(extensions);
   }
 
@@ -228,7 +230,7 @@ export function readCertificate(bytes) {
 function judgePath(path, second) {
   const last = path.length - 1;
   let broken = !path.every((certificate) => certificate.isValidAt(second));
-  let unknown = path.some((certificate) => certificate.unread || certificate.key === null);
+  let unknown = path.some((certificate) => certificate.unread);
   broken ||= path.slice(1).some((certificate) => !mayIssue(certificate));
   broken ||= !keepsLengths(path);
   broken ||= !path.every((each, i) => areSound(methodsOf(each, i < last), second));
