@@ -530,9 +530,11 @@ def _entry_in(
     """Return the first entry that the CRL has of `certificate`.
 
     In an indirect CRL each entry has the issuer of the one before it, unless it names its own (RFC
-    5280, 5.3.3).
+    5280, 5.3.3); any other has its own issuer's certificates alone, by their serial numbers.
     """
     if not is_indirect:
+        if comparable(listed.issuer) != certificate.issuer_name:
+            return None
         return listed.entries.get_revoked_certificate_by_serial_number(certificate.serial)
     issuers = {comparable(listed.issuer)}
     for entry in listed.entries:

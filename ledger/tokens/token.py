@@ -744,5 +744,6 @@ def _lasting_fault(token: Token, signer: X509Certificate) -> Message | None:
 def _judge_revocation(token: Token, stamp: Stamp, chain: Chain, trust: Trust) -> Check:
     if not chain.path:
         return unknown(REVOCATION, "revocation-without-chain", required=False)
-    beside = (*trust.certificates, *token.certificates, *stamp.certificates)
+    roots = (root.certificate for root in trust.roots)
+    beside = (*roots, *trust.certificates, *token.certificates, *stamp.certificates)
     return judge_revocation(chain.path, stamp.crls, stamp.ocsps, token.gen_time, beside)
