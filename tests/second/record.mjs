@@ -57,11 +57,13 @@ function parseRecord(bytes) {
   limit(bytes.length, MAX_RECORD);
   const fields = fieldsOf(parseDer(bytes));
   must(bigInteger(fields.required(INTEGER)) === 1n, "version");
-  some(fields.required(SEQUENCE).children, MAX_ALGORITHMS).forEach(algorithmOf);
+  const algorithms = fields.required(SEQUENCE).children;
   const infos = fields.maybe(context(0), true);
   fields.maybe(context(1), true);
-  const chains = some(fields.required(SEQUENCE).children, MAX_CHAINS);
+  const sequence = fields.required(SEQUENCE).children;
   fields.end();
+  some(algorithms, MAX_ALGORITHMS).forEach(algorithmOf);
+  const chains = some(sequence, MAX_CHAINS);
   const stamps = chains.map((chain) => expect(chain, SEQUENCE).children);
   limit(stamps.flat().length, MAX_TIMESTAMPS);
   const read = stamps.map((chain) => some(chain, MAX_TIMESTAMPS).map(parseTimestamp));
