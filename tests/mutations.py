@@ -171,7 +171,7 @@ def other_texts(value: str) -> Iterator[Any]:
         }
     ):
         if 0 <= i < len(value):
-            for other in {"0", "1", "a", "F", "+", "\n", chr(ord(value[i]) ^ 1)} - {value[i]}:
+            for other in sorted({*"01aF+\n", chr(ord(value[i]) ^ 1)} - {value[i]}):
                 yield value[:i] + other + value[i + 1 :]
             yield value[:i] + value[i + 1 :]
             yield value[:i] + value[i : i + 1] * 2 + value[i + 1 :]

@@ -26,6 +26,8 @@ MAX_SHOWN = 120
 # RFC 3161, 2.4.2: with seconds, and ends in Z. Trailing zeros, which it forbids, do no harm and
 # occur.
 _GENERALIZED_TIME = re.compile(rb"(\d{14})(?:\.(\d{1,12}))?Z")
+# Bytes that end an arc are below 0x80, and none begins with 0x80 (X.690, 8.19.2).
+_ARCS = re.compile(rb"(?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f])+", re.DOTALL)
 _FOREIGN = (UnsupportedAlgorithm, DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType)
 _RAISED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, *_FOREIGN)
 
@@ -57,8 +59,9 @@ def reading(form: str) -> Iterator[None]:
 
 
 def demand_der(der: bytes) -> None:
-    """Check the skeleton of `der`: definite and shortest lengths, each value inside its parent, no
-    empty number or identifier, at most MAX_DER_DEPTH deep (X.690, 10).
+    """Check the skeleton of `der`: definite and shortest lengths, each value inside its parent, a
+    BOOLEAN of one byte, no empty number, identifiers with whole arcs in their shortest form, at
+    most MAX_DER_DEPTH deep (X.690, 10).
 
     asn1crypto reads BER too, and recurses; RFC 3161, 3 promises DER. This does not look into OCTET
     STRINGs and says nothing about types.
@@ -77,9 +80,13 @@ def demand_der(der: bytes) -> None:
         # 10.2).
         is_odd = tag & 0x1F == 0x1F or (tag < 0x40 and is_constructed != (tag & 0x1F in {16, 17}))
         is_too_long = at + length > ends[-1] or (tag == 0x06 and length > MAX_OID)
-        # INTEGER and OBJECT IDENTIFIER (X.690, 8.3.1 and 8.19.2).
-        is_empty = tag in {0x02, 0x06} and not length
-        if is_odd or is_too_long or is_empty or len(ends) > MAX_DER_DEPTH:
+        # BOOLEAN, INTEGER and OBJECT IDENTIFIER (X.690, 8.2.1, 8.3.1 and 8.19.2).
+        is_torn = (
+            (tag == 0x01 and length != 1)
+            or (tag == 0x02 and not length)
+            or (tag == 0x06 and not _ARCS.fullmatch(der, at, at + length))
+        )
+        if is_odd or is_too_long or is_torn or len(ends) > MAX_DER_DEPTH:
             raise InvalidInput("der-malformed", at=at)
         if is_constructed:
             ends.append(at + length)
@@ -132,13 +139,26 @@ def _places(der: bytes) -> Iterator[tuple[int, int, int]]:
         at += length
 
 
+def encoding_of(value: Any) -> bytes:
+    """Return the bytes that asn1crypto read `value` from, none where it is absent.
+
+    Its own dump() may write other ones: it takes a length that ends in the byte 0x80 for an
+    indefinite one and encodes such a value anew, and it leaves defaults out.
+    """
+    while isinstance(value, core.Choice):
+        value = value.chosen
+    if isinstance(value, core.Void):
+        return b""
+    return bytes(value._header + value.contents + value._trailer)  # noqa: SLF001
+
+
 def read_extensions(extensions: Any) -> tuple[dict[str, bytes], frozenset[str]]:
     """Return asn1crypto's `extensions` by name (RFC 5280, 4.1), each whole and as DER, and the
     names of those that are critical.
 
     Only to be used inside `reading`. Raises InvalidInput if one occurs twice.
     """
-    found = {each["extn_id"].native: bytes(each.dump()) for each in extensions}
+    found = {each["extn_id"].native: encoding_of(each) for each in extensions}
     if len(found) < len(extensions):
         raise InvalidInput("extension-twice")
     return found, frozenset(

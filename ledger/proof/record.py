@@ -19,7 +19,7 @@ from typing import Any
 
 from asn1crypto import core, ocsp
 
-from witnesstree.ledger.base.der import demand_der, reading
+from witnesstree.ledger.base.der import demand_der, encoding_of, reading
 from witnesstree.ledger.base.errors import InvalidInput, OverLimit
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.record_asn1 import (
@@ -163,13 +163,13 @@ def _read_chain(chain: Any) -> tuple[ArchiveTimestamp, ...]:
 
 
 def _read_timestamp(archive: ArchiveTimeStamp) -> ArchiveTimestamp:
-    token = parse_token(bytes(_whole(archive)["time_stamp"].dump()))
+    token = parse_token(encoding_of(_whole(archive)["time_stamp"]))
     named = archive["digest_algorithm"]
     is_named = not isinstance(named, core.Void)
     return ArchiveTimestamp(
-        der=bytes(archive.dump()),
+        der=encoding_of(archive),
         algorithm=read_hash(named) if is_named else token.imprint_algorithm,
-        named=bytes(named.dump()) if is_named else None,
+        named=encoding_of(named) if is_named else None,
         lists=_read_tree(archive["reduced_hashtree"]),
         token=token,
     )
@@ -220,13 +220,13 @@ def _whole(value: Any) -> Any:
     pass.
     """
     present = sum(not isinstance(value[name], core.Void) for name in value)
-    if len(AnyValues.load(value.dump(), strict=True)) != present:
+    if len(AnyValues.load(encoding_of(value), strict=True)) != present:
         raise InvalidInput("record-fields-too-many")
     return value
 
 
 def _each(values: AnyValues) -> list[bytes]:
-    return [bytes(value.dump()) for value in values]
+    return [encoding_of(value) for value in values]
 
 
 def _demand_count(part: str, count: int, most: int) -> None:

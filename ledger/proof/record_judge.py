@@ -197,15 +197,12 @@ def _judge_place(
 
 
 def _imprint_of(place: _Place) -> bytes:
-    """Return what the token has to be for: where the lists lead; without a tree what is expected
-    itself, which must be one. Where neither is known, what it is for.
+    """Return what the token has to be for: where the lists lead; without a tree what it is for,
+    because `first` is that, and compared.
     """
     imprint, lists = place.timestamp.token.imprint, place.timestamp.lists
-    if lists:
-        ways = roots_of_lists(lists, place.timestamp.algorithm)
-    else:
-        ways = tuple(each[0] for each in place.expected or () if len(each) == 1)
-    return imprint if imprint in ways or not ways else ways[0]
+    ways = roots_of_lists(lists, place.timestamp.algorithm) if lists else (imprint,)
+    return imprint if imprint in ways else ways[0]
 
 
 def _judge_algorithm(place: _Place, record: EvidenceRecord) -> Check:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from asn1crypto import algos, core, ocsp
 
-from witnesstree.ledger.base.der import reading, shown
+from witnesstree.ledger.base.der import encoding_of, reading, shown
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.proof.record import (
@@ -226,15 +226,15 @@ def _rebuilt(
 ) -> EvidenceRecord:
     """Return a record with these chains, and all that is beside the chains of `record`."""
     form = EvidenceRecordForm.load(record.der, strict=True)
-    algorithms = [(read_hash(each), bytes(each.dump())) for each in form["digest_algorithms"]]
+    algorithms = [(read_hash(each), encoding_of(each)) for each in form["digest_algorithms"]]
     if algorithm is not None and algorithm not in dict(algorithms):
         algorithms.append((algorithm, _format_algorithm(algorithm)))
-    infos = b"".join(bytes(each.dump()) for each in form["crypto_infos"])
+    infos = b"".join(encoding_of(each) for each in form["crypto_infos"])
     encoded = [
         wrap(0x30, b"".join(each if isinstance(each, bytes) else each.der for each in chain))
         for chain in chains
     ]
-    encryption = bytes(form["encryption_info"].dump()) if record.is_encrypted else b""
+    encryption = encoding_of(form["encryption_info"]) if record.is_encrypted else b""
     return parse_record(
         _format_record([der for _, der in algorithms], infos + vouchers, encryption, encoded)
     )

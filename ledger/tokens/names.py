@@ -12,7 +12,13 @@ from typing import Any, TypeAlias
 from asn1crypto import core
 from asn1crypto import x509 as asn1_x509
 
-from witnesstree.ledger.base.der import read_extension, read_values, reading
+from witnesstree.ledger.base.der import (
+    encoding_of,
+    read_encodings,
+    read_extension,
+    read_values,
+    reading,
+)
 from witnesstree.ledger.base.errors import InvalidInput
 
 Comparable: TypeAlias = "tuple[frozenset[tuple[bytes, str | tuple[int, bytes]]], ...]"
@@ -25,6 +31,7 @@ names of unknown forms DER, all others text."""
 # some microseconds: the rest is there to make us work.
 MAX_COMPARISONS = 20_000
 _KEPT = 1024
+_OBJECT_IDENTIFIER, _SEQUENCE, _SET = 0x06, 0x30, 0x31
 
 # Universal tags (X.680, 8.4) of texts, and how they are encoded.
 _ENCODINGS = {0x0C: "utf-8", 0x13: "ascii", 0x14: "ascii", 0x16: "ascii", 0x1C: "utf-32-be"}
@@ -39,8 +46,7 @@ def comparable(name: bytes) -> Comparable:
     Raises InvalidInput.
     """
     with reading("Name (RFC 5280, 4.1.2.4)"):
-        ((_, parts),) = read_values(name)
-        return _comparable(parts)
+        return _comparable(_only(name, _SEQUENCE))
 
 
 @lru_cache(4 * _KEPT)
@@ -61,13 +67,25 @@ def subject_of(certificate: bytes) -> Comparable | None:
 
 def _comparable(parts: bytes) -> Comparable:
     return tuple(
-        frozenset(_attribute(content) for _, content in read_values(part))
-        for _, part in read_values(parts)
+        frozenset(
+            _attribute(_only(value, _SEQUENCE)) for value in read_encodings(_only(part, _SET))
+        )
+        for part in read_encodings(parts)
     )
 
 
+def _only(value: bytes, expected: int) -> bytes:
+    """Return the content of the one value that `value` is, if it has this tag."""
+    ((tag, content),) = read_values(value)
+    if tag != expected:
+        raise InvalidInput("der-unreadable", form="Name (RFC 5280, 4.1.2.4)")
+    return content
+
+
 def _attribute(content: bytes) -> tuple[bytes, str | tuple[int, bytes]]:
-    (_, kind), (tag, value) = read_values(content)
+    kind, value = read_encodings(content)
+    ((tag, value),) = read_values(value)
+    kind = _only(kind, _OBJECT_IDENTIFIER)
     encoding = _ENCODINGS.get(tag)
     try:
         return kind, _prepared(value.decode(encoding)) if encoding else (tag, value)
@@ -159,7 +177,7 @@ def _general_names(names: Iterable[Any], address_sizes: set[int]) -> GeneralName
 
 def _general_name(name: Any, address_sizes: set[int]) -> Any:
     if name.name == "directory_name":
-        return comparable(bytes(name.chosen.chosen.dump()))
+        return comparable(encoding_of(name))
     if name.name == "ip_address":
         address = bytes(name.chosen.contents)
         if len(address) not in address_sizes:
@@ -167,7 +185,7 @@ def _general_name(name: Any, address_sizes: set[int]) -> Any:
         return address
     if name.name in _WITHIN:
         return bytes(name.chosen.contents).decode("ascii")
-    return bytes(name.dump())
+    return encoding_of(name)
 
 
 def violated(

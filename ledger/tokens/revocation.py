@@ -21,6 +21,7 @@ from cryptography import x509
 from witnesstree.ledger.base.clock import SKEW
 from witnesstree.ledger.base.der import (
     demand_der,
+    encoding_of,
     read_extension,
     read_extensions,
     read_time,
@@ -385,7 +386,7 @@ def _distribution_names(certificate: X509Certificate) -> list[Any]:
 
 def _directory_names(names: Any) -> set[Comparable]:
     return {
-        comparable(bytes(name.chosen.chosen.dump()))
+        comparable(encoding_of(name))
         for name in (() if isinstance(names, core.Void) else names)
         if name.name == "directory_name"
     }
@@ -426,7 +427,7 @@ def _read_crl(der: bytes) -> _Crl:
         values, critical = read_extensions(listed["crl_extensions"])
         return _Crl(
             entries,
-            bytes(listed["issuer"].chosen.dump()),
+            encoding_of(listed["issuer"]),
             read_method(parts["signature_algorithm"]),
             values,
             critical,
@@ -443,6 +444,8 @@ def _read_ocsp(der: bytes) -> _Ocsp:
         status = outer["response_status"].native
         if status != "successful":
             raise InvalidInput("ocsp-refused", status=status)
+        if outer["response_bytes"]["response_type"].native != "basic_ocsp_response":
+            raise InvalidInput("der-unreadable", form="BasicOCSPResponse (RFC 6960, 4.2.1)")
         content = bytes(outer["response_bytes"]["response"])
         demand_der(content)
         basic = ocsp.BasicOCSPResponse.load(content, strict=True)
@@ -451,12 +454,12 @@ def _read_ocsp(der: bytes) -> _Ocsp:
         answered = basic["tbs_response_data"]
         _, critical = read_extensions(answered["response_extensions"])
         return _Ocsp(
-            content=bytes(answered.dump()),
+            content=encoding_of(answered),
             method=read_method(basic["signature_algorithm"]),
             signature=bytes(basic["signature"]),
             produced=read_time(answered["produced_at"].contents),
             has_critical=bool(critical),
-            certificates=tuple(bytes(each.dump()) for each in basic["certs"]),
+            certificates=tuple(map(encoding_of, basic["certs"])),
             states=tuple(map(_read_state, answered["responses"])),
         )
 
@@ -551,9 +554,11 @@ def _entry_in(
     """Return the first entry that the CRL has of `certificate`.
 
     In an indirect CRL each entry has the issuer of the one before it, unless it names its own (RFC
-    5280, 5.3.3).
+    5280, 5.3.3); any other has its own issuer's certificates alone, by their serial numbers.
     """
     if not is_indirect:
+        if comparable(listed.issuer) != certificate.issuer_name:
+            return None
         return listed.entries.get_revoked_certificate_by_serial_number(certificate.serial)
     issuers = {comparable(listed.issuer)}
     for entry in listed.entries:
@@ -600,8 +605,8 @@ def _demand_whole(listed: _Crl, certificate: X509Certificate) -> None:
             raise InvalidInput("crl-of-some-reasons")
         if isinstance(scope["distribution_point"], core.Void):
             return
-        places = {name.dump() for name in _full_names(scope["distribution_point"])}
-        if places.isdisjoint(name.dump() for name in _distribution_names(certificate)):
+        places = {encoding_of(name) for name in _full_names(scope["distribution_point"])}
+        if places.isdisjoint(encoding_of(name) for name in _distribution_names(certificate)):
             raise InvalidInput("crl-of-other-place")
 
 

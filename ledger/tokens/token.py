@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING, Any
 from asn1crypto import cms, core, tsp
 
 from witnesstree.ledger.base.clock import rounded_up
-from witnesstree.ledger.base.der import demand_der, read_encodings, read_time, reading, shown
+from witnesstree.ledger.base.der import (
+    demand_der,
+    encoding_of,
+    read_encodings,
+    read_time,
+    read_values,
+    reading,
+    shown,
+)
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.base.report import (
@@ -33,6 +41,7 @@ from witnesstree.ledger.base.report import (
     passed,
     unknown,
 )
+from witnesstree.ledger.tokens.names import comparable
 from witnesstree.ledger.tokens.path import methods_of
 from witnesstree.ledger.tokens.revocation import REVOCATION, judge_revocation
 from witnesstree.ledger.tokens.signature import (
@@ -74,6 +83,11 @@ MAX_NAMED = 4
 # An authority that does not know its time to a day says nothing that an evidence could use.
 MAX_ACCURACY = timedelta(days=1)
 _SEQUENCE = 0x30
+# GeneralName (RFC 5280, 4.2.1.6), without the bit "constructed".
+_DIRECTORY_NAME = 0x84
+_ATTRIBUTES = frozenset(
+    {"content_type", "message_digest", "signing_certificate", "signing_certificate_v2"}
+)
 # id-signedData of PKCS #7 (RFC 5652, 5.1) and of GM/T 0010.
 _SIGNED_DATA, _CHINESE_SIGNED_DATA = "1.2.840.113549.1.7.2", "1.2.156.10197.6.1.4.2.2"
 
@@ -102,7 +116,8 @@ class CertificateId:
 class SignerInfo:
     """What a token says of its signature (RFC 5652, 5.3): claims, nothing more.
 
-    `digest_algorithm` is as signature.read_hash returns it.
+    `digest_algorithm` is as signature.read_hash returns it; `issuer`, as that of a CertificateId,
+    is the DER of a SEQUENCE, unread.
     """
 
     issuer: bytes | None
@@ -200,8 +215,8 @@ class TimeStampResp(core.Sequence):  # type: ignore[misc]
 def parse_token(der: bytes) -> Token:
     """Return what a TimeStampToken of at most MAX_TOKEN bytes claims.
 
-    Demands the form of RFC 3161, 2.4.2: one signer, TSTInfo version 1.
-    Certificates stay unread.
+    Demands the form of RFC 3161, 2.4.2: one signer, TSTInfo version 1. Certificates stay unread,
+    and signed attributes are `judge_token`'s question.
 
     Raises InvalidInput.
     """
@@ -221,7 +236,7 @@ def _read_token(der: bytes) -> Token:
         signed = signed.parse(cms.SignedData)
     # Read again, because asn1crypto takes another type for it where the version is 1.
     encapsulated = cms.EncapsulatedContentInfo.load(
-        signed["encap_content_info"].dump(), strict=True
+        encoding_of(signed["encap_content_info"]), strict=True
     )
     if encapsulated["content_type"].native != "tst_info":
         raise InvalidInput("token-content-wrong")
@@ -308,13 +323,13 @@ def _read_signer(signer: Any) -> SignerInfo:
         if name in attributes
     ]
     return SignerInfo(
-        issuer=by_issuer["issuer"].chosen.dump() if by_issuer else None,
+        issuer=encoding_of(by_issuer["issuer"]) if by_issuer else None,
         serial=by_issuer["serial_number"].native if by_issuer else None,
         key_id=None if by_issuer else bytes(sid.chosen),
         digest_algorithm=read_hash(signer["digest_algorithm"]),
         method=read_method(signer["signature_algorithm"]),
         # RFC 5652, 5.4: signed as a SET OF, although carried under the tag [0].
-        attributes=b"\x31" + signer["signed_attrs"].dump()[1:],
+        attributes=b"\x31" + encoding_of(signer["signed_attrs"])[1:],
         content_type=content_type.native if content_type is not None else None,
         message_digest=bytes(digest) if digest is not None else None,
         certificate_ids=tuple(_read_certificate_id(each) for each in ids),
@@ -323,12 +338,13 @@ def _read_signer(signer: Any) -> SignerInfo:
 
 
 def _read_attributes(attributes: Any) -> dict[str, Any]:
-    """Return the attributes by name.
+    """Return the value of each attribute that counts, by name.
 
-    None may come twice, or with several values (RFC 5652, 11; RFC 5035, 5.4).
+    None of them may come twice, or with several values (RFC 5652, 11; RFC 5035, 5.4).
     """
-    found = {attribute["type"].native: attribute["values"] for attribute in attributes}
-    if len(found) < len(attributes) or any(len(values) != 1 for values in found.values()):
+    known = [attribute for attribute in attributes if attribute["type"].native in _ATTRIBUTES]
+    found = {attribute["type"].native: attribute["values"] for attribute in known}
+    if len(found) < len(known) or any(len(values) != 1 for values in found.values()):
         raise InvalidInput("attribute-values-not-one")
     return {name: values[0] for name, values in found.items()}
 
@@ -336,20 +352,24 @@ def _read_attributes(attributes: Any) -> dict[str, Any]:
 def _read_certificate_id(identifier: Any) -> CertificateId:
     issuer_serial = identifier["issuer_serial"]
     has_issuer = not isinstance(issuer_serial, core.Void)
-    names = (
-        [name for name in issuer_serial["issuer"] if name.name == "directory_name"]
-        if has_issuer
-        else []
-    )
-    if has_issuer and len(names) != 1:
-        raise InvalidInput("signer-issuer-not-one")
+    issuer = _read_issuer(issuer_serial["issuer"].contents) if has_issuer else None
     is_second = isinstance(identifier, tsp.ESSCertIDv2)
     return CertificateId(
         algorithm=read_hash(identifier["hash_algorithm"]) if is_second else "sha1",
         digest=bytes(identifier["cert_hash"]),
-        issuer=names[0].chosen.chosen.dump() if names else None,
+        issuer=issuer,
         serial=issuer_serial["serial_number"].native if has_issuer else None,
     )
+
+
+def _read_issuer(names: bytes) -> bytes:
+    """Return the one directoryName of GeneralNames, unread; other names are passed over."""
+    found = [value for value in read_values(names) if value[0] & 0xDF == _DIRECTORY_NAME]
+    tag, content = found[0] if len(found) == 1 else (0, b"")
+    name = next(read_encodings(content), b"")
+    if tag != _DIRECTORY_NAME | 0x20 or name[:1] != bytes([_SEQUENCE]):
+        raise InvalidInput("signer-issuer-not-one")
+    return name
 
 
 # Asking
@@ -417,7 +437,7 @@ def _read_response(der: bytes) -> bytes:
         response = TimeStampResp.load(der, strict=True)
         status, token = response["status"], response["time_stamp_token"]
         if status["status"].native in {"granted", "granted_with_mods"}:
-            return bytes(token.dump())
+            return encoding_of(token)
         failures, texts = status["fail_info"].native, status["status_string"].native
         reason = ", ".join([str(status["status"].native), *sorted(failures or ()), *(texts or ())])
     raise BadAnswer("authority-refused", reason=shown(reason))
@@ -439,7 +459,7 @@ def chain_of(token: Token, trust: Trust, certificates: Sequence[bytes] = ()) -> 
     anchors = (root.certificate for root in trust.roots)
     return tuple(
         each.der
-        for each in chain.path or climb(certificate, (*candidates, *trust.certificates, *anchors))
+        for each in chain.path or climb(certificate, (*anchors, *trust.certificates, *candidates))
     )
 
 
@@ -541,6 +561,8 @@ def _judge_imprint(token: Token, imprint: bytes, algorithm: str) -> Check:
         )
     if token.imprint != imprint:
         return failed(IMPRINT, "imprint-differs", found=token.imprint, expected=imprint)
+    if found := ended((algorithm,), token.gen_time):
+        return failed(IMPRINT, "imprint-unsound", method=found[0], time=token.gen_time)
     return passed(IMPRINT, "imprint-matches", imprint=imprint)
 
 
@@ -598,7 +620,7 @@ def _signer_fault(signer: SignerInfo, certificate: X509Certificate) -> Message |
     ]
     if signer.issuer is not None:
         claims.append((signer.issuer, signer.serial))
-    if any(claim != (certificate.issuer, certificate.serial) for claim in claims):
+    if not all(_is_name_of(issuer, serial, certificate) for issuer, serial in claims):
         return message("signer-named-twice")
     if signer.key_id not in {None, certificate.key_id}:
         return message("signer-named-twice")
@@ -612,6 +634,15 @@ def _signer_fault(signer: SignerInfo, certificate: X509Certificate) -> Message |
     ):
         return message("signer-not-for-signatures", name=certificate.name)
     return None
+
+
+def _is_name_of(issuer: bytes, serial: int | None, certificate: X509Certificate) -> bool:
+    """Whether `certificate` has this issuer and serial number; a name that cannot be read is that
+    of none.
+    """
+    with suppress(InvalidInput):
+        return (comparable(issuer), serial) == (certificate.issuer_name, certificate.serial)
+    return False
 
 
 def _judge_signature(token: Token, certificate: X509Certificate | None) -> Check:
@@ -749,5 +780,6 @@ def _lasting_fault(token: Token, signer: X509Certificate) -> Message | None:
 def _judge_revocation(token: Token, stamp: Stamp, chain: Chain, trust: Trust) -> Check:
     if not chain.path:
         return unknown(REVOCATION, "revocation-without-chain", required=False)
-    beside = (*trust.certificates, *token.certificates, *stamp.certificates)
+    roots = (root.certificate for root in trust.roots)
+    beside = (*roots, *trust.certificates, *token.certificates, *stamp.certificates)
     return judge_revocation(chain.path, stamp.crls, stamp.ocsps, token.gen_time, beside)

@@ -25,7 +25,14 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from witnesstree.ledger.base.clock import format_time
-from witnesstree.ledger.base.der import demand_der, read_extension, read_extensions, reading, shown
+from witnesstree.ledger.base.der import (
+    demand_der,
+    encoding_of,
+    read_extension,
+    read_extensions,
+    reading,
+    shown,
+)
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.tokens.names import Comparable, comparable, subject_of
@@ -183,7 +190,7 @@ def read_certificate(der: bytes) -> X509Certificate | None:
         with reading("Certificate (RFC 5280, 4.1)"):
             outer = asn1_x509.Certificate.load(der, strict=True)
             fields, method = outer["tbs_certificate"], outer["signature_algorithm"]
-            is_consistent = fields["signature"].dump() == method.dump()
+            is_consistent = encoding_of(fields["signature"]) == encoding_of(method)
             return _read_fields(der, fields, read_method(method), is_consistent=is_consistent)
     except InvalidInput:
         return None
@@ -193,7 +200,7 @@ def _read_fields(
     der: bytes, fields: Any, method: Method, *, is_consistent: bool
 ) -> X509Certificate | None:
     subject, serial = fields["subject"], fields["serial_number"].native
-    own, issuer = (bytes(fields[name].chosen.dump()) for name in ("subject", "issuer"))
+    own, issuer = (encoding_of(fields[name]) for name in ("subject", "issuer"))
     extensions, critical = read_extensions(fields["extensions"])
     # A serial number is positive (RFC 5280, 4.1.2.2); some old roots have a 0.
     if serial < 0 or (serial == 0 and issuer != own):
@@ -205,7 +212,7 @@ def _read_fields(
         x509=certificate,
         key=_key(certificate, key_info),
         key_method=_key_method(key_info["algorithm"]),
-        key_info=bytes(key_info.dump()),
+        key_info=encoding_of(key_info),
         key_bits=bytes(key_info["public_key"].contents[1:]),
         method=method,
         is_consistent=is_consistent,
@@ -240,7 +247,7 @@ def _key(certificate: x509.Certificate, key_info: Any) -> Any:
     try:
         return certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):
-        return read_key(bytes(key_info.dump()))
+        return read_key(encoding_of(key_info))
 
 
 def _key_method(algorithm: Any) -> Method:

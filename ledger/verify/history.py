@@ -66,13 +66,14 @@ def _judge_opening_block(
         return None, (
             check if proof.header is None else failed(name, "opening-header-without-block")
         )
+    canonical = judge_canonical(name, block.chain_id, block.number, block.hash, trust)
     if proof.header is None:
-        return None, unknown(name, "opening-header-absent", number=block.number)
+        absent = unknown(name, "opening-header-absent", number=block.number)
+        return None, canonical if canonical.outcome is Outcome.FAILED else absent
     header, check = judge_header(name, proof.header, block.chain_id, block.number, block.hash)
     if header is None:
         return None, check
-    check = judge_canonical(name, block.chain_id, block.number, block.hash, trust)
-    return time_of(header.time), replace(check, required=False)
+    return time_of(header.time), replace(canonical, required=False)
 
 
 def judge_log(proof: Proof, opening: Opening | None, trust: Trust) -> list[Check]:

@@ -64,8 +64,9 @@ function readLength(bytes, at, end) {
 function checkUniversal(value) {
   if ((value.tag & 0xc0) !== UNIVERSAL) return;
   must(value.constructed === (value.tag === SEQUENCE || value.tag === SET), "constructed");
-  if (value.tag === INTEGER || value.tag === OID) must(value.body.length > 0, "empty");
-  if (value.tag === OID) must(value.body.length <= MAX_OID, "oid");
+  if (value.tag === INTEGER) must(value.body.length > 0, "empty");
+  if (value.tag === BOOLEAN) must(value.body.length === 1, "boolean");
+  if (value.tag === OID) must(value.body.length <= MAX_OID && areArcs(value.body), "oid");
 }
 
 /** The one value that the bytes are. Throws Malformed. */
@@ -89,6 +90,19 @@ export class Fields {
     if (value === undefined || !tags.includes(value.tag)) return null;
     this.at += 1;
     return value;
+  }
+
+  /** A required field that is not read: whatever stands in its place. */
+  skip() {
+    const value = this.values[this.at];
+    must(value !== undefined, "field");
+    this.at += 1;
+    return value;
+  }
+
+  /** Where nothing may stand behind the fields. */
+  end() {
+    must(this.at === this.values.length, "field");
   }
 
   /** A field that is read, and of constructed or primitive type. */
@@ -123,7 +137,13 @@ export function expect(value, tag) {
   return value;
 }
 
-/** An object identifier in dots. One that is none is hex, and equal to no other. */
+/** Whether bytes are arcs, each whole and in its shortest form (X.690, 8.19.2). */
+function areArcs(body) {
+  const starts = body.every((byte, i) => byte !== 0x80 || (i > 0 && (body[i - 1] & 0x80) !== 0));
+  return body.length > 0 && starts && (body[body.length - 1] & 0x80) === 0;
+}
+
+/** An object identifier in dots. */
 export function oidText(value) {
   const arcs = [];
   let arc = 0n;
@@ -133,14 +153,8 @@ export function oidText(value) {
     arcs.push(arc);
     arc = 0n;
   }
-  const canonical = (value.body[value.body.length - 1] & 0x80) === 0 && !needless(value.body);
-  if (!canonical) return `hex:${value.body.toString("hex")}`;
   const first = arcs[0] < 80n ? arcs[0] / 40n : 2n;
   return [first, arcs[0] - first * 40n, ...arcs.slice(1)].join(".");
-}
-
-function needless(body) {
-  return body.some((byte, i) => byte === 0x80 && (i === 0 || (body[i - 1] & 0x80) === 0));
 }
 
 export function bigInteger(value) {
@@ -157,7 +171,7 @@ export function smallInteger(value) {
 }
 
 export function isTrue(value) {
-  return value !== null && value.body.some((byte) => byte !== 0);
+  return value !== null && value.body[0] !== 0;
 }
 
 /** AlgorithmIdentifier: {oid, parameters (or null)}. */

@@ -52,11 +52,10 @@ class Members {
     return this.optional(name, read);
   }
 
-  /** An optional object: one that is empty is as good as absent. */
   object(name, read) {
     return this.optional(name, (value) => {
       must(value instanceof Map, "object");
-      return value.size === 0 ? null : read(value);
+      return read(value);
     }) ?? null;
   }
 

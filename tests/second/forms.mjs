@@ -16,7 +16,7 @@ const CONTROL = /[\u0000-\u001f]/;
 const CONTROL_BUT_NEWLINE = /[\u0000-\u0009\u000b-\u001f]/;
 
 export function hash(name, ...parts) {
-  const state = createHash(name);
+  const state = createHash(name, name === "shake256" ? { outputLength: 64 } : {});
   for (const part of parts) state.update(part);
   return state.digest();
 }

@@ -5,7 +5,7 @@
  * checked here, because a mask's hash may be another one than the signature's.
  */
 
-import { createHash, createPublicKey, constants, publicDecrypt, verify } from "node:crypto";
+import { createPublicKey, constants, publicDecrypt, verify } from "node:crypto";
 import {
   BIT_STRING, Fields, INTEGER, OID, SEQUENCE, algorithmOf, bigInteger, bitBytes, expect, fieldsOf,
   oidText, parseDer,
@@ -33,10 +33,14 @@ export const HASHES = new Map([
   [`${NIST}.2.8`, { name: "sha3_256", node: "sha3-256", size: 32 }],
   [`${NIST}.2.9`, { name: "sha3_384", node: "sha3-384", size: 48 }],
   [`${NIST}.2.10`, { name: "sha3_512", node: "sha3-512", size: 64 }],
+  [`${NIST}.2.12`, { name: "shake256", node: "shake256", size: 64 }],
   ["1.2.156.10197.1.401", { name: "sm3", node: "sm3", size: 32 }],
 ]);
 const SM3 = "1.2.156.10197.1.401";
-const SHAKE256 = `${NIST}.2.12`;
+/** Hashes that RSA and ECDSA sign with. */
+const SIGNED = new Set([...HASHES.keys()].filter((oid) => {
+  return oid !== SM3 && oid !== `${NIST}.2.12`;
+}));
 export const SHA1 = "1.3.14.3.2.26";
 
 const ENDS = new Map([
@@ -55,7 +59,6 @@ export function areSound(names, second) {
 
 /** The digest of bytes by a hash that check 4 accepts for contents. Throws NotKnown. */
 export function contentDigest(oid, bytes) {
-  if (oid === SHAKE256) return createHash("shake256", { outputLength: 64 }).update(bytes).digest();
   const known = HASHES.get(oid);
   if (!known) throw new NotKnown(oid);
   return hash(known.node, bytes);
@@ -111,9 +114,8 @@ function pssParameters(parameters) {
 }
 
 function knownPss(read) {
-  const accepted = (oid) => HASHES.has(oid) && oid !== SM3;
   if (!read.isMgf1 || read.trailerField !== 1n) throw new NotKnown("pss");
-  if (!accepted(read.hashOid) || !accepted(read.maskOid)) throw new NotKnown("pss hash");
+  if (!SIGNED.has(read.hashOid) || !SIGNED.has(read.maskOid)) throw new NotKnown("pss hash");
   if (read.saltLength < 0n || read.saltLength > BigInt(MAX_SALT)) throw new NotKnown("pss salt");
   return {
     hash: HASHES.get(read.hashOid), mask: HASHES.get(read.maskOid), salt: Number(read.saltLength),
@@ -149,9 +151,7 @@ export function signatureMethod(algorithm, digestOid = null) {
   if (oid === SM2 || (digestOid === SM3 && SM2_WITH_DIGEST.includes(oid))) {
     return { kind: "sm2", methods: ["sm2", "sm3"] };
   }
-  if (oid === RSA && HASHES.has(digestOid) && digestOid !== SM3) {
-    return hashed("rsa", digestOid);
-  }
+  if (oid === RSA && SIGNED.has(digestOid)) return hashed("rsa", digestOid);
   if (RSA_HASHES.has(oid)) return hashed("rsa", RSA_HASHES.get(oid));
   if (EC_HASHES.has(oid)) return hashed("ec", EC_HASHES.get(oid));
   throw new NotKnown(oid);
@@ -246,12 +246,16 @@ function edwards(kind, prefix, bits, length) {
   return { kind, key: imported({ key: der, format: "der", type: "spki" }), methods: [] };
 }
 
-/** Whether a signature is that of the key, by the method. Throws NotKnown. */
+/** Whether key and method belong together. */
+function isFor(key, method) {
+  if (method.kind !== "pss") return method.kind === key.kind && key.pss === undefined;
+  return key.kind === "rsa" && (!key.pss || allowedByKey(key.pss, method));
+}
+
+/** Whether a signature is that of the key: true, false, or null if the method is not the key's. */
 export function verifies(key, method, message, signature) {
-  if (method.kind === "pss") {
-    return key.kind === "rsa" && verifiesPss(key, method, message, signature);
-  }
-  if (method.kind !== key.kind || key.pss !== undefined) return false;
+  if (!isFor(key, method)) return null;
+  if (method.kind === "pss") return verifiesPss(key, method, message, signature);
   if (method.kind === "sm2") return verifiesSm2(key.point, message, signature);
   if (method.kind === "rsa") return verifiesPkcs1(key, method, message, signature);
   try {
@@ -307,7 +311,6 @@ function mask(node, size, seed, length) {
 
 /** RFC 8017, 8.1.2 and 9.1.2. */
 function verifiesPss(key, method, message, signature) {
-  if (key.pss && !allowedByKey(key.pss, method)) return false;
   const raw = rawRsa(key, signature);
   if (raw === null) return false;
   const bits = key.size - 1;

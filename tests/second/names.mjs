@@ -42,7 +42,9 @@ function stringOf(value) {
     const text = value.body.toString("utf8");
     return Buffer.from(text).equals(value.body) ? text : null;
   }
-  if ([18, 19, 20, 22, 26].includes(value.tag)) return value.body.toString("latin1");
+  if ([19, 20, 22].includes(value.tag)) {
+    return value.body.every((byte) => byte < 0x80) ? value.body.toString("latin1") : null;
+  }
   if (value.tag === 30) return decodeWide(value.body, 2);
   return value.tag === 28 ? decodeWide(value.body, 4) : null;
 }
@@ -57,7 +59,7 @@ function attribute(value) {
   const fields = fieldsOf(value);
   const type = oidText(fields.required(OID));
   const content = fields.values[1];
-  must(content !== undefined, "value of an attribute");
+  must(fields.values.length === 2, "value of an attribute");
   const text = stringOf(content);
   const key = text === null ? `#${content.whole.toString("hex")}` : `=${prepared(text)}`;
   return { type, text, key: JSON.stringify([type, key]) };
@@ -67,7 +69,8 @@ function attribute(value) {
 export function parseName(value) {
   const parts = expect(value, SEQUENCE).children.map((part) => {
     const attributes = expect(part, SET).children.map(attribute);
-    return { attributes, key: attributes.map((each) => each.key).sort().join("+") };
+    const keys = new Set(attributes.map((each) => each.key));
+    return { attributes, key: [...keys].sort().join("+") };
   });
   return { parts: parts.map((part) => part.key), text: parts.map((part) => part.key).join("\n"),
     attributes: parts.flatMap((part) => part.attributes), der: value.whole };
@@ -156,6 +159,10 @@ function checkName(state, name, constraints) {
   const permitted = constraints.permitted.filter(({ base }) => base.tag === name.tag);
   const excluded = constraints.excluded.filter(({ base }) => base.tag === name.tag);
   if (permitted.length + excluded.length === 0) return;
+  if (name.tag === URI && hostOf(name.text) === null) {
+    state.broken = true;
+    return;
+  }
   const known = [MAIL, DNS, DIRECTORY, URI, IP].includes(name.tag);
   if (!known || [...permitted, ...excluded].some(({ odd }) => odd)) {
     state.unknown = true;
@@ -200,7 +207,8 @@ function mailWithin(mail, base) {
 
 function hostOf(uri) {
   const found = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/(?:[^/?#@]*@)?([^/?#:]*)/.exec(uri);
-  return found && found[1] !== "" ? found[1].toLowerCase() : null;
+  const host = found ? found[1].toLowerCase() : "";
+  return host === "" || host.startsWith("[") || /^[0-9.]+$/.test(host) ? null : host;
 }
 
 function addressWithin(address, base) {

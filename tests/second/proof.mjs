@@ -13,7 +13,7 @@ import { HASHES } from "./methods.mjs";
 import {
   checkHistory, joinNotes, keyInForce, parseCheckpoint, parseKeyNote, parseStatement, signedBy,
 } from "./note.mjs";
-import { judgeRecord, parseRecord } from "./record.mjs";
+import { judgeRecord, readRecord } from "./record.mjs";
 import { imprintIs, judgeToken, parseToken } from "./token.mjs";
 import { leadsTo, logIncludes, logLeaf } from "./tree.mjs";
 import { LEEWAY, WORTHS, judgeCanonical } from "./trust.mjs";
@@ -124,26 +124,26 @@ function judgeTokens(report, proof, require_, trust) {
 }
 
 function judgeRecords(proof, trust) {
-  const seen = new Set();
-  const files = [new Map([...trust.digests, ["sha256", proof.digest]])];
+  const known = new Map();
+  const state = { left: MAX_JUDGED_TIMESTAMPS };
   return proof.records.map((bytes, i) => {
-    return { ...judgeOneRecord(bytes, proof, files, trust, seen), prefix: `records[${i}]` };
+    const text = bytes.toString("latin1");
+    if (!known.has(text)) known.set(text, judgeOneRecord(bytes, proof, trust, state));
+    return { ...known.get(text), prefix: `records[${i}]` };
   });
 }
 
-function judgeOneRecord(bytes, proof, files, trust, seen) {
-  const record = orNull(() => parseRecord(bytes));
-  if (record === null) return { checks: [{ name: "record", outcome: FAILED }], holds: false };
-  const all = record.chains.flat().map(({ tokenBytes }) => tokenBytes.toString("latin1"));
-  for (const each of all) if (seen.size < MAX_JUDGED_TIMESTAMPS) seen.add(each);
-  if (!all.every((each) => seen.has(each))) {
-    return { checks: [{ name: "root", outcome: UNKNOWN }], holds: false };
-  }
+function judgeOneRecord(bytes, proof, trust, state) {
+  const only = (name, result) => ({ checks: [{ name, outcome: result }], holds: false });
+  const { record, outcome: read } = readRecord(bytes);
+  if (record === null) return only("record", read);
   const root = imprintIs(proof.inclusion.root)(record.chains[0][0].token.info);
-  const checks = [{ name: "root", outcome: root }];
-  if (root === FAILED) return { checks, holds: false };
-  const judged = judgeRecord(record, files, trust);
-  return { ...judged, checks: [...checks, ...judged.checks] };
+  if (root === FAILED) return only("root", FAILED);
+  const count = record.chains.flat().length;
+  if (count > state.left) return only("root", UNKNOWN);
+  state.left -= count;
+  const judged = judgeRecord(record, [trust.digests], trust);
+  return { ...judged, checks: [{ name: "root", outcome: PASSED }, ...judged.checks] };
 }
 
 function judgeAnchors(report, proof, require_, trust) {
@@ -219,17 +219,17 @@ function judgeOpeningBlock(report, block, bytes, trust) {
     report.add("opening.block", bytes === null ? UNKNOWN : FAILED, bytes !== null);
     return { blockTime: null, notBefore: null };
   }
+  const known = judgeCanonical(trust, block.chainId, block.number, block.hash);
   if (bytes === null) {
-    report.add("opening.block", UNKNOWN);
+    report.add("opening.block", known === FAILED ? FAILED : UNKNOWN);
     return { blockTime: null, notBefore: null };
   }
   const judged = judgeHeader(bytes, block.chainId, block);
-  const blockTime = judged.header === null ? null : judged.header.second;
   if (judged.outcome !== PASSED) {
     report.add("opening.block", judged.outcome);
-    return { blockTime, notBefore: null };
+    return { blockTime: null, notBefore: null };
   }
-  const known = judgeCanonical(trust, block.chainId, block.number, block.hash);
+  const blockTime = judged.header.second;
   report.add("opening.block", known, known !== UNKNOWN);
   return { blockTime, notBefore: known === PASSED ? blockTime : null };
 }

@@ -4,13 +4,13 @@
  */
 
 import {
-  INTEGER, OCTET_STRING, OID, SEQUENCE, SET, bigInteger, context, expect, fieldsOf,
+  INTEGER, OCTET_STRING, OID, SEQUENCE, SET, algorithmOf, bigInteger, context, expect, fieldsOf,
   oidText, parseDer,
 } from "./asn1.mjs";
 import { hash } from "./forms.mjs";
-import { must, orNull } from "./json.mjs";
+import { Malformed, must } from "./json.mjs";
 import { HASHES, areSound } from "./methods.mjs";
-import { judgeToken, parseToken } from "./token.mjs";
+import { judgeToken, parseToken, restsOnUp } from "./token.mjs";
 import { LEEWAY } from "./trust.mjs";
 import { FAILED, PASSED, UNKNOWN } from "./x509.mjs";
 
@@ -24,36 +24,59 @@ const MAX_ALGORITHMS = 16;
 const MAX_ATTRIBUTES = 128;
 const MAX_VOUCHERS = 64;
 
-const ACCEPTED = new Set(["sha256", "sha384", "sha512"]);
 const CERTIFICATE_VALUES = "1.2.840.113549.1.9.16.2.23";
 const REVOCATION_VALUES = "1.2.840.113549.1.9.16.2.24";
 
-/** {chains: [[{oid, lists, token, tokenBytes, whole}]], wholes, beside}. Throws Malformed. */
-export function parseRecord(bytes) {
-  must(bytes.length >= 1 && bytes.length <= MAX_RECORD, "record");
+/** A record has more of something than is judged. */
+class OverLimit extends Error {}
+
+/** {record, outcome}: record is null where it is malformed (FAILED) or beyond a limit (UNKNOWN). */
+export function readRecord(bytes) {
+  try {
+    return { record: parseRecord(bytes), outcome: PASSED };
+  } catch (error) {
+    if (error instanceof Malformed) return { record: null, outcome: FAILED };
+    if (error instanceof OverLimit) return { record: null, outcome: UNKNOWN };
+    throw error;
+  }
+}
+
+function limit(count, most) {
+  if (count > most) throw new OverLimit();
+}
+
+/** One at least, and at most so many. */
+function some(values, most) {
+  limit(values.length, most);
+  must(values.length >= 1, "none");
+  return values;
+}
+
+/** {chains: [[{oid, lists, token, tokenBytes}]], wholes, beside}. */
+function parseRecord(bytes) {
+  limit(bytes.length, MAX_RECORD);
   const fields = fieldsOf(parseDer(bytes));
   must(bigInteger(fields.required(INTEGER)) === 1n, "version");
   const algorithms = fields.required(SEQUENCE).children;
-  must(algorithms.length <= MAX_ALGORITHMS, "algorithms");
-  const beside = parseCryptoInfos(fields.maybe(context(0), true));
-  fields.optional(context(1));
-  const chains = fields.required(SEQUENCE).children;
-  must(chains.length >= 1 && chains.length <= MAX_CHAINS, "chains");
-  const read = chains.map((chain) => {
-    const stamps = expect(chain, SEQUENCE).children;
-    must(stamps.length >= 1, "empty chain");
-    return stamps.map(parseTimestamp);
-  });
-  must(read.flat().length <= MAX_TIMESTAMPS, "timestamps");
-  return { chains: read, wholes: chains.map((chain) => chain.whole), beside };
+  const infos = fields.maybe(context(0), true);
+  fields.maybe(context(1), true);
+  const sequence = fields.required(SEQUENCE).children;
+  fields.end();
+  some(algorithms, MAX_ALGORITHMS).forEach(algorithmOf);
+  const chains = some(sequence, MAX_CHAINS);
+  const stamps = chains.map((chain) => expect(chain, SEQUENCE).children);
+  limit(stamps.flat().length, MAX_TIMESTAMPS);
+  const read = stamps.map((chain) => some(chain, MAX_TIMESTAMPS).map(parseTimestamp));
+  return { chains: read, wholes: chains.map(({ whole }) => whole), beside: parseCryptoInfos(infos) };
 }
 
 function parseTimestamp(value) {
   const fields = fieldsOf(value);
   const algorithm = fields.maybe(context(0), true);
-  fields.optional(context(1));
+  fields.maybe(context(1), true);
   const tree = fields.maybe(context(2), true);
   const content = fields.required(SEQUENCE);
+  fields.end();
   const token = parseToken(content.whole);
   let oid = token.info.imprintOid;
   if (algorithm !== null) {
@@ -64,47 +87,44 @@ function parseTimestamp(value) {
 }
 
 function parseLists(tree) {
-  must(tree.children.length >= 1 && tree.children.length <= MAX_LISTS, "lists");
-  const lists = tree.children.map((list) => {
-    const hashes = expect(list, SEQUENCE).children.map((each) => expect(each, OCTET_STRING).body);
+  const lists = some(tree.children, MAX_LISTS).map((list) => expect(list, SEQUENCE).children);
+  limit(lists.flat().length, MAX_HASHES);
+  return lists.map((list) => {
+    const hashes = list.map((each) => expect(each, OCTET_STRING).body);
     must(hashes.length >= 1, "empty list");
     must(hashes.every(({ length }) => length >= 1 && length <= MAX_HASH), "hash");
     return hashes;
   });
-  must(lists.flat().length <= MAX_HASHES, "hashes");
-  return lists;
 }
 
 /** Certificates, CRLs and OCSP answers that stand in a record. */
 function parseCryptoInfos(value) {
   const beside = { certificates: [], crls: [], ocsps: [] };
   if (value === null) return beside;
-  must(value.children.length <= MAX_ATTRIBUTES, "attributes");
-  for (const attribute of value.children) {
+  for (const attribute of some(value.children, MAX_ATTRIBUTES)) {
     const fields = fieldsOf(attribute);
     const type = oidText(fields.required(OID));
     const values = fields.required(SET).children;
+    fields.end();
     for (const each of values) addInfo(beside, type, each);
   }
   return beside;
 }
 
 function append(list, values, wrap = (bytes) => bytes) {
-  must(list.length + values.length <= MAX_VOUCHERS, "vouchers");
+  limit(list.length + values.length, MAX_VOUCHERS);
   for (const { whole } of values) list.push(wrap(whole));
 }
 
 function addInfo(beside, type, value) {
-  if (type === CERTIFICATE_VALUES && value.tag === SEQUENCE) {
-    append(beside.certificates, value.children);
-  }
-  if (type !== REVOCATION_VALUES || value.tag !== SEQUENCE) return;
-  for (const group of value.children) {
-    const [list] = group.children ?? [];
-    if (list === undefined || list.tag !== SEQUENCE) continue;
-    if (group.tag === context(0)) append(beside.crls, list.children);
-    if (group.tag === context(1)) append(beside.ocsps, list.children, asResponse);
-  }
+  if (type === CERTIFICATE_VALUES) append(beside.certificates, expect(value, SEQUENCE).children);
+  if (type !== REVOCATION_VALUES) return;
+  const fields = fieldsOf(value);
+  const [crls, ocsps] = [fields.explicit(0), fields.explicit(1)];
+  fields.explicit(2);
+  fields.end();
+  if (crls !== null) append(beside.crls, expect(crls, SEQUENCE).children);
+  if (ocsps !== null) append(beside.ocsps, expect(ocsps, SEQUENCE).children, asResponse);
 }
 
 function der(tag, ...parts) {
@@ -132,24 +152,19 @@ function joined(node, hashes) {
   return hash(node, ...[...hashes].sort(byHash));
 }
 
-/** Each hash that lists can lead to, by the readings that docs/forms.md allows. */
+/** Each hash that lists can lead to: a reading of docs/forms.md is that of the whole tree. */
 function rootsOf(node, lists) {
-  const [first, ...rest] = lists;
-  let nodes = listNodes(node, first);
-  for (const list of rest) {
-    nodes = nodes.flatMap((below) => {
-      const held = list.some((each) => each.equals(below));
-      return listNodes(node, held ? list : [...list, below]);
-    });
-    const unique = new Map(nodes.map((each) => [each.toString("hex"), each]));
-    nodes = [...unique.values()];
-  }
-  return nodes;
+  const readings = [false, true];
+  return readings.flatMap((once) => readings.map((stored) => rootBy(node, lists, once, stored)));
 }
 
-function listNodes(node, hashes) {
-  const once = joined(node, hashes);
-  return hashes.length === 1 ? [hashes[0], once] : [once];
+/** `once`: a first list of one hash is hashed; `stored`: the node from below stands in a list. */
+function rootBy(node, [first, ...rest], once, stored) {
+  const start = first.length === 1 && !once ? first[0] : joined(node, first);
+  return rest.reduce((below, list) => {
+    const held = stored && list.length > 1 && list.some((each) => each.equals(below));
+    return joined(node, held ? list : [...list, below]);
+  }, start);
 }
 
 /**
@@ -158,119 +173,107 @@ function listNodes(node, hashes) {
  * `files` are maps of digests by name, one a file; `group` asks for them and nothing else.
  */
 export function judgeRecord(record, files, trust, group = false) {
-  const checks = [{ name: "record", outcome: PASSED }];
   const stamps = record.chains.flatMap((chain, j) => chain.map((stamp, k) => ({ stamp, j, k })));
-  const judged = stamps.map(({ stamp }) => {
-    return judgeToken(stamp.token, (info) => imprintOf(stamp, info), record.beside, trust,
-      false);
+  const found = stamps.map((place, i) => {
+    const previous = i === 0 ? null : stamps[i - 1].stamp.token.info.genTime;
+    const next = i + 1 < stamps.length ? stamps[i + 1].stamp.token.info.genTime : trust.second;
+    return judgeStamp(record, place, { files, group, trust, previous, next });
   });
-  stamps.forEach(({ j, k }, i) => {
-    const place = `chains[${j}].timestamps[${k}]`;
-    const found = judgeStamp(record, j, k, files, group);
-    found.push(...tokenChecks(judged[i]));
-    found.push({ name: "time", outcome: judgeTime(stamps, judged, i, trust) });
-    for (const { name, outcome } of found) checks.push({ name: `${place}.${name}`, outcome });
-  });
-  const newest = judged[judged.length - 1];
-  const ahead = newest.genTime > trust.second + LEEWAY;
-  checks.push({ name: "window", outcome: ahead ? UNKNOWN : PASSED });
-  const holds = checks.every(({ name, outcome }) => {
-    return outcome === PASSED || (name.endsWith(".revocation") && outcome === UNKNOWN);
-  });
-  const worth = holds ? Math.min(...judged.map((each) => each.worth)) : null;
-  return { checks, holds, date: judged[0].date, worth };
+  const checks = [{ name: "record", outcome: PASSED }, ...found.flatMap((each) => each.checks)];
+  const { genTime } = stamps[stamps.length - 1].stamp.token.info;
+  if (genTime > trust.second + LEEWAY) checks.push({ name: "window", outcome: UNKNOWN });
+  else if (found[0].holds) checks.push({ name: "window", outcome: PASSED });
+  const holds = found.every((each) => each.holds) && checks.every(isGood);
+  const worth = holds ? Math.min(...found.map((each) => each.worth)) : null;
+  return { checks, holds, date: stamps[0].stamp.token.info.date, worth };
 }
 
-/** Where there are no lists, the hash that is wanted first is the imprint (judgeStamp). */
+function isGood({ name, outcome }) {
+  return outcome === PASSED || (name.endsWith("revocation") && outcome === UNKNOWN);
+}
+
+/** One archive timestamp: {checks, holds, worth}. */
+function judgeStamp(record, { stamp, j, k }, asked) {
+  const algorithm = judgeAlgorithm(record.chains[j][0], stamp);
+  const found = [{ name: "algorithm", outcome: algorithm }];
+  let worth = null;
+  if (algorithm === PASSED) {
+    found.push(...judgeFirstList(record, j, k, asked));
+    const judged = judgeToken(
+      stamp.token, (info) => imprintOf(stamp, info), record.beside, asked.trust, false,
+    );
+    found.push(...judged.checks, { name: "time", outcome: judgeTime(judged, asked) });
+    ({ worth } = judged);
+  }
+  const place = `chains[${j}].timestamps[${k}]`;
+  const checks = found.map(({ name, outcome }) => ({ name: `${place}.${name}`, outcome }));
+  return { checks, holds: checks.every(isGood), worth };
+}
+
+function judgeAlgorithm(first, stamp) {
+  if (stamp.oid !== first.oid) return FAILED;
+  return HASHES.has(stamp.oid) ? PASSED : UNKNOWN;
+}
+
+/** Without lists, what the imprint is for is compared by `data` or `previous`. */
 function imprintOf(stamp, info) {
-  const known = HASHES.get(stamp.oid);
-  if (known === undefined || !ACCEPTED.has(known.name)) return UNKNOWN;
   if (info.imprintOid !== stamp.oid) return FAILED;
   if (stamp.lists === null) return PASSED;
-  const roots = rootsOf(known.node, stamp.lists);
+  const roots = rootsOf(HASHES.get(stamp.oid).node, stamp.lists);
   return roots.some((root) => root.equals(info.digest)) ? PASSED : FAILED;
 }
 
-function tokenChecks(judged) {
-  return judged.checks.filter(({ name, outcome }) => name !== "form" || outcome !== PASSED);
-}
-
-/** What is asked of a timestamp's algorithm and first list. */
-function judgeStamp(record, j, k, files, group) {
+function judgeFirstList(record, j, k, { files, group }) {
   const chain = record.chains[j];
-  const stamp = chain[k];
-  const known = HASHES.get(stamp.oid);
-  const same = stamp.oid === chain[0].oid;
-  const accepted = known !== undefined && ACCEPTED.has(known.name);
-  const algorithm = !same ? FAILED : accepted ? PASSED : UNKNOWN;
-  const checks = [{ name: "algorithm", outcome: algorithm }];
-  if (k > 0) {
-    checks.push({ name: "previous", outcome: judgePrevious(chain, k, accepted) });
-    return checks;
-  }
-  const options = accepted ? wantedHashes(record, j, files, known) : null;
-  const first = stamp.lists === null ? null : stamp.lists[0];
-  checks.push({ name: "data", outcome: judgeData(first, options, stamp) });
-  if (group) checks.push({ name: "group", outcome: judgeGroup(first, options) });
-  return checks;
-}
-
-function judgePrevious(chain, k, accepted) {
-  if (!accepted) return UNKNOWN;
-  const wanted = hash(HASHES.get(chain[k].oid).node, chain[k - 1].tokenBytes);
+  const { node, name } = HASHES.get(chain[k].oid);
   const first = chain[k].lists === null ? [chain[k].token.info.digest] : chain[k].lists[0];
-  return first.some((each) => each.equals(wanted)) ? PASSED : FAILED;
+  const holds = (wanted) => wanted.every((each) => first.some((other) => other.equals(each)));
+  if (k > 0) {
+    const held = holds([hash(node, chain[k - 1].tokenBytes)]);
+    return [{ name: "previous", outcome: held ? PASSED : FAILED }];
+  }
+  const options = wantedHashes(record, j, files, { node, name });
+  if (options === null) return [{ name: "data", outcome: UNKNOWN }];
+  const held = options.find(holds);
+  const checks = [{ name: "data", outcome: held === undefined ? FAILED : PASSED }];
+  if (!group) return checks;
+  const wanted = held ?? options[0];
+  const alone = first.every((each) => wanted.some((other) => other.equals(each)));
+  return [...checks, { name: "group", outcome: alone ? PASSED : FAILED }];
 }
 
 /** The hashes that a first list has to hold: a list for each allowed reading, or null. */
-function wantedHashes(record, j, files, known) {
-  const digests = files.map((file) => file.get(known.name));
-  if (digests.includes(undefined)) return null;
+function wantedHashes(record, j, files, { node, name }) {
+  const digests = files.map((file) => file.get(name));
+  if (digests.length === 0 || digests.includes(undefined)) return null;
   if (j === 0) return [digests];
-  const older = hash(known.node, der(0x30, ...record.wholes.slice(0, j)));
+  const older = hash(node, der(0x30, ...record.wholes.slice(0, j)));
   return [
-    digests.map((digest) => hash(known.node, digest, older)),
-    digests.map((digest) => joined(known.node, [digest, older])),
+    digests.map((digest) => hash(node, digest, older)),
+    digests.map((digest) => joined(node, [digest, older])),
   ];
 }
 
-function judgeData(first, options, stamp) {
-  if (options === null) return UNKNOWN;
-  const list = first ?? [stamp.token.info.digest];
-  const holds = (wanted) => wanted.every((each) => list.some((other) => other.equals(each)));
-  return options.some(holds) ? PASSED : FAILED;
-}
-
-function judgeGroup(first, options) {
-  if (options === null) return UNKNOWN;
-  const isOnly = (wanted) => (first ?? []).every(
-    (each) => wanted.some((other) => other.equals(each)),
-  );
-  return options.some(isOnly) ? PASSED : FAILED;
-}
-
 /** Order, and whether what a timestamp rests on was good when the next one was made. */
-function judgeTime(stamps, judged, i, trust) {
-  const mine = judged[i];
-  if (i > 0 && mine.genTime < judged[i - 1].genTime) return FAILED;
-  const next = i + 1 < judged.length ? judged[i + 1].genTime : trust.second;
-  const lasting = (mine.path ?? []).every(({ notAfter }) => Math.floor(next) <= notAfter);
-  const tree = HASHES.get(stamps[i].stamp.oid)?.name;
-  const sound = areSound([...mine.methods, ...(tree ? [tree] : [])], next);
-  return lasting && sound ? PASSED : UNKNOWN;
+function judgeTime(judged, { previous, next }) {
+  if (previous !== null && judged.genTime < previous) return FAILED;
+  const rests = restsOnUp(judged);
+  if (rests === null) return UNKNOWN;
+  const lasting = rests.path.every(({ notAfter }) => next < notAfter);
+  return lasting && areSound(rests.methods, next) ? PASSED : UNKNOWN;
 }
-
 
 /** A record by itself: {verdict, checks}. `files` have digests in hex, by name. */
 export function verifyRecord(bytes, files, group, trust) {
   const known = files.map((file) => new Map(Object.entries(file).map(([name, hex]) => {
     return [name, Buffer.from(hex, "hex")];
   })));
-  const record = orNull(() => parseRecord(bytes));
+  const { record, outcome } = readRecord(bytes);
   if (record === null) {
-    return { verdict: "failed", checks: [{ name: "record", outcome: FAILED }] };
+    const verdict = outcome === FAILED ? "failed" : "undecided";
+    return { verdict, checks: [{ name: "record", outcome }] };
   }
   const { checks, holds } = judgeRecord(record, known, trust, group);
-  const failed = checks.some(({ outcome }) => outcome === FAILED);
+  const failed = checks.some((check) => check.outcome === FAILED);
   return { verdict: failed ? "failed" : holds ? "verified" : "undecided", checks };
 }

@@ -19,6 +19,8 @@ import {
 } from "./x509.mjs";
 
 const MAX_SIGNERS = 4;
+const MAX_CRL = 524288;
+const MAX_OCSP = 32768;
 const MAX_RESPONDERS = 4;
 const LEEWAY = 600;
 
@@ -35,7 +37,7 @@ const REMOVE_FROM_CRL = 8;
 const cache = new Map();
 
 function cached(bytes, parse) {
-  const key = bytes.toString("latin1");
+  const key = parse.name + bytes.toString("latin1");
   if (cache.has(key)) return cache.get(key);
   if (cache.size > 500) cache.clear();
   const result = orNull(() => parse(bytes));
@@ -48,20 +50,23 @@ function find(extensions, oid) {
 }
 
 function parseCrl(bytes) {
+  must(bytes.length <= MAX_CRL, "crl");
   const fields = fieldsOf(parseDer(bytes));
   const body = fields.required(SEQUENCE);
-  const algorithm = algorithmOf(fields.required(SEQUENCE));
-  const crl = { signedBytes: body.whole, method: tryMethod(algorithm) };
+  const algorithm = fields.required(SEQUENCE);
+  const crl = { signedBytes: body.whole, method: tryMethod(algorithmOf(algorithm)) };
   crl.signature = bitBytes(fields.required(BIT_STRING));
+  fields.end();
   const inner = fieldsOf(body);
   inner.maybe(INTEGER);
-  inner.required(SEQUENCE);
+  must(inner.required(SEQUENCE).whole.equals(algorithm.whole), "algorithm");
   crl.issuer = parseName(inner.required(SEQUENCE));
   crl.thisUpdate = certificateTime(inner.optional(UTC_TIME, GENERALIZED_TIME));
   const next = inner.optional(UTC_TIME, GENERALIZED_TIME);
   crl.nextUpdate = next === null ? null : certificateTime(next);
   const revoked = inner.maybe(SEQUENCE);
   const extensions = inner.explicit(0);
+  inner.end();
   crl.extensions = extensions === null ? [] : parseExtensions(extensions);
   crl.delta = find(crl.extensions, DELTA_INDICATOR) !== null;
   const point = find(crl.extensions, ISSUING_POINT);
@@ -94,7 +99,7 @@ function pointName(value) {
 
 function parseEntries(crl, revoked) {
   if (revoked === null) return [];
-  let issuer = crl.issuer;
+  let issuers = [crl.issuer];
   return revoked.children.map((value) => {
     const fields = fieldsOf(value);
     const serial = bigInteger(fields.required(INTEGER));
@@ -103,10 +108,9 @@ function parseEntries(crl, revoked) {
     const extensions = list === null ? [] : parseExtensions(list);
     const named = find(extensions, CERTIFICATE_ISSUER);
     if (crl.point?.indirect && named !== null) {
-      [issuer] = directoryNames(parseGeneralNames(parseDer(named.value)));
-      must(issuer !== undefined, "certificate issuer");
+      issuers = directoryNames(parseGeneralNames(parseDer(named.value)));
     }
-    return { serial, issuer, extensions, date };
+    return { serial, issuers, extensions, date };
   });
 }
 
@@ -134,12 +138,12 @@ function* signersOf(answer, name, scope) {
   const { issuer, root, pool } = scope;
   const byIssuer = name === issuer.subject.text;
   if (byIssuer) yield issuer;
-  let tried = 0;
+  const keys = new Set([issuer.keyInfo.whole.toString("latin1")]);
   for (const other of pool) {
-    if (other === issuer || other.subject.text !== name) continue;
-    if (byIssuer && !other.isAuthority) continue;
-    if (tried >= MAX_SIGNERS) return;
-    tried += 1;
+    const key = other.keyInfo.whole.toString("latin1");
+    if (other.subject.text !== name || !other.isAuthority || keys.has(key)) continue;
+    if (keys.size > MAX_SIGNERS) return;
+    keys.add(key);
     const found = findChain(other, pool, new Map([[root, 0]]), answer.time);
     if (found.outcome === PASSED) yield other;
   }
@@ -164,7 +168,8 @@ function crlSays(bytes, certificate, scope) {
   const named = points.some((point) => point.issuers.some(({ text }) => text === crl.issuer.text));
   if (!byIssuer && !named) return null;
   const entry = crl.entries.find(
-    (each) => each.serial === certificate.serial && each.issuer.text === certificate.issuer.text,
+    (each) => each.serial === certificate.serial &&
+      each.issuers.some(({ text }) => text === certificate.issuer.text),
   );
   const saying = entry === undefined ? null : readEntry(entry, crl.point?.indirect ?? false);
   if (entry !== undefined && saying === null) return null;
@@ -172,8 +177,8 @@ function crlSays(bytes, certificate, scope) {
   if (!crlSigned(crl, scope)) return null;
   const counts = byIssuer && coversAll(crl, certificate, points);
   const update = { thisUpdate: crl.thisUpdate, nextUpdate: crl.nextUpdate };
-  if (saying?.reason === REMOVE_FROM_CRL) return null;
-  return { revoked: saying, good: counts ? update : null };
+  const revoked = saying?.reason === REMOVE_FROM_CRL ? null : saying;
+  return { revoked, good: counts ? update : null };
 }
 
 function crlSigned(crl, scope) {
@@ -226,6 +231,7 @@ function samePlace(a, b) {
 }
 
 function parseOcsp(bytes) {
+  must(bytes.length <= MAX_OCSP, "ocsp");
   const fields = fieldsOf(parseDer(bytes));
   must(smallInteger(fields.required(ENUMERATED)) === 0, "status");
   const content = fieldsOf(fields.explicit(0));
@@ -332,6 +338,11 @@ function spoils(revoked, isSigner, genTime) {
   return COMPROMISED.includes(revoked.reason);
 }
 
+/** Whether an answer says that a certificate was not revoked, or only later, harmlessly. */
+function clears({ revoked, good }, certificate, genTime) {
+  return revoked !== null || (good !== null && isForTime(good, certificate, genTime));
+}
+
 function isForTime({ thisUpdate, nextUpdate }, certificate, genTime) {
   const made = thisUpdate >= genTime - LEEWAY || (nextUpdate !== null && nextUpdate >= genTime);
   return made && thisUpdate <= certificate.notAfter;
@@ -340,7 +351,7 @@ function isForTime({ thisUpdate, nextUpdate }, certificate, genTime) {
 /** Check 6: PASSED, FAILED or UNKNOWN. `genTime` is in seconds, with its fraction. */
 export function judgeRevocation(path, pool, answers, genTime) {
   const root = path[path.length - 1];
-  let known = true;
+  let known = path.length > 1;
   for (let i = 0; i < path.length - 1; i++) {
     const scope = { issuer: path[i + 1], root, pool };
     const sayings = [
@@ -350,7 +361,7 @@ export function judgeRevocation(path, pool, answers, genTime) {
     if (sayings.some(({ revoked }) => revoked !== null && spoils(revoked, i === 0, genTime))) {
       return FAILED;
     }
-    known &&= sayings.some(({ good }) => good !== null && isForTime(good, path[i], genTime));
+    known &&= sayings.some((saying) => clears(saying, path[i], genTime));
   }
   return known ? PASSED : UNKNOWN;
 }

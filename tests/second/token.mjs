@@ -9,14 +9,14 @@ import {
   bigInteger, context, expect, fieldsOf, generalizedTime, isTrue, oidText, parseDer, smallInteger,
 } from "./asn1.mjs";
 import { LAST_SECOND, hash } from "./forms.mjs";
-import { must } from "./json.mjs";
+import { must, orNull } from "./json.mjs";
 import {
   HASHES, NotKnown, SHA1, areSound, contentDigest, contentMethods, pssReadable,
 } from "./methods.mjs";
 import { parseName } from "./names.mjs";
 import { judgeRevocation } from "./revocation.mjs";
 import {
-  DIGITAL_SIGNATURE, FAILED, NON_REPUDIATION, PASSED, TIME_STAMPING, UNKNOWN, findChain,
+  DIGITAL_SIGNATURE, FAILED, NON_REPUDIATION, PASSED, TIME_STAMPING, UNKNOWN, climb, findChain,
   methodsOf, readCertificate, signedBy, tryMethod,
 } from "./x509.mjs";
 
@@ -42,7 +42,7 @@ export function parseToken(bytes) {
   must(SIGNED_DATA.includes(oidText(info.required(OID))), "content type");
   const fields = fieldsOf(info.explicit(0));
   fields.required(INTEGER);
-  fields.optional(SET);
+  fields.skip();
   const token = { bytes, content: readContent(fields.required(SEQUENCE)) };
   const certificates = fields.maybe(context(0), true);
   token.certificates = certificates === null ? [] : certificates.children;
@@ -107,16 +107,19 @@ function anyCritical(extensions) {
   if (extensions === null) return false;
   const critical = extensions.children.map((value) => {
     const fields = fieldsOf(value);
-    fields.optional(OID);
-    return isTrue(fields.maybe(BOOLEAN));
+    const id = fields.skip();
+    const critical = isTrue(fields.maybe(BOOLEAN));
+    if (critical) expect(id, OID);
+    fields.skip();
+    return critical;
   });
   return critical.includes(true);
 }
 
 function parseSigner(value) {
   const fields = fieldsOf(value);
-  fields.optional(INTEGER);
-  const signer = { name: parseSid(fields) };
+  fields.skip();
+  const signer = parseSid(fields);
   signer.digestOid = algorithmOf(fields.required(SEQUENCE)).oid;
   const attributes = fields.maybe(context(0), true);
   signer.algorithm = algorithmOf(fields.required(SEQUENCE));
@@ -135,13 +138,13 @@ function parseSigner(value) {
   return signer;
 }
 
-/** Issuer and serial number, or null where a key identifier stands. */
+/** Issuer (unread) and serial number as `name`, or a key identifier as `keyId`. */
 function parseSid(fields) {
   const byKey = fields.maybe(context(0), false);
-  if (byKey !== null) return null;
+  if (byKey !== null) return { name: null, keyId: byKey.body };
   const inner = fieldsOf(fields.required(SEQUENCE));
-  const issuer = parseName(inner.required(SEQUENCE));
-  return { issuer: issuer.text, serial: bigInteger(inner.required(INTEGER)) };
+  const issuer = inner.required(SEQUENCE);
+  return { name: { issuer, serial: bigInteger(inner.required(INTEGER)) }, keyId: null };
 }
 
 /** RFC 5652, 5.4: the attributes with the tag of a SET OF. */
@@ -156,7 +159,10 @@ function parseAttributes(attributes) {
   for (const value of attributes === null ? [] : attributes.children) {
     const fields = fieldsOf(value);
     const type = oidText(fields.required(OID));
-    if (!ATTRIBUTES.includes(type)) continue;
+    if (!ATTRIBUTES.includes(type)) {
+      fields.skip();
+      continue;
+    }
     const values = fields.required(SET).children;
     must(!read.has(type) && values.length === 1, "attribute");
     read.set(type, values[0]);
@@ -184,9 +190,8 @@ function parseIssuerSerial(value) {
   const directories = names.filter(({ tag }) => tag === context(4));
   const [only] = directories;
   must(directories.length === 1 && only.constructed, "directoryName");
-  must(only.children.length > 0, "directoryName");
-  const serial = bigInteger(fields.required(INTEGER));
-  return { issuer: parseName(only.children[0]).text, serial };
+  const issuer = expect(only.children[0], SEQUENCE);
+  return { issuer, serial: bigInteger(fields.required(INTEGER)) };
 }
 
 /**
@@ -205,6 +210,8 @@ export function judgeToken(token, judgeImprint, beside, trust, atClock = true) {
   const signer = findSigner(token, pool);
   result.signer = signer.outcome;
   result.signature = judgeSignature(token, signer.certificate);
+  result.certificate = signer.certificate;
+  result.pool = pool;
   const chain = judgeChain(token, signer.certificate, pool, trust);
   result.path = chain.path;
   result.worth = chain.worth;
@@ -244,20 +251,25 @@ function poolOf(token, beside, trust) {
 function findSigner(token, pool) {
   const { named, name } = token.signer;
   if (named.length === 0) return { outcome: FAILED, certificate: null };
-  const found = [];
-  for (const entry of named) {
-    const node = entry.oid === SHA1 ? "sha1" : HASHES.get(entry.oid)?.node;
-    if (node === undefined) return { outcome: UNKNOWN, certificate: null };
-    found.push(pool.find((each) => hash(node, each.bytes).equals(entry.digest)));
-  }
-  if (found.includes(undefined)) return { outcome: UNKNOWN, certificate: null };
-  const [certificate] = found;
-  if (found.some((other) => other !== certificate)) return { outcome: FAILED, certificate: null };
+  const nodes = named.map(({ oid }) => (oid === SHA1 ? "sha1" : HASHES.get(oid)?.node));
+  if (nodes.includes(undefined)) return { outcome: UNKNOWN, certificate: null };
+  const certificate = pool.find((each) => {
+    return named.every(({ digest }, i) => hash(nodes[i], each.bytes).equals(digest));
+  });
+  if (certificate === undefined) return { outcome: UNKNOWN, certificate: null };
   const names = [name, ...named.map((entry) => entry.name)].filter((each) => each !== null);
-  const agrees = names.every(
-    ({ issuer, serial }) => issuer === certificate.issuer.text && serial === certificate.serial,
-  );
+  const agrees = names.every((each) => isNameOf(each, certificate)) && hasKeyId(token, certificate);
   return { outcome: agrees && mayStamp(certificate) ? PASSED : FAILED, certificate };
+}
+
+function isNameOf({ issuer, serial }, certificate) {
+  const read = orNull(() => parseName(issuer));
+  return read !== null && read.text === certificate.issuer.text && serial === certificate.serial;
+}
+
+function hasKeyId(token, certificate) {
+  const { keyId } = token.signer;
+  return keyId === null || (certificate.keyId !== null && certificate.keyId.equals(keyId));
 }
 
 function mayStamp(certificate) {
@@ -278,13 +290,17 @@ function judgeSignature(token, certificate) {
     throw error;
   }
   if (!digest.equals(signer.messageDigest)) return FAILED;
-  if (!areSound(contentMethods(signer.digestOid), info.second)) return FAILED;
-  const method = tryMethod(signer.algorithm, signer.digestOid);
-  if (method !== null && !areSound(method.methods, info.second)) return FAILED;
   if (certificate === null) return UNKNOWN;
+  const method = tryMethod(signer.algorithm, signer.digestOid);
   const signed = signedBy(certificate, method, signer.signedBytes, signer.signature);
   if (signed === null) return UNKNOWN;
-  return signed ? PASSED : FAILED;
+  const methods = [...contentMethods(signer.digestOid), ...hashesOf(method)];
+  return signed && areSound(methods, info.second) ? PASSED : FAILED;
+}
+
+/** A key's own end is a matter of the chain. */
+function hashesOf(method) {
+  return method.methods.filter((name) => name !== "sm2");
 }
 
 /** Check 5: {outcome, path, worth}. */
@@ -308,6 +324,16 @@ function restsOn(token, path) {
   const chain = path ?? [];
   const last = chain.length - 1;
   return [...names, ...chain.flatMap((each, i) => methodsOf(each, i < last))];
+}
+
+/**
+ * What keeps a judged token's force: its certificates, as far as they are known, and the names of
+ * its methods but the imprint's. Null without the signer's certificate.
+ */
+export function restsOnUp(judged) {
+  if (judged.certificate === null) return null;
+  const path = judged.path ?? climb(judged.certificate, judged.pool);
+  return { path, methods: restsOn(judged.token, path) };
 }
 
 /** How a root of a batch is compared with an imprint (check 2). */

@@ -45,16 +45,20 @@ export function judgeCanonical(trust, chainId, number, hash) {
   const hex = `0x${hash.toString("hex")}`;
   const onChain = trust.blocks.filter(({ chain_id: id }) => id === chainId);
   if (onChain.some((block) => block.number === number && block.hash !== hex)) return "failed";
-  const known = trust.blocks.some((block) => isSameBlock(block, chainId, hex));
+  const known = trust.blocks.some((block) => isSameBlock(block, chainId, number, hex));
   return known ? "passed" : "unknown";
 }
 
-function isSameBlock(block, chainId, hex) {
-  return block.hash === hex && [chainId, null].includes(block.chain_id ?? null);
+/** A block counts if it has this hash, and this chain and number where it has any. */
+function isSameBlock(block, chainId, number, hex) {
+  return block.hash === hex && (block.chain_id ?? chainId) === chainId &&
+    (block.number ?? number) === number;
 }
 
-/** Whether a trusted block of this hash says of which chain it is. */
-export function isChainNamed(trust, chainId, hash) {
+/** Whether a trusted block that counts says of which chain it is. */
+export function isChainNamed(trust, chainId, number, hash) {
   const hex = `0x${hash.toString("hex")}`;
-  return trust.blocks.some((block) => block.hash === hex && block.chain_id === chainId);
+  return trust.blocks.some((block) => {
+    return isSameBlock(block, chainId, number, hex) && block.chain_id === chainId;
+  });
 }

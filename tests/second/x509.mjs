@@ -29,6 +29,7 @@ const KEY_USAGE = "2.5.29.15";
 export const DISTRIBUTION_POINTS = "2.5.29.31";
 const SUBJECT_ALT_NAME = "2.5.29.17";
 const BASIC_CONSTRAINTS = "2.5.29.19";
+const KEY_IDENTIFIER = "2.5.29.14";
 const EXTENDED_USAGE = "2.5.29.37";
 export const DIGITAL_SIGNATURE = 0;
 export const NON_REPUDIATION = 1;
@@ -39,6 +40,7 @@ const READERS = new Map([
   [BASIC_CONSTRAINTS, parseBasicConstraints],
   [KEY_USAGE, parseUsage],
   [EXTENDED_USAGE, parseUsages],
+  [KEY_IDENTIFIER, (value) => expect(value, OCTET_STRING).body],
   [SUBJECT_ALT_NAME, parseGeneralNames],
   ["2.5.29.30", parseConstraints],
   ["2.5.29.32", parsePolicies],
@@ -46,8 +48,10 @@ const READERS = new Map([
   ["2.5.29.36", parsePolicyConstraints],
   ["2.5.29.54", (value) => smallInteger(expect(value, INTEGER))],
 ]);
+/** Without these, a certificate cannot be read. */
+const NEEDED = [BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_USAGE, KEY_IDENTIFIER];
 const MEMBERS = {
-  basic: BASIC_CONSTRAINTS, usage: KEY_USAGE, extended: EXTENDED_USAGE,
+  basic: BASIC_CONSTRAINTS, usage: KEY_USAGE, extended: EXTENDED_USAGE, keyId: KEY_IDENTIFIER,
   alternative: SUBJECT_ALT_NAME, constraints: "2.5.29.30", policies: "2.5.29.32",
   mappings: "2.5.29.33", policyConstraints: "2.5.29.36", inhibitAny: "2.5.29.54",
 };
@@ -56,7 +60,7 @@ function parseBasicConstraints(value) {
   const fields = fieldsOf(value);
   const authority = isTrue(fields.maybe(BOOLEAN));
   const length = fields.maybe(INTEGER);
-  return { authority, pathLength: length === null ? Infinity : smallInteger(length) };
+  return { authority, pathLength: length === null ? Infinity : Number(bigInteger(length)) };
 }
 
 function parseUsage(value) {
@@ -65,9 +69,7 @@ function parseUsage(value) {
 }
 
 function parseUsages(value) {
-  const list = expect(value, SEQUENCE).children.map((item) => oidText(expect(item, OID)));
-  must(list.length > 0, "usages");
-  return list;
+  return expect(value, SEQUENCE).children.map((item) => oidText(expect(item, OID)));
 }
 
 /** Extensions in their order: {oid, critical, value}. */
@@ -87,8 +89,11 @@ class Certificate {
     const fields = fieldsOf(parseDer(bytes));
     const body = fields.required(SEQUENCE);
     this.signedBytes = body.whole;
-    this.algorithm = algorithmOf(fields.required(SEQUENCE));
+    const algorithm = fields.required(SEQUENCE);
+    this.algorithm = algorithmOf(algorithm);
+    this.outerAlgorithm = algorithm.whole;
     this.signature = bitBytes(fields.required(BIT_STRING));
+    fields.end();
     this.readBody(fieldsOf(body));
     this.readExtensions();
     this.signers = new Map();
@@ -97,17 +102,20 @@ class Certificate {
   readBody(fields) {
     fields.maybe(context(0), true);
     this.serial = bigInteger(fields.required(INTEGER));
-    fields.required(SEQUENCE);
+    this.saysOneAlgorithm = fields.required(SEQUENCE).whole.equals(this.outerAlgorithm);
     this.issuer = parseName(fields.required(SEQUENCE));
     const validity = fieldsOf(fields.required(SEQUENCE));
     this.notBefore = certificateTime(validity.values[0] ?? null);
     this.notAfter = certificateTime(validity.values[1] ?? null);
     this.subject = parseName(fields.required(SEQUENCE));
+    const zero = this.serial === 0n && this.issuer.der.equals(this.subject.der);
+    must(this.serial > 0n || zero, "serial number");
     this.keyInfo = fields.required(SEQUENCE);
     this.keyBits = bitBytes(expect(fieldsOf(this.keyInfo).values[1], BIT_STRING));
     fields.maybe(context(1), false);
     fields.maybe(context(2), false);
     const extensions = fields.explicit(3);
+    fields.end();
     this.extensions = extensions === null ? [] : parseExtensions(extensions);
   }
 
@@ -116,12 +124,11 @@ class Certificate {
     const read = new Map();
     for (const { oid, critical, value } of this.extensions) {
       const reader = READERS.get(oid);
-      if (reader === undefined) {
-        if (critical) this.unread = true;
-        continue;
-      }
-      if (read.has(oid)) this.unread = true;
-      read.set(oid, this.tryRead(reader, value));
+      must(!read.has(oid), "extension twice");
+      const known = reader !== undefined && (oid !== KEY_IDENTIFIER || !critical);
+      if (!known && critical) this.unread = true;
+      read.set(oid, reader === undefined ? null : this.tryRead(reader, value));
+      must(!NEEDED.includes(oid) || read.get(oid) !== null, "extension");
     }
     for (const [member, oid] of Object.entries(MEMBERS)) this[member] = read.get(oid) ?? null;
     const extended = this.extensions.find((extension) => extension.oid === EXTENDED_USAGE);
@@ -140,12 +147,6 @@ class Certificate {
 
   get isAuthority() {
     return this.basic !== null && this.basic.authority;
-  }
-
-  /** An authority, or one whose basicConstraints cannot be read. */
-  get mayBeAuthority() {
-    const stated = this.extensions.some(({ oid }) => oid === BASIC_CONSTRAINTS);
-    return this.isAuthority || (stated && this.basic === null);
   }
 
   /** Whether its key usage, if it has one, has one of these bits. */
@@ -179,6 +180,7 @@ class Certificate {
 
   /** Whether another certificate's key signed this one: true, false, or null if unknown. */
   signedWith(other) {
+    if (!this.saysOneAlgorithm) return false;
     if (!this.signers.has(other)) {
       const signed = signedBy(other, this.method, this.signedBytes, this.signature);
       this.signers.set(other, signed);
@@ -228,7 +230,7 @@ export function readCertificate(bytes) {
 function judgePath(path, second) {
   const last = path.length - 1;
   let broken = !path.every((certificate) => certificate.isValidAt(second));
-  let unknown = path.some((certificate) => certificate.unread || certificate.key === null);
+  let unknown = path.some((certificate) => certificate.unread);
   broken ||= path.slice(1).some((certificate) => !mayIssue(certificate));
   broken ||= !keepsLengths(path);
   broken ||= !path.every((each, i) => areSound(methodsOf(each, i < last), second));
@@ -246,7 +248,7 @@ function mayIssue(certificate) {
   const { extended } = certificate;
   const usages = [TIME_STAMPING, ANY_USAGE];
   const mayStamp = extended === null || extended.some((usage) => usages.includes(usage));
-  return certificate.mayBeAuthority && certificate.mayUse(CERT_SIGN) && mayStamp;
+  return certificate.isAuthority && certificate.mayUse(CERT_SIGN) && mayStamp;
 }
 
 function keepsLengths(path) {
@@ -271,46 +273,86 @@ export function methodsOf(certificate, belowRoot) {
  * what they are worth (a number).
  */
 export function findChain(signer, pool, roots, second) {
-  const search = { signatures: 0, begun: 1, unknown: false, any: false, best: null };
-  const most = Math.max(...roots.values());
-  const queue = [[signer]];
-  for (let at = 0; at < queue.length; at++) {
-    const path = queue[at];
-    const top = path[path.length - 1];
-    if (roots.has(top)) consider(search, path, roots.get(top), second);
-    if (search.best !== null && search.best.worth === most) break;
-    extend(search, queue, path, pool);
-  }
-  if (search.best !== null) return { outcome: PASSED, ...search.best };
-  const outcome = search.unknown || !search.any ? UNKNOWN : FAILED;
-  return { outcome, path: null, worth: null };
-}
-
-function consider(search, path, worth, second) {
-  const outcome = judgePath(path, second);
-  search.any = true;
-  if (outcome === UNKNOWN) search.unknown = true;
-  if (outcome !== PASSED) return;
-  if (search.best === null || worth > search.best.worth) search.best = { path, worth };
-}
-
-function extend(search, queue, path, pool) {
-  const top = path[path.length - 1];
-  for (const candidate of pool) {
-    if (candidate.subject.text !== top.issuer.text || path.includes(candidate)) continue;
-    if (search.signatures >= MAX_CHAIN_SIGNATURES) {
-      search.unknown = true;
-      return;
+  const search = { pool, issuers: new Map(), signatures: 0, unknown: false };
+  const reached = reachedFrom(signer, search);
+  const trusted = [...roots].filter(([root]) => reached.has(root)).sort((a, b) => b[1] - a[1]);
+  let any = false;
+  for (const [root, worth] of trusted) {
+    for (const path of pathsTo(root, signer, search)) {
+      const outcome = path === null ? UNKNOWN : judgePath(path, second);
+      if (outcome === PASSED) return { outcome, path, worth };
+      if (outcome === UNKNOWN) search.unknown = true;
+      any = true;
     }
-    search.signatures += 1;
-    const signed = top.signedWith(candidate);
-    if (signed === null) search.unknown = true;
-    if (!signed) continue;
-    if (path.length >= MAX_INTERMEDIATES + 2 || search.begun >= MAX_PATHS) {
-      search.unknown = true;
+  }
+  return { outcome: search.unknown || !any ? UNKNOWN : FAILED, path: null, worth: null };
+}
+
+function reachedFrom(signer, search) {
+  const reached = new Set([signer]);
+  for (const certificate of reached) {
+    for (const issuer of issuersOf(certificate, search)) reached.add(issuer);
+  }
+  return reached;
+}
+
+/** Those whose keys signed a certificate. One key costs one signature. */
+function issuersOf(certificate, search) {
+  if (search.issuers.has(certificate)) return search.issuers.get(certificate);
+  const found = [];
+  const keys = new Map();
+  for (const candidate of search.pool) {
+    if (candidate.subject.text !== certificate.issuer.text || candidate === certificate) continue;
+    const key = candidate.keyInfo.whole.toString("latin1");
+    if (!keys.has(key)) {
+      if (search.signatures >= MAX_CHAIN_SIGNATURES) {
+        search.unknown = true;
+        break;
+      }
+      search.signatures += 1;
+      keys.set(key, certificate.signedWith(candidate));
+    }
+    if (keys.get(key) === null) search.unknown = true;
+    if (keys.get(key)) found.push(candidate);
+  }
+  search.issuers.set(certificate, found);
+  return found;
+}
+
+/** The paths to one root, the shortest first; null where the search ends at a limit. */
+function* pathsTo(root, signer, search) {
+  const queue = [[signer]];
+  let begun = 0;
+  for (const path of queue) {
+    const top = path[path.length - 1];
+    if (top === root) {
+      yield path;
       continue;
     }
-    search.begun += 1;
-    queue.push([...path, candidate]);
+    begun += 1;
+    if (begun > MAX_PATHS || path.length > MAX_INTERMEDIATES + 1) {
+      yield null;
+      return;
+    }
+    for (const issuer of issuersOf(top, search)) {
+      if (issuer === root || !path.some((each) => hasKeyOf(each, issuer))) {
+        queue.push([...path, issuer]);
+      }
+    }
   }
+}
+
+function hasKeyOf(one, other) {
+  return one.subject.text === other.subject.text && one.keyInfo.whole.equals(other.keyInfo.whole);
+}
+
+/** A way up from a certificate as far as signatures lead, each time the first issuer there is. */
+export function climb(certificate, pool) {
+  const search = { pool, issuers: new Map(), signatures: 0, unknown: false };
+  const path = [certificate];
+  for (let above = certificate; above !== undefined;) {
+    above = issuersOf(above, search).find((each) => !path.includes(each));
+    if (above !== undefined) path.push(above);
+  }
+  return path;
 }

@@ -80,7 +80,7 @@ def make(stored: dict[str, Any]) -> dict[str, Any]:
     """The file's content, from what is honest in it."""
     kept = (
         *("about", "digest", "now", "require", "trust"),
-        *("happy", "other", "dated", "answered", "varied"),
+        *("happy", "other", "dated", "answered", "varied", "edges"),
     )
     content = {name: stored[name] for name in kept}
     return {
@@ -100,6 +100,7 @@ def make(stored: dict[str, Any]) -> dict[str, Any]:
             *_file_parts(content),
             *_evidence_records(content),
             *_varieties(content),
+            *_edges(content),
         ],
     }
 
@@ -547,11 +548,17 @@ def _records(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _anchored(
-    document: dict[str, Any], root: str, chain: int, later: int = 0, seconds: int = 0
+    document: dict[str, Any],
+    root: str,
+    chain: int,
+    later: int = 0,
+    seconds: int = 0,
+    *,
+    padding: int | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """An anchor of `root` in a block that never was, with the number and time of the document's,
     and what is to be known of that block. The contract's record is `later` blocks and `seconds`
-    after it."""
+    after it. The header has a further field of `padding` bytes, if any."""
     import rlp
     from eth_hash.auto import keccak
     from trie.hexary import HexaryTrie
@@ -566,7 +573,8 @@ def _anchored(
     storage, accounts = HexaryTrie({}), HexaryTrie({})
     storage[keccak(slot)] = rlp.encode(word.lstrip(b"\0"))
     accounts[keccak(contract)] = rlp.encode([b"\1", b"", storage.root_hash, bytes.fromhex(code)])
-    header = rlp.encode([*fields[:3], accounts.root_hash, *fields[4:]])
+    further = [] if padding is None else [bytes(padding)]
+    header = rlp.encode([*fields[:3], accounts.root_hash, *fields[4:], *further])
     proofs = [
         ["0x" + rlp.encode(node).hex() for node in trie.get_proof(keccak(key))]
         for trie, key in ((accounts, contract), (storage, slot))
@@ -1317,6 +1325,117 @@ def _varieties(content: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _edges(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """What readers of the document took in different ways."""
+    document, edges, trust = json.loads(content["happy"]), content["edges"], content["trust"]
+    known = trust["blocks"]
+
+    def case(
+        name: str,
+        expect: str,
+        checks: str,
+        changed: dict[str, Any],
+        reason: str | None = None,
+        **question: Any,
+    ) -> dict[str, Any]:
+        return _case(
+            f"edge: {name}", expect, checks, sealed_again(changed), reason=reason, **question
+        )
+
+    def token(name: str, expect: str, checks: str = "", **question: Any) -> dict[str, Any]:
+        names = " ".join(f"tokens[0].{check}" for check in checks.split())
+        changed = {**document, "tokens": [{"token": edges["tokens"][name]}]}
+        trusting = {**trust, "roots": [edges["root"]]}
+        return case(name, expect, names, changed, trust=trusting, **question)
+
+    def empty(name: str, *place: str | int) -> dict[str, Any]:
+        return case(name, "failed", "proof", _put(document, place, {}), "form")
+
+    def beside(**vouchers: Any) -> dict[str, Any]:
+        return {**document, "tokens": [{**document["tokens"][0], **vouchers}]}
+
+    block = json.loads(document["opening"]["record"])["block"]
+    bare = {name: document["opening"][name] for name in ("record", "path")}
+    elsewhere = {**block, "hash": "0x" + "00" * 32}
+    anchor, long = _anchored(document, document["inclusion"]["root"], 1, padding=2048)
+    moved = [{**each, "number": each["number"] + 100} for each in known]
+    sha_256 = _der(0x30, bytes.fromhex("0609608648016503040201"))
+    whole = _der(0x30, b"\2\1\1" + _der(0x30, sha_256 * 17) + _der(0x30, b""))
+    record = base64.b64encode(whole).decode()
+    return [
+        token("no signed attributes", "failed", "signer signature"),
+        token("signed attributes that are not sorted, signed as they stand", "verified"),
+        token(
+            "signed attributes that are not sorted, signed as if they were", "failed", "signature"
+        ),
+        token("an attribute of another type with two values", "verified"),
+        token("a key identifier", "verified"),
+        token("the key identifier of another certificate", "failed", "signer"),
+        token("the issuer's name in capitals", "verified"),
+        token("an issuer's name that is none", "failed", "signer"),
+        token("a mail address beside the issuer's name", "verified"),
+        token(
+            "two names of certificates that are both there", "undecided", "signer signature chain"
+        ),
+        token("a signature by ECDSA, it says, and an RSA key", "undecided", "signature"),
+        token("contents by SHA-224 in 2031", "failed", "signature", now="2031-02-01T00:00:00Z"),
+        token("two algorithms in its signer's certificate", "undecided", "chain"),
+        empty("an empty opening record", "opening"),
+        empty("an empty log", "log"),
+        empty("an empty state proof", "anchors", 0, "state"),
+        case(
+            "a token of one byte too many",
+            "failed",
+            "proof",
+            {**document, "tokens": [{"token": base64.b64encode(bytes(65537)).decode()}]},
+            "limit",
+        ),
+        case(
+            "an OCSP answer of one byte too many",
+            "failed",
+            "proof",
+            beside(ocsps=[base64.b64encode(bytes(32769)).decode()]),
+            "limit",
+        ),
+        case(
+            "an OCSP answer that is none",
+            "verified",
+            "",
+            beside(ocsps=[base64.b64encode(bytes(32768)).decode()]),
+        ),
+        case(
+            "a record that names 17 algorithms",
+            "undecided",
+            "records[0].record",
+            {**document, "tokens": [], "records": [record]},
+            "limit",
+        ),
+        case(
+            "a header that is longer than those of its chain",
+            "undecided",
+            "anchors[0].block",
+            {**document, "anchors": [anchor]},
+            "limit",
+            trust={**trust, "blocks": [*known, long]},
+        ),
+        case(
+            "a block that is known by another number",
+            "undecided",
+            "anchors[0].canonical",
+            document,
+            trust={**trust, "blocks": moved},
+        ),
+        case(
+            "another block in place of the one that the opening record names, and no header",
+            "failed",
+            "opening.block",
+            {**document, "opening": bare},
+            "canonical",
+            trust={**trust, "blocks": [*known, elsewhere]},
+        ),
+    ]
+
+
 def _der(tag: int, content: bytes) -> bytes:
     size = len(content)
     octets = size.to_bytes((size.bit_length() + 7) // 8)
@@ -1470,6 +1589,7 @@ def _anew() -> dict[str, Any]:
         "dated": _dated(known.content()),
         "answered": _answered(known.content()),
         "varied": _varied(known.content()),
+        "edges": _edged(known.content()),
     }
 
 
@@ -1831,6 +1951,113 @@ def _varied(happy: bytes) -> dict[str, Any]:
         },
         "tokens": base64s(tokens),
         "answers": base64s(answers),
+    }
+
+
+def _edged(happy: bytes) -> dict[str, Any]:
+    """Tokens on the proof's root that readers of the document took in different ways."""
+    from collections.abc import Callable
+    from datetime import UTC, datetime
+
+    from asn1crypto import cms, core, tsp
+    from asn1crypto import x509 as asn1_x509
+    from make_revocation import SIGNS_ALL
+    from make_token import (
+        STAMPS,
+        Forge,
+        Issued,
+        attribute,
+        issue,
+        issuer_serial,
+        key,
+        named,
+        named_v1,
+        named_v2,
+        sid,
+        sign_ec,
+        stamped,
+    )
+    from mutations import spliced
+
+    sealed = datetime(2026, 11, 23, 12, 4, tzinfo=UTC)
+    life = {"start": datetime(2025, 1, 1, tzinfo=UTC), "end": datetime(2040, 1, 1, tzinfo=UTC)}
+    imprint = {
+        "hash_algorithm": {"algorithm": "sha256"},
+        "hashed_message": bytes.fromhex(json.loads(happy)["inclusion"]["root"]),
+    }
+    root = issue("A root of edges", None, key("p256", 980), SIGNS_ALL, **life)
+    by, other = (issue("A signer", root, key("p256", 981 + n), STAMPS, **life) for n in (0, 1))
+    rsa = issue("A signer", root, key("rsa", 983), STAMPS, **life)
+
+    def token(signer: Issued = by, at: datetime = sealed, **how: Any) -> bytes:
+        content = tsp.TSTInfo(stamped(message_imprint=imprint, gen_time=at, accuracy=None)).dump()
+        made = {"algorithm": {"algorithm": "sha256_ecdsa"}, "sign": sign_ec("sha256"), **how}
+        return Forge(signer=signer, content=content, **made).make()
+
+    def with_attributes(
+        arrange: Callable[[list[bytes]], list[bytes]], signed: Callable[[list[bytes]], list[bytes]]
+    ) -> bytes:
+        """A token with its signed attributes arranged, and a signature over them in another way."""
+        whole = token()
+        info = cms.ContentInfo.load(whole)["content"]["signer_infos"][0]
+        found = arrange([each.dump() for each in info["signed_attrs"]])
+        head = b"".join(info[name].dump() for name in ("version", "sid", "digest_algorithm"))
+        signature = sign_ec("sha256")(by.key, _der(0x31, b"".join(signed(found))))
+        changed = head + (_der(0xA0, b"".join(found)) if found else b"")
+        changed += info["signature_algorithm"].dump() + _der(0x04, signature)
+        start = whole.index(info.dump())
+        return spliced(whole, start, start + len(info.dump()), _der(0x30, changed))
+
+    def as_it_stands(found: list[bytes]) -> list[bytes]:
+        return found
+
+    def backwards(found: list[bytes]) -> list[bytes]:
+        return sorted(found, reverse=True)
+
+    def further(found: list[bytes]) -> list[bytes]:
+        identifier = bytes(core.ObjectIdentifier("1.2.3.4").dump())
+        return sorted([*found, _der(0x30, identifier + _der(0x31, b"\5\0" + b"\2\1\1"))])
+
+    def by_issuer(name: bytes) -> cms.SignerIdentifier:
+        serial = core.Integer(by.certificate.serial_number).dump()
+        return cms.SignerIdentifier.load(_der(0x30, name + serial))
+
+    capitals = asn1_x509.Name.load(named("A ROOT  OF EDGES").public_bytes()).dump()
+    mail = asn1_x509.GeneralName(name="rfc822_name", value="root@example.org")
+    serial = issuer_serial(by)
+    beside = {**serial, "issuer": [mail, *serial["issuer"]]}
+    listed = asn1_x509.Certificate.load(by.der)
+    listed["signature_algorithm"] = {"algorithm": "sha384_ecdsa"}
+    odd = listed.dump(force=True)
+    named_odd = attribute(
+        "signing_certificate_v2", {"certs": [{"cert_hash": sha256(odd).digest()}]}
+    )
+    tokens = {
+        "no signed attributes": with_attributes(lambda found: [], as_it_stands),
+        "signed attributes that are not sorted, signed as they stand": with_attributes(
+            backwards, as_it_stands
+        ),
+        "signed attributes that are not sorted, signed as if they were": with_attributes(
+            backwards, sorted
+        ),
+        "an attribute of another type with two values": with_attributes(further, as_it_stands),
+        "a key identifier": token(sid=sid(by, by_key=True)),
+        "the key identifier of another certificate": token(sid=sid(other, by_key=True)),
+        "the issuer's name in capitals": token(sid=by_issuer(capitals)),
+        "an issuer's name that is none": token(sid=by_issuer(_der(0x30, b"\2\1\1"))),
+        "a mail address beside the issuer's name": token(
+            names=[named_v2(by, issuer_serial=beside)]
+        ),
+        "two names of certificates that are both there": token(
+            names=[named_v1(other), named_v2(by)], certificates=[by.der, other.der]
+        ),
+        "a signature by ECDSA, it says, and an RSA key": token(rsa, sign=lambda *_: bytes(64)),
+        "contents by SHA-224 in 2031": token(at=datetime(2031, 1, 2, tzinfo=UTC), digest="sha224"),
+        "two algorithms in its signer's certificate": token(names=[named_odd], certificates=[odd]),
+    }
+    return {
+        "root": {"certificate": base64.b64encode(root.der).decode(), "assurance": "local"},
+        "tokens": {name: base64.b64encode(value).decode() for name, value in tokens.items()},
     }
 
 

@@ -452,6 +452,42 @@ def test_crls_by_somebody_else() -> None:
     assert_use("crls", make_crl(twin), "signed neither by “In between”")
 
 
+def test_a_list_of_its_own_issuers_certificates_says_nothing_of_others() -> None:
+    """A serial number is one issuer's. RFC 5280, 6.3.3, b, asks for an indirect CRL here."""
+    lists = issue("Lists", top(), key("p256", 67), SIGNS_ALL)
+    points = [
+        x509.DistributionPoint(None, None, None, [x509.DirectoryName(lists.certificate.subject)])
+    ]
+    named = (x509.CRLDistributionPoints(points), False)
+    by = issue("The signer", middle(), key("rsa", 62), (*STAMPS, named))
+    entry = (by, NOW - HOUR, [(x509.CRLReason(REASONS.key_compromise), False)])
+    issuer = (x509.CertificateIssuer([x509.DirectoryName(middle().certificate.subject)]), True)
+    other = (by, NOW - HOUR, [*entry[2], issuer])
+    direct = make_crl(lists, entry)
+    indirect = make_crl(lists, other, extensions=[idp(indirect_crl=True)])
+    assert judged(by=by, beside=(lists,), crls=(direct, middle_is_good())).outcome is UNKNOWN
+    assert judged(by=by, beside=(lists,), crls=(indirect, middle_is_good())).outcome is FAILED
+
+
+def test_a_root_with_the_issuers_name_signs_its_lists() -> None:
+    """The issuer has the root's name and another key. Nobody carries the root: the verifier has
+    it."""
+    again = issue("The root", top(), key("p384", 68), SIGNS_ALL)
+    by = issue("The signer", again, key("rsa", 62), STAMPS)
+    token = Forge(signer=by, certificates=[by.der, again.der]).make()
+    about = [(x509.CRLReason(REASONS.key_compromise), False)]
+    stamp = Stamp(token, (), (make_crl(top(), (by, NOW, about)),), ())
+    check = judge_token(stamp, IMPRINT_BYTES, Trust(tuple(trust(top())))).checks[-1]
+    assert check.outcome is FAILED
+
+
+def test_an_ocsp_answer_is_of_the_type_that_is_known() -> None:
+    answer = make_ocsp(signer(), middle())
+    basic = bytes.fromhex("2b0601050507300101")
+    assert_use("ocsps", answer)
+    assert_use("ocsps", answer.replace(basic, basic[:-1] + b"\2", 1), "cannot be read as Basic")
+
+
 def test_an_entry_that_says_something_critical_and_unknown() -> None:
     assert_use("crls", make_crl(middle(), (signer(), NOW, [STRANGE])), "its entry says")
     assert_use(

@@ -146,6 +146,19 @@ def test_digests_of_tokens_and_of_certificates(time: datetime) -> None:
 
 
 @pytest.mark.parametrize("time", [at(2031, seconds=-1), at(2031)], ids=str)
+def test_the_digest_that_a_token_is_for(time: datetime) -> None:
+    end = None if time < ENDS["sha224"] else "sha224"
+    root = issue("The root", None, key("p256", 301), SIGNS_ALL, **life(time))
+    signer = issue("The signer", root, key("p256", 304), STAMPS, **life(time))
+    imprint = {"hash_algorithm": {"algorithm": "sha224"}, "hashed_message": bytes(28)}
+    content = tsp.TSTInfo(stamped(gen_time=time, message_imprint=imprint)).dump()
+    token = Forge(signer=signer, content=content, **made_with("p256")).make()
+    trusted = Trust(tuple(trust(root)))
+    checks = judge_token(Stamp(token), bytes(28), trusted, "sha224").checks
+    assert_all_but([*checks[:-1]], end and "imprint", FAILED, end or "")
+
+
+@pytest.mark.parametrize("time", [at(2031, seconds=-1), at(2031)], ids=str)
 def test_what_signs_crls(time: datetime) -> None:
     root = issue("The root", None, key("rsa", 305), SIGNS_ALL, **life(time))
     signer = issue("The signer", root, key("p256", 304), STAMPS, **life(time))

@@ -50,7 +50,14 @@ from make_token import (
     with_pss_key,
 )
 
-from witnesstree.ledger.base.der import MAX_DER_DEPTH, MAX_SHOWN, demand_der, read_values, shown
+from witnesstree.ledger.base.der import (
+    MAX_DER_DEPTH,
+    MAX_SHOWN,
+    demand_der,
+    encoding_of,
+    read_values,
+    shown,
+)
 from witnesstree.ledger.base.errors import BadAnswer, InvalidInput
 from witnesstree.ledger.base.report import Assurance, Outcome
 from witnesstree.ledger.base.witness import Stamp
@@ -1089,7 +1096,15 @@ def test_names_of_the_authority_are_shown_safely() -> None:
 
 
 def test_der_is_demanded() -> None:
-    for good in ("0500", "3000", "30030101ff", "308180047e" + "00" * 126, "a003020101"):
+    for good in (
+        "0500",
+        "3000",
+        "010101",
+        "06052a8680800d",
+        "30030101ff",
+        "308180047e" + "00" * 126,
+        "a003020101",
+    ):
         demand_der(bytes.fromhex(good))
     bad = [
         "05",
@@ -1108,10 +1123,29 @@ def test_der_is_demanded() -> None:
         "0200",
         "0600",
         "30020200",
+        # A BOOLEAN has one byte; an arc is whole, and begins with no needless one.
+        "0100",
+        "01020001",
+        "060181",
+        "06022a80",
+        "0603802a03",
+        "06042a860080",
+        "06042a80860d",
     ]
     for text in bad:
         with pytest.raises(InvalidInput):
             demand_der(bytes.fromhex(text))
+
+
+def test_what_was_read_is_taken_as_it_stands() -> None:
+    """asn1crypto takes a length that ends in 0x80 for an indefinite one, and would sort this."""
+
+    class Texts(core.SetOf):  # type: ignore[misc]
+        _child_spec = core.OctetString
+
+    der = wrap(0x31, wrap(0x04, b"\2" * 63) + wrap(0x04, b"\1" * 61))
+    assert der[:3] == b"\x31\x81\x80"
+    assert encoding_of(Texts.load(der)) == der != Texts.load(der).dump()
 
 
 def test_nesting_and_object_identifiers_are_limited() -> None:

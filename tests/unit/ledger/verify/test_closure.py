@@ -27,7 +27,7 @@ DOORS = frozenset(
 """What these commands load only where they are asked for more than a plain install has."""
 POSIX_ONLY = {"crypt", "fcntl", "grp", "nis", "posix", "pty", "pwd", "readline", "resource"}
 POSIX_ONLY |= {"spwd", "syslog", "termios", "tty"}
-MOST_AT_ONCE, MOST_IN_ALL = 5_150, 5_950
+MOST_AT_ONCE, MOST_IN_ALL = 5_250, 6_050
 """Lines of 100 columns. They were 3,849 and 4,618 when this was written, and 3,972 and 4,770 before
 that; in longer lines, 3,080 and 3,560. A change that adds to them says why.
 
@@ -38,7 +38,7 @@ and left out names and policies (path.py, names.py), and who else may have signe
 known yet (proof.py, tokens.py); SM2 and SM3 (sm2.py); numbers that canonical JSON cannot have
 (strictjson.py), and what no signature covers in a token (der.py, token.py); both readings of
 RFC 4998 (record_judge.py); roots that are trusted for certain times only, and why a root is missing
-(trust.py, token.py)."""
+(trust.py, token.py); names and attributes as a stranger read the document (names.py, der.py)."""
 
 
 def source_of(module: str) -> Path:
