@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from witnesstree.cli.judging import Asked, Judge
     from witnesstree.ledger.proof.bundle import Bundle
 
+_OTHER_PROOFS = (".tsa", ".tsr", ".tst", ".ers")
+"""What timestamps and evidence records are called that lie beside their file, contract.pdf.tsr or
+contract.tsr: they are proofs in another form, and need none."""
 _ASIDE = re.compile(r"(.+)\.[0-9]+")
 """What `seal` calls an older proof that it keeps: photo.jpg.1.proof.json."""
 
@@ -150,7 +153,10 @@ def _refusals(errors: list[OSError]) -> Iterator[Found]:
 def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Found]:
     # As the names of their proofs have them: a long one is shortened.
     there = {*names, *(proof_name(name).removesuffix(PROOF_ENDING) for name in names)}
+    stems = {Path(name).stem for name in names if not name.endswith(_OTHER_PROOFS)}
     for name in names:
+        if name.endswith(_OTHER_PROOFS) and Path(name).stem.removesuffix(".root") in there | stems:
+            continue
         if not name.endswith(PROOF_ENDING):
             yield Found(folder / name)
         elif with_proofs:

@@ -80,6 +80,8 @@ def verify_command(
     """
     asked = Asked(pem, block_hashes, checkpoint_keys, nodes, home, require, datetime.now(UTC))
     is_many = len(files) > 1 or os.path.isdir(files[0])  # noqa: PTH112 - Path.is_dir raises for names that are too long
+    if len(files) == 2 and proof_path is None:
+        _require_no_proof_as_file(*files)
     if is_many or is_group:
         code = _verify_by_record(ctx, files, proof_path, asked, is_group=is_group, as_json=as_json)
         if code is not None:
@@ -98,6 +100,23 @@ def verify_command(
             ctx.exit(_answer(report, file, as_json=as_json))
     report = _judge_by(ctx, file, size, proof_path, asked)
     ctx.exit(_answer(report, file, as_json=as_json))
+
+
+def _require_no_proof_as_file(file: Path, second: Path) -> None:
+    """Refuse a proof that is given as a second file: people mean it for the first.
+
+    Raises InvalidInput.
+    """
+    with suppress(OSError):
+        if not (file.is_file() and second.is_file() and second.stat().st_size):
+            return
+        try:
+            kind = brought(second).kind
+        except InvalidInput:
+            return
+        # A container and a place in a log stand alone.
+        if kind in {Kind.PROOF, Kind.BULK, Kind.RECORD, Kind.TOKEN}:
+            raise InvalidInput("proof-given-as-file", file=file, proof=second)
 
 
 def _judge_by(

@@ -200,3 +200,26 @@ def test_times_are_told_on_the_reader_s_clock_too(monkeypatch: pytest.MonkeyPatc
         assert moment(when) == said
     monkeypatch.undo()
     time.tzset()
+
+
+def test_a_proof_given_as_a_second_file_is_told_apart(own: Path) -> None:
+    assert call("seal", "photo.jpg").code == 0
+    proof = Path("photo.jpg.proof.json")
+    for form in ("tst", "ers"):
+        assert call("export", proof, "--format", form, "-o", f"photo.jpg.{form}").code == 0
+    for second in (proof, "photo.jpg.tst", "photo.jpg.ers"):
+        ran = call("verify", "photo.jpg", second)
+        assert ran.code == 5
+        assert ran.error().endswith(f"`witnesstree verify photo.jpg --proof {second}`")
+    Path("other").write_text("another file")
+    assert call("verify", "photo.jpg", "other").code == 4
+    # In a folder, they are no evidence without proof.
+    Path("case").mkdir()
+    for path in list(Path().glob("photo.jpg*")):
+        path.rename(Path("case") / path.name)
+    Path("case/photo.tsr").write_bytes(b"the same under a shorter name")
+    assert [each["path"] for each in call("verify", "case", "--json").json["files"]] == [
+        "case/photo.jpg"
+    ]
+    Path("case/alone.tsr").write_bytes(b"of nothing here")
+    assert call("verify", "case").code == 4
