@@ -464,14 +464,15 @@ def test_cosignatures_of_an_older_version_are_taken_over_once(
 # What a run looks at
 
 
+@pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.rehearsal)])
 def test_a_run_reads_and_writes_what_is_new(
-    world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     folder = tmp_path / "published"
-    # Nobody witnesses these batches, and nothing has to survive: a thousand take long enough.
+    # Nobody witnesses these batches, and nothing has to survive: so many take long enough.
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
     with world.open(witnesses=Witnesses({}, {}, {})) as ledger:
-        seal(ledger, *map(str, range(1000)), work=False)
+        seal(ledger, *map(str, range(count)), work=False)
         publish(ledger, folder)
         seal(ledger, "one more")
         opened: list[str] = []
@@ -482,7 +483,7 @@ def test_a_run_reads_and_writes_what_is_new(
 
         real = Path.open
         monkeypatch.setattr(Path, "open", audit_hook)
-        assert publish(ledger, folder) == Published(1000, 1001, 2, 1)
+        assert publish(ledger, folder) == Published(count, count + 1, 2, 1)
     below = [path for path in opened if path.startswith(str(folder))]
     assert 0 < len(below) < 20
     assert audited(world, folder) == []
