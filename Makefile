@@ -22,6 +22,8 @@ demo: $(VENV)/.installed  ## Seal five files, verify them, alter one byte and se
 # The contract's own tests run inside: tests/integration/test_artefact.py starts them. With REQUIRE_REAL=1 nothing may be missing, and coverage is measured: no branch of what
 # decides a verdict may go untested; elsewhere 95 % leaves room for what only a fault that is rehearsed reaches.
 DECIDING := */ledger/base/*,*/ledger/tree/*,*/ledger/log/*,*/ledger/tokens/*,*/ledger/chain/*,*/ledger/proof/*,*/ledger/verify/*,*/ledger/audit/*,*/ledger/trust.py
+# Otherwise each of hundreds of processes compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := pytest -n auto --dist worksteal --quiet
 test: $(VENV)/.interop hardhat-config/node_modules/.installed  ## Run all tests, of the largest sets a part: some five minutes
 ifeq ($(REQUIRE_REAL),1)

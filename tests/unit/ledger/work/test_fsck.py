@@ -338,6 +338,7 @@ def test_every_altered_record_is_found(
     assert problems(world)
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize(
     ("table", "column", "where"),
     [record for record in RECORDS if record[0] in {"batches", "open_batches", "jobs"}],
