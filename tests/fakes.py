@@ -621,8 +621,8 @@ PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a key for tests").di
 
 
 def strides(few: int) -> list[Any]:
-    """Return how many steps (or bytes) a test goes on at a time: `few` in every run, one in the
-    rehearsals."""
+    """Return how many steps, bytes or moments a test goes on at a time: `few` in every run, one in
+    the rehearsals."""
     return [few, pytest.param(1, marks=pytest.mark.rehearsal)]
 
 

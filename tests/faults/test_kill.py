@@ -151,7 +151,7 @@ def examine(home: Path, proofs: Path, tell: Callable[[Any], object]) -> None:
 
 
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("stride", strides(6))
+@pytest.mark.parametrize("stride", strides(7))
 def test_a_killed_seal_loses_nothing_and_anchors_nothing_twice(
     prepared: Path, tmp_path: Path, when: When, stride: int
 ) -> None:
@@ -204,7 +204,7 @@ def _seal_and_examine(home: Path, proofs: Path, tell: Callable[[Any], object]) -
 
 
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("stride", strides(6))
+@pytest.mark.parametrize("stride", strides(7))
 def test_a_killed_init_leaves_no_home_or_a_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: When, stride: int
 ) -> None:

@@ -31,7 +31,7 @@ from witnesstree.ledger.base.witness import Anchor
 from witnesstree.ledger.store.metadata import Metadata, Transaction
 
 STEPS = ("sign", "store", "send", "see mined", "see final", "collect", "keep")
-TIMES_EACH = [2, pytest.param(10, marks=pytest.mark.rehearsal)]
+TIMES_EACH = [1, pytest.param(10, marks=pytest.mark.rehearsal)]
 """How often at each step, on either side; three tenths of all kills are at any moment."""
 
 
