@@ -20,17 +20,25 @@ demo: $(VENV)/.installed  ## Seal five files, verify them, alter one byte and se
 	@$(BIN)/witnesstree demo
 	@echo; echo "To type \`witnesstree\` in this shell from now on: source $(BIN)/activate"
 
-# The contract's own tests run inside: tests/integration/test_artefact.py starts them. Where nothing may be missing, no branch of what decides a verdict may go untested, and few others.
+# The contract's own tests run inside: tests/integration/test_artefact.py starts them. With REQUIRE_REAL=1 nothing may be missing, and coverage is measured: no branch of what
+# decides a verdict may go untested; elsewhere 95 % leaves room for what only a fault that is rehearsed reaches.
 DECIDING := */ledger/base/*,*/ledger/tree/*,*/ledger/log/*,*/ledger/tokens/*,*/ledger/chain/*,*/ledger/proof/*,*/ledger/verify/*,*/ledger/audit/*,*/ledger/trust.py
-test: $(VENV)/.interop hardhat-config/node_modules/.installed  ## Run all tests
+# Otherwise each of hundreds of processes compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
+PYTEST := pytest -n auto --dist worksteal --quiet
+test: $(VENV)/.interop hardhat-config/node_modules/.installed  ## Run all tests, of the largest sets a part: some five minutes
+ifeq ($(REQUIRE_REAL),1)
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile --quiet
+	$(BIN)/python -m coverage run -m $(PYTEST)
 	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report --fail-under=$(if $(filter 1,$(REQUIRE_REAL)),99,0)
-	$(BIN)/python -m coverage report --fail-under=$(if $(filter 1,$(REQUIRE_REAL)),100,0) --include='$(DECIDING)'
+	$(BIN)/python -m coverage report --fail-under=95 --omit='$(DECIDING)'
+	$(BIN)/python -m coverage report --fail-under=100 --include='$(DECIDING)'
+else
+	$(BIN)/python -m $(PYTEST)
+endif
 
-test-all: test  ## Run all tests, and the rehearsals of crashes, power losses and restores: some ten minutes more
-	$(BIN)/python -m pytest -m rehearsal -n auto --dist load --quiet
+test-all: test  ## Run all tests, the large sets whole, and the rehearsals of crashes, power losses and restores
+	$(BIN)/python -m $(PYTEST) -m rehearsal
 
 test-contract: hardhat-config/node_modules/.installed  ## Run the contract's tests alone
 	cd hardhat-config && $(NPM) run --silent artefact:check && $(NPM) test --silent

@@ -118,15 +118,29 @@ def run(
     return Ran(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
 
 
+STARTED: list[subprocess.Popen[bytes]] = []
+"""What `start` started in this test."""
+
+
 def start(*arguments: object, **how: Any) -> subprocess.Popen[bytes]:
-    """Start the installed program, and do not wait for it."""
-    return subprocess.Popen(
-        [PROGRAM, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(measured=False),
-        **how,
+    """Start the installed program, and do not wait for it; it ends with the test."""
+    STARTED.append(
+        subprocess.Popen(
+            [PROGRAM, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(measured=False),
+            **how,
+        )
     )
+    return STARTED[-1]
+
+
+def end_what_was_started() -> None:
+    """End what `start` started, so that no other test is blamed for what one left running."""
+    while STARTED:
+        with STARTED.pop() as process:
+            process.kill()
 
 
 def without_privilege() -> tuple[str, ...]:

@@ -5,10 +5,13 @@ Sockets are off (pyproject.toml); a test that needs one says so with @pytest.mar
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from commandline import end_what_was_started
 from hypothesis import HealthCheck, settings
 from servers.postgresql import PostgreSQL, postgresql
 
@@ -36,6 +39,19 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 START = datetime(2026, 11, 23, 8, 0, 0, tzinfo=UTC)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the rehearsals what a test that is sampled does not do in every run."""
+    seen = Counter[tuple[Path, str]]()
+    for item in items:
+        marker = item.get_closest_marker("sampled")
+        if marker and isinstance(item, pytest.Function):
+            test = (item.path, item.originalname)
+            if seen[test] % marker.args[0]:
+                item.add_marker(pytest.mark.rehearsal)
+            seen[test] += 1
+
+
 class Clock:
     """A clock that stands still until it is told to go on."""
 
@@ -54,6 +70,12 @@ def _english() -> Iterator[None]:
     """A test that makes the command line speak another language does so alone."""
     yield
     speak(ENGLISH)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_running() -> Iterator[None]:
+    yield
+    end_what_was_started()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import Enum
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
@@ -617,6 +618,20 @@ PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a key for tests").di
 
 
 # Durable steps
+
+
+def strides(few: int) -> list[Any]:
+    """Return how many steps, bytes or moments a test goes on at a time: `few` in every run, one in
+    the rehearsals."""
+    return [few, pytest.param(1, marks=pytest.mark.rehearsal)]
+
+
+def moments(stride: int, when: When) -> Iterator[int]:
+    """Yield the steps at which a test stops, without end.
+
+    The state after one step is that before the next: both sides of one stride are other states.
+    """
+    return count(stride // 2 if when is When.AFTER else 0, stride)
 
 
 class Steps:

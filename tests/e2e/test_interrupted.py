@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from commandline import Ran, Sealed, call, start
+from fakes import strides
 
 PROOF = ".proof.json"
 MOMENTS = (0.0, 0.02, 0.1, 0.2, 0.4, 0.7, 1.0, 1.4)
@@ -50,9 +51,10 @@ def stopped(process: subprocess.Popen[bytes], moment: float, sign: signal.Signal
     return Ran(code, answer, talk.decode())
 
 
-def test_two_at_once_on_one_home(sealed: Sealed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [1, pytest.param(3, marks=pytest.mark.rehearsal)])
+def test_two_at_once_on_one_home(sealed: Sealed, tmp_path: Path, rounds: int) -> None:
     files = []
-    for number in range(3):
+    for number in range(rounds):
         folders = [tmp_path / f"{number}-{name}" for name in "ab"]
         files += [file for folder in folders for file in files_in(folder, 5)]
         pair = [start("seal", "-r", folder, "--home", sealed.home) for folder in folders]
@@ -61,7 +63,7 @@ def test_two_at_once_on_one_home(sealed: Sealed, tmp_path: Path) -> None:
         assert [answer.count(b"Sealed ") for answer, _ in talks] == [5, 5]
     assert {call("verify", file, "--home", sealed.home).code for file in files} == {0}
     status = call("status", "--home", sealed.home, "--json").json
-    assert (status["entries"], status["unsealed"], status["waiting"]) == (31, [], [])
+    assert (status["entries"], status["unsealed"], status["waiting"]) == (1 + 10 * rounds, [], [])
     assert call("fsck", "--home", sealed.home).code == 0
 
 
@@ -88,14 +90,16 @@ def test_two_make_one_home(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stride", strides(3))
 def test_stopped_while_files_are_sealed(
-    sign: signal.Signals, sealed: Sealed, tmp_path: Path
+    sign: signal.Signals, sealed: Sealed, tmp_path: Path, stride: int
 ) -> None:
+    moments = MOMENTS[::stride]
     taken = tmp_path / "taken"
     taken.write_bytes(b"taken")
     receipt = call("seal", taken, "--no-wait", "--home", sealed.home, "--json").json["receipt"]
     codes = []
-    for i, moment in enumerate(MOMENTS):
+    for i, moment in enumerate(moments):
         files_in(tmp_path / f"{i}")
         ran = stopped(start("seal", "-r", tmp_path / f"{i}", "--home", sealed.home), moment, sign)
         if ran.code == 130:
@@ -108,7 +112,7 @@ def test_stopped_while_files_are_sealed(
     # Every proof that is there is whole, and the next command makes all others.
     for proof in tmp_path.glob(f"[0-9]/*{PROOF}"):
         assert call("show", proof).code == 0
-    folders = [tmp_path / f"{i}" for i in range(len(MOMENTS))]
+    folders = [tmp_path / f"{i}" for i in range(len(moments))]
     assert call("seal", "-r", *folders, "--home", sealed.home).code == 0
     assert call("seal", taken, "--home", sealed.home).code == 0
     files = [folder / f"{i}" for folder in folders for i in range(20)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from commandline import call, start
+from fakes import strides
 
 from witnesstree.cli.sources import PART
 from witnesstree.ledger.proof.proof import parse_proof
@@ -28,7 +29,8 @@ def sealed(folder: Path, count: int) -> Path:
     return home
 
 
-def test_digests_that_were_taken_are_sealed_by_the_next_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stride", strides(2))
+def test_digests_that_were_taken_are_sealed_by_the_next_run(tmp_path: Path, stride: int) -> None:
     home, digests = tmp_path / "home", tmp_path / "digests"
     count = 3 * PART + 5
     content = b"".join(sha256(b"%d" % i).digest() for i in range(1000)) + os.urandom(
@@ -46,7 +48,7 @@ def test_digests_that_were_taken_are_sealed_by_the_next_run(tmp_path: Path) -> N
         "*.index": 0.04,
         "chain.db*": 0.0,
     }
-    for pattern, delay in moments.items():
+    for pattern, delay in list(moments.items())[::stride]:
         assert kill_when(home, pattern, delay, *command) == -signal.SIGKILL
         taken.append(entries_of(home))
         assert call("fsck", "--home", home).code == 0
@@ -100,7 +102,8 @@ def kill_when(folder: Path, pattern: str, delay: float, *arguments: object) -> i
 
 
 @pytest.mark.parametrize("is_older", [False, True], ids=["anew", "over an older one"])
-def test_one_file_is_whole_or_not_there(tmp_path: Path, *, is_older: bool) -> None:
+@pytest.mark.parametrize("stride", strides(2))
+def test_one_file_is_whole_or_not_there(tmp_path: Path, *, is_older: bool, stride: int) -> None:
     home, out = sealed(tmp_path, COUNT), tmp_path / "out"
     out.mkdir()
     wanted = out / "batch.proofs"
@@ -109,7 +112,7 @@ def test_one_file_is_whole_or_not_there(tmp_path: Path, *, is_older: bool) -> No
         assert call(*command).code == 0
     before = wanted.read_bytes() if is_older else None
     killed = 0
-    for delay in DELAYS:
+    for delay in DELAYS[::stride]:
         for left in out.glob(".*"):
             left.unlink()
         killed += kill_when(out, ".batch.proofs.*", delay, *command) == -signal.SIGKILL
@@ -125,11 +128,12 @@ def test_one_file_is_whole_or_not_there(tmp_path: Path, *, is_older: bool) -> No
     assert call("verify", wanted, "--home", home).code == 0
 
 
-def test_single_proofs_are_whole_and_the_rest_follows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stride", strides(2))
+def test_single_proofs_are_whole_and_the_rest_follows(tmp_path: Path, stride: int) -> None:
     home, out = sealed(tmp_path, SPLIT), tmp_path / "out"
     command = ("proof", "--all", "--batch", 0, "--split", out, "--home", home)
     seen = []
-    for delay in DELAYS:
+    for delay in DELAYS[::stride]:
         code = kill_when(out, "*.proof.json", delay, *command)
         proofs = list(out.rglob("[0-9a-f]*.proof.json"))
         seen.append(len(proofs))

@@ -1,5 +1,5 @@
-"""`seal` and `init` killed with SIGKILL at each of their durable steps, before and after it took
-hold, on the real embedded parts."""
+"""`seal` and `init` killed with SIGKILL at their durable steps, before and after it took hold, on
+the real embedded parts: at some steps in every run, at each in the rehearsals."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Steps, When, digests
+from fakes import Steps, When, digests, moments, strides
 
 from witnesstree.anchor.evm import local as evm_local
 from witnesstree.anchor.evm.blocks import ChainFile
@@ -151,12 +151,12 @@ def examine(home: Path, proofs: Path, tell: Callable[[Any], object]) -> None:
 
 
 @pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize("stride", strides(7))
 def test_a_killed_seal_loses_nothing_and_anchors_nothing_twice(
-    prepared: Path, tmp_path: Path, when: When
+    prepared: Path, tmp_path: Path, when: When, stride: int
 ) -> None:
-    step, status, seen = -1, -signal.SIGKILL, set()
-    while status:
-        step += 1
+    seen = set()
+    for step in moments(stride, when):
         assert step < MAX_STEPS
         home, proofs = tmp_path / f"home-{step}", tmp_path / f"proofs-{step}"
         shutil.copytree(prepared, home)
@@ -183,6 +183,8 @@ def test_a_killed_seal_loses_nothing_and_anchors_nothing_twice(
             "waiting": 0,
         }, step
         shutil.rmtree(home)
+        if status == 0:
+            break
     # It was killed before the first receipt, between both, and after the last.
     assert seen == {0, 2, 3}
     assert step > 25
@@ -202,14 +204,14 @@ def _seal_and_examine(home: Path, proofs: Path, tell: Callable[[Any], object]) -
 
 
 @pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize("stride", strides(7))
 def test_a_killed_init_leaves_no_home_or_a_whole_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: When
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: When, stride: int
 ) -> None:
     # A key of the usual size takes up to a second to find, which is much for so many homes.
     monkeypatch.setattr(tsa_local, "_KEY_BITS", 2048)
-    step, status, seen = -1, -signal.SIGKILL, set()
-    while status:
-        step += 1
+    seen = set()
+    for step in moments(stride, when):
         assert step < MAX_STEPS
         home = tmp_path / f"{step}" / "home"
         _, status = in_child(partial(_init_stopped, home, Steps(kill_me, step, when)))
@@ -220,6 +222,8 @@ def test_a_killed_init_leaves_no_home_or_a_whole_one(
         assert left_over == [], step
         seen.add(was_there)
         shutil.rmtree(home)
+        if status == 0:
+            break
     assert seen == {False, True}
     assert step > 25
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Clock
 from copies import copy, put_back
-from fakes import Crash, FakeWorld, Steps, When, digests
+from fakes import Crash, FakeWorld, Steps, When, digests, moments, strides
 
 from witnesstree.anchor.publishing import publish
 from witnesstree.ledger.base.errors import Damaged, StorageFailure
@@ -81,6 +81,7 @@ def history(world: FakeWorld) -> Iterator[bytes]:
             step(ledger)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("age", range(len(STEPS)))
 def test_a_database_of_any_age_is_known_for_one_and_mended(each: FakeWorld, age: int) -> None:
     world = each
@@ -129,14 +130,16 @@ def test_a_database_of_any_age_is_known_for_one_and_mended(each: FakeWorld, age:
 
 
 @pytest.mark.parametrize("when", When)
-def test_a_crash_at_any_step_is_no_older_database(tmp_path: Path, clock: Clock, when: When) -> None:
+@pytest.mark.parametrize("stride", strides(10))
+def test_a_crash_at_any_step_is_no_older_database(
+    tmp_path: Path, clock: Clock, when: When, stride: int
+) -> None:
     """What a crash leaves is told from what a copy lacks: nobody has to recover anything."""
 
     def crash() -> None:
         raise Crash
 
-    at = 0
-    while True:
+    for at in moments(stride, when):
         world = FakeWorld(tmp_path / f"{at}", clock, SMALL)
         steps = Steps(crash, at, when)
         try:
@@ -157,7 +160,6 @@ def test_a_crash_at_any_step_is_no_older_database(tmp_path: Path, clock: Clock, 
                 assert list(check_ledger(ledger, world.trust)) == []
         else:
             break
-        at += 3
     assert at > 40
 
 

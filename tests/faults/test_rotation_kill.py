@@ -1,4 +1,4 @@
-"""`log rotate` killed with SIGKILL at each of its durable steps: the ledger goes on under the one
+"""`log rotate` killed with SIGKILL at its durable steps: the ledger goes on under the one
 key that counts, and never under two."""
 
 import os

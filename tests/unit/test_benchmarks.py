@@ -329,7 +329,8 @@ def test_every_figure_s_sides_have_names_of_their_own(
     assert not figure.base or figure.base == names[0]
 
 
-# Of the sizes that `seal` leaves out, nothing but the size differs.
+# Of the sizes that `seal` leaves out, nothing but the size differs. `make bench-quick` runs all.
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "figure",
     [figure for figure in figures.FIGURES if figure.name != "seal-sizes"],

@@ -17,6 +17,8 @@ from unit.ledger.work.test_fsck import (  # noqa: F401 - tests and their fixture
     world,
 )
 
+pytestmark = pytest.mark.sampled(4)
+
 
 @pytest.fixture(autouse=True)
 def _altering(postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -329,9 +329,7 @@ def test_the_stop_event_ends_the_work(file: Path) -> None:
 GIB = 2**30
 
 
-@pytest.mark.parametrize(
-    "size", [pytest.param(5 * GIB if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else GIB)]
-)
+@pytest.mark.parametrize("size", [GIB // 2, pytest.param(5 * GIB, marks=pytest.mark.rehearsal)])
 def test_a_huge_file_takes_constant_memory(tmp_path: Path, size: int) -> None:
     """A sparse file takes no room on the disk, and all the time in the hash."""
     path = tmp_path / "huge"

@@ -24,7 +24,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from click.testing import CliRunner
-from fakes import Steps, When, in_child
+from fakes import Steps, When, in_child, moments, strides
 from servers.postgresql import PostgreSQL
 from sqlalchemy import Engine, event
 
@@ -565,11 +565,12 @@ STOPS: dict[str, Callable[[Home, int], None]] = {
 
 
 @pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("stride", strides(3))
 def test_a_killed_migration_is_finished_by_running_it_again(
-    unpacked: Path, tmp_path: Path, stop: str
+    unpacked: Path, tmp_path: Path, stop: str, stride: int
 ) -> None:
-    at, seen = 0, set()
-    while True:
+    seen = set()
+    for at in moments(stride, When.BEFORE):
         home = open_home(shutil.copytree(unpacked, tmp_path / f"{at}"))
         status = in_child(lambda home=home, at=at: STOPS[stop](home, at))  # type: ignore[misc]
         assert status in {0, -signal.SIGKILL}, at
@@ -590,7 +591,6 @@ def test_a_killed_migration_is_finished_by_running_it_again(
         shutil.rmtree(home.folder)
         if status == 0:
             break
-        at += 1
     assert seen == {1, VERSION}
     assert at > (30 if stop == "statement" else 3)
 
