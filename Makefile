@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-audit --no-fund --loglevel=error
 ROOMS := ledger anchor api cli
-SOURCES := $(ROOMS) tests benchmarks docs kit setup.py
+SOURCES := $(ROOMS) tests benchmarks docs deploy setup.py
 # Built with the rest where cargo and a linker are there; otherwise the same is done in Python.
 NATIVE := ledger/tree/native/Cargo.toml ledger/tree/native/crates.lock $(wildcard ledger/tree/native/src/*.rs)
 
@@ -97,7 +97,8 @@ WHEEL := $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-bui
 wheel: $(VENV)/.installed  ## Make the wheels in dist/: with the native core, and without it for every other system
 	rm -rf build/lib* build/bdist.* build/wheel dist/*.whl
 	$(WHEEL) --wheel-dir build/wheel .
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
+	@if ls build/wheel/*-none-any.whl >/dev/null 2>&1; then echo "The native core is not built here (that needs cargo and a linker): only the wheel for every system is made"; \
+		else PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl; fi
 	rm -rf build/lib* build/bdist.*
 	WITHOUT_NATIVE_CORE=1 $(WHEEL) --wheel-dir dist .
 	@ls dist/*.whl

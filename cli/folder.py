@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from witnesstree.cli.judging import Asked, Judge
     from witnesstree.ledger.proof.bundle import Bundle
 
-_OTHER_PROOFS = (".tsa", ".tsr", ".tst", ".ers")
+OTHER_PROOFS = (".tsa", ".tsr", ".tst", ".ers")
 """What timestamps and evidence records are called that lie beside their file, contract.pdf.tsr or
 contract.tsr: they are proofs in another form, and need none."""
 _ASIDE = re.compile(r"(.+)\.[0-9]+")
@@ -153,9 +153,9 @@ def _refusals(errors: list[OSError]) -> Iterator[Found]:
 def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Found]:
     # As the names of their proofs have them: a long one is shortened.
     there = {*names, *(proof_name(name).removesuffix(PROOF_ENDING) for name in names)}
-    stems = {Path(name).stem for name in names if not name.endswith(_OTHER_PROOFS)}
+    stems = {Path(name).stem for name in names if not name.endswith(OTHER_PROOFS)}
     for name in names:
-        if name.endswith(_OTHER_PROOFS) and Path(name).stem.removesuffix(".root") in there | stems:
+        if name.endswith(OTHER_PROOFS) and Path(name).stem.removesuffix(".root") in there | stems:
             continue
         if not name.endswith(PROOF_ENDING):
             yield Found(folder / name)
@@ -178,7 +178,7 @@ def verify_many(
     """
     from witnesstree.cli.judging import own_home
 
-    home = asked.home or own_home()
+    home = asked.home or own_home(asked)
     found = list(find(paths, home, with_proofs=not (bundle or proofs)))
     with progress("verifying", len(found)) as advance:
         rows = []
@@ -332,7 +332,7 @@ def verify_folder(
     else:
         _print(rows, worst)
     if asked.home is None and any(row.assurance is Assurance.LOCAL for row in rows):
-        say("own-ledger-asked", home=default_home())
+        say("own-ledger-asked", home=asked.own or default_home())
     return worst
 
 
@@ -387,8 +387,10 @@ def _print(rows: list[Row], worst: Verdict) -> None:
         click.echo()
     for (label, reason), same in alike.items():
         for row in same:
-            said = f"  {row.path}: {reason}" if len(same) == 1 else f"  {row.path}"
-            line = laid_out(label + " " * (width - width_of(label)) + said, width + 2)
+            said = str(row.path)
+            if len(same) == 1:
+                said = phrase("check-line", label=said, reason=reason)
+            line = laid_out(label + " " * (width - width_of(label) + 2) + said, width + 2)
             click.echo(verdict_styled(row.verdict, label) + line[len(label) :])
         if len(same) > 1:
             click.echo(laid_out(" " * (width + 2) + reason, width + 2))

@@ -19,7 +19,7 @@ import click
 from witnesstree.anchor.extras import CHAINS, LEDGER, require_extra
 from witnesstree.cli.options import default_home, note, say
 from witnesstree.cli.progress import progress
-from witnesstree.ledger.base.errors import InvalidInput, OverLimit
+from witnesstree.ledger.base.errors import InvalidInput, OverLimit, WitnesstreeError
 from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ _BLOCK = re.compile(r"(?:([0-9]{1,16}):(?:([0-9]{1,16}):)?)?(?:0x)?([0-9a-fA-F]{
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was asked on the command line: whom to trust, what is required, and the time that holds
-    for all files of a run.
+    for all files of a run. `home` was named; `own` is where the environment says that the user's
+    own ledger is.
     """
 
     pem: tuple[Path, ...]
@@ -54,6 +55,7 @@ class Asked:
     home: Path | None
     require: str
     now: datetime
+    own: Path | None = None
 
 
 class Judge:
@@ -72,7 +74,7 @@ class Judge:
             require_locks()
         self.asked, self._says = asked, says
         self.trust = given_trust(asked.pem, asked.block_hashes, asked.checkpoint_keys)
-        self._own = None if asked.home else own_home()
+        self._own = None if asked.home else own_home(asked)
         self._plain = self._verifier(self.trust)
         self._informed = lru_cache(KEPT)(self._ask)
 
@@ -80,11 +82,18 @@ class Judge:
         """Return whom to trust where a proof does not say whose ledger it is of: what was given,
         and the embedded authority of the home.
         """
-        if not self.asked.home:
+        home = self.asked.home or self._own
+        if home is None:
             return self.trust
         from witnesstree.cli.homes import home_roots
 
-        return self.trust | home_roots(self.asked.home)
+        try:
+            return self.trust | home_roots(home)
+        except WitnesstreeError:
+            # Nobody asked for the user's own.
+            if self.asked.home:
+                raise
+            return self.trust
 
     def read(self, content: bytes, file: Path) -> tuple[Proof, dict[str, bytes]] | None:
         """Return the proof in `content`, and the digests of `file` that records in it ask for; None
@@ -157,7 +166,8 @@ class Judge:
                 trust |= own
                 self._tell_of_own()
         if self.asked.nodes:
-            trust |= _trust_of_nodes(self.asked.nodes, proof, self.asked.home)
+            home = self.asked.home or (self._own if self.asked.own else None)
+            trust |= _trust_of_nodes(self.asked.nodes, proof, home)
         return self._verifier(trust)
 
     def _tell_of_own(self) -> None:
@@ -398,10 +408,13 @@ def text_or_file(text: str) -> str:
     return text.strip()
 
 
-def own_home() -> Path | None:
+def own_home(asked: Asked) -> Path | None:
     """Return the home that every other command uses where none is named, if it is there."""
-    home = default_home()
-    return home if home.is_dir() else None
+    from witnesstree.ledger.base.system import has_locks
+
+    home = asked.own or default_home()
+    # Where the system has no locks, no ledger is kept.
+    return home if has_locks() and home.is_dir() else None
 
 
 def _trust_of_nodes(nodes: tuple[str, ...], proof: Proof, home: Path | None) -> Trust:

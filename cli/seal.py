@@ -533,6 +533,10 @@ def _submit(ledger: Ledger, items: list[_Item]) -> tuple[list[_Item], Receipt | 
 
 
 def _finish(ledger: Ledger, wishes: _Wishes) -> None:
+    with ledger.metadata.read() as transaction:
+        is_idle = not transaction.open_batches()
+    if is_idle and not ledger.outbox.unfinished():
+        say("nothing-waited")
     if waiting := _close_and_work(ledger, wishes):
         raise Unreachable(waiting)
 

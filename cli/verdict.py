@@ -11,7 +11,7 @@ import click
 
 from witnesstree.cli.language import phrase, words
 from witnesstree.cli.layout import width_of
-from witnesstree.cli.options import laid_out, one_line, tell
+from witnesstree.cli.options import laid_out, tell
 from witnesstree.cli.report import (
     decisive,
     outcome_styled,
@@ -43,7 +43,12 @@ def print_report(report: Report, subject: str, digests: int | None = None) -> No
     if report.file_not_after:
         tell("file-dated", indent=4, time=moment(report.file_not_after))
     click.echo()
-    print_checks(report.checks)
+    failed = [check for check in report.checks if check.outcome is Outcome.FAILED]
+    # All else is true of the file that the proof is for.
+    is_other = any(check.name == "digest" for check in failed)
+    print_checks(failed if is_other else report.checks)
+    if is_other:
+        tell("checks-of-other-file")
     print_steps([report.checks])
 
 
@@ -100,7 +105,9 @@ def verdict_line(report: Report, subject: str = "") -> str:
         )
     else:
         line = phrase("not-verified-short", verdict=verdict, reason=decisive(report).message)
-    return subject + verdict_styled(report.verdict, verdict) + one_line(line[len(verdict) :])
+    laid = laid_out(subject + line, 4)
+    at = len(subject)
+    return laid[:at] + verdict_styled(report.verdict, verdict) + laid[at + len(verdict) :]
 
 
 def _meaning(report: Report, verdict: str, subject: str, digests: int | None) -> str:
@@ -122,15 +129,26 @@ def _meaning(report: Report, verdict: str, subject: str, digests: int | None) ->
     check = decisive(report)
     if report.verdict is Verdict.FAILED:
         # A proof that is damaged says nothing against the file.
-        code = "not-verified" if check.name == "digest" else "proof-does-not-hold"
+        code = "proof-damaged" if check.name == "proof" else "proof-does-not-hold"
+        if _is_of_file(check):
+            code = "not-verified"
     elif digests is not None:
         code = "bulk-not-decided"
     else:
-        is_same = {"digest", "inclusion"} <= {
-            each.name for each in report.checks if each.outcome is Outcome.PASSED
-        }
+        compared = [each for each in report.checks if _is_of_file(each)]
+        is_same = compared and all(each.outcome is Outcome.PASSED for each in compared)
         code = "unchanged-not-decided" if is_same else "not-decided"
     return phrase(code, verdict=verdict, subject=subject, reason=check.message)
+
+
+def _is_of_file(check: Check) -> bool:
+    """Whether a check compares the file itself with its proof, its timestamp or its record."""
+    parts = _NUMBER.sub("", check.name).split(".")
+    return (parts[0], parts[-1]) in {
+        ("digest", "digest"),
+        ("token", "imprint"),
+        ("chains", "data"),
+    }
 
 
 def _print_grounds(report: Report) -> None:
@@ -139,8 +157,19 @@ def _print_grounds(report: Report) -> None:
         tell("not-before", indent=4, time=moment(report.not_before))
     if report.not_after:
         tell("not-after", indent=4, time=moment(report.not_after))
+    signers = {
+        check.name.removesuffix(".signer"): dict(check.message.params).get("name")
+        for check in report.checks
+        if check.name.endswith(".signer")
+    }
     grounds = [
-        (check.message.code, dict(check.message.params))
+        (
+            check.message.code,
+            {
+                "signer": signers.get(check.name.removesuffix(".chain")),
+                **dict(check.message.params),
+            },
+        )
         for check in report.checks
         if check.outcome is Outcome.PASSED and _is_ground(check)
     ]
@@ -153,6 +182,10 @@ def _print_grounds(report: Report) -> None:
             tell("ground-of-token", indent=4, date=token, **known)
         else:
             tell("ground-of-anchor", indent=4, date=anchor, kind=_kind(known), **known)
+    by_token = [known["assurance"] for code, known in grounds if code == "chain-right"]
+    if report.assurance is Assurance.LOCAL and set(by_token) - {"local"}:
+        better = "public" if "public" in by_token else "private"
+        tell("worth-of-token-alone", indent=4, assurance=better)
 
 
 def _is_ground(check: Check) -> bool:
@@ -182,10 +215,10 @@ def print_steps(reports: Iterable[Iterable[Check]]) -> None:
     """Say once what is to be given or done so that what is open here can be decided."""
     said = dict.fromkeys(
         words(step)
-        for checks in reports
+        for checks in map(list, reports)
         for check in checks
         if check.required and check.outcome is Outcome.UNKNOWN
-        for step in _steps(check.message)
+        for step in _steps(check.message, checks)
     )
     if said:
         click.echo()
@@ -194,7 +227,7 @@ def print_steps(reports: Iterable[Iterable[Check]]) -> None:
             click.echo(laid_out(f"  {step}", 4))
 
 
-def _steps(open_: Message) -> Iterator[Message]:
+def _steps(open_: Message, checks: list[Check]) -> Iterator[Message]:
     from witnesstree.ledger.base.message import message
 
     known = dict(open_.params)
@@ -202,6 +235,8 @@ def _steps(open_: Message) -> Iterator[Message]:
         yield message("step-root", root=known["root"])
     elif open_.code == "block-unknown-local":
         yield message("step-home")
+        if any(check.message.code == "chain-right" for check in checks):
+            yield message("step-token-alone")
     elif open_.code in {"block-unknown-explorer", "block-unknown-node"}:
         yield message("step-block", **{"explorer": None, **known})
     elif open_.code in {"witness-absent", "batch-not-sealed"}:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from witnesstree.cli.judging import (
     holds_proofs,
     note_strangers,
     opened_proofs,
+    read_limited,
     require_regular,
 )
 from witnesstree.cli.names import proof_beside
@@ -78,7 +80,9 @@ def verify_command(
         witnesstree verify case-17 --proof batch.proofs
         witnesstree verify contract.pdf annex.pdf --proof contract.ers --group
     """
-    asked = Asked(pem, block_hashes, checkpoint_keys, nodes, home, require, datetime.now(UTC))
+    is_named = ctx.get_parameter_source("home") is ParameterSource.COMMANDLINE
+    named, own = (home, None) if is_named else (None, home)
+    asked = Asked(pem, block_hashes, checkpoint_keys, nodes, named, require, datetime.now(UTC), own)
     is_many = len(files) > 1 or os.path.isdir(files[0])  # noqa: PTH112 - Path.is_dir raises for names that are too long
     if len(files) == 2 and proof_path is None:
         _require_no_proof_as_file(*files)
@@ -131,6 +135,8 @@ def _judge_by(
         from witnesstree.ledger.base.digest import digest_file
 
         path = proof_in(proof_path, Path(file.name), digest_file(file).digest)
+    if proof_path is None and not os.path.lexists(path):
+        raise InvalidInput("proof-missing", file=file, proof=path.name, other=_other_proof(file))
     if path != proof_path:
         require_regular(path)
     found = brought(path)
@@ -141,6 +147,15 @@ def _judge_by(
     _require_token_only(ctx, asked.require)
     judged = _judge_record if found.kind is Kind.RECORD else _judge_token
     return judged(file, found.content, judge.roots())
+
+
+def _other_proof(file: Path) -> Path | None:
+    """Return a timestamp or an evidence record that lies beside a file, by its name."""
+    from witnesstree.cli.folder import OTHER_PROOFS
+
+    places = [Path(f"{file}{ending}") for ending in OTHER_PROOFS]
+    places += [file.with_suffix(ending) for ending in OTHER_PROOFS]
+    return next((place for place in places if place != file and place.is_file()), None)
 
 
 def _answer(report: Report, file: Path, *, as_json: bool) -> int:
@@ -285,7 +300,24 @@ def _judge_token(file: Path, content: bytes, trust: Trust) -> Report:
 
     token = parse_token(content)
     digests = file_digests(file, [token.imprint_algorithm])
-    return verify_token(token, digests, trust, datetime.now(UTC))
+    report = verify_token(token, digests, trust, datetime.now(UTC))
+    if any(check.message.code == "imprint-differs" for check in report.checks):
+        _note_root(file, token.imprint)
+    return report
+
+
+def _note_root(file: Path, imprint: bytes) -> None:
+    """Say so where a timestamp is over the root of the batch that the proof beside a file names."""
+    from witnesstree.ledger.proof.proof import parse_proof
+
+    proof = proof_beside(file)
+    with suppress(InvalidInput):
+        if not proof.is_file():
+            return
+        found = parse_proof(read_limited(proof))
+        if found.inclusion and found.inclusion.root == imprint:
+            said = partial(say, "token-of-root", proof=proof)
+            click.get_current_context().call_on_close(said)
 
 
 def _size(file: Path) -> int:

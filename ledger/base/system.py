@@ -5,6 +5,7 @@ there, too. A ledger is not kept there.
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -37,3 +38,8 @@ def sync_all() -> None:
     """Make everything durable that was written, where the system has a call for it."""
     if hasattr(os, "sync"):
         os.sync()
+
+
+def has_locks() -> bool:
+    """Whether the system has the locks that a ledger needs."""
+    return find_spec("fcntl") is not None

@@ -10,11 +10,11 @@ import secrets
 import shutil
 import time
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from witnesstree.ledger.base.errors import Conflict, InvalidInput, StorageFailure
+from witnesstree.ledger.base.system import has_locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def require_locks() -> None:
     """Raise InvalidInput unless the system has the locks that a ledger needs: Windows does not, and
     only verifies.
     """
-    if find_spec("fcntl") is None:
+    if not has_locks():
         raise InvalidInput("system-without-locks")
 
 

@@ -325,7 +325,7 @@ def test_a_proof_for_another_file(sealed: Sealed, tmp_path: Path) -> None:
         ),
         (
             ["verify", "contract.txt", "--proof", "nothing"],
-            "cannot read the proof nothing: No such file or directory; name it with --proof",
+            "cannot read the proof nothing: No such file or directory",
         ),
         (["verify", "contract.txt", "--proof", LONG], "File name too long"),
         (

@@ -223,3 +223,79 @@ def test_a_proof_given_as_a_second_file_is_told_apart(own: Path) -> None:
     ]
     Path("case/alone.tsr").write_bytes(b"of nothing here")
     assert call("verify", "case").code == 4
+
+
+def test_a_missing_proof_says_where_one_comes_from(own: Path) -> None:
+    ran = call("verify", "photo.jpg")
+    assert ran.code == 5
+    assert "`witnesstree proof photo.jpg -o photo.jpg.proof.json`" in ran.error()
+    assert "`witnesstree seal photo.jpg`" in ran.error()
+    Path("photo.tsr").write_bytes(b"whatever it is")
+    assert "`witnesstree verify photo.jpg --proof photo.tsr`" in call("verify", "photo.jpg").error()
+
+
+def test_a_ledger_that_is_gone_keeps_nobody_from_verifying(own: Path) -> None:
+    assert call("seal", "photo.jpg").code == 0
+    gone = call("verify", "photo.jpg", env={"WITNESSTREE_HOME": "nowhere"})
+    assert (gone.code, gone.talk) == (4, "")
+    there = call("verify", "photo.jpg", env={"WITNESSTREE_HOME": str(own)})
+    assert there.code == 0
+    # Who names one means it.
+    assert call("verify", "photo.jpg", "--home", "nowhere").code == 6
+
+
+def test_sealing_nothing_says_so(own: Path) -> None:
+    assert "Nothing was waiting" in call("seal").talk
+    assert call("seal", "--no-wait", "photo.jpg").code == 0
+    assert "Nothing was waiting" not in call("seal").talk
+
+
+def test_a_timestamp_of_the_batch_is_not_one_of_the_file(own: Path) -> None:
+    assert call("seal", "photo.jpg").code == 0
+    proof = "photo.jpg.proof.json"
+    assert call("export", proof, "--format", "tst", "-o", "root.tst").code == 0
+    ran = call("verify", "photo.jpg", "--proof", "root.tst")
+    assert ran.code == 3
+    assert f"over the root of the batch, and not over the file itself: verify with {proof}" in (
+        ran.talk
+    )
+    assert ran.text.startswith("FAILED: photo.jpg is not what its proof says: ")
+    assert "or the root of a batch" in call("show", "root.tst").text
+
+
+def test_a_damaged_proof_says_nothing_of_the_file(own: Path) -> None:
+    assert call("seal", "photo.jpg").code == 0
+    proof = Path("photo.jpg.proof.json")
+    proof.write_bytes(proof.read_bytes()[:-20])
+    ran = call("verify", "photo.jpg")
+    assert ran.code == 3
+    assert ran.text.startswith("FAILED: the proof of photo.jpg is damaged, so nothing is known of")
+
+
+def test_an_altered_file_is_told_by_what_is_wrong_alone(own: Path) -> None:
+    assert call("seal", "photo.jpg").code == 0
+    Path("photo.jpg").write_bytes(b"a photo, altered")
+    ran = call("verify", "photo.jpg")
+    assert (ran.code, "PASSED" in ran.text) == (3, False)
+    assert "The other checks are about the file that the proof is for" in ran.text
+
+
+def test_a_timestamp_that_others_trust_is_not_drowned_by_an_embedded_chain() -> None:
+    """The state of a ledger that has an authority and no chain yet."""
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    from stored_proofs import question, stored
+
+    from witnesstree.cli.verdict import print_report
+
+    name = "assurance: a public authority and an embedded chain"
+    (case,) = (case for case in stored()["cases"] if case["name"] == name)
+    asked = question(case)
+    with redirect_stdout(StringIO()) as told:
+        print_report(asked.report(), "contract.pdf")
+    assert "By the timestamp alone it is public: ask with --require token." in told.getvalue()
+    stranger = question({**case, "trust": {**case["trust"], "blocks": []}})
+    with redirect_stdout(StringIO()) as told:
+        print_report(stranger.report(), "contract.pdf")
+    assert "--require token: then the timestamp decides alone" in told.getvalue()

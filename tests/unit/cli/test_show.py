@@ -56,10 +56,10 @@ def test_tokens_of_several_authorities_are_told_apart(tmp_path: Path) -> None:
         if line.startswith("Timestamp: ")
     ]
     assert [line.partition(" says")[0] for line in lines] == [
-        "Timestamp: An authority (rsa)",
-        "Timestamp: An authority (p256)",
+        "Timestamp: “An authority (rsa)”",
+        "Timestamp: “An authority (p256)”",
         "Timestamp: an authority",
-        "Timestamp: The authority's own name",
+        "Timestamp: “The authority's own name”",
     ]
     shown = show(tmp_path, "--json", tokens=tokens).json["tokens"]
     assert [(each["authority"], each["signer"]) for each in shown] == [
