@@ -96,7 +96,8 @@ def open_ledger(
     whatever the settings say. Raises as `open_home` does.
     """
     # What a library logs is for the worker's log; a command says what it has to say itself.
-    logging.getLogger("witnesstree").addHandler(logging.NullHandler())
+    for name in ("witnesstree", "sqlalchemy"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     home = open_home(folder)
     settings = read_settings(home.folder)
     with ExitStack() as stack:

@@ -60,7 +60,7 @@ def test_two_at_once_on_one_home(sealed: Sealed, tmp_path: Path, rounds: int) ->
         pair = [start("seal", "-r", folder, "--home", sealed.home) for folder in folders]
         talks = [process.communicate(timeout=120) for process in pair]
         assert [process.returncode for process in pair] == [0, 0], talks
-        assert [answer.count(b"Sealed ") for answer, _ in talks] == [5, 5]
+        assert [answer.count(b" (batch ") for answer, _ in talks] == [5, 5]
     assert {call("verify", file, "--home", sealed.home).code for file in files} == {0}
     status = call("status", "--home", sealed.home, "--json").json
     assert (status["entries"], status["unsealed"], status["waiting"]) == (1 + 10 * rounds, [], [])
@@ -105,7 +105,7 @@ def test_stopped_while_files_are_sealed(
         if ran.code == 130:
             assert ran.talk.splitlines()[-1] == INTERRUPTED
         if ran.code == 0:
-            assert ran.answer.count(b"Sealed ") == 20
+            assert ran.answer.count(b" (batch ") == 20
         codes.append(ran.code)
     assert set(codes) <= {0, 130 if sign is signal.SIGINT else -signal.SIGTERM}
     assert codes[0], "the first moment is before anything can be finished"
