@@ -50,6 +50,10 @@ _ASIDE = re.compile(r"(.+)\.[0-9]+")
 """What `seal` calls an older proof that it keeps: photo.jpg.1.proof.json."""
 
 
+_OWN_SOURCES = {"root-of-local-authority", "embedded-chain-says-so"}
+"""How a report names what a home said."""
+
+
 class Gap(Enum):
     """Why a file has no verdict, as JSON says it. It leaves the whole undecided."""
 
@@ -86,6 +90,7 @@ class Row:
     not_after_anchor: datetime | None = None
     file_not_after: datetime | None = None
     checks: tuple[Check, ...] = ()
+    by_own: bool = False
     gap: Gap | None = None
     reason: Message | None = None
 
@@ -108,6 +113,11 @@ def _row(path: Path, digest: bytes, report: Report) -> Row:
         report.not_after_anchor,
         report.file_not_after,
         checks,
+        any(
+            isinstance(source := dict(check.message.params).get("source"), Message)
+            and source.code in _OWN_SOURCES
+            for check in report.checks
+        ),
     )
 
 
@@ -192,13 +202,27 @@ def verify_many(
     return [*rows, *_unused(proofs, found, rows)] if proofs else rows
 
 
-def proof_in(folder: Path, place: Path, digest: bytes | None = None) -> Path:
-    """Return where the proof of a file that was sealed at `place` is in the folder that `seal
-    --proofs` filled: under the file's name, or that of its digest.
+def proof_in(folder: Path, place: Path, digest: bytes) -> Path:
+    """Return where the proof of a file that was sealed at `place`, and has this digest, is in the
+    folder that `seal --proofs` filled: under the file's name, that of its digest, or in a folder
+    below. Where none is for that digest, the first of these that is there.
     """
     by_name = folder / proof_beside(place)
-    by_digest = folder / f"{digest.hex()}{PROOF_ENDING}" if digest else by_name
-    return by_digest if not os.path.lexists(by_name) and os.path.lexists(by_digest) else by_name
+    places = [by_name, folder / f"{digest.hex()}{PROOF_ENDING}"]
+    there = [each for each in places if each.is_file()]
+    if found := next((each for each in there if _is_for(each, digest)), None):
+        return found
+    below = sorted(each for each in folder.rglob(by_name.name) if each.is_file())
+    return next((each for each in below if _is_for(each, digest)), (there or [by_name])[0])
+
+
+def _is_for(proof: Path, digest: bytes) -> bool:
+    """Whether a proof as we write them is for a digest; whether it holds is asked later."""
+    try:
+        with proof.open("rb") as file:
+            return digest.hex().encode() in file.read(400)
+    except OSError:
+        return False
 
 
 def _unused(proofs: Path, found: list[Found], rows: list[Row]) -> Iterator[Row]:
@@ -331,7 +355,7 @@ def verify_folder(
         answer(_members(rows, worst))
     else:
         _print(rows, worst)
-    if asked.home is None and any(row.assurance is Assurance.LOCAL for row in rows):
+    if asked.home is None and any(row.by_own for row in rows):
         say("own-ledger-asked", home=asked.own or default_home())
     return worst
 

@@ -10,8 +10,10 @@ from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.tsa.local import trusted_root
 from witnesstree.cli.options import say
 from witnesstree.ledger.base.errors import NotFound, WitnesstreeError
+from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.verify.history import judge_log, judge_opening
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,11 +35,17 @@ def trust_of_home(home: Path, proof: Proof) -> Trust:
 
 
 def trust_of_own(home: Path, proof: Proof) -> Trust | None:
-    """Return what the user's own ledger says, None where the proof is another's; nobody asked for
-    it, so what is amiss there stops nothing.
+    """Return what the user's own ledger says, None where its key has not signed what the proof is
+    of: a name alone is anybody's. Nobody asked for it, so what is amiss there stops nothing.
     """
     try:
-        return home_trust(open_home(home), proof)
+        opened = open_home(home)
+        known = Trust(checkpoint_keys=(opened.verifier_key(),), key_notes=tuple(opened.key_notes()))
+        opening, _, checks = judge_opening(proof, Trust())
+        signed = [*checks[:1], *judge_log(proof, opening, known)]
+        if proof.log is None or any(check.outcome is not Outcome.PASSED for check in signed):
+            return None
+        return home_trust(opened, proof)
     except NotFound:
         return None
     except WitnesstreeError as error:

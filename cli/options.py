@@ -34,7 +34,10 @@ CORE_ENVVAR = "WITNESSTREE_CORE"
 
 # Control characters, marks that turn the direction of text, and bytes of a file name that are no
 # UTF-8 (as os.fsdecode gives them).
-_UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+_UNPRINTABLE = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff\\ud800-\\udfff"
+    "\\U000e0000-\\U000e007f]"
+)
 
 
 def require_file(output: Path) -> None:

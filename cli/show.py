@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from witnesstree.cli.help import Command
 from witnesstree.cli.language import words
-from witnesstree.cli.options import PATH, answer, json_option, tell
+from witnesstree.cli.options import PATH, answer, json_option, one_line, tell
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.message import message
 
@@ -191,9 +191,9 @@ def _print(proof: Proof) -> None:
     tell("show-digest")
     click.echo(f"    {proof.digest.hex()}")
     if proof.hints.name is not None:
-        tell("show-name", name=repr(proof.hints.name), size=proof.hints.size)
+        tell("show-name", indent=2, name=repr(proof.hints.name), size=proof.hints.size)
     if proof.hints.cid:
-        tell("show-cid", cid=proof.hints.cid)
+        tell("show-cid", indent=2, cid=proof.hints.cid)
     if not proof.inclusion:
         tell("show-unsealed")
         return
@@ -249,13 +249,16 @@ def _print_bare(token: dict[str, Any], path: Path, *, is_answer: bool) -> None:
     tell("show-policy", policy=token["policy"], accuracy=f"{token['accuracy']:g}")
     tell("show-openssl")
     kind = "" if is_answer else " -token_in"
-    click.echo(f"    openssl ts -verify -data FILE -in {path}{kind} -CAfile ROOT.pem")
+    named = quote(one_line(path))
+    click.echo(f"    openssl ts -verify -data FILE -in {named}{kind} -CAfile ROOT.pem")
     click.echo()
     tell("show-unchecked")
 
 
 def _print_anchor(anchor: dict[str, Any]) -> None:
     from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID, known_chain
+    from witnesstree.ledger.chain.stateproof import CONTRACT_ADDRESS
+    from witnesstree.ledger.verify.anchors import time_of
 
     # A chain that nobody named is called by its id already.
     is_named = anchor["chain"] != f"chain {anchor['chain_id']}"
@@ -273,6 +276,9 @@ def _print_anchor(anchor: dict[str, Any]) -> None:
     kept, read = anchor["answers"]["anchoredAt"], anchor["read"]
     if kept and kept["blockNumber"] != anchor["block"]:
         tell("show-kept", indent=4, anchored=kept["blockNumber"], number=anchor["block"])
+    if anchor["contract"] != checksum_address(CONTRACT_ADDRESS):
+        tell("show-other-contract", indent=4, address=checksum_address(CONTRACT_ADDRESS))
+        return
     if anchor["chain_id"] == LOCAL_CHAIN_ID:
         tell("show-no-page", indent=4)
         return
@@ -284,7 +290,7 @@ def _print_anchor(anchor: dict[str, Any]) -> None:
         "show-answer-anchored",
         indent=6,
         time=kept["time"] if kept else None,
-        date=datetime.fromtimestamp(kept["time"], UTC) if kept else None,
+        date=time_of(kept["time"]) if kept else None,
         number=kept["blockNumber"] if kept else None,
         submitter=kept["submitter"] if kept else None,
     )

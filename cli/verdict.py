@@ -5,7 +5,7 @@ by a plain name, and at the end what would decide it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,13 +24,14 @@ from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.report import Check
 
 _NUMBER = re.compile(r"\[(\d+)\]")
+_IN_RECORD = re.compile(r"(.*?)chains\[(\d+)\]\.timestamps\[(\d+)\]")
 
 
 def print_report(report: Report, subject: str, digests: int | None = None) -> None:
@@ -42,6 +43,9 @@ def print_report(report: Report, subject: str, digests: int | None = None) -> No
         _print_grounds(report)
     if report.file_not_after:
         tell("file-dated", indent=4, time=moment(report.file_not_after))
+        for known in _grounds(report.checks):
+            if known["part"] == "file_tokens":
+                _print_ground(known)
     click.echo()
     failed = [check for check in report.checks if check.outcome is Outcome.FAILED]
     # All else is true of the file that the proof is for.
@@ -81,7 +85,11 @@ def check_label(name: str) -> str:
 
 def moment(time: datetime) -> str:
     """Return a time in UTC, and on the clock of whoever reads it, where that is another."""
-    here = time.astimezone()
+    try:
+        here = time.astimezone()
+    except (OverflowError, ValueError):
+        # At the ends of the calendar.
+        return format_time(time)
     if not here.utcoffset():
         return format_time(time)
     offset = here.strftime("%z")
@@ -157,43 +165,51 @@ def _print_grounds(report: Report) -> None:
         tell("not-before", indent=4, time=moment(report.not_before))
     if report.not_after:
         tell("not-after", indent=4, time=moment(report.not_after))
-    signers = {
-        check.name.removesuffix(".signer"): dict(check.message.params).get("name")
-        for check in report.checks
-        if check.name.endswith(".signer")
-    }
-    grounds = [
-        (
-            check.message.code,
-            {
-                "signer": signers.get(check.name.removesuffix(".chain")),
-                **dict(check.message.params),
-            },
-        )
-        for check in report.checks
-        if check.outcome is Outcome.PASSED and _is_ground(check)
-    ]
-    token, anchor = report.not_after_token, report.not_after_anchor
-    if grounds and all(known["assurance"] == "local" for _, known in grounds):
+    grounds = [known for known in _grounds(report.checks) if known["part"] != "file_tokens"]
+    if grounds and all(known["assurance"] == "local" for known in grounds):
+        token, anchor = report.not_after_token, report.not_after_anchor
         tell("ground-local", indent=4, token=token, anchor=anchor)
         return
-    for code, known in grounds:
-        if code == "chain-right":
-            tell("ground-of-token", indent=4, date=token, **known)
-        else:
-            tell("ground-of-anchor", indent=4, date=anchor, kind=_kind(known), **known)
-    by_token = [known["assurance"] for code, known in grounds if code == "chain-right"]
-    if report.assurance is Assurance.LOCAL and set(by_token) - {"local"}:
+    for known in grounds:
+        _print_ground(known)
+    by_token = {known["assurance"] for known in grounds if known["part"] != "anchors"}
+    if report.assurance is Assurance.LOCAL and by_token - {"local"}:
         better = "public" if "public" in by_token else "private"
         tell("worth-of-token-alone", indent=4, assurance=better)
 
 
-def _is_ground(check: Check) -> bool:
-    """Whether a check says on whose word the window is."""
-    if check.name.startswith("file_tokens"):
-        return False
-    is_anchor = check.message.code == "block-canonical" and check.name.startswith("anchors")
-    return is_anchor or check.message.code == "chain-right"
+def _print_ground(known: Mapping[str, Any]) -> None:
+    if known["part"] == "anchors":
+        tell("ground-of-anchor", indent=4, kind=_kind(known), **known)
+    else:
+        tell("ground-of-token", indent=4, **known)
+
+
+def _grounds(checks: Sequence[Check]) -> Iterator[dict[str, Any]]:
+    """Yield what is known of each witness that holds: all of its checks passed, but for its
+    revocation. A renewed record is its first timestamp's word, and holds as a whole.
+    """
+    for check in checks:
+        if check.message.code not in {"chain-right", "block-canonical"}:
+            continue
+        place = check.name.rpartition(".")[0]
+        whole, further = f"{place}.", ""
+        if found := _IN_RECORD.match(place):
+            whole, further = found[1], found[2] + found[3]
+        of_it = [each for each in checks if each.name.startswith(whole)]
+        if further not in {"", "00"} or not all(
+            each.outcome is Outcome.PASSED or each.name.endswith(".revocation") for each in of_it
+        ):
+            continue
+        beside = {each.name.removeprefix(f"{place}."): dict(each.message.params) for each in of_it}
+        part = _NUMBER.sub("", place).split(".")[0]
+        if part == "opening":
+            continue
+        known = dict(check.message.params)
+        known["time"] = known.get("time") or beside.get("contract", beside.get("state", {})).get(
+            "time"
+        )
+        yield {"part": part, "signer": beside.get("signer", {}).get("name"), **known}
 
 
 def _kind(known: Mapping[str, object]) -> str:

@@ -9,8 +9,8 @@ mining.py imports this module before py-evm.
 from __future__ import annotations
 
 import sys
-from functools import cache
 from importlib import import_module
+from threading import Lock
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -39,14 +39,17 @@ def _deferred(name: str) -> Callable[[ComputationAPI], ComputationAPI]:
     return precompile
 
 
-@cache
 def _loaded() -> ModuleType:
-    sys.modules.pop(PRECOMPILES, None)
-    return import_module(PRECOMPILES)
+    # One thread loads, and no other takes away what it is loading.
+    with _LOADING:
+        if sys.modules.get(PRECOMPILES) is _stand_in:
+            del sys.modules[PRECOMPILES]
+        return import_module(PRECOMPILES)
 
 
+_LOADING = Lock()
+_stand_in = ModuleType(PRECOMPILES)
 if PRECOMPILES not in sys.modules:
-    _stand_in = ModuleType(PRECOMPILES)
     for _name in FUNCTIONS:
         setattr(_stand_in, _name, _deferred(_name))
     sys.modules[PRECOMPILES] = _stand_in

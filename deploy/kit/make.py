@@ -88,6 +88,8 @@ def make(ours: Path, folder: Path) -> None:
     own = sorted(ours.glob("witnesstree-*.whl"))
     if not any(wheel.name.endswith("-none-any.whl") for wheel in own):
         sys.exit(f"{ours}: the wheel without the native core is missing: run `make wheel`")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "SHA256SUMS").exists():
+        sys.exit(f"{folder} holds something else than a kit: name a folder that is new or a kit")
     shutil.rmtree(folder, ignore_errors=True)
     wheels, scratch = folder / "wheels", folder / "scratch"
     for each in (wheels, scratch):

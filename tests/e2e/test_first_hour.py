@@ -37,7 +37,7 @@ def test_one_s_own_ledger_is_asked_about_its_own_proofs(own: Path) -> None:
     assert call("verify", ".").code == 0
     # A lawyer's questions: what, by when, on whose word.
     what, before, after, word = verified.text.splitlines()[:4]
-    assert "photo.jpg existed by" in what
+    assert "“photo.jpg” existed by" in what
     assert (before[:12], after[:11]) == ("  Not before", "  Not after")
     assert "On nobody's word but the ledger's own" in word
     assert call("verify", "photo.jpg", "--lang", "zh").text.splitlines()[3].startswith("  只凭账本")
@@ -259,7 +259,7 @@ def test_a_timestamp_of_the_batch_is_not_one_of_the_file(own: Path) -> None:
     assert f"over the root of the batch, and not over the file itself: verify with {proof}" in (
         ran.talk
     )
-    assert ran.text.startswith("FAILED: photo.jpg is not what its proof says: ")
+    assert ran.text.startswith("FAILED: “photo.jpg” is not what its proof says: ")
     assert "or the root of a batch" in call("show", "root.tst").text
 
 
@@ -269,7 +269,9 @@ def test_a_damaged_proof_says_nothing_of_the_file(own: Path) -> None:
     proof.write_bytes(proof.read_bytes()[:-20])
     ran = call("verify", "photo.jpg")
     assert ran.code == 3
-    assert ran.text.startswith("FAILED: the proof of photo.jpg is damaged, so nothing is known of")
+    assert ran.text.startswith(
+        "FAILED: the proof of “photo.jpg” is damaged, so nothing is known of"
+    )
 
 
 def test_an_altered_file_is_told_by_what_is_wrong_alone(own: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_file_is_sealed_and_verified_by_the_installed_program(home: Path, tmp_
     answer, *window = verified.text.splitlines()
     local = "local: it proves nothing to a third party"
     when = re.fullmatch(
-        rf"VERIFIED \({local}\): photo.jpg existed by (\S+), byte for byte as it is now.", answer
+        rf"VERIFIED \({local}\): “photo.jpg” existed by (\S+), byte for byte as it is now.", answer
     )
     assert when
     assert window[0].startswith("  Not before ")
@@ -53,7 +53,7 @@ def test_a_file_is_sealed_and_verified_by_the_installed_program(home: Path, tmp_
     altered = run("verify", "photo.jpg", cwd=tmp_path, env={"WITNESSTREE_HOME": str(home)})
     assert altered.code == 3
     assert altered.text.splitlines()[0].startswith(
-        "FAILED: photo.jpg is not what its proof says: The file's SHA-256 is "
+        "FAILED: “photo.jpg” is not what its proof says: The file's SHA-256 is "
     )
 
 
