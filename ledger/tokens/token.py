@@ -284,7 +284,8 @@ def _read_accuracy(accuracy: Any) -> timedelta:
     found = timedelta(seconds=seconds or 0, milliseconds=millis or 0, microseconds=micros or 0)
     is_odd = any(part is not None and not 0 <= part <= 999 for part in (millis, micros))
     # Two of them have tags of their own, so that nobody has looked whether a number is in them.
-    is_odd = is_odd or any(accuracy[part].contents == b"" for part in ("millis", "micros"))
+    parts = [accuracy[part] for part in ("millis", "micros")]
+    is_odd = is_odd or any(not isinstance(each, core.Void) and not each.contents for each in parts)
     if is_odd or (seconds is not None and seconds < 0) or found > MAX_ACCURACY:
         raise InvalidInput("accuracy-wrong")
     return found
