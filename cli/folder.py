@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 OTHER_PROOFS = (".tsa", ".tsr", ".tst", ".ers")
 """What timestamps and evidence records are called that lie beside their file, contract.pdf.tsr or
 contract.tsr: they are proofs in another form, and need none."""
+_DIGEST = re.compile(rb'"digest":\s*"([0-9a-f]{64})"')
 _ASIDE = re.compile(r"(.+)\.[0-9]+")
 """What `seal` calls an older proof that it keeps: photo.jpg.1.proof.json."""
 
@@ -220,9 +221,10 @@ def _is_for(proof: Path, digest: bytes) -> bool:
     """Whether a proof as we write them is for a digest; whether it holds is asked later."""
     try:
         with proof.open("rb") as file:
-            return digest.hex().encode() in file.read(400)
+            found = _DIGEST.search(file.read(400))
     except OSError:
         return False
+    return found is not None and found[1] == digest.hex().encode()
 
 
 def _unused(proofs: Path, found: list[Found], rows: list[Row]) -> Iterator[Row]:
