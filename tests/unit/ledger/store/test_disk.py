@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from witnesstree.ledger.base import system
 from witnesstree.ledger.base.errors import InvalidInput, StorageFailure
-from witnesstree.ledger.store import disk
 from witnesstree.ledger.store.disk import (
     locked,
     placing,
@@ -173,7 +173,7 @@ def test_only_what_the_disk_says_is_translated(tmp_path: Path) -> None:
 def test_a_system_without_locks_keeps_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "find_spec", lambda _name: None)
+    monkeypatch.setattr(system, "find_spec", lambda _name: None)
     with pytest.raises(InvalidInput) as caught, locked(tmp_path / "lock"):
         pass
     assert caught.value.message.code == "system-without-locks"
