@@ -168,12 +168,7 @@ def read_stored(folder: Path) -> tuple[Stored, ...]:
 
     Raises Damaged if a file is, InvalidInput if the folder cannot be read.
     """
-    try:
-        names = sorted(name for name in os.listdir(folder) if _NAME.fullmatch(name))  # noqa: PTH208 - names are all that is needed
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise InvalidInput("trust-store-unreadable", folder=folder, error=error) from error
+    names = _names(folder, _NAME)
     if len(names) > MAX_CERTIFICATES:
         raise InvalidInput(
             "trust-store-too-large", folder=folder, count=len(names), most=MAX_CERTIFICATES
@@ -186,13 +181,20 @@ def read_lists(folder: Path) -> tuple[TrustedList, ...]:
 
     Raises Damaged if a file is, InvalidInput if the folder cannot be read.
     """
+    return tuple(_read_list(folder / name) for name in _names(folder, _LIST))
+
+
+def _names(folder: Path, form: re.Pattern[str]) -> list[str]:
+    """Return the names in the store that have this form, sorted; none where there is no store.
+
+    Raises InvalidInput if the folder cannot be read.
+    """
     try:
-        names = sorted(name for name in os.listdir(folder) if _LIST.fullmatch(name))  # noqa: PTH208 - names are all that is needed
+        return sorted(name for name in os.listdir(folder) if form.fullmatch(name))  # noqa: PTH208 - names are all that is needed
     except FileNotFoundError:
-        return ()
+        return []
     except OSError as error:
         raise InvalidInput("trust-store-unreadable", folder=folder, error=error) from error
-    return tuple(_read_list(folder / name) for name in names)
 
 
 def keep_list(folder: Path, found: TrustedList) -> TrustedList | None:

@@ -20,7 +20,7 @@ import click
 from witnesstree.cli.language import phrase, words
 from witnesstree.cli.layout import width_of
 from witnesstree.cli.names import PROOF_ENDING, proof_beside, proof_name
-from witnesstree.cli.options import answer, default_home, laid_out, say, tell
+from witnesstree.cli.options import answer, default_home, is_folder, laid_out, say, tell
 from witnesstree.cli.parallel import on_all_cores
 from witnesstree.cli.progress import progress
 from witnesstree.cli.report import (
@@ -131,7 +131,7 @@ def find(paths: Iterable[Path], home: Path | None, *, with_proofs: bool) -> Iter
     followed.
     """
     for path in paths:
-        if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+        if not is_folder(path):
             yield Found(path, Path(path.name))
             continue
         refused: list[OSError] = []
@@ -203,23 +203,30 @@ def verify_many(
     return [*rows, *_unused(proofs, found, rows)] if proofs else rows
 
 
-def proof_in(folder: Path, place: Path, digest: bytes) -> Path:
-    """Return where the proof of a file that was sealed at `place`, and has this digest, is in the
-    folder that `seal --proofs` filled: under the file's name, that of its digest, or in a folder
-    below. Where none is for that digest, the first of these that is there.
+def proof_in(folder: Path, place: Path, digest: bytes) -> Path | None:
+    """Return the proof of a file that was sealed at `place`, and has this digest, in the folder
+    that `seal --proofs` filled: under the file's name, or that of its digest; None if neither is
+    for it.
     """
-    by_name = folder / proof_beside(place)
-    places = [by_name, folder / f"{digest.hex()}{PROOF_ENDING}"]
-    there = [each for each in places if each.is_file()]
-    if found := next((each for each in there if _is_for(each, digest)), None):
-        return found
-    below = sorted(each for each in folder.rglob(by_name.name) if each.is_file())
-    return next((each for each in below if _is_for(each, digest)), (there or [by_name])[0])
+    places = (folder / proof_beside(place), folder / f"{digest.hex()}{PROOF_ENDING}")
+    return next((each for each in places if _is_for(each, digest)), None)
+
+
+def proof_below(folder: Path, file: Path, digest: bytes) -> Path:
+    """Return the proof of a file anywhere in such a folder; where none is for its digest, the one
+    under its name.
+    """
+    by_name = folder / proof_beside(Path(file.name))
+    below = sorted(folder.rglob(by_name.name))
+    return next((each for each in below if _is_for(each, digest)), by_name)
 
 
 def _is_for(proof: Path, digest: bytes) -> bool:
     """Whether a proof as we write them is for a digest; whether it holds is asked later."""
     try:
+        # Reading a pipe waits for whoever writes to it.
+        if not proof.is_file():
+            return False
         with proof.open("rb") as file:
             found = _DIGEST.search(file.read(400))
     except OSError:
@@ -275,7 +282,9 @@ class _Files:
             if not self.judge:
                 return Row(path, digest)
             if self.proofs:
-                proof = proof_in(self.proofs, found.place, digest)
+                # A file that was altered has another digest than its proof.
+                by_name = self.proofs / proof_beside(found.place)
+                proof = proof_in(self.proofs, found.place, digest) or by_name
                 if not os.path.lexists(proof):
                     return _without_proof(path, proof)
             assert proof
@@ -335,7 +344,7 @@ def verify_folder(
 
     with ExitStack() as opened:
         bundle = proofs = None
-        if proof_path and os.path.isdir(proof_path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+        if proof_path and is_folder(proof_path):
             proofs = proof_path
         elif proof_path:
             # Asked first: where the name is misspelt, that is the reason.

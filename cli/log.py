@@ -15,7 +15,16 @@ import click
 
 from witnesstree.cli.help import Group
 from witnesstree.cli.language import words
-from witnesstree.cli.options import PATH, answer, home_option, json_option, note, say, tell
+from witnesstree.cli.options import (
+    PATH,
+    answer,
+    home_option,
+    is_folder,
+    json_option,
+    note,
+    say,
+    tell,
+)
 from witnesstree.cli.report import verdict_styled, verdict_word
 from witnesstree.cli.verdict import print_checks
 from witnesstree.ledger.base.errors import InvalidInput, WitnesstreeError
@@ -361,7 +370,7 @@ def fetching(subject: str) -> Iterator[Fetch]:
 
         with Http(timeout=TIMEOUT) as http:
             yield fetching_from_address(http, subject)
-    elif os.path.isdir(subject):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+    elif is_folder(subject):
         yield fetching_from_folder(Path(subject))
     else:
         raise InvalidInput("no-published-log", subject=subject[:200])

@@ -40,6 +40,11 @@ _UNPRINTABLE = re.compile(
 )
 
 
+def is_folder(path: Path | str) -> bool:
+    """Whether a path leads to a folder; one that is too long leads nowhere."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for names that are too long
+
+
 def require_file(output: Path) -> None:
     """Raise InvalidInput unless `output` is a file, or free to become one: what is written takes
     its name, and a device there would be lost.
@@ -47,7 +52,7 @@ def require_file(output: Path) -> None:
     if str(output) == "-":
         # Many programs take it for standard output, and a file of that name helps nobody.
         raise InvalidInput("output-is-dash")
-    if os.path.isdir(output):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+    if is_folder(output):
         raise InvalidInput("output-is-folder", output=output)
     if os.path.exists(output) and not os.path.isfile(output):  # noqa: PTH110, PTH113 - the same
         raise InvalidInput("output-is-device", output=output)

@@ -205,11 +205,15 @@ def _grounds(checks: Sequence[Check]) -> Iterator[dict[str, Any]]:
         part = _NUMBER.sub("", place).split(".")[0]
         if part == "opening":
             continue
-        known = dict(check.message.params)
-        known["time"] = known.get("time") or beside.get("contract", beside.get("state", {})).get(
-            "time"
-        )
-        yield {"part": part, "signer": beside.get("signer", {}).get("name"), **known}
+        # A chain's time is its token's; a block's is what the contract kept.
+        kept = beside.get("contract") or beside.get("state") or {}
+        signer = beside.get("signer", {}).get("name")
+        yield {
+            "part": part,
+            "signer": signer,
+            "time": kept.get("time"),
+            **dict(check.message.params),
+        }
 
 
 def _kind(known: Mapping[str, object]) -> str:
@@ -251,7 +255,7 @@ def _steps(open_: Message, checks: list[Check]) -> Iterator[Message]:
         yield message("step-root", root=known["root"])
     elif open_.code == "block-unknown-local":
         yield message("step-home")
-        if any(check.message.code == "chain-right" for check in checks):
+        if any(known["part"] in {"tokens", "records"} for known in _grounds(checks)):
             yield message("step-token-alone")
     elif open_.code in {"block-unknown-explorer", "block-unknown-node"}:
         yield message("step-block", **{"explorer": None, **known})

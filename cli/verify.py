@@ -29,7 +29,7 @@ from witnesstree.cli.judging import (
     require_regular,
 )
 from witnesstree.cli.names import proof_beside
-from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, json_option, say
+from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, is_folder, json_option, say
 from witnesstree.cli.progress import progress
 from witnesstree.cli.report import EXIT_CODES, report_members
 from witnesstree.cli.verdict import print_report
@@ -83,7 +83,7 @@ def verify_command(
     is_named = ctx.get_parameter_source("home") is ParameterSource.COMMANDLINE
     named, own = (home, None) if is_named else (None, home)
     asked = Asked(pem, block_hashes, checkpoint_keys, nodes, named, require, datetime.now(UTC), own)
-    is_many = len(files) > 1 or os.path.isdir(files[0])  # noqa: PTH112 - Path.is_dir raises for names that are too long
+    is_many = len(files) > 1 or is_folder(files[0])
     if len(files) == 2 and proof_path is None:
         _require_no_proof_as_file(*files)
     if is_many or is_group:
@@ -130,11 +130,14 @@ def _judge_by(
     # First, because whoever misspelt an option should be told that.
     judge = Judge(asked)
     path = proof_path or proof_beside(file)
-    if proof_path and os.path.isdir(proof_path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
-        from witnesstree.cli.folder import proof_in
+    if proof_path and is_folder(proof_path):
+        from witnesstree.cli.folder import proof_below, proof_in
         from witnesstree.ledger.base.digest import digest_file
 
-        path = proof_in(proof_path, Path(file.name), digest_file(file).digest)
+        digest = digest_file(file).digest
+        path = proof_in(proof_path, Path(file.name), digest) or proof_below(
+            proof_path, file, digest
+        )
     if proof_path is None and not os.path.lexists(path):
         raise InvalidInput("proof-missing", file=file, proof=path.name, other=_other_proof(file))
     if path != proof_path:
@@ -262,7 +265,7 @@ def _verify_by_record(
 
     Raises InvalidInput if it has to be one.
     """
-    if proof and not holds_proofs(proof) and not proof.is_dir():
+    if proof and not holds_proofs(proof) and not is_folder(proof):
         # First, because whoever misspelt an option should be told that.
         judge, found = Judge(asked), brought(proof)
         if found.kind is Kind.RECORD:

@@ -123,3 +123,20 @@ def test_files_of_one_name_find_their_own_proofs(
     assert call("seal", "-r", "d", "--proofs", "proofs", *home).code == 0
     assert call("verify", "d/sub/y.txt", "--proof", "proofs", *home).code == 0
     assert call("verify", "d", "--proof", "proofs", *home).code == 0
+
+
+def test_a_token_that_does_not_hold_is_not_offered_as_enough() -> None:
+    open_ = unknown(
+        "anchors[0].canonical",
+        "block-unknown-local",
+        number=2,
+        chain="C",
+        chain_id=1,
+        explorer=None,
+    )
+    unsigned = unknown("tokens[0].signature", "token-absent")
+    for more, offered in (([], True), ([unsigned], False)):
+        checks = (*token("tokens[0]", "private", FIRST), *more, open_)
+        with redirect_stdout(StringIO()) as out:
+            print_report(Report(checks), "contract.pdf")
+        assert ("--require token: then the timestamp" in out.getvalue()) is offered
