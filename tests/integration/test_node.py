@@ -2,6 +2,7 @@
 same answers from Foundry's cast."""
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -559,6 +560,8 @@ def test_a_recent_block_takes_no_longer_than_a_few_seconds(
     import signal
 
     own.process.send_signal(signal.SIGSTOP)
+    # All of its threads have to stand still first: one of them may answer until then.
+    os.waitid(os.P_PID, own.process.pid, os.WSTOPPED | os.WNOWAIT)
     try:
         began = time.monotonic()
         with pytest.raises(Unreachable):
