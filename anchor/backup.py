@@ -142,7 +142,7 @@ def _copy(
         made=now,
         size=len(sealed),
         checkpoint=checkpoint,
-        entries=entries + sum(max(batch.count - 1, 0) for batch in unsealed),
+        entries=entries + sum(batch.entries for batch in unsealed),
         database="postgresql" if "://" in ledger.metadata.place else "sqlite",
         secrets=secrets.kept,
         listed=writer.listed,

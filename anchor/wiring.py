@@ -88,12 +88,17 @@ def notice(settings: Settings) -> Message | None:
 
 @contextmanager
 def open_ledger(
-    folder: Path, now: Callable[[], datetime] = clock, *, publishes: bool = False
+    folder: Path,
+    now: Callable[[], datetime] = clock,
+    *,
+    publishes: bool = False,
+    asks_chains: bool = True,
 ) -> Iterator[Ledger]:
     """Open the ledger in a home, and let go of its files and connections when the block ends.
 
     With `publishes`, batches that are sealed meanwhile have their lists of digests published,
-    whatever the settings say. Raises as `open_home` does.
+    whatever the settings say. Without `asks_chains`, a batch that is opened names the block that
+    the worker keeps. Raises as `open_home` does.
     """
     # What a library logs is for the worker's log; a command says what it has to say itself.
     for name in ("witnesstree", "sqlalchemy"):
@@ -130,6 +135,7 @@ def open_ledger(
                 required_tokens=settings.required_tokens,
                 clock_bound=settings.clock_bound,
             ),
+            asks_chains=asks_chains,
         )
 
 

@@ -91,7 +91,7 @@ def _members(ledger: Ledger) -> dict[str, Any]:
                 {
                     "batch": batch.sequence,
                     "state": batch.state.value,
-                    "entries": batch.count - 1,
+                    "entries": batch.entries,
                     "since": format_time(batch.opened),
                     "late": batch.sequence in late_batches,
                 }

@@ -15,7 +15,7 @@ import rfc8785
 
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.digest import identity
-from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, WitnesstreeError
+from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.base.strictjson import load
 from witnesstree.ledger.store.disk import storage_errors, write_file
 from witnesstree.ledger.work.sealing import Receipt, Span
@@ -77,12 +77,7 @@ class Submission:
         with self._ledger.home.lock(FOLDER, PATIENCE):
             if self._content() != self._kept:
                 raise Conflict("submitted-elsewhere", path=self._path)
-            try:
-                self._keep(self._ledger.submit(part))
-            except WitnesstreeError as error:
-                if isinstance(error.counted, Receipt):
-                    self._keep(error.counted)
-                raise
+            self._keep(self._ledger.submit(part))
 
     def _keep(self, new: Receipt) -> None:
         self.receipt = (

@@ -129,6 +129,7 @@ def _pass(ledger: Ledger, stop: _Stop) -> bool:
         for sequence in ledger.close(due_only=True):
             _log.info(message("batch-sealed", batch=sequence))
         waiting = ledger.outbox.work(_tell, due_only=True, stop=stop.is_set)
+        ledger.keep_recent_block()
         with ledger.metadata.read() as transaction:
             unsealed = [batch for batch in transaction.open_batches() if batch.count > 1]
         return bool(unsealed or ledger.outbox.required(waiting))

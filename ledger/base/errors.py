@@ -27,12 +27,10 @@ if TYPE_CHECKING:
 class WitnesstreeError(Exception):
     """Anything this project raises on purpose: a code of the catalogue and its parameters.
 
-    Its `message` in words is one line that says what to do; `str()` gives it in English. `counted`
-    is what was done all the same, where the error came after a part of it. `is_ours` where the
-    ledger's own database failed, and nobody who was asked.
+    Its `message` in words is one line that says what to do; `str()` gives it in English. `is_ours`
+    where the ledger's own database failed, and nobody who was asked.
     """
 
-    counted: object = None
     is_ours: bool = False
 
     def __init__(self, said: str | Message, /, **params: Value) -> None:

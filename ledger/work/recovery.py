@@ -22,6 +22,7 @@ from witnesstree.ledger.base.errors import Damaged, InvalidInput
 from witnesstree.ledger.log.keys import check_history
 from witnesstree.ledger.log.note import Checkpoint, check_checkpoint
 from witnesstree.ledger.log.opening import parse_opening
+from witnesstree.ledger.store.blinding import Blinding
 from witnesstree.ledger.store.database.values import BatchState, OpenBatch, SealedBatch
 from witnesstree.ledger.store.newer import find_missing, find_newer, show
 from witnesstree.ledger.work.sealing import next_log, opening_fault, stated_before
@@ -128,9 +129,7 @@ def _mend_journals(ledger: Ledger, *, is_trial: bool) -> list[int]:
 
 def _entries(transaction: Transaction) -> int:
     """Return how many entries the database has, in sealed and in other batches."""
-    return transaction.entry_count() + sum(
-        max(batch.count - 1, 0) for batch in transaction.open_batches()
-    )
+    return transaction.entry_count() + sum(batch.entries for batch in transaction.open_batches())
 
 
 class _Recovery:
@@ -138,6 +137,7 @@ class _Recovery:
 
     def __init__(self, ledger: Ledger, transaction: Transaction, found: Recovered) -> None:
         self._ledger, self._transaction, self._found = ledger, transaction, found
+        self._blinding = Blinding(ledger.home)
         self._notes = ledger.home.key_notes()
         self._changes = check_history(self._notes, ledger.home.verifier_key())
 
@@ -235,6 +235,7 @@ class _Recovery:
                 journal.header,
                 sequence,
                 journal.statement,
+                self._blinding.count(files, sequence, stated.count),
             ),
             nodes,
             journal.checkpoint,
@@ -259,7 +260,8 @@ class _Recovery:
             self._transaction.open_batch(row)
         elif row.state is BatchState.OPEN:
             self._transaction.freeze(sequence)
-        self._transaction.set_count(sequence, journal.taken, crc32)
+        fillers = self._blinding.count(self._ledger.files, sequence, journal.taken)
+        self._transaction.set_count(sequence, journal.taken, crc32, fillers)
         self._found.unsealed.append(sequence)
 
     def _require_opening(self, sequence: int, journal: Journal) -> datetime:

@@ -25,14 +25,11 @@ from zlib import crc32
 from typing_extensions import override
 
 from witnesstree.ledger.base.errors import (
-    BadAnswer,
     Conflict,
     Damaged,
     InvalidInput,
     NotFound,
     StorageFailure,
-    Unreachable,
-    WitnesstreeError,
 )
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.chain.stateproof import parse_header
@@ -47,6 +44,7 @@ from witnesstree.ledger.log.opening import (
     parse_opening,
 )
 from witnesstree.ledger.log.statement import Statement, format_statement, parse_statement
+from witnesstree.ledger.store.blinding import Blinding
 from witnesstree.ledger.store.database.values import BatchState, OpenBatch, SealedBatch
 from witnesstree.ledger.store.index.run import write_run
 from witnesstree.ledger.store.newer import (
@@ -60,9 +58,10 @@ from witnesstree.ledger.tree.tree import NODE
 from witnesstree.ledger.work.clocks import Clocks
 from witnesstree.ledger.work.lookup import Lookup
 from witnesstree.ledger.work.outbox import Outbox, Pace
+from witnesstree.ledger.work.recent import RecentBlocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
 
@@ -78,6 +77,10 @@ if TYPE_CHECKING:
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Metadata, Transaction
     from witnesstree.ledger.work.outbox import Witnesses
+
+
+_FIRST_ENTRY = 2
+"""The position of a batch's first entry: leaf 0 is the opening record, leaf 1 a blinding leaf."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +115,51 @@ class Receipt:
     spans: tuple[Span, ...]
 
 
+class _Appending:
+    """Runs of packed digests on their way into batches: what is left of them, and where the others
+    went.
+    """
+
+    def __init__(self, runs: list[memoryview]) -> None:
+        self.rest = list(enumerate(runs))
+        self.counts: dict[int, int] = {}
+        self._spans: list[list[Span]] = [[] for _ in runs]
+
+    @property
+    def spans(self) -> list[tuple[Span, ...]]:
+        """The places of each run."""
+        return [tuple(spans) for spans in self._spans]
+
+    def take(
+        self, batch: int, first: int, room: int, blind: Callable[[int], bytes]
+    ) -> tuple[list[bytes | memoryview], int, int]:
+        """Return what goes into `batch` from position `first` on, which is even, where there is
+        `room` for so many; the position behind it, which is even, too; and how many blinding leaves
+        are among it.
+        """
+        pieces: list[bytes | memoryview] = []
+        at, end, fillers = first, first + room, 0
+        while self.rest and at < end:
+            number, run = self.rest.pop(0)
+            count = min(len(run) // NODE, end - at)
+            pieces.append(run[: count * NODE])
+            self._spans[number].append(Span(batch, at, count))
+            at += count
+            if at % 2:
+                pieces.append(blind(at))
+                at, fillers = at + 1, fillers + 1
+            if count * NODE < len(run):
+                self.rest.insert(0, (number, run[count * NODE :]))
+        self.counts[batch] = at
+        return pieces, at, fillers
+
+
 class Ledger(Lookup):
     """One ledger in its home: it takes entries, seals, and is asked (lookup.py).
 
     Its `key` may be left out, and is then read when something is signed. Several processes may use
-    one home at once: what must not happen twice is held by locks.
+    one home at once: what must not happen twice is held by locks. Without `asks_chains`, a batch
+    that is opened names the block that the worker keeps (recent.py).
     """
 
     def __init__(
@@ -130,6 +173,7 @@ class Ledger(Lookup):
         clock: Callable[[], datetime],
         limits: Limits,
         pace: Pace | None = None,
+        asks_chains: bool = True,
     ) -> None:
         super().__init__(metadata, files)
         self.home = home
@@ -144,7 +188,10 @@ class Ledger(Lookup):
         self._witnesses = witnesses
         self._clock = clock
         self._limits = limits
-        self._clocks = Clocks(metadata, clock)
+        self._blocks = RecentBlocks(
+            home, witnesses, Clocks(metadata, clock), clock, asks=asks_chains
+        )
+        self._blinding = Blinding(home)
         self.outbox = Outbox(
             home,
             metadata,
@@ -188,88 +235,94 @@ class Ledger(Lookup):
     def submit(self, packed: Buffer) -> Receipt:
         """Take packed digests as entries of the open batch, opening one where there is none.
 
-        On return they are on disk.
-
-        However many digests are handed in, the disk is waited for once a batch: gather what comes
-        in before calling. None of them becomes an object of its own, and they are not copied. A
-        submission larger than what a batch may hold goes on in the next one.
+        All of them count when this returns, and are on disk; or none does. None of them becomes an
+        object of its own, and they are not copied. A submission larger than what a batch may hold
+        goes on in the next one.
 
         Raises InvalidInput if `packed` is no whole number of digests, or none; StorageFailure if
-        the disk refuses. Where an error comes after digests that fill a batch were taken, it has
-        what they got as `error.counted`: they count, the others do not.
+        the disk refuses.
         """
-        rest = memoryview(packed).cast("B")
-        if not rest or len(rest) % NODE:
-            raise InvalidInput("submission-not-digests", size=len(rest))
-        spans: list[Span] = []
-        while rest:
-            try:
-                span = self._append(rest)
-            except WitnesstreeError as error:
-                if spans:
-                    raise self._taken_in_part(error, spans, len(rest) // NODE) from error
-                raise
-            spans.append(span)
-            rest = rest[span.count * NODE :]
-        return Receipt(self.home.origin, self._now(), tuple(spans))
+        received, (spans,) = self.submit_runs([packed])
+        return Receipt(self.home.origin, received, spans)
 
-    def _taken_in_part(
-        self, error: WitnesstreeError, spans: list[Span], left: int
-    ) -> WitnesstreeError:
-        """Return an error of the same kind that says what of a submission counts, and has the
-        receipt for it.
+    def submit_runs(
+        self,
+        runs: Sequence[Buffer],
+        keep: Callable[[Transaction, datetime, list[tuple[Span, ...]]], None] | None = None,
+    ) -> tuple[datetime, list[tuple[Span, ...]]]:
+        """Take several runs of packed digests at once, as `submit` takes one, and return when they
+        were taken and the places of each run.
+
+        However many they are, the disk is waited for once a batch: gather what comes in before
+        calling. No two runs have leaves of one pair, so that none sees the digests of another in
+        its paths (blinding.py). `keep` may write more in the same transaction.
         """
-        partial = type(error)(
-            "submission-taken-in-part",
-            taken=sum(span.count for span in spans),
-            left=left,
-            batches=[span.batch for span in spans],
-            error=error,
-        )
-        partial.counted = Receipt(self.home.origin, self._now(), tuple(spans))
-        return partial
-
-    def _append(self, packed: memoryview) -> Span:
-        """Append as many digests as the open batch still takes."""
+        views = [memoryview(run).cast("B") for run in runs]
+        for view in views:
+            if not view or len(view) % NODE:
+                raise InvalidInput("submission-not-digests", size=len(view))
         now = self._now()
         with self.metadata.read() as transaction:
             must_open = self._taking(transaction, now) is None
         # Asked before the transaction, because a chain may be slow and other submissions wait for
         # the lock.
-        block = self._recent_block() if must_open else None
+        block = self._blocks.newest() if must_open else None
+        appending = _Appending(views)
         # The file's own lock, because a server forgets the database's with the connection, and the
         # process that held it learns that late. It is taken before the next question, whose answer
         # shows that the database's lock still held then.
         with self.metadata.write() as transaction, self.home.lock("submit", self._limits.patience):
-            batch = self._taking(transaction, now)
-            if batch is None:
-                if full := _current(transaction):
-                    transaction.freeze(full.sequence)
-                batch = self._open_batch(
-                    transaction,
-                    now,
-                    block if must_open else self._recent_block(may_alarm=False),
-                )
-            elif self.files.journals.read(batch.sequence) is None:
-                # An older version opened it.
-                self.files.journals.create(batch.sequence, batch.opening, batch.header)
-            # Leaf 0 is the opening record. It is written with the first entries, so that no batch
-            # is ever on disk without it.
-            leading = b"" if batch.count else opening_digest(batch.opening)
-            room = packed[: (self._limits.entries + 1 - max(batch.count, 1)) * NODE]
-            # A crash before the count is raised leaves bytes that the next append overwrites: they
-            # were never acknowledged.
-            self.files.append(batch.sequence, batch.count, leading, room)
-            first = batch.count + len(leading) // NODE
-            added = len(room) // NODE
-            transaction.set_count(
-                batch.sequence, first + added, crc32(room, crc32(leading, batch.crc32))
-            )
+            while appending.rest:
+                batch = self._taking(transaction, now)
+                if batch is None:
+                    if full := _current(transaction):
+                        transaction.freeze(full.sequence)
+                    batch = self._open_batch(
+                        transaction,
+                        now,
+                        block if must_open else self._blocks.newest(may_alarm=False),
+                    )
+                elif self.files.journals.read(batch.sequence) is None:
+                    # An older version opened it.
+                    self.files.journals.create(batch.sequence, batch.opening, batch.header)
+                self._append(transaction, batch, appending)
+            if keep:
+                keep(transaction, now, appending.spans)
         # After the commit, so that the journal never says more than the database has; and before
         # the receipt, so that a database without these entries is known for an older one.
         with self.home.lock("journal", self._limits.patience):
-            self.files.journals.raise_count(batch.sequence, first + added)
-        return Span(batch.sequence, first, added)
+            for sequence, count in appending.counts.items():
+                self.files.journals.raise_count(sequence, count)
+        return now, appending.spans
+
+    def _append(self, transaction: Transaction, batch: OpenBatch, appending: _Appending) -> None:
+        """Append as many digests as a batch still takes.
+
+        A crash before the count is raised leaves bytes that the next append overwrites: they were
+        never acknowledged.
+        """
+
+        def blind(position: int) -> bytes:
+            return self._blinding.leaf(batch.sequence, position)
+
+        pieces: list[bytes | memoryview] = []
+        if not batch.count:
+            # Leaf 0 is the opening record. It is written with the first entries, so that no batch
+            # is ever on disk without it.
+            pieces = [opening_digest(batch.opening), blind(1)]
+        elif batch.count % 2:
+            # An older version left it so.
+            pieces = [blind(batch.count)]
+        fillers = 1 if pieces else 0
+        first = batch.count + len(pieces)
+        room = _FIRST_ENTRY + self._limits.entries - first
+        taken, end, filled = appending.take(batch.sequence, first, room, blind)
+        pieces += taken
+        self.files.append(batch.sequence, batch.count, *pieces)
+        checksum = batch.crc32
+        for piece in pieces:
+            checksum = crc32(piece, checksum)
+        transaction.set_count(batch.sequence, end, checksum, batch.fillers + fillers + filled)
 
     def _taking(self, transaction: Transaction, now: datetime) -> OpenBatch | None:
         """Return the batch that takes the next entry: the open one, unless it is full or due."""
@@ -277,7 +330,7 @@ class Ledger(Lookup):
         return (
             batch
             if batch
-            and batch.count <= self._limits.entries
+            and batch.count < _FIRST_ENTRY + self._limits.entries
             and now - batch.opened < self._limits.age
             else None
         )
@@ -302,25 +355,15 @@ class Ledger(Lookup):
             block.header if block else None,
             count=0,
             crc32=0,
+            fillers=0,
         )
         self.files.open(sequence, batch.opening, batch.header)
         transaction.open_batch(batch)
         return batch
 
-    def _recent_block(self, *, may_alarm: bool = True) -> Block | None:
-        """Return a recent block of the first chain that answers.
-
-        A chain that is down, or whose time cannot be right, must not stop a submission: the record
-        then names none.
-        """
-        for chain in self._witnesses.chains.values():
-            try:
-                block = chain.recent_block()
-            except (Unreachable, BadAnswer, Conflict):
-                continue
-            if self._clocks.admits(chain.name, block, may_alarm=may_alarm):
-                return block
-        return None
+    def keep_recent_block(self) -> None:
+        """Keep a recent block for those who ask no chain. Raises StorageFailure."""
+        self._blocks.keep()
 
     # Closing
 
@@ -395,6 +438,7 @@ class Ledger(Lookup):
                 batch.header,
                 index,
                 statement,
+                batch.fillers,
             )
             transaction.seal(sealed, nodes, checkpoint, self.new_jobs())
 

@@ -79,12 +79,12 @@ class BatchRows(Rows):
             insert(schema.open_batches), {**row, "opened": format_time(batch.opened)}
         )
 
-    def set_count(self, sequence: int, count: int, crc32: int) -> None:
-        """Acknowledge the first `count` entries of an open batch."""
+    def set_count(self, sequence: int, count: int, crc32: int, fillers: int) -> None:
+        """Acknowledge the first `count` leaves of an open batch."""
         self._connection.execute(
             update(schema.open_batches)
             .where(schema.open_batches.c.sequence == sequence)
-            .values(count=count, crc32=crc32)
+            .values(count=count, crc32=crc32, fillers=fillers)
         )
 
     def freeze(self, sequence: int) -> None:
@@ -136,9 +136,12 @@ class BatchRows(Rows):
         return Told(*counts)
 
     def entry_count(self) -> int:
-        """Return the number of entries in sealed batches, opening records left out."""
+        """Return the number of entries in sealed batches, opening records and blinding leaves left
+        out.
+        """
+        entries = schema.batches.c.count - 1 - schema.batches.c.fillers
         return self._connection.execute(
-            select(cast(func.coalesce(func.sum(schema.batches.c.count - 1), 0), BigInteger))
+            select(cast(func.coalesce(func.sum(entries), 0), BigInteger))
         ).scalar_one()
 
     def _batches(self, sequence: int | None = None) -> Iterator[SealedBatch]:

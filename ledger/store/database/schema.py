@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Dialect
 
-VERSION = 3
+VERSION = 4
 """Of the schema, as migrations/versions counts.
 
 A newer one is refused, never guessed at; an older one has to be migrated first.
@@ -96,6 +96,7 @@ open_batches = Table(
     Column("header", _Bytes),
     Column("count", _Number, nullable=False),
     Column("crc32", _Number, nullable=False),
+    Column("fillers", _Number, nullable=False, server_default="0"),
 )
 batches = Table(
     "batches",
@@ -108,6 +109,7 @@ batches = Table(
     Column("header", _Bytes),
     Column("log_index", _Number, nullable=False, unique=True),
     Column("statement", _Text, nullable=False),
+    Column("fillers", _Number, nullable=False, server_default="0"),
 )
 log_nodes = Table(
     "log_nodes",

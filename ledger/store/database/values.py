@@ -39,8 +39,8 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OpenBatch:
-    """A batch that is not sealed yet: `count` entries are acknowledged (the opening record among
-    them), with this CRC-32.
+    """A batch that is not sealed yet: `count` leaves are acknowledged, with this CRC-32. One of
+    them is the opening record, and `fillers` are blinding leaves (blinding.py).
     """
 
     sequence: int
@@ -50,12 +50,18 @@ class OpenBatch:
     header: bytes | None
     count: int
     crc32: int
+    fillers: int = 0
+
+    @property
+    def entries(self) -> int:
+        """How many of its leaves are entries."""
+        return max(self.count - 1 - self.fillers, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class SealedBatch:
-    """A sealed batch: `count` entries with their 32-byte root, and its statement at `log_index` in
-    the ledger log.
+    """A sealed batch: `count` leaves with their 32-byte root, and its statement at `log_index` in
+    the ledger log. One leaf is the opening record, and `fillers` are blinding leaves (blinding.py).
     """
 
     sequence: int
@@ -66,6 +72,12 @@ class SealedBatch:
     header: bytes | None
     log_index: int
     statement: str
+    fillers: int = 0
+
+    @property
+    def entries(self) -> int:
+        """How many of its leaves are entries."""
+        return self.count - 1 - self.fillers
 
 
 @dataclass(frozen=True, slots=True)
