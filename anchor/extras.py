@@ -10,6 +10,7 @@ from witnesstree.ledger.base.errors import InvalidInput
 CHAINS: Final = "chains"
 LEDGER: Final = "ledger"
 LISTS: Final = "lists"
+SERVE: Final = "serve"
 PACKAGES: Final = {
     CHAINS: ("eth_abi", "eth_account", "eth_utils", "httpcore2", "httpx2", "rlp", "web3"),
     LEDGER: (
@@ -32,6 +33,7 @@ PACKAGES: Final = {
         "trie",
     ),
     LISTS: ("lxml", "signxml"),
+    SERVE: ("fastapi", "httptools", "limits", "msgspec", "uvicorn", "uvloop"),
 }
 """What is looked for of each extra, as it is imported. A ledger with embedded parts needs no web3,
 though its extra brings it."""

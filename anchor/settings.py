@@ -53,7 +53,7 @@ LANG = "WITNESSTREE_LANG"
 FILE = "settings.toml"
 LOCK = "settings.lock"
 """Held by whoever changes the settings, from reading to writing."""
-TABLES: tuple[str, ...] = ("authorities", "chains", "ipfs", "ends")
+TABLES: tuple[str, ...] = ("authorities", "chains", "ipfs", "ends", "service")
 """The settings that are tables: they are in settings.toml alone."""
 EMBEDDED = "local"
 """The embedded authority and the embedded chain are called so in every ledger, and nothing else may
@@ -219,6 +219,36 @@ class IpfsSettings(_Table):
     timeout: Seconds = 60.0
 
 
+class ServiceSettings(_Table):
+    """The HTTP service: `[service]`."""
+
+    promise: timedelta = Field(
+        default=timedelta(hours=1),
+        ge=timedelta(seconds=1),
+        le=timedelta(days=365),
+    )
+    backlog: int = Field(
+        default=2**26,
+        ge=1,
+        le=2**40,
+    )
+    public: bool = False
+    rate: int | None = Field(
+        default=None,
+        ge=1,
+        le=2**31,
+    )
+    quota: int | None = Field(
+        default=None,
+        ge=1,
+        le=2**40,
+    )
+    proxies: tuple[str, ...] = Field(
+        default=(),
+        max_length=64,
+    )
+
+
 class Settings(BaseSettings):
     """Every setting, with its default."""
 
@@ -269,6 +299,7 @@ class Settings(BaseSettings):
     chains: dict[str, ChainSettings] = {}
     ipfs: IpfsSettings = IpfsSettings()
     ends: dict[Method, Moment] = {}
+    service: ServiceSettings = ServiceSettings()
 
     @model_validator(mode="after")
     def _attainable(self) -> Settings:

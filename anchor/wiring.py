@@ -92,13 +92,14 @@ def open_ledger(
     now: Callable[[], datetime] = clock,
     *,
     publishes: bool = False,
-    asks_chains: bool = True,
+    serves: bool = False,
 ) -> Iterator[Ledger]:
     """Open the ledger in a home, and let go of its files and connections when the block ends.
 
     With `publishes`, batches that are sealed meanwhile have their lists of digests published,
-    whatever the settings say. Without `asks_chains`, a batch that is opened names the block that
-    the worker keeps. Raises as `open_home` does.
+    whatever the settings say. One that `serves` strangers opens no key that signs
+    checkpoints, and asks no chain while they wait: a batch names the block that the worker keeps.
+    Raises as `open_home` does.
     """
     # What a library logs is for the worker's log; a command says what it has to say itself.
     for name in ("witnesstree", "sqlalchemy"):
@@ -115,7 +116,7 @@ def open_ledger(
             home,
             # The newest that is known without the database; where it is not the one in force,
             # sealing finds out. A home that waits after a restoration may not have it yet.
-            key=None if waiting(home) else home.private_key(len(home.key_notes())),
+            key=None if serves or waiting(home) else home.private_key(len(home.key_notes())),
             metadata=metadata,
             files=BatchFiles(Folder(home.batches)),
             witnesses=_witnesses(
@@ -135,7 +136,7 @@ def open_ledger(
                 required_tokens=settings.required_tokens,
                 clock_bound=settings.clock_bound,
             ),
-            asks_chains=asks_chains,
+            asks_chains=not serves,
         )
 
 

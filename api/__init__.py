@@ -1,1 +1,1 @@
-"""The HTTP service and its web pages (not built yet)."""
+"""The HTTP service and its web pages."""

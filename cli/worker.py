@@ -129,13 +129,25 @@ def _pass(ledger: Ledger, stop: _Stop) -> bool:
         for sequence in ledger.close(due_only=True):
             _log.info(message("batch-sealed", batch=sequence))
         waiting = ledger.outbox.work(_tell, due_only=True, stop=stop.is_set)
-        ledger.keep_recent_block()
+        _keep_ready(ledger)
         with ledger.metadata.read() as transaction:
             unsealed = [batch for batch in transaction.open_batches() if batch.count > 1]
         return bool(unsealed or ledger.outbox.required(waiting))
     except (Unreachable, Conflict) as error:
         _log.warning(error.message)
         return True
+
+
+def _keep_ready(ledger: Ledger) -> None:
+    """Keep ready what a service needs of the worker: a recent block, the receipt key, and the word
+    that it works.
+    """
+    from witnesstree.ledger.store.home import ALIVE
+    from witnesstree.ledger.work.receipts import require_receipt_key
+
+    ledger.keep_recent_block()
+    require_receipt_key(ledger, ledger.now())
+    (ledger.home.folder / ALIVE).touch()
 
 
 def _renew(renewals: Renewals, stop: _Stop) -> None:

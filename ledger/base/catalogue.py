@@ -49,6 +49,7 @@ ROOMS = (
     "tsa",
     "settings",
     "cli",
+    "api",
 )
 """The files of each language, named after the rooms that say what is in them."""
 HELP = "help"

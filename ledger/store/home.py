@@ -16,6 +16,9 @@ published.json the folders that the log was published in from here
 restored.json  only in a home that came out of a backup: from which, and whether it may go on
                (restored.py)
 work.lock      held by the one process that works off the outbox
+worker.alive   touched by the worker with each of its passes
+recent-block.json  a recent block, for those who ask no chain (work/recent.py)
+published/     the public log, where the service serves it
 """
 
 from __future__ import annotations
@@ -64,6 +67,8 @@ MARKER = "home.json"
 """What makes a folder a home."""
 PUBLISHED = "published.json"
 """The folders that the log is published in."""
+ALIVE = "worker.alive"
+"""A file that the worker touches with each of its passes."""
 _MAX_FILE = 64 * 1024
 _MAX_PUBLISHED = 2**20
 

@@ -49,6 +49,13 @@ class Transaction(BatchRows, LogRows, OutboxRows, RenewalRows):
     Here are the steps that write several kinds of rows; the others are with their tables.
     """
 
+    @property
+    def connection(self) -> Connection:
+        """What the transaction is on: for stores of other rooms that keep tables of their own
+        beside these.
+        """
+        return self._connection
+
     def seal(
         self,
         batch: SealedBatch,

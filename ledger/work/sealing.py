@@ -226,7 +226,7 @@ class Ledger(Lookup):
             self.require_known()
             raise
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
         """Return the time in whole seconds, as records and statements write it."""
         return self._clock().replace(microsecond=0)
 
@@ -261,7 +261,7 @@ class Ledger(Lookup):
         for view in views:
             if not view or len(view) % NODE:
                 raise InvalidInput("submission-not-digests", size=len(view))
-        now = self._now()
+        now = self.now()
         with self.metadata.read() as transaction:
             must_open = self._taking(transaction, now) is None
         # Asked before the transaction, because a chain may be slow and other submissions wait for
@@ -376,13 +376,13 @@ class Ledger(Lookup):
         with self.metadata.read() as transaction:
             unsealed = transaction.open_batches()
             is_due = any(batch.state is BatchState.FROZEN for batch in unsealed) or (
-                unsealed and not self._taking(transaction, self._now())
+                unsealed and not self._taking(transaction, self.now())
             )
         if due_only and not is_due:
             return []
         with self.metadata.write() as transaction:
             batch = _current(transaction)
-            if batch and not (due_only and self._taking(transaction, self._now())):
+            if batch and not (due_only and self._taking(transaction, self.now())):
                 transaction.freeze(batch.sequence)
             frozen = [
                 batch for batch in transaction.open_batches() if batch.state is BatchState.FROZEN
@@ -478,7 +478,7 @@ class Ledger(Lookup):
                     batch=batch.sequence,
                 )
             return stated.closed, journal.statement
-        closed = self._now()
+        closed = self.now()
         return closed, format_statement(
             Statement(self.home.origin, batch.sequence, batch.count, root, batch.opened, closed)
         )

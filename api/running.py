@@ -1,0 +1,244 @@
+"""A service that runs: what it opens, what goes on beside the requests, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import sys
+import time
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.concurrency import run_in_threadpool
+
+from witnesstree.anchor.publishing import publish
+from witnesstree.anchor.settings import read_settings
+from witnesstree.anchor.wiring import open_ledger
+from witnesstree.api.committer import Committer
+from witnesstree.api.metrics import Metrics
+from witnesstree.api.routes.log import FOLDER
+from witnesstree.api.service import Service
+from witnesstree.api.store.keys import note_use
+from witnesstree.api.store.submissions import forget_answers
+from witnesstree.ledger.base.errors import NotFound, WitnesstreeError
+from witnesstree.ledger.base.message import Message, message, to_json
+from witnesstree.ledger.store.home import ALIVE, open_home
+from witnesstree.ledger.work.receipts import ReceiptKey
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+_log = logging.getLogger("witnesstree.api")
+
+TICK: Final = 1.0
+"""Seconds between two looks at the ledger beside the requests."""
+HOUSEKEEPING: Final = 10
+"""Looks between two rounds of what is not urgent."""
+PATIENCE: Final = 60.0
+"""Seconds to wait at the start for the worker to make the receipt key."""
+SILENCE: Final = timedelta(minutes=2)
+"""A worker that was not seen for so long does not work."""
+ROOM: Final = 256 * 2**20
+"""Bytes that must be free on the disk of the home."""
+# Its parent's death is the worker's own end, also when nobody can tell it.
+_WORKER: Final = """
+import ctypes, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+from witnesstree.cli.main import main
+main()
+"""
+
+
+class Running:
+    """One service on one home. With `has_worker`, a worker runs beside it."""
+
+    def __init__(self, home: Path, *, has_worker: bool) -> None:
+        self._home, self._has_worker = home, has_worker
+        self.metrics = Metrics()
+        self._service: Service | None = None
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Service]:
+        """Serve while the block runs; then take in what waits, and end."""
+        settings = read_settings(open_home(self._home).folder)
+        async with self._working(), self._ticking():
+            key = await self._receipt_key()
+            loop = asyncio.get_running_loop()
+            with open_ledger(self._home, serves=True) as ledger:
+                committer = Committer(
+                    ledger, key, settings.service.promise, loop.call_soon_threadsafe
+                )
+                self._service = Service.over(ledger, settings.service, committer)
+                committer.start()
+                try:
+                    yield self._service
+                finally:
+                    await run_in_threadpool(committer.drain)
+                    await run_in_threadpool(self._housekeep)
+                    self._service = None
+
+    async def _receipt_key(self) -> ReceiptKey:
+        """Return the receipt key, once the worker has made it. Raises NotFound."""
+        home, until = open_home(self._home), time.monotonic() + PATIENCE
+        while True:
+            try:
+                return ReceiptKey(home)
+            except NotFound:
+                if not self._has_worker or time.monotonic() > until:
+                    raise
+            await asyncio.sleep(0.1)
+
+    # Beside the requests
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        """Have a worker run beside the block, and start another where it ends."""
+        if not self._has_worker:
+            yield
+            return
+        task = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _watch(self) -> None:
+        pause = 0.5
+        while True:
+            began = time.monotonic()
+            worker = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                _WORKER,
+                "worker",
+                "--json",
+                "--home",
+                str(self._home),
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+            try:
+                code = await worker.wait()
+            except asyncio.CancelledError:
+                with suppress(ProcessLookupError):
+                    worker.terminate()
+                await worker.wait()
+                raise
+            _log.warning(message("worker-ended", code=code))
+            pause = 0.5 if time.monotonic() - began > 60 else min(30.0, pause * 2)
+            await asyncio.sleep(pause)
+
+    @asynccontextmanager
+    async def _ticking(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._tick())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _tick(self) -> None:
+        number = 0
+        while True:
+            await asyncio.sleep(TICK)
+            if self._service is None:
+                continue
+            number += 1
+            try:
+                await run_in_threadpool(self._look)
+                if number % HOUSEKEEPING == 0:
+                    await run_in_threadpool(self._housekeep)
+            except WitnesstreeError as error:
+                _log.warning(error.message)
+
+    def _look(self) -> None:
+        service = self._service
+        assert service
+        with service.ledger.metadata.read() as transaction:
+            service.unsealed = sum(batch.entries for batch in transaction.open_batches())
+            size = transaction.log_size()
+        self.metrics.backlog(service.unsealed)
+        if size != service.published:
+            publish(service.ledger, service.ledger.home.folder / FOLDER)
+            service.published = size
+
+    def _housekeep(self) -> None:
+        service = self._service
+        assert service
+        used, service.keys.used = service.keys.used, {}
+        with service.ledger.metadata.write() as transaction:
+            note_use(transaction.connection, used)
+            forget_answers(transaction.connection, service.ledger.now())
+
+    # Readiness
+
+    def readiness(self) -> list[dict[str, Any]]:
+        """Return what the service needs, and whether it has it."""
+        service = self._service
+        assert service
+        found = [
+            ("committer", None if service.committer.is_alive else message("committer-ended")),
+            ("disk", self._disk()),
+            ("worker", self._worker(service)),
+            *self._ledger(service),
+        ]
+        self.metrics.readiness((name, said is None) for name, said in found)
+        return [
+            {
+                "check": name,
+                "ok": said is None,
+                **({"reason": str(said), **to_json(said)} if said else {}),
+            }
+            for name, said in found
+        ]
+
+    def _disk(self) -> Message | None:
+        try:
+            free = shutil.disk_usage(self._home).free
+        except OSError as error:
+            return message("read-failed", path=self._home, error=error)
+        return message("disk-nearly-full", free=free, needed=ROOM) if free < ROOM else None
+
+    def _worker(self, service: Service) -> Message | None:
+        try:
+            seen = (service.ledger.home.folder / ALIVE).stat().st_mtime
+        except OSError:
+            return message("worker-not-seen")
+        silence = time.time() - seen
+        if silence > SILENCE.total_seconds():
+            return message("worker-silent", seconds=round(silence))
+        return None
+
+    def _ledger(self, service: Service) -> list[tuple[str, Message | None]]:
+        ledger = service.ledger
+        settings = read_settings(ledger.home.folder)
+        try:
+            late = ledger.outbox.late_batches(settings.batch_age)
+            jobs = ledger.outbox.late()
+            with ledger.metadata.read() as transaction:
+                alarms = transaction.alarms()
+        except WitnesstreeError as error:
+            return [("database", error.message)]
+        return [
+            ("database", None),
+            ("sealing", message("batches-late", batches=late) if late else None),
+            (
+                "witnesses",
+                message("witnesses-late", targets=sorted({job.target for job in jobs}))
+                if jobs
+                else None,
+            ),
+            (
+                "backlog",
+                message("backlog-full", most=service.settings.backlog)
+                if service.unsealed > service.settings.backlog
+                else None,
+            ),
+            *((f"{alarm.kind.value}:{alarm.subject}", alarm.text) for alarm in alarms),
+        ]
