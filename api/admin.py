@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from witnesstree.anchor.wiring import open_ledger
 from witnesstree.api.store.acts import add_act, list_acts
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from witnesstree.api.store.schema import Connection
-
 
 @contextmanager
-def _writing(home: Path) -> Iterator[tuple[Connection, datetime]]:
+def _writing(home: Path) -> Iterator[tuple[Any, datetime]]:
     with open_ledger(home) as ledger, ledger.metadata.write() as transaction:
         require_tables(transaction.connection, format_time(ledger.now()))
         yield transaction.connection, ledger.now()

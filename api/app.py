@@ -51,8 +51,8 @@ def make_app(running: Running | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         responses={
-            "4XX": {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: _PROBLEM}},
-            "5XX": {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: _PROBLEM}},
+            "4XX": {"description": "problem", "content": {MEDIA_TYPE: _PROBLEM}},
+            "5XX": {"description": "problem", "content": {MEDIA_TYPE: _PROBLEM}},
         },
     )
     for each in ROUTES:

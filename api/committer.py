@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from witnesstree.api.store.submissions import (
     Answer,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime, timedelta
 
-    from witnesstree.api.store.schema import Connection
     from witnesstree.ledger.log.receipt import Entry
     from witnesstree.ledger.store.metadata import Transaction
     from witnesstree.ledger.work.receipts import ReceiptKey
@@ -219,7 +218,7 @@ class Committer:
 
     def _keep(
         self,
-        connection: Connection,
+        connection: Any,
         now: datetime,
         runs: list[_Run],
         spans: list[tuple[Span, ...]],
@@ -265,9 +264,7 @@ def _runs(requests: list[Request]) -> list[_Run]:
     return runs
 
 
-def _keep_names(
-    connection: Connection, number: int, request: Request, places: Sequence[Span]
-) -> None:
+def _keep_names(connection: Any, number: int, request: Request, places: Sequence[Span]) -> None:
     names = list(request.names or ())
     for place in places:
         some, names = names[: place.count], names[place.count :]

@@ -43,14 +43,6 @@ SILENCE: Final = timedelta(minutes=2)
 """A worker that was not seen for so long does not work."""
 ROOM: Final = 256 * 2**20
 """Bytes that must be free on the disk of the home."""
-# Its parent's death is the worker's own end, also when nobody can tell it.
-_WORKER: Final = """
-import ctypes, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-from witnesstree.cli.main import main
-main()
-"""
 
 
 class Running:
@@ -114,8 +106,8 @@ class Running:
             began = time.monotonic()
             worker = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-c",
-                _WORKER,
+                "-m",
+                "witnesstree.api.worker",
                 "worker",
                 "--json",
                 "--home",

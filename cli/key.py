@@ -17,8 +17,6 @@ from witnesstree.ledger.base.clock import format_time
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from witnesstree.api.store.keys import Key
-
 
 @click.group("key", cls=Group)
 def key_command() -> None:
@@ -39,13 +37,13 @@ def add_command(home: Path, tenant: str, scopes: tuple[str, ...], until: datetim
     """Make a key, and print it alone, once.
 
     Example:
-        witnesstree key add acme > acme.key
+        witnesstree key add acme --scope submit --until 2027-12-31
     """
     require_extra(SERVE)
     ends = until.replace(tzinfo=UTC) if until else None
     key, secret = import_module("witnesstree.api.admin").new_key(home, tenant, scopes, ends)
     say("key-added", key=key.id, tenant=tenant, scopes=sorted(key.scopes))
-    click.echo(secret)
+    _print(key, secret, as_json=as_json)
 
 
 @key_command.command("list")
@@ -76,8 +74,9 @@ def list_command(home: Path, *, as_json: bool) -> None:
 @key_command.command("rotate")
 @click.argument("key")
 @click.option("--overlap", type=click.IntRange(0), default=24, show_default=True, metavar="HOURS")
+@json_option
 @home_option
-def rotate_command(home: Path, key: str, overlap: int) -> None:
+def rotate_command(home: Path, key: str, overlap: int, *, as_json: bool) -> None:
     """Make a key that takes over from another, and print it alone, once; the other one ends after
     the overlap.
 
@@ -87,13 +86,14 @@ def rotate_command(home: Path, key: str, overlap: int) -> None:
     require_extra(SERVE)
     new, secret = import_module("witnesstree.api.admin").rotate(home, key, timedelta(hours=overlap))
     say("key-rotated", key=key, new=new.id, hours=overlap)
-    click.echo(secret)
+    _print(new, secret, as_json=as_json)
 
 
 @key_command.command("revoke")
 @click.argument("key")
+@json_option
 @home_option
-def revoke_command(home: Path, key: str) -> None:
+def revoke_command(home: Path, key: str, *, as_json: bool) -> None:
     """Let a key end now.
 
     Example:
@@ -101,10 +101,21 @@ def revoke_command(home: Path, key: str) -> None:
     """
     require_extra(SERVE)
     ended = import_module("witnesstree.api.admin").revoke(home, key)
-    tell("key-revoked", key=ended.id)
+    if as_json:
+        answer(_members(ended))
+    else:
+        tell("key-revoked", key=ended.id)
 
 
-def _members(key: Key) -> dict[str, Any]:
+def _print(key: Any, secret: str, *, as_json: bool) -> None:
+    """Print a new key alone: it goes into a file or a variable."""
+    if as_json:
+        answer({**_members(key), "key": secret})
+    else:
+        click.echo(secret)
+
+
+def _members(key: Any) -> dict[str, Any]:
     return {
         "id": key.id,
         "scopes": sorted(key.scopes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import click
 
 from witnesstree.anchor.extras import SERVE, require_extra
 from witnesstree.cli.help import Command
-from witnesstree.cli.options import home_option, note, tell
+from witnesstree.cli.options import answer, home_option, note, tell
 
 
 @click.command("serve", cls=Command)
@@ -29,6 +30,14 @@ def serve_command(home: Path, host: str, port: int, *, no_worker: bool, behind_p
     from witnesstree.ledger.store.home import open_home
 
     require_extra(SERVE)
+
+    def ready(address: str) -> None:
+        if as_json:
+            answer({"address": address})
+        else:
+            tell("serving-on", address=address)
+        sys.stdout.flush()
+
     settings = read_settings(open_home(home).folder)
     if said := notice(settings):
         note(said)
@@ -39,5 +48,5 @@ def serve_command(home: Path, host: str, port: int, *, no_worker: bool, behind_p
         has_worker=not no_worker,
         proxies=settings.service.proxies,
         behind_proxy=behind_proxy,
-        ready=lambda address: tell("serving-on", address=address),
+        ready=ready,
     )

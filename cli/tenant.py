@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from witnesstree.anchor.extras import SERVE, require_extra
 from witnesstree.cli.help import Group
 from witnesstree.cli.options import answer, home_option, json_option, tell
 from witnesstree.ledger.base.clock import format_time
-
-if TYPE_CHECKING:
-    from witnesstree.api.store.tenants import Tenant
 
 
 @click.group("tenant", cls=Group)
@@ -73,7 +70,7 @@ def list_command(home: Path, *, as_json: bool) -> None:
         )
 
 
-def _members(tenant: Tenant) -> dict[str, Any]:
+def _members(tenant: Any) -> dict[str, Any]:
     return {
         "id": tenant.id,
         "name": tenant.name,

@@ -20,6 +20,7 @@ from witnesstree.anchor.settings import (
     ChainSettings,
     IpfsSettings,
     Method,
+    ServiceSettings,
     Settings,
     setting_message,
 )
@@ -102,6 +103,7 @@ def _tables(language: str) -> Iterator[str]:
         "authorities.NAME": AuthoritySettings,
         "chains.NAME": ChainSettings,
         "ipfs": IpfsSettings,
+        "service": ServiceSettings,
     }.items():
         name = title.partition(".")[0]
         yield f"## `[{title}]`\n\n{_words(language, name)} {only_there}\n"

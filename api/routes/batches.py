@@ -58,7 +58,7 @@ _PAGE: Final[list[dict[str, Any]]] = [
 @router.get(
     "/batches",
     response_class=Response,
-    responses={200: {"description": "Sealed batches, newest first", "content": {JSON: {}}}},
+    responses={200: {"description": "batches", "content": {JSON: {}}}},
     openapi_extra={"parameters": _PAGE},
 )
 async def batches(request: Request) -> Response:
@@ -84,8 +84,8 @@ async def batches(request: Request) -> Response:
     "/batches/{number}",
     response_class=Response,
     responses={
-        200: {"description": "A sealed batch", "content": {JSON: {}}},
-        304: {"description": "The caller has it already"},
+        200: {"description": "batch", "content": {JSON: {}}},
+        304: {"description": "unchanged"},
     },
 )
 async def batch(request: Request, number: str) -> Response:
@@ -112,10 +112,10 @@ async def batch(request: Request, number: str) -> Response:
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "A line for each entry of the caller's, or the whole batch",
+            "description": "proofs",
             "content": {LINES: {}, PACKED: {}},
         },
-        206: {"description": "A range of the whole batch", "content": {PACKED: {}}},
+        206: {"description": "range", "content": {PACKED: {}}},
     },
     openapi_extra={
         "security": [{"key": []}, {}],

@@ -107,7 +107,7 @@ _SUBMISSION: Final[dict[str, Any]] = {
     response_class=Response,
     responses={
         201: {
-            "description": "Durable: the receipt",
+            "description": "receipt",
             "content": {JSON: {"schema": _RECEIPT}, TEXT: {"schema": {"type": "string"}}},
         }
     },
@@ -161,7 +161,7 @@ def _idempotency_key(request: Request) -> str | None:
 @router.get(
     "/entries/{digest}",
     response_class=Response,
-    responses={200: {"description": "Where the digest stands", "content": {JSON: {}}}},
+    responses={200: {"description": "entries", "content": {JSON: {}}}},
     openapi_extra={"security": [{"key": []}, {}]},
 )
 async def find(request: Request, digest: str) -> Response:

@@ -16,7 +16,7 @@ router = APIRouter(tags=["health"])
 @router.get(
     "/health/live",
     response_class=Response,
-    responses={200: {"description": "It answers", "content": {JSON: {}}}},
+    responses={200: {"description": "live", "content": {JSON: {}}}},
 )
 async def live() -> Response:
     """Say that the process answers."""
@@ -27,8 +27,8 @@ async def live() -> Response:
     "/health/ready",
     response_class=Response,
     responses={
-        200: {"description": "Ready", "content": {JSON: {}}},
-        503: {"description": "Not ready, and why", "content": {JSON: {}}},
+        200: {"description": "ready", "content": {JSON: {}}},
+        503: {"description": "unready", "content": {JSON: {}}},
     },
     openapi_extra={"security": [{}, {"key": []}]},
 )
@@ -37,7 +37,7 @@ async def ready(request: Request) -> Response:
     service = service_of(request)
     checks = await run_in_threadpool(request.app.state.running.readiness)
     is_ready = all(check["ok"] for check in checks)
-    members: dict[str, Any] = {"status": "ready" if is_ready else "not ready"}
+    members: dict[str, Any] = {"status": "ready" if is_ready else "unready"}
     if request.headers.get("authorization"):
         service.keys.operator(request.headers.get("authorization"))
         members["checks"] = checks
@@ -47,7 +47,7 @@ async def ready(request: Request) -> Response:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"description": "Prometheus' text format", "content": {"text/plain": {}}}},
+    responses={200: {"description": "metrics", "content": {"text/plain": {}}}},
     openapi_extra={"security": [{"key": []}]},
 )
 async def metrics(request: Request) -> Response:

@@ -23,8 +23,8 @@ MAX_FILE = 16 * 2**20
     "/log/{path:path}",
     response_class=Response,
     responses={
-        200: {"description": "A file of the log (C2SP tlog-tiles)"},
-        304: {"description": "The caller has it already"},
+        200: {"description": "file"},
+        304: {"description": "unchanged"},
     },
 )
 async def file(request: Request, path: str) -> Response:
@@ -57,8 +57,8 @@ def _read(folder: Path, path: str) -> bytes:
     "/.well-known/witnesstree",
     response_class=Response,
     responses={
-        200: {"description": "Keys, chains, authorities, promises", "content": {JSON: {}}},
-        304: {"description": "The caller has it already"},
+        200: {"description": "ledger", "content": {JSON: {}}},
+        304: {"description": "unchanged"},
     },
 )
 async def about(request: Request) -> Response:

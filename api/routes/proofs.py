@@ -40,10 +40,10 @@ MAX_MANY: Final = 10_000
 _SECURITY: Final[dict[str, Any]] = {"security": [{"key": []}, {}]}
 _PROOF: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "The proof as it stands now",
+        "description": "proof",
         "content": {form: {} for form in FORMS},
     },
-    304: {"description": "The caller has it already"},
+    304: {"description": "unchanged"},
 }
 
 
@@ -161,7 +161,7 @@ _MANY: Final = msgspec.json.Decoder(_Many)
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "A line for each digest, in order: its proof, or the problem",
+            "description": "proofs",
             "content": {LINES: {}},
         }
     },

@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1", tags=["tenants"])
 @router.get(
     "/usage",
     response_class=Response,
-    responses={200: {"description": "Entries a day (UTC)", "content": {JSON: {}}}},
+    responses={200: {"description": "usage", "content": {JSON: {}}}},
     openapi_extra={
         "security": [{"key": []}],
         "parameters": [

@@ -17,7 +17,7 @@ from witnesstree.api.routes.common import JSON, answer, service_of
 from witnesstree.api.service import parse_digest
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import InvalidInput
-from witnesstree.ledger.base.message import to_json
+from witnesstree.ledger.base.message import message, to_json
 from witnesstree.ledger.proof.proof import MAX_PROOF, parse_proof
 from witnesstree.ledger.verify.verify import Require, verify
 
@@ -43,7 +43,7 @@ _ASKED: Final = msgspec.json.Decoder(_Asked)
 @router.post(
     "/verify",
     response_class=Response,
-    responses={200: {"description": "Our word on it", "content": {JSON: {}}}},
+    responses={200: {"description": "report", "content": {JSON: {}}}},
     openapi_extra={
         "security": [{"key": []}, {}],
         "requestBody": {
@@ -107,6 +107,5 @@ def _members(report: Report) -> dict[str, Any]:
             }
             for check in report.checks
         ],
-        "word": "This is the word of the service. To believe nobody, verify the file and the"
-        " proof yourself: witnesstree verify FILE",
+        "note": str(message("our-word-only")),
     }

@@ -13,6 +13,7 @@ from witnesstree.anchor.settings import (
     AuthoritySettings,
     ChainSettings,
     IpfsSettings,
+    ServiceSettings,
     Settings,
     setting_message,
 )
@@ -148,7 +149,12 @@ def test_every_error_has_its_exit_code() -> None:
 
 
 def test_every_setting_says_what_it_does() -> None:
-    tables = {"authorities": AuthoritySettings, "chains": ChainSettings, "ipfs": IpfsSettings}
+    tables = {
+        "authorities": AuthoritySettings,
+        "chains": ChainSettings,
+        "ipfs": IpfsSettings,
+        "service": ServiceSettings,
+    }
     codes = {
         setting_message(name, table).code
         for table, model in {"": Settings, **tables}.items()
