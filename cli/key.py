@@ -32,8 +32,11 @@ def key_command() -> None:
 @click.argument("tenant")
 @click.option("--scope", "scopes", multiple=True)
 @click.option("--until", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), metavar="DATE")
+@json_option
 @home_option
-def add_command(home: Path, tenant: str, scopes: tuple[str, ...], until: datetime | None) -> None:
+def add_command(
+    home: Path, tenant: str, scopes: tuple[str, ...], until: datetime | None, *, as_json: bool
+) -> None:
     """Make a key, and print it alone, once.
 
     Example:

@@ -18,8 +18,11 @@ from witnesstree.cli.options import answer, home_option, note, tell
 @click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True)
 @click.option("--no-worker", is_flag=True)
 @click.option("--behind-proxy", is_flag=True)
+@json_option
 @home_option
-def serve_command(home: Path, host: str, port: int, *, no_worker: bool, behind_proxy: bool) -> None:
+def serve_command(
+    home: Path, host: str, port: int, *, no_worker: bool, behind_proxy: bool, as_json: bool
+) -> None:
     """Serve the ledger over HTTP: entries in, receipts and proofs out.
 
     Example:
