@@ -10,7 +10,7 @@ import click
 
 from witnesstree.anchor.extras import SERVE, require_extra
 from witnesstree.cli.help import Command
-from witnesstree.cli.options import answer, home_option, note, tell
+from witnesstree.cli.options import answer, home_option, json_option, note, tell
 
 
 @click.command("serve", cls=Command)
