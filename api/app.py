@@ -6,15 +6,14 @@ import logging
 import time
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from witnesstree.api.problems import MEDIA_TYPE, Problem, problem_of, response_of
+from witnesstree.api.problems import MEDIA_TYPE, Problem, language_of, problem_of, response_of
+from witnesstree.api.protocol import new_request_id
 from witnesstree.api.routes import batches, entries, health, log, proofs, tenants, verify
-from witnesstree.ledger.base.catalogue import choose_language
 from witnesstree.ledger.base.errors import WitnesstreeError
 from witnesstree.ledger.base.message import message
 
@@ -80,17 +79,13 @@ _PROBLEM: Final[dict[str, Any]] = {
 }
 
 
-def _language(request: Request) -> str:
-    """Return the language of the catalogue that the caller likes best."""
-    for each in request.headers.get("accept-language", "")[:200].split(","):
-        if found := choose_language(each.partition(";")[0].strip()):
-            return found
-    return "en"
-
-
 def _answer(request: Request, problem: Problem) -> Response:
     request.scope["problem"] = problem.message.code
-    return response_of(problem, _language(request), request.scope.get("request_id", ""))
+    return response_of(
+        problem,
+        language_of(request.headers.get("accept-language", "")),
+        request.scope.get("request_id", ""),
+    )
 
 
 async def _problem(request: Request, problem: Exception) -> Response:
@@ -126,7 +121,7 @@ class _Surroundings:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["request_id"] = request_id = token_hex(8)
+        scope["request_id"] = request_id = new_request_id()
         began, status = time.perf_counter(), 0
 
         async def noting(event: Message) -> None:
@@ -157,7 +152,9 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "")
     if running := getattr(scope["app"].state, "running", None):
         running.metrics.request(scope["method"], route, status, seconds)
-    _log.info(
+    # One that went well is no news; a thousand of them a second would be much.
+    _log.log(
+        logging.DEBUG if status < 400 else logging.INFO,
         message(
             "request-answered",
             request=scope["request_id"],
@@ -166,5 +163,5 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
             status=status,
             milliseconds=round(seconds * 1000, 1),
             problem=scope.get("problem", ""),
-        )
+        ),
     )

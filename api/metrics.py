@@ -46,6 +46,10 @@ class Metrics:
         self._requests.labels(method if route else "", route, status).inc()
         self._seconds.labels(route).observe(seconds)
 
+    def short(self, status: int) -> None:
+        """Count a request that was answered on the short way (protocol.py)."""
+        self._requests.labels("POST", "/v1/entries", status).inc()
+
     def accepted(self, entries: int) -> None:
         """Count entries that were accepted."""
         self._accepted.inc(entries)

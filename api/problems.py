@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
-from witnesstree.ledger.base.catalogue import worded
+from witnesstree.ledger.base.catalogue import ENGLISH, choose_language, worded
 from witnesstree.ledger.base.errors import (
     BadAnswer,
     Conflict,
@@ -90,11 +90,24 @@ def content_of(problem: Problem, language: str, request_id: str = "") -> bytes:
     return json.dumps(members, ensure_ascii=False).encode()
 
 
+def language_of(accepted: str) -> str:
+    """Return the language of the catalogue that an Accept-Language likes best."""
+    for each in accepted[:200].split(","):
+        if found := choose_language(each.partition(";")[0].strip()):
+            return found
+    return ENGLISH
+
+
+def fields_of(problem: Problem, language: str) -> dict[str, str]:
+    """Return the fields of a problem's header, but for its type and length."""
+    return {**problem.headers, "cache-control": "no-store", "content-language": language}
+
+
 def response_of(problem: Problem, language: str, request_id: str = "") -> Response:
     """Return a problem as a response."""
     return Response(
         content_of(problem, language, request_id),
         problem.status,
-        {**problem.headers, "Cache-Control": "no-store", "Content-Language": language},
+        fields_of(problem, language),
         MEDIA_TYPE,
     )

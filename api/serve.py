@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import socket
 import sys
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import uvicorn
 from typing_extensions import override
 
 from witnesstree.api.app import make_app
+from witnesstree.api.protocol import Protocol
 from witnesstree.api.running import Running
 from witnesstree.ledger.base.catalogue import worded
 from witnesstree.ledger.base.clock import format_time
@@ -52,7 +54,7 @@ def serve(
     address = f"http://{_shown(host)}:{listening.getsockname()[1]}"
     config = uvicorn.Config(
         make_app(Running(home, has_worker=has_worker)),
-        http="httptools",
+        http=Protocol,
         loop="uvloop",
         lifespan="on",
         log_config=None,
@@ -65,6 +67,9 @@ def serve(
         backlog=BACKLOG,
     )
     server = _Server(config, lambda: ready(address))
+    # uvicorn raises the signal that ended it once more, when all is done: then it is no news.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
     with _Logging():
         server.run(sockets=[listening])
     if not server.started:

@@ -95,7 +95,7 @@ def _judge(service: Service, digest: bytes, content: bytes, require: Require) ->
 def _members(report: Report) -> dict[str, Any]:
     return {
         "verdict": report.verdict.value,
-        "assurance": report.assurance.value if report.assurance else None,
+        "assurance": report.assurance.name.lower() if report.assurance else None,
         "not_before": format_time(report.not_before) if report.not_before else None,
         "not_after": format_time(report.not_after) if report.not_after else None,
         "checks": [
