@@ -136,7 +136,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._may_be_short():
             self.scope["method"] = "POST"
-            self.cycle = _Short(self)  # type: ignore[assignment]
+            self.cycle = _Short(self)
         else:
             super().on_headers_complete()
 

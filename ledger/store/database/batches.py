@@ -103,6 +103,13 @@ class BatchRows(Rows):
         """Yield the sealed batches, oldest first."""
         return self._batches()
 
+    def roots(self) -> list[tuple[int, int, bytes]]:
+        """Return (sequence, count, root) of every sealed batch, as a database of any version has
+        them.
+        """
+        query = select(*(schema.batches.c[name] for name in ("sequence", "count", "root")))
+        return [tuple(row) for row in self._connection.execute(query.order_by("sequence"))]
+
     def batch_sizes(self, since: int = 0) -> list[tuple[int, int]]:
         """Return (sequence, count) of every sealed batch, oldest first, or of those only that the
         log has from entry `since` on.

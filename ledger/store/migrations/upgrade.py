@@ -82,10 +82,10 @@ def _write_derived(home: Home, metadata: Metadata, *, missing_only: bool) -> Non
     """
     files = BatchFiles(Folder(home.batches))
     with metadata.read() as transaction:
-        for batch in transaction.batches():
-            if not (missing_only and files.nodes_path(batch.sequence).exists()):
-                files.write_nodes(batch.sequence, batch.count, batch.root)
-                write_run(files, batch.sequence, batch.count)
+        for sequence, count, root in transaction.roots():
+            if not (missing_only and files.nodes_path(sequence).exists()):
+                files.write_nodes(sequence, count, root)
+                write_run(files, sequence, count)
 
 
 def _remove_trees(home: Home) -> None:
