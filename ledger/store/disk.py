@@ -57,8 +57,8 @@ def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
                     holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
                     raise Conflict("lock-held", path=path, pid=holder or None)
                 time.sleep(0.05)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            # Over what the one before wrote: to cut a file is a change that every sync waits for.
+            os.pwrite(descriptor, f"{os.getpid():<20}".encode(), 0)
         # What goes wrong in the block is not this file's fault.
         yield
     finally:

@@ -1,5 +1,6 @@
 // Adds the 32-byte records of a file to a new Tessera log on a POSIX file system, waits until a signed checkpoint covers the last of
-// them, and prints how long that took: {"seconds": …, "count": …}.
+// them, and prints how long that took: {"seconds": …, "count": …}. With -listen it takes them over HTTP instead, POST /add, one in each
+// body, as Tessera's own conformance server does, with batching that can be tuned.
 package main
 
 import (
@@ -8,7 +9,11 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"flag"
+	"fmt"
+	"io"
 	"log"
+	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -33,7 +38,13 @@ func main() {
 	folder := flag.String("folder", "", "where the log is made")
 	file := flag.String("digests", "", "a file of 32-byte records")
 	batch := flag.Uint("batch", 16384, "entries integrated at a time")
+	age := flag.Duration("age", 100*time.Millisecond, "how long an entry waits for others")
+	listen := flag.String("listen", "", "serve at this address")
 	flag.Parse()
+	if *listen != "" {
+		serve(*listen, *folder, *batch, *age)
+		return
+	}
 	digests, err := os.ReadFile(*file)
 	check(err)
 	secret, _, err := note.GenerateKey(rand.Reader, "benchmark")
@@ -45,7 +56,7 @@ func main() {
 	ctx := context.Background()
 	driver, err := posix.New(ctx, posix.Config{Path: *folder})
 	check(err)
-	options := tessera.NewAppendOptions().WithCheckpointSigner(signer).WithBatching(*batch, 100*time.Millisecond).
+	options := tessera.NewAppendOptions().WithCheckpointSigner(signer).WithBatching(*batch, *age).
 		WithCheckpointInterval(100 * time.Millisecond).WithPushback(2 * outstanding)
 	appender, shutdown, reader, err := tessera.NewAppender(ctx, driver, options)
 	check(err)
@@ -69,4 +80,33 @@ func main() {
 	seconds := time.Since(start).Seconds()
 	check(shutdown(ctx))
 	check(json.NewEncoder(os.Stdout).Encode(map[string]float64{"seconds": seconds, "count": float64(count)}))
+}
+
+func serve(listen, folder string, batch uint, age time.Duration) {
+	secret, _, err := note.GenerateKey(rand.Reader, "benchmark")
+	check(err)
+	signer, err := note.NewSigner(secret)
+	check(err)
+	ctx := context.Background()
+	driver, err := posix.New(ctx, posix.Config{Path: folder})
+	check(err)
+	options := tessera.NewAppendOptions().WithCheckpointSigner(signer).WithBatching(batch, age).
+		WithCheckpointInterval(time.Second).WithPushback(2 * outstanding)
+	appender, _, _, err := tessera.NewAppender(ctx, driver, options)
+	check(err)
+	http.HandleFunc("POST /add", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(io.LimitReader(r.Body, 1024))
+		if err == nil {
+			var index tessera.Index
+			if index, err = appender.Add(r.Context(), tessera.NewEntry(body))(); err == nil {
+				fmt.Fprint(w, index.Index)
+				return
+			}
+		}
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	})
+	listener, err := net.Listen("tcp", listen)
+	check(err)
+	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	check(http.Serve(listener, nil))
 }

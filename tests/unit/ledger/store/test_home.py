@@ -278,7 +278,7 @@ def test_whoever_waits_gets_the_lock(folder: Path) -> None:
     def then(_pid: int, enough: Event) -> None:
         enough.set()
         with home.lock("work", 20):
-            assert (folder / "work.lock").read_text() == str(os.getpid())
+            assert (folder / "work.lock").read_text().strip() == str(os.getpid())
 
     held_by_another(home, then)
 
@@ -299,7 +299,7 @@ def test_a_lock_file_with_anything_in_it_is_taken(folder: Path) -> None:
     home = make(folder)
     (folder / "work.lock").write_bytes(b"\xff\xfe" * 100)
     with home.lock("work", 0):
-        assert (folder / "work.lock").read_text() == str(os.getpid())
+        assert (folder / "work.lock").read_text().strip() == str(os.getpid())
 
 
 @pytest.mark.parametrize(
