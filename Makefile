@@ -11,7 +11,7 @@ SOURCES := $(ROOMS) tests benchmarks docs deploy setup.py
 NATIVE := ledger/tree/native/Cargo.toml ledger/tree/native/crates.lock $(wildcard ledger/tree/native/src/*.rs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-contract servers lint format docs bench bench-quick clean lock wheel verifier-kit audit
+.PHONY: help demo serve test test-all test-contract servers lint format docs bench bench-quick clean lock wheel verifier-kit audit
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -19,6 +19,12 @@ help:  ## Show this list
 demo: $(VENV)/.installed  ## Seal five files, verify them, alter one byte and see it found
 	@$(BIN)/witnesstree demo
 	@echo; echo "To type \`witnesstree\` in this shell from now on: source $(BIN)/activate"
+
+serve: $(VENV)/.installed  ## Serve a ledger in build/home over HTTP, with embedded parts and a key printed
+	@mkdir -p build
+	@test -e build/home/home.json || { $(BIN)/witnesstree init --home build/home && $(BIN)/witnesstree tenant add me --home build/home && \
+		echo "A key for the service, shown once:" && $(BIN)/witnesstree key add me --home build/home; }
+	@exec $(BIN)/witnesstree serve --home build/home
 
 # The contract's own tests run inside: tests/integration/test_artefact.py starts them. With REQUIRE_REAL=1 nothing may be missing, and coverage is measured: no branch of what
 # decides a verdict may go untested; elsewhere 95 % leaves room for what only a fault that is rehearsed reaches.
@@ -79,7 +85,7 @@ bench-quick: $(VENV)/.bench  ## See that every benchmark runs, in two minutes; i
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks --quick
 
 lock: $(VENV)/.installed  ## Renew constraints.txt, and the lock files of the kit, the native core and the contract
-	$(BIN)/uv pip compile pyproject.toml --extra ledger --extra sm2 --extra lists --group dev --group release --group setup --upgrade --generate-hashes --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra ledger --extra serve --extra sm2 --extra lists --group dev --group release --group setup --upgrade --generate-hashes --universal \
 		--python-version 3.11 --no-header --no-emit-index-url --quiet -o constraints.txt
 	sed '/^ /d; s/ \\$$//' constraints.txt > build/pins.txt
 	sed '/^cryptography==/d' build/pins.txt > build/pins-macos-x86_64.txt

@@ -125,11 +125,18 @@ def _require_date(value: object) -> object:
     return value
 
 
+def _require_seconds(value: object) -> object:
+    # From the environment everything is text.
+    is_number = isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value)
+    return float(value) if is_number else value  # type: ignore[arg-type]
+
+
 NodeUrl = Annotated[str, AfterValidator(_require_node)]
 HttpUrl = Annotated[str, AfterValidator(_require_address)]
 Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]{0,30})){1,30}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Method = Literal["sha256", "sha384", "sha512", "rsa below 3072 bits"]
+Duration = Annotated[timedelta, BeforeValidator(_require_seconds)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_require_date)]
 Secret = Annotated[str, Field(pattern=_REFERENCE)]
 
@@ -222,7 +229,7 @@ class IpfsSettings(_Table):
 class ServiceSettings(_Table):
     """The HTTP service: `[service]`."""
 
-    promise: timedelta = Field(
+    promise: Duration = Field(
         default=timedelta(hours=1),
         ge=timedelta(seconds=1),
         le=timedelta(days=365),
@@ -259,7 +266,7 @@ class Settings(BaseSettings):
         ge=1,
         le=2**31,
     )
-    batch_age: timedelta = Field(
+    batch_age: Duration = Field(
         default=timedelta(minutes=10),
         gt=timedelta(0),
     )
@@ -268,11 +275,11 @@ class Settings(BaseSettings):
         ge=0,
         le=86_400,
     )
-    deadline: timedelta = Field(
+    deadline: Duration = Field(
         default=timedelta(hours=6),
         gt=timedelta(0),
     )
-    replace_after: timedelta = Field(
+    replace_after: Duration = Field(
         default=timedelta(minutes=3),
         gt=timedelta(0),
     )
@@ -281,11 +288,11 @@ class Settings(BaseSettings):
         ge=0,
         le=16,
     )
-    clock_bound: timedelta = Field(
+    clock_bound: Duration = Field(
         default=timedelta(minutes=1),
         gt=timedelta(0),
     )
-    renew_before: timedelta = Field(
+    renew_before: Duration = Field(
         default=timedelta(days=90),
         gt=timedelta(0),
     )

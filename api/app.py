@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from witnesstree.api.problems import MEDIA_TYPE, Problem, language_of, problem_of, response_of
 from witnesstree.api.protocol import new_request_id
@@ -101,12 +102,21 @@ async def _error(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     codes = {404: "route-unknown", 405: "method-unknown"}
-    problem = Problem(
-        error.status_code,
-        codes.get(error.status_code, "request-refused"),
-        headers=error.headers,
-    )
-    return _answer(request, problem)
+    fields = dict(error.headers or {})
+    if error.status_code == 405:
+        fields["Allow"] = ", ".join(sorted(_methods(request)))
+    code = codes.get(error.status_code, "request-refused")
+    return _answer(request, Problem(error.status_code, code, headers=fields))
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods that an address takes, of all its routes."""
+    found: set[str] = set()
+    for router in ROUTES:
+        for route in router.router.routes:
+            if route.matches(request.scope)[0] is not Match.NONE:
+                found |= getattr(route, "methods", None) or set()
+    return found
 
 
 class _Surroundings:

@@ -7,6 +7,7 @@ A test compares them with what this writes.
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -25,6 +26,7 @@ from witnesstree.anchor.settings import (
     setting_message,
 )
 from witnesstree.anchor.truststore import TRUST
+from witnesstree.api.app import make_app
 from witnesstree.cli import seal, status
 from witnesstree.cli.help import help_text
 from witnesstree.cli.language import LANG_ENVVAR, speak
@@ -146,8 +148,14 @@ def _written(default: Any) -> str:
     return str(default).lower() if isinstance(default, bool) else f"{default}"
 
 
+def service_reference() -> str:
+    """Return api/openapi.json: the service's routes in OpenAPI 3.1."""
+    return json.dumps(make_app().openapi(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
 def main() -> None:
     """Write all files."""
+    (DOCS.parent / "api" / "openapi.json").write_text(service_reference(), encoding="utf-8")
     (DOCS / "cli.md").write_text(cli_reference(ENGLISH), encoding="utf-8")
     (DOCS / "cli.zh.md").write_text(cli_reference(CHINESE), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_reference(ENGLISH), encoding="utf-8")

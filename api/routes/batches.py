@@ -17,6 +17,7 @@ from witnesstree.api.routes.common import (
     MOST,
     PRIVATE,
     USUAL,
+    Number,
     answer,
     cursor_of,
     cursor_to,
@@ -88,7 +89,7 @@ async def batches(request: Request) -> Response:
         304: {"description": "unchanged"},
     },
 )
-async def batch(request: Request, number: str) -> Response:
+async def batch(request: Request, number: Number) -> Response:
     """Say what the public log says of one sealed batch, and what it has by now."""
     service = service_of(request)
     sequence = _number(number)
@@ -125,7 +126,7 @@ async def batch(request: Request, number: str) -> Response:
         ],
     },
 )
-async def proofs(request: Request, number: str) -> Response:
+async def proofs(request: Request, number: Number) -> Response:
     """Give the proofs of the caller's entries in a batch, line by line, on from a `cursor`; or, as
     packed bytes (witnesstree-proofs/1), the whole batch to the operator, and to everybody where the
     ledger is public.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+from fastapi import Path
 from starlette.responses import Response
 
 from witnesstree.api.problems import Problem
@@ -21,6 +22,9 @@ JSON: Final = "application/json"
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 CHANGING: Final = "no-cache"
 PRIVATE: Final = "private, no-cache"
+Digest = Annotated[str, Path(json_schema_extra={"pattern": "^[0-9a-fA-F]{64}$"})]
+"""A digest in an address. Described so; what is none, the route itself refuses in our own words."""
+Number = Annotated[str, Path(json_schema_extra={"pattern": "^[0-9]{1,11}$"})]
 MOST: Final = 1000
 USUAL: Final = 100
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from witnesstree.api import committer
 from witnesstree.api.ingest import JSON, LINES, PACKED, read_submission
 from witnesstree.api.problems import Problem, TooMany, problem_of
-from witnesstree.api.routes.common import PRIVATE, answer, service_of
+from witnesstree.api.routes.common import PRIVATE, Digest, answer, service_of
 from witnesstree.api.service import parse_digest
 from witnesstree.api.store.keys import Scope
 from witnesstree.ledger.base.errors import NotFound, WitnesstreeError
@@ -164,7 +164,7 @@ def _idempotency_key(request: Request) -> str | None:
     responses={200: {"description": "entries", "content": {JSON: {}}}},
     openapi_extra={"security": [{"key": []}, {}]},
 )
-async def find(request: Request, digest: str) -> Response:
+async def find(request: Request, digest: Digest) -> Response:
     """Say where a digest of the caller's stands, and what its batch has by now."""
     service = service_of(request)
     caller = service.reader(request)

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from witnesstree.api.ingest import LINES, read_body
 from witnesstree.api.problems import Problem, problem_of
-from witnesstree.api.routes.common import JSON, PRIVATE, number_of, service_of, unchanged
+from witnesstree.api.routes.common import JSON, PRIVATE, Digest, number_of, service_of, unchanged
 from witnesstree.api.service import parse_digest
 from witnesstree.ledger.base.errors import NotFound, WitnesstreeError
 from witnesstree.ledger.base.message import to_json
@@ -63,7 +63,7 @@ _PROOF: Final[dict[int | str, dict[str, Any]]] = {
         ],
     },
 )
-async def proof(request: Request, digest: str) -> Response:
+async def proof(request: Request, digest: Digest) -> Response:
     """Give the proof of a digest of the caller's; with `wait`, once it is final, or as far as it is
     after so many seconds.
     """
@@ -78,7 +78,7 @@ async def proof(request: Request, digest: str) -> Response:
     responses=_PROOF,
     openapi_extra={"requestBody": {"required": True, "content": {JSON: {}, "text/plain": {}}}},
 )
-async def proof_for_receipt(request: Request, digest: str) -> Response:
+async def proof_for_receipt(request: Request, digest: Digest) -> Response:
     """Give the proof of a digest to anybody who shows the receipt for it."""
     service = service_of(request)
     wanted = parse_digest(digest)

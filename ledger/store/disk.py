@@ -37,6 +37,10 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageFailure(code, path=place, error=error) from error
 
 
+_HOLDER = 20
+"""Characters for the process that holds a lock."""
+
+
 @contextmanager
 def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
     """Hold the lock of the file `path`, which is made where there is none, while the block runs; it
@@ -54,11 +58,13 @@ def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
             deadline = time.monotonic() + patience
             while not try_lock(descriptor):
                 if time.monotonic() > deadline:
-                    holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+                    holder = os.pread(descriptor, _HOLDER, 0).decode("ascii", "replace").strip()
                     raise Conflict("lock-held", path=path, pid=holder or None)
                 time.sleep(0.05)
             # Over what the one before wrote: to cut a file is a change that every sync waits for.
-            os.pwrite(descriptor, f"{os.getpid():<20}".encode(), 0)
+            if os.fstat(descriptor).st_size > _HOLDER:
+                os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid():<{_HOLDER}}".encode(), 0)
         # What goes wrong in the block is not this file's fault.
         yield
     finally:

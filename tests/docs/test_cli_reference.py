@@ -64,10 +64,13 @@ def test_the_reference_is_what_the_code_says(subject: str, ending: str, language
 
 
 def test_the_generator_writes_all_files(tmp_path: Path) -> None:
-    copy = tmp_path / "reference.py"
+    copy = tmp_path / "docs" / "reference.py"
+    copy.parent.mkdir()
+    (tmp_path / "api").mkdir()
     copy.write_text((DOCS / "reference.py").read_text())
     runpy.run_path(str(copy), run_name="__main__")
-    assert {path.name: path.read_text() for path in tmp_path.glob("*.md")} == {
+    assert {path.name: path.read_text() for path in tmp_path.glob("*/*.[mj]*")} == {
+        "openapi.json": (DOCS.parent / "api" / "openapi.json").read_text(),
         "cli.md": (DOCS / "cli.md").read_text(),
         "cli.zh.md": (DOCS / "cli.zh.md").read_text(),
         "settings.md": (DOCS / "settings.md").read_text(),
@@ -113,6 +116,11 @@ def test_no_text_of_the_help_is_of_no_command(language: str) -> None:
             or key.removesuffix(".short") in known
             or key in shared | own
         ), key
+
+
+def test_the_service_is_described_as_it_is() -> None:
+    written = (DOCS.parent / "api" / "openapi.json").read_text(encoding="utf-8")
+    assert written == REFERENCE["service_reference"](), "run `make docs`"
 
 
 @pytest.mark.parametrize("name", ANSWERING)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
 from hashlib import sha256
@@ -12,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from commandline import call
+from commandline import PROGRAM, call, environment
 from service import JSON, LINES, Answer, Served, make_service_home, serving, until
 
 from witnesstree.api.app import make_app
@@ -23,6 +25,8 @@ from witnesstree.ledger.proof.proof import parse_proof
 from witnesstree.ledger.tree.tree import parent
 
 pytestmark = pytest.mark.enable_socket
+
+ROOT = Path(__file__).parents[2]
 
 
 def digests(name: str, count: int) -> list[bytes]:
@@ -551,3 +555,68 @@ def test_keys_are_kept_as_hashes_only(served: Served) -> None:
 def test_times_have_zones(served: Served) -> None:
     receipt = served.submit(*digests("zones", 1)).json
     assert parse_time(receipt["taken"]) < parse_time(receipt["due"])
+
+
+# As strangers use it
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_five_lines_of_the_readme(readme: str, tmp_path: Path) -> None:
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    lines = text.partition("```bash\n")[2].partition("```")[0]
+    assert len(lines.splitlines()) == 5
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    lines = lines.replace("8080", port).replace("serve &", f"serve --port {port} &")
+    shutil.copyfile(ROOT / "examples" / "photo.jpg", tmp_path / "photo.jpg")
+    path = os.pathsep.join([str(Path(PROGRAM).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-c", f"{lines}\ncode=$?; kill %1; wait; exit $code"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=environment(PATH=path, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path / "data")),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "VERIFIED (local" in done.stdout
+    receipt = parse_receipt((tmp_path / "photo.jpg.receipt.json").read_bytes())
+    assert is_for(receipt, sha256((tmp_path / "photo.jpg").read_bytes()).digest())
+
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+
+
+def test_nothing_that_is_described_ends_in_an_error_of_ours(served: Served, tmp_path: Path) -> None:
+    served.give_key("operator", "all", "operator", "read", "submit")
+    done = subprocess.run(
+        [
+            str(Path(PROGRAM).with_name("schemathesis")),
+            "run",
+            f"{served.address}/v1/openapi.json",
+            "--header",
+            f"Authorization: Bearer {served.keys['all']}",
+            "--checks",
+            ",".join(CHECKS),
+            "--phases",
+            "coverage,fuzzing",
+            "--max-examples",
+            "10",
+            "--seed",
+            "1",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]

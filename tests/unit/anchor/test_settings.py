@@ -11,6 +11,7 @@ from witnesstree.anchor.settings import (
     AuthoritySettings,
     ChainSettings,
     IpfsSettings,
+    ServiceSettings,
     Settings,
     add_table,
     read_secret,
@@ -53,6 +54,15 @@ def test_they_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("WITNESSTREE_PATIENCE", "0.5")
     found = read_settings(tmp_path)
     assert (found.batch_entries, found.batch_age, found.patience) == (7, timedelta(hours=1), 0.5)
+
+
+def test_seconds_in_the_environment_are_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WITNESSTREE_BATCH_AGE", "5")
+    monkeypatch.setenv("WITNESSTREE_DEADLINE", "2.5")
+    found = read_settings(tmp_path)
+    assert (found.batch_age, found.deadline) == (timedelta(seconds=5), timedelta(seconds=2.5))
 
 
 def test_they_come_from_the_file(tmp_path: Path, toml: Path) -> None:
@@ -200,6 +210,7 @@ def test_the_example_has_every_setting_and_holds(tmp_path: Path, toml: Path) -> 
         (found.authorities, AuthoritySettings),
         (found.chains, ChainSettings),
         ({"": found.ipfs}, IpfsSettings),
+        ({"": found.service}, ServiceSettings),
     ):
         assert set().union(*(table.model_fields_set for table in tables.values())) == set(
             model.model_fields
