@@ -79,12 +79,11 @@ submissions = Table(
 named = Table(
     "named_entries",
     metadata,
-    Column("number", _Number, primary_key=True, autoincrement=False),
+    Column("batch", _Number, primary_key=True, autoincrement=False),
+    Column("first", _Number, primary_key=True, autoincrement=False),
     Column("tenant", _Number, nullable=False),
-    Column("batch", _Number, nullable=False),
-    Column("first", _Number, nullable=False),
+    Column("number", _Number, nullable=False),
     Column("names", _Text, nullable=False),
-    Index("named_entries_by_batch", "batch"),
 )
 # What was answered to a request with this Idempotency-Key, until it ends.
 answers = Table(

@@ -91,7 +91,8 @@ def ranges(
     query = select(submissions.c.first, submissions.c.count).where(submissions.c.batch == batch)
     if tenant is not None:
         query = query.where(submissions.c.tenant == tenant)
-    yield from connection.execute(query.order_by(submissions.c.first)).tuples()
+    for row in connection.execute(query.order_by(submissions.c.first)):
+        yield row[0], row[1]
 
 
 def usage(connection: Connection, tenant: int, since: datetime, until: datetime) -> dict[str, int]:
