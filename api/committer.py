@@ -39,6 +39,9 @@ MAX_GROUP: Final = 2**20
 """Entries that are submitted at once: 32 MiB."""
 MAX_WAITING: Final = 8 * 2**20
 """Entries that wait at most: 256 MiB."""
+GATHERING: Final = 0.005
+"""Seconds that a group waits at most for as many requests as the one before had: who was just
+answered is about to ask again, and a group costs the same whether it has ten or a thousand."""
 MAX_REQUESTS: Final = 20_000
 """Requests that wait at most, a quarter of them of one tenant."""
 
@@ -98,6 +101,7 @@ class Committer:
         self._ledger, self._key, self._promise, self._tell = ledger, key, promise, tell
         self._queues: dict[int, deque[Request]] = {}
         self._waiting = self._requests = 0
+        self._expected = 1
         self._condition = threading.Condition()
         self._is_ending = False
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -137,18 +141,32 @@ class Committer:
             queue.append(request)
             self._waiting += request.count
             self._requests += 1
-            self._condition.notify()
+            # Not for each of those that it gathers: to be woken for nothing costs it more.
+            if self._requests >= self._expected:
+                self._condition.notify()
             return True
 
     def _run(self) -> None:
+        last = 1
         while True:
             with self._condition:
                 while not (self._requests or self._is_ending):
                     self._condition.wait()
+                self._gather(last)
                 group = list(self._group())
             if not group:
                 return
+            last = len(group)
             self._tell(partial(_tell, self._commit(group)))
+
+    def _gather(self, expected: int) -> None:
+        """Wait a moment for as many requests as are expected."""
+        if self._requests < expected and not self._is_ending:
+            self._expected = expected
+            self._condition.wait_for(
+                lambda: self._requests >= expected or self._is_ending, GATHERING
+            )
+        self._expected = 1
 
     def _group(self) -> Iterator[Request]:
         """Take what goes into the next group, from each tenant in turn."""

@@ -56,7 +56,6 @@ from witnesstree.ledger.tree.tree import (
     levels_above,
     root_from_path,
     root_of,
-    siblings,
 )
 
 if TYPE_CHECKING:
@@ -220,11 +219,17 @@ def give_receipt(promise: Promise, receipt_key: Ed25519PrivateKey, vouched: str)
 def tree_of(digests: bytes) -> tuple[bytes, Iterator[Entry]]:
     """Return the root over packed digests, and position and path of each of them."""
     levels = [digests, *levels_above(digests)]
-    nodes = [[level[at : at + NODE] for at in range(0, len(level), NODE)] for level in levels]
-    size = len(nodes[0])
+    nodes = [[level[at : at + NODE] for at in range(0, len(level), NODE)] for level in levels[:-1]]
+
+    def path(position: int) -> Iterator[bytes]:
+        for level in nodes:
+            sibling = position ^ 1
+            if sibling < len(level):
+                yield level[sibling]
+            position >>= 1
+
     return levels[-1], (
-        Entry(position, tuple(nodes[level][index] for level, index in siblings(position, size)))
-        for position in range(size)
+        Entry(position, tuple(path(position))) for position in range(len(digests) // NODE)
     )
 
 
@@ -280,11 +285,16 @@ def format_receipts(receipt: Receipt, entries: Sequence[Entry | None]) -> list[b
         f'"places":[{places}],"root":"{promise.root.hex()}","signature":{_quoted(signature)},'
         f'"submission":{promise.submission},"taken":"{format_time(promise.taken)}"}}'
     ).encode()
-    return [head + _entry(entry) + tail if entry else head + tail for entry in entries]
+    quoted: dict[bytes, str] = {}
+    return [head + _entry(entry, quoted) + tail if entry else head + tail for entry in entries]
 
 
-def _entry(entry: Entry) -> bytes:
-    path = ",".join([f'"{format_base64(node)}"' for node in entry.path])
+def _entry(entry: Entry, quoted: dict[bytes, str]) -> bytes:
+    """Return an entry as a member; most hashes of its path are in other paths, too."""
+    for node in entry.path:
+        if node not in quoted:
+            quoted[node] = f'"{format_base64(node)}"'
+    path = ",".join([quoted[node] for node in entry.path])
     return f'"entry":{{"path":[{path}],"position":{entry.position}}},'.encode()
 
 

@@ -46,7 +46,8 @@ class RecentBlocks:
         asks: bool,
     ) -> None:
         self._path = home.folder / FILE
-        self._witnesses, self._clocks, self._clock, self._asks = witnesses, clocks, clock, asks
+        self._witnesses, self._clocks, self._clock = witnesses, clocks, clock
+        self.asks = asks
 
     def newest(self, *, may_alarm: bool = True) -> Block | None:
         """Return a recent block of the first chain that answers; the one that is kept, where no
@@ -55,7 +56,7 @@ class RecentBlocks:
         A chain that is down, or whose time cannot be right, must not stop a submission: the record
         then names none.
         """
-        if not self._asks:
+        if not self.asks:
             return self._kept(KEPT_FOR)
         for chain in self._witnesses.chains.values():
             try:

@@ -262,10 +262,9 @@ class Ledger(Lookup):
             if not view or len(view) % NODE:
                 raise InvalidInput("submission-not-digests", size=len(view))
         now = self.now()
-        with self.metadata.read() as transaction:
-            must_open = self._taking(transaction, now) is None
         # Asked before the transaction, because a chain may be slow and other submissions wait for
         # the lock.
+        must_open = self._blocks.asks and self._must_open(now)
         block = self._blocks.newest() if must_open else None
         appending = _Appending(views)
         # The file's own lock, because a server forgets the database's with the connection, and the
@@ -294,6 +293,10 @@ class Ledger(Lookup):
             for sequence, count in appending.counts.items():
                 self.files.journals.raise_count(sequence, count)
         return now, appending.spans
+
+    def _must_open(self, now: datetime) -> bool:
+        with self.metadata.read() as transaction:
+            return self._taking(transaction, now) is None
 
     def _append(self, transaction: Transaction, batch: OpenBatch, appending: _Appending) -> None:
         """Append as many digests as a batch still takes.
