@@ -52,10 +52,21 @@ class Running:
         self._home, self._has_worker = home, has_worker
         self.metrics = Metrics()
         self._service: Service | None = None
+        self.failure: WitnesstreeError | None = None
+        """Why it could not start, where it could not."""
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Service]:
         """Serve while the block runs; then take in what waits, and end."""
+        try:
+            async with self._serving() as service:
+                yield service
+        except WitnesstreeError as error:
+            self.failure = error
+            raise
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[Service]:
         settings = read_settings(open_home(self._home).folder)
         async with self._working(), self._ticking():
             key = await self._receipt_key()

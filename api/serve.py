@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
@@ -52,8 +53,9 @@ def serve(
         raise InvalidInput("plain-http-beyond-loopback", host=host)
     listening = _listen(host, port)
     address = f"http://{_shown(host)}:{listening.getsockname()[1]}"
+    running = Running(home, has_worker=has_worker)
     config = uvicorn.Config(
-        make_app(Running(home, has_worker=has_worker)),
+        make_app(running),
         http=Protocol,
         loop="uvloop",
         lifespan="on",
@@ -70,10 +72,13 @@ def serve(
     # uvicorn raises the signal that ended it once more, when all is done: then it is no news.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
-    with _Logging():
+    # It ends the process where the application did not start; why, is said below.
+    with _Logging(), suppress(SystemExit):
         server.run(sockets=[listening])
+    listening.close()
+    if running.failure:
+        raise running.failure
     if not server.started:
-        # The reason is in the log.
         raise Unreachable("service-not-started")
 
 
@@ -127,7 +132,8 @@ class _Logging:
             logger.addHandler(self._output)
             logger.propagate = False
         self._loggers[0].setLevel(logging.INFO)
-        self._loggers[1].setLevel(logging.WARNING)
+        # Its tracebacks of what our own application raises are ours to tell.
+        self._loggers[1].setLevel(logging.CRITICAL)
 
     def __exit__(self, *_error: object) -> None:
         for logger in self._loggers:

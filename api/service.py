@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from witnesstree.anchor.evm.contract import artefact
@@ -18,21 +19,27 @@ from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.log.note import format_verifier_key
 from witnesstree.ledger.log.receipt import vouched_key
+from witnesstree.ledger.proof.proof import format_proof
+from witnesstree.ledger.proof.template import Template
 from witnesstree.ledger.tree.tree import NODE
+from witnesstree.ledger.work.lookup import MAX_COPIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from starlette.requests import Request
 
     from witnesstree.anchor.settings import ServiceSettings
     from witnesstree.api.committer import Committer
     from witnesstree.ledger.log.note import VerifierKey
+    from witnesstree.ledger.log.receipt import Place
+    from witnesstree.ledger.proof.proof import Proof
+    from witnesstree.ledger.store.metadata import Transaction
     from witnesstree.ledger.work.lookup import Entry
     from witnesstree.ledger.work.sealing import Ledger
 
-MAX_COPIES: Final = 10_000
-"""Entries of one digest that are looked through for those of the caller."""
+MAX_TEMPLATES: Final = 256
+"""Batches whose shared parts are kept written, some 20 to 50 KiB each."""
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 
@@ -49,6 +56,7 @@ class Service:
     """Entries that wait to be sealed, as of a moment ago."""
     published: int = -1
     """The size of the log that was published last."""
+    _templates: dict[int, Template] = field(default_factory=dict)
 
     @classmethod
     def over(cls, ledger: Ledger, settings: ServiceSettings, committer: Committer) -> Service:
@@ -112,26 +120,64 @@ class Service:
 
     def entries(self, digest: bytes, caller: Caller | None) -> Iterator[Entry]:
         """Yield the entries of a digest that the caller may know of, earliest first."""
-        for number, entry in enumerate(self.ledger.entries(digest)):
-            if number == MAX_COPIES:
-                return
-            if self.may_know(caller, entry.batch, entry.position):
-                yield entry
+        with self.ledger.metadata.read() as transaction:
+            for entry in islice(self.ledger.entries(digest), MAX_COPIES):
+                if self._admits(caller, transaction, entry):
+                    yield entry
 
-    def entry(self, digest: bytes, caller: Caller | None) -> Entry:
-        """Return the earliest of them. Raises NotFound if there is none: whether it is another
-        tenant's is not told.
+    def proof(
+        self, digest: bytes, caller: Caller | None, places: Sequence[Place] | None = None
+    ) -> bytes:
+        """Return the proof file of the earliest entry of a digest that the caller may know of, or
+        that a receipt names by its `places`. Raises NotFound: whether it is another tenant's is not
+        told.
         """
-        for entry in self.entries(digest, caller):
-            return entry
-        raise NotFound("entry-unknown", digest=digest)
+        return self.write(self.found(digest, caller, places))
 
-    def may_know(self, caller: Caller | None, batch: int, position: int) -> bool:
+    def found(
+        self, digest: bytes, caller: Caller | None, places: Sequence[Place] | None = None
+    ) -> Proof:
+        """Return the same proof as a value."""
+
+        def admits(transaction: Transaction, entry: Entry) -> bool:
+            if places is None:
+                return self._admits(caller, transaction, entry)
+            return any(
+                entry.batch == place.batch and 0 <= entry.position - place.first < place.count
+                for place in places
+            )
+
+        try:
+            return self.ledger.proof(digest, admits=admits)
+        except NotFound as error:
+            raise NotFound("entry-unknown", digest=digest) from error
+
+    def write(self, proof: Proof) -> bytes:
+        """Return a proof's file. What the proofs of a batch share is written once."""
+        if proof.records or not (proof.log and proof.inclusion):
+            return format_proof(proof)
+        number = proof.log.index
+        template = self._templates.get(number)
+        if template is None or not _is_shared(template.shared, proof):
+            if len(self._templates) >= MAX_TEMPLATES:
+                self._templates.clear()
+            template = self._templates[number] = Template(proof)
+        at = proof.inclusion
+        return template.format(proof.digest, at.position, at.path, proof.hints)
+
+    def _admits(self, caller: Caller | None, transaction: Transaction, entry: Entry) -> bool:
         """Whether an entry is the caller's, or known to everybody."""
         if caller is None or self.settings.public or caller.is_operator:
             return True
-        with self.ledger.metadata.read() as transaction:
-            return owner(transaction.connection, batch, position) == caller.tenant
+        return owner(transaction.connection, entry.batch, entry.position) == caller.tenant
+
+
+def _is_shared(shared: Proof, proof: Proof) -> bool:
+    """Whether two proofs of a batch were made of the same state of it."""
+    return all(
+        getattr(shared, name) is getattr(proof, name)
+        for name in ("opening", "tokens", "anchors", "log")
+    )
 
 
 def parse_digest(text: str) -> bytes:

@@ -185,7 +185,7 @@ def _lines(
                 "position": position,
                 "digest": digest.hex(),
                 "reference": names.get(position),
-                "proof": msgspec.Raw(format_proof(proof).strip()),
+                "proof": msgspec.Raw(service.write(proof).strip()),
             }
             yield msgspec.json.encode(line).replace(b"\n", b"") + b"\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,13 +16,12 @@ from witnesstree.api.ingest import LINES, read_body
 from witnesstree.api.problems import Problem, problem_of
 from witnesstree.api.routes.common import JSON, PRIVATE, Digest, number_of, service_of, unchanged
 from witnesstree.api.service import parse_digest
-from witnesstree.ledger.base.errors import NotFound, WitnesstreeError
+from witnesstree.ledger.base.errors import WitnesstreeError
 from witnesstree.ledger.base.message import to_json
 from witnesstree.ledger.log.receipt import MAX_RECEIPT, check_receipt, is_for, parse_receipt
-from witnesstree.ledger.proof.proof import format_proof
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from witnesstree.api.auth import Caller
     from witnesstree.api.service import Service
@@ -103,28 +103,25 @@ async def _proof(
     form = _form(request.headers.get("accept", "*/*"))
     until = time.monotonic() + number_of(request, "wait", 0, 0, MAX_WAIT)
     while True:
-        found = await run_in_threadpool(_find, service, caller, digest, places)
-        if (found.tokens and found.anchors) or time.monotonic() >= until:
+        # One way into a thread and back: to look, to write and to hash.
+        answer, is_final = await run_in_threadpool(
+            _answer, request, service, form, partial(service.found, digest, caller, places)
+        )
+        if is_final or time.monotonic() >= until:
             break
         await asyncio.sleep(min(POLL, max(0.0, until - time.monotonic())))
         if await request.is_disconnected():
             break
-    content, media_type = await run_in_threadpool(_formatted, found, form)
-    return unchanged(request, content, media_type, PRIVATE)
+    return answer
 
 
-def _find(
-    service: Service, caller: Caller | None, digest: bytes, places: Sequence[Place] | None
-) -> Proof:
-    if places is None:
-        return service.ledger.proof_of(digest, service.entry(digest, caller))
-    for entry in service.ledger.entries(digest):
-        if any(
-            entry.batch == place.batch and 0 <= entry.position - place.first < place.count
-            for place in places
-        ):
-            return service.ledger.proof_of(digest, entry)
-    raise NotFound("entry-unknown", digest=digest)
+def _answer(
+    request: Request, service: Service, form: str, find: Callable[[], Proof]
+) -> tuple[Response, bool]:
+    """Return a proof as it stands now, and whether nothing is missing."""
+    found = find()
+    content = service.write(found) if form == JSON else _exported(found, form)
+    return unchanged(request, content, form, PRIVATE), bool(found.tokens and found.anchors)
 
 
 def _form(accept: str) -> str:
@@ -137,14 +134,12 @@ def _form(accept: str) -> str:
     raise Problem(406, "form-unknown", known=list(FORMS))
 
 
-def _formatted(found: Proof, form: str) -> tuple[bytes, str]:
-    if form == JSON:
-        return format_proof(found), JSON
+def _exported(found: Proof, form: str) -> bytes:
     from witnesstree.ledger.proof.forms import format_record, format_token
 
     # What is not there yet is no fault of the request.
     try:
-        return (format_record if form == ERS else format_token)(found), form
+        return (format_record if form == ERS else format_token)(found)
     except WitnesstreeError as error:
         raise Problem(409, error.message, headers={"Retry-After": "5"}) from error
 
@@ -205,9 +200,8 @@ async def proofs(request: Request) -> Response:
     def lines() -> Iterator[bytes]:
         for digest in digests:
             try:
-                found = service.ledger.proof_of(digest, service.entry(digest, caller))
                 line: dict[str, Any] = {"digest": digest.hex()}
-                line["proof"] = msgspec.Raw(format_proof(found).strip())
+                line["proof"] = msgspec.Raw(service.proof(digest, caller).strip())
             except WitnesstreeError as error:
                 problem = problem_of(error)
                 line = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from witnesstree.ledger.base.errors import (
@@ -46,6 +47,9 @@ ROOM_FOR_RECORDS = 2 * MAX_KEPT_RECORD
 MAX_COMMONS = 256
 """Batches of which it is kept in memory what their proofs have in common, some 20 to 50 KiB
 each."""
+
+MAX_COPIES = 10_000
+"""Entries of one digest that are looked through for one that is admitted."""
 
 ATTEMPTS = 10
 """How often the state of the ledger is read again for a look-up, where others merged its digest
@@ -172,26 +176,37 @@ class Lookup:
         yield from self._sealed_entries(view, digest)
         yield from self._unsealed_entries(unsealed, digest)
 
-    def proof(self, digest: bytes, batch: int | None = None) -> Proof:
+    def proof(
+        self,
+        digest: bytes,
+        batch: int | None = None,
+        admits: Callable[[Transaction, Entry], bool] = lambda _transaction, _entry: True,
+    ) -> Proof:
         """Return the proof of `digest` as it is now: of its earliest entry, or of its first one
-        in `batch`. What is not there yet is left out.
+        in `batch`; of those that `admits` admits, among the first MAX_COPIES. What is not there yet
+        is left out.
 
         Raises NotFound if the digest has no such entry.
         """
 
         def first(transaction: Transaction, view: View) -> Proof | None:
-            # What waits is asked for only where nothing sealed has it: of the same state of the
-            # ledger.
-            sealed = next(self._sealed_entries(view, digest, batch), None)
-            entry = sealed or next(
-                self._unsealed_entries(transaction.open_batches(), digest, batch), None
-            )
+            found = islice(self._entries_in(transaction, view, digest, batch), MAX_COPIES)
+            entry = next((entry for entry in found if admits(transaction, entry)), None)
             return self._proof_of(transaction, digest, entry) if entry else None
 
         proof = self._asked(first)
         if proof is None:
             raise NotFound("digest-not-found", digest=digest, batch=batch)
         return proof
+
+    def _entries_in(
+        self, transaction: Transaction, view: View, digest: bytes, batch: int | None
+    ) -> Iterator[Entry]:
+        """Yield the entries of a digest. What waits is asked for only where no sealed one was
+        enough: of the same state of the ledger.
+        """
+        yield from self._sealed_entries(view, digest, batch)
+        yield from self._unsealed_entries(transaction.open_batches(), digest, batch)
 
     def proof_of(self, digest: bytes, entry: Entry) -> Proof:
         """Return the proof of one entry as it is now; its hints say where anchors, and the

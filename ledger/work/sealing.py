@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from witnesstree.ledger.store.database.values import JobKind
     from witnesstree.ledger.store.home import Home
     from witnesstree.ledger.store.metadata import Metadata, Transaction
+    from witnesstree.ledger.work.lookup import Entry
     from witnesstree.ledger.work.outbox import Witnesses
 
 
@@ -216,12 +217,17 @@ class Ledger(Lookup):
             raise Damaged("database-older-than-files", place=self.metadata.place, found=found)
 
     @override
-    def proof(self, digest: bytes, batch: int | None = None) -> Proof:
+    def proof(
+        self,
+        digest: bytes,
+        batch: int | None = None,
+        admits: Callable[[Transaction, Entry], bool] = lambda _transaction, _entry: True,
+    ) -> Proof:
         """Return the proof of an entry, as Lookup does, and raise Damaged where it may be among
         what the database does not know.
         """
         try:
-            return super().proof(digest, batch)
+            return super().proof(digest, batch, admits)
         except NotFound:
             self.require_known()
             raise

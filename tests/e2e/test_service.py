@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from commandline import PROGRAM, call, environment
+from commandline import PROGRAM, call, environment, run
 from service import JSON, LINES, Answer, Served, make_service_home, serving, until
 
 from witnesstree.api.app import make_app
@@ -555,6 +555,23 @@ def test_keys_are_kept_as_hashes_only(served: Served) -> None:
 def test_times_have_zones(served: Served) -> None:
     receipt = served.submit(*digests("zones", 1)).json
     assert parse_time(receipt["taken"]) < parse_time(receipt["due"])
+
+
+def test_what_hinders_a_start_is_one_line(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert call("init", "--home", home).code == 0
+    ran = run("serve", "--port", "0", "--no-worker", "--home", home)
+    assert ran.code == 6
+    assert "receipts.pem" in ran.error()
+    beyond = run("serve", "--host", "0.0.0.0", "--port", "0", "--home", home)
+    assert beyond.code == 5
+    assert "--behind-proxy" in beyond.error()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run("serve", "--port", port, "--home", home).code == 8
+    assert run("serve", "--home", tmp_path / "none").code == 6
 
 
 # As strangers use it
