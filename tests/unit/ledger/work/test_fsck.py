@@ -118,7 +118,7 @@ def named(problem: Problem, path: Path, size: int) -> range | None:
 
 
 @pytest.mark.parametrize("ending", ["digests", "nodes", "index"])
-@pytest.mark.parametrize("stride", strides(5))
+@pytest.mark.parametrize("stride", strides(11))
 def test_every_flipped_byte_is_named(
     world: FakeWorld, folder: Path, ending: str, stride: int
 ) -> None:
