@@ -153,6 +153,7 @@ def test_whoever_sealed_digests_is_told_how_to_get_their_proofs(
     ran = call("seal", "--digests", digests, "--home", home)
     said = "of all in a batch, `witnesstree proof --all --batch 0 -o FILE`"
     assert said in ran.talk
-    assert call(*["proof", "--all", "--batch", "0", "-o"], tmp_path / "all", "--home", home).code == 0
+    fetched = call("proof", "--all", "--batch", 0, "-o", tmp_path / "all", "--home", home)
+    assert fetched.code == 0
     for other in (("--no-wait",), ("--json",), ("--proofs", tmp_path / "proofs")):
         assert said not in call("seal", "--digests", digests, "--home", home, *other).talk
