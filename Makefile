@@ -32,7 +32,7 @@ DECIDING := */ledger/base/*,*/ledger/tree/*,*/ledger/log/*,*/ledger/tokens/*,*/l
 # Otherwise each of hundreds of processes compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := pytest -n auto --dist worksteal --quiet
-test: $(VENV)/.interop hardhat-config/node_modules/.installed  ## Run all tests, of the largest sets a part: some five minutes
+test: $(VENV)/.interop hardhat-config/node_modules/.installed  ## Run all tests, of the largest sets a part: some five and a half minutes
 ifeq ($(REQUIRE_REAL),1)
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m $(PYTEST)

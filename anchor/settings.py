@@ -378,6 +378,7 @@ def _unreadable(file: Path, error: Exception) -> InvalidInput:
 
 def _checked(file: Path, from_file: dict[str, Any]) -> Settings:
     if strangers := sorted(set(from_file) - set(Settings.model_fields)):
+        _require_no_table(file, strangers[0])
         raise InvalidInput(
             "settings-name-unknown",
             path=file,
@@ -404,6 +405,24 @@ def _checked(file: Path, from_file: dict[str, Any]) -> Settings:
         return Settings(**{**from_file, **from_environment})
     except ValidationError as error:
         raise _translated(error.errors()[0]) from None
+
+
+def _require_no_table(file: Path, name: str) -> None:
+    """Raise InvalidInput if a setting of this name, or of one like it, belongs into a table."""
+    from difflib import get_close_matches
+
+    if get_close_matches(name, Settings.model_fields, 1, 0.75):
+        return
+    tables: dict[str, type[_Table]] = {
+        "authorities.NAME": AuthoritySettings,
+        "chains.NAME": ChainSettings,
+        "ipfs": IpfsSettings,
+    }
+    for table, model in tables.items():
+        if meant := get_close_matches(name, model.model_fields, 1, 0.75):
+            raise InvalidInput(
+                "settings-name-of-table", path=file, name=name[:60], meant=meant[0], table=table
+            )
 
 
 def _meant(name: str, known: Iterable[str]) -> dict[str, Value]:

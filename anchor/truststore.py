@@ -40,6 +40,7 @@ from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotF
 from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.report import Assurance
 from witnesstree.ledger.base.strictjson import Reader, load
+from witnesstree.ledger.base.system import open_regular
 from witnesstree.ledger.trust import Trust, TrustedRoot
 
 if TYPE_CHECKING:
@@ -432,7 +433,7 @@ def _format_list(found: TrustedList) -> bytes:
 
 def _read_list(file: Path) -> TrustedList:
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             content = opened.read(MAX_LIST_FILE + 1)
     except OSError as error:
         raise InvalidInput("trusted-file-unreadable", path=file, error=error) from error
@@ -473,7 +474,7 @@ def _read(file: Path) -> Stored:
     from witnesstree.anchor.tsa.standin import is_stand_in
 
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             found = _FORM.fullmatch(opened.read(MAX_FILE + 1).decode())
         if found is None:
             raise ValueError(file.name)

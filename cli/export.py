@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from witnesstree.cli.help import Command
+from witnesstree.cli.language import phrase
 from witnesstree.cli.options import PATH, answer, json_option, require_room, say
 from witnesstree.cli.progress import progress
 from witnesstree.ledger.base.errors import InvalidInput
@@ -94,7 +95,6 @@ def _content(form: str, proof: Proof, token: int, *, as_json: bool) -> bytes:
         contract_arguments,
         format_merkletools,
         format_record,
-        format_sol,
         format_tlog_proof,
         format_token,
     )
@@ -103,11 +103,26 @@ def _content(form: str, proof: Proof, token: int, *, as_json: bool) -> bytes:
         return (
             (json.dumps(contract_arguments(proof), indent=1) + "\n").encode()
             if as_json
-            else format_sol(proof)
+            else _lines(contract_arguments(proof))
         )
     if form in WITH_TOKEN:
         return format_record(proof, token) if form == "ers" else format_token(proof, token)
     return format_merkletools(proof) if form == "merkletools" else format_tlog_proof(proof)
+
+
+def _lines(asked: dict[str, Any]) -> bytes:
+    """Return what a contract is asked as text to copy from: lists as explorers take them."""
+    lines = [
+        phrase("sol-contract", address=each["address"], chain=str(each["chain_id"]))
+        for each in asked["contracts"]
+    ]
+    for function in ("anchoredAt", "verify"):
+        lines.append(function)
+        lines += [
+            f"  {name}: {value if isinstance(value, str) else '[' + ','.join(value) + ']'}"
+            for name, value in asked[function].items()
+        ]
+    return "".join(line + "\n" for line in lines).encode()
 
 
 def _write_container(output: Path, file: Path, proof: Proof, token: int) -> None:

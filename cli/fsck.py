@@ -46,7 +46,7 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
                 say("indexes-not-all", error=error)
         with ledger.metadata.read() as transaction:
             batches, entries = transaction.batch_count(), transaction.entry_count()
-        with progress("checking-entries", entries + batches) as advance:
+        with progress("checking-leaves", entries + batches) as advance:
             problems = list(_problems(ledger, advance))
     if as_json:
         members = [

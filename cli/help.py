@@ -90,6 +90,17 @@ class Group(_Speaking, click.Group):
 
     command_class = Command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is named: `help COMMAND` is `COMMAND --help`."""
+        if args == ["help"]:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        if args[0] == "help":
+            args = [*args[1:], "--help"]
+        return super().resolve_command(ctx, args)
+
     def get_help(self, ctx: click.Context) -> str:
         """Return the page, with the commands below it."""
         return "\n".join([*_page(self, ctx), "", *_commands(self, ctx)])
@@ -141,7 +152,8 @@ def _page(command: click.Command, ctx: click.Context) -> Iterator[str]:
             yield from wrapped(line, width, "  ", "  ")
     yield ""
     yield f"  {help_text('page.example')}"
-    yield from (f"      {example}" for example in examples_of(command))
+    for example in examples_of(command):
+        yield from _broken(f"      {example}", width)
     yield ""
     yield help_text("page.options")
     yield from columns(list(_options(command, ctx)), width)
@@ -161,6 +173,20 @@ def examples_of(command: click.Command) -> list[str]:
     """Return the examples in the docstring of a command."""
     _, _, block = (command.help or "").partition("Example:\n")
     return [line.strip() for line in block.splitlines() if line.strip()]
+
+
+def _broken(example: str, width: int) -> Iterator[str]:
+    """Yield an example as a shell takes it: what is wider than a line goes on before an option."""
+    if width_of(example) <= width:
+        yield example
+        return
+    line, *options = example.split(" --")
+    for option in options:
+        if width_of(f"{line} --{option} \\") > width:
+            yield f"{line} \\"
+            line = " " * 9
+        line += f" --{option}"
+    yield line
 
 
 def _usage(command: click.Command, ctx: click.Context) -> list[str]:
@@ -253,6 +279,9 @@ def _unknown(error: click.exceptions.NoSuchCommand | click.NoSuchOption) -> Mess
         params = ctx.command.get_params(ctx) if ctx else []
         known = [name for param in params for name in param.opts if name.startswith("--")]
         kind, name = "option", error.option_name
+        if isinstance(error.ctx and error.ctx.command, Group) and _is_of_commands(name):
+            assert ctx
+            return message("option-before-command", option=name, command=ctx.command_path)
     else:
         known = ctx.command.list_commands(ctx) if ctx and isinstance(ctx.command, Group) else []
         kind, name = "command", error.command_name
@@ -260,6 +289,11 @@ def _unknown(error: click.exceptions.NoSuchCommand | click.NoSuchOption) -> Mess
     if close:
         return message("no-such-word-but", kind=kind, name=name[:80], close=close[0])
     return message("no-such-word", kind=kind, name=name[:80])
+
+
+def _is_of_commands(option: str) -> bool:
+    """Whether any command has this option."""
+    return any(key.rpartition(" ")[2] == option for key in words_of(ENGLISH, HELP))
 
 
 def _bad_value(error: click.BadParameter) -> Message:

@@ -5,6 +5,7 @@ Each command is a module of its own, imported only when it is asked for.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -111,8 +112,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line, and exit."""
-    # Hundreds of thousands of objects are made while modules load, and none of them is garbage.
+    # Hundreds of thousands of objects are made while modules load, and none of them is garbage: nor
+    # at the end, when Python looks through all of them once more.
     gc.set_threshold(200_000, 20, 20)
+    atexit.register(gc.freeze)
     speak(asked_language(sys.argv[1:]))
     with _noting_interrupts() as is_interrupted:
         try:

@@ -256,6 +256,8 @@ def _seal_digests(ledger: Ledger, path: Path, wishes: _Wishes) -> None:
                 for span in receipt.spans
             ],
         )
+        if not (wishes.proofs or wishes.no_wait):
+            say("digests-next", batch=receipt.spans[0].batch)
     # The receipt was given: from here on the same file is another submission.
     submission.forget()
     if waiting:

@@ -182,13 +182,13 @@ def _print(status: dict[str, Any]) -> None:
         tell("status-renewals-next", scheduled=renewals["scheduled"], next=renewals["next"])
     for problem in status["problems"]:
         tell("status-problem", text=problem["text"])
-    if status["problems"]:
-        tell(_advice({problem["code"] for problem in status["problems"]}))
     for alarm in status["alarms"]:
         tell("status-alarm", since=alarm["since"], subject=alarm["subject"], text=alarm["text"])
-    if status["unsealed"] or status["waiting"]:
+    if status["problems"]:
+        tell(_advice({problem["code"] for problem in status["problems"]}))
+    elif status["unsealed"] or status["waiting"]:
         tell("status-waiting")
-    elif not status["problems"]:
+    elif not renewals["due"]:
         tell("status-idle")
 
 

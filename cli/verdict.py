@@ -34,8 +34,12 @@ _NUMBER = re.compile(r"\[(\d+)\]")
 _IN_RECORD = re.compile(r"(.*?)chains\[(\d+)\]\.timestamps\[(\d+)\]")
 
 
-def print_report(report: Report, subject: str, digests: int | None = None) -> None:
-    """Print what a report says of `subject`, a file, or a bulk proof of so many digests."""
+def print_report(
+    report: Report, subject: str, digests: int | None = None, *, is_brief: bool = False
+) -> None:
+    """Print what a report says of `subject`, a file or several in words, or a bulk proof of so many
+    digests. If `is_brief`, of checks that passed only their number is told.
+    """
     verdict = verdict_word(report.verdict)
     line = laid_out(_meaning(report, verdict, subject, digests), 2)
     click.echo(verdict_styled(report.verdict, verdict) + line[len(verdict) :])
@@ -46,11 +50,18 @@ def print_report(report: Report, subject: str, digests: int | None = None) -> No
         for known in _grounds(report.checks):
             if known["part"] == "file_tokens":
                 _print_ground(known)
-    click.echo()
     failed = [check for check in report.checks if check.outcome is Outcome.FAILED]
     # All else is true of the file that the proof is for.
     is_other = any(check.name == "digest" for check in failed)
-    print_checks(failed if is_other else report.checks)
+    shown = failed if is_other else list(report.checks)
+    if is_brief:
+        shown = [check for check in shown if check.outcome is not Outcome.PASSED]
+    if shown:
+        click.echo()
+        print_checks(shown)
+    if is_brief:
+        passed = sum(check.outcome is Outcome.PASSED for check in report.checks)
+        tell("checks-passed", count=passed)
     if is_other:
         tell("checks-of-other-file")
     print_steps([report.checks])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from witnesstree.cli.help import Command
+from witnesstree.cli.help import Command, Misused
 from witnesstree.cli.judging import (
     WORTH_WATCHING,
     Asked,
@@ -28,6 +28,7 @@ from witnesstree.cli.judging import (
     read_limited,
     require_regular,
 )
+from witnesstree.cli.language import phrase
 from witnesstree.cli.names import proof_beside
 from witnesstree.cli.options import HOME_ENVVAR, PATH, answer, is_folder, json_option, say
 from witnesstree.cli.progress import progress
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     show_default=True,
 )
 @click.option("--group", "is_group", is_flag=True)
+@click.option("--brief", "is_brief", is_flag=True)
 @json_option
 @click.pass_context
 def verify_command(
@@ -71,6 +73,7 @@ def verify_command(
     home: Path | None,
     require: str,
     is_group: bool,
+    is_brief: bool,
     as_json: bool,
 ) -> None:
     """Check that FILE is what its proof says it is.
@@ -84,6 +87,8 @@ def verify_command(
     named, own = (home, None) if is_named else (None, home)
     asked = Asked(pem, block_hashes, checkpoint_keys, nodes, named, require, datetime.now(UTC), own)
     is_many = len(files) > 1 or is_folder(files[0])
+    if is_brief and (is_many or as_json):
+        raise Misused("brief-of-one")
     if len(files) == 2 and proof_path is None:
         _require_no_proof_as_file(*files)
     if is_many or is_group:
@@ -99,11 +104,11 @@ def verify_command(
     own = proof_beside(file)
     if proof_path is None and not os.path.lexists(own):
         if holds_proofs(file):
-            ctx.exit(_show_batch(file, asked, as_json=as_json))
+            ctx.exit(_show_batch(file, asked, as_json=as_json, is_brief=is_brief))
         if report := _judge_alone(ctx, file, asked):
-            ctx.exit(_answer(report, file, as_json=as_json))
+            ctx.exit(_answer(report, file, as_json=as_json, is_brief=is_brief))
     report = _judge_by(ctx, file, size, proof_path, asked)
-    ctx.exit(_answer(report, file, as_json=as_json))
+    ctx.exit(_answer(report, file, as_json=as_json, is_brief=is_brief))
 
 
 def _require_no_proof_as_file(file: Path, second: Path) -> None:
@@ -161,11 +166,11 @@ def _other_proof(file: Path) -> Path | None:
     return next((place for place in places if place != file and place.is_file()), None)
 
 
-def _answer(report: Report, file: Path, *, as_json: bool) -> int:
+def _answer(report: Report, file: Path, *, as_json: bool, is_brief: bool) -> int:
     if as_json:
         answer(report_members(report))
     else:
-        print_report(report, file.name)
+        print_report(report, phrase("file-named", name=file.name), is_brief=is_brief)
     return EXIT_CODES[report.verdict]
 
 
@@ -226,7 +231,7 @@ def _judge_proof(file: Path, size: int, found: Brought, proof_path: Path, judge:
         return judge.judge(digest, content, judge.read(content, file))
 
 
-def _show_batch(path: Path, asked: Asked, *, as_json: bool) -> int:
+def _show_batch(path: Path, asked: Asked, *, as_json: bool, is_brief: bool) -> int:
     from witnesstree.ledger.proof.bundle import nodes_in
 
     with opened_proofs(path) as bundle:
@@ -237,7 +242,8 @@ def _show_batch(path: Path, asked: Asked, *, as_json: bool) -> int:
         if as_json:
             answer({**report_members(report), "digests": bundle.size})
         else:
-            print_report(report, path.name, bundle.size)
+            named = phrase("file-named", name=path.name)
+            print_report(report, named, bundle.size, is_brief=is_brief)
     return EXIT_CODES[report.verdict]
 
 

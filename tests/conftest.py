@@ -3,6 +3,7 @@
 Sockets are off (pyproject.toml); a test that needs one says so with @pytest.mark.enable_socket.
 """
 
+import gc
 import os
 import signal
 from collections import Counter
@@ -26,6 +27,9 @@ for _number in (signal.SIGINT, signal.SIGTERM):
             _number,
             signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL,
         )
+
+# As the command line has it, which many tests call in this process.
+gc.set_threshold(200_000, 20, 20)
 
 settings.register_profile(
     "default",

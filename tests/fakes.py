@@ -4,9 +4,11 @@
 import errno
 import io
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import datetime, timedelta
 from enum import Enum
 from hashlib import sha256
@@ -541,6 +543,14 @@ class FakeWorld:
         self.authority = FakeAuthority("fake-authority", clock)
         self.chain = FakeChain("fake-chain", clock)
         self.home: Home = create_home(folder, ORIGIN, lambda _home: None, self.database)
+
+    def copied(self, folder: Path, clock: Callable[[], datetime]) -> "FakeWorld":
+        """Return this world as `clock` has it, with a copy of its home in `folder`."""
+        assert self.database is None, "a schema in PostgreSQL is not copied"
+        shutil.copytree(self.home.folder, folder)
+        copy = deepcopy(self, {id(self.clock): clock})
+        copy.home = open_home(folder)
+        return copy
 
     @contextmanager
     def open(self, limits: Limits | None = None, **others: Any) -> Iterator[Ledger]:

@@ -17,6 +17,7 @@ from typing_extensions import override
 from witnesstree.anchor.evm.blocks import FILE, ChainFile
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.ports import Block, Chain, SignedTransaction, Standing
+from witnesstree.ledger.base.system import open_regular
 from witnesstree.ledger.base.witness import Anchor, StateProof
 from witnesstree.ledger.chain.keccak import keccak256
 from witnesstree.ledger.chain.known import LOCAL_CHAIN_ID
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.message import Message
 
 KEY_FILE = "account.key"
+_MAX_KEY_FILE = 128
+"""Bytes: a key has 64 digits."""
 """The secret key of the one funded account: 64 hex digits, readable by its owner alone.
 
 It guards nothing of worth.
@@ -290,7 +293,8 @@ def _signed(file: ChainFile, key: bytes, to: bytes, calldata: bytes, gas: int) -
 
 def _read_key(folder: Path) -> bytes:
     try:
-        key = bytes.fromhex((folder / KEY_FILE).read_bytes().decode("ascii"))
+        with open_regular(folder / KEY_FILE) as file:
+            key = bytes.fromhex(file.read(_MAX_KEY_FILE).decode("ascii"))
     except FileNotFoundError as error:
         raise InvalidInput("chain-key-missing", path=folder / KEY_FILE) from error
     except OSError as error:

@@ -32,6 +32,7 @@ from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotF
 from witnesstree.ledger.base.message import Message, message
 from witnesstree.ledger.base.ports import Authority
 from witnesstree.ledger.base.report import Assurance
+from witnesstree.ledger.base.system import open_regular
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.store.disk import write_file
 from witnesstree.ledger.tokens.token import TimeStampResp, check_response, format_request
@@ -457,7 +458,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _read(folder: Path, name: str) -> bytes:
-    with _storing(folder), (folder / name).open("rb") as file:
+    with _storing(folder), open_regular(folder / name) as file:
         return file.read(_MAX_FILE)
 
 

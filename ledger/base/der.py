@@ -25,7 +25,7 @@ MAX_SHOWN = 120
 
 # RFC 3161, 2.4.2: with seconds, and ends in Z. Trailing zeros, which it forbids, do no harm and
 # occur.
-_GENERALIZED_TIME = re.compile(rb"(\d{14})(?:\.(\d{1,12}))?Z")
+_GENERALIZED_TIME = re.compile(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d{1,12}))?Z")
 # Bytes that end an arc are below 0x80, and none begins with 0x80 (X.690, 8.19.2).
 _ARCS = re.compile(rb"(?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f])+", re.DOTALL)
 _FOREIGN = (UnsupportedAlgorithm, DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType)
@@ -188,8 +188,9 @@ def read_time(text: bytes) -> datetime:
     match = _GENERALIZED_TIME.fullmatch(text)
     if not match:
         raise InvalidInput("der-time-malformed")
-    seconds = datetime.strptime(match[1].decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-    return seconds.replace(microsecond=int((match[2] or b"0").ljust(6, b"0")[:6]))
+    year, month, day, hour, minute, second = map(int, match.groups()[:6])
+    micro = int((match[7] or b"0").ljust(6, b"0")[:6])
+    return datetime(year, month, day, hour, minute, second, micro, tzinfo=UTC)
 
 
 def shown(text: str) -> str:

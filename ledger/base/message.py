@@ -47,6 +47,7 @@ _OS_ERRORS = frozenset(
         errno.EPERM,
         errno.EPIPE,
         errno.EROFS,
+        errno.ESPIPE,
         errno.ETIMEDOUT,
     }
 )

@@ -1,18 +1,36 @@
-"""Calls that POSIX has and Windows lacks, as far as verifying needs them: proofs are verified
-there, too. A ledger is not kept there.
+"""Calls that POSIX has and Windows lacks, as far as verifying needs them, and files opened without
+waiting: proofs are verified on Windows, too. A ledger is not kept there.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import BinaryIO
 
 WITHOUT_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)
 """The flag to open a file with that may have become a pipe. Windows has none among its files."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to be read where nothing else belongs: whoever opens a pipe waits for whoever
+    writes to it.
+
+    Raises OSError, with ESPIPE where it is a pipe or a device.
+    """
+    file = open(  # noqa: SIM115 - the caller closes it
+        path, "rb", opener=lambda name, flags: os.open(name, flags | WITHOUT_WAITING)
+    )
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE), str(path))
+    return file
 
 
 def read_at(file: BinaryIO, size: int, offset: int) -> bytes:

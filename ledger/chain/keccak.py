@@ -8,6 +8,7 @@ compare it with one of them.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 RATE: Final = 136
@@ -50,6 +51,8 @@ _CHI: Final = tuple(
 )
 
 
+# A ledger asks for the same few headers, and what leads from them, with every submission.
+@lru_cache(maxsize=256)
 def keccak256(data: bytes) -> bytes:
     """Return the 32-byte Keccak-256 of `data`: not the SHA3-256 of FIPS 202."""
     padded = bytearray(data) + b"\x01"

@@ -147,24 +147,6 @@ def contract_arguments(proof: Proof) -> dict[str, Any]:
     }
 
 
-def format_sol(proof: Proof) -> bytes:
-    """Return `contract_arguments` as text to copy from: lists are written as explorers take them.
-
-    Raises InvalidInput as that does.
-    """
-    asked = contract_arguments(proof)
-    lines = [
-        f"contract {each['address']} on chain {each['chain_id']}" for each in asked["contracts"]
-    ]
-    for function in ("anchoredAt", "verify"):
-        lines.append(function)
-        lines += [
-            f"  {name}: {value if isinstance(value, str) else '[' + ','.join(value) + ']'}"
-            for name, value in asked[function].items()
-        ]
-    return "".join(line + "\n" for line in lines).encode()
-
-
 def _demand_path(proof: Proof) -> Inclusion:
     at = proof.inclusion
     if at is None:

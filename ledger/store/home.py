@@ -40,6 +40,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, NotFound, StorageFailure
 from witnesstree.ledger.base.strictjson import load, require_shallow
+from witnesstree.ledger.base.system import open_regular
 from witnesstree.ledger.log.keys import MAX_KEY_NOTE, check_history
 from witnesstree.ledger.log.log import EMPTY_ROOT
 from witnesstree.ledger.log.note import (
@@ -118,7 +119,8 @@ class Home:
             # As older versions named it, and the first one still.
             path = self._key_path(number, "pem")
         try:
-            key = load_pem_private_key(path.read_bytes(), password=None)
+            with open_regular(path) as file:
+                key = load_pem_private_key(file.read(_MAX_FILE), password=None)
         except (OSError, ValueError, TypeError) as error:
             raise Damaged("private-key-unreadable", path=path) from error
         if (
@@ -141,7 +143,8 @@ class Home:
             return check_history(notes, self.verifier_key())[number - 1].new
         path = self._key_path(0, "vkey")
         try:
-            return parse_verifier_key(path.read_text(encoding="utf-8").strip())
+            with open_regular(path) as file:
+                return parse_verifier_key(file.read(_MAX_FILE).decode().strip())
         except (OSError, UnicodeDecodeError, InvalidInput) as error:
             raise Damaged("public-key-unreadable", path=path) from error
 
@@ -200,7 +203,7 @@ class Home:
         notes: list[str] = []
         try:
             while (path := self.key_note_path(len(notes) + 1)).exists():
-                with path.open("rb") as file:
+                with open_regular(path) as file:
                     notes.append(file.read(4 * MAX_KEY_NOTE + 1).decode())
             check_history(notes, self.verifier_key())
         except (OSError, UnicodeDecodeError, InvalidInput) as error:
@@ -236,7 +239,7 @@ class Home:
         """
         path = self.folder / PUBLISHED
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 content = file.read(_MAX_PUBLISHED)
         except FileNotFoundError:
             return ()
@@ -323,7 +326,8 @@ def open_home(folder: Path) -> Home:
     folder = folder.absolute()
     marker = folder / MARKER
     try:
-        content = marker.read_bytes()[:_MAX_FILE]
+        with open_regular(marker) as file:
+            content = file.read(_MAX_FILE)
     except (FileNotFoundError, NotADirectoryError) as error:
         if (folder / "ledger.db").exists():
             raise Damaged("home-file-missing", folder=folder) from error

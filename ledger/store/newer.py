@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from witnesstree.ledger.audit.published import CHECKPOINT, key_path
 from witnesstree.ledger.base.errors import Damaged, InvalidInput
 from witnesstree.ledger.base.message import message
+from witnesstree.ledger.base.system import open_regular
 from witnesstree.ledger.log.keys import MAX_CHANGES, MAX_KEY_NOTE, check_history
 from witnesstree.ledger.log.log import log_root
 from witnesstree.ledger.log.note import MAX_NOTE, check_checkpoint
@@ -181,7 +182,7 @@ def _published_keys(home: Home, folder: Path) -> list[VerifierKey]:
     notes: list[str] = []
     try:
         while len(notes) < MAX_CHANGES and (path := folder / key_path(len(notes) + 1)).exists():
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 notes.append(file.read(MAX_KEY_NOTE + 1).decode())
         return [change.new for change in check_history(notes, home.verifier_key())]
     except (OSError, UnicodeDecodeError, InvalidInput):
@@ -194,7 +195,7 @@ def _signed(home: Home, path: Path, others: Iterable[VerifierKey] = ()) -> Check
     """
     keys = [home.verifier_key(number) for number in range(len(home.key_notes()) + 1)]
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             note = file.read(MAX_NOTE + 1).decode()
         signed = [found for key in [*keys, *others] if (found := check_checkpoint(note, key))]
     except (OSError, UnicodeDecodeError, InvalidInput):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from witnesstree.ledger.base.clock import format_time, parse_time
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure
 from witnesstree.ledger.base.strictjson import load
+from witnesstree.ledger.base.system import open_regular
 from witnesstree.ledger.store.disk import write_file
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def restorations(home: Home) -> tuple[Restored, ...]:
     """
     path = home.folder / FILE
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MAX_FILE + 1)
     except FileNotFoundError:
         return ()

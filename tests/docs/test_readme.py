@@ -9,14 +9,12 @@ anchored in, and authority.pem is the root of the ledger's own authority.
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import pytest
 from commandline import PROGRAM, environment
 
 ROOT = Path(__file__).parents[2]
@@ -68,9 +66,8 @@ def filled(line: str, folder: Path) -> str:
     return line
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_the_commands_run_as_the_text_claims(name: str, tmp_path: Path) -> None:
-    found = commands((ROOT / name).read_text(encoding="utf-8"))
+def test_the_commands_run_as_the_text_claims(tmp_path: Path) -> None:
+    found = commands((ROOT / READMES[0]).read_text(encoding="utf-8"))
     assert len(found) >= 2, "the README shows how to seal and how to verify"
     furnish(tmp_path)
     path = os.pathsep.join([str(Path(PROGRAM).parent), os.environ["PATH"]])
@@ -93,13 +90,7 @@ def test_the_commands_run_as_the_text_claims(name: str, tmp_path: Path) -> None:
 
 
 def test_both_readmes_show_the_same_commands() -> None:
-    first, second = (
-        [
-            shlex.split(command.line)[1]
-            for command in commands((ROOT / name).read_text(encoding="utf-8"))
-        ]
-        for name in READMES
-    )
+    first, second = (commands((ROOT / name).read_text(encoding="utf-8")) for name in READMES)
     assert first == second
 
 

@@ -264,3 +264,31 @@ def test_an_opening_record_that_cannot_be_read_is_left_to_the_report(
 ) -> None:
     note_strangers((f"0x{KEY}",), Proof(bytes(32), opening=OpeningProof("no record", ())))
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_in_place_of_any_file_of_a_home_is_not_waited_for(
+    sealed: Sealed, tmp_path: Path
+) -> None:
+    for path in sorted(path for path in sealed.home.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        ran = call("verify", sealed.file, "--home", sealed.home)
+        assert ran.code in {0, 4, 5, 10, 11}, path
+        if ran.code > 4:
+            assert path.name in ran.error() or str(sealed.home) in ran.error(), path
+        path.unlink()
+        path.write_bytes(content)
+    assert call("verify", sealed.file, "--home", sealed.home).code == 0
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", [f"{'0' * 64}.pem", "list-AT.json"])
+def test_a_pipe_in_the_trust_store_is_not_waited_for(
+    sealed: Sealed, tmp_path: Path, name: str
+) -> None:
+    os.mkfifo(tmp_path / name)
+    ran = call("verify", sealed.file, env={"WITNESSTREE_TRUST": str(tmp_path)})
+    assert ran.code == 5
+    assert f"{name} cannot be read: It is a pipe or a device, and no regular file" in ran.error()

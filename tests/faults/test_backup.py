@@ -291,7 +291,7 @@ def small(tmp_path: Path, clock: Clock) -> FakeWorld:
 
 
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("stride", strides(4))
+@pytest.mark.parametrize("stride", strides(6))
 def test_a_killed_backup_is_none(small: FakeWorld, tmp_path: Path, when: When, stride: int) -> None:
     found = set()
     target = tmp_path / "backups" / "one"
@@ -322,7 +322,7 @@ def test_a_killed_backup_is_none(small: FakeWorld, tmp_path: Path, when: When, s
 
 
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("stride", strides(4))
+@pytest.mark.parametrize("stride", strides(6))
 def test_a_killed_restore_is_no_home_or_one_that_waits(
     small: FakeWorld, tmp_path: Path, when: When, stride: int
 ) -> None:

@@ -29,7 +29,7 @@ def sealed(folder: Path, count: int) -> Path:
     return home
 
 
-@pytest.mark.parametrize("stride", strides(2))
+@pytest.mark.parametrize("stride", strides(4))
 def test_digests_that_were_taken_are_sealed_by_the_next_run(tmp_path: Path, stride: int) -> None:
     home, digests = tmp_path / "home", tmp_path / "digests"
     count = 3 * PART + 5
@@ -102,7 +102,7 @@ def kill_when(folder: Path, pattern: str, delay: float, *arguments: object) -> i
 
 
 @pytest.mark.parametrize("is_older", [False, True], ids=["anew", "over an older one"])
-@pytest.mark.parametrize("stride", strides(2))
+@pytest.mark.parametrize("stride", strides(4))
 def test_one_file_is_whole_or_not_there(tmp_path: Path, *, is_older: bool, stride: int) -> None:
     home, out = sealed(tmp_path, COUNT), tmp_path / "out"
     out.mkdir()
@@ -128,7 +128,7 @@ def test_one_file_is_whole_or_not_there(tmp_path: Path, *, is_older: bool, strid
     assert call("verify", wanted, "--home", home).code == 0
 
 
-@pytest.mark.parametrize("stride", strides(2))
+@pytest.mark.parametrize("stride", strides(4))
 def test_single_proofs_are_whole_and_the_rest_follows(tmp_path: Path, stride: int) -> None:
     home, out = sealed(tmp_path, SPLIT), tmp_path / "out"
     command = ("proof", "--all", "--batch", 0, "--split", out, "--home", home)

@@ -104,7 +104,7 @@ def crash() -> None:
 
 
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("stride", strides(7))
+@pytest.mark.parametrize("stride", strides(11))
 def test_a_crash_at_any_durable_step(tmp_path: Path, clock: Clock, when: When, stride: int) -> None:
     for step in moments(stride, when):
         world = FakeWorld(tmp_path / f"{step}", clock, SMALL)
@@ -125,7 +125,7 @@ def test_a_crash_at_any_durable_step(tmp_path: Path, clock: Clock, when: When, s
 
 
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("stride", strides(7))
+@pytest.mark.parametrize("stride", strides(11))
 def test_a_disk_that_refuses_any_durable_step(
     tmp_path: Path, clock: Clock, when: When, stride: int
 ) -> None:

@@ -55,7 +55,7 @@ def mend(world: FakeWorld, steps: Steps) -> None:
 
 @pytest.mark.parametrize("work", [merge, mend])
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("stride", strides(4))
+@pytest.mark.parametrize("stride", strides(6))
 def test_a_killed_merge_leaves_every_digest_to_be_found(
     tmp_path: Path, clock: Clock, when: When, stride: int, work: Callable[[FakeWorld, Steps], None]
 ) -> None:

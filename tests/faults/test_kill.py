@@ -204,7 +204,7 @@ def _seal_and_examine(home: Path, proofs: Path, tell: Callable[[Any], object]) -
 
 
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("stride", strides(7))
+@pytest.mark.parametrize("stride", strides(11))
 def test_a_killed_init_leaves_no_home_or_a_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: When, stride: int
 ) -> None:

@@ -130,7 +130,7 @@ def test_a_database_of_any_age_is_known_for_one_and_mended(each: FakeWorld, age:
 
 
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("stride", strides(10))
+@pytest.mark.parametrize("stride", strides(13))
 def test_a_crash_at_any_step_is_no_older_database(
     tmp_path: Path, clock: Clock, when: When, stride: int
 ) -> None:

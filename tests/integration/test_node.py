@@ -188,7 +188,8 @@ def test_every_header_of_the_chain_can_be_rebuilt(node: Node) -> None:
     newest = node.newest()
     with closing(Endpoint(node.url, timeout=10)) as endpoint:
         client = Client(endpoint)
-        for number in {0, 1, 2, newest // 2, newest - 1, newest}:
+        # Other tests on this node may have made many blocks before, or none.
+        for number in {0, 1, 2, newest // 2, newest - 1, newest} & {*range(newest + 1)}:
             block = client.block(number)
             assert block
             header = client.header(block, 2048)

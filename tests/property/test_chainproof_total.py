@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import rlp
+from fakes import strides
 from hypothesis import given
 from hypothesis import strategies as st
 from trie.hexary import HexaryTrie
@@ -150,9 +151,10 @@ def _positions() -> list[tuple[str, int, int]]:
     return [(name, i, at) for name, i, node in nodes for at in range(len(node))]
 
 
-def test_every_byte_of_a_proof_counts() -> None:
+@pytest.mark.parametrize("stride", strides(3))
+def test_every_byte_of_a_proof_counts(stride: int) -> None:
     """One bit, at every byte: it is refused, or (in the header) it is another block's hash."""
-    for name, i, at in _positions():
+    for name, i, at in _positions()[::stride]:
         changed = dict(HAPPY)
         if name == "header":
             changed["header"] = _flipped(HAPPY["header"], at, 1 << at % 8)

@@ -394,7 +394,7 @@ def delegate() -> Issued:
     return issue("A responder", middle(), key("p256", 70), (ANSWERS,))
 
 
-@pytest.mark.parametrize("chunk", rehearsed(4, 600))
+@pytest.mark.parametrize("chunk", rehearsed(2, 600))
 def test_changed_answers(chunk: int) -> None:
     random = Random(chunk)
     for number in range(CHUNK):

@@ -294,12 +294,12 @@ def test_no_room_on_the_disk_is_told(tiny: ground.Ground) -> None:
     assert not growth.no_room(tiny, 10**15), "it is there already"
 
 
-def test_sealing_without_a_proof_has_failed(tiny: ground.Ground) -> None:
-    side = sealing.sealing(tiny, "seal", 300, "raw")
+def test_sealing_without_a_proof_has_failed(shared: ground.Ground) -> None:
+    side = sealing.sealing(shared, "seal", 300, "raw")
     with pytest.raises(Failed, match="ended with"):
-        measure.sample(replace(side, argv=[sys.executable, "-c", "pass"]), tiny.folder)
+        measure.sample(replace(side, argv=[sys.executable, "-c", "pass"]), shared.folder)
     with pytest.raises(Failed, match="no whole proof"):
-        measure.sample(replace(side, argv=[*side.argv, "--no-wait"]), tiny.folder)
+        measure.sample(replace(side, argv=[*side.argv, "--no-wait"]), shared.folder)
 
 
 def test_a_ledger_grows_in_a_copy(tiny: ground.Ground) -> None:

@@ -3,21 +3,28 @@
 Of the batches' files nothing is different there.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Clock
 from fakes import FakeWorld
 from servers.postgresql import PostgreSQL
 from unit.ledger.work import test_fsck
-from unit.ledger.work.test_fsck import (  # noqa: F401 - tests and their fixture
+from unit.ledger.work.test_fsck import (  # noqa: F401 - tests, and what makes their world
     test_a_job_that_would_be_done_twice_is_found,
     test_a_sound_ledger_has_no_problem,
     test_an_empty_ledger_has_no_problem,
     test_every_altered_record_is_found,
-    world,
+    three_batches,
 )
 
 pytestmark = pytest.mark.sampled(4)
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: Clock) -> FakeWorld:
+    return three_batches(tmp_path / "home", clock)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,8 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
@@ -32,8 +33,13 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
 def distributions(package: str) -> set[str]:
-    return {canonical(name) for name in packages_distributions().get(package, [])}
+    return {canonical(name) for name in installed().get(package, [])}
 
 
 PLAIN = names(PROJECT["dependencies"])

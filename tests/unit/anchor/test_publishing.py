@@ -250,7 +250,7 @@ def test_two_publishers_take_turns(
 
 @pytest.mark.parametrize("when", When)
 @pytest.mark.parametrize("already", [0, 1], ids=["the first time", "once more"])
-@pytest.mark.parametrize("stride", strides(4))
+@pytest.mark.parametrize("stride", strides(6))
 def test_killed_at_any_step_it_leaves_a_folder_that_is_what_its_checkpoint_says(
     world: FakeWorld, tmp_path: Path, when: When, already: int, stride: int
 ) -> None:
@@ -466,7 +466,7 @@ def test_cosignatures_of_an_older_version_are_taken_over_once(
 # What a run looks at
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.rehearsal)])
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.rehearsal)])
 def test_a_run_reads_and_writes_what_is_new(
     world: FakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:

@@ -459,3 +459,19 @@ def test_what_is_wrong_is_said_in_words_of_ours(
     assert caught.value.message.code == code
     for language in LANGUAGES:
         assert "{" not in worded(caught.value.message, language)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "fee_cap = 90",
+            "fee_cap is no setting by itself: fee_cap belongs into a table [chains.NAME]",
+        ),
+        ("fee_capp = 90", "fee_capp is no setting by itself: fee_cap belongs into a table"),
+        ("policys = '1.2'", "policys is no setting by itself: policy belongs into a table"),
+    ],
+)
+def test_a_key_of_a_table_is_sent_there(tmp_path: Path, toml: Path, text: str, said: str) -> None:
+    toml.write_text(text)
+    assert said in refused(tmp_path)

@@ -260,12 +260,12 @@ def test_one_record_holds_for_several_files(group: Path) -> None:
     assert (ran.code, ran.json["verdict"]) == (0, "verified")
     assert ran.json["files"] == [{"path": name, "in_record": True} for name in names]
     plain = call(*by_record(*names, "--group"))
-    assert "this group of 3 files” existed by " in plain.text
+    assert "): this group of 3 files existed by " in plain.text
     # The record itself lies in the folder, and each file counts once.
     again = call(*by_record(group, names[0], "--group", "--json"))
     assert [each["path"] for each in again.json["files"]] == names
     chinese = call("--lang", "zh", *by_record(*names))
-    assert "这组文件（3 个）" in chinese.text
+    assert "：这组文件（3 个）在" in chinese.text
 
 
 def test_a_group_has_no_others(group: Path) -> None:

@@ -144,6 +144,8 @@ def test_arguments_for_the_contract(
         == f"contract 0x{anchor.contract.hex()} on chain {anchor.chain_id}\nanchoredAt\n  root:"
         f" {shown}\nverify\n  root: {shown}\n  digest: {digest}\n  path: [{','.join(hashes)}]\n"
     )
+    chinese = export(proof, "sol", "--lang", "zh").text
+    assert chinese.startswith(f"链 {anchor.chain_id} 上的合约 0x{anchor.contract.hex()}\n")
     written = export(proof, "sol", "--json", "-o", tmp_path / "arguments.json")
     assert json.loads((tmp_path / "arguments.json").read_bytes()) == ran.json
     assert written.json["format"] == "sol"

@@ -70,6 +70,8 @@ def test_status_and_fsck_name_it(stale: Path) -> None:
     assert status.code == 12
     assert f"PROBLEM  {journal} belongs to batch 1" in status.text
     assert "Nothing waits" not in status.text
+    # No command goes on with anything before that is mended.
+    assert "to go on with what waits" not in status.text
     (problem,) = call("status", "--json").json["problems"]
     assert problem["code"] == "file-of-unknown-batch"
     assert problem["place"] == str(journal)

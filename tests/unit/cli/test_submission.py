@@ -145,3 +145,15 @@ def test_what_was_taken_before_an_error_is_not_submitted_again(
     assert "3 entries of this submission were acknowledged and count" in failed.error()
     assert call("seal", "--digests", digests, "--home", home).code == 0
     assert entries(home) == ALL
+
+
+def test_whoever_sealed_digests_is_told_how_to_get_their_proofs(
+    home: Path, digests: Path, tmp_path: Path
+) -> None:
+    ran = call("seal", "--digests", digests, "--home", home)
+    said = "of all in a batch, `witnesstree proof --all --batch 0 -o FILE`"
+    assert said in ran.talk
+    fetched = call("proof", "--all", "--batch", 0, "-o", tmp_path / "all", "--home", home)
+    assert fetched.code == 0
+    for other in (("--no-wait",), ("--json",), ("--proofs", tmp_path / "proofs")):
+        assert said not in call("seal", "--digests", digests, "--home", home, *other).talk

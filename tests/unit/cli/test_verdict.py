@@ -12,7 +12,7 @@ from make_proof import honest
 from mutations import sealed_again
 
 from witnesstree.cli.verdict import moment, print_report
-from witnesstree.ledger.base.report import Assurance, Check, Report, passed, unknown
+from witnesstree.ledger.base.report import Assurance, Check, Outcome, Report, passed, unknown
 
 FIRST = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
 
@@ -140,3 +140,15 @@ def test_a_token_that_does_not_hold_is_not_offered_as_enough() -> None:
         with redirect_stdout(StringIO()) as out:
             print_report(Report(checks), "contract.pdf")
         assert ("--require token: then the timestamp" in out.getvalue()) is offered
+
+
+def test_briefly_a_passed_check_is_counted_and_an_open_one_shown() -> None:
+    checks = [*token("tokens[0]", "public", FIRST), unknown("tokens[0].revocation", "no-chain")]
+    report = Report((passed("digest", "digest-matches", digest=b""), *checks), None, None, None)
+    with redirect_stdout(StringIO()) as out:
+        print_report(report, "contract.pdf", is_brief=True)
+    lines = out.getvalue().splitlines()
+    count = sum(check.outcome is Outcome.PASSED for check in report.checks)
+    assert f"{count} checks passed; without --brief each is shown." in lines
+    assert [line for line in lines if line.startswith("PASSED")] == []
+    assert len([line for line in lines if line.startswith("UNKNOWN")]) == 1

@@ -1,12 +1,13 @@
 """ledger/base/system.py, also where the system has fewer calls: names are taken from `os`, as they
 are missing on Windows."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from witnesstree.ledger.base.system import own_user, read_at, sync_all
+from witnesstree.ledger.base.system import open_regular, own_user, read_at, sync_all
 
 
 @pytest.mark.parametrize("lacks", [(), ("pread",)], ids=["pread", "no pread"])
@@ -39,3 +40,17 @@ def test_all_is_synced_where_that_can_be_asked_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.delattr(os, "sync")
     sync_all()
     assert asked == ["sync"]
+
+
+@pytest.mark.timeout(10)
+def test_nothing_is_waited_for_where_a_file_belongs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    with open_regular(tmp_path / "file") as file:
+        assert file.read() == b"content"
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(OSError, match=str(path)) as refused:
+            open_regular(path)
+        assert refused.value.errno == errno.ESPIPE
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "nothing")

@@ -30,7 +30,7 @@ from vectors.bundle.make import (
 
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.base.errors import InvalidInput, OverLimit
-from witnesstree.ledger.base.report import Assurance, Outcome, Verdict
+from witnesstree.ledger.base.report import Assurance, Outcome, Report, Verdict
 from witnesstree.ledger.base.witness import Stamp
 from witnesstree.ledger.log.note import parse_verifier_key
 from witnesstree.ledger.proof import bundle as bundle_module
@@ -290,6 +290,7 @@ def test_a_verifier_says_what_verify_says_of_every_vector(
 ) -> None:
     monkeypatch.setattr(verify_module, "KEPT", 2)
     verifiers: dict[str, Verifier] = {}
+    said: dict[str, Report] = {}
     for _ in range(3):
         for case in PROOFS["cases"]:
             content = (
@@ -305,9 +306,9 @@ def test_a_verifier_says_what_verify_says_of_every_vector(
             verifier = verifiers.setdefault(
                 json.dumps([trust, case.get("now")]), Verifier(trust_of(trust), now, require)
             )
-            assert verifier.verify(digest, content) == verify(
-                digest, content, trust_of(trust), now, require
-            ), case["name"]
+            if case["name"] not in said:
+                said[case["name"]] = verify(digest, content, trust_of(trust), now, require)
+            assert verifier.verify(digest, content) == said[case["name"]], case["name"]
 
 
 def test_a_verifier_remembers_so_many_batches_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -565,7 +565,7 @@ STOPS: dict[str, Callable[[Home, int], None]] = {
 
 
 @pytest.mark.parametrize("stop", STOPS)
-@pytest.mark.parametrize("stride", strides(3))
+@pytest.mark.parametrize("stride", strides(5))
 def test_a_killed_migration_is_finished_by_running_it_again(
     unpacked: Path, tmp_path: Path, stop: str, stride: int
 ) -> None:

@@ -30,11 +30,10 @@ from witnesstree.ledger.work.sealing import Limits
 EIGHT = digests("eight", 8)
 
 
-@pytest.fixture
-def world(tmp_path: Path, clock: Clock) -> FakeWorld:
+def three_batches(folder: Path, clock: Clock) -> FakeWorld:
     """Three sealed batches: of 9 leaves (the opening record and EIGHT), 3 and 2; then an open
     one."""
-    world = FakeWorld(tmp_path / "home", clock)
+    world = FakeWorld(folder, clock)
     witnesses = Witnesses(
         {world.authority.name: world.authority},
         {world.chain.name: world.chain},
@@ -50,13 +49,23 @@ def world(tmp_path: Path, clock: Clock) -> FakeWorld:
     return world
 
 
-@pytest.fixture(autouse=True)
-def _every_level_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a small batch has several kept levels.
+@pytest.fixture(scope="module", autouse=True)
+def _every_level_is_kept() -> Iterator[None]:
+    """So that a small batch has several kept levels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(levels, "STEP", 1)
+        yield
 
-    This comes before `world`, which fixtures of the same scope are made after.
-    """
-    monkeypatch.setattr(levels, "STEP", 1)
+
+@pytest.fixture(scope="module")
+def _made_once(_every_level_is_kept: None, tmp_path_factory: pytest.TempPathFactory) -> FakeWorld:
+    return three_batches(tmp_path_factory.mktemp("made") / "home", Clock())
+
+
+@pytest.fixture
+def world(_made_once: FakeWorld, tmp_path: Path, clock: Clock) -> FakeWorld:
+    clock.now = _made_once.clock()
+    return _made_once.copied(tmp_path / "home", clock)
 
 
 def problems(world: FakeWorld) -> list[Problem]:
@@ -109,7 +118,7 @@ def named(problem: Problem, path: Path, size: int) -> range | None:
 
 
 @pytest.mark.parametrize("ending", ["digests", "nodes", "index"])
-@pytest.mark.parametrize("stride", strides(5))
+@pytest.mark.parametrize("stride", strides(11))
 def test_every_flipped_byte_is_named(
     world: FakeWorld, folder: Path, ending: str, stride: int
 ) -> None:
