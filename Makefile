@@ -11,7 +11,7 @@ SOURCES := $(ROOMS) tests benchmarks docs deploy setup.py
 NATIVE := ledger/tree/native/Cargo.toml ledger/tree/native/crates.lock $(wildcard ledger/tree/native/src/*.rs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all test-contract servers lint format docs bench bench-quick clean lock wheel verifier-kit audit
+.PHONY: help demo serve test test-all test-contract servers lint format docs bench bench-quick soak clean lock wheel verifier-kit audit
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -83,6 +83,9 @@ bench: $(VENV)/.bench  ## Measure this machine against its peers, and write docs
 
 bench-quick: $(VENV)/.bench  ## See that every benchmark runs, in two minutes; its figures are not kept
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks --quick
+
+soak: $(VENV)/.installed  ## Load a service for ten minutes while it and its worker are killed in turn, and see that nothing acknowledged is lost
+	$(BIN)/python -m benchmarks.soak 600
 
 lock: $(VENV)/.installed  ## Renew constraints.txt, and the lock files of the kit, the native core and the contract
 	$(BIN)/uv pip compile pyproject.toml --extra ledger --extra serve --extra sm2 --extra lists --group dev --group release --group setup --upgrade --generate-hashes --universal \

@@ -1,5 +1,5 @@
-"""Load on a service: `python -m benchmarks.load WHAT FOLDER SECONDS CONNECTIONS` starts one, has wrk
-ask it, and prints one JSON object.
+"""Load on a service: `python -m benchmarks.load WHAT FOLDER SECONDS CONNECTIONS` starts one, lets
+wrk ask it, and prints one JSON object.
 
 What is counted is what was acknowledged with 2xx; of our own ledger it is compared with what the
 ledger holds afterwards.

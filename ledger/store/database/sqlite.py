@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from witnesstree.ledger.base.message import Message
 
 
+_THREADS = 48
+"""Connections that are kept; none is made before it is asked for."""
+
+
 class SQLite(Database):
     """One database file. One that `is_fixed` is only read, and may lie where nothing can be
     written: no process may change it meanwhile.
@@ -112,6 +116,9 @@ def _engine(path: Path, patience: float, *, is_fixed: bool) -> Engine:
         engine = create_engine(
             URL.create("sqlite", database=str(path)),
             connect_args={"timeout": patience, "isolation_level": None},
+            # As many as a service has threads: one beyond them would be opened and closed for each
+            # question.
+            pool_size=_THREADS,
         )
 
     @event.listens_for(engine, "connect")
