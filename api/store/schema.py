@@ -7,57 +7,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    insert,
-    inspect,
-    select,
-)
+from sqlalchemy import Column, Index, MetaData, Table, insert, inspect, select
 
 from witnesstree.ledger.base.errors import InvalidInput
+from witnesstree.ledger.store.database.schema import Bytes, Number, Text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 VERSION: Final = 1
 
-_Number = BigInteger().with_variant(Integer, "sqlite")
-# Both databases compare and sort by bytes.
-_Text = String().with_variant(String(collation="C"), "postgresql")
-
 metadata = MetaData()
 
-service = Table("service", metadata, Column("version", _Number, primary_key=True))
+service = Table("service", metadata, Column("version", Number, primary_key=True))
 
 tenants = Table(
     "tenants",
     metadata,
-    Column("id", _Number, primary_key=True, autoincrement=False),
-    Column("name", _Text, nullable=False, unique=True),
-    Column("created", _Text, nullable=False),
-    Column("rate", _Number),
-    Column("quota", _Number),
+    Column("id", Number, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created", Text, nullable=False),
+    Column("rate", Number),
+    Column("quota", Number),
 )
 # Of a key only its hash is kept. `replaces` is the key that one took over from.
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("id", _Text, primary_key=True),
-    Column("tenant", _Number, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
-    Column("scopes", _Text, nullable=False),
-    Column("created", _Text, nullable=False),
-    Column("until", _Text),
-    Column("revoked", _Text),
-    Column("replaces", _Text),
-    Column("used", _Text),
+    Column("id", Text, primary_key=True),
+    Column("tenant", Number, nullable=False),
+    Column("hash", Bytes, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created", Text, nullable=False),
+    Column("until", Text),
+    Column("revoked", Text),
+    Column("replaces", Text),
+    Column("used", Text),
 )
 # A range of entries that follow on each other: `count` from position `first` of a batch on, of
 # `requests` requests, whose submissions are numbered from `number` on. What of the ledger is in no
@@ -65,13 +50,13 @@ api_keys = Table(
 submissions = Table(
     "submissions",
     metadata,
-    Column("batch", _Number, primary_key=True, autoincrement=False),
-    Column("first", _Number, primary_key=True, autoincrement=False),
-    Column("count", _Number, nullable=False),
-    Column("tenant", _Number, nullable=False),
-    Column("number", _Number, nullable=False),
-    Column("requests", _Number, nullable=False),
-    Column("received", _Text, nullable=False),
+    Column("batch", Number, primary_key=True, autoincrement=False),
+    Column("first", Number, primary_key=True, autoincrement=False),
+    Column("count", Number, nullable=False),
+    Column("tenant", Number, nullable=False),
+    Column("number", Number, nullable=False),
+    Column("requests", Number, nullable=False),
+    Column("received", Text, nullable=False),
     Index("submissions_by_tenant", "tenant", "received"),
     Index("submissions_by_number", "number"),
 )
@@ -79,30 +64,30 @@ submissions = Table(
 named = Table(
     "named_entries",
     metadata,
-    Column("batch", _Number, primary_key=True, autoincrement=False),
-    Column("first", _Number, primary_key=True, autoincrement=False),
-    Column("tenant", _Number, nullable=False),
-    Column("number", _Number, nullable=False),
-    Column("names", _Text, nullable=False),
+    Column("batch", Number, primary_key=True, autoincrement=False),
+    Column("first", Number, primary_key=True, autoincrement=False),
+    Column("tenant", Number, nullable=False),
+    Column("number", Number, nullable=False),
+    Column("names", Text, nullable=False),
 )
 # What was answered to a request with this Idempotency-Key, until it ends.
 answers = Table(
     "answers",
     metadata,
-    Column("tenant", _Number, primary_key=True, autoincrement=False),
-    Column("key", _Text, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
-    Column("answer", LargeBinary, nullable=False),
-    Column("ends", _Text, nullable=False),
+    Column("tenant", Number, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),
+    Column("body", Bytes, nullable=False),
+    Column("answer", Bytes, nullable=False),
+    Column("ends", Text, nullable=False),
     Index("answers_by_end", "ends"),
 )
 # Administrative acts, each with the hash of the one before: the newest hash is sealed each day.
 acts = Table(
     "acts",
     metadata,
-    Column("number", _Number, primary_key=True, autoincrement=False),
-    Column("act", _Text, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("act", Text, nullable=False),
+    Column("hash", Bytes, nullable=False),
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, inspect, select, text
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, MetaData
 
     from witnesstree.ledger.base.message import Message
     from witnesstree.ledger.base.witness import Stamp
     from witnesstree.ledger.store.database.values import Job, JobKind, SealedBatch
     from witnesstree.ledger.store.ports import Database
 
+GUESTS = ("witnesstree.api.store.schema",)
+"""Modules whose `metadata` are tables beside the ledger's: all of them are there, or none."""
 _ABOVE_THE_FIRST = 2
 _PART = 1000
 """Rows that are copied at a time: tokens and anchors have some thousand bytes each."""
@@ -131,12 +134,18 @@ class Metadata:
     def copy(cls, source: Transaction, place: Path | str) -> Metadata:
         """Make the schema with every row that `source` sees: from any database to any other.
 
-        Rows are read in parts, and each value is of its column's type; nothing else that a database
-        may hold comes along. Raises Conflict as `create` does, Damaged if a value has another type.
+        Rows are read in parts, and each value is of its column's type. Tables that other rooms keep
+        beside the ledger's come along; nothing else that a database may hold does. Raises Conflict
+        as `create` does, Damaged if a value has another type.
         """
         rows = source._connection.execution_options(yield_per=_PART)  # noqa: SLF001 - a database as a whole
         with cls._creating(place) as (metadata, connection):
-            for table in schema.metadata.sorted_tables:
+            guests = list(_guests(rows))
+            for guest in guests:
+                guest.create_all(connection, checkfirst=False)
+            for table in (
+                table for each in (schema.metadata, *guests) for table in each.sorted_tables
+            ):
                 order = list(table.primary_key)
                 for part in rows.execute(select(table).order_by(*order)).mappings().partitions():
                     connection.execute(insert(table), [dict(row) for row in part])
@@ -282,6 +291,16 @@ def _database(place: Path | str, patience: float, *, is_fixed: bool) -> Database
     from witnesstree.ledger.store.database.postgresql import PostgreSQL
 
     return PostgreSQL(place, patience)
+
+
+def _guests(connection: Connection) -> Iterator[MetaData]:
+    """Yield the tables that other rooms keep in this database. They are known by name alone: those
+    rooms are above the ledger.
+    """
+    for name in GUESTS:
+        tables: MetaData = import_module(name).metadata
+        if inspect(connection).has_table(tables.sorted_tables[0].name):
+            yield tables
 
 
 def _version(connection: Connection) -> int | None:

@@ -56,17 +56,23 @@ class _Only(TypeDecorator[Any]):
         return check
 
 
-class _Number(_Only):
+class Number(_Only):
+    """A whole number of 64 bits."""
+
     # On SQLite every integer has 64 bits.
     impl, kind, cache_ok = BigInteger().with_variant(Integer, "sqlite"), int, True
 
 
-class _Text(_Only):
+class Text(_Only):
+    """Text."""
+
     # Both databases compare and sort by bytes.
     impl, kind, cache_ok = String().with_variant(String(collation="C"), "postgresql"), str, True
 
 
-class _Bytes(_Only):
+class Bytes(_Only):
+    """Bytes."""
+
     impl, kind, cache_ok = LargeBinary, bytes, True
 
 
@@ -83,132 +89,132 @@ alembic_version = Table(
 ledger = Table(
     "ledger",
     metadata,
-    Column("version", _Number, primary_key=True, autoincrement=False),
-    Column("origin", _Text, nullable=False),
+    Column("version", Number, primary_key=True, autoincrement=False),
+    Column("origin", Text, nullable=False),
 )
 open_batches = Table(
     "open_batches",
     metadata,
-    Column("sequence", _Number, primary_key=True, autoincrement=False),
-    Column("state", _Text, nullable=False),
-    Column("opened", _Text, nullable=False),
-    Column("opening", _Text, nullable=False),
-    Column("header", _Bytes),
-    Column("count", _Number, nullable=False),
-    Column("crc32", _Number, nullable=False),
-    Column("fillers", _Number, nullable=False, server_default="0"),
+    Column("sequence", Number, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("opened", Text, nullable=False),
+    Column("opening", Text, nullable=False),
+    Column("header", Bytes),
+    Column("count", Number, nullable=False),
+    Column("crc32", Number, nullable=False),
+    Column("fillers", Number, nullable=False, server_default="0"),
 )
 batches = Table(
     "batches",
     metadata,
-    Column("sequence", _Number, primary_key=True, autoincrement=False),
-    Column("count", _Number, nullable=False),
-    Column("root", _Bytes, nullable=False),
-    Column("closed", _Text, nullable=False),
-    Column("opening", _Text, nullable=False),
-    Column("header", _Bytes),
-    Column("log_index", _Number, nullable=False, unique=True),
-    Column("statement", _Text, nullable=False),
-    Column("fillers", _Number, nullable=False, server_default="0"),
+    Column("sequence", Number, primary_key=True, autoincrement=False),
+    Column("count", Number, nullable=False),
+    Column("root", Bytes, nullable=False),
+    Column("closed", Text, nullable=False),
+    Column("opening", Text, nullable=False),
+    Column("header", Bytes),
+    Column("log_index", Number, nullable=False, unique=True),
+    Column("statement", Text, nullable=False),
+    Column("fillers", Number, nullable=False, server_default="0"),
 )
 log_nodes = Table(
     "log_nodes",
     metadata,
-    Column("level", _Number, primary_key=True, autoincrement=False),
-    Column("position", _Number, primary_key=True, autoincrement=False),
-    Column("hash", _Bytes, nullable=False),
+    Column("level", Number, primary_key=True, autoincrement=False),
+    Column("position", Number, primary_key=True, autoincrement=False),
+    Column("hash", Bytes, nullable=False),
 )
 checkpoints = Table(
     "checkpoints",
     metadata,
-    Column("size", _Number, primary_key=True, autoincrement=False),
-    Column("note", _Text, nullable=False),
+    Column("size", Number, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
 )
 tokens = Table(
     "tokens",
     metadata,
-    Column("sequence", _Number, primary_key=True, autoincrement=False),
-    Column("authority", _Text, primary_key=True),
-    Column("token", _Bytes, nullable=False),
-    Column("vouchers", _Text),
+    Column("sequence", Number, primary_key=True, autoincrement=False),
+    Column("authority", Text, primary_key=True),
+    Column("token", Bytes, nullable=False),
+    Column("vouchers", Text),
 )
 anchors = Table(
     "anchors",
     metadata,
-    Column("sequence", _Number, primary_key=True, autoincrement=False),
-    Column("chain", _Text, primary_key=True),
-    Column("anchor", _Text, nullable=False),
+    Column("sequence", Number, primary_key=True, autoincrement=False),
+    Column("chain", Text, primary_key=True),
+    Column("anchor", Text, nullable=False),
 )
 published = Table(
     "published",
     metadata,
-    Column("sequence", _Number, primary_key=True, autoincrement=False),
-    Column("store", _Text, primary_key=True),
-    Column("cid", _Text, nullable=False),
+    Column("sequence", Number, primary_key=True, autoincrement=False),
+    Column("store", Text, primary_key=True),
+    Column("cid", Text, nullable=False),
 )
 # An evidence record of the entry at `position`; at position 0, that of the batch itself, from which
 # the records of all its entries are made.
 records = Table(
     "records",
     metadata,
-    Column("sequence", _Number, primary_key=True, autoincrement=False),
-    Column("position", _Number, primary_key=True, autoincrement=False),
-    Column("authority", _Text, primary_key=True),
-    Column("number", _Number, primary_key=True, autoincrement=False),
-    Column("renewed", _Text, nullable=False),
-    Column("record", _Bytes, nullable=False),
+    Column("sequence", Number, primary_key=True, autoincrement=False),
+    Column("position", Number, primary_key=True, autoincrement=False),
+    Column("authority", Text, primary_key=True),
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("renewed", Text, nullable=False),
+    Column("record", Bytes, nullable=False),
 )
 renewals = Table(
     "renewals",
     metadata,
-    Column("sequence", _Number, primary_key=True, autoincrement=False),
-    Column("position", _Number, primary_key=True, autoincrement=False),
-    Column("authority", _Text, primary_key=True),
-    Column("due", _Text, nullable=False, index=True),
+    Column("sequence", Number, primary_key=True, autoincrement=False),
+    Column("position", Number, primary_key=True, autoincrement=False),
+    Column("authority", Text, primary_key=True),
+    Column("due", Text, nullable=False, index=True),
 )
 cosignatures = Table(
     "cosignatures",
     metadata,
-    Column("size", _Number, primary_key=True, autoincrement=False),
-    Column("witness", _Text, primary_key=True),
-    Column("key_id", _Bytes, primary_key=True),
-    Column("line", _Text, nullable=False),
+    Column("size", Number, primary_key=True, autoincrement=False),
+    Column("witness", Text, primary_key=True),
+    Column("key_id", Bytes, primary_key=True),
+    Column("line", Text, nullable=False),
 )
 keys = Table(
     "keys",
     metadata,
-    Column("number", _Number, primary_key=True, autoincrement=False),
-    Column("note", _Text, nullable=False),
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
 )
 transactions = Table(
     "transactions",
     metadata,
-    Column("chain", _Text, primary_key=True),
-    Column("hash", _Bytes, primary_key=True),
-    Column("sender", _Bytes, nullable=False),
-    Column("nonce", _Number, nullable=False),
-    Column("raw", _Bytes, nullable=False),
-    Column("signed", _Text, nullable=False),
+    Column("chain", Text, primary_key=True),
+    Column("hash", Bytes, primary_key=True),
+    Column("sender", Bytes, nullable=False),
+    Column("nonce", Number, nullable=False),
+    Column("raw", Bytes, nullable=False),
+    Column("signed", Text, nullable=False),
 )
 alarms = Table(
     "alarms",
     metadata,
-    Column("kind", _Text, primary_key=True),
-    Column("subject", _Text, primary_key=True),
-    Column("text", _Text, nullable=False),
-    Column("since", _Text, nullable=False),
+    Column("kind", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("since", Text, nullable=False),
 )
 jobs = Table(
     "jobs",
     metadata,
-    Column("sequence", _Number, primary_key=True, autoincrement=False),
-    Column("kind", _Text, primary_key=True),
-    Column("target", _Text, primary_key=True),
-    Column("state", _Text, nullable=False, index=True),
-    Column("transaction", _Bytes),
-    Column("attempts", _Number, nullable=False),
-    Column("last_error", _Text),
-    Column("retry_at", _Text),
+    Column("sequence", Number, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),
+    Column("target", Text, primary_key=True),
+    Column("state", Text, nullable=False, index=True),
+    Column("transaction", Bytes),
+    Column("attempts", Number, nullable=False),
+    Column("last_error", Text),
+    Column("retry_at", Text),
 )
 
 APPEND_ONLY = (
