@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Dialect
 
-VERSION = 3
+VERSION = 4
 """Of the schema, as migrations/versions counts.
 
 A newer one is refused, never guessed at; an older one has to be migrated first.
@@ -130,6 +130,15 @@ tokens = Table(
     Column("token", _Bytes, nullable=False),
     Column("vouchers", _Text),
 )
+# A token over an entry's own digest, not over its batch's root: a row for each that was asked for.
+direct_tokens = Table(
+    "direct_tokens",
+    metadata,
+    Column("digest", _Bytes, primary_key=True),
+    Column("authority", _Text, primary_key=True),
+    Column("token", _Bytes, nullable=False),
+    Column("vouchers", _Text),
+)
 anchors = Table(
     "anchors",
     metadata,
@@ -221,4 +230,5 @@ APPEND_ONLY = (
     records,
     cosignatures,
     keys,
+    direct_tokens,
 )
