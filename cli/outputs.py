@@ -114,8 +114,12 @@ def write_direct_token(path: Path, tokens: Sequence[bytes]) -> None:
     """
     from witnesstree.ledger.tokens.token import format_response
 
-    if direct_token_at(path) not in tokens:
-        put(path, format_response(tokens[0]), DIRECT_ENDING)
+    def is_done_with(there: Path) -> bool:
+        # Another process may have written it just now.
+        return direct_token_at(there) in tokens
+
+    if not is_done_with(path):
+        put(path, format_response(tokens[0]), DIRECT_ENDING, is_done_with)
 
 
 def direct_token_at(path: Path) -> bytes | None:

@@ -7,15 +7,19 @@ import subprocess
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
-from commandline import Ran, Sealed, call
+from commandline import Ran, Sealed, call, start
+from make_token import Forge
 from real import require_real
 from servers.postgresql import PostgreSQL
 from servers.tsa import OpenSslAuthority, openssl_authority, pem
 
 from witnesstree.anchor.settings import write_setting
 from witnesstree.anchor.wiring import open_ledger
+from witnesstree.cli import outputs
+from witnesstree.cli.outputs import direct_token_at
 from witnesstree.ledger.proof.proof import Proof, parse_proof
 from witnesstree.ledger.tokens.token import parse_token
 
@@ -276,6 +280,33 @@ def test_wishes_that_nothing_would_come_of(
     ran = seal(home, *arguments)
     assert ran.code == 5
     assert words in ran.error()
+
+
+def test_two_at_once_leave_one_token(sealed: Sealed) -> None:
+    arguments = ("seal", sealed.file, "--direct", "--home", sealed.home)
+    pair = [start(*arguments) for _ in range(2)]
+    talks = [process.communicate(timeout=120) for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], talks
+    assert list(sealed.file.parent.glob("*.tsa")) == [direct(sealed.file)]
+    (stamp,) = parse_proof(sealed.proof.read_bytes()).file_tokens
+    assert direct_token_at(direct(sealed.file)) == stamp.token
+    assert len(list(sealed.file.parent.glob(f"*{PROOF}"))) == 1
+
+
+def test_the_same_token_written_meanwhile_is_not_kept_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, place = Forge().make(), tmp_path / "file.tsa"
+    placed = outputs.put
+
+    def late(path: Path, content: bytes, *others: Any) -> list[Path]:
+        path.write_bytes(token)
+        return placed(path, content, *others)
+
+    monkeypatch.setattr(outputs, "put", late)
+    outputs.write_direct_token(place, [token])
+    assert list(tmp_path.iterdir()) == [place]
+    assert direct_token_at(place) == token
 
 
 # What the other commands make of it
