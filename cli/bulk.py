@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from witnesstree.ledger.base.system import sync_all
 from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from threading import Event
 
     from witnesstree.ledger.proof.bundle import Bundle
@@ -37,7 +37,7 @@ read."""
 
 @contextmanager
 def batch_of(ledger: Ledger, sequence: int) -> Iterator[Bundle]:
-    """Open the proofs of a sealed batch as they stand now.
+    """Open the proofs of a sealed batch as they stand now; direct tokens are left out.
 
     Raises NotFound if there is none, Damaged if its files are not whole.
     """
@@ -53,24 +53,37 @@ def batch_of(ledger: Ledger, sequence: int) -> Iterator[Bundle]:
         digests, tree = (
             Stretch(opened.enter_context(path.open("rb", buffering=0)), 0) for path in paths
         )
-        yield Bundle(shared, digests, tree)
+        # A file with the same bytes as the opening record may have been stamped directly.
+        yield Bundle(replace(shared, file_tokens=()), digests, tree)
 
 
-def own_proofs(ledger: Ledger, sequence: int) -> dict[int, Proof]:
-    """Return by position the proofs of those entries that have an evidence record of their own:
-    they cannot be made from what the batch shares.
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Entries of a batch whose proofs cannot be made from what it shares: their `positions`, and
+    what `prove` makes of one.
+    """
+
+    positions: tuple[int, ...]
+    prove: Callable[[int], Proof]
+
+
+def own_proofs(ledger: Ledger, bundle: Bundle, sequence: int) -> Own:
+    """Return the entries of a batch that have an evidence record or direct tokens of their own: of
+    a digest that was stamped directly and stands there twice, the first.
     """
     from witnesstree.ledger.work.lookup import Entry
 
     with ledger.metadata.read() as transaction:
-        positions = sorted(
-            {kept.position for kept in transaction.records(sequence) if kept.position}
-        )
-    found = ((position, ledger.files.digest_at(sequence, position)) for position in positions)
-    return {
-        position: ledger.proof_of(digest, Entry(sequence, position, is_sealed=True))
-        for position, digest in found
-    }
+        positions = {kept.position for kept in transaction.records(sequence)}
+        stamped = set(transaction.directly_stamped())
+    if stamped:
+        positions.update(bundle.find(stamped).values())
+
+    def prove(position: int) -> Proof:
+        digest = ledger.files.digest_at(sequence, position)
+        return ledger.proof_of(digest, Entry(sequence, position, is_sealed=True))
+
+    return Own(tuple(sorted(positions - {0})), prove)
 
 
 def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> None:
@@ -126,12 +139,12 @@ class _Place:
     offset: int
 
 
-def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool) -> None:
+def split(folder: Path, bundle: Bundle, own: Own | None, *, as_json: bool) -> None:
     """Write the proof of each digest of a batch into `folder`, as `witnesstree proof DIGEST` writes
     it: of one that stands there twice, the first.
 
-    `own` are the proofs, by position, of entries that share less with the others. Proofs that are
-    there already are left: an interrupted run goes on where it was. On return all are on disk.
+    `own` are the entries that share less with the others. Proofs that are there already are left:
+    an interrupted run goes on where it was. On return all are on disk.
 
     Raises InvalidInput if a path in the batch does not lead to its root, StorageFailure if the disk
     refuses.
@@ -139,7 +152,8 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
     from witnesstree.ledger.proof.proof import format_proof
     from witnesstree.ledger.store.disk import storage_errors
 
-    left_out = sorted({0, *own, *bundle.repeated()})
+    positions = own.positions if own else ()
+    left_out = sorted({0, *positions, *bundle.repeated()})
     firsts = range(0, bundle.size, RUN)
     runs = (
         _Run(first, min(first + RUN, bundle.size), _between(left_out, first, first + RUN))
@@ -158,7 +172,7 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
         ):
             written, left = written + new, left + old
             advance(new + old + passed)
-        for proof in own.values():
+        for proof in map(own.prove, positions) if own else ():
             is_new = _write(place_of(folder, proof.digest, digits), format_proof(proof))
             written, left = written + is_new, left + (not is_new)
         # Syncing file by file would take many times as long as writing them.

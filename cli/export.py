@@ -19,8 +19,8 @@ from witnesstree.ledger.base.errors import InvalidInput
 if TYPE_CHECKING:
     from witnesstree.ledger.proof.proof import Proof
 
-FORMS = ("ers", "tst", "merkletools", "asice", "tlog-proof", "sol")
-WITH_TOKEN = ("ers", "tst", "asice")
+FORMS = ("ers", "tst", "tsa", "merkletools", "asice", "tlog-proof", "sol")
+WITH_TOKEN = ("ers", "tst", "tsa", "asice")
 """Forms that hold one token of the proof."""
 
 
@@ -93,6 +93,7 @@ def _require_apart(output: Path, *read: Path | None) -> None:
 def _content(form: str, proof: Proof, token: int, *, as_json: bool) -> bytes:
     from witnesstree.ledger.proof.forms import (
         contract_arguments,
+        format_direct_token,
         format_merkletools,
         format_record,
         format_tlog_proof,
@@ -105,6 +106,8 @@ def _content(form: str, proof: Proof, token: int, *, as_json: bool) -> bytes:
             if as_json
             else _lines(contract_arguments(proof))
         )
+    if form == "tsa":
+        return format_direct_token(proof, token)
     if form in WITH_TOKEN:
         return format_record(proof, token) if form == "ers" else format_token(proof, token)
     return format_merkletools(proof) if form == "merkletools" else format_tlog_proof(proof)

@@ -48,7 +48,7 @@ OTHER_PROOFS = (".tsa", ".tsr", ".tst", ".ers")
 contract.tsr: they are proofs in another form, and need none."""
 _DIGEST = re.compile(rb'"digest":\s*"([0-9a-f]{64})"')
 _ASIDE = re.compile(r"(.+)\.[0-9]+")
-"""What `seal` calls an older proof that it keeps: photo.jpg.1.proof.json."""
+"""What `seal` calls an older proof or direct token that it keeps: photo.jpg.1.proof.json."""
 
 
 _OWN_SOURCES = {"root-of-local-authority", "embedded-chain-says-so"}
@@ -166,8 +166,11 @@ def _files(folder: Path, names: list[str], *, with_proofs: bool) -> Iterator[Fou
     there = {*names, *(proof_name(name).removesuffix(PROOF_ENDING) for name in names)}
     stems = {Path(name).stem for name in names if not name.endswith(OTHER_PROOFS)}
     for name in names:
-        if name.endswith(OTHER_PROOFS) and Path(name).stem.removesuffix(".root") in there | stems:
-            continue
+        if name.endswith(OTHER_PROOFS):
+            stem = Path(name).stem.removesuffix(".root")
+            older = _ASIDE.fullmatch(stem)
+            if stem in there | stems or (older and older[1] in there):
+                continue
         if not name.endswith(PROOF_ENDING):
             yield Found(folder / name)
         elif with_proofs:

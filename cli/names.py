@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 PROOF_ENDING = ".proof.json"
+DIRECT_ENDING = ".tsa"
 NAME_MOST = 224
 """Bytes in a file's name that its proof's name repeats: the ending, and what a name grows by while
 a file is written, have to fit into the 255 that file systems take."""
@@ -32,6 +33,11 @@ def proof_name(name: str) -> str:
     while end > NAME_KEPT - 4 and content[end] in _CONTINUES:
         end -= 1
     return f"{os.fsdecode(content[:end])}~{sha256(content).hexdigest()[:16]}{PROOF_ENDING}"
+
+
+def direct_beside(proof: Path) -> Path:
+    """Return where a token over a file itself is, or would be: beside the file's proof."""
+    return proof.with_name(proof.name.removesuffix(PROOF_ENDING) + DIRECT_ENDING)
 
 
 def proof_beside(file: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What is written beside evidence: proofs and manifests.
+"""What is written beside evidence: proofs, direct tokens and manifests.
 
 Nothing that may still be wanted is written over, whoever else writes there meanwhile: a file gets a
 name that nothing has, and what has it already is moved aside first. Others may be able to write to
@@ -13,16 +13,17 @@ import os
 import re
 import secrets
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from witnesstree.cli.names import PROOF_ENDING, proof_beside
+from witnesstree.cli.names import DIRECT_ENDING, PROOF_ENDING, proof_beside
 from witnesstree.cli.options import say
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.system import WITHOUT_WAITING
 from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from witnesstree.cli.sources import Source
@@ -89,8 +90,8 @@ def _content(path: Path, most: int) -> bytes:
 
 
 def write_proof(path: Path, proof: Proof) -> None:
-    """Write a proof to `path`, in place of an unfinished one of the same digest; any other file
-    there is kept aside.
+    """Write a proof to `path`, in place of an unfinished one of the same digest, or of one that
+    lacks only direct tokens; any other file there is kept aside.
     """
     from witnesstree.ledger.proof.proof import format_proof
 
@@ -98,9 +99,41 @@ def write_proof(path: Path, proof: Proof) -> None:
         # A whole proof may be the only witness of an earlier time, and one of another digest that
         # of an earlier version of the file.
         older = proof_at(there)
-        return older is not None and older.digest == proof.digest and bool(older.missing)
+        if older is None or older.digest != proof.digest:
+            return False
+        added = set(proof.file_tokens) >= set(older.file_tokens)
+        is_within = added and replace(older, file_tokens=proof.file_tokens) == proof
+        return bool(older.missing) or is_within
 
     put(path, format_proof(proof), PROOF_ENDING, is_done_with)
+
+
+def write_direct_token(path: Path, tokens: Sequence[bytes]) -> None:
+    """Write the first of `tokens`, over one file, to `path`, unless one of them is there; any other
+    file there is kept aside.
+    """
+    from witnesstree.ledger.tokens.token import format_response
+
+    def is_done_with(there: Path) -> bool:
+        # Another process may have written it just now.
+        return direct_token_at(there) in tokens
+
+    if not is_done_with(path):
+        put(path, format_response(tokens[0]), DIRECT_ENDING, is_done_with)
+
+
+def direct_token_at(path: Path) -> bytes | None:
+    """Return the timestamp token (DER) in a file, alone or in an answer, None where there is none
+    that can be read.
+    """
+    from witnesstree.ledger.proof.kinds import Kind, recognise
+    from witnesstree.ledger.tokens.token import MAX_RESPONSE
+
+    try:
+        found = recognise(_content(path, MAX_RESPONSE + 1))
+    except (OSError, InvalidInput):
+        return None
+    return found.content if found.kind is Kind.TOKEN else None
 
 
 def put(
@@ -120,6 +153,7 @@ def put(
     stem = path.name.removesuffix(ending)
     fresh = path.with_name(f".{secrets.token_hex(7)}.tmp")
     kept: list[Path] = []
+    done: list[Path] = []
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         require_own_way(path)
@@ -134,7 +168,7 @@ def put(
                 except FileNotFoundError:
                     continue
                 if is_done_with(moved):
-                    moved.unlink()
+                    done.append(moved)
                 else:
                     aside = _numbered(moved, path.with_name(stem), ending)
                     say("kept-aside", name=path.name, aside=aside.name)
@@ -142,6 +176,9 @@ def put(
         finally:
             fresh.unlink(missing_ok=True)
         sync_folder(path.parent)
+        # Only now: until then it may be all that there is.
+        for moved in done:
+            moved.unlink(missing_ok=True)
     return kept
 
 

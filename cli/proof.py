@@ -129,7 +129,7 @@ def _fetch_all(
     if source:
         assert folder
         with opened_proofs(source) as bundle:
-            split(folder, bundle, {}, as_json=as_json)
+            split(folder, bundle, None, as_json=as_json)
         return
     from witnesstree.anchor.wiring import open_ledger
 
@@ -138,7 +138,7 @@ def _fetch_all(
         if bundle.shared.missing:
             _say_missing(bundle.shared)
         if folder:
-            split(folder, bundle, own_proofs(ledger, batch), as_json=as_json)
+            split(folder, bundle, own_proofs(ledger, bundle, batch), as_json=as_json)
         else:
             assert output
             write_all(output, bundle, batch, as_json=as_json)

@@ -6,7 +6,7 @@ What cannot be sealed stops nothing else: it is named, with the reason, and the 
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import sleep
@@ -16,7 +16,13 @@ import click
 
 from witnesstree.cli.help import Command
 from witnesstree.cli.language import words
-from witnesstree.cli.names import PROOF_ENDING, proof_beside, readable_name
+from witnesstree.cli.names import (
+    DIRECT_ENDING,
+    PROOF_ENDING,
+    direct_beside,
+    proof_beside,
+    readable_name,
+)
 from witnesstree.cli.options import (
     PATH,
     answer,
@@ -28,11 +34,13 @@ from witnesstree.cli.options import (
     tell,
 )
 from witnesstree.cli.outputs import (
+    direct_token_at,
     is_manifest,
     manifest_name,
     media_type,
     proof_at,
     require_room,
+    write_direct_token,
     write_manifest,
     write_proof,
 )
@@ -71,7 +79,9 @@ LOOK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A file with its digest, and its entry once it has one. `is_new`: this run submitted it."""
+    """A file with its digest, and its entry once it has one. `is_new`: this run submitted it;
+    `has_direct`: tokens over the file itself were asked for, and there is one at least.
+    """
 
     source: Source
     size: int
@@ -81,6 +91,7 @@ class _Item:
     is_new: bool = False
     cid: str | None = None
     ciphertext_digest: bytes | None = None
+    has_direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,7 @@ class _Wishes:
     name: str | None
     meta: dict[str, str]
     again: bool
+    direct: bool
     ipfs: bool
     public: bool
     no_wait: bool
@@ -105,6 +117,7 @@ class _Wishes:
 @click.option("--proofs", type=PATH, metavar="FOLDER")
 @click.option("--name")
 @click.option("--meta", multiple=True, metavar="KEY=VALUE")
+@click.option("--direct", is_flag=True)
 @click.option("--ipfs", is_flag=True)
 @click.option("--public", is_flag=True)
 @click.option("--again", is_flag=True)
@@ -123,6 +136,7 @@ def seal_command(
     proofs: Path | None,
     name: str | None,
     meta: tuple[str, ...],
+    direct: bool,
     ipfs: bool,
     public: bool,
     again: bool,
@@ -136,11 +150,14 @@ def seal_command(
 
     Example:
         witnesstree seal -r evidence/ --name 张三_借款合同_20261123 --meta place=上海
+        witnesstree seal contract.pdf --direct
     """
     from witnesstree.anchor.settings import read_settings
     from witnesstree.anchor.wiring import notice, open_ledger
 
-    wishes = _Wishes(proofs, name, _parse_meta(meta), again, ipfs, public, no_wait, wait, as_json)
+    wishes = _Wishes(
+        proofs, name, _parse_meta(meta), again, direct, ipfs, public, no_wait, wait, as_json
+    )
     _require_sense(paths, digests, wishes)
     found = find_files(paths, proofs, home, is_recursive=recursive)
     _say_passed_over(found)
@@ -188,7 +205,9 @@ def _nothing(skipped: Sequence[Skipped], paths: tuple[Path, ...]) -> InvalidInpu
 
 def _require_sense(paths: tuple[Path, ...], digests: Path | None, wishes: _Wishes) -> None:
     """Refuse wishes that contradict each other, or that nothing would come of."""
-    if digests and (paths or wishes.name is not None or wishes.meta or wishes.ipfs):
+    if digests and (
+        paths or wishes.name is not None or wishes.meta or wishes.ipfs or wishes.direct
+    ):
         raise InvalidInput("digests-alone")
     if wishes.public and not wishes.ipfs:
         raise InvalidInput("public-without-ipfs")
@@ -196,7 +215,7 @@ def _require_sense(paths: tuple[Path, ...], digests: Path | None, wishes: _Wishe
         raise InvalidInput("wait-and-no-wait")
     if wishes.meta and wishes.name is None:
         raise InvalidInput("meta-without-name")
-    if (wishes.name is not None or wishes.ipfs) and not paths:
+    if (wishes.name is not None or wishes.ipfs or wishes.direct) and not paths:
         raise InvalidInput("name-without-files")
     if (wishes.proofs or wishes.again or wishes.no_wait) and not (paths or digests):
         raise InvalidInput("options-without-files")
@@ -308,7 +327,7 @@ def _seal_files(
     ledger: Ledger, found: Files, paths: tuple[Path, ...], wishes: _Wishes
 ) -> list[Skipped]:
     """Seal what can be sealed, say so, and return what could not."""
-    sources, skipped = found.sources, list(found.skipped)
+    sources, skipped = _without_direct_tokens(ledger, found.sources), list(found.skipped)
     if wishes.name is not None:
         # A manifest of an earlier run is among the files that it lists, and must not list itself.
         top = _top(sources)
@@ -338,17 +357,51 @@ def _seal_files(
     entries = {} if wishes.again else ledger.find({item.digest for item in items})
     known = [replace(item, entry=entries.get(item.digest)) for item in items]
     items, receipt = _submit(ledger, known)
-    waiting = None
+    items, left = _work_off(ledger, items, wishes)
+    _print_items(items, receipt, skipped, wishes)
+    if left:
+        raise Unreachable(left)
+    return skipped
+
+
+def _work_off(
+    ledger: Ledger, items: list[_Item], wishes: _Wishes
+) -> tuple[list[_Item], Message | None]:
+    """Have done for the files what was asked for, write their proofs, and return the items with
+    their direct tokens, and what could not be done.
+    """
+    unstamped = waiting = None
+    if wishes.direct:
+        items, unstamped = _stamp(ledger, items)
     if not wishes.no_wait and not all(_has_proof(item) for item in items):
         waiting = _close_and_work(ledger, wishes)
         with progress("writing-proofs", len(items)) as advance:
             for item in items:
                 _write_item_proof(ledger, item)
                 advance(1)
-    _print_items(items, receipt, skipped, wishes)
-    if waiting:
-        raise Unreachable(waiting)
-    return skipped
+    for item in items:
+        _add_direct_tokens(ledger, item)
+    if unstamped and waiting:
+        say("also-left-over", reason=unstamped)
+    return items, waiting or unstamped
+
+
+def _without_direct_tokens(ledger: Ledger, sources: list[Source]) -> list[Source]:
+    """Return the files but for those that `seal --direct` wrote: they hold a token that this ledger
+    keeps. One that others gave is evidence like any file.
+    """
+    from witnesstree.ledger.tokens.token import parse_token
+
+    passed_over: set[Source] = set()
+    for source in sources:
+        if source.path.suffix == DIRECT_ENDING and (token := direct_token_at(source.path)):
+            with suppress(InvalidInput):
+                imprint = parse_token(token).imprint
+                if token in [stamp.token for _, stamp in ledger.direct_tokens(imprint)]:
+                    passed_over.add(source)
+    if passed_over:
+        say("direct-tokens-passed-over", count=len(passed_over))
+    return [source for source in sources if source not in passed_over]
 
 
 def _with_room(sources: list[Source], skipped: list[Skipped]) -> list[Source]:
@@ -534,6 +587,41 @@ def _submit(ledger: Ledger, items: list[_Item]) -> tuple[list[_Item], Receipt | 
     return placed, receipt
 
 
+def _stamp(ledger: Ledger, items: list[_Item]) -> tuple[list[_Item], Message | None]:
+    """Have each file's own digest stamped, write a token of it beside its proof, and return the
+    items, which say whether they have one, and what must be said of those that have too few.
+    """
+    from witnesstree.anchor.settings import read_settings
+    from witnesstree.ledger.work.direct import stamp_directly
+
+    authorities = list(ledger.outbox.witnesses.authorities)
+    digests = {item.digest: None for item in items}
+    with progress("stamping-directly", len(digests) * len(authorities)) as advance:
+        missing = stamp_directly(ledger, digests, advance=advance)
+    stamped, lacking = [], set()
+    required = read_settings(ledger.home.folder).required_tokens
+    for item in items:
+        kept = dict(ledger.direct_tokens(item.digest))
+        # Of those that are asked now, the first one named.
+        names = [name for name in authorities if name in kept]
+        names += [name for name in kept if name not in names]
+        if names:
+            tokens = [kept[name].token for name in names]
+            write_direct_token(direct_beside(item.source.proof), tokens)
+        if len(names) < required:
+            lacking.add(item.digest)
+        stamped.append(replace(item, has_direct=bool(names)))
+    spared = {each.authority: each.error for each in missing if each.digest not in lacking}
+    for authority, error in spared.items():
+        say("done-without", target=authority, error=error)
+    if not lacking:
+        return stamped, None
+    reasons = {each.error.message for each in missing if each.digest in lacking}
+    return stamped, message(
+        "direct-tokens-missing", count=len(lacking), reasons=sorted(reasons, key=str)[:MAX_REASONS]
+    )
+
+
 def _finish(ledger: Ledger, wishes: _Wishes) -> None:
     with ledger.metadata.read() as transaction:
         is_idle = not transaction.open_batches()
@@ -603,6 +691,19 @@ def _write_item_proof(ledger: Ledger, item: _Item) -> None:
     write_proof(item.source.proof, replace(proof, hints=hints))
 
 
+def _add_direct_tokens(ledger: Ledger, item: _Item) -> None:
+    """Add a file's direct tokens to a proof of it that was written without them."""
+    from witnesstree.ledger.proof.proof import MAX_WITNESSES
+
+    proof = proof_at(item.source.proof) if item.has_direct else None
+    if proof is None or proof.digest != item.digest:
+        return
+    kept = (stamp for _, stamp in ledger.direct_tokens(item.digest))
+    stamps = tuple(dict.fromkeys((*proof.file_tokens, *kept)))[:MAX_WITNESSES]
+    if stamps != proof.file_tokens:
+        write_proof(item.source.proof, replace(proof, file_tokens=stamps))
+
+
 def _print_items(
     items: list[_Item], receipt: Receipt | None, skipped: list[Skipped], wishes: _Wishes
 ) -> None:
@@ -630,6 +731,7 @@ def _print_items(
             batch=item.entry.batch,
             position=item.entry.position,
             proof=None if wishes.no_wait else item.source.proof,
+            direct=direct_beside(item.source.proof) if item.has_direct else None,
         )
     if len(items) + len(skipped) > 1:
         new = sum(item.is_new for item in items)
@@ -649,4 +751,7 @@ def _item_members(item: _Item, wishes: _Wishes) -> dict[str, Any]:
         "cid": item.cid,
         "ciphertext_digest": item.ciphertext_digest.hex() if item.ciphertext_digest else None,
     }
-    return {name: value for name, value in members.items() if value is not None or name == "proof"}
+    found = {name: value for name, value in members.items() if value is not None or name == "proof"}
+    if wishes.direct:
+        found["direct"] = str(direct_beside(item.source.proof)) if item.has_direct else None
+    return found

@@ -69,6 +69,7 @@ def _members(proof: Proof) -> dict[str, Any]:
         "size": at.size if at else None,
         "missing": list(proof.missing),
         "tokens": [_token_members(stamp) for stamp in proof.tokens],
+        "file_tokens": [_token_members(stamp) for stamp in proof.file_tokens],
         "anchors": [_anchor_members(anchor, proof) for anchor in proof.anchors],
         "records": [_record_members(record) for record in proof.records],
     }
@@ -194,6 +195,8 @@ def _print(proof: Proof) -> None:
         tell("show-name", indent=2, name=repr(proof.hints.name), size=proof.hints.size)
     if proof.hints.cid:
         tell("show-cid", indent=2, cid=proof.hints.cid)
+    for stamp in proof.file_tokens:
+        _print_token(_token_members(stamp), is_direct=True)
     if not proof.inclusion:
         tell("show-unsealed")
         return
@@ -236,11 +239,12 @@ def _print_record(record: dict[str, Any]) -> None:
     )
 
 
-def _print_token(token: dict[str, Any]) -> None:
+def _print_token(token: dict[str, Any], *, is_direct: bool = False) -> None:
     if "error" in token:
         tell("show-token-unreadable", error=token["error"])
     else:
-        tell("show-token", name=_name(token), time=token["time"], serial=token["serial"])
+        code = "show-direct-token" if is_direct else "show-token"
+        tell(code, name=_name(token), time=token["time"], serial=token["serial"])
 
 
 def _print_bare(token: dict[str, Any], path: Path, *, is_answer: bool) -> None:

@@ -30,7 +30,7 @@ from witnesstree.ledger.proof.kinds import TLOG_PROOF
 from witnesstree.ledger.proof.proof import LogProof
 from witnesstree.ledger.proof.record import parse_record
 from witnesstree.ledger.proof.record_make import make_record
-from witnesstree.ledger.tokens.token import parse_token
+from witnesstree.ledger.tokens.token import format_response, parse_token
 from witnesstree.ledger.tree.tree import parent, root_from_path
 
 if TYPE_CHECKING:
@@ -79,6 +79,26 @@ def format_token(proof: Proof, number: int = 0) -> bytes:
     if (token.imprint_algorithm, token.imprint) != ("sha256", at.root):
         raise InvalidInput("token-not-for-root")
     return der
+
+
+def format_direct_token(proof: Proof, number: int = 0) -> bytes:
+    """Return timestamp `number` over the file itself, counted from 0, as the answer of an
+    authority: a TimeStampResp (DER, RFC 3161, 2.4.2).
+
+    Raises InvalidInput if the proof has no such token, or the token is not for its digest.
+    """
+    if not proof.file_tokens:
+        raise InvalidInput("proof-without-direct-token")
+    if not 0 <= number < len(proof.file_tokens):
+        last = len(proof.file_tokens) - 1
+        raise InvalidInput("proof-without-that-token", number=number, last=last)
+    der = proof.file_tokens[number].token
+    token = parse_token(der)
+    digests = {"sha256": proof.digest, **dict(proof.digests)}
+    # Of a digest under another algorithm the proof may say nothing.
+    if digests.get(token.imprint_algorithm, token.imprint) != token.imprint:
+        raise InvalidInput("token-not-for-file")
+    return format_response(der)
 
 
 def format_record(proof: Proof, number: int = 0) -> bytes:

@@ -1,4 +1,5 @@
-"""The ledger's metadata in a database: a row a batch, never a row an entry.
+"""The ledger's metadata in a database: a row a batch, and a row an entry only
+where an entry has a token or a record of its own.
 
 How it is made, opened and copied, and its transactions. The tables are in database/schema.py, the
 questions to them beside it; what differs between SQLite and PostgreSQL is in database/sqlite.py and
@@ -20,6 +21,7 @@ from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput
 from witnesstree.ledger.proof.proof import format_vouchers
 from witnesstree.ledger.store.database import schema
 from witnesstree.ledger.store.database.batches import BatchRows
+from witnesstree.ledger.store.database.direct import DirectRows
 from witnesstree.ledger.store.database.log import LogRows
 from witnesstree.ledger.store.database.outbox import OutboxRows
 from witnesstree.ledger.store.database.renewals import RenewalRows
@@ -46,7 +48,7 @@ _PART = 1000
 _NUMBER = re.compile("[0-9]{1,9}")
 
 
-class Transaction(BatchRows, LogRows, OutboxRows, RenewalRows):
+class Transaction(BatchRows, DirectRows, LogRows, OutboxRows, RenewalRows):
     """Typed reads and writes inside one database transaction.
 
     Here are the steps that write several kinds of rows; the others are with their tables.

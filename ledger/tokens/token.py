@@ -446,6 +446,18 @@ def _read_response(der: bytes) -> bytes:
     raise BadAnswer("authority-refused", reason=shown(reason))
 
 
+def format_response(token: bytes) -> bytes:
+    """Return the TimeStampResp (DER, RFC 3161, 2.4.2) that grants `token`, a TimeStampToken (DER):
+    the answer that programs read where nothing tells them that the token stands alone.
+
+    What an authority says around a token is not signed.
+    """
+    response = TimeStampResp(
+        {"status": {"status": "granted"}, "time_stamp_token": cms.ContentInfo.load(token)}
+    )
+    return bytes(response.dump())
+
+
 def chain_of(token: Token, trust: Trust, certificates: Sequence[bytes] = ()) -> tuple[bytes, ...]:
     """Return the certificates (DER) from `token`'s signer up, the signer's first and the root last,
     as far as they are known.

@@ -208,6 +208,13 @@ class Lookup:
         yield from self._sealed_entries(view, digest, batch)
         yield from self._unsealed_entries(transaction.open_batches(), digest, batch)
 
+    def direct_tokens(self, digest: bytes) -> list[tuple[str, Stamp]]:
+        """Return (authority, token) of the tokens that are kept over `digest` itself, in the order
+        of the authorities' names.
+        """
+        with self.metadata.read() as transaction:
+            return transaction.direct_tokens(digest)
+
     def proof_of(self, digest: bytes, entry: Entry) -> Proof:
         """Return the proof of one entry as it is now; its hints say where anchors, and the
         published list of digests, can be looked up.
@@ -217,7 +224,7 @@ class Lookup:
 
     def _proof_of(self, transaction: Transaction, digest: bytes, entry: Entry) -> Proof:
         if not entry.is_sealed:
-            return Proof(digest)
+            return Proof(digest, file_tokens=_direct_tokens(transaction, digest))
         common = self._common(transaction, entry.batch)
         # Few ledgers have renewed anything.
         has_records = common.told.records > 0
@@ -237,6 +244,7 @@ class Lookup:
             log=common.log,
             hints=common.hints,
             records=_records_of(digest, own_path, *kept) if any(kept) else (),
+            file_tokens=_direct_tokens(transaction, digest) if common.told.has_direct else (),
         )
 
     def _common(self, transaction: Transaction, sequence: int) -> Common:
@@ -284,6 +292,11 @@ class Lookup:
         if root_from_path(digest, position, batch.count, path) != batch.root:
             raise Damaged("files-lead-elsewhere", batch=batch.sequence)
         return path
+
+
+def _direct_tokens(transaction: Transaction, digest: bytes) -> tuple[Stamp, ...]:
+    """Return as many direct tokens of a digest as its proof may have."""
+    return tuple(stamp for _, stamp in transaction.direct_tokens(digest))[:MAX_WITNESSES]
 
 
 def _records_of(

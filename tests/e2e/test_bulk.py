@@ -282,7 +282,7 @@ def test_proofs_with_records_of_their_own_are_written_too(
     monkeypatch.setattr(bulk, "PER_FOLDER", 10)
     with opened_proofs(batch / "batch.proofs") as bundle:
         for left in (0, COUNT):
-            bulk.split(batch / "split", bundle, {4: bundle.proof(4)}, as_json=False)
+            bulk.split(batch / "split", bundle, bulk.Own((4,), bundle.proof), as_json=False)
             assert len(list((batch / "split").rglob(f"*{PROOF}"))) == COUNT, left
 
 

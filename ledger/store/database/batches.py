@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
     bindparam,
     cast,
+    exists,
     func,
     insert,
     select,
@@ -48,6 +49,7 @@ _TOLD = select(
         .scalar_subquery()
     )
     .scalar_subquery(),
+    exists(select(schema.direct_tokens.c.digest)),
 )
 
 
@@ -139,8 +141,8 @@ class BatchRows(Rows):
         """Return how much was told of a sealed batch: all of it is append-only, so as many rows as
         before are the same rows.
         """
-        counts: Sequence[int] = self._connection.execute(_TOLD, {"batch": sequence}).one()
-        return Told(*counts)
+        found: Sequence[Any] = self._connection.execute(_TOLD, {"batch": sequence}).one()
+        return Told(*found)
 
     def entry_count(self) -> int:
         """Return the number of entries in sealed batches, opening records and blinding leaves left

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Dialect
 
-VERSION = 4
+VERSION = 5
 """Of the schema, as migrations/versions counts.
 
 A newer one is refused, never guessed at; an older one has to be migrated first.
@@ -138,6 +138,15 @@ tokens = Table(
     Column("token", Bytes, nullable=False),
     Column("vouchers", Text),
 )
+# A token over an entry's own digest, not over its batch's root: a row for each that was asked for.
+direct_tokens = Table(
+    "direct_tokens",
+    metadata,
+    Column("digest", Bytes, primary_key=True),
+    Column("authority", Text, primary_key=True),
+    Column("token", Bytes, nullable=False),
+    Column("vouchers", Text),
+)
 anchors = Table(
     "anchors",
     metadata,
@@ -229,4 +238,5 @@ APPEND_ONLY = (
     records,
     cosignatures,
     keys,
+    direct_tokens,
 )

@@ -86,6 +86,7 @@ class Told:
     came does not have it.
 
     `cosignatures` are those of the checkpoint that was signed when the batch was sealed.
+    `has_direct`: whether any digest of the ledger has a direct token.
     """
 
     tokens: int
@@ -94,6 +95,7 @@ class Told:
     records: int
     key_notes: int
     cosignatures: int
+    has_direct: bool
 
 
 @dataclass(frozen=True, slots=True)

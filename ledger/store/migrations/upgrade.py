@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from witnesstree.ledger.store.home import Home
 
 MIGRATIONS = Path(__file__).parent
+_SAME_FILES = 3
+"""The first version whose files are those of this one: since then runs may be merged, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def upgrade(home: Home, place: Path | str, patience: float) -> Upgrade:
                 transaction.schedule_missing()
             _remove_trees(home)
             return Upgrade(before, VERSION, None)
-        _write_derived(home, metadata, missing_only=False)
+        _write_derived(home, metadata, missing_only=before >= _SAME_FILES)
         # The transaction excludes writers, so the copy holds all that there is.
         with metadata.write() as transaction:
             backup = metadata.back_up(before)

@@ -16,7 +16,12 @@ from witnesstree.ledger.work.fsck.files import check_files, check_indexes
 from witnesstree.ledger.work.fsck.log import check_cosignatures, check_log, check_statement
 from witnesstree.ledger.work.fsck.problem import Problem, at_batch, at_bytes, at_path, guarded
 from witnesstree.ledger.work.fsck.renewals import check_renewals
-from witnesstree.ledger.work.fsck.witnesses import check_jobs, check_transactions, check_witnesses
+from witnesstree.ledger.work.fsck.witnesses import (
+    check_direct_tokens,
+    check_jobs,
+    check_transactions,
+    check_witnesses,
+)
 from witnesstree.ledger.work.sealing import opening_fault
 
 if TYPE_CHECKING:
@@ -62,6 +67,7 @@ def check_ledger(
         if advance:
             advance(batch.count)
     yield from guarded(at_path(ledger.home.batches), check_indexes(ledger))
+    yield from guarded(at_path(place), check_direct_tokens(ledger, trust))
     yield from guarded(
         at_path(place), check_jobs(place, {batch.sequence for batch in sealed}, jobs, witnesses)
     )

@@ -76,19 +76,10 @@ def check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterato
         tokens, anchors = transaction.tokens(batch.sequence), transaction.anchors(batch.sequence)
     for authority, stamp in tokens:
         yield from _check_time(ledger, batch, authority, stamp)
-        for check in judge_token(stamp, batch.root, trust).checks:
-            if check.required and check.outcome is not Outcome.PASSED:
-                is_damage = (check.name, check.outcome) != (CHAIN, Outcome.UNKNOWN)
-                yield Problem(
-                    message(
-                        "at-token",
-                        place=ledger.metadata.place,
-                        batch=batch.sequence,
-                        authority=authority,
-                    ),
-                    message("check-not-passed", check=check.name, reason=check.message),
-                    is_damage,
-                )
+        place = message(
+            "at-token", place=ledger.metadata.place, batch=batch.sequence, authority=authority
+        )
+        yield from _judge(place, stamp, batch.root, trust)
     for chain, text in anchors:
         place = message("at-anchor", place=ledger.metadata.place, batch=batch.sequence, chain=chain)
         try:
@@ -109,6 +100,29 @@ def check_witnesses(ledger: Ledger, batch: SealedBatch, trust: Trust) -> Iterato
                     yield Problem(place, _contradiction(batch, time))
         except InvalidInput as error:
             yield Problem(place, error.message)
+
+
+def check_direct_tokens(ledger: Ledger, trust: Trust) -> Iterator[Problem]:
+    """Judge the direct tokens, and look whether the digests that they are over are entries."""
+    with ledger.metadata.read() as transaction:
+        stamped = transaction.directly_stamped()
+    entries = ledger.find(stamped)
+    for digest in stamped:
+        for authority, stamp in ledger.direct_tokens(digest):
+            place = message(
+                "at-direct-token", place=ledger.metadata.place, digest=digest, authority=authority
+            )
+            if digest not in entries:
+                yield Problem(place, message("direct-token-of-no-entry"))
+            yield from _judge(place, stamp, digest, trust)
+
+
+def _judge(place: Message, stamp: Stamp, digest: bytes, trust: Trust) -> Iterator[Problem]:
+    for check in judge_token(stamp, digest, trust).checks:
+        if check.required and check.outcome is not Outcome.PASSED:
+            is_damage = (check.name, check.outcome) != (CHAIN, Outcome.UNKNOWN)
+            fault = message("check-not-passed", check=check.name, reason=check.message)
+            yield Problem(place, fault, is_damage)
 
 
 def _check_time(

@@ -13,8 +13,10 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from asn1crypto import tsp
 from commandline import Ran, call
 from make_proof import honest
+from make_token import Forge, stamped
 
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.report import Verdict
@@ -26,6 +28,7 @@ from witnesstree.ledger.proof.proof import LogProof, Proof, format_proof
 from witnesstree.ledger.proof.record import parse_record
 from witnesstree.ledger.proof.record_judge import verify_record
 from witnesstree.ledger.proof.record_make import make_record
+from witnesstree.ledger.tokens.token import format_response
 from witnesstree.ledger.tree.tree import parent
 
 CONTENT = b"batch 3, position 4"
@@ -74,6 +77,40 @@ def test_an_evidence_record(proof: Proof, export: Callable[..., Ran], tmp_path: 
 def test_a_token_to_standard_output(proof: Proof, export: Callable[..., Ran]) -> None:
     ran = export(proof, "tst")
     assert (ran.code, ran.answer, ran.talk) == (0, proof.tokens[0].token, "")
+
+
+def direct(digest: bytes, algorithm: str = "sha256") -> Stamp:
+    imprint = {"hash_algorithm": {"algorithm": algorithm}, "hashed_message": digest}
+    return Stamp(Forge(content=tsp.TSTInfo(stamped(message_imprint=imprint)).dump()).make())
+
+
+def test_a_direct_token_as_the_answer_of_its_authority(
+    proof: Proof, export: Callable[..., Ran], tmp_path: Path
+) -> None:
+    first, second = direct(proof.digest), direct(bytes(64), "sha512")
+    both = replace(proof, file_tokens=(first, second))
+    assert export(both, "tsa").answer == format_response(first.token)
+    # Of that digest the proof says nothing.
+    assert export(both, "tsa", "--token", 1).answer == format_response(second.token)
+    known = replace(both, digests=(("sha512", bytes(64)),))
+    assert export(known, "tsa", "--token", 1).code == 0
+    ran = export(both, "tsa", "-o", tmp_path / "file.tsa", "--json")
+    assert (ran.code, ran.json["digest"]) == (0, proof.digest.hex())
+    assert (tmp_path / "file.tsa").read_bytes() == format_response(first.token)
+
+
+def test_a_direct_token_that_is_not_there_or_of_another_file(
+    proof: Proof, export: Callable[..., Ran]
+) -> None:
+    assert "no direct token" in export(proof, "tsa").error()
+    one = replace(proof, file_tokens=(direct(proof.digest),))
+    missing = export(one, "tsa", "--token", 1)
+    assert (missing.code, "1" in missing.error()) == (5, True)
+    other = replace(proof, file_tokens=(direct(bytes(32)),))
+    assert "is not for its digest" in export(other, "tsa").error()
+    digests = (("sha512", b"\x01" * 64),)
+    wrong = replace(proof, file_tokens=(direct(bytes(64), "sha512"),), digests=digests)
+    assert "is not for its digest" in export(wrong, "tsa").error()
 
 
 def test_the_token_that_is_named(proof: Proof, export: Callable[..., Ran], tmp_path: Path) -> None:
@@ -330,7 +367,7 @@ def test_a_log_that_does_not_belong_to_it(proof: Proof, export: Callable[..., Ra
         (("asice", "-o", "out"), "name both, with --file and -o"),
         (("asice", "--file", "f"), "name both, with --file and -o"),
         (("ers", "--file", "f"), "--file goes with asice: ers holds no file"),
-        (("sol", "--token", 0), "--token goes with ers, tst, asice: sol holds no token"),
+        (("sol", "--token", 0), "--token goes with ers, tst, tsa, asice: sol holds no token"),
         (("ers", "--json"), "name a file with -o"),
     ],
 )

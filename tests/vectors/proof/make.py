@@ -7,6 +7,7 @@ part that does not come out the same twice.
 """
 
 import base64
+import hashlib
 import json
 import sys
 from copy import deepcopy
@@ -17,6 +18,7 @@ from typing import Any
 import rfc8785
 
 FILE = Path(__file__).parent / "proof.json"
+TOKENS = FILE.parents[1] / "token" / "tokens.json"
 
 REASONS = {
     "empty": "form",
@@ -98,6 +100,7 @@ def make(stored: dict[str, Any]) -> dict[str, Any]:
             *_keys(content),
             *_assurances(content),
             *_file_parts(content),
+            *_direct_tokens(content),
             *_evidence_records(content),
             *_varieties(content),
             *_edges(content),
@@ -1173,6 +1176,70 @@ def _file_parts(content: dict[str, Any]) -> list[dict[str, Any]]:
             "proof",
             extension(critical=1),
             "form",
+        ),
+    ]
+
+
+def _direct_tokens(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Tokens of public authorities (../token/tokens.json) over the file itself, before its batch is
+    sealed."""
+    public = json.loads(TOKENS.read_text(encoding="utf-8"))
+    empty = {"tokens": [], "anchors": [], "hints": {}}
+
+    def case(
+        name: str,
+        token: str,
+        root: str,
+        dated: str | None,
+        *,
+        expect: str = "undecided",
+        checks: str = "inclusion",
+        other: bool = False,
+        **question: Any,
+    ) -> dict[str, Any]:
+        stamped = public["tokens"][token]["stamped"].encode()
+        digest = sha256(stamped + b"!" * other).hexdigest()
+        document = json.loads(content["happy"])
+        members = {"format": document["format"], "digest": digest, **empty}
+        tokens = [{"token": public["tokens"][token]["token"]}]
+        roots = [{"certificate": public["roots"][root]["certificate"], "assurance": "public"}]
+        return _case(
+            f"a direct token of {name}",
+            expect,
+            checks,
+            sealed_again({**members, "file_tokens": tokens}),
+            reason=None if expect == "failed" else "missing",
+            digest=digest,
+            trust={**content["trust"], "roots": roots},
+            dates={"file_not_after": dated},
+            **question,
+        )
+
+    globalsign, free = (
+        ("GlobalSign, 2021", "GlobalSign Root CA - R6"),
+        "FreeTSA, 2024, SHA-512 imprint",
+    )
+    sha512 = hashlib.sha512(public["tokens"][free]["stamped"].encode()).hexdigest()
+    imprint = "file_tokens[0].imprint"
+    return [
+        case("GlobalSign", *globalsign, "2021-09-17T14:09:11Z"),
+        case(
+            "GlobalSign, of which another root is trusted", globalsign[0], "Free TSA Root CA", None
+        ),
+        case(
+            "GlobalSign, over another file",
+            *globalsign,
+            None,
+            expect="failed",
+            checks=imprint,
+            other=True,
+        ),
+        case(
+            "FreeTSA, over SHA-512",
+            free,
+            "Free TSA Root CA",
+            "2024-04-09T05:29:39Z",
+            digests={"sha512": sha512},
         ),
     ]
 

@@ -132,6 +132,7 @@ def fill(metadata: Metadata) -> None:
         transaction.keep_record(KEPT)
         transaction.add_cosignature(1, "witness", b"id", "line\n")
         transaction.add_key_note(1, "note")
+        assert transaction.keep_direct_token(NODE_HASH, "tsa", STAMP)
 
 
 @pytest.fixture
@@ -174,6 +175,10 @@ def test_what_is_written_is_read_back(filled: Metadata, place: Place) -> None:
                 "checkpoint 1",
             )
             assert transaction.tokens(0) == [("tsa", STAMP)]
+            assert transaction.direct_tokens(NODE_HASH) == [("tsa", STAMP)]
+            assert transaction.direct_tokens(bytes(32)) == []
+            assert transaction.directly_stamped() == [NODE_HASH]
+            assert transaction.told(0).has_direct is True
             assert transaction.anchors(0) == [("chain", "anchor")]
             assert transaction.published(0) == ["cid"]
             assert transaction.transactions("chain") == [SentTransaction(SIGNED, START)]
@@ -745,6 +750,7 @@ def read_everything(metadata: Metadata) -> None:
         transaction.renewals(0)
         transaction.cosignatures(1)
         transaction.key_notes()
+        transaction.direct_tokens(NODE_HASH)
         transaction.log_node(0, 0)
         transaction.checkpoint()
         transaction.entry_count()
@@ -778,6 +784,7 @@ WRONG: dict[str, dict[str, object]] = {
     "log_nodes": {"hash": "text"},
     "checkpoints": {"note": b"\x00"},
     "tokens": {"token": "text", "vouchers": "no JSON"},
+    "direct_tokens": {"token": "text", "vouchers": "no JSON"},
     "anchors": {"anchor": b"\x00"},
     "published": {"cid": b"\x00"},
     "transactions": {
@@ -819,6 +826,7 @@ MISREAD = [
     ("jobs", "state", "7"),
     ("jobs", "retry_at", "soon"),
     ("tokens", "vouchers", "no JSON"),
+    ("direct_tokens", "vouchers", "no JSON"),
     ("transactions", "signed", "today"),
     ("alarms", "kind", "fire"),
     ("records", "renewed", "today"),
@@ -842,6 +850,21 @@ def test_a_text_that_says_nothing_is_damage(
             foreign.execute(f"UPDATE {table} SET {column} = '{value}'".encode())
         with pytest.raises(Damaged, match=f"a row of the table {table} cannot be read"):
             read_everything(metadata)
+
+
+# Direct tokens
+
+
+def test_of_two_direct_tokens_of_one_authority_the_first_stays(metadata: Metadata) -> None:
+    other = replace(STAMP, token=b"another")
+    with metadata.write() as transaction:
+        assert transaction.keep_direct_token(NODE_HASH, "tsa", STAMP)
+        assert not transaction.keep_direct_token(NODE_HASH, "tsa", other)
+        assert transaction.keep_direct_token(NODE_HASH, "another", other)
+        assert transaction.keep_direct_token(bytes(32), "tsa", other)
+    with metadata.read() as transaction:
+        assert transaction.direct_tokens(NODE_HASH) == [("another", other), ("tsa", STAMP)]
+        assert transaction.directly_stamped() == sorted([bytes(32), NODE_HASH])
 
 
 # Renewals

@@ -24,13 +24,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from click.testing import CliRunner
-from fakes import Steps, When, in_child, moments, strides
+from fakes import Steps, When, digests, in_child, moments, strides
 from servers.postgresql import PostgreSQL
 from sqlalchemy import Engine, event
 
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.tsa.local import trusted_root
-from witnesstree.anchor.wiring import open_ledger, open_renewals
+from witnesstree.anchor.wiring import make_home, open_ledger, open_renewals
 from witnesstree.cli.migrate import migrate_command
 from witnesstree.ledger.base.errors import Conflict, Damaged, InvalidInput, StorageFailure
 from witnesstree.ledger.base.report import Verdict
@@ -44,6 +44,7 @@ from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.store.migrations.upgrade import MIGRATIONS, Upgrade, upgrade
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.verify import verify
+from witnesstree.ledger.work.direct import stamp_directly
 from witnesstree.ledger.work.fsck.check import check_ledger
 
 OLD = Path(__file__).parents[3] / "vectors" / "home-v1" / "home.tar.gz"
@@ -312,9 +313,9 @@ def test_a_transaction_that_cannot_be_read_is_kept_and_not_sent(home: Home, raw:
 
 
 def brought_to_2(path: Path) -> None:
-    """Take away what version 3 added to a database of our own."""
+    """Take away what versions 3 and 4 added to a database of our own."""
     with closing(sqlite3.connect(path)) as database:
-        for table in ("records", "renewals", "cosignatures", "keys"):
+        for table in ("records", "renewals", "cosignatures", "keys", "direct_tokens"):
             database.execute(f"DROP TABLE {table}")
         database.execute("UPDATE alembic_version SET version_num = '2'")
         database.commit()
@@ -359,7 +360,7 @@ def test_version_2_on_postgresql_gets_the_schema_that_is_written_down(
     url = postgres.url(schema)
     home = create_home(tmp_path / "home", "ledger.test/new", lambda _home: None, url)
     with postgres.connect(schema) as database:
-        for table in ("records", "renewals", "cosignatures", "keys"):
+        for table in ("records", "renewals", "cosignatures", "keys", "direct_tokens"):
             database.execute(f"DROP TABLE {table}")
         database.execute("INSERT INTO tokens VALUES (0, 'tsa', 'token', NULL)")
         database.execute("UPDATE alembic_version SET version_num = '2'")
@@ -373,9 +374,39 @@ def test_version_2_on_postgresql_gets_the_schema_that_is_written_down(
             )
             assert compare_metadata(context, written_down) == []
     with postgres.connect(schema) as database:
-        for table in ("records", "cosignatures", "keys"):
+        for table in ("records", "cosignatures", "keys", "direct_tokens"):
             with pytest.raises(psycopg.errors.IntegrityError, match="append-only"):
                 database.execute(f"TRUNCATE {table}")
+
+
+# From version 3
+
+
+def test_version_3_gets_the_schema_of_a_new_home_and_keeps_its_merged_runs(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "ledger.test/three")
+    new = create_home(tmp_path / "new", "ledger.test/new", lambda _home: None)
+    names = digests("three", 9)
+    with open_ledger(home.folder) as ledger:
+        for each in names:
+            ledger.submit(each)
+            ledger.close()
+    runs = sorted(home.batches.rglob("*.index"))
+    assert any(run.parent.name == "merged" for run in runs)
+    with closing(sqlite3.connect(home.database)) as database:
+        database.execute("DROP TABLE direct_tokens")
+        database.execute("UPDATE alembic_version SET version_num = '3'")
+        database.commit()
+    with pytest.raises(InvalidInput, match="has version 3"), open_ledger(home.folder):
+        pytest.fail("it was opened")
+    assert migrated(home).before == 3
+    assert schema_of(home.database) == schema_of(new.database)
+    assert sorted(home.batches.rglob("*.index")) == runs
+    with open_ledger(home.folder) as ledger:
+        assert list(ledger.index_faults()) == []
+        assert stamp_directly(ledger, names) == []
+        assert len(ledger.proof(names[0]).file_tokens) == 1
+        assert ledger.outbox.work() == []
+        assert list(check_ledger(ledger, Trust((trusted_root(home.authority),)))) == []
 
 
 # The copy

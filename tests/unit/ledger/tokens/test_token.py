@@ -78,6 +78,7 @@ from witnesstree.ledger.tokens.token import (
     chain_of,
     check_response,
     format_request,
+    format_response,
     judge_new_token,
     judge_token,
     parse_token,
@@ -1180,6 +1181,13 @@ def test_answer_gives_the_token() -> None:
     assert (
         check_response(respond(token, status="granted_with_mods"), IMPRINT_BYTES, 42).der == token
     )
+
+
+def test_a_token_is_put_into_an_answer_byte_for_byte() -> None:
+    token = Forge().make()
+    assert format_response(token) == respond(token)
+    assert format_response(token).endswith(token)
+    assert check_response(format_response(token), IMPRINT_BYTES, 42).der == token
 
 
 def test_request_says_what_is_asked() -> None:

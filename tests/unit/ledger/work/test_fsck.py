@@ -22,6 +22,7 @@ from witnesstree.ledger.proof.record_make import make_record, renew_timestamp
 from witnesstree.ledger.store.database.values import KeptRecord, Renewal
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.trust import Trust
+from witnesstree.ledger.work.direct import stamp_directly
 from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.fsck.problem import Problem, at_bytes, at_path
 from witnesstree.ledger.work.outbox import Witnesses
@@ -421,6 +422,60 @@ def test_a_token_of_another_batch_is_found(world: FakeWorld) -> None:
     (problem,) = problems(world)
     assert str(problem.place) == f"{world.home.database}, batch 1, token by fake-authority"
     assert named_checks([problem]) == {"token.imprint"}
+
+
+# Direct tokens
+
+
+def stamp_some(world: FakeWorld) -> tuple[bytes, bytes]:
+    """Have an entry of a sealed batch and one of the open batch stamped directly; return the lesser
+    digest first."""
+    first, second = sorted((EIGHT[3], digests("open", 1)[0]))
+    with world.open() as ledger:
+        assert stamp_directly(ledger, [first, second]) == []
+    return first, second
+
+
+def test_direct_tokens_are_judged_by_whom_is_trusted(world: FakeWorld) -> None:
+    stamp_some(world)
+    assert problems(world) == []
+    with world.open() as ledger:
+        found = list(check_ledger(ledger, Trust()))
+    places = [problem for problem in found if "direct token of" in str(problem.place)]
+    assert len(places) == 2
+    assert named_checks(places) == {"token.chain"}
+    assert not any(problem.is_damage for problem in places)
+
+
+def test_a_direct_token_of_another_entry_is_found(world: FakeWorld) -> None:
+    first, second = stamp_some(world)
+    other = column_value(world, "direct_tokens", "token", f"digest = x'{first.hex()}'")
+    alter(world, "direct_tokens", "token", other, f"digest = x'{second.hex()}'")
+    (problem,) = problems(world)
+    assert str(problem.place) == (
+        f"{world.home.database}, direct token of {second.hex()} by fake-authority"
+    )
+    assert (named_checks([problem]), problem.is_damage) == ({"token.imprint"}, True)
+
+
+def test_a_direct_token_of_what_is_no_entry_is_found(world: FakeWorld) -> None:
+    (stranger,) = digests("stranger", 1)
+    stamp = world.authority.stamp(stranger)
+    with world.open() as ledger, ledger.metadata.write() as transaction:
+        transaction.keep_direct_token(stranger, "fake-authority", stamp)
+    (problem,) = problems(world)
+    assert problem.fault == message("direct-token-of-no-entry")
+
+
+@pytest.mark.parametrize("column", ["digest", "token"])
+def test_an_altered_direct_token_is_found(world: FakeWorld, column: str) -> None:
+    first, _ = stamp_some(world)
+    where = f"digest = x'{first.hex()}'"
+    value = flip(column_value(world, "direct_tokens", column, where))
+    alter(world, "direct_tokens", column, value, where)
+    found = problems(world)
+    assert found
+    assert all(f"{world.home.database}" in str(problem.place) for problem in found)
 
 
 def test_an_anchor_of_another_batch_is_found(world: FakeWorld) -> None:
