@@ -250,6 +250,11 @@ class ServiceSettings(_Table):
         ge=1,
         le=2**40,
     )
+    direct: int = Field(
+        default=60,
+        ge=0,
+        le=100_000,
+    )
     proxies: tuple[str, ...] = Field(
         default=(),
         max_length=64,

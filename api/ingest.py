@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 JSON: Final = "application/json"
 PACKED: Final = "application/octet-stream"
 LINES: Final = "application/x-ndjson"
+DIRECT: Final = "direct"
 MAX_JSON: Final = 4 * 2**20
 """Bytes of a JSON body: 10,000 entries with the longest references need half of it."""
 MAX_JSON_ENTRIES: Final = 10_000
@@ -48,6 +49,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Entries(msgspec.Struct, forbid_unknown_fields=True):
     entries: list[_Entry]
+    token: str | None = None
 
 
 _ENTRIES: Final = msgspec.json.Decoder(_Entries)
@@ -56,11 +58,14 @@ _LINES: Final = msgspec.json.Decoder(_Entry)
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What a body holds: packed digests, their references where it has some, and its SHA-256."""
+    """What a body holds: packed digests, their references where it has some, its SHA-256, and
+    whether each entry is to have a token of its own.
+    """
 
     packed: bytes | bytearray
     names: Sequence[str | None] | None
     body: bytes
+    is_direct: bool = False
 
 
 async def read_submission(request: Request) -> Submitted:
@@ -68,8 +73,8 @@ async def read_submission(request: Request) -> Submitted:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == JSON:
         content = await read_body(request, MAX_JSON)
-        packed, names = parse_entries(content)
-        return Submitted(packed, names, sha256(b"json" + content).digest())
+        packed, names, is_direct = parse_entries(content)
+        return Submitted(packed, names, sha256(b"json" + content).digest(), is_direct)
     if kind == PACKED:
         content = await read_body(request, MAX_PACKED * NODE)
         if not content or len(content) % NODE:
@@ -94,22 +99,30 @@ async def read_body(request: Request, most: int) -> bytes:
     return b"".join(parts)
 
 
-def parse_entries(content: bytes) -> tuple[bytes, Sequence[str | None] | None]:
-    """Return the packed digests in a JSON body, and their references, None where it has none.
+def parse_entries(content: bytes) -> tuple[bytes, Sequence[str | None] | None, bool]:
+    """Return the packed digests in a JSON body, their references, None where it has none, and
+    whether each is to have a token of its own.
 
     Raises Problem that names the entry which is wrong.
     """
     try:
-        entries = _ENTRIES.decode(content).entries
+        decoded = _ENTRIES.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(content, error) from error
+    entries, is_direct = decoded.entries, decoded.token == DIRECT
+    if decoded.token not in {None, DIRECT}:
+        raise Problem(400, "token-kind-unknown", found=str(decoded.token)[:40], known=[DIRECT])
     if not 1 <= len(entries) <= MAX_JSON_ENTRIES:
         raise Problem(400, "entries-out-of-range", most=MAX_JSON_ENTRIES, found=len(entries))
     # A member that is there twice says two things; who counts them the usual way finds as many
     # names as entries.
-    if content.count(b'"digest"') != len(entries) or content.count(b'"reference"') > len(entries):
+    if (
+        content.count(b'"token"') > 1
+        or content.count(b'"digest"') != len(entries)
+        or content.count(b'"reference"') > len(entries)
+    ):
         _require_members_once(content)
-    return _packed(entries, 0)
+    return *_packed(entries, 0), is_direct
 
 
 async def _read_lines(stream: AsyncIterator[bytes]) -> Submitted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from limits import RateLimitItemPerSecond
+from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
@@ -58,6 +58,13 @@ class Limiting:
                 f'"entries";r={stats.remaining};t={max(0, round(stats.reset_time - time.time()))}'
             )
         return fields
+
+    def admit_direct(self, tenant: int, count: int) -> None:
+        """Let a tenant ask for so many direct tokens. Raises TooMany."""
+        most = self._settings.direct
+        item = RateLimitItemPerMinute(max(1, most))
+        if count > most or not self._limiter.hit(item, "direct", str(tenant), cost=count):
+            raise TooMany("direct-rate-exceeded", 60, most=most)
 
     def accepted(self, tenant: int, count: int) -> None:
         """Note that entries were accepted."""

@@ -81,6 +81,7 @@ class Running:
                     yield self._service
                 finally:
                     await run_in_threadpool(committer.drain)
+                    await run_in_threadpool(self._service.direct.close)
                     await run_in_threadpool(self._housekeep)
                     self._service = None
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from witnesstree.anchor.evm.contract import artefact
 from witnesstree.anchor.settings import EMBEDDED, read_settings
 from witnesstree.api.auth import Caller, Keys
+from witnesstree.api.direct import DirectTokens
 from witnesstree.api.limiting import Limiting
 from witnesstree.api.problems import Problem, TooMany
 from witnesstree.api.store.keys import Scope
 from witnesstree.api.store.schema import require_tables
-from witnesstree.api.store.submissions import owner
+from witnesstree.api.store.submissions import asked_directly, owner
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import NotFound
 from witnesstree.ledger.log.note import format_verifier_key
@@ -52,6 +53,7 @@ class Service:
     committer: Committer
     keys: Keys
     limiting: Limiting
+    direct: DirectTokens
     unsealed: int = 0
     """Entries that wait to be sealed, as of a moment ago."""
     published: int = -1
@@ -65,7 +67,12 @@ class Service:
             require_tables(transaction.connection, format_time(ledger.now()))
         keys = Keys(ledger.metadata, ledger.now)
         return cls(
-            ledger, settings, committer, keys, Limiting(ledger.metadata, settings, ledger.now)
+            ledger,
+            settings,
+            committer,
+            keys,
+            Limiting(ledger.metadata, settings, ledger.now),
+            DirectTokens(ledger.home.folder),
         )
 
     def require_room(self) -> None:
@@ -148,13 +155,25 @@ class Service:
             )
 
         try:
-            return self.ledger.proof(digest, admits=admits)
+            found = self.ledger.proof(digest, admits=admits)
         except NotFound as error:
             raise NotFound("entry-unknown", digest=digest) from error
+        if found.file_tokens and not self._asked_directly(caller, digest):
+            # They say that somebody else has the digest, and since when.
+            found = replace(found, file_tokens=())
+        return found
+
+    def _asked_directly(self, caller: Caller | None, digest: bytes) -> bool:
+        if self.settings.public:
+            return True
+        if caller is None or caller.is_operator:
+            return caller is not None
+        with self.ledger.metadata.read() as transaction:
+            return asked_directly(transaction.connection, caller.tenant, digest)
 
     def write(self, proof: Proof) -> bytes:
         """Return a proof's file. What the proofs of a batch share is written once."""
-        if proof.records or not (proof.log and proof.inclusion):
+        if not (proof.is_shared and proof.log and proof.inclusion):
             return format_proof(proof)
         number = proof.log.index
         template = self._templates.get(number)

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from witnesstree.api import committer
+from witnesstree.api.direct import MAX_ENTRIES
 from witnesstree.api.ingest import JSON, LINES, PACKED, read_submission
 from witnesstree.api.problems import Problem, TooMany, problem_of
 from witnesstree.api.routes.common import PRIVATE, Digest, answer, service_of
 from witnesstree.api.service import parse_digest
 from witnesstree.api.store.keys import Scope
+from witnesstree.api.store.submissions import ask_directly
 from witnesstree.ledger.base.errors import NotFound, WitnesstreeError
+from witnesstree.ledger.base.message import to_json
 from witnesstree.ledger.log.receipt import format_text, parse_receipt
+from witnesstree.ledger.tokens.token import format_response
 from witnesstree.ledger.tree.tree import NODE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from witnesstree.api.ingest import Submitted
     from witnesstree.api.service import Service
     from witnesstree.ledger.work.lookup import Entry
 
@@ -57,6 +66,15 @@ _RECEIPT: Final[dict[str, Any]] = {
         "entry": {"type": "object"},
     },
 }
+_STAMPED: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["receipt", "tokens", "missing"],
+    "properties": {
+        "receipt": _RECEIPT,
+        "tokens": {"type": "array", "items": {"type": "object"}},
+        "missing": {"type": "array", "items": {"type": "object"}},
+    },
+}
 _SUBMISSION: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -67,6 +85,7 @@ _SUBMISSION: Final[dict[str, Any]] = {
                     "additionalProperties": False,
                     "required": ["entries"],
                     "properties": {
+                        "token": {"const": "direct"},
                         "entries": {
                             "type": "array",
                             "minItems": 1,
@@ -80,7 +99,7 @@ _SUBMISSION: Final[dict[str, Any]] = {
                                     "reference": {"type": "string"},
                                 },
                             },
-                        }
+                        },
                     },
                 }
             },
@@ -108,7 +127,10 @@ _SUBMISSION: Final[dict[str, Any]] = {
     responses={
         201: {
             "description": "receipt",
-            "content": {JSON: {"schema": _RECEIPT}, TEXT: {"schema": {"type": "string"}}},
+            "content": {
+                JSON: {"schema": {"oneOf": [_RECEIPT, _STAMPED]}},
+                TEXT: {"schema": {"type": "string"}},
+            },
         }
     },
 )
@@ -118,12 +140,63 @@ async def submit(request: Request) -> Response:
     caller = service.keys.allowed(request.headers.get("authorization"), Scope.SUBMIT)
     key = _idempotency_key(request)
     submitted = await read_submission(request)
-    fields = service.limiting.admit(caller.tenant, len(submitted.packed) // NODE)
+    count = len(submitted.packed) // NODE
+    if submitted.is_direct:
+        if count > MAX_ENTRIES:
+            raise Problem(400, "direct-entries-too-many", most=MAX_ENTRIES, found=count)
+        service.limiting.admit_direct(caller.tenant, count)
+    fields = service.limiting.admit(caller.tenant, count)
     receipt = await take(service, caller.tenant, submitted, key)
-    service.limiting.accepted(caller.tenant, len(submitted.packed) // NODE)
+    service.limiting.accepted(caller.tenant, count)
+    if submitted.is_direct:
+        return await _with_tokens(service, caller.tenant, submitted, receipt, fields)
     if TEXT in request.headers.get("accept", ""):
         return Response(format_text(parse_receipt(receipt)), 201, fields, TEXT)
     return Response(receipt, 201, fields, JSON)
+
+
+async def _with_tokens(
+    service: Service,
+    tenant: int,
+    submitted: Submitted,
+    receipt: bytes,
+    fields: Mapping[str, str],
+) -> Response:
+    """Return the receipt with a token over each digest itself, and why there is none where there
+    is none: then the same request, with the same Idempotency-Key, asks again.
+    """
+    packed = bytes(submitted.packed)
+    digests = list(dict.fromkeys(packed[at : at + NODE] for at in range(0, len(packed), NODE)))
+
+    def stamp() -> dict[str, Any]:
+        missing = service.direct.stamp(digests)
+        with service.ledger.metadata.write() as transaction:
+            ask_directly(transaction.connection, tenant, digests)
+        return {
+            "receipt": msgspec.Raw(receipt),
+            "tokens": [
+                {
+                    "digest": digest.hex(),
+                    "authority": authority,
+                    "token": base64.b64encode(format_response(stamp.token)).decode(),
+                }
+                for digest in digests
+                for authority, stamp in service.ledger.direct_tokens(digest)
+            ],
+            "missing": [
+                {
+                    "digest": each.digest.hex(),
+                    "authority": each.authority,
+                    "reason": str(each.error),
+                    **to_json(each.error.message),
+                }
+                for each in missing
+            ],
+        }
+
+    loop = asyncio.get_running_loop()
+    members = await loop.run_in_executor(service.direct.threads, stamp)
+    return Response(msgspec.json.encode(members), 201, dict(fields), JSON)
 
 
 async def take(service: Service, tenant: int, submitted: Any, key: str | None) -> bytes:

@@ -81,6 +81,13 @@ answers = Table(
     Column("ends", Text, nullable=False),
     Index("answers_by_end", "ends"),
 )
+# Digests for which a tenant asked for a token over the digest itself: few, and limited.
+direct = Table(
+    "direct_requests",
+    metadata,
+    Column("tenant", Number, primary_key=True, autoincrement=False),
+    Column("digest", Bytes, primary_key=True),
+)
 # Administrative acts, each with the hash of the one before: the newest hash is sealed each day.
 acts = Table(
     "acts",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, insert, select
 
-from witnesstree.api.store.schema import OPERATOR, answers, named, submissions
+from witnesstree.api.store.schema import OPERATOR, answers, direct, named, submissions
 from witnesstree.ledger.base.clock import format_time
 
 if TYPE_CHECKING:
@@ -170,3 +170,16 @@ def keep_answer(connection: Connection, tenant: int, key: str, kept: Answer, now
 def forget_answers(connection: Connection, now: datetime) -> None:
     """Forget the answers whose day is over."""
     connection.execute(delete(answers).where(answers.c.ends <= format_time(now)))
+
+
+def ask_directly(connection: Connection, tenant: int, digests: Sequence[bytes]) -> None:
+    """Keep that a tenant asked for tokens over these digests themselves."""
+    for digest in dict.fromkeys(digests):
+        if not asked_directly(connection, tenant, digest):
+            connection.execute(insert(direct), {"tenant": tenant, "digest": digest})
+
+
+def asked_directly(connection: Connection, tenant: int, digest: bytes) -> bool:
+    """Whether a tenant asked for one."""
+    where = select(direct.c.tenant).where(direct.c.tenant == tenant, direct.c.digest == digest)
+    return connection.execute(where).first() is not None

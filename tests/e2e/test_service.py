@@ -1,5 +1,6 @@
 """The service as platforms meet it: a real process, real connections, real crashes."""
 
+import base64
 import json
 import os
 import shutil
@@ -243,6 +244,52 @@ def test_proofs_of_a_batch_are_those_of_the_caller(served: Served, tmp_path: Pat
     assert (part.status, part.content) == (206, whole.content[100:300])
     checked = call("verify", tmp_path / "b.proofs", "--home", served.home)
     assert checked.code in {0, 4}, checked.talk
+
+
+# Direct tokens
+
+
+def test_a_token_over_the_file_itself(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"direct")
+    digest = sha256(b"direct").digest()
+    served.submit(digest, key="other")
+    body = json.dumps({"entries": [{"digest": digest.hex()}], "token": "direct"})
+    asked = {"key": "acme", "Content_Type": JSON, "Idempotency_Key": "direct"}
+    first, again = (served.ask("POST", "/v1/entries", body, **asked) for _ in range(2))
+    assert first.status == again.status == 201
+    assert first.json == again.json, "no second token"
+    (token,) = first.json["tokens"]
+    assert first.json["missing"] == []
+    (tmp_path / "f.tsa").write_bytes(base64.b64decode(token["token"]))
+    root = served.home / "authority" / "root.pem"
+    checked = subprocess.run(
+        ["openssl", "ts", "-verify", "-data", "f", "-in", "f.tsa", "-CAfile", root],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Verification: OK" in checked.stdout + checked.stderr
+    assert is_for(parse_receipt(json.dumps(first.json["receipt"]).encode()), digest)
+    proof = served.get(f"/v1/proofs/{digest.hex()}?wait=20", key="acme")
+    assert len(parse_proof(proof.content).file_tokens) == 1
+    # Another tenant with the same digest does not learn of it.
+    theirs = served.get(f"/v1/proofs/{digest.hex()}?wait=20", key="other")
+    assert parse_proof(theirs.content).file_tokens == ()
+
+
+def test_direct_tokens_are_limited(served: Served) -> None:
+    many = [{"digest": digest.hex()} for digest in digests("direct", 101)]
+    for entries, status, code in (
+        (many, 400, "direct-entries-too-many"),
+        (many[:61], 429, "direct-rate-exceeded"),
+    ):
+        body = json.dumps({"entries": entries, "token": "direct"})
+        answer = served.ask("POST", "/v1/entries", body, key="acme", Content_Type=JSON)
+        assert (answer.status, answer.code) == (status, code)
+    body = json.dumps({"entries": many[:1], "token": "other"})
+    answer = served.ask("POST", "/v1/entries", body, key="acme", Content_Type=JSON)
+    assert (answer.status, answer.code) == (400, "token-kind-unknown")
 
 
 # Whose is whose
