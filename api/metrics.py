@@ -49,6 +49,7 @@ class Metrics:
     def short(self, status: int) -> None:
         """Count a request that was answered on the short way (protocol.py)."""
         self._requests.labels("POST", "/v1/entries", status).inc()
+        self._accepted.inc(status == 201)
 
     def accepted(self, entries: int) -> None:
         """Count entries that were accepted."""

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -16,11 +16,13 @@ from starlette.concurrency import run_in_threadpool
 from witnesstree.anchor.publishing import publish
 from witnesstree.anchor.settings import read_settings
 from witnesstree.anchor.wiring import open_ledger
-from witnesstree.api.committer import Committer
+from witnesstree.api.committer import Committer, Request
 from witnesstree.api.metrics import Metrics
 from witnesstree.api.routes.log import FOLDER
 from witnesstree.api.service import Service
+from witnesstree.api.store.acts import newest_act
 from witnesstree.api.store.keys import note_use
+from witnesstree.api.store.schema import OPERATOR
 from witnesstree.api.store.submissions import forget_answers
 from witnesstree.ledger.base.errors import NotFound, WitnesstreeError
 from witnesstree.ledger.base.message import Message, message, to_json
@@ -52,6 +54,7 @@ class Running:
         self._home, self._has_worker = home, has_worker
         self.metrics = Metrics()
         self._service: Service | None = None
+        self._acts_sealed_on: date | None = None
         self.failure: WitnesstreeError | None = None
         """Why it could not start, where it could not."""
 
@@ -168,6 +171,7 @@ class Running:
             service.unsealed = sum(batch.entries for batch in transaction.open_batches())
             size = transaction.log_size()
         self.metrics.backlog(service.unsealed)
+        self.readiness()
         if size != service.published:
             publish(service.ledger, service.ledger.home.folder / FOLDER)
             service.published = size
@@ -179,6 +183,24 @@ class Running:
         with service.ledger.metadata.write() as transaction:
             note_use(transaction.connection, used)
             forget_answers(transaction.connection, service.ledger.now())
+            number, head = newest_act(transaction.connection)
+        if number and service.ledger.now().date() != self._acts_sealed_on:
+            self._seal_acts(service, head)
+
+    def _seal_acts(self, service: Service, head: bytes) -> None:
+        """Submit the hash that stands for all administrative acts, once a day, unless it is in the
+        ledger already.
+        """
+        self._acts_sealed_on = service.ledger.now().date()
+        if head in service.ledger.find([head]):
+            return
+
+        def told(result: bytes | WitnesstreeError) -> None:
+            if isinstance(result, WitnesstreeError):
+                self._acts_sealed_on = None
+                _log.warning(result.message)
+
+        service.committer.offer(Request(OPERATOR, head, told))
 
     # Readiness
 

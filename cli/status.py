@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from witnesstree.cli.help import Command, Misused
-from witnesstree.cli.language import phrase, words
+from witnesstree.cli.language import language, words
 from witnesstree.cli.options import answer, home_option, json_option, note, tell
-from witnesstree.ledger.base.clock import format_time, parse_time
+from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.message import message, to_json
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def status_command(
     Example:
         witnesstree status --check
     """
+    from witnesstree.anchor.metrics import metrics_text
     from witnesstree.anchor.settings import read_settings
     from witnesstree.anchor.wiring import notice, open_ledger
 
@@ -45,7 +46,7 @@ def status_command(
     with open_ledger(home) as ledger:
         said = notice(read_settings(ledger.home.folder))
         status = _members(ledger)
-        text = metrics_text(ledger).decode() if metrics else ""
+        text = metrics_text(ledger, language()).decode() if metrics else ""
     if said:
         note(said)
     if metrics:
@@ -212,38 +213,3 @@ def _print_job(job: dict[str, Any]) -> None:
         attempts=job["attempts"],
         error=job["last_error"],
     )
-
-
-def metrics_text(ledger: Ledger) -> bytes:
-    """Return the ledger's state in Prometheus' text format."""
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest
-
-    status, registry = _members(ledger), CollectorRegistry()
-    now = datetime.now(UTC)
-
-    def gauge(name: str, labels: tuple[str, ...] = ()) -> Gauge:
-        about = phrase(f"metric-{name.replace('_', '-')}")
-        return Gauge(f"witnesstree_{name}", about, labels, registry=registry)
-
-    gauge("batches").set(status["batches"])
-    gauge("entries").set(status["entries"])
-    gauge("unsealed_entries").set(sum(batch["entries"] for batch in status["unsealed"]))
-    gauge("late_batches").set(sum(batch["late"] for batch in status["unsealed"]))
-    waiting = gauge("waiting_jobs", ("kind", "target"))
-    late = gauge("late_jobs", ("kind", "target"))
-    oldest = gauge("oldest_waiting_seconds", ("kind", "target"))
-    for job in reversed(status["waiting"]):
-        waiting.labels(job["kind"], job["target"]).inc()
-        late.labels(job["kind"], job["target"]).inc(job["late"])
-        if job["since"]:
-            age = now - parse_time(job["since"])
-            oldest.labels(job["kind"], job["target"]).set(age.total_seconds())
-    gauge("due_renewals").set(status["renewals"]["due"])
-    gauge("late_renewals").set(status["renewals"]["late"])
-    if due := status["renewals"]["next"]:
-        gauge("next_renewal_timestamp_seconds").set(parse_time(due).timestamp())
-    alarms = gauge("alarm", ("kind", "subject"))
-    for alarm in status["alarms"]:
-        alarms.labels(alarm["kind"], alarm["subject"]).set(1)
-    gauge("last_pass_timestamp_seconds").set(now.timestamp())
-    return generate_latest(registry)

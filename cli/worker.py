@@ -19,7 +19,7 @@ import click
 from typing_extensions import override
 
 from witnesstree.cli.help import Command
-from witnesstree.cli.language import words
+from witnesstree.cli.language import language, words
 from witnesstree.cli.options import (
     PATH,
     home_option,
@@ -169,11 +169,11 @@ def _tell(job: Job, error: Message | None) -> None:
 
 
 def _write_metrics(ledger: Ledger, path: Path) -> None:
-    from witnesstree.cli.status import metrics_text
+    from witnesstree.anchor.metrics import metrics_text
     from witnesstree.ledger.store.disk import write_file
 
     try:
-        write_file(path, metrics_text(ledger), mode=0o644)
+        write_file(path, metrics_text(ledger, language()), mode=0o644)
     except (Unreachable, Conflict, StorageFailure) as error:
         # Sealing does not end because nobody can be told of it.
         _log.warning(message("no-metrics", error=error))

@@ -148,6 +148,7 @@ async def submit(request: Request) -> Response:
     fields = service.limiting.admit(caller.tenant, count)
     receipt = await take(service, caller.tenant, submitted, key)
     service.limiting.accepted(caller.tenant, count)
+    request.app.state.running.metrics.accepted(count)
     if submitted.is_direct:
         return await _with_tokens(service, caller.tenant, submitted, receipt, fields)
     if TEXT in request.headers.get("accept", ""):

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from witnesstree.anchor.metrics import metrics_text
 from witnesstree.api.routes.common import JSON, answer, service_of
 
 router = APIRouter(tags=["health"])
@@ -54,5 +55,6 @@ async def metrics(request: Request) -> Response:
     """Give the metrics, to the operator's key."""
     service = service_of(request)
     service.keys.operator(request.headers.get("authorization"))
-    content = await run_in_threadpool(request.app.state.running.metrics.text)
+    running = request.app.state.running
+    content = await run_in_threadpool(lambda: running.metrics.text() + metrics_text(service.ledger))
     return Response(content, 200, {"Cache-Control": "no-store"}, "text/plain; version=0.0.4")

@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from commandline import PROGRAM, call, environment, run
+from prometheus_client.parser import text_string_to_metric_families
 from service import JSON, LINES, Answer, Served, make_service_home, serving, until
 
+from witnesstree.api import admin
 from witnesstree.api.app import make_app
 from witnesstree.ledger.base.clock import parse_time
 from witnesstree.ledger.log.note import parse_verifier_key
@@ -405,6 +407,34 @@ def test_details_of_readiness_are_for_the_operator(served: Served) -> None:
     checks = served.get("/health/ready", key="operator").json["checks"]
     assert {check["check"] for check in checks} >= {"committer", "database", "disk", "worker"}
     assert all(check["ok"] for check in checks)
+
+
+def test_metrics_are_of_the_service_and_of_the_ledger(served: Served) -> None:
+    served.submit(*digests("metrics", 1))
+    text = served.get("/metrics", key="operator").content.decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    requests = families["witnesstree_http_requests"].samples
+    assert any(each.labels["route"] == "/v1/entries" and each.value > 0 for each in requests)
+    assert families["witnesstree_accepted_entries"].samples[0].value > 0
+    held = [families[f"witnesstree_{name}"].samples[0] for name in ("entries", "unsealed_entries")]
+    assert sum(each.value for each in held) > 0
+    assert "witnesstree_ready" in families
+
+
+def test_the_newest_administrative_act_is_sealed(served: Served) -> None:
+    number, _, head, is_right = admin.acts(served.home)[-1]
+    assert number > 0
+    assert is_right
+
+    def is_sealed() -> bool:
+        # Whatever was done since, one of the heads of today is in the ledger.
+        heads = [hash_ for *_, hash_, _ in admin.acts(served.home)]
+        return any(
+            served.get(f"/v1/entries/{each.hex()}", key="operator").status == 200 for each in heads
+        )
+
+    assert head
+    until(is_sealed)
 
 
 def test_usage_is_what_was_accepted(served: Served) -> None:

@@ -174,11 +174,11 @@ def test_that_metrics_cannot_be_had_or_written_stops_nothing(
 ) -> None:
     sealed(home, 1)
 
-    def unreachable(_: object) -> bytes:
+    def unreachable(_: object, _language: str) -> bytes:
         raise Unreachable("the database is away")
 
     if not is_place_wrong:
-        monkeypatch.setattr("witnesstree.cli.status.metrics_text", unreachable)
+        monkeypatch.setattr("witnesstree.anchor.metrics.metrics_text", unreachable)
     metrics = home.parent / ("nowhere" if is_place_wrong else ".") / "witnesstree.prom"
     ran = work(home, "--until-done", "--metrics", metrics)
     assert ran.code == 0
