@@ -19,6 +19,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from make_anew import Scene, anew, grown
 from make_sm2 import in_chinese_form, responder, sm2_crl, sm2_ocsp, sm2_token
 from make_sm2 import middle as sm2_middle
 from make_sm2 import signer as sm2_signer
@@ -262,6 +263,21 @@ def test_it_agrees_on_changed_tokens(chunk: int) -> None:
         one, other = random.choice(stamped()), random.choice(stamped()).stamp.token
         asked.append(one.changed(random.choice([other, one.stamp.token]), random))
     assert_agree(asked)
+
+
+def staged(scene: Scene) -> Stamped:
+    stamp = Stamp(scene.token, scene.certificates, scene.crls, scene.ocsps)
+    return Stamped(stamp, IMPRINT_BYTES, (scene.root,), format_time(NOW))
+
+
+@pytest.mark.parametrize("chunk", rehearsed(1, 20))
+def test_it_agrees_on_what_was_signed_anew(chunk: int) -> None:
+    assert_agree([staged(anew(f"{chunk} {number}")) for number in range(200)])
+
+
+@pytest.mark.parametrize("chunk", rehearsed(1, 20))
+def test_it_agrees_on_chains(chunk: int) -> None:
+    assert_agree([staged(grown(200 * chunk + number)) for number in range(200)])
 
 
 @pytest.mark.parametrize("chunk", rehearsed(1, 10))
