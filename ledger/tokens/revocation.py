@@ -799,7 +799,7 @@ def _currency_fault(
     """Return why `answer` says nothing of `time`, or None."""
     if answer.revoked:
         return None
-    if answer.this_update > certificate.x509.not_valid_after_utc:
+    if answer.this_update > certificate.not_after:
         return message("revocation-answer-after-expiry", kind=answer.kind, time=answer.this_update)
     if time - answer.this_update <= SKEW or (
         answer.next_update is not None and answer.next_update >= time
