@@ -61,6 +61,9 @@ MAX_PATHS = 256
 # of its timestamps, and each record of a proof.
 _KEPT = 512
 _KEPT_PAIRS = 4096
+# Values in a Certificate and a TBSCertificate (RFC 5280, 4.1), if all of them are there. What came
+# after them might change what they mean.
+_PARTS, _FIELDS = 3, 10
 _Value = TypeVar("_Value")
 
 
@@ -192,6 +195,8 @@ def read_certificate(der: bytes) -> X509Certificate | None:
 
 def _read_outer(der: bytes, outer: Any) -> X509Certificate | None:
     fields, method = outer["tbs_certificate"], outer["signature_algorithm"]
+    if len(outer) > _PARTS or len(fields) > _FIELDS:
+        return None
     subject, issuer = (encoding_of(fields[name]) for name in ("subject", "issuer"))
     extensions, critical = read_extensions(fields["extensions"])
     serial, key_info = fields["serial_number"].native, fields["subject_public_key_info"]
@@ -199,6 +204,9 @@ def _read_outer(der: bytes, outer: Any) -> X509Certificate | None:
     if serial < 0 or (serial == 0 and issuer != subject):
         return None
     constraints = _native(extensions, "basic_constraints", asn1_x509.BasicConstraints, dict)
+    path_length = constraints["path_len_constraint"] if constraints else None
+    if path_length is not None and path_length < 0:
+        return None
     return X509Certificate(
         der=der,
         content=encoding_of(fields),
@@ -220,7 +228,7 @@ def _read_outer(der: bytes, outer: Any) -> X509Certificate | None:
         extensions=extensions,
         critical=critical,
         is_authority=bool(constraints and constraints["ca"]),
-        path_length=constraints["path_len_constraint"] if constraints else None,
+        path_length=path_length,
         purposes=_native(extensions, "extended_key_usage", asn1_x509.ExtKeyUsageSyntax, tuple),
         usage=_native(extensions, "key_usage", asn1_x509.KeyUsage, frozenset),
         key_id=_native(extensions, "key_identifier", core.OctetString, bytes),
