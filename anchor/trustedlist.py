@@ -315,11 +315,16 @@ def _services(root: Any) -> tuple[tuple[Service, ...], int]:
 
 
 def _is_usable(der: bytes) -> bool:
+    from cryptography.x509 import load_der_x509_certificate
+
     from witnesstree.anchor.tsa.standin import is_stand_in
     from witnesstree.ledger.tokens.x509 import read_certificate
 
-    read = read_certificate(der) if len(der) <= MAX_CERTIFICATE else None
-    return read is not None and not is_stand_in(read.x509)
+    if len(der) > MAX_CERTIFICATE or read_certificate(der) is None:
+        return False
+    with suppress(ValueError):
+        return not is_stand_in(load_der_x509_certificate(der))
+    return False
 
 
 def _times(states: Iterable[Any]) -> Iterator[tuple[datetime, datetime | None]]:

@@ -188,7 +188,7 @@ class HttpAuthority(Authority):
             offset=token.gen_time - (asked + round_trip / 2),
             round_trip=round_trip,
             signer=signer.name if signer else token.tsa,
-            expires=signer.x509.not_valid_after_utc if signer else None,
+            expires=signer.not_after if signer else None,
         )
 
     def _token(self, root: bytes, algorithm: str = "sha256") -> Token:

@@ -26,6 +26,8 @@ MAX_SHOWN = 120
 # RFC 3161, 2.4.2: with seconds, and ends in Z. Trailing zeros, which it forbids, do no harm and
 # occur.
 _GENERALIZED_TIME = re.compile(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d{1,12}))?Z")
+# RFC 5280, 4.1.2.5.2: no fraction.
+_X509_TIME = re.compile(rb"\d{14}Z")
 # Bytes that end an arc are below 0x80, and none begins with 0x80 (X.690, 8.19.2).
 _ARCS = re.compile(rb"(?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f])+", re.DOTALL)
 _FOREIGN = (UnsupportedAlgorithm, DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType)
@@ -191,6 +193,45 @@ def read_time(text: bytes) -> datetime:
     year, month, day, hour, minute, second = map(int, match.groups()[:6])
     micro = int((match[7] or b"0").ljust(6, b"0")[:6])
     return datetime(year, month, day, hour, minute, second, micro, tzinfo=UTC)
+
+
+def read_x509_time(time: Any) -> datetime:
+    """Return the time that asn1crypto's Time gives, as RFC 5280, 4.1.2.5 has it: with seconds, in
+    Z. A GeneralizedTime counts before 2050, too.
+
+    Only to be used inside `reading`. Raises InvalidInput.
+    """
+    text = bytes(time.chosen.contents)
+    if time.name == "utc_time":
+        text = (b"20" if text < b"50" else b"19") + text
+    if not _X509_TIME.fullmatch(text):
+        raise InvalidInput("der-time-malformed")
+    return read_time(text)
+
+
+def read_integer(number: Any) -> int | None:
+    """Return what asn1crypto's INTEGER or ENUMERATED holds, None where it is absent. One under a
+    tag of its own has to have a byte, too, which `demand_der` cannot see.
+
+    Only to be used inside `reading`. Raises InvalidInput.
+    """
+    if isinstance(number, core.Void):
+        return None
+    content = bytes(number.contents)
+    if not content:
+        raise InvalidInput("der-unreadable", form="INTEGER (X.690, 8.3.1)")
+    return int.from_bytes(content, "big", signed=True)
+
+
+def read_bits(bits: Any) -> bytes:
+    """Return what asn1crypto's BIT STRING holds, if those are whole bytes.
+
+    Only to be used inside `reading`.
+    """
+    unused, *_ = content = bytes(bits.contents)
+    if unused:
+        raise ValueError(unused)
+    return content[1:]
 
 
 def shown(text: str) -> str:

@@ -307,7 +307,7 @@ def _end_of(
     }
     return min(
         (
-            *(each.x509.not_valid_after_utc for each in chain),
+            *(each.not_after for each in chain),
             *(ends[method] for method in methods if method in ends),
         )
     )

@@ -4,10 +4,13 @@ certify (RFC 5280, 4.2.1.10). Pure and offline.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any, TypeAlias
+from unicodedata import normalize
 
 from asn1crypto import core
 from asn1crypto import x509 as asn1_x509
@@ -16,6 +19,7 @@ from witnesstree.ledger.base.der import (
     encoding_of,
     read_encodings,
     read_extension,
+    read_integer,
     read_values,
     reading,
 )
@@ -31,11 +35,32 @@ names of unknown forms DER, all others text."""
 # some microseconds: the rest is there to make us work.
 MAX_COMPARISONS = 20_000
 _KEPT = 1024
+# pkcs-9-at-emailAddress (RFC 5280, 4.1.2.6), as the content of its DER.
+_MAIL = bytes.fromhex("2a864886f70d010901")
 _OBJECT_IDENTIFIER, _SEQUENCE, _SET = 0x06, 0x30, 0x31
+
+_AUTHORITY = re.compile("[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 # Universal tags (X.680, 8.4) of texts, and how they are encoded.
 _ENCODINGS = {0x0C: "utf-8", 0x13: "ascii", 0x14: "ascii", 0x16: "ascii", 0x1C: "utf-32-be"}
 _ENCODINGS[0x1E] = "utf-16-be"
+
+# RFC 4518, 2.2: what is mapped to nothing, and what to a space.
+_NOTHING = (
+    *(range(0x09), range(0x0E, 0x20), range(0x7F, 0x85), range(0x86, 0xA0), range(0xAD, 0xAE)),
+    *(range(0x34F, 0x350), range(0x6DD, 0x6DE), range(0x70F, 0x710), range(0x1806, 0x1807)),
+    *(range(0x180B, 0x180F), range(0x200B, 0x2010), range(0x202A, 0x202F), range(0x2060, 0x2064)),
+    *(range(0x206A, 0x2070), range(0xFE00, 0xFE10), range(0xFEFF, 0xFF00), range(0xFFF9, 0xFFFD)),
+    *(range(0x1D173, 0x1D17B), range(0xE0001, 0xE0002), range(0xE0020, 0xE0080)),
+)
+_SPACES = (
+    *(range(0x09, 0x0E), range(0x85, 0x86), range(0xA0, 0xA1), range(0x1680, 0x1681)),
+    *(range(0x2000, 0x200B), range(0x2028, 0x202A), range(0x202F, 0x2030), range(0x205F, 0x2060)),
+    range(0x3000, 0x3001),
+)
+_MAPPED = dict.fromkeys(chain.from_iterable(_NOTHING)) | dict.fromkeys(
+    chain.from_iterable(_SPACES), " "
+)
 
 
 @lru_cache(_KEPT)
@@ -67,9 +92,7 @@ def subject_of(certificate: bytes) -> Comparable | None:
 
 def _comparable(parts: bytes) -> Comparable:
     return tuple(
-        frozenset(
-            _attribute(_only(value, _SEQUENCE)) for value in read_encodings(_only(part, _SET))
-        )
+        frozenset(_attribute(value) for value in read_encodings(_only(part, _SET)))
         for part in read_encodings(parts)
     )
 
@@ -82,29 +105,35 @@ def _only(value: bytes, expected: int) -> bytes:
     return content
 
 
-def _attribute(content: bytes) -> tuple[bytes, str | tuple[int, bytes]]:
-    kind, value = read_encodings(content)
-    ((tag, value),) = read_values(value)
-    kind = _only(kind, _OBJECT_IDENTIFIER)
-    encoding = _ENCODINGS.get(tag)
+def _attribute(attribute: bytes) -> tuple[bytes, str | tuple[int, bytes]]:
+    kind, tag, value = _parts(attribute)
+    text = _text(tag, value)
+    return kind, (tag, value) if text is None else _prepared(text)
+
+
+def _parts(attribute: bytes) -> tuple[bytes, int, bytes]:
+    """Return kind, tag and content of an AttributeTypeAndValue."""
+    kind, value = read_encodings(_only(attribute, _SEQUENCE))
+    ((tag, content),) = read_values(value)
+    return _only(kind, _OBJECT_IDENTIFIER), tag, content
+
+
+def _text(tag: int, value: bytes) -> str | None:
     try:
-        return kind, _prepared(value.decode(encoding)) if encoding else (tag, value)
+        return value.decode(_ENCODINGS[tag]) if tag in _ENCODINGS else None
     except UnicodeDecodeError:
-        return kind, (tag, value)
+        return None
 
 
 def _prepared(text: str) -> str:
-    """Return `text` prepared for comparison as caseIgnoreMatch does it (RFC 4518, 2)."""
-    if not text.isascii():
-        # `verify` starts without these tables.
-        import stringprep
-        import unicodedata
-
-        mapped = (
-            stringprep.map_table_b2(each) for each in text if not stringprep.in_table_b1(each)
-        )
-        text = unicodedata.normalize("NFKC", "".join(mapped))
-    return " ".join(text.lower().split())
+    """Return `text` prepared for comparison as caseIgnoreMatch does it (RFC 4518, 2). Of characters
+    that Unicode has had since 3.2, full case folding makes what RFC 3454, B.2 does.
+    """
+    text = text.translate(_MAPPED)
+    folded = (
+        text.lower() if text.isascii() else normalize("NFKC", normalize("NFKC", text).casefold())
+    )
+    return " ".join(filter(None, folded.split(" ")))
 
 
 # Name constraints
@@ -126,7 +155,7 @@ def read_constraints(extensions: Mapping[str, bytes]) -> NameConstraints | None:
     """Return the NameConstraints (RFC 5280, 4.2.1.10) of a certificate, None where it has none.
 
     Raises InvalidInput, also where a subtree is limited by `minimum` or `maximum`, which RFC 5280
-    forbids.
+    forbids, or is none of its form.
     """
     value = read_extension(extensions, "name_constraints", asn1_x509.NameConstraints)
     if value is None:
@@ -141,31 +170,48 @@ def read_constraints(extensions: Mapping[str, bytes]) -> NameConstraints | None:
 def _subtrees(trees: Any) -> GeneralNames:
     if isinstance(trees, core.Void):
         return {}
-    if any(tree["minimum"].native or tree["maximum"].native is not None for tree in trees):
+    if any(
+        read_integer(tree["minimum"]) or read_integer(tree["maximum"]) is not None for tree in trees
+    ):
         raise InvalidInput("name-constraint-unknown-form", form="minimum, maximum")
-    return _general_names((tree["base"] for tree in trees), {8, 32})
+    found = _general_names((tree["base"] for tree in trees), {8, 32})
+    if any("@" in tree and not _is_mailbox(tree) for tree in found.get("rfc822_name", ())):
+        raise InvalidInput("name-constraint-unknown-form", form="rfc822_name")
+    return found
 
 
-def read_names(subject: bytes, extensions: Mapping[str, bytes]) -> GeneralNames:
-    """Return all names that a certificate with this `subject` (DER) gives its bearer, in it and in
-    the SubjectAltName (RFC 5280, 4.2.1.6).
+def read_alternative_names(extensions: Mapping[str, bytes]) -> GeneralNames | None:
+    """Return the names in the SubjectAltName (RFC 5280, 4.2.1.6) of a certificate, None where it
+    has none.
 
     Raises InvalidInput.
     """
-    alternative = read_extension(extensions, "subject_alt_name", asn1_x509.GeneralNames)
+    value = read_extension(extensions, "subject_alt_name", asn1_x509.GeneralNames)
+    if value is None:
+        return None
     with reading("SubjectAltName (RFC 5280, 4.2.1.6)"):
-        names = _general_names(alternative or (), {4, 16})
-        if comparable(subject):
-            names.setdefault("directory_name", []).append(comparable(subject))
-        if alternative is None:
-            mails = [
-                each["value"].native
-                for part in asn1_x509.Name.load(subject).chosen
-                for each in part
-                if each["type"].native == "email_address"
-            ]
-            names |= {"rfc822_name": mails} if mails else {}
-        return names
+        return _general_names(value, {4, 16})
+
+
+def names_of(subject: bytes, alternative: GeneralNames | None) -> GeneralNames:
+    """Return all names that a certificate with this `subject` (DER) and these in its SubjectAltName
+    gives its bearer. What the subject's emailAddress holds, where there is no SubjectAltName, is a
+    text, or "".
+
+    Raises InvalidInput if the subject cannot be read.
+    """
+    names = dict(alternative or {})
+    if directory_name := comparable(subject):
+        names["directory_name"] = [*names.get("directory_name", ()), directory_name]
+    if alternative is None:
+        attributes = (
+            _parts(value)
+            for part in read_encodings(_only(subject, _SEQUENCE))
+            for value in read_encodings(_only(part, _SET))
+        )
+        mails = [_text(tag, value) or "" for kind, tag, value in attributes if kind == _MAIL]
+        names |= {"rfc822_name": mails} if mails else {}
+    return names
 
 
 def _general_names(names: Iterable[Any], address_sizes: set[int]) -> GeneralNames:
@@ -188,38 +234,45 @@ def _general_name(name: Any, address_sizes: set[int]) -> Any:
     return encoding_of(name)
 
 
-def violated(
-    names: GeneralNames, constraints: NameConstraints, budget: Iterator[int]
-) -> str | None:
-    """Return the form of a name that is not in the permitted subtrees, or is in an excluded one;
-    None if there is no such name.
+def comparisons(names: GeneralNames, constraints: NameConstraints) -> int:
+    """Return how many comparisons of a name with a subtree `violated` may need."""
+    return sum(
+        len(found)
+        * (len(constraints.permitted.get(form, ())) + len(constraints.excluded.get(form, ())))
+        for form, found in names.items()
+    )
 
-    Each comparison takes one from `budget`. Raises InvalidInput when that is used up, and if a form
-    is constrained and named that is not known here.
+
+def unjudged(names: GeneralNames, constraints: NameConstraints) -> Iterator[str]:
+    """Yield the forms of names that are constrained and named, but not known here."""
+    for form in names:
+        if form not in _WITHIN and (form in constraints.permitted or form in constraints.excluded):
+            yield form
+
+
+def violated(names: GeneralNames, constraints: NameConstraints) -> Iterator[str]:
+    """Yield the forms of names of which one is not in the permitted subtrees, or is in an excluded
+    one.
     """
     for form, found in names.items():
-        permitted, excluded = constraints.permitted.get(form), constraints.excluded.get(form)
-        if permitted is None and excluded is None:
+        permitted, excluded = constraints.permitted.get(form), constraints.excluded.get(form, ())
+        if form not in _WITHIN or (permitted is None and not excluded):
             continue
-        for name in found:
-            # RFC 5280, 4.2.1.10: where URIs are limited, one without a host is refused.
-            if form == "uniform_resource_identifier" and not _host(name):
-                return form
-            is_excluded = _is_within(form, name, excluded or (), budget)
-            if is_excluded or not (permitted is None or _is_within(form, name, permitted, budget)):
-                return form
-    return None
+        if not all(_is_allowed(form, name, permitted, excluded) for name in found):
+            yield form
 
 
-def _is_within(form: str, name: Any, trees: Sequence[Any], budget: Iterator[int]) -> bool:
-    if form not in _WITHIN:
-        raise InvalidInput("name-constraint-unknown-form", form=form)
-    for tree in trees:
-        if next(budget, None) is None:
-            raise InvalidInput("name-constraints-too-many", most=MAX_COMPARISONS)
-        if _WITHIN[form](name, tree):
-            return True
-    return False
+def _is_allowed(
+    form: str, name: Any, permitted: Sequence[Any] | None, excluded: Sequence[Any]
+) -> bool:
+    # RFC 5280, 4.2.1.10: where URIs are limited, one without a host is refused. What is no mailbox
+    # is so here, too.
+    if form in _NEEDED and not _NEEDED[form](name):
+        return False
+    is_within = _WITHIN[form]
+    if any(is_within(name, tree) for tree in excluded):
+        return False
+    return permitted is None or any(is_within(name, tree) for tree in permitted)
 
 
 def _is_name_within(name: Comparable, tree: Comparable) -> bool:
@@ -230,43 +283,50 @@ def _is_host_within(name: str, tree: str) -> bool:
     """Compare a host: labels may be added on the left; a dot before the tree, which RFC 5280 does
     not know and others write, asks for one at least.
     """
-    name, tree = name.lower().rstrip("."), tree.lower().rstrip(".")
+    name, tree = _host(name), _host(tree)
     if not tree or tree == name:
         return True
     return name.endswith(tree if tree.startswith(".") else f".{tree}")
 
 
+def _is_mailbox(text: str) -> bool:
+    user, _, host = text.rpartition("@")
+    return text.isascii() and bool(user and host)
+
+
 def _is_mailbox_within(name: str, tree: str) -> bool:
     (user, _, host), (tree_user, at, tree_host) = name.rpartition("@"), tree.rpartition("@")
-    if at and user != tree_user:
-        return False
-    return _is_exactly(host, tree_host)
+    if at:
+        return (user, _host(host)) == (tree_user, _host(tree_host))
+    return _is_exactly(host, tree)
 
 
 def _is_uri_within(name: str, tree: str) -> bool:
-    return _is_exactly(_host(name), tree)
+    return _is_exactly(_host_in(name), tree)
 
 
 def _is_exactly(host: str, tree: str) -> bool:
     """Compare a host: `tree` is one too, or, with a dot before it, a domain, for all hosts in that;
     an empty one is for all.
     """
-    host, tree = host.lower(), tree.lower()
+    host, tree = _host(host), _host(tree)
     return not tree or (host.endswith(tree) if tree.startswith(".") else host == tree)
 
 
-def _host(uri: str) -> str:
-    """Return the host name in the authority of `uri`, empty if there is none, or an address in its
-    place.
+def _host(text: str) -> str:
+    """Return a host, or what stands for some, as it is compared: a dot at the end says that nothing
+    is to be added (RFC 1034, 3.1), and here nothing ever is.
     """
-    _, found, rest = uri.partition("://")
-    authority = rest.replace("?", "/").replace("#", "/").partition("/")[0] if found else ""
-    host = authority.rpartition("@")[2]
-    return "" if host.startswith("[") or _is_address(host) else host.partition(":")[0]
+    return text.lower().removesuffix(".")
 
 
-def _is_address(host: str) -> bool:
-    return host.partition(":")[0].replace(".", "").isdigit()
+def _host_in(uri: str) -> str:
+    """Return the host name in the authority of `uri` (RFC 3986, 3.2), empty if there is none, or an
+    address in its place.
+    """
+    found = _AUTHORITY.match(uri)
+    host = _host(found[1].rpartition("@")[2].partition(":")[0]) if found else ""
+    return "" if host.startswith("[") or not host.strip("0123456789.") else host
 
 
 def _is_address_within(name: bytes, tree: bytes) -> bool:
@@ -283,4 +343,8 @@ _WITHIN: Mapping[str, Callable[[Any, Any], bool]] = {
     "rfc822_name": _is_mailbox_within,
     "uniform_resource_identifier": _is_uri_within,
     "ip_address": _is_address_within,
+}
+_NEEDED: Mapping[str, Callable[[str], Any]] = {
+    "rfc822_name": _is_mailbox,
+    "uniform_resource_identifier": _host_in,
 }

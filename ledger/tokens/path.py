@@ -18,14 +18,18 @@ from typing import TYPE_CHECKING
 from asn1crypto import core
 from asn1crypto import x509 as asn1_x509
 
-from witnesstree.ledger.base.der import read_extension, reading, shown
+from witnesstree.ledger.base.der import read_extension, read_integer, reading, shown
 from witnesstree.ledger.base.errors import InvalidInput
 from witnesstree.ledger.base.message import message, message_of
 from witnesstree.ledger.tokens.names import (
     MAX_COMPARISONS,
+    GeneralNames,
     NameConstraints,
+    comparisons,
+    names_of,
+    read_alternative_names,
     read_constraints,
-    read_names,
+    unjudged,
     violated,
 )
 from witnesstree.ledger.tokens.soundness import ended, hashes_of, methods_of_key
@@ -85,11 +89,12 @@ def _refusals(path: Sequence[X509Certificate], time: datetime) -> Iterator[Refus
         yield from _of_authority(each)
     downwards = path[::-1]
     yield from _lengths(downwards)
-    for judge in (_names, _policies):
-        try:
-            yield from judge(downwards)
-        except InvalidInput as error:
-            yield Refusal(message_of(error), is_beyond=True)
+    yield from _names(downwards)
+    yield from _policies(downwards)
+
+
+def _beyond(said: Message) -> Refusal:
+    return Refusal(said, is_beyond=True)
 
 
 def _broken(code: str, /, **params: Value) -> Refusal:
@@ -103,8 +108,7 @@ def _of_one(certificate: X509Certificate, time: datetime, *, is_root: bool) -> I
     if found := ended(methods_of(certificate, is_root=is_root), time):
         yield _broken("certificate-unsound", name=certificate.name, method=found[0])
     for name in sorted(certificate.critical - _JUDGED_EXTENSIONS):
-        said = message("certificate-critical", name=certificate.name, extension=shown(name))
-        yield Refusal(said, is_beyond=True)
+        yield _beyond(message("certificate-critical", name=certificate.name, extension=shown(name)))
 
 
 def methods_of(certificate: X509Certificate, *, is_root: bool) -> tuple[str, ...]:
@@ -146,18 +150,40 @@ def _lengths(downwards: Sequence[X509Certificate]) -> Iterator[Refusal]:
 
 
 def _names(downwards: Sequence[X509Certificate]) -> Iterator[Refusal]:
-    """RFC 5280, 6.1.3, b and c, and 6.1.4, g."""
+    """RFC 5280, 6.1.3, b and c, and 6.1.4, g. What cannot be read is passed over: the names and
+    limits that can be are compared all the same.
+    """
     above: list[NameConstraints] = []
-    budget = iter(range(MAX_COMPARISONS))
+    left = MAX_COMPARISONS
     for at, certificate in enumerate(downwards):
         is_last = at == len(downwards) - 1
-        if above and (is_last or not _is_self_issued(certificate)):
-            names = read_names(certificate.subject, certificate.extensions)
-            for constraints in above:
-                if form := violated(names, constraints, budget):
-                    yield _broken("name-not-permitted", name=certificate.name, form=form)
-        if stated := read_constraints(certificate.extensions):
-            above.append(stated)
+        try:
+            alternative = read_alternative_names(certificate.extensions)
+        except InvalidInput as error:
+            yield _beyond(message_of(error))
+            alternative = {}
+        if is_last or not _is_self_issued(certificate):
+            names = names_of(certificate.subject, alternative)
+            left -= sum(comparisons(names, constraints) for constraints in above)
+            if left < 0:
+                yield _beyond(message("name-constraints-too-many", most=MAX_COMPARISONS))
+            else:
+                yield from _outside(certificate, names, above)
+        try:
+            if stated := read_constraints(certificate.extensions):
+                above.append(stated)
+        except InvalidInput as error:
+            yield _beyond(message_of(error))
+
+
+def _outside(
+    certificate: X509Certificate, names: GeneralNames, above: Sequence[NameConstraints]
+) -> Iterator[Refusal]:
+    for constraints in above:
+        for form in violated(names, constraints):
+            yield _broken("name-not-permitted", name=certificate.name, form=form)
+        for form in unjudged(names, constraints):
+            yield _beyond(message("name-constraint-unknown-form", form=form))
 
 
 # Policies
@@ -177,20 +203,38 @@ class _State:
     mapping: int = _UNLIMITED
 
 
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What a certificate says of policies, with None where it sets no limit."""
+
+    policies: frozenset[str]
+    mappings: dict[str, set[str]]
+    explicit: int | None
+    mapping: int | None
+    inhibit_any: int | None
+
+
 def _policies(downwards: Sequence[X509Certificate]) -> Iterator[Refusal]:
-    """RFC 5280, 6.1.3, d to f, 6.1.4, a, b and h to j, and 6.1.5, a, b and g."""
+    """RFC 5280, 6.1.3, d to f, 6.1.4, a, b and h to j, and 6.1.5, a, b and g. What a certificate
+    says that cannot be read may change all that is below it, so that nothing of this is judged.
+    """
     state = _State()
     for at, certificate in enumerate(downwards):
         is_last = at == len(downwards) - 1
         is_self_issued = _is_self_issued(certificate)
+        try:
+            stated = _read_stated(certificate)
+        except InvalidInput as error:
+            yield _beyond(message_of(error))
+            return
         valid: dict[str, frozenset[str]] = {_ANY_POLICY: frozenset({_ANY_POLICY})}
         if at:
             any_counts = state.inhibit_any > 0 or (is_self_issued and not is_last)
-            valid = _valid(certificate, state.expected, any_counts=any_counts)
+            valid = _valid(stated.policies, state.expected, any_counts=any_counts)
             if not valid and state.explicit == 0:
                 yield _broken("policy-not-allowed", name=certificate.name)
         if at and not is_last:
-            mappings = _mappings(certificate)
+            mappings = stated.mappings
             if _ANY_POLICY in mappings or any(_ANY_POLICY in each for each in mappings.values()):
                 yield _broken("policy-mapping-of-any", name=certificate.name)
             state.expected = _mapped(mappings, valid, may_map=state.mapping > 0)
@@ -198,40 +242,27 @@ def _policies(downwards: Sequence[X509Certificate]) -> Iterator[Refusal]:
             state.explicit = max(0, state.explicit - 1)
             state.mapping = max(0, state.mapping - 1)
             state.inhibit_any = max(0, state.inhibit_any - 1)
-        _constrain(state, certificate)
+        state.explicit = _least(state.explicit, stated.explicit)
+        state.mapping = _least(state.mapping, stated.mapping)
+        state.inhibit_any = _least(state.inhibit_any, stated.inhibit_any)
         if is_last and state.explicit == 0 and not valid:
             yield _broken("policy-not-allowed", name=certificate.name)
 
 
+def _least(now: int, stated: int | None) -> int:
+    return now if stated is None else min(now, stated)
+
+
 def _valid(
-    certificate: X509Certificate, expected: frozenset[str], *, any_counts: bool
+    stated: frozenset[str], expected: frozenset[str], *, any_counts: bool
 ) -> dict[str, frozenset[str]]:
-    """Return the policies that count for `certificate`, and what each expects below: itself."""
-    stated = _stated(certificate)
+    """Return the policies that count of those that are `stated`, and what each expects below:
+    itself.
+    """
     found = stated - {_ANY_POLICY} if _ANY_POLICY in expected else stated & expected
     if any_counts and _ANY_POLICY in stated:
         found |= expected
     return {policy: frozenset({policy}) for policy in found}
-
-
-def _stated(certificate: X509Certificate) -> frozenset[str]:
-    policies = read_extension(
-        certificate.extensions, "certificate_policies", asn1_x509.CertificatePolicies
-    )
-    with reading("CertificatePolicies (RFC 5280, 4.2.1.4)"):
-        return frozenset(each["policy_identifier"].native for each in policies or ())
-
-
-def _mappings(certificate: X509Certificate) -> dict[str, set[str]]:
-    stated = read_extension(certificate.extensions, "policy_mappings", asn1_x509.PolicyMappings)
-    found: dict[str, set[str]] = {}
-    with reading("PolicyMappings (RFC 5280, 4.2.1.5)"):
-        for each in stated or ():
-            issuers, subjects = (
-                each[name].native for name in ("issuer_domain_policy", "subject_domain_policy")
-            )
-            found.setdefault(issuers, set()).add(subjects)
-    return found
 
 
 def _mapped(
@@ -248,23 +279,40 @@ def _mapped(
     return frozenset[str]().union(*valid.values())
 
 
-def _constrain(state: _State, certificate: X509Certificate) -> None:
-    """RFC 5280, 6.1.4, i and j, and 6.1.5, b."""
+def _read_stated(certificate: X509Certificate) -> _Stated:
+    """Return what a certificate states. Raises InvalidInput."""
     limits = read_extension(
         certificate.extensions, "policy_constraints", asn1_x509.PolicyConstraints
     )
     inhibits = read_extension(certificate.extensions, "inhibit_any_policy", core.Integer)
     with reading("PolicyConstraints (RFC 5280, 4.2.1.11)"):
-        if limits is not None:
-            state.explicit = _least(state.explicit, limits["require_explicit_policy"].native)
-            state.mapping = _least(state.mapping, limits["inhibit_policy_mapping"].native)
-        if inhibits is not None:
-            state.inhibit_any = _least(state.inhibit_any, inhibits.native)
-
-
-def _least(now: int, stated: int | None) -> int:
-    if stated is None:
-        return now
-    if stated < 0:
+        explicit, mapping, inhibit_any = numbers = (
+            read_integer(limits["require_explicit_policy"]) if limits is not None else None,
+            read_integer(limits["inhibit_policy_mapping"]) if limits is not None else None,
+            read_integer(inhibits) if inhibits is not None else None,
+        )
+    if any(number is not None and number < 0 for number in numbers):
         raise InvalidInput("policy-constraint-negative")
-    return min(now, stated)
+    return _Stated(
+        _read_policies(certificate), _read_mappings(certificate), explicit, mapping, inhibit_any
+    )
+
+
+def _read_policies(certificate: X509Certificate) -> frozenset[str]:
+    policies = read_extension(
+        certificate.extensions, "certificate_policies", asn1_x509.CertificatePolicies
+    )
+    with reading("CertificatePolicies (RFC 5280, 4.2.1.4)"):
+        return frozenset(each["policy_identifier"].native for each in policies or ())
+
+
+def _read_mappings(certificate: X509Certificate) -> dict[str, set[str]]:
+    stated = read_extension(certificate.extensions, "policy_mappings", asn1_x509.PolicyMappings)
+    found: dict[str, set[str]] = {}
+    with reading("PolicyMappings (RFC 5280, 4.2.1.5)"):
+        for each in stated or ():
+            issuers, subjects = (
+                each[name].native for name in ("issuer_domain_policy", "subject_domain_policy")
+            )
+            found.setdefault(issuers, set()).add(subjects)
+    return found

@@ -145,6 +145,8 @@ class _Crl:
     entries: x509.CertificateRevocationList
     issuer: bytes
     method: Method
+    this_update: datetime
+    next_update: datetime | None
     extensions: dict[str, bytes]
     critical: frozenset[str]
 
@@ -429,6 +431,9 @@ def _read_crl(der: bytes) -> _Crl:
             entries,
             encoding_of(listed["issuer"]),
             read_method(parts["signature_algorithm"]),
+            # Read here, where it is translated that there is no such time.
+            entries.last_update_utc,
+            entries.next_update_utc,
             values,
             critical,
         )
@@ -510,7 +515,7 @@ def _crl_answers(der: bytes, certificate: X509Certificate, signers: _Signers) ->
     say that it is revoked.
     """
     listed = _read_crl(der)
-    name, at = comparable(listed.issuer), listed.entries.last_update_utc
+    name, at = comparable(listed.issuer), listed.this_update
     is_issuers = name == certificate.issuer_name
     if not is_issuers and name not in _crl_issuers(certificate):
         return []
@@ -523,7 +528,7 @@ def _crl_answers(der: bytes, certificate: X509Certificate, signers: _Signers) ->
         if not is_issuers:
             raise InvalidInput("crl-of-other-certificates")
         _demand_whole(listed, certificate)
-    return [_Answer("crl", at, listed.entries.next_update_utc, revoked)]
+    return [_Answer("crl", at, listed.next_update, revoked)]
 
 
 def _demand_crl_signature(listed: _Crl, signers: Sequence[X509Certificate], name: str) -> None:
@@ -531,7 +536,7 @@ def _demand_crl_signature(listed: _Crl, signers: Sequence[X509Certificate], name
     if signers and not allowed:
         raise InvalidInput("crl-signer-not-allowed", name=signers[0].name)
     entries = listed.entries
-    content, at = entries.tbs_certlist_bytes, entries.last_update_utc
+    content, at = entries.tbs_certlist_bytes, listed.this_update
     _demand_signature(content, entries.signature, listed.method, allowed, name=name, time=at)
 
 
@@ -799,7 +804,7 @@ def _currency_fault(
     """Return why `answer` says nothing of `time`, or None."""
     if answer.revoked:
         return None
-    if answer.this_update > certificate.x509.not_valid_after_utc:
+    if answer.this_update > certificate.not_after:
         return message("revocation-answer-after-expiry", kind=answer.kind, time=answer.this_update)
     if time - answer.this_update <= SKEW or (
         answer.next_update is not None and answer.next_update >= time

@@ -301,7 +301,7 @@ def _read_name(stamped: Any) -> str | None:
             return None
         if name.name != "directory_name":
             return shown(str(name.chosen.native))
-        return spoken_name(name.chosen)
+        return spoken_name(encoding_of(name))
     return None
 
 

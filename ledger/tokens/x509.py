@@ -10,7 +10,6 @@ docs/decisions/0006-timestamp-tokens.md says why path validation is our own.
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,15 +20,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asn1crypto import core
 from asn1crypto import x509 as asn1_x509
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.der import (
     demand_der,
     encoding_of,
+    read_bits,
     read_extension,
     read_extensions,
+    read_x509_time,
     reading,
     shown,
 )
@@ -60,6 +61,9 @@ MAX_PATHS = 256
 # of its timestamps, and each record of a proof.
 _KEPT = 512
 _KEPT_PAIRS = 4096
+# Values in a Certificate and a TBSCertificate (RFC 5280, 4.1), if all of them are there. What came
+# after them might change what they mean.
+_PARTS, _FIELDS = 3, 10
 _Value = TypeVar("_Value")
 
 
@@ -74,11 +78,14 @@ class X509Certificate:
     `key_bits` are the key in it, without its algorithm. `method` is how the certificate was signed,
     and `is_consistent` whether it says so in both places (RFC 5280, 4.1.1.2).
     `extensions` holds the DER of every extension, its value unread (der.read_extension); `critical`
-    names those that are.
+    names those that are. `content` is what `signature` covers.
     """
 
     der: bytes
-    x509: x509.Certificate
+    content: bytes
+    signature: bytes
+    not_before: datetime
+    not_after: datetime
     key: Any
     key_method: Method
     key_info: bytes
@@ -103,20 +110,15 @@ class X509Certificate:
         """Whether `time` is in the certificate's life; its last second counts whole (RFC 5280,
         4.1.2.5).
         """
-        return (
-            self.x509.not_valid_before_utc
-            <= time.replace(microsecond=0)
-            <= self.x509.not_valid_after_utc
-        )
+        return self.not_before <= time.replace(microsecond=0) <= self.not_after
 
     def bound(self, time: datetime) -> dict[str, str]:
         """Return in which way `time` is out of the certificate's life, as parameters of a
         message.
         """
-        end = self.x509.not_valid_after_utc
-        if time > end:
-            return {"when": "ended", "bound": format_time(end)}
-        return {"when": "begins", "bound": format_time(self.x509.not_valid_before_utc)}
+        if time > self.not_after:
+            return {"when": "ended", "bound": format_time(self.not_after)}
+        return {"when": "begins", "bound": format_time(self.not_before)}
 
     def has_signed(
         self, content: bytes, signature: bytes, method: Method, digest: str | None = None
@@ -161,20 +163,19 @@ class _Found:
     unjudged: Refusal | None
 
 
-def spoken_name(name: Any) -> str:
-    """Return what people call the bearer of asn1crypto's X.500 `name`: its common name, or else all
-    of it.
+def spoken_name(name: bytes) -> str:
+    """Return what people call the bearer of the X.500 `name` (DER): its common name, or else all of
+    it; "?" if it cannot be read, which is no fault where nobody compares it.
     """
-    return shown(str(name.native.get("common_name") or name.human_friendly))
+    with suppress(InvalidInput), reading("Name (RFC 5280, 4.1.2.4)"):
+        read = asn1_x509.Name.load(name)
+        return shown(str(read.native.get("common_name") or read.human_friendly))
+    return "?"
 
 
 def issuer_of(certificate: X509Certificate) -> str:
-    """Return what people call the issuer of a certificate: its root, where nothing leads on; "?" if
-    its name cannot be read.
-    """
-    with suppress(InvalidInput), reading("Name (RFC 5280, 4.1.2.4)"):
-        return spoken_name(asn1_x509.Name.load(certificate.issuer))
-    return "?"
+    """Return what people call the issuer of a certificate: its root, where nothing leads on."""
+    return spoken_name(certificate.issuer)
 
 
 @lru_cache(_KEPT)
@@ -182,72 +183,66 @@ def read_certificate(der: bytes) -> X509Certificate | None:
     """Return the certificate with all that is needed of it read once, so that nothing is raised
     later; None if it cannot be.
 
-    cryptography prints warnings about odd names and serial numbers, so asn1crypto reads those: a
-    certificate must not make us talk.
+    What nothing depends on is not looked at: the version, for one, or the text of a name.
     """
     try:
         demand_der(der)
         with reading("Certificate (RFC 5280, 4.1)"):
-            outer = asn1_x509.Certificate.load(der, strict=True)
-            fields, method = outer["tbs_certificate"], outer["signature_algorithm"]
-            is_consistent = encoding_of(fields["signature"]) == encoding_of(method)
-            return _read_fields(der, fields, read_method(method), is_consistent=is_consistent)
+            return _read_outer(der, asn1_x509.Certificate.load(der, strict=True))
     except InvalidInput:
         return None
 
 
-def _read_fields(
-    der: bytes, fields: Any, method: Method, *, is_consistent: bool
-) -> X509Certificate | None:
-    subject, serial = fields["subject"], fields["serial_number"].native
-    own, issuer = (encoding_of(fields[name]) for name in ("subject", "issuer"))
-    extensions, critical = read_extensions(fields["extensions"])
-    # A serial number is positive (RFC 5280, 4.1.2.2); some old roots have a 0.
-    if serial < 0 or (serial == 0 and issuer != own):
+def _read_outer(der: bytes, outer: Any) -> X509Certificate | None:
+    fields, method = outer["tbs_certificate"], outer["signature_algorithm"]
+    if len(outer) > _PARTS or len(fields) > _FIELDS:
         return None
-    certificate, key_info = _load(der, serial), fields["subject_public_key_info"]
+    subject, issuer = (encoding_of(fields[name]) for name in ("subject", "issuer"))
+    extensions, critical = read_extensions(fields["extensions"])
+    serial, key_info = fields["serial_number"].native, fields["subject_public_key_info"]
+    # A serial number is positive (RFC 5280, 4.1.2.2); some old roots have a 0.
+    if serial < 0 or (serial == 0 and issuer != subject):
+        return None
     constraints = _native(extensions, "basic_constraints", asn1_x509.BasicConstraints, dict)
+    path_length = constraints["path_len_constraint"] if constraints else None
+    if path_length is not None and path_length < 0:
+        return None
     return X509Certificate(
         der=der,
-        x509=certificate,
-        key=_key(certificate, key_info),
+        content=encoding_of(fields),
+        signature=read_bits(outer["signature_value"]),
+        not_before=read_x509_time(fields["validity"]["not_before"]),
+        not_after=read_x509_time(fields["validity"]["not_after"]),
+        key=_key(encoding_of(key_info)),
         key_method=_key_method(key_info["algorithm"]),
         key_info=encoding_of(key_info),
-        key_bits=bytes(key_info["public_key"].contents[1:]),
-        method=method,
-        is_consistent=is_consistent,
+        key_bits=read_bits(key_info["public_key"]),
+        method=read_method(method),
+        is_consistent=encoding_of(fields["signature"]) == encoding_of(method),
         name=spoken_name(subject),
-        subject=own,
+        subject=subject,
         issuer=issuer,
-        subject_name=comparable(own),
+        subject_name=comparable(subject),
         issuer_name=comparable(issuer),
         serial=serial,
         extensions=extensions,
         critical=critical,
         is_authority=bool(constraints and constraints["ca"]),
-        path_length=constraints["path_len_constraint"] if constraints else None,
+        path_length=path_length,
         purposes=_native(extensions, "extended_key_usage", asn1_x509.ExtKeyUsageSyntax, tuple),
         usage=_native(extensions, "key_usage", asn1_x509.KeyUsage, frozenset),
         key_id=_native(extensions, "key_identifier", core.OctetString, bytes),
     )
 
 
-def _load(der: bytes, serial: int) -> x509.Certificate:
-    if serial != 0:
-        return x509.load_der_x509_certificate(der)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return x509.load_der_x509_certificate(der)
-
-
-def _key(certificate: x509.Certificate, key_info: Any) -> Any:
-    """Return the subject's public key: cryptography's, or that of a provider of other algorithms;
-    None if no one reads it.
+def _key(key_info: bytes) -> Any:
+    """Return the public key in a SubjectPublicKeyInfo: cryptography's, or that of a provider of
+    other algorithms; None if no one reads it.
     """
     try:
-        return certificate.public_key()
+        return load_der_public_key(key_info)
     except (UnsupportedAlgorithm, ValueError):
-        return read_key(encoding_of(key_info))
+        return read_key(key_info)
 
 
 def _key_method(algorithm: Any) -> Method:
@@ -278,9 +273,7 @@ def _is_signed_by(below: bytes, above: bytes) -> bool | None:
     assert issuer
     if not subject.is_consistent:
         return False
-    return issuer.has_signed(
-        subject.x509.tbs_certificate_bytes, subject.x509.signature, subject.method
-    )
+    return issuer.has_signed(subject.content, subject.signature, subject.method)
 
 
 def find_chain(

@@ -5,16 +5,11 @@
  */
 
 import { OID, SEQUENCE, context, expect, fieldsOf, oidText, smallInteger } from "./asn1.mjs";
-import { must } from "./json.mjs";
 
 const ANY = "2.5.29.32.0";
 
 export function parsePolicies(value) {
-  const policies = expect(value, SEQUENCE).children.map((each) => {
-    return oidText(fieldsOf(each).required(OID));
-  });
-  must(policies.length > 0, "policies");
-  return policies;
+  return expect(value, SEQUENCE).children.map((each) => oidText(fieldsOf(each).required(OID)));
 }
 
 export function parseMappings(value) {
@@ -32,14 +27,19 @@ export function parsePolicyConstraints(value) {
   return { explicit: number(explicit), mapping: number(mapping) };
 }
 
-/** Whether a path (signer first, root last) keeps the rules of policies. */
+/**
+ * Whether a path (signer first, root last) keeps the rules of policies, down to the first
+ * certificate of which something about them could not be read.
+ */
 export function keepsPolicies(path) {
   const below = path.slice(0, -1).reverse();
   const count = below.length;
   const state = { explicit: count + 2, mapping: count + 2, any: count + 2 };
   let level = new Map([[ANY, new Set([ANY])]]);
+  if (path[path.length - 1].policiesUnread) return true;
   if (count > 0) constrain(state, path[path.length - 1]);
   for (const [i, certificate] of below.entries()) {
+    if (certificate.policiesUnread) return true;
     const last = i === count - 1;
     level = nextLevel(state, level, certificate, last);
     if (state.explicit <= 0 && level.size === 0) return false;

@@ -205,12 +205,17 @@ function readEntry(entry, indirect) {
   });
 }
 
+/** A time in seconds, with its fraction: what was revoked half a second later was not revoked. */
+function moment(value) {
+  const time = generalizedTime(value);
+  return time.second + time.micro / 1e6;
+}
+
 /** The revocation date, or the invalidity date where that is earlier. */
 function revokedAt(date, extensions) {
   const invalid = find(extensions, INVALIDITY_DATE);
   if (invalid === null) return date;
-  const since = generalizedTime(expect(parseDer(invalid.value), GENERALIZED_TIME));
-  return Math.min(date, since.second);
+  return Math.min(date, moment(expect(parseDer(invalid.value), GENERALIZED_TIME)));
 }
 
 /** Whether a certificate that a CRL does not name is not revoked. */
@@ -282,7 +287,7 @@ function parseRevoked(response) {
   must(response.status.constructed, "revoked");
   const [date, reason] = response.status.children;
   const time = revokedAt(
-    generalizedTime(expect(date, GENERALIZED_TIME)).second, response.extensions,
+    moment(expect(date, GENERALIZED_TIME)), response.extensions,
   );
   const code = reason?.tag === context(0) ? expect(reason.children?.[0], ENUMERATED) : null;
   return { time, reason: code === null ? null : smallInteger(code) };

@@ -8,7 +8,7 @@ import {
 } from "./asn1.mjs";
 import { Malformed, must, orNull } from "./json.mjs";
 import { NotKnown, areSound, readKey, signatureMethod, verifies } from "./methods.mjs";
-import { checkNames, parseConstraints, parseGeneralNames, parseName } from "./names.mjs";
+import { checkNames, parseAlternative, parseConstraints, parseName } from "./names.mjs";
 import {
   keepsPolicies, parseMappings, parsePolicies, parsePolicyConstraints,
 } from "./policies.mjs";
@@ -41,13 +41,14 @@ const READERS = new Map([
   [KEY_USAGE, parseUsage],
   [EXTENDED_USAGE, parseUsages],
   [KEY_IDENTIFIER, (value) => expect(value, OCTET_STRING).body],
-  [SUBJECT_ALT_NAME, parseGeneralNames],
+  [SUBJECT_ALT_NAME, parseAlternative],
   ["2.5.29.30", parseConstraints],
   ["2.5.29.32", parsePolicies],
   ["2.5.29.33", parseMappings],
   ["2.5.29.36", parsePolicyConstraints],
   ["2.5.29.54", (value) => smallInteger(expect(value, INTEGER))],
 ]);
+const POLICIES = ["2.5.29.32", "2.5.29.33", "2.5.29.36", "2.5.29.54"];
 /** Without these, a certificate cannot be read. */
 const NEEDED = [BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_USAGE, KEY_IDENTIFIER];
 const MEMBERS = {
@@ -131,6 +132,9 @@ class Certificate {
       must(!NEEDED.includes(oid) || read.get(oid) !== null, "extension");
     }
     for (const [member, oid] of Object.entries(MEMBERS)) this[member] = read.get(oid) ?? null;
+    const has = (oid) => read.has(oid);
+    this.hasAlternative = has(SUBJECT_ALT_NAME);
+    this.policiesUnread = POLICIES.some((oid) => has(oid) && read.get(oid) === null);
     const extended = this.extensions.find((extension) => extension.oid === EXTENDED_USAGE);
     this.extendedCritical = extended !== undefined && extended.critical;
   }
@@ -234,11 +238,9 @@ function judgePath(path, second) {
   broken ||= path.slice(1).some((certificate) => !mayIssue(certificate));
   broken ||= !keepsLengths(path);
   broken ||= !path.every((each, i) => areSound(methodsOf(each, i < last), second));
-  if (!broken) {
-    const names = checkNames(path);
-    broken = names === FAILED;
-    unknown ||= names === UNKNOWN;
-  }
+  const names = checkNames(path);
+  broken ||= names === FAILED;
+  unknown ||= names === UNKNOWN;
   broken ||= !keepsPolicies(path);
   if (broken) return FAILED;
   return unknown ? UNKNOWN : PASSED;

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID
+from make_anew import read, written
 from make_revocation import (
     ANSWERS,
     CRL_URL,
@@ -109,6 +110,16 @@ def judged(**answers: Any) -> Check:
 
 def middle_is_good() -> bytes:
     return make_crl(top())
+
+
+@pytest.mark.parametrize("at", ["thisUpdate", "nextUpdate"])
+def test_a_crl_of_a_time_that_is_none_is_no_crl(at: str) -> None:
+    """ASN.1 has a year 0, the calendar of the verifier has not."""
+    listed = read(make_crl(top()))
+    fields = listed[1][0][1]
+    first = next(number for number, field in enumerate(fields) if field[0] in {0x17, 0x18})
+    fields[first + (at == "nextUpdate")] = [0x18, b"00000101000000Z"]
+    assert judged(crls=(written(listed),)).outcome is UNKNOWN
 
 
 def source(issued: Issued | None = None, issuer: Issued | None = None) -> RevocationSource:

@@ -3,6 +3,8 @@ tests/unit/ledger/test_token.py has the chains themselves."""
 
 from datetime import timedelta
 
+from make_anew import read as parsed
+from make_anew import written
 from make_record import START, YEAR, make_proof, tokens_of
 from make_token import CA, STAMPS, Issued, issue, key
 from make_token import trust as roots_of
@@ -40,6 +42,18 @@ def read(issued: Issued) -> X509Certificate:
     found = read_certificate(issued.der)
     assert found
     return found
+
+
+def test_an_authority_of_less_than_no_length_is_none() -> None:
+    """RFC 5280, 4.2.1.9: pathLenConstraint is 0 or more."""
+    tree = parsed(issue("A", None, key("p256", 180), CA, **LIFE).der)
+    fields = tree[1][0][1]
+    extensions = fields[-1][1][0][1]
+    constraint = next(each for each in extensions if each[1][0][1] == bytes.fromhex("551d13"))
+    for length, is_read in ((0, True), (1, True), (-1, False)):
+        number = length.to_bytes(1, "big", signed=True)
+        constraint[1][-1][1] = written([0x30, [[0x01, b"\xff"], [0x02, number]]])
+        assert (read_certificate(written(tree)) is not None) is is_read, length
 
 
 def test_a_search_checks_so_many_signatures_and_no_more() -> None:

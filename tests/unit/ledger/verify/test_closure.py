@@ -27,7 +27,7 @@ DOORS = frozenset(
 """What these commands load only where they are asked for more than a plain install has."""
 POSIX_ONLY = {"crypt", "fcntl", "grp", "nis", "posix", "pty", "pwd", "readline", "resource"}
 POSIX_ONLY |= {"spwd", "syslog", "termios", "tty"}
-MOST_AT_ONCE, MOST_IN_ALL = 5_250, 6_050
+MOST_AT_ONCE, MOST_IN_ALL = 5_300, 6_100
 """Lines of 100 columns. They were 3,849 and 4,618 when this was written, and 3,972 and 4,770 before
 that; in longer lines, 3,080 and 3,560. A change that adds to them says why.
 
