@@ -18,6 +18,7 @@ import pytest
 from commandline import PROGRAM, call, environment, run
 from prometheus_client.parser import text_string_to_metric_families
 from service import JSON, LINES, Answer, Served, make_service_home, serving, until
+from service_load import acknowledged, require_all_there
 
 from witnesstree.api import admin
 from witnesstree.api.app import make_app
@@ -545,19 +546,6 @@ def test_the_public_log_can_be_audited(served: Served, tmp_path: Path) -> None:
 # Crashes
 
 
-def acknowledged(served: Served, stop: threading.Event, taken: list[tuple[bytes, Answer]]) -> None:
-    number = 0
-    while not stop.is_set():
-        number += 1
-        digest = os.urandom(32)
-        try:
-            answer = served.submit(digest, Idempotency_Key=f"{threading.get_ident()}-{number}")
-        except (OSError, ValueError):
-            continue
-        if answer.status == 201:
-            taken.append((digest, answer))
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_what_was_acknowledged_is_there_however_the_server_ends(
     tmp_path: Path, number: signal.Signals
@@ -581,13 +569,7 @@ def test_what_was_acknowledged_is_there_however_the_server_ends(
     keys = served.keys
     with serving(home) as served:
         served.keys = keys
-        for digest, answer in taken:
-            found = served.get(f"/v1/entries/{digest.hex()}", key="acme").json["entries"]
-            place = answer.json["places"]
-            position = place[0]["first"] + answer.json.get("entry", {}).get("position", 0)
-            assert (place[0]["batch"], position) in {
-                (entry["batch"], entry["position"]) for entry in found
-            }
+        require_all_there(served, taken)
     assert call("fsck", "--home", home).code == 0
 
 
