@@ -297,6 +297,10 @@ class Settings(BaseSettings):
         default=timedelta(minutes=1),
         gt=timedelta(0),
     )
+    clock_sources: tuple[str, ...] = Field(
+        default=(),
+        max_length=16,
+    )
     renew_before: Duration = Field(
         default=timedelta(days=90),
         gt=timedelta(0),

@@ -15,6 +15,7 @@ from starlette.routing import Match
 from witnesstree.api.problems import MEDIA_TYPE, Problem, language_of, problem_of, response_of
 from witnesstree.api.protocol import new_request_id
 from witnesstree.api.routes import batches, entries, health, log, proofs, tenants, verify
+from witnesstree.api.routes import time as clock
 from witnesstree.ledger.base.errors import WitnesstreeError
 from witnesstree.ledger.base.message import message
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from witnesstree.api.running import Running
 
 _log = logging.getLogger("witnesstree.api")
-ROUTES: Final = (entries, proofs, batches, verify, tenants, log, health)
+ROUTES: Final = (entries, proofs, batches, verify, tenants, clock, log, health)
 
 
 def make_app(running: Running | None = None) -> FastAPI:

@@ -11,7 +11,7 @@ import select
 import signal
 import sys
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,9 +145,33 @@ def _keep_ready(ledger: Ledger) -> None:
     from witnesstree.ledger.store.home import ALIVE
     from witnesstree.ledger.work.receipts import require_receipt_key
 
+    _compare_clock(ledger)
     ledger.keep_recent_block()
     require_receipt_key(ledger, ledger.now())
     (ledger.home.folder / ALIVE).touch()
+
+
+def _compare_clock(ledger: Ledger) -> None:
+    """Compare this machine's clock with the time servers of the settings, every few minutes, and
+    raise an alarm, or take it back.
+    """
+    from witnesstree.anchor import clock
+    from witnesstree.anchor.settings import read_settings
+    from witnesstree.ledger.store.database.values import AlarmKind
+    from witnesstree.ledger.work.alarms import Alarms
+
+    settings, now = read_settings(ledger.home.folder), datetime.now(UTC)
+    last = clock.kept(ledger.home.folder)
+    is_fresh = last is not None and timedelta() <= now - last.at < clock.COMPARED_EVERY
+    if not settings.clock_sources or is_fresh:
+        return
+    comparison = clock.compare(settings.clock_sources, lambda: datetime.now(UTC))
+    clock.keep(ledger.home.folder, comparison)
+    alarms = Alarms(ledger.metadata, lambda: datetime.now(UTC))
+    if fault := clock.fault_of(comparison, settings.clock_bound):
+        alarms.raise_(AlarmKind.CLOCK, clock.SUBJECT, fault)
+    else:
+        alarms.clear(clock.SUBJECT, AlarmKind.CLOCK)
 
 
 def _renew(renewals: Renewals, stop: _Stop) -> None:

@@ -361,6 +361,7 @@ ROUTES = {
     ("GET", "/v1/batches/{number}/proofs"): "read",
     ("POST", "/v1/verify"): "read",
     ("GET", "/v1/usage"): "read",
+    ("GET", "/v1/time"): "anybody",
     ("GET", "/log/{path}"): "anybody",
     ("GET", "/.well-known/witnesstree"): "anybody",
     ("GET", "/health/live"): "anybody",

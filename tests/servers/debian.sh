@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install from Debian what tests run against and what is missing here: PostgreSQL, age, OpenSSH's client, BouncyCastle with Java, Maven and strace. Elsewhere, or without root's rights,
+# Install from Debian what tests run against and what is missing here: PostgreSQL, age, OpenSSH's client, BouncyCastle with Java, Maven, strace and chrony. Elsewhere, or without root's rights,
 # say what is missing: the tests that need it are skipped, or fail where nothing may be missing.
 set -eu
 
@@ -12,6 +12,7 @@ command -v javac >/dev/null || missing="$missing default-jdk-headless"
 command -v mvn >/dev/null || missing="$missing maven"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v strace >/dev/null || missing="$missing strace"
+[ -x /usr/sbin/chronyd ] || command -v chronyd >/dev/null || missing="$missing chrony"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
