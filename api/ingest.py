@@ -32,7 +32,8 @@ MAX_JSON: Final = 4 * 2**20
 """Bytes of a JSON body: 10,000 entries with the longest references need half of it."""
 MAX_JSON_ENTRIES: Final = 10_000
 MAX_PACKED: Final = 1_000_000
-MAX_LINES: Final = 10_000_000
+MAX_LINES: Final = 2**23
+"""As many as a batch holds unless it is set otherwise: 256 MiB, which wait in memory."""
 MAX_LINE: Final = 1024
 MAX_NAMED: Final = 100_000
 """Entries of one request with references: each is kept as text."""
