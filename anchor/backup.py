@@ -68,7 +68,9 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 """Seconds to wait for another process that changes the ledger's key."""
 
-_PUBLIC = re.compile(r"ledger(-[0-9]{3}(-[0-9a-f]{16})?)?\.vkey|root\.pem|tsa\.pem|serial")
+_PUBLIC = re.compile(
+    r"ledger(-[0-9]{3}(-[0-9a-f]{16})?)?\.vkey|receipts\.note|root\.pem|tsa\.pem|serial"
+)
 """Files in keys/ and authority/ that hold no secret; those of key notes are written anew."""
 _NOTE = re.compile(r"ledger-[0-9]{3}\.note")
 _KEY = re.compile(r"ledger-([0-9]{3})(-[0-9a-f]{16})?\.(pem|vkey)")

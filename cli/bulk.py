@@ -20,12 +20,13 @@ from witnesstree.ledger.base.system import sync_all
 from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from threading import Event
 
     from witnesstree.ledger.proof.bundle import Bundle
     from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.proof.template import Template
+    from witnesstree.ledger.store.database.values import SealedBatch
     from witnesstree.ledger.work.sealing import Ledger
 
 PER_FOLDER = 10_000
@@ -73,7 +74,17 @@ def own_proofs(ledger: Ledger, sequence: int) -> dict[int, Proof]:
     }
 
 
-def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> None:
+def blinding_leaves(ledger: Ledger, sequence: int) -> list[int]:
+    """Return the positions of a sealed batch that hold no digest of anybody, as far as the home has
+    the secret that tells them.
+    """
+    from witnesstree.ledger.store.blinding import Blinding
+
+    size = ledger.batch(sequence).count
+    return list(Blinding(ledger.home).positions(ledger.files, sequence, size))
+
+
+def write_all(output: Path, bundle: Bundle, batch: SealedBatch, *, as_json: bool) -> None:
     """Write all proofs of a batch into one file, and judge the tree in it before it takes its name.
 
     Raises Damaged if the batch's files do not lead to its root: then nothing is written.
@@ -91,14 +102,14 @@ def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> 
         except InvalidInput as error:
             fault = error.message
         if fault:
-            raise Damaged("batch-not-to-root", batch=sequence, fault=fault)
-    say("bulk-written", output=output, count=bundle.size - 1)
+            raise Damaged("batch-not-to-root", batch=batch.sequence, fault=fault)
+    say("bulk-written", output=output, count=batch.entries)
     if as_json:
         answer(
             {
                 "proofs": str(output),
-                "batch": sequence,
-                "digests": bundle.size - 1,
+                "batch": batch.sequence,
+                "digests": batch.entries,
                 "complete": not bundle.shared.missing,
             }
         )
@@ -126,11 +137,19 @@ class _Place:
     offset: int
 
 
-def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool) -> None:
+def split(
+    folder: Path,
+    bundle: Bundle,
+    own: dict[int, Proof],
+    blinding: Iterable[int] = (),
+    *,
+    as_json: bool,
+) -> None:
     """Write the proof of each digest of a batch into `folder`, as `witnesstree proof DIGEST` writes
     it: of one that stands there twice, the first.
 
-    `own` are the proofs, by position, of entries that share less with the others. Proofs that are
+    `own` are the proofs, by position, of entries that share less with the others, `blinding` the
+    positions of blinding leaves, which get none. Proofs that are
     there already are left: an interrupted run goes on where it was. On return all are on disk.
 
     Raises InvalidInput if a path in the batch does not lead to its root, StorageFailure if the disk
@@ -139,7 +158,7 @@ def split(folder: Path, bundle: Bundle, own: dict[int, Proof], *, as_json: bool)
     from witnesstree.ledger.proof.proof import format_proof
     from witnesstree.ledger.store.disk import storage_errors
 
-    left_out = sorted({0, *own, *bundle.repeated()})
+    left_out = sorted({0, *own, *blinding, *bundle.repeated()})
     firsts = range(0, bundle.size, RUN)
     runs = (
         _Run(first, min(first + RUN, bundle.size), _between(left_out, first, first + RUN))

@@ -123,7 +123,7 @@ def _fetch_all(
     *,
     as_json: bool,
 ) -> None:
-    from witnesstree.cli.bulk import batch_of, own_proofs, split, write_all
+    from witnesstree.cli.bulk import batch_of, blinding_leaves, own_proofs, split, write_all
     from witnesstree.cli.judging import opened_proofs
 
     if source:
@@ -138,10 +138,11 @@ def _fetch_all(
         if bundle.shared.missing:
             _say_missing(bundle.shared)
         if folder:
-            split(folder, bundle, own_proofs(ledger, batch), as_json=as_json)
+            own, blinding = own_proofs(ledger, batch), blinding_leaves(ledger, batch)
+            split(folder, bundle, own, blinding, as_json=as_json)
         else:
             assert output
-            write_all(output, bundle, batch, as_json=as_json)
+            write_all(output, bundle, ledger.batch(batch), as_json=as_json)
 
 
 def _fetch_each(

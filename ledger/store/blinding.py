@@ -14,9 +14,12 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.base.system import open_regular
 from witnesstree.ledger.store.disk import storage_errors, write_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from witnesstree.ledger.store.batches import BatchFiles
     from witnesstree.ledger.store.home import Home
 
@@ -53,26 +56,30 @@ class Blinding:
             self._secret = self._read()
         return hmac.digest(self._secret, _place(batch) + position.to_bytes(8, "big"), "sha256")
 
-    def count(self, files: BatchFiles, batch: int, size: int) -> int:
-        """Return how many of the first `size` leaves of a batch are blinding leaves that the secret
+    def positions(self, files: BatchFiles, batch: int, size: int) -> Iterator[int]:
+        """Yield which of the first `size` leaves of a batch are blinding leaves that the secret
         gives, by comparing each that may be one; none, where the home has no secret.
 
         Raises Damaged if digests are missing, or the secret cannot be read.
         """
         if not self.is_here():
-            return 0
-        place, position, found = _place(batch), 1, 0
+            return
+        place, position = _place(batch), 1
         # One is never the first leaf of a pair, and every part but the last has whole pairs.
         for part in files.parts(batch, size):
             for at in range(_SIZE, len(part), 2 * _SIZE):
                 message = place + position.to_bytes(8, "big")
                 leaf = hmac.digest(self._secret, message, "sha256")
-                found += part[at : at + _SIZE] == leaf
+                if part[at : at + _SIZE] == leaf:
+                    yield position
                 position += 2
-        return found
+
+    def count(self, files: BatchFiles, batch: int, size: int) -> int:
+        """Return how many these are."""
+        return sum(1 for _ in self.positions(files, batch, size))
 
     def _read(self) -> bytes:
-        with storage_errors(self.path), self.path.open("rb") as file:
+        with storage_errors(self.path), open_regular(self.path) as file:
             text = file.read(_MAX_FILE)
         try:
             secret = bytes.fromhex(text.decode())

@@ -6,14 +6,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from zlib import crc32
 
 import pytest
 from conftest import Clock
 from fakes import CHAIN_ID, ORIGIN, FakeAuthority, FakeChain, FakeWorld, When, digests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from leaves import entries, leaves
+from leaves import begin_as_before, entries, leaves
 
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import (
@@ -43,7 +42,6 @@ from witnesstree.ledger.verify.verify import verify
 from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.lookup import Entry
 from witnesstree.ledger.work.outbox import Witnesses
-from witnesstree.ledger.work.recovery import recover
 from witnesstree.ledger.work.sealing import Ledger, Limits, Span
 
 SMALL = Limits(entries=3, age=timedelta(minutes=10), patience=5)
@@ -180,21 +178,6 @@ def test_a_submission_goes_on_in_the_next_batches(world: FakeWorld) -> None:
         require_sound(world, ledger)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real("postgres"))])
-def either(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
-) -> FakeWorld:
-    """A world on each of both databases."""
-    if request.param == "postgresql":
-        postgres = request.getfixturevalue("postgres")
-        url = postgres.url(postgres.new_schema())
-        monkeypatch.setattr(FakeWorld, "new_database", staticmethod(lambda: url))
-    return FakeWorld(tmp_path / "home", clock)
-
-
 @pytest.mark.parametrize("begun", [0, 1])
 @pytest.mark.parametrize("at", [0, 1, 2])
 @pytest.mark.parametrize("when", When)
@@ -202,7 +185,7 @@ def either(
     "step", [(BatchFiles, "append"), (Transaction, "set_count"), (Transaction, "open_batch")]
 )
 def test_a_submission_over_several_batches_counts_whole_or_not_at_all(
-    either: FakeWorld, step: tuple[type, str], when: When, at: int, begun: int
+    world: FakeWorld, step: tuple[type, str], when: When, at: int, begun: int
 ) -> None:
     """Whichever batch it is that cannot be written to, and whether that took hold or not."""
     many, first = digests("many", 8), digests("first", begun)
@@ -217,7 +200,7 @@ def test_a_submission_over_several_batches_counts_whole_or_not_at_all(
         if calls == at + 1:
             raise StorageFailure("write-failed", path="batches", error="no room")
 
-    with either.open(SMALL) as ledger:
+    with world.open(SMALL) as ledger:
         if first:
             ledger.submit(b"".join(first))
         with ledger.metadata.read() as transaction:
@@ -230,7 +213,7 @@ def test_a_submission_over_several_batches_counts_whole_or_not_at_all(
         with ledger.metadata.read() as transaction:
             assert transaction.open_batches() == before
         assert set(ledger.find(first + many)) == set(first)
-        require_sound(either, ledger)
+        require_sound(world, ledger)
         # The next one takes the places that nothing took.
         spans = ledger.submit(b"".join(many)).spans
         assert spans[0] == (Span(0, 4, 1) if first else Span(0, 2, 3))
@@ -246,8 +229,8 @@ def test_a_submission_over_several_batches_counts_whole_or_not_at_all(
             leaf for batch in range(spans[-1].batch + 1) for leaf in entries(ledger, batch)
         ] == (first + many)
         assert ledger.outbox.work() == []
-        require_sound(either, ledger)
-        assert verdict(either, many[-1], ledger.proof(many[-1])) is Verdict.VERIFIED
+        require_sound(world, ledger)
+        assert verdict(world, many[-1], ledger.proof(many[-1])) is Verdict.VERIFIED
 
 
 def test_a_full_batch_closes_when_the_next_entry_comes(world: FakeWorld) -> None:
@@ -398,18 +381,10 @@ def test_a_batch_that_an_older_version_began_goes_on_even(
 ) -> None:
     """It has no blinding leaf beside its opening record, and perhaps an odd number of leaves."""
     before = digests("before", entries_before)
-    ledger.submit(A)
-    with ledger.metadata.write() as transaction:
-        (batch,) = transaction.open_batches()
-        older = [opening_digest(batch.opening), *before]
-        for name in (ledger.files.digests_name(0), ledger.files.journal_name(0)):
-            ledger.files.place.set_aside(name)
-        ledger.files.append(0, 0, *older)
-        ledger.files.journals.create(0, batch.opening, batch.header, len(older))
-        transaction.set_count(0, len(older), crc32(b"".join(older)), 0)
-    odd = len(older) % 2
+    begin_as_before(ledger, before)
+    odd = (1 + entries_before) % 2
     _, places = ledger.submit_runs([B, C + D])
-    first = len(older) + odd
+    first = 1 + entries_before + odd
     assert places == [(Span(0, first, 1),), (Span(0, first + 2, 2),)]
     with ledger.metadata.read() as transaction:
         (batch,) = transaction.open_batches()
@@ -424,32 +399,6 @@ def test_a_batch_that_an_older_version_began_goes_on_even(
     require_sound(world, ledger)
     for digest in (*before, B, C, D):
         assert verdict(world, digest, ledger.proof(digest)) is Verdict.VERIFIED
-
-
-@pytest.mark.parametrize("is_sealed", [True, False])
-def test_recovery_counts_blinding_leaves(world: FakeWorld, is_sealed: bool) -> None:
-    with world.open() as ledger:
-        seal(ledger, A)
-    saved = world.home.database.read_bytes()
-    with world.open() as ledger:
-        ledger.submit_runs([A, B + C, D])
-        if is_sealed:
-            ledger.close()
-        with ledger.metadata.read() as transaction:
-            kept = next(iter(transaction.open_batches()), None) or transaction.batch(1)
-        assert kept
-        assert (kept.count, kept.entries, kept.fillers) == (8, 4, 3)
-    world.home.database.write_bytes(saved)
-    with world.open() as older:
-        found = recover(older)
-        assert (found.before, found.after, found.refused) == (1, 5, [])
-        with older.metadata.read() as transaction:
-            again = next(iter(transaction.open_batches()), None) or transaction.batch(1)
-        assert again
-        assert (again.count, again.entries, again.fillers) == (8, 4, 3)
-        older.close()
-        assert older.outbox.work() == []
-        require_sound(world, older)
 
 
 def test_blinding_leaves_that_cannot_be_told_stop_nothing_but_new_entries(
