@@ -1,5 +1,5 @@
-"""Load on a service: `python -m benchmarks.load WHAT FOLDER SECONDS CONNECTIONS` starts one service,
-has wrk ask it, and prints one JSON object.
+"""Load on a service: `python -m benchmarks.load WHAT FOLDER SECONDS CONNECTIONS` starts one
+service, has wrk ask it, and prints one JSON object.
 
 What is counted is what was acknowledged with 2xx; of our own ledger it is compared with what the
 ledger holds afterwards.
@@ -23,8 +23,8 @@ from benchmarks.measure import find_program
 SCRIPTS = Path(__file__).parent / "peers" / "wrk"
 TESSERA = "tessera-fill-1.0.4"
 TUNED = ("256", "100ms")
-"""Tessera's batching, entries and age: of 256 to 16,384 entries and 10 ms to 1 s, what answered most
-requests here."""
+"""Tessera's batching, entries and age: of 256 to 16,384 entries and 10 ms to 1 s, what answered
+most requests here."""
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 

@@ -74,16 +74,6 @@ def own_proofs(ledger: Ledger, sequence: int) -> dict[int, Proof]:
     }
 
 
-def blinding_leaves(ledger: Ledger, sequence: int) -> list[int]:
-    """Return the positions of a sealed batch that hold no digest of anybody, as far as the home has
-    the secret that tells them.
-    """
-    from witnesstree.ledger.store.blinding import Blinding
-
-    size = ledger.batch(sequence).count
-    return list(Blinding(ledger.home).positions(ledger.files, sequence, size))
-
-
 def write_all(output: Path, bundle: Bundle, batch: SealedBatch, *, as_json: bool) -> None:
     """Write all proofs of a batch into one file, and judge the tree in it before it takes its name.
 

@@ -123,7 +123,7 @@ def _fetch_all(
     *,
     as_json: bool,
 ) -> None:
-    from witnesstree.cli.bulk import batch_of, blinding_leaves, own_proofs, split, write_all
+    from witnesstree.cli.bulk import batch_of, own_proofs, split, write_all
     from witnesstree.cli.judging import opened_proofs
 
     if source:
@@ -138,7 +138,7 @@ def _fetch_all(
         if bundle.shared.missing:
             _say_missing(bundle.shared)
         if folder:
-            own, blinding = own_proofs(ledger, batch), blinding_leaves(ledger, batch)
+            own, blinding = own_proofs(ledger, batch), ledger.blinding_leaves(batch)
             split(folder, bundle, own, blinding, as_json=as_json)
         else:
             assert output
