@@ -33,7 +33,7 @@ def check_ledger(
 ) -> Iterator[Problem]:
     """Yield every problem of a ledger's metadata and batches.
 
-    Its tokens must lead to a root of `trust`; `advance` counts entries.
+    Its tokens must lead to a root of `trust`; `advance` counts leaves.
 
     It reads every byte once or twice. It does not ask any chain whether a block is canonical.
     """
@@ -87,7 +87,8 @@ def check_kept(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Probl
     """Yield every problem of metadata and batches that are kept in a backup.
 
     It looks for what `check_ledger` looks for, but for what is not there (trees, indexes, secrets)
-    and what needs trust (tokens, anchors). `advance` counts entries.
+    and what needs trust (tokens, anchors). `advance` counts entries and opening records, which is
+    what a backup tells the number of.
     """
     place = ledger.metadata.place
     yield from guarded(at_path(place), _check_database(ledger))
@@ -103,7 +104,7 @@ def check_kept(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Probl
         path = ledger.files.digests_path(batch.sequence)
         yield from guarded(at_path(path), _check_root(ledger, batch))
         yield from guarded(at_batch(place, batch.sequence), check_statement(ledger, batch))
-        advance(batch.count)
+        advance(batch.entries + 1)
     yield from guarded(at_path(place), check_log(ledger, has_private_key=False))
     yield from guarded(at_path(place), check_cosignatures(ledger, place))
     for waiting in unsealed:
