@@ -164,6 +164,7 @@ def test_keys_are_left_out_unless_somebody_says_otherwise(home: Path, tmp_path: 
     assert (told["problems"], told["entries"], told["database"]) == ([], 2, "sqlite")
     assert set(told["secrets"].values()) == {"left-out"}
     assert set(SECRETS) < set(told["secrets"])
+    assert "keys/receipts.note" not in told["secrets"]
     assert [path for path in (tmp_path / "bare").rglob("*") if path.suffix in {".pem", ".key"}] == [
         path for path in (tmp_path / "bare" / "authority").iterdir() if path.suffix == ".pem"
     ]

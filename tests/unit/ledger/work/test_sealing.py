@@ -302,7 +302,7 @@ def _groups(draw: st.DrawFn) -> list[list[int]]:
     )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(groups=_groups(), limit=st.integers(1, 9))
 def test_no_two_runs_share_a_pair(clock: Clock, groups: list[list[int]], limit: int) -> None:
     """Whatever their lengths, however many there are at once, and whatever a batch holds."""
