@@ -68,7 +68,9 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 """Seconds to wait for another process that changes the ledger's key."""
 
-_PUBLIC = re.compile(r"ledger(-[0-9]{3}(-[0-9a-f]{16})?)?\.vkey|root\.pem|tsa\.pem|serial")
+_PUBLIC = re.compile(
+    r"ledger(-[0-9]{3}(-[0-9a-f]{16})?)?\.vkey|receipts\.note|root\.pem|tsa\.pem|serial"
+)
 """Files in keys/ and authority/ that hold no secret; those of key notes are written anew."""
 _NOTE = re.compile(r"ledger-[0-9]{3}\.note")
 _KEY = re.compile(r"ledger-([0-9]{3})(-[0-9a-f]{16})?\.(pem|vkey)")
@@ -91,7 +93,8 @@ def back_up(
     On return it is durable.
 
     Files with secrets are encrypted to the age `recipients`, or kept as they are with
-    `keeps_plain`, or left out. `advance` counts each entry twice: copied, and checked.
+    `keeps_plain`, or left out. `advance` counts leaves that are copied, then entries and
+    opening records that are checked.
 
     Raises InvalidInput if `target` is not free, lies in the home, or a recipient is none; Damaged
     if the database is older than the files, or what is copied does not hold; Conflict if another
@@ -271,7 +274,8 @@ def check_backup(
 ) -> Iterator[Problem]:
     """Yield every problem of the backup in `folder`: a list that lacks a file, a file that is
     missing or is not what it was, and what does not agree in metadata and batches. `advance` counts
-    entries; `expected` is the SHA-256 of the list, in hex, as it was written down.
+    entries and opening records; `expected` is the SHA-256 of the list, in hex, as it was written
+    down.
 
     Nothing is written. Raises NotFound if there is no backup, Damaged if it does not say what is in
     it.
@@ -364,8 +368,9 @@ def restore(
 
     Its metadata go to a SQLite file, or to the PostgreSQL schema at the URL `database`. What is
     encrypted is decrypted with `identities`; what cannot be is missing, and may be put there by
-    hand. `advance` counts entries; `expected` is the SHA-256 of the list, in hex, as it was written
-    down. After a crash there is no such home, but a filled schema may be left.
+    hand. `advance` counts entries and opening records; `expected` is the SHA-256 of the list, in
+    hex, as it was written down. After a crash there is no such home, but a filled schema may be
+    left.
 
     Raises what `read_about` does; Damaged if anything of the backup is not what it was;
     InvalidInput if `folder` is not free or in the backup, or the settings name another database;

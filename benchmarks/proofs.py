@@ -88,7 +88,7 @@ def _verifying(ground: Ground, ledger: int, compact: Path, absent: str) -> Side:
 
 
 def first_batch(home: Path) -> int:
-    """Return how many entries the first batch of a ledger has, the opening record among them.
+    """Return how many leaves the first batch of a ledger has, the opening record among them.
 
     Raises Failed if there is none.
     """

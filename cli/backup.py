@@ -67,8 +67,9 @@ def backup_command(
 
     with open_ledger(home) as ledger:
         with ledger.metadata.read() as transaction:
-            entries = transaction.entry_count() + transaction.batch_count()
-        with progress("backing-up", 2 * entries) as advance:
+            copied = sum(count for _, count in transaction.batch_sizes())
+            checked = transaction.entry_count() + transaction.batch_count()
+        with progress("backing-up", copied + checked) as advance:
             made = back_up(
                 ledger,
                 target,

@@ -20,12 +20,13 @@ from witnesstree.ledger.base.system import sync_all
 from witnesstree.ledger.base.way import require_own_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from threading import Event
 
     from witnesstree.ledger.proof.bundle import Bundle
     from witnesstree.ledger.proof.proof import Proof
     from witnesstree.ledger.proof.template import Template
+    from witnesstree.ledger.store.database.values import SealedBatch
     from witnesstree.ledger.work.sealing import Ledger
 
 PER_FOLDER = 10_000
@@ -86,7 +87,7 @@ def own_proofs(ledger: Ledger, bundle: Bundle, sequence: int) -> Own:
     return Own(tuple(sorted(positions - {0})), prove)
 
 
-def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> None:
+def write_all(output: Path, bundle: Bundle, batch: SealedBatch, *, as_json: bool) -> None:
     """Write all proofs of a batch into one file, and judge the tree in it before it takes its name.
 
     Raises Damaged if the batch's files do not lead to its root: then nothing is written.
@@ -104,14 +105,14 @@ def write_all(output: Path, bundle: Bundle, sequence: int, *, as_json: bool) -> 
         except InvalidInput as error:
             fault = error.message
         if fault:
-            raise Damaged("batch-not-to-root", batch=sequence, fault=fault)
-    say("bulk-written", output=output, count=bundle.size - 1)
+            raise Damaged("batch-not-to-root", batch=batch.sequence, fault=fault)
+    say("bulk-written", output=output, count=batch.entries)
     if as_json:
         answer(
             {
                 "proofs": str(output),
-                "batch": sequence,
-                "digests": bundle.size - 1,
+                "batch": batch.sequence,
+                "digests": batch.entries,
                 "complete": not bundle.shared.missing,
             }
         )
@@ -139,12 +140,20 @@ class _Place:
     offset: int
 
 
-def split(folder: Path, bundle: Bundle, own: Own | None, *, as_json: bool) -> None:
+def split(
+    folder: Path,
+    bundle: Bundle,
+    own: Own | None,
+    blinding: Iterable[int] = (),
+    *,
+    as_json: bool,
+) -> None:
     """Write the proof of each digest of a batch into `folder`, as `witnesstree proof DIGEST` writes
     it: of one that stands there twice, the first.
 
-    `own` are the entries that share less with the others. Proofs that are there already are left:
-    an interrupted run goes on where it was. On return all are on disk.
+    `own` are the entries that share less with the others, `blinding` the positions of blinding
+    leaves, which get none. Proofs that are there already are left: an interrupted run goes on where
+    it was. On return all are on disk.
 
     Raises InvalidInput if a path in the batch does not lead to its root, StorageFailure if the disk
     refuses.
@@ -153,7 +162,7 @@ def split(folder: Path, bundle: Bundle, own: Own | None, *, as_json: bool) -> No
     from witnesstree.ledger.store.disk import storage_errors
 
     positions = own.positions if own else ()
-    left_out = sorted({0, *positions, *bundle.repeated()})
+    left_out = sorted({0, *positions, *blinding, *bundle.repeated()})
     firsts = range(0, bundle.size, RUN)
     runs = (
         _Run(first, min(first + RUN, bundle.size), _between(left_out, first, first + RUN))

@@ -46,7 +46,8 @@ def fsck_command(ctx: click.Context, home: Path, *, mend_index: bool, as_json: b
                 say("indexes-not-all", error=error)
         with ledger.metadata.read() as transaction:
             batches, entries = transaction.batch_count(), transaction.entry_count()
-        with progress("checking-leaves", entries + batches) as advance:
+            leaves = sum(count for _, count in transaction.batch_sizes())
+        with progress("checking-leaves", leaves) as advance:
             problems = list(_problems(ledger, advance))
     if as_json:
         members = [

@@ -138,10 +138,11 @@ def _fetch_all(
         if bundle.shared.missing:
             _say_missing(bundle.shared)
         if folder:
-            split(folder, bundle, own_proofs(ledger, bundle, batch), as_json=as_json)
+            own, blinding = own_proofs(ledger, bundle, batch), ledger.blinding_leaves(batch)
+            split(folder, bundle, own, blinding, as_json=as_json)
         else:
             assert output
-            write_all(output, bundle, batch, as_json=as_json)
+            write_all(output, bundle, ledger.batch(batch), as_json=as_json)
 
 
 def _fetch_each(

@@ -16,6 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 from conftest import START, Clock
+from leaves import begin_as_before
 
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import make_home, open_ledger
@@ -65,7 +66,8 @@ def stranger() -> Honest:
 
 
 def make_honest(origin: str, sizes: tuple[int, ...]) -> Honest:
-    """Seal a batch of each of `sizes`, one after the other, and collect every proof."""
+    """Seal a batch of each of `sizes`, one after the other, and collect every proof. They are begun
+    without blinding leaves, so that there are odd sizes, and an entry at every position but 0."""
     clock, trust = Clock(START), Trust()
     proofs: dict[tuple[int, int], Proof] = {}
     with _real_clock_stands_aside(), tempfile.TemporaryDirectory() as temporary:
@@ -74,7 +76,7 @@ def make_honest(origin: str, sizes: tuple[int, ...]) -> Honest:
         with open_ledger(folder, clock) as ledger:
             for batch, size in enumerate(sizes):
                 clock.tick(3600)
-                ledger.submit(b"".join(digest_of(batch, position) for position in range(1, size)))
+                begin_as_before(ledger, [digest_of(batch, at) for at in range(1, size)])
                 clock.tick(60)
                 assert ledger.close() == [batch]
                 assert ledger.outbox.work() == []

@@ -226,7 +226,7 @@ def copy_batches(
     advance: Callable[[int], None],
 ) -> None:
     """Copy the digests and journals of batches, as far as one state of the database knows them,
-    while others write: what came later is left out. `advance` counts entries.
+    while others write: what came later is left out. `advance` counts leaves.
 
     Raises Damaged if something that the database knows is missing.
     """

@@ -14,6 +14,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.base.system import open_regular
 from witnesstree.ledger.store.disk import storage_errors, write_file
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 FILE: Final = "blinding.key"
 _SIZE: Final = 32
+_MAX_FILE: Final = 1024
 _PURPOSE: Final = b"witnesstree-blinding/1"
 
 
@@ -31,8 +33,14 @@ class Blinding:
     """The blinding leaves of one ledger. Its secret is read, or made, when it is first needed."""
 
     def __init__(self, home: Home) -> None:
-        self._home = home
+        self.path = home.folder / "keys" / FILE
         self._secret = b""
+
+    def is_here(self) -> bool:
+        """Whether the home has the secret. Raises Damaged if it cannot be read."""
+        if not self._secret and self.path.exists():
+            self._secret = self._read()
+        return bool(self._secret)
 
     def leaf(self, batch: int, position: int) -> bytes:
         """Return the 32 bytes that stand at `position` of `batch` where no entry does.
@@ -40,40 +48,47 @@ class Blinding:
         Raises Damaged if the secret cannot be read, StorageFailure if it cannot be made.
         """
         if not self._secret:
+            # Whoever makes it holds the lock under which entries are appended.
+            with storage_errors(self.path):
+                if not self.path.exists():
+                    content = secrets.token_hex(_SIZE).encode() + b"\n"
+                    write_file(self.path, content, mode=0o600)
             self._secret = self._read()
-        place = batch.to_bytes(8, "big") + position.to_bytes(8, "big")
-        return hmac.digest(self._secret, _PURPOSE + place, "sha256")
+        return hmac.digest(self._secret, _place(batch) + position.to_bytes(8, "big"), "sha256")
+
+    def positions(self, files: BatchFiles, batch: int, size: int) -> Iterator[int]:
+        """Yield which of the first `size` leaves of a batch are blinding leaves that the secret
+        gives, by comparing each that may be one; none, where the home has no secret.
+
+        Raises Damaged if digests are missing, or the secret cannot be read.
+        """
+        if not self.is_here():
+            return
+        place, position = _place(batch), 1
+        # One is never the first leaf of a pair, and every part but the last has whole pairs.
+        for part in files.parts(batch, size):
+            for at in range(_SIZE, len(part), 2 * _SIZE):
+                message = place + position.to_bytes(8, "big")
+                leaf = hmac.digest(self._secret, message, "sha256")
+                if part[at : at + _SIZE] == leaf:
+                    yield position
+                position += 2
 
     def count(self, files: BatchFiles, batch: int, size: int) -> int:
-        """Return how many of the first `size` leaves of a batch are blinding leaves, by comparing
-        each that may be one. Raises Damaged if digests are missing.
-        """
-        return sum(
-            1
-            for position, leaf in self._odd_leaves(files, batch, size)
-            if hmac.compare_digest(leaf, self.leaf(batch, position))
-        )
-
-    @staticmethod
-    def _odd_leaves(files: BatchFiles, batch: int, size: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the second leaf of each pair: a blinding leaf is never a first one."""
-        first = 0
-        for part in files.parts(batch, size):
-            for at in range(_SIZE * ((first + 1) % 2), len(part), 2 * _SIZE):
-                yield first + at // _SIZE, part[at : at + _SIZE]
-            first += len(part) // _SIZE
+        """Return how many these are."""
+        return sum(1 for _ in self.positions(files, batch, size))
 
     def _read(self) -> bytes:
-        path = self._home.folder / "keys" / FILE
-        # Whoever makes it holds the lock under which entries are appended.
-        with storage_errors(path):
-            if not path.exists():
-                write_file(path, secrets.token_hex(_SIZE).encode() + b"\n", mode=0o600)
-            text = path.read_bytes()
+        with storage_errors(self.path), open_regular(self.path) as file:
+            text = file.read(_MAX_FILE)
         try:
             secret = bytes.fromhex(text.decode())
         except ValueError:
             secret = b""
         if len(secret) != _SIZE:
-            raise Damaged("blinding-key-unreadable", path=path)
+            raise Damaged("blinding-key-unreadable", path=self.path)
         return secret
+
+
+def _place(batch: int) -> bytes:
+    return _PURPOSE + batch.to_bytes(8, "big")

@@ -542,6 +542,15 @@ class Ledger(Lookup):
                 place=self.metadata.place,
             )
 
+    def blinding_leaves(self, sequence: int) -> Iterator[int]:
+        """Yield the positions of a sealed batch that hold nobody's digest, as far as the home has
+        the secret that tells them.
+
+        Raises NotFound if there is no such batch, Damaged if its digests or the secret cannot be
+        read.
+        """
+        return self._blinding.positions(self.files, sequence, self.batch(sequence).count)
+
     # Checking and repairing what is derived
 
     def mend_indexes(self) -> int:

@@ -263,7 +263,7 @@ BAD_PROOFS: dict[str, Callable[[bytes], bytes]] = {
     "not UTF-8": lambda proof: proof.replace(b"contract.txt", b"\xff"),
     "another version": lambda proof: proof.replace(b"witnesstree-proof/1", b"witnesstree-proof/2"),
     "truncated": lambda proof: proof[: len(proof) // 2],
-    "one changed character": lambda proof: proof.replace(b'"position": 1', b'"position": 0'),
+    "one changed character": lambda proof: proof.replace(b'"position": 2', b'"position": 0'),
     "a changed hint": lambda proof: proof.replace(b"contract.txt", b"contract.txd"),
     "another member": lambda proof: edited(proof, extra=1),
     "a member twice": lambda proof: proof.replace(b"{", b'{"format": "witnesstree-proof/1",', 1),

@@ -24,6 +24,8 @@ from witnesstree.ledger.base.message import message
 
 PROOF = ".proof.json"
 COUNT = 30
+LEAVES = COUNT + 1
+"""What a file with the proofs has proofs of: all but the opening record."""
 ORDER = [f"{i:02}.txt" for rest in ((0,), (1, 2)) for i in range(COUNT) if i % 3 in rest]
 """Those of the folder, then those of its subfolder."""
 
@@ -110,8 +112,8 @@ def test_one_file_holds_every_proof(batch: Path) -> None:
             == Path(f"{file}{PROOF}").read_bytes()
         )
     ran = stand_in(batch, batch / "batch.proofs", "--json")
-    assert (ran.code, ran.json["verdict"], ran.json["digests"]) == (0, "verified", COUNT + 1)
-    assert f"all its {COUNT + 1} digests" in stand_in(batch, batch / "batch.proofs").text
+    assert (ran.code, ran.json["verdict"], ran.json["digests"]) == (0, "verified", COUNT + 2)
+    assert f"all its {COUNT + 2} leaves" in stand_in(batch, batch / "batch.proofs").text
     assert stand_in(
         batch, batch / "batch.proofs", "--block-hash", "1:0x" + "11" * 32
     ).talk.startswith("The proof names no block")
@@ -129,7 +131,8 @@ def test_single_proofs_are_those_of_the_ledger(
     )
     monkeypatch.setattr(bulk, "PER_FOLDER", 10)
     assert call("proof", "--all", "--from", batch / "batch.proofs", "--split", two).code == 0
-    assert len(list(two.rglob(f"*{PROOF}"))) == len(list(one.iterdir())) == COUNT
+    # Only the ledger can tell that leaf 1 is a blinding leaf, which nobody asks a proof of.
+    assert len(list(two.rglob(f"*{PROOF}"))) == len(list(one.iterdir())) + 1 == COUNT + 1
     for path in one.iterdir():
         digest = path.name.removesuffix(PROOF)
         assert (
@@ -153,14 +156,14 @@ def test_an_interrupted_split_goes_on(batch: Path) -> None:
             "--json",
         ),
     )
-    assert call(*arguments).json["written"] == COUNT
+    assert call(*arguments).json["written"] == LEAVES
     first, second, third = sorted(folder.iterdir())[:3]
     whole = second.read_bytes()
     first.unlink()
     second.write_bytes(whole[:100])
     inode, content = third.stat().st_ino, third.read_bytes()
     ran = call(*arguments)
-    assert (ran.json["written"], ran.json["left"]) == (2, COUNT - 2)
+    assert (ran.json["written"], ran.json["left"]) == (2, LEAVES - 2)
     assert (second.read_bytes(), third.stat().st_ino, third.read_bytes()) == (whole, inode, content)
 
 
@@ -281,9 +284,9 @@ def test_proofs_with_records_of_their_own_are_written_too(
 ) -> None:
     monkeypatch.setattr(bulk, "PER_FOLDER", 10)
     with opened_proofs(batch / "batch.proofs") as bundle:
-        for left in (0, COUNT):
+        for left in (0, LEAVES):
             bulk.split(batch / "split", bundle, bulk.Own((4,), bundle.proof), as_json=False)
-            assert len(list((batch / "split").rglob(f"*{PROOF}"))) == COUNT, left
+            assert len(list((batch / "split").rglob(f"*{PROOF}"))) == LEAVES, left
 
 
 # Many files verified at once
@@ -451,7 +454,7 @@ def test_a_batch_that_lost_its_digests_does_not_keep_the_others_from_being_mende
         ledger.files.index_path(0).unlink(missing_ok=True)
     ran = call("fsck", "--mend-index", "--home", batch / "home")
     assert ran.code == 10
-    assert ran.talk.startswith("Not all indexes can be made: cannot read 2 digests from")
+    assert ran.talk.startswith("Not all indexes can be made: cannot read 4 digests from")
     assert "00000001.digests: the file is missing" in ran.text
     assert call("proof", digest_of(batch / "files" / "00.txt"), "--home", batch / "home").code == 0
 

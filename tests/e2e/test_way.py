@@ -36,7 +36,7 @@ def test_a_file_is_sealed_and_verified_by_the_installed_program(home: Path, tmp_
     sealed = run("seal", "photo.jpg", cwd=tmp_path, env={"WITNESSTREE_HOME": str(home)})
     assert (sealed.code, sealed.text) == (
         0,
-        "Sealed photo.jpg (batch 0, position 1) → photo.jpg.proof.json\n",
+        "Sealed photo.jpg (batch 0, position 2) → photo.jpg.proof.json\n",
     )
     verified = run("verify", "photo.jpg", cwd=tmp_path, env={"WITNESSTREE_HOME": str(home)})
     assert verified.code == 0
@@ -113,12 +113,12 @@ def test_sealed_again_only_on_demand(home: Path, tmp_path: Path) -> None:
     (folder / "b").write_bytes(b"b")
     first = call("seal", "-r", folder, "--home", home, "--json").json
     assert [(item["batch"], item["position"], item["new"]) for item in first["files"]] == [
-        (0, 1, True),
         (0, 2, True),
+        (0, 3, True),
     ]
     assert (first["receipt"]["origin"], first["receipt"]["spans"]) == (
         "ledger.test/court",
-        [{"batch": 0, "first": 1, "count": 2}],
+        [{"batch": 0, "first": 2, "count": 2}],
     )
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     again = call("seal", "-r", folder, "--home", home)
@@ -141,12 +141,12 @@ def test_sealed_again_only_on_demand(home: Path, tmp_path: Path) -> None:
     assert verdict(folder / "a", home) == verdict(folder / "b", home) == "verified"
     listed = call("proof", folder / "a", "--all-entries", "--home", home, "--json").json
     assert listed == [
-        {"batch": 0, "position": 1, "sealed": True},
-        {"batch": 2, "position": 1, "sealed": True},
+        {"batch": 0, "position": 2, "sealed": True},
+        {"batch": 2, "position": 2, "sealed": True},
     ]
     assert (
         call("proof", folder / "a", "--all-entries", "--home", home).text
-        == "batch 0, position 1\nbatch 2, position 1\n"
+        == "batch 0, position 2\nbatch 2, position 2\n"
     )
     assert parse_proof(call("proof", folder / "a", "--home", home).answer) == parse_proof(
         before[f"a{PROOF}"]
@@ -161,11 +161,11 @@ def test_receipts_now_seals_later(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "a b"
     file.write_bytes(b"x")
     taken = call("seal", file, "--no-wait", "--home", home)
-    assert taken.text == f"Took {file} (batch 0, position 1)\n"
+    assert taken.text == f"Took {file} (batch 0, position 2)\n"
     assert not proof_of(file).exists()
     assert (
         call("seal", file, "--no-wait", "--home", home).text
-        == f"Already taken {file} (batch 0, position 1)\n"
+        == f"Already taken {file} (batch 0, position 2)\n"
     )
     status = call("status", "--home", home, "--json").json
     assert [(batch["batch"], batch["state"], batch["entries"]) for batch in status["unsealed"]] == [
@@ -174,7 +174,7 @@ def test_receipts_now_seals_later(home: Path, tmp_path: Path) -> None:
     assert "Batch 0 is open with 1 entry, since " in call("status", "--home", home).text
     assert (
         call("proof", file, "--all-entries", "--home", home).text
-        == "batch 0, position 1, not sealed yet\n"
+        == "batch 0, position 2, not sealed yet\n"
     )
     early = call("proof", file, "--home", home, "-o", proof_of(file), "--json")
     assert early.json == {"proof": str(proof_of(file)), "complete": False}
@@ -309,12 +309,12 @@ def test_digests_in_every_form(form: str, home: Path, tmp_path: Path) -> None:
     assert (taken["count"], taken["sealed"], taken["receipt"]["spans"]) == (
         3,
         False,
-        [{"batch": 0, "first": 1, "count": 3}],
+        [{"batch": 0, "first": 2, "count": 3}],
     )
     assert [
         call("proof", digest.hex(), "--all-entries", "--home", home, "--json").json[0]["position"]
         for digest in DIGESTS
-    ] == [1, 2, 3]
+    ] == [2, 3, 4]
 
 
 def test_what_sha256sum_wrote_is_sealed_and_proven(home: Path, tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_what_sha256sum_wrote_is_sealed_and_proven(home: Path, tmp_path: Path) -
     sealed = call(
         "seal", "--digests", tmp_path / "sums", "--proofs", tmp_path / "p", "--home", home
     )
-    assert sealed.text == "Sealed 2 digests: batch 0, positions 1 to 2.\n"
+    assert sealed.text == "Sealed 2 digests: batch 0, positions 2 to 3.\n"
     for name, digest in zip(("new\nline", "\\back"), DIGESTS, strict=False):
         assert (
             verdict(tmp_path / name, home, "--proof", tmp_path / "p" / (digest.hex() + PROOF))
@@ -344,9 +344,9 @@ def test_more_digests_than_a_batch_holds(home: Path, tmp_path: Path) -> None:
         "receipt"
     ]["spans"]
     assert spans == [
-        {"batch": 0, "first": 1, "count": 10},
-        {"batch": 1, "first": 1, "count": 10},
-        {"batch": 2, "first": 1, "count": 5},
+        {"batch": 0, "first": 2, "count": 10},
+        {"batch": 1, "first": 2, "count": 10},
+        {"batch": 2, "first": 2, "count": 5},
     ]
     status = call("status", "--home", home, "--json").json
     assert (status["batches"], status["entries"], status["unsealed"], status["waiting"]) == (
@@ -364,7 +364,7 @@ def test_more_digests_than_a_batch_holds(home: Path, tmp_path: Path) -> None:
         parse_proof(call("proof", digests[i].hex(), "--home", home).answer).inclusion
         for i in (0, 9, 10, 24)
     ]
-    assert [(at.position, at.size) for at in sizes if at] == [(1, 11), (10, 11), (1, 11), (5, 6)]
+    assert [(at.position, at.size) for at in sizes if at] == [(2, 12), (11, 12), (2, 12), (6, 8)]
 
 
 def test_fsck_names_a_flipped_bit(home: Path, tmp_path: Path) -> None:
@@ -460,7 +460,7 @@ def test_digests_that_cannot_be_stamped_have_their_receipt(
     )
     assert (taken.code, taken.json["receipt"]["spans"]) == (
         8,
-        [{"batch": 0, "first": 1, "count": 1}],
+        [{"batch": 0, "first": 2, "count": 1}],
     )
     assert "the authority does not answer" in taken.error()
     assert parse_proof((tmp_path / "proofs" / f"{'ab' * 32}{PROOF}").read_bytes()).missing == (

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from conftest import Clock
 from fakes import Crash, FakeWorld, Steps, When, digests, moments, strides
+from leaves import entries
 
 from witnesstree.ledger.base.errors import (
     BadAnswer,
@@ -283,12 +284,12 @@ def test_entries_that_the_disk_refuses_are_not_there(
     expected = [] if is_first else before
     receipt = ledger.submit(b"".join(after))
     assert [(span.batch, span.first, span.count) for span in receipt.spans] == [
-        (0, 1 + len(expected), 2)
+        (0, 2 + len(expected), 2)
     ]
     assert ledger.close() == [0]
     assert ledger.outbox.work() == []
-    stored = ledger.files.digests_path(0).read_bytes()
-    assert stored[32:] == b"".join(expected + after)
+    assert entries(ledger, 0) == expected + after
+    assert ledger.files.digests_path(0).stat().st_size == (2 + len(expected + after)) * 32
     for digest in refused:
         with pytest.raises(NotFound):
             ledger.proof(digest)
@@ -314,11 +315,11 @@ def test_a_torn_write_that_nobody_acknowledged_is_never_read(world: FakeWorld) -
             with pytest.raises(Crash):
                 ledger.submit(b"".join(torn))
     with world.open(large) as ledger:
-        assert ledger.files.digests_path(0).stat().st_size == 4 * 32
+        assert ledger.files.digests_path(0).stat().st_size == 5 * 32
         assert list(ledger.entries(torn[0])) == []
         assert ledger.close() == [0]
-        assert ledger.batch(0).count == 3
-        assert ledger.files.digests_path(0).stat().st_size == 3 * 32
+        assert (ledger.batch(0).count, ledger.batch(0).entries) == (4, 2)
+        assert ledger.files.digests_path(0).stat().st_size == 4 * 32
         assert ledger.outbox.work() == []
         assert list(check_ledger(ledger, Trust((world.authority.root,)))) == []
 
@@ -329,7 +330,7 @@ def test_bytes_that_were_lost_after_their_receipt_stop_the_batch(world: FakeWorl
     with world.open() as ledger:
         ledger.submit(b"".join(digests("lost", 2)))
     path = world.home.batches / "00000" / "00000000.digests"
-    path.write_bytes(path.read_bytes()[:64] + bytes(32))
+    path.write_bytes(path.read_bytes()[:96] + bytes(32))
     with world.open() as ledger:
         with pytest.raises(Damaged):
             ledger.close()
@@ -346,5 +347,5 @@ def test_a_database_that_is_locked_gives_no_receipt(world: FakeWorld) -> None:
             ledger.submit(digest)
         with pytest.raises(NotFound):
             ledger.proof(digest)
-        assert ledger.submit(digest).spans[0].first == 1
+        assert ledger.submit(digest).spans[0].first == 2
     other.close()

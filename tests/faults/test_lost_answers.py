@@ -164,4 +164,4 @@ def test_a_commit_that_did_not_wait_for_its_standby_is_not_acknowledged(
             canceller.join()
             journal = ledger.files.journals.read(0)
             assert journal
-            assert journal.taken == 2
+            assert journal.taken == 4

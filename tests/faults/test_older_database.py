@@ -18,12 +18,14 @@ from witnesstree.ledger.base.errors import Damaged, StorageFailure
 from witnesstree.ledger.store.journal import Journal, Journals
 from witnesstree.ledger.store.metadata import Metadata
 from witnesstree.ledger.store.newer import find_missing, find_newer
+from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.recovery import recover
 from witnesstree.ledger.work.rotation import rotate
 from witnesstree.ledger.work.sealing import Ledger, Limits
 
 SMALL = Limits(entries=2, age=timedelta(hours=1), patience=5)
+LARGE = Limits(entries=100, age=timedelta(hours=1), patience=5)
 
 
 @pytest.fixture
@@ -79,6 +81,35 @@ def history(world: FakeWorld) -> Iterator[bytes]:
         yield copy(place(world))
         with world.open() as ledger:
             step(ledger)
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_blinding_leaves_are_counted_again(each: FakeWorld, is_sealed: bool) -> None:
+    world = each
+    a, b, c, d, e = digests("run", 5)
+
+    def row(ledger: Ledger) -> tuple[int, int, int]:
+        with ledger.metadata.read() as transaction:
+            rows = [*transaction.batches(), *transaction.open_batches()]
+        return rows[1].count, rows[1].entries, rows[1].fillers
+
+    with world.open(LARGE) as ledger:
+        ledger.submit(a)
+        ledger.close()
+    older = copy(place(world))
+    with world.open(LARGE) as ledger:
+        ledger.submit_runs([a, b + c, d + e + a, d])
+        if is_sealed:
+            ledger.close()
+        assert row(ledger) == (12, 7, 4)
+    put_back(place(world), older)
+    with world.open(LARGE) as ledger:
+        found = recover(ledger)
+        assert (found.before, found.after, found.refused) == (1, 8, [])
+        assert row(ledger) == (12, 7, 4)
+        ledger.close()
+        assert ledger.outbox.work() == []
+        assert list(check_ledger(ledger, Trust((world.authority.root,)))) == []
 
 
 @pytest.mark.sampled(3)
@@ -251,7 +282,7 @@ def test_a_journal_that_was_altered_is_refused(world: FakeWorld) -> None:
     content = path.read_bytes()
     put_back(place(world), kept)
     for old, new in (
-        (b"\\n3\\n", b"\\n2\\n"),
+        (b"\\n4\\n", b"\\n3\\n"),
         (b"Z\\n", b"9\\n"),
         (b'"opening":"', b'"opening":"x'),
     ):
@@ -285,10 +316,10 @@ def test_a_torn_count_leaves_the_one_before(world: FakeWorld) -> None:
 
 
 def test_a_database_that_another_process_puts_back_stops_one_that_runs(world: FakeWorld) -> None:
-    with world.open() as ledger:
+    with world.open(LARGE) as ledger:
         ledger.submit(b"".join(digests("a", 1)))
     kept = copy(place(world))
-    with world.open() as ledger:
+    with world.open(LARGE) as ledger:
         ledger.submit(b"".join(digests("b", 1)))
     put_back(place(world), kept)
     with world.open() as ledger, pytest.raises(Damaged) as error:
@@ -355,10 +386,10 @@ def test_a_log_that_was_published_meanwhile_is_not_signed_again(
 ) -> None:
     """A batch was open when the home was copied."""
     public, home = tmp_path / "public", world.home.folder
-    with world.open() as ledger:
+    with world.open(LARGE) as ledger:
         ledger.submit(b"".join(digests("a", 1)))
     kept = shutil.copytree(home, tmp_path / "kept")
-    with world.open() as ledger:
+    with world.open(LARGE) as ledger:
         ledger.submit(b"".join(digests("b", 1)))
         ledger.close()
         publish(ledger, public)

@@ -139,7 +139,7 @@ def test_a_server_that_is_killed_loses_nothing(
         assert "\n" not in str(caught.value)
         if name == "seal":
             # The server died after the submission.
-            receipts.append((second, (Span(0, 3, 2),)))
+            receipts.append((second, (Span(0, 4, 2),)))
         # As long as it is down, every answer is the same.
         with pytest.raises(Unreachable):
             ledger.submit(b"".join(second))
@@ -266,4 +266,4 @@ def test_several_submit_close_and_work_at_once(postgres: PostgreSQL, tmp_path: P
             assert transaction.entry_count() == WRITERS * EACH * SIZE
             batches = list(transaction.batches())
             assert {len(transaction.tokens(batch.sequence)) for batch in batches} == {1}
-        assert max(batch.count for batch in batches) <= LIMITS.entries + 1
+        assert max(batch.entries for batch in batches) <= LIMITS.entries

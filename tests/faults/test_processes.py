@@ -126,7 +126,7 @@ def test_several_submit_and_close_while_one_reads(home: Home) -> None:
             assert transaction.entry_count() == WRITERS * EACH * SIZE
             assert transaction.open_batches() == []
         assert [batch.sequence for batch in batches] == list(range(len(batches)))
-        assert max(batch.count for batch in batches) <= LIMITS.entries + 1
+        assert max(batch.entries for batch in batches) <= LIMITS.entries
         assert list(check_ledger(ledger, Trust())) == []
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from witnesstree.ledger.base.errors import Damaged
+from witnesstree.ledger.base.errors import Damaged, StorageFailure
 from witnesstree.ledger.base.message import message
+from witnesstree.ledger.store.blinding import Blinding
 from witnesstree.ledger.store.newer import find_forks, find_newer
 from witnesstree.ledger.tree.tree import NODE
-from witnesstree.ledger.work.fsck.files import check_files, check_indexes
+from witnesstree.ledger.work.fsck.files import check_files, check_fillers, check_indexes
 from witnesstree.ledger.work.fsck.log import check_cosignatures, check_log, check_statement
 from witnesstree.ledger.work.fsck.problem import Problem, at_batch, at_bytes, at_path, guarded
 from witnesstree.ledger.work.fsck.renewals import check_renewals
@@ -37,7 +38,7 @@ def check_ledger(
 ) -> Iterator[Problem]:
     """Yield every problem of a ledger's metadata and batches.
 
-    Its tokens must lead to a root of `trust`; `advance` counts entries.
+    Its tokens must lead to a root of `trust`; `advance` counts leaves.
 
     It reads every byte once or twice. It does not ask any chain whether a block is canonical.
     """
@@ -55,9 +56,15 @@ def check_ledger(
         return
     yield from guarded(at_path(ledger.home.batches), _check_age(ledger, sealed))
     yield from guarded(at_path(place), check_transactions(ledger, place, jobs))
+    secret = Blinding(ledger.home)
+    blinding = None
+    try:
+        blinding = secret if secret.is_here() else None
+    except (Damaged, StorageFailure) as error:
+        yield Problem(at_path(secret.path), error.message)
     for batch in sealed:
         parts = (
-            check_files(ledger, batch),
+            check_files(ledger, batch, blinding),
             check_statement(ledger, batch),
             check_witnesses(ledger, batch, trust),
             check_renewals(ledger, batch, trust),
@@ -77,15 +84,17 @@ def check_ledger(
     yield from guarded(at_path(place), check_cosignatures(ledger, place))
     for waiting in unsealed:
         yield from guarded(
-            at_path(ledger.files.digests_path(waiting.sequence)), _check_unsealed(ledger, waiting)
+            at_path(ledger.files.digests_path(waiting.sequence)),
+            _check_unsealed(ledger, waiting, blinding),
         )
 
 
 def check_kept(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Problem]:
     """Yield every problem of metadata and batches that are kept in a backup.
 
-    It looks for what `check_ledger` looks for, but for what is not there (trees, indexes, private
-    keys) and what needs trust (tokens, anchors). `advance` counts entries.
+    It looks for what `check_ledger` looks for, but for what is not there (trees, indexes, secrets)
+    and what needs trust (tokens, anchors). `advance` counts entries and opening records, which is
+    what a backup tells the number of.
     """
     place = ledger.metadata.place
     yield from guarded(at_path(place), _check_database(ledger))
@@ -101,7 +110,7 @@ def check_kept(ledger: Ledger, advance: Callable[[int], None]) -> Iterator[Probl
         path = ledger.files.digests_path(batch.sequence)
         yield from guarded(at_path(path), _check_root(ledger, batch))
         yield from guarded(at_batch(place, batch.sequence), check_statement(ledger, batch))
-        advance(batch.count)
+        advance(batch.entries + 1)
     yield from guarded(at_path(place), check_log(ledger, has_private_key=False))
     yield from guarded(at_path(place), check_cosignatures(ledger, place))
     for waiting in unsealed:
@@ -152,7 +161,9 @@ def _check_age(
             yield Problem(at_path(path), message("journal-states-other", batch=batch.sequence))
 
 
-def _check_unsealed(ledger: Ledger, batch: OpenBatch) -> Iterator[Problem]:
+def _check_unsealed(
+    ledger: Ledger, batch: OpenBatch, blinding: Blinding | None = None
+) -> Iterator[Problem]:
     if ledger.files.checksum(batch.sequence, batch.count) != batch.crc32:
         path = ledger.files.digests_path(batch.sequence)
         yield Problem(
@@ -162,3 +173,5 @@ def _check_unsealed(ledger: Ledger, batch: OpenBatch) -> Iterator[Problem]:
         batch.opening, batch.header, ledger.files.digest_at(batch.sequence, 0), batch.opened
     ):
         yield Problem(at_batch(ledger.metadata.place, batch.sequence), fault)
+    else:
+        yield from check_fillers(ledger, batch, blinding)

@@ -10,13 +10,14 @@ from witnesstree.ledger.base.message import message
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.levels import kept_above, kept_sizes
 from witnesstree.ledger.tree.tree import NODE, root_of
-from witnesstree.ledger.work.fsck.problem import Problem, at_bytes, at_path
+from witnesstree.ledger.work.fsck.problem import Problem, at_batch, at_bytes, at_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from witnesstree.ledger.store.database.values import SealedBatch
+    from witnesstree.ledger.store.blinding import Blinding
+    from witnesstree.ledger.store.database.values import OpenBatch, SealedBatch
     from witnesstree.ledger.store.ports import Stored
     from witnesstree.ledger.work.sealing import Ledger
 
@@ -27,8 +28,38 @@ class _File:
     stored: Stored
 
 
-def check_files(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
-    """Compare the files of a batch with its count and its root."""
+def check_files(ledger: Ledger, batch: SealedBatch, blinding: Blinding | None) -> Iterator[Problem]:
+    """Compare the files of a batch with its count and its root; and, where they agree and the
+    secret is here, its blinding leaves with their number.
+    """
+    is_sound = True
+    for problem in _check_digests(ledger, batch):
+        is_sound = False
+        yield problem
+    if is_sound:
+        yield from check_fillers(ledger, batch, blinding)
+
+
+def check_fillers(
+    ledger: Ledger, batch: OpenBatch | SealedBatch, blinding: Blinding | None
+) -> Iterator[Problem]:
+    """Compare how many blinding leaves a batch has with how many it is said to have.
+
+    Where leaf 1 is none that the secret gives, an older version opened the batch, or a ledger whose
+    home was restored without the secret: others may then be there.
+    """
+    if blinding is None:
+        return
+    found = blinding.count(ledger.files, batch.sequence, batch.count)
+    is_whole = ledger.files.digest_at(batch.sequence, 1) == blinding.leaf(batch.sequence, 1)
+    if found > batch.fillers or (is_whole and found < batch.fillers):
+        yield Problem(
+            at_batch(ledger.metadata.place, batch.sequence),
+            message("blinding-leaves-differ", stated=batch.fillers, found=found),
+        )
+
+
+def _check_digests(ledger: Ledger, batch: SealedBatch) -> Iterator[Problem]:
     kept = kept_sizes(batch.count)
     expected = {
         ledger.files.digests_name(batch.sequence): batch.count * NODE,

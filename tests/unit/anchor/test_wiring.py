@@ -64,7 +64,7 @@ def test_a_ledger_that_nobody_named_has_a_name_of_its_own() -> None:
 
 def test_a_home_seals_with_its_embedded_parts(home: Home) -> None:
     with open_ledger(home.folder) as ledger:
-        assert ledger.submit(A + B).spans == (Span(0, 1, 2),)
+        assert ledger.submit(A + B).spans == (Span(0, 2, 2),)
         assert ledger.close() == [0]
         assert ledger.outbox.work() == []
         assert ledger.proof(A).missing == ()
@@ -137,7 +137,7 @@ def test_lists_are_published_where_the_settings_or_the_caller_say_so(
         ledger.outbox.witnesses.stores["ipfs"].read(
             link.removeprefix("ipfs://"), home.folder / "list"
         )
-    assert (home.folder / "list").read_bytes()[32:] == A
+    assert (home.folder / "list").read_bytes()[64:96] == A
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_home_without_its_key_is_refused_and_let_go_of(home: Home) -> None:
 def test_settings_hold_for_the_ledger(home: Home) -> None:
     (home.folder / "settings.toml").write_text("batch_entries = 2\n")
     with open_ledger(home.folder) as ledger:
-        assert ledger.submit(A + B + C).spans == (Span(0, 1, 2), Span(1, 1, 1))
+        assert ledger.submit(A + B + C).spans == (Span(0, 2, 2), Span(1, 2, 1))
 
 
 def test_settings_that_are_wrong_are_refused(home: Home) -> None:

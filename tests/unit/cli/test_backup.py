@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,10 +26,18 @@ from witnesstree.ledger.log.cosignature import CosignerKey, format_cosigner_key
 from witnesstree.ledger.log.note import format_base64
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.store.restored import restorations
+from witnesstree.ledger.work.receipts import require_receipt_key
 
 COSIGNER = format_cosigner_key(CosignerKey("witness.test/one", bytes(32)))
 IDENTITY = x25519.Identity.generate()
-SECRETS = ["authority/tsa.key", "chain/account.key", "keys/age.txt", "keys/ledger.pem"]
+SECRETS = [
+    "authority/tsa.key",
+    "chain/account.key",
+    "keys/age.txt",
+    "keys/blinding.key",
+    "keys/ledger.pem",
+    "keys/receipts.pem",
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +58,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (place / "public" / "checkpoint").read_bytes()
     )
     (place / "home" / "settings.toml").write_text('batch_age = "PT1H"\n')
+    # What the service and its worker leave in a home.
+    with open_ledger(place / "home") as ledger:
+        require_receipt_key(ledger, datetime.now(UTC))
+        ledger.keep_recent_block()
+    (place / "home" / "worker.alive").touch()
+    assert (place / "home" / "recent-block.json").exists()
+    shutil.copytree(place / "public", place / "home" / "published")
     assert call("backup", place / "plain", "--plain-keys", *home).code == 0
     to = str(IDENTITY.to_public())
     assert call("backup", place / "encrypted", "--encrypt-to", to, *home).code == 0
@@ -123,6 +139,7 @@ def test_what_is_in_it(made: Path) -> None:
         "batches/00000/00000001.journal",
         "chain/chain.db",
         "keys/ledger.vkey",
+        "keys/receipts.note",
         "log/checkpoint-1",
         "metadata.db",
         "published.json",
@@ -147,6 +164,7 @@ def test_keys_are_left_out_unless_somebody_says_otherwise(home: Path, tmp_path: 
     assert (told["problems"], told["entries"], told["database"]) == ([], 2, "sqlite")
     assert set(told["secrets"].values()) == {"left-out"}
     assert set(SECRETS) < set(told["secrets"])
+    assert "keys/receipts.note" not in told["secrets"]
     assert [path for path in (tmp_path / "bare").rglob("*") if path.suffix in {".pem", ".key"}] == [
         path for path in (tmp_path / "bare" / "authority").iterdir() if path.suffix == ".pem"
     ]

@@ -113,7 +113,7 @@ def test_the_way_of_a_file_in_chinese(tmp_path: Path) -> None:
     env = {"WITNESSTREE_HOME": str(tmp_path / "home"), "WITNESSTREE_LANG": "zh"}
     assert "账本" in run("init", env=env, cwd=tmp_path).text
     sealed = run("seal", "照片.jpg", env=env, cwd=tmp_path)
-    assert sealed.text == "已固化 照片.jpg（批次 0，位置 1） → 照片.jpg.proof.json\n"
+    assert sealed.text == "已固化 照片.jpg（批次 0，位置 2） → 照片.jpg.proof.json\n"
     verified = run("verify", "照片.jpg", env=env, cwd=tmp_path)
     assert verified.text.startswith("已验证（仅本机：对第三方不证明任何事）：“照片.jpg”在 ")
     assert "已经存在，内容与现在逐字节相同。\n  不早于 " in verified.text

@@ -5,8 +5,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import leaves
 import pytest
 from commandline import call
+from fakes import When
 
 from witnesstree.anchor.wiring import open_ledger
 from witnesstree.cli import sources
@@ -47,17 +49,13 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException) -> p
 
 
 def entries(home: Path) -> list[bytes]:
-    """Return all entries that the ledger has taken, opening records left out, in their order."""
-    with open_ledger(home) as ledger, ledger.metadata.read() as transaction:
-        sizes = [
-            *transaction.batch_sizes(),
-            *((waiting.sequence, waiting.count) for waiting in transaction.open_batches()),
-        ]
-        return [
-            ledger.files.digest_at(sequence, position)
-            for sequence, count in sizes
-            for position in range(1, count)
-        ]
+    """Return all entries that the ledger has taken, in their order."""
+    with open_ledger(home) as ledger:
+        with ledger.metadata.read() as transaction:
+            rows = [*transaction.batches(), *transaction.open_batches()]
+        found = [leaf for row in rows for leaf in leaves.entries(ledger, row.sequence)]
+        assert len(found) == sum(row.entries for row in rows)
+        return found
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), StorageFailure("no room")])
@@ -102,7 +100,7 @@ def test_what_is_kept_is_not_believed(home: Path, digests: Path, harm: str) -> N
         "no JSON": content[:-5],
         "another format": content.replace("submission/1", "submission/2"),
         "no spans": content.replace(content[content.index("[") : content.index("]") + 1], "[]"),
-        "other entries": content.replace('"first":1', '"first":2'),
+        "other entries": content.replace('"first":2', '"first":3'),
         "no entries": content.replace('"batch":0', '"batch":9'),
     }
     assert change[harm] != content
@@ -120,30 +118,38 @@ def test_batches_that_were_closed_meanwhile_are_all_in_the_receipt(
     assert call("seal", "--home", home).code == 0
     spans = call("seal", "--digests", digests, "--home", home, "--json").json["receipt"]["spans"]
     assert spans == [
-        {"batch": 0, "first": 1, "count": 8},
-        {"batch": 1, "first": 1, "count": COUNT - 8},
+        {"batch": 0, "first": 2, "count": 8},
+        {"batch": 1, "first": 2, "count": COUNT - 8},
     ]
 
 
-def test_what_was_taken_before_an_error_is_not_submitted_again(
-    home: Path, digests: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize("at", [2, 4])
+def test_a_part_over_two_batches_of_which_one_fails_counts_whole_or_not_at_all(
+    home: Path, digests: Path, monkeypatch: pytest.MonkeyPatch, when: When, at: int
 ) -> None:
-    """A part goes over two batches, and the second one fails."""
+    """The parts before it count, and are not submitted again: each goes over two batches."""
+    taken = 4 * (at // 2 - 1)
     monkeypatch.setenv("WITNESSTREE_BATCH_ENTRIES", "3")
     append, calls = BatchFiles.append, []
 
     def refusing(files: BatchFiles, *args: Any) -> None:
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) == at and when is When.BEFORE:
             raise StorageFailure("write-failed", path="batches", error="no room")
         append(files, *args)
+        if len(calls) == at:
+            raise StorageFailure("write-failed", path="batches", error="no room")
 
     with monkeypatch.context() as patch:
         patch.setattr(BatchFiles, "append", refusing)
         failed = call("seal", "--no-wait", "--digests", digests, "--home", home)
     assert failed.code == 11
-    assert "3 entries of this submission were acknowledged and count" in failed.error()
-    assert call("seal", "--digests", digests, "--home", home).code == 0
+    assert "no room" in failed.error()
+    assert entries(home) == ALL[:taken]
+    ran = call("seal", "--digests", digests, "--home", home)
+    assert ran.code == 0
+    assert ("Going on after the first 4" in ran.talk) is (taken == 4)
     assert entries(home) == ALL
 
 

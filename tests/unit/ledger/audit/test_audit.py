@@ -206,7 +206,7 @@ def test_a_published_record_is_a_proof_that_anyone_can_verify(honest: Published)
     proof = parse_proof(honest.files[batch_path(2)])
     assert proof.missing == ()
     assert proof.inclusion
-    assert (proof.inclusion.position, proof.inclusion.size) == (0, 4)
+    assert (proof.inclusion.position, proof.inclusion.size) == (0, 6)
 
 
 def test_without_a_key_nothing_is_decided(honest: Published) -> None:

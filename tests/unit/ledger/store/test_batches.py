@@ -252,11 +252,11 @@ def test_nothing_is_appended_behind_entries_that_are_gone(files: BatchFiles) -> 
     packed = filled(files, 5)
     path = files.digests_path(0)
     path.write_bytes(packed[: 3 * NODE + 1])
-    with pytest.raises(Damaged, match="3 of the 5 entries that were acknowledged"):
+    with pytest.raises(Damaged, match="3 of the 5 leaves that were acknowledged"):
         files.append(0, 5, *digests("more", 1))
     assert path.read_bytes() == packed[: 3 * NODE + 1]
     path.unlink()
-    with pytest.raises(Damaged, match="0 of the 5 entries"):
+    with pytest.raises(Damaged, match="0 of the 5 leaves"):
         files.append(0, 5, *digests("more", 1))
     path.mkdir()
     with pytest.raises(Damaged, match="Is a directory"):

@@ -211,11 +211,11 @@ def test_an_empty_ledger(metadata: Metadata) -> None:
 def test_an_open_batch_grows_and_freezes(metadata: Metadata) -> None:
     with metadata.write() as transaction:
         transaction.open_batch(OPEN)
-        transaction.set_count(1, 2**40, 7)
+        transaction.set_count(1, 2**40, 7, 3)
         transaction.freeze(1)
     with metadata.read() as transaction:
         assert transaction.open_batches() == [
-            OpenBatch(1, BatchState.FROZEN, START, "opening", b"header", 2**40, 7)
+            OpenBatch(1, BatchState.FROZEN, START, "opening", b"header", 2**40, 7, 3)
         ]
 
 
@@ -452,7 +452,7 @@ def test_a_batch_of_another_number_cannot_take_a_log_entry(filled: Metadata, pla
         with pytest.raises(place.refusal):
             foreign.execute(
                 f"{verb} INTO batches SELECT 77, count, root, closed, opening, header, log_index,"
-                " statement FROM batches"
+                " statement, fillers FROM batches"
             )
         assert foreign.execute("SELECT sequence FROM batches").fetchall() == [(0,)]
 

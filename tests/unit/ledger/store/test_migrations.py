@@ -193,10 +193,17 @@ def test_postgresql_has_the_schema_that_is_written_down(postgres: PostgreSQL) ->
 def test_what_was_stated_is_the_same_row_for_row(home: Home, unpacked: Path) -> None:
     old = shutil.copytree(unpacked, home.folder.with_name("untouched")) / "ledger.db"
     migrated(home)
-    for table in ("open_batches", "batches", "log_nodes", "checkpoints", "anchors"):
+    for table in ("log_nodes", "checkpoints", "anchors"):
         assert (
             rows(home.database, f"SELECT * FROM {table}")
             == rows(old, f"SELECT * FROM {table}")
+            != []
+        )
+    # No leaf of theirs is a blinding leaf.
+    for table in ("open_batches", "batches"):
+        assert (
+            rows(home.database, f"SELECT * FROM {table}")
+            == rows(old, f"SELECT *, 0 FROM {table}")
             != []
         )
     tokens = "SELECT sequence, authority, token FROM tokens"
@@ -309,13 +316,50 @@ def test_a_transaction_that_cannot_be_read_is_kept_and_not_sent(home: Home, raw:
     assert (unread.raw, unread.sender, unread.nonce) == (raw, b"", 0)
 
 
-# From version 2
+# From versions 2 and 3
+
+
+def brought_to_3(path: Path) -> None:
+    """Take away what versions 4 and 5 added to a database of our own."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE direct_tokens")
+        for table in ("open_batches", "batches"):
+            database.execute(f"ALTER TABLE {table} DROP COLUMN fillers")
+        database.execute("UPDATE alembic_version SET version_num = '3'")
+        database.commit()
+
+
+def test_version_3_gets_the_schema_of_a_new_home_and_its_open_batch_goes_on(
+    home: Home, tmp_path: Path
+) -> None:
+    new = create_home(tmp_path / "new", "ledger.test/new", lambda _home: None)
+    migrated(home)
+    with open_ledger(home.folder) as ledger, ledger.metadata.read() as transaction:
+        sealed = list(transaction.batches())
+        (waiting,) = transaction.open_batches()
+        entries = transaction.entry_count()
+    brought_to_3(home.database)
+    with pytest.raises(InvalidInput, match="has version 3"), open_ledger(home.folder):
+        pytest.fail("it was opened")
+    assert migrated(home).before == 3
+    assert schema_of(home.database) == schema_of(new.database)
+    with open_ledger(home.folder) as ledger:
+        with ledger.metadata.read() as transaction:
+            assert list(transaction.batches()) == sealed
+            assert transaction.open_batches() == [waiting]
+            assert transaction.entry_count() == entries
+        (span,) = ledger.submit(bytes(32)).spans
+        ledger.close()
+        assert ledger.batch(span.batch).fillers > 0
+        assert ledger.batch(span.batch).count % 2 == 0
+        assert list(check_ledger(ledger, Trust((trusted_root(home.authority),)))) == []
 
 
 def brought_to_2(path: Path) -> None:
-    """Take away what versions 3 and 4 added to a database of our own."""
+    """Take away what all versions since added to a database of our own."""
+    brought_to_3(path)
     with closing(sqlite3.connect(path)) as database:
-        for table in ("records", "renewals", "cosignatures", "keys", "direct_tokens"):
+        for table in ("records", "renewals", "cosignatures", "keys"):
             database.execute(f"DROP TABLE {table}")
         database.execute("UPDATE alembic_version SET version_num = '2'")
         database.commit()
@@ -360,6 +404,8 @@ def test_version_2_on_postgresql_gets_the_schema_that_is_written_down(
     url = postgres.url(schema)
     home = create_home(tmp_path / "home", "ledger.test/new", lambda _home: None, url)
     with postgres.connect(schema) as database:
+        for table in ("open_batches", "batches"):
+            database.execute(f"ALTER TABLE {table} DROP COLUMN fillers")
         for table in ("records", "renewals", "cosignatures", "keys", "direct_tokens"):
             database.execute(f"DROP TABLE {table}")
         database.execute("INSERT INTO tokens VALUES (0, 'tsa', 'token', NULL)")
@@ -392,10 +438,7 @@ def test_version_3_gets_the_schema_of_a_new_home_and_keeps_its_merged_runs(tmp_p
             ledger.close()
     runs = sorted(home.batches.rglob("*.index"))
     assert any(run.parent.name == "merged" for run in runs)
-    with closing(sqlite3.connect(home.database)) as database:
-        database.execute("DROP TABLE direct_tokens")
-        database.execute("UPDATE alembic_version SET version_num = '3'")
-        database.commit()
+    brought_to_3(home.database)
     with pytest.raises(InvalidInput, match="has version 3"), open_ledger(home.folder):
         pytest.fail("it was opened")
     assert migrated(home).before == 3

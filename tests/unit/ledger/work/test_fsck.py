@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from conftest import Clock
 from fakes import FakeFileStore, FakeWorld, digests, strides
+from leaves import begin_as_before
 
 from witnesstree.ledger.base.message import message
 from witnesstree.ledger.proof.record import EvidenceRecord, parse_record
@@ -24,7 +25,7 @@ from witnesstree.ledger.tree import levels
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.work.direct import stamp_directly
 from witnesstree.ledger.work.fsck.check import check_ledger
-from witnesstree.ledger.work.fsck.problem import Problem, at_bytes, at_path
+from witnesstree.ledger.work.fsck.problem import Problem, at_batch, at_bytes, at_path
 from witnesstree.ledger.work.outbox import Witnesses
 from witnesstree.ledger.work.sealing import Limits
 
@@ -32,8 +33,8 @@ EIGHT = digests("eight", 8)
 
 
 def three_batches(folder: Path, clock: Clock) -> FakeWorld:
-    """Three sealed batches: of 9 leaves (the opening record and EIGHT), 3 and 2; then an open
-    one."""
+    """Three sealed batches: of 10 leaves (the opening record, a blinding leaf and EIGHT), 4 and 4
+    (with another blinding leaf); then an open one of 6."""
     world = FakeWorld(folder, clock)
     witnesses = Witnesses(
         {world.authority.name: world.authority},
@@ -91,7 +92,7 @@ def test_all_entries_are_counted(world: FakeWorld) -> None:
     counted: list[int] = []
     with world.open() as ledger:
         assert list(check_ledger(ledger, Trust((world.authority.root,)), counted.append)) == []
-    assert counted == [9, 3, 2]
+    assert counted == [10, 4, 4]
 
 
 def test_nothing_is_written(world: FakeWorld, folder: Path) -> None:
@@ -137,9 +138,8 @@ def test_every_flipped_byte_is_named(
             assert place is not None
             assert at in place, at
             if ending == "digests":
-                # Nothing tells which of two siblings it was. The last leaf has no sibling.
-                pair = at // 64 * 64
-                assert place == range(pair, min(pair + 64, len(whole)))
+                # Nothing tells which of two siblings it was.
+                assert place == range(at // 64 * 64, at // 64 * 64 + 64)
             elif ending == "nodes":
                 assert place == range(at // 32 * 32, at // 32 * 32 + 32)
             else:
@@ -202,7 +202,7 @@ def test_a_tree_over_other_digests_is_found(world: FakeWorld, folder: Path) -> N
         path = ledger.files.digests_path(0)
         content = path.read_bytes()
         path.write_bytes(content[:32] + digests("forged", 1)[0] + content[64:])
-        ledger.files.seal(0, 9)
+        ledger.files.seal(0, 10)
         ledger.mend_indexes()
         (problem,) = check_ledger(ledger, Trust((world.authority.root,)))
     assert str(path) in str(problem.place)
@@ -226,13 +226,13 @@ def test_kept_levels_are_mended_from_the_digests_and_only_from_the_right_ones(
     assert all("00000000" not in str(problem.place) for problem in problems(world))
 
 
-@pytest.mark.parametrize("at", [0, 31, 32, 127])
+@pytest.mark.parametrize("at", [0, 31, 32, 127, 191])
 def test_a_flipped_byte_of_an_open_batch_is_named(world: FakeWorld, folder: Path, at: int) -> None:
     path = folder / "00000003.digests"
     whole = path.read_bytes()
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     (problem,) = problems(world)
-    assert problem == Problem(at_bytes(path, 0, 127), message("entries-not-acknowledged"))
+    assert problem == Problem(at_bytes(path, 0, 191), message("entries-not-acknowledged"))
 
 
 def test_what_an_open_batch_has_beyond_its_entries_is_no_problem(
@@ -257,7 +257,81 @@ def test_a_batch_that_is_sealed_meanwhile_is_no_problem(world: FakeWorld) -> Non
             other.outbox.work()
 
         assert list(check_ledger(ledger, Trust((world.authority.root,)), seal_another)) == []
-        assert other.batch(3).count == 4
+        assert (other.batch(3).count, other.batch(3).entries) == (6, 3)
+
+
+@pytest.mark.parametrize("entries", [1, 2, 8])
+def test_the_last_leaf_of_an_older_batch_is_named_alone_where_it_has_no_sibling(
+    tmp_path: Path, clock: Clock, entries: int
+) -> None:
+    world = FakeWorld(tmp_path / "older", clock)
+    with world.open() as ledger:
+        begin_as_before(ledger, digests("older", entries))
+        ledger.close()
+        assert ledger.outbox.work() == []
+        path = ledger.files.digests_path(0)
+    assert problems(world) == []
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 5):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        (place,) = filter(None, (named(each, path, len(whole)) for each in problems(world)))
+        pair = at // 64 * 64
+        assert place == range(pair, min(pair + 64, len(whole)))
+
+
+# Blinding leaves
+
+
+@pytest.mark.parametrize(
+    ("table", "sequence", "right"), [("batches", 0, 1), ("batches", 2, 2), ("open_batches", 3, 2)]
+)
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_batch_with_another_number_of_blinding_leaves_is_named(
+    world: FakeWorld, table: str, sequence: int, right: int, change: int
+) -> None:
+    alter(world, table, "fillers", right + change, f"sequence = {sequence}")
+    assert problems(world) == [
+        Problem(
+            at_batch(str(world.home.database), sequence),
+            message("blinding-leaves-differ", stated=right + change, found=right),
+        )
+    ]
+
+
+def test_without_the_secret_nothing_is_said_of_blinding_leaves(world: FakeWorld) -> None:
+    alter(world, "batches", "fillers", 3, "sequence = 2")
+    assert len(problems(world)) == 1
+    (world.home.folder / "keys" / "blinding.key").unlink()
+    assert problems(world) == []
+    assert not (world.home.folder / "keys" / "blinding.key").exists()
+
+
+def test_of_batches_that_began_under_another_secret_nothing_is_said(world: FakeWorld) -> None:
+    """As in a home that was restored without it, and went on."""
+    (world.home.folder / "keys" / "blinding.key").unlink()
+    with world.open() as ledger:
+        # The open batch goes on, so that it has blinding leaves of both.
+        for digest in digests("goes on", 3):
+            ledger.submit(digest)
+        ledger.close()
+        ledger.submit(digests("new", 1)[0])
+        assert ledger.outbox.work() == []
+    assert problems(world) == []
+    # That there are fewer than were found is wrong all the same.
+    alter(world, "batches", "fillers", 2, "sequence = 3")
+    alter(world, "open_batches", "fillers", 4, "sequence = 4")
+    assert {problem.fault for problem in problems(world)} == {
+        message("blinding-leaves-differ", stated=2, found=3),
+        message("blinding-leaves-differ", stated=4, found=2),
+    }
+
+
+def test_a_secret_that_cannot_be_read_is_one_problem(world: FakeWorld) -> None:
+    path = world.home.folder / "keys" / "blinding.key"
+    path.write_text("ab" * 31 + "\n")
+    assert problems(world) == [
+        Problem(at_path(path), message("blinding-key-unreadable", path=path))
+    ]
 
 
 # Records
@@ -305,7 +379,7 @@ def flip(value: Any) -> Any:
 RECORDS = [
     *(
         ("batches", column, "sequence = 1")
-        for column in ("count", "root", "closed", "opening", "header", "statement")
+        for column in ("count", "root", "closed", "opening", "header", "statement", "fillers")
     ),
     ("batches", "sequence", "sequence = 2"),
     ("batches", "log_index", "sequence = 2"),
@@ -324,7 +398,7 @@ RECORDS = [
     ("ledger", "origin", "1"),
     *(
         ("open_batches", column, "1")
-        for column in ("sequence", "opened", "opening", "header", "count", "crc32")
+        for column in ("sequence", "opened", "opening", "header", "count", "crc32", "fillers")
     ),
     ("jobs", "state", "sequence = 1 AND kind = 'stamp'"),
     ("jobs", "state", "sequence = 1 AND kind = 'anchor'"),
@@ -611,23 +685,23 @@ def record_of(world: FakeWorld, digest: bytes) -> EvidenceRecord:
 
 def test_kept_records_that_are_sound_are_no_problem(world: FakeWorld, clock: Clock) -> None:
     record = record_of(world, EIGHT[2])
-    first = KeptRecord(0, 3, "fake-authority", 1, clock(), record.der)
+    first = KeptRecord(0, 4, "fake-authority", 1, clock(), record.der)
     second = KeptRecord(
-        0, 3, "fake-authority", 2, clock(), renew_timestamp(record, world.authority.stamp).der
+        0, 4, "fake-authority", 2, clock(), renew_timestamp(record, world.authority.stamp).der
     )
     assert kept(world, first, second) == []
 
 
 def test_a_kept_record_of_another_entry_or_token_is_found(world: FakeWorld, clock: Clock) -> None:
     record = record_of(world, EIGHT[2]).der
-    (elsewhere,) = kept(world, KeptRecord(0, 4, "fake-authority", 1, clock(), record))
+    (elsewhere,) = kept(world, KeptRecord(0, 5, "fake-authority", 1, clock(), record))
     assert (
         str(elsewhere.place)
-        == f"{world.home.database}, batch 0, entry 4, evidence record 1 by fake-authority"
+        == f"{world.home.database}, batch 0, entry 5, evidence record 1 by fake-authority"
     )
     said = "chains[0].timestamps[0].data: This timestamp is not for the file"
     assert said in str(elsewhere.fault)
-    found = kept(world, KeptRecord(1, 1, "fake-authority", 1, clock(), record))
+    found = kept(world, KeptRecord(1, 2, "fake-authority", 1, clock(), record))
     assert message("record-of-other-token") in {problem.fault for problem in found}
 
 
@@ -639,7 +713,7 @@ def test_flipped_bytes_of_a_kept_record_are_found(world: FakeWorld, clock: Clock
         world,
         KeptRecord(
             0,
-            3,
+            4,
             "fake-authority",
             1,
             clock(),
@@ -656,7 +730,7 @@ def test_a_kept_record_whose_authority_nobody_trusts_is_no_damage(
     world: FakeWorld, clock: Clock
 ) -> None:
     assert (
-        kept(world, KeptRecord(0, 3, "fake-authority", 1, clock(), record_of(world, EIGHT[2]).der))
+        kept(world, KeptRecord(0, 4, "fake-authority", 1, clock(), record_of(world, EIGHT[2]).der))
         == []
     )
     with world.open() as ledger:

@@ -505,7 +505,7 @@ def test_a_batch_s_list_is_published_once(world: FakeWorld) -> None:
         out = world.home.folder / "list"
         store.read(cid, out)
         assert out.read_bytes() == ledger.files.digests_path(0).read_bytes()
-        assert out.read_bytes()[32:] == A + B
+        assert out.read_bytes()[64:] == A + B
 
 
 # Deadlines

@@ -742,7 +742,7 @@ def test_a_record_that_was_renewed_by_hand_is_kept_and_the_worker_goes_on(
     renewals = world.renewals(ledger)
     record = stamped(world, of(ledger, A))
     assert renewals.adopt(record).is_kept
-    assert kept(ledger) == [(1, "tsa", 1, 2)]
+    assert kept(ledger) == [(2, "tsa", 1, 2)]
     assert ledger.proof(A).records == (record.der,)
     assert ledger.proof(B).records == ()
     assert renewals.adopt(record) == Adopted(is_kept=False, reason=AS_LONG)
@@ -751,7 +751,7 @@ def test_a_record_that_was_renewed_by_hand_is_kept_and_the_worker_goes_on(
     world.goes_to(min(dues(ledger).values()))
     world.gets()
     assert renewals.work().records == 3
-    assert kept(ledger) == [(0, "tsa", 1, 2), (0, "tsa", 2, 3), (1, "tsa", 1, 2), (1, "tsa", 2, 3)]
+    assert kept(ledger) == [(0, "tsa", 1, 2), (0, "tsa", 2, 3), (2, "tsa", 1, 2), (2, "tsa", 2, 3)]
     require_carried(world, ledger, A, B, C, timestamps=3)
 
 
@@ -767,7 +767,7 @@ def test_a_hash_tree_that_was_renewed_by_hand_is_renewed_by_the_worker_without_t
     )
     assert renewals.adopt(hashed).is_kept
     renewals.work()
-    world.goes_to(dues(ledger)[2, 1, "tsa"])
+    world.goes_to(dues(ledger)[2, 2, "tsa"])
     world.gets()
     # Under SHA-256 and under SHA-512: two tokens.
     done = renewals.work()

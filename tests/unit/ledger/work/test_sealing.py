@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from conftest import Clock
 from fakes import CHAIN_ID, ORIGIN, FakeAuthority, FakeChain, FakeWorld, When, digests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from leaves import begin_as_before, entries, leaves
 
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import (
@@ -27,8 +31,10 @@ from witnesstree.ledger.log.opening import opening_digest, parse_opening
 from witnesstree.ledger.log.statement import parse_statement
 from witnesstree.ledger.proof.proof import Proof, format_proof
 from witnesstree.ledger.store.batches import BatchFiles
+from witnesstree.ledger.store.blinding import Blinding
 from witnesstree.ledger.store.database.values import BatchState, JobKind
 from witnesstree.ledger.store.home import Home
+from witnesstree.ledger.store.metadata import Transaction
 from witnesstree.ledger.tree import levels
 from witnesstree.ledger.tree.tree import root_from_path
 from witnesstree.ledger.trust import Trust
@@ -36,7 +42,7 @@ from witnesstree.ledger.verify.verify import verify
 from witnesstree.ledger.work.fsck.check import check_ledger
 from witnesstree.ledger.work.lookup import Entry
 from witnesstree.ledger.work.outbox import Witnesses
-from witnesstree.ledger.work.sealing import Ledger, Limits, Receipt, Span
+from witnesstree.ledger.work.sealing import Ledger, Limits, Span
 
 SMALL = Limits(entries=3, age=timedelta(minutes=10), patience=5)
 A, B, C, D, E, F, G = digests("entry", 7)
@@ -53,8 +59,8 @@ def ledger(world: FakeWorld) -> Iterator[Ledger]:
         yield ledger
 
 
-def seal(ledger: Ledger, *entries: bytes) -> None:
-    ledger.submit(b"".join(entries))
+def seal(ledger: Ledger, *submitted: bytes) -> None:
+    ledger.submit(b"".join(submitted))
     ledger.close()
     assert ledger.outbox.work() == []
 
@@ -72,7 +78,7 @@ def require_sound(world: FakeWorld, ledger: Ledger) -> None:
 
 def test_the_way_of_a_digest(world: FakeWorld, ledger: Ledger, clock: Clock) -> None:
     receipt = ledger.submit(A + B)
-    assert (receipt.origin, receipt.received, receipt.spans) == (ORIGIN, clock(), (Span(0, 1, 2),))
+    assert (receipt.origin, receipt.received, receipt.spans) == (ORIGIN, clock(), (Span(0, 2, 2),))
     assert ledger.proof(A) == Proof(A)
     assert ledger.proof(A).missing == ("inclusion", "token", "anchor")
     assert verdict(world, A, ledger.proof(A)) is Verdict.UNDECIDED
@@ -103,7 +109,7 @@ def test_a_proof_holds_what_the_ledger_states(
     assert proof.inclusion
     assert proof.opening
     assert proof.log
-    assert (proof.inclusion.position, proof.inclusion.size) == (1, 2)
+    assert (proof.inclusion.position, proof.inclusion.size) == (2, 4)
     opening = parse_opening(proof.opening.record)
     assert (opening.origin, opening.batch) == (ORIGIN, 0)
     assert opening.block
@@ -114,11 +120,11 @@ def test_a_proof_holds_what_the_ledger_states(
     )
     assert proof.opening.header == block.header
     assert (
-        root_from_path(opening_digest(proof.opening.record), 0, 2, proof.opening.path)
+        root_from_path(opening_digest(proof.opening.record), 0, 4, proof.opening.path)
         == proof.inclusion.root
     )
     statement = parse_statement(proof.log.statement)
-    assert (statement.sequence, statement.count, statement.root) == (0, 2, proof.inclusion.root)
+    assert (statement.sequence, statement.count, statement.root) == (0, 4, proof.inclusion.root)
     assert (statement.closed - statement.opened) == timedelta(seconds=5)
     checkpoint = check_checkpoint(proof.log.checkpoint, world.home.verifier_key())
     assert checkpoint
@@ -161,62 +167,70 @@ def test_the_opening_record_is_an_entry_too(world: FakeWorld, ledger: Ledger) ->
 def test_a_submission_goes_on_in_the_next_batches(world: FakeWorld) -> None:
     with world.open(SMALL) as ledger:
         receipt = ledger.submit(A + B + C + D + E + F + G)
-        assert receipt.spans == (Span(0, 1, 3), Span(1, 1, 3), Span(2, 1, 1))
-        # The next one goes behind it.
-        assert ledger.submit(A + B + C).spans == (Span(2, 2, 2), Span(3, 1, 1))
+        assert receipt.spans == (Span(0, 2, 3), Span(1, 2, 3), Span(2, 2, 1))
+        # The next one goes behind it, and behind the blinding leaf that fills its pair.
+        assert ledger.submit(A + B + C).spans == (Span(2, 4, 1), Span(3, 2, 2))
         assert ledger.close() == [0, 1, 2, 3]
         assert ledger.outbox.work() == []
         for i, digest in enumerate((A, B, C, D, E, F, G)):
-            assert next(ledger.entries(digest)) == Entry(i // 3, 1 + i % 3, is_sealed=True)
+            assert next(ledger.entries(digest)) == Entry(i // 3, 2 + i % 3, is_sealed=True)
             assert verdict(world, digest, ledger.proof(digest)) is Verdict.VERIFIED
         require_sound(world, ledger)
 
 
-@pytest.mark.parametrize("at", [1, 2])
-def test_where_a_later_batch_fails_the_error_says_what_counts(
-    world: FakeWorld, monkeypatch: pytest.MonkeyPatch, at: int
+@pytest.mark.parametrize("begun", [0, 1])
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize(
+    "step", [(BatchFiles, "append"), (Transaction, "set_count"), (Transaction, "open_batch")]
+)
+def test_a_submission_over_several_batches_counts_whole_or_not_at_all(
+    world: FakeWorld, step: tuple[type, str], when: When, at: int, begun: int
 ) -> None:
-    """Entries that fill a batch before the disk refuses have their receipt all the same."""
-    entries = digests("many", 8)
-    append, calls = BatchFiles.append, []
+    """Whichever batch it is that cannot be written to, and whether that took hold or not."""
+    many, first = digests("many", 8), digests("first", begun)
+    whole, calls = getattr(*step), 0
 
-    def refusing(files: BatchFiles, sequence: int, count: int, *packed: bytes) -> None:
-        calls.append(sequence)
-        if len(calls) == at + 1:
+    def refusing(*args: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == at + 1 and when is When.BEFORE:
             raise StorageFailure("write-failed", path="batches", error="no room")
-        append(files, sequence, count, *packed)
-
-    monkeypatch.setattr(BatchFiles, "append", refusing)
-    with world.open(SMALL) as ledger:
-        with pytest.raises(StorageFailure) as error:
-            ledger.submit(b"".join(entries))
-        taken = error.value.counted
-        assert isinstance(taken, Receipt)
-        assert taken.spans == tuple(Span(batch, 1, 3) for batch in range(at))
-        assert error.value.message.code == "submission-taken-in-part"
-        params = dict(error.value.message.params)
-        assert (params["taken"], params["left"]) == (3 * at, 8 - 3 * at)
-        assert "no room" in str(error.value)
-        assert set(ledger.find(entries)) == set(entries[: 3 * at])
-        # The rest, submitted again, follows.
-        ledger.submit(b"".join(entries[3 * at :]))
-        assert set(ledger.find(entries)) == set(entries)
-
-
-def test_where_the_first_batch_fails_nothing_counts(
-    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refusing(*_args: object) -> None:
-        raise StorageFailure("write-failed", path="batches", error="no room")
+        whole(*args)
+        if calls == at + 1:
+            raise StorageFailure("write-failed", path="batches", error="no room")
 
     with world.open(SMALL) as ledger:
-        with monkeypatch.context() as patch:
-            patch.setattr(BatchFiles, "append", refusing)
+        if first:
+            ledger.submit(b"".join(first))
+        with ledger.metadata.read() as transaction:
+            before = transaction.open_batches()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(*step, refusing)
             with pytest.raises(StorageFailure) as error:
-                ledger.submit(b"".join(digests("many", 8)))
-        assert error.value.counted is None
+                ledger.submit(b"".join(many))
         assert error.value.message.code == "write-failed"
-        assert ledger.find(digests("many", 8)) == {}
+        with ledger.metadata.read() as transaction:
+            assert transaction.open_batches() == before
+        assert set(ledger.find(first + many)) == set(first)
+        require_sound(world, ledger)
+        # The next one takes the places that nothing took.
+        spans = ledger.submit(b"".join(many)).spans
+        assert spans[0] == (Span(0, 4, 1) if first else Span(0, 2, 3))
+        assert sum(span.count for span in spans) == 8
+        stored = [
+            ledger.files.digest_at(span.batch, span.first + number)
+            for span in spans
+            for number in range(span.count)
+        ]
+        assert stored == many
+        ledger.close()
+        assert [
+            leaf for batch in range(spans[-1].batch + 1) for leaf in entries(ledger, batch)
+        ] == (first + many)
+        assert ledger.outbox.work() == []
+        require_sound(world, ledger)
+        assert verdict(world, many[-1], ledger.proof(many[-1])) is Verdict.VERIFIED
 
 
 def test_a_full_batch_closes_when_the_next_entry_comes(world: FakeWorld) -> None:
@@ -224,8 +238,8 @@ def test_a_full_batch_closes_when_the_next_entry_comes(world: FakeWorld) -> None
         ledger.submit(A + B + C)
         with ledger.metadata.read() as transaction:
             (full,) = transaction.open_batches()
-        assert (full.count, full.state) == (4, BatchState.OPEN)
-        assert ledger.submit(D).spans == (Span(1, 1, 1),)
+        assert (full.count, full.entries, full.state) == (6, 3, BatchState.OPEN)
+        assert ledger.submit(D).spans == (Span(1, 2, 1),)
         with ledger.metadata.read() as transaction:
             assert [batch.state for batch in transaction.open_batches()] == [
                 BatchState.FROZEN,
@@ -239,9 +253,9 @@ def test_a_batch_that_is_due_closes_when_the_next_entry_comes(
     with world.open(SMALL) as ledger:
         ledger.submit(A)
         clock.tick(SMALL.age.total_seconds() - 1)
-        assert ledger.submit(B).spans == (Span(0, 2, 1),)
+        assert ledger.submit(B).spans == (Span(0, 4, 1),)
         clock.tick(1)
-        assert ledger.submit(C).spans == (Span(1, 1, 1),)
+        assert ledger.submit(C).spans == (Span(1, 2, 1),)
         assert ledger.close() == [0, 1]
 
 
@@ -250,7 +264,7 @@ def test_a_clock_that_was_set_back_stops_nothing(
 ) -> None:
     ledger.submit(A)
     clock.tick(-300)
-    assert ledger.submit(B).spans == (Span(0, 2, 1),)
+    assert ledger.submit(B).spans == (Span(0, 4, 1),)
     ledger.close()
     assert ledger.outbox.work() == []
     require_sound(world, ledger)
@@ -277,25 +291,153 @@ def test_a_batch_that_is_not_sealed_is_not_found(ledger: Ledger) -> None:
         ledger.batch(0)
 
 
+# Pairs of leaves
+
+
+@st.composite
+def _groups(draw: st.DrawFn) -> list[list[int]]:
+    """Lengths of the runs that are submitted together, several times."""
+    return draw(
+        st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=6), min_size=1, max_size=4)
+    )
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(groups=_groups(), limit=st.integers(1, 9))
+def test_no_two_runs_share_a_pair(clock: Clock, groups: list[list[int]], limit: int) -> None:
+    """Whatever their lengths, however many there are at once, and whatever a batch holds."""
+    limits = Limits(entries=limit, age=timedelta(hours=1), patience=5)
+    taken: dict[tuple[int, int], int] = {}
+    stored: dict[tuple[int, int], bytes] = {}
+    with TemporaryDirectory() as folder:
+        world = FakeWorld(Path(folder) / "home", clock, limits)
+        with world.open() as ledger:
+            number = 0
+            for lengths in groups:
+                runs = []
+                for length in lengths:
+                    runs.append(digests(f"run {number + len(runs)}", length))
+                _, places = ledger.submit_runs([b"".join(run) for run in runs])
+                for run, spans in zip(runs, places, strict=True):
+                    found = [
+                        (span.batch, span.first + at) for span in spans for at in range(span.count)
+                    ]
+                    stored |= dict(zip(found, run, strict=True))
+                    for batch, position in found:
+                        assert taken.setdefault((batch, position // 2), number) == number
+                    number += 1
+            with ledger.metadata.read() as transaction:
+                unsealed = transaction.open_batches()
+            blinding = Blinding(world.home)
+            for batch in unsealed:
+                here = leaves(ledger, batch.sequence)
+                assert len(here) % 2 == 0
+                assert batch.entries <= limit
+                assert batch.entries + batch.fillers + 1 == batch.count
+                # Beside the opening record, and wherever no entry is, stands a blinding leaf.
+                assert here[0] == opening_digest(batch.opening)
+                for position, leaf in enumerate(here[1:], 1):
+                    place = batch.sequence, position
+                    assert leaf == stored.pop(place, blinding.leaf(*place))
+            assert stored == {}
+            assert sum(batch.entries for batch in unsealed) == sum(map(sum, groups))
+            assert list(check_ledger(ledger, Trust(()))) == []
+
+
+def test_a_run_that_goes_over_several_batches_has_its_pairs_to_itself(world: FakeWorld) -> None:
+    with world.open(SMALL) as ledger:
+        _, (one, many, last) = ledger.submit_runs([A, B + C + D + E + F, G])
+        assert one == (Span(0, 2, 1),)
+        assert many == (Span(0, 4, 1), Span(1, 2, 3), Span(2, 2, 1))
+        assert last == (Span(2, 4, 1),)
+        assert ledger.close() == [0, 1, 2]
+        blinding = Blinding(world.home)
+        assert [leaves(ledger, batch)[1:] for batch in range(3)] == [
+            [blinding.leaf(0, 1), A, blinding.leaf(0, 3), B, blinding.leaf(0, 5)],
+            [blinding.leaf(1, 1), C, D, E, blinding.leaf(1, 5)],
+            [blinding.leaf(2, 1), F, blinding.leaf(2, 3), G, blinding.leaf(2, 5)],
+        ]
+        assert [ledger.batch(batch).entries for batch in range(3)] == [2, 3, 2]
+        require_sound(world, ledger)
+
+
+def test_no_path_shows_another_run(world: FakeWorld, ledger: Ledger) -> None:
+    _, places = ledger.submit_runs([A, B + C, D, E + F + G])
+    ledger.close()
+    runs = ([A], [B, C], [D], [E, F, G])
+    assert len(places) == len(runs)
+    for run in runs:
+        for digest in run:
+            proof = ledger.proof(digest)
+            assert proof.inclusion
+            assert proof.opening
+            others = {A, B, C, D, E, F, G} - set(run)
+            assert others.isdisjoint((*proof.inclusion.path, *proof.opening.path))
+
+
+@pytest.mark.parametrize("entries_before", [1, 2, 3])
+def test_a_batch_that_an_older_version_began_goes_on_even(
+    world: FakeWorld, ledger: Ledger, entries_before: int
+) -> None:
+    """It has no blinding leaf beside its opening record, and perhaps an odd number of leaves."""
+    before = digests("before", entries_before)
+    begin_as_before(ledger, before)
+    odd = (1 + entries_before) % 2
+    _, places = ledger.submit_runs([B, C + D])
+    first = 1 + entries_before + odd
+    assert places == [(Span(0, first, 1),), (Span(0, first + 2, 2),)]
+    with ledger.metadata.read() as transaction:
+        (batch,) = transaction.open_batches()
+    assert (batch.count, batch.entries, batch.fillers) == (
+        first + 4,
+        entries_before + 3,
+        1 + odd,
+    )
+    assert entries(ledger, 0) == [*before, B, C, D]
+    ledger.close()
+    assert ledger.outbox.work() == []
+    require_sound(world, ledger)
+    for digest in (*before, B, C, D):
+        assert verdict(world, digest, ledger.proof(digest)) is Verdict.VERIFIED
+
+
+def test_blinding_leaves_that_cannot_be_told_stop_nothing_but_new_entries(
+    world: FakeWorld, ledger: Ledger
+) -> None:
+    seal(ledger, A)
+    path = world.home.folder / "keys" / "blinding.key"
+    path.write_text("nonsense\n")
+    with world.open() as other:
+        with pytest.raises(Damaged, match="it must hold 64 hexadecimal digits"):
+            other.submit(B)
+        assert other.find([B]) == {}
+        assert verdict(world, A, other.proof(A)) is Verdict.VERIFIED
+        path.unlink()
+        other.submit(B)
+        assert other.close() == [1]
+        assert other.outbox.work() == []
+        require_sound(world, other)
+
+
 # The same digest, again and again
 
 
 def test_each_submission_has_its_own_receipt(world: FakeWorld, ledger: Ledger) -> None:
-    assert ledger.submit(A).spans == (Span(0, 1, 1),)
-    assert ledger.submit(A + A).spans == (Span(0, 2, 2),)
+    assert ledger.submit(A).spans == (Span(0, 2, 1),)
+    assert ledger.submit(A + A).spans == (Span(0, 4, 2),)
     ledger.close()
     seal(ledger, B, A)
-    assert ledger.submit(A).spans == (Span(2, 1, 1),)
+    assert ledger.submit(A).spans == (Span(2, 2, 1),)
     found = [(entry.batch, entry.position, entry.is_sealed) for entry in ledger.entries(A)]
-    assert found == [(0, 1, True), (0, 2, True), (0, 3, True), (1, 2, True), (2, 1, False)]
-    assert list(ledger.entries(A, 1)) == [Entry(1, 2, is_sealed=True)]
+    assert found == [(0, 2, True), (0, 4, True), (0, 5, True), (1, 3, True), (2, 2, False)]
+    assert list(ledger.entries(A, 1)) == [Entry(1, 3, is_sealed=True)]
     assert list(ledger.entries(A, 7)) == []
     assert ledger.outbox.work() == []
 
     earliest, later = ledger.proof(A), ledger.proof(A, 1)
     assert earliest.inclusion
     assert later.inclusion
-    assert (earliest.inclusion.position, later.inclusion.position) == (1, 2)
+    assert (earliest.inclusion.position, later.inclusion.position) == (2, 3)
     assert ledger.proof(A, 2) == Proof(A)
     assert verdict(world, A, later) is Verdict.VERIFIED
     for entry in list(ledger.entries(A))[:4]:
@@ -306,7 +448,7 @@ def test_digests_that_begin_alike_are_told_apart(ledger: Ledger) -> None:
     alike = [A[:8] + bytes([i]) * 24 for i in range(5)]
     seal(ledger, *alike)
     assert [list(ledger.entries(digest)) for digest in alike] == [
-        [Entry(0, 1 + i, is_sealed=True)] for i in range(5)
+        [Entry(0, 2 + i, is_sealed=True)] for i in range(5)
     ]
     assert list(ledger.entries(A)) == []
 
@@ -330,10 +472,10 @@ def test_many_digests_are_found_at_once(ledger: Ledger) -> None:
     assert {
         digest: (entry.batch, entry.position, entry.is_sealed) for digest, entry in found.items()
     } == {
-        A: (0, 1, True),
-        B: (0, 2, True),
-        C: (1, 2, True),
-        D: (2, 1, False),
+        A: (0, 2, True),
+        B: (0, 3, True),
+        C: (1, 3, True),
+        D: (2, 2, False),
     }
 
 
@@ -410,18 +552,19 @@ def test_a_tree_that_was_altered_gives_no_proof(
     path = ledger.files.nodes_path(0)
     path.write_bytes(bytes(32) + path.read_bytes()[32:])
     with pytest.raises(Damaged, match="fsck"):
-        ledger.proof(C)
+        ledger.proof(A)
 
 
 def test_a_digest_that_was_altered_gives_no_proof_to_its_neighbour(ledger: Ledger) -> None:
     seal(ledger, A, B, C)
     path = ledger.files.digests_path(0)
-    path.write_bytes(path.read_bytes()[:96] + bytes(32))
+    content = path.read_bytes()
+    path.write_bytes(content[:96] + bytes(32) + content[128:])
     with pytest.raises(Damaged):
-        ledger.proof(B)
+        ledger.proof(A)
     # The index says that the digest itself was here, and the entry at its position is another.
     with pytest.raises(Damaged, match="fsck"):
-        ledger.proof(C)
+        ledger.proof(B)
 
 
 @pytest.mark.parametrize(
@@ -443,7 +586,7 @@ def test_an_open_batch_that_was_altered_is_not_sealed(world: FakeWorld, ledger: 
     ledger.submit(A + B)
     path = ledger.files.digests_path(0)
     whole = path.read_bytes()
-    for at in (0, 40, 95):
+    for at in (0, 40, 95, 127):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(Damaged, match="does not hold the entries that were acknowledged"):
             ledger.close()
@@ -456,7 +599,7 @@ def test_an_open_batch_that_was_altered_is_not_sealed(world: FakeWorld, ledger: 
         ledger.close()
     assert ledger.outbox.unfinished() == []
     # What comes in meanwhile is safe in the next batch, and mending the file mends the ledger.
-    assert ledger.submit(C).spans == (Span(1, 1, 1),)
+    assert ledger.submit(C).spans == (Span(1, 2, 1),)
     path.write_bytes(whole)
     assert ledger.close() == [0, 1]
     assert ledger.outbox.work() == []
