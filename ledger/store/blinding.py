@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from witnesstree.ledger.base.errors import Damaged
 from witnesstree.ledger.base.system import open_regular
@@ -54,7 +56,8 @@ class Blinding:
                     content = secrets.token_hex(_SIZE).encode() + b"\n"
                     write_file(self.path, content, mode=0o600)
             self._secret = self._read()
-        return hmac.digest(self._secret, _place(batch) + position.to_bytes(8, "big"), "sha256")
+        leaf: bytes = self._stream(batch, position).update(bytes(_SIZE))
+        return leaf
 
     def positions(self, files: BatchFiles, batch: int, size: int) -> Iterator[int]:
         """Yield which of the first `size` leaves of a batch are blinding leaves that the secret
@@ -64,19 +67,26 @@ class Blinding:
         """
         if not self.is_here():
             return
-        place, position = _place(batch), 1
+        stream, first = self._stream(batch, 0), 0
         # One is never the first leaf of a pair, and every part but the last has whole pairs.
         for part in files.parts(batch, size):
+            leaves = stream.update(bytes(len(part)))
             for at in range(_SIZE, len(part), 2 * _SIZE):
-                message = place + position.to_bytes(8, "big")
-                leaf = hmac.digest(self._secret, message, "sha256")
-                if part[at : at + _SIZE] == leaf:
-                    yield position
-                position += 2
+                if part[at : at + _SIZE] == leaves[at : at + _SIZE]:
+                    yield first + at // _SIZE
+            first += len(part) // _SIZE
 
     def count(self, files: BatchFiles, batch: int, size: int) -> int:
         """Return how many these are."""
         return sum(1 for _ in self.positions(files, batch, size))
+
+    def _stream(self, batch: int, position: int) -> Any:
+        """Return what gives the leaves of a batch from a position on: AES-256 in counter mode under
+        a key of the batch's own, two blocks a leaf.
+        """
+        key = hmac.digest(self._secret, _PURPOSE + batch.to_bytes(8, "big"), "sha256")
+        counter = (2 * position).to_bytes(16, "big")
+        return Cipher(algorithms.AES256(key), modes.CTR(counter)).encryptor()
 
     def _read(self) -> bytes:
         with storage_errors(self.path), open_regular(self.path) as file:
@@ -88,7 +98,3 @@ class Blinding:
         if len(secret) != _SIZE:
             raise Damaged("blinding-key-unreadable", path=self.path)
         return secret
-
-
-def _place(batch: int) -> bytes:
-    return _PURPOSE + batch.to_bytes(8, "big")

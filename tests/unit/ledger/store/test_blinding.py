@@ -4,6 +4,7 @@ import hmac
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from fakes import digests
 
 from witnesstree.ledger.base.errors import Damaged, StorageFailure
@@ -44,8 +45,13 @@ def blinding(home: Home, secret: Path) -> Blinding:
 def test_a_leaf_follows_from_secret_batch_and_position(
     blinding: Blinding, batch: int, position: int
 ) -> None:
-    place = batch.to_bytes(8, "big") + position.to_bytes(8, "big")
-    expected = hmac.new(SECRET, b"witnesstree-blinding/1" + place, "sha256").digest()
+    place = b"witnesstree-blinding/1" + batch.to_bytes(8, "big")
+    key = hmac.new(SECRET, place, "sha256").digest()
+    # Counter mode, block by block.
+    block = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()
+    expected = b"".join(
+        block.update((2 * position + half).to_bytes(16, "big")) for half in range(2)
+    )
     assert blinding.leaf(batch, position) == expected
 
 

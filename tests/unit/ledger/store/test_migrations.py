@@ -449,7 +449,10 @@ def test_version_3_gets_the_schema_of_a_new_home_and_keeps_its_merged_runs(tmp_p
         assert stamp_directly(ledger, names) == []
         assert len(ledger.proof(names[0]).file_tokens) == 1
         assert ledger.outbox.work() == []
-        assert list(check_ledger(ledger, Trust((trusted_root(home.authority),)))) == []
+        # A home of version 3 had no blinding leaves; this one, made now, has some that are not
+        # counted any more.
+        found = list(check_ledger(ledger, Trust((trusted_root(home.authority),))))
+        assert {each.fault.code for each in found} == {"blinding-leaves-differ"}
 
 
 # The copy
