@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks import growth, hashing, proofs, sealing, trees
+from benchmarks import growth, hashing, proofs, sealing, service, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -276,5 +276,32 @@ FIGURES = (
                 1.8,
             ),
         ),
+    ),
+    Figure(
+        "service",
+        "The service",
+        "Over HTTP, on one machine with wrk, which takes a part of it: durable when acknowledged."
+        " Tessera's batching is 256 entries or 100 ms, which was its best here.",
+        service.service,
+        (
+            Goal(
+                "one digest a request, 512 connections: Tessera, times",
+                ratio(service.SINGLE, service.TESSERA_SINGLE),
+                2,
+            ),
+            Goal(
+                "one digest a request, 1,024 connections: Tessera, times",
+                ratio(service.SINGLE_MANY, service.TESSERA_MANY),
+                2,
+            ),
+            Goal("packed, digests a second", metric(service.PACKED, "rate"), 2_000_000),
+            Goal("as JSON, digests a second", metric(service.JSON, "rate"), 800_000),
+            Goal(
+                "with sealing beside it, digests a second",
+                metric(service.SUSTAINED, "rate"),
+                600_000,
+            ),
+        ),
+        service.SINGLE,
     ),
 )

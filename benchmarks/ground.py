@@ -60,6 +60,8 @@ class Sizes:
     folder: int
     """Files in the folder that is verified at once."""
     verified: int
+    load: int
+    """Seconds for which a service is asked."""
 
 
 USUAL = Sizes(
@@ -82,6 +84,7 @@ USUAL = Sizes(
     many_size=2**18,
     folder=10_000,
     verified=200,
+    load=8,
 )
 QUICK = Sizes(
     rounds=2,
@@ -103,6 +106,7 @@ QUICK = Sizes(
     many_size=2**18,
     folder=100,
     verified=10,
+    load=2,
 )
 FULL_STEP = 100_000_000
 """Entries in the ledger that only --full builds: some 8 GB, and as much again while batches are
