@@ -274,7 +274,8 @@ def staged(scene: Scene) -> Stamped:
 def test_it_never_contradicts_what_was_signed_anew(chunk: int) -> None:
     """Certificates, CRLs and OCSP answers with odd contents under a good signature. How odd a
     structure may be before it cannot be read is not written down to the last byte, so some two in a
-    hundred are UNKNOWN to one of the two alone; none is PASSED to one and FAILED to the other."""
+    hundred are UNKNOWN to one of the two alone. None of these is PASSED to one and FAILED to the
+    other; a CRL of an impossible version, which one of them reads all the same, would be."""
     asked = [staged(anew(f"{chunk} {number}")) for number in range(200)]
     differ = 0
     for each, answer in zip(asked, answers_to(each.members for each in asked), strict=True):

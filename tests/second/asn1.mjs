@@ -187,9 +187,10 @@ export function bitBytes(value) {
   return value.body.subarray(1);
 }
 
-/** Whether bit `number` of a BIT STRING is set. */
+/** Whether bit `number` of a BIT STRING is set: what is behind its last bit is none. */
 export function hasBit(value, number) {
   must(value.body.length >= 1 && value.body[0] <= 7, "bits");
+  if (number >= 8 * (value.body.length - 1) - value.body[0]) return false;
   const byte = value.body[1 + (number >> 3)];
   return byte !== undefined && (byte & (0x80 >> (number & 7))) !== 0;
 }
