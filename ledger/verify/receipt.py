@@ -195,6 +195,13 @@ def _places(receipt: Receipt) -> Iterator[tuple[int, int] | None]:
             yield None
 
 
+def place_of(receipt: Receipt) -> tuple[int, int] | None:
+    """Return batch and position of the one entry of a receipt, or of its first; None where it names
+    none.
+    """
+    return next(_places(receipt))
+
+
 def _place(promise: Promise, position: int) -> tuple[int, int] | None:
     for place in promise.places:
         if position < place.count:
