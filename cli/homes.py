@@ -14,10 +14,12 @@ from witnesstree.ledger.base.report import Outcome
 from witnesstree.ledger.store.home import open_home
 from witnesstree.ledger.trust import Trust
 from witnesstree.ledger.verify.history import judge_log, judge_opening
+from witnesstree.ledger.verify.receipt import place_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from witnesstree.ledger.log.receipt import Receipt
     from witnesstree.ledger.proof.proof import Proof
 
 
@@ -51,3 +53,27 @@ def trust_of_own(home: Path, proof: Proof) -> Trust | None:
     except WitnesstreeError as error:
         say("own-ledger-unreadable", home=home, error=error)
         return None
+
+
+def receipt_trust(home: Path, receipt: Receipt) -> tuple[Trust, list[Proof]]:
+    """Return trust in the keys of a home's log, and the proofs of what stands where a receipt for
+    one digest says that it is: none where that batch is not sealed, or of another ledger.
+    """
+    from witnesstree.anchor.wiring import open_ledger
+    from witnesstree.ledger.work.lookup import Entry
+
+    opened = open_home(home)
+    trust = Trust(checkpoint_keys=(opened.verifier_key(),), key_notes=tuple(opened.key_notes()))
+    place = place_of(receipt)
+    if place is None or receipt.promise.origin != opened.origin:
+        return trust, []
+    number, position = place
+    with open_ledger(home) as ledger:
+        try:
+            batch = ledger.batch(number)
+        except NotFound:
+            return trust, []
+        # The opening record stands for a batch that has no such position.
+        at = position if position < batch.count else 0
+        digest = ledger.files.digest_at(number, at)
+        return trust, [ledger.proof_of(digest, Entry(number, at, is_sealed=True))]

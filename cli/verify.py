@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 @click.command("verify", cls=Command)
 @click.argument("files", metavar="FILE|FOLDER...", nargs=-1, required=True, type=PATH)
 @click.option("--proof", "proof_path", type=PATH)
+@click.option("--receipt", type=PATH)
+@click.option("--evidence", type=PATH)
 @click.option("--trust", "pem", multiple=True, type=PATH)
 @click.option("--block-hash", "block_hashes", multiple=True, metavar="[CHAIN_ID:[NUMBER:]]HASH")
 @click.option("--rpc", "nodes", multiple=True, metavar="URL|env:NAME|file:PATH")
@@ -66,6 +68,8 @@ def verify_command(
     files: tuple[Path, ...],
     proof_path: Path | None,
     *,
+    receipt: Path | None,
+    evidence: Path | None,
     pem: tuple[Path, ...],
     block_hashes: tuple[str, ...],
     nodes: tuple[str, ...],
@@ -82,11 +86,19 @@ def verify_command(
         witnesstree verify interview.mp4 --trust authority.pem --block-hash 1:21000000:0x9f3c…
         witnesstree verify case-17 --proof batch.proofs
         witnesstree verify contract.pdf annex.pdf --proof contract.ers --group
+        witnesstree verify photo.jpg --receipt photo.receipt --checkpoint-key KEY
     """
     is_named = ctx.get_parameter_source("home") is ParameterSource.COMMANDLINE
     named, own = (home, None) if is_named else (None, home)
     asked = Asked(pem, block_hashes, checkpoint_keys, nodes, named, require, datetime.now(UTC), own)
     is_many = len(files) > 1 or is_folder(files[0])
+    if receipt or evidence:
+        is_one = not (is_many or is_group or is_brief)
+        ctx.exit(
+            _verify_receipt(
+                files[0], receipt, proof_path, evidence, asked, is_one=is_one, as_json=as_json
+            )
+        )
     if is_brief and (is_many or as_json):
         raise Misused("brief-of-one")
     if len(files) == 2 and proof_path is None:
@@ -109,6 +121,25 @@ def verify_command(
             ctx.exit(_answer(report, file, as_json=as_json, is_brief=is_brief))
     report = _judge_by(ctx, file, size, proof_path, asked)
     ctx.exit(_answer(report, file, as_json=as_json, is_brief=is_brief))
+
+
+def _verify_receipt(
+    file: Path,
+    receipt: Path | None,
+    proof: Path | None,
+    evidence: Path | None,
+    asked: Asked,
+    *,
+    is_one: bool,
+    as_json: bool,
+) -> int:
+    from witnesstree.cli.receipts import verify_receipt
+
+    if receipt is None:
+        raise Misused("evidence-without-receipt")
+    if not is_one:
+        raise Misused("receipt-of-one-file")
+    return verify_receipt(file, receipt, proof, evidence, asked, as_json=as_json)
 
 
 def _require_no_proof_as_file(file: Path, second: Path) -> None:
