@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from witnesstree.anchor.settings import read_settings
 from witnesstree.ledger.base.catalogue import ENGLISH, worded
 from witnesstree.ledger.base.message import message
 
 if TYPE_CHECKING:
+    from witnesstree.anchor.settings import Settings
     from witnesstree.ledger.work.sealing import Ledger
 
 
-def metrics_text(ledger: Ledger, language: str = ENGLISH) -> bytes:
+def metrics_text(ledger: Ledger, settings: Settings, language: str = ENGLISH) -> bytes:
     """Return the metrics of a ledger as it is now, described in a language of the catalogue."""
     registry, now = CollectorRegistry(), datetime.now(UTC)
-    settings = read_settings(ledger.home.folder)
 
     def gauge(name: str, labels: tuple[str, ...] = ()) -> Gauge:
         about = worded(message(f"metric-{name.replace('_', '-')}"), language)

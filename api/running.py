@@ -53,6 +53,8 @@ class Running:
     def __init__(self, home: Path, *, has_worker: bool) -> None:
         self._home, self._has_worker = home, has_worker
         self.metrics = Metrics()
+        self.settings = read_settings(open_home(home).folder)
+        """As they were at the start: a service is started again to have others."""
         self._service: Service | None = None
         self._acts_sealed_on: date | None = None
         self.failure: WitnesstreeError | None = None
@@ -70,7 +72,7 @@ class Running:
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[Service]:
-        settings = read_settings(open_home(self._home).folder)
+        settings = self.settings
         async with self._working(), self._ticking():
             key = await self._receipt_key()
             loop = asyncio.get_running_loop()
@@ -243,9 +245,8 @@ class Running:
 
     def _ledger(self, service: Service) -> list[tuple[str, Message | None]]:
         ledger = service.ledger
-        settings = read_settings(ledger.home.folder)
         try:
-            late = ledger.outbox.late_batches(settings.batch_age)
+            late = ledger.outbox.late_batches(self.settings.batch_age)
             jobs = ledger.outbox.late()
             with ledger.metadata.read() as transaction:
                 alarms = transaction.alarms()

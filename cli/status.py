@@ -44,9 +44,10 @@ def status_command(
     if metrics and as_json:
         raise Misused("two-forms")
     with open_ledger(home) as ledger:
-        said = notice(read_settings(ledger.home.folder))
+        settings = read_settings(ledger.home.folder)
+        said = notice(settings)
         status = _members(ledger)
-        text = metrics_text(ledger, language()).decode() if metrics else ""
+        text = metrics_text(ledger, settings, language()).decode() if metrics else ""
     if said:
         note(said)
     if metrics:

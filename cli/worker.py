@@ -96,10 +96,10 @@ def worker_command(
                 )
                 renewals = open_renewals(ledger)
                 while not (is_over or stop.is_set() or _have_changed(settings, ledger.home)):
-                    waits = _pass(ledger, stop)
+                    waits = _pass(ledger, settings, stop)
                     _renew(renewals, stop)
                     if metrics:
-                        _write_metrics(ledger, metrics)
+                        _write_metrics(ledger, settings, metrics)
                     is_over = once or (until_done and not waits)
                     if not is_over:
                         stop.wait(interval)
@@ -120,7 +120,7 @@ def _have_changed(settings: Settings, home: Home) -> bool:
         return False
 
 
-def _pass(ledger: Ledger, stop: _Stop) -> bool:
+def _pass(ledger: Ledger, settings: Settings, stop: _Stop) -> bool:
     """Do what is due, and return whether anything still waits.
 
     A database or another process that keeps us waiting ends the pass, not the worker.
@@ -129,7 +129,7 @@ def _pass(ledger: Ledger, stop: _Stop) -> bool:
         for sequence in ledger.close(due_only=True):
             _log.info(message("batch-sealed", batch=sequence))
         waiting = ledger.outbox.work(_tell, due_only=True, stop=stop.is_set)
-        _keep_ready(ledger)
+        _keep_ready(ledger, settings)
         with ledger.metadata.read() as transaction:
             unsealed = [batch for batch in transaction.open_batches() if batch.count > 1]
         return bool(unsealed or ledger.outbox.required(waiting))
@@ -138,29 +138,28 @@ def _pass(ledger: Ledger, stop: _Stop) -> bool:
         return True
 
 
-def _keep_ready(ledger: Ledger) -> None:
+def _keep_ready(ledger: Ledger, settings: Settings) -> None:
     """Keep ready what a service needs of the worker: a recent block, the receipt key, and the word
     that it works.
     """
     from witnesstree.ledger.store.home import ALIVE
     from witnesstree.ledger.work.receipts import require_receipt_key
 
-    _compare_clock(ledger)
+    _compare_clock(ledger, settings)
     ledger.keep_recent_block()
     require_receipt_key(ledger, ledger.now())
     (ledger.home.folder / ALIVE).touch()
 
 
-def _compare_clock(ledger: Ledger) -> None:
+def _compare_clock(ledger: Ledger, settings: Settings) -> None:
     """Compare this machine's clock with the time servers of the settings, every few minutes, and
     raise an alarm, or take it back.
     """
     from witnesstree.anchor import clock
-    from witnesstree.anchor.settings import read_settings
     from witnesstree.ledger.store.database.values import AlarmKind
     from witnesstree.ledger.work.alarms import Alarms
 
-    settings, now = read_settings(ledger.home.folder), datetime.now(UTC)
+    now = datetime.now(UTC)
     last = clock.kept(ledger.home.folder)
     is_fresh = last is not None and timedelta() <= now - last.at < clock.COMPARED_EVERY
     if not settings.clock_sources or is_fresh:
@@ -192,12 +191,12 @@ def _tell(job: Job, error: Message | None) -> None:
         )
 
 
-def _write_metrics(ledger: Ledger, path: Path) -> None:
+def _write_metrics(ledger: Ledger, settings: Settings, path: Path) -> None:
     from witnesstree.anchor.metrics import metrics_text
     from witnesstree.ledger.store.disk import write_file
 
     try:
-        write_file(path, metrics_text(ledger, language()), mode=0o644)
+        write_file(path, metrics_text(ledger, settings, language()), mode=0o644)
     except (Unreachable, Conflict, StorageFailure) as error:
         # Sealing does not end because nobody can be told of it.
         _log.warning(message("no-metrics", error=error))

@@ -56,5 +56,7 @@ async def metrics(request: Request) -> Response:
     service = service_of(request)
     service.keys.operator(request.headers.get("authorization"))
     running = request.app.state.running
-    content = await run_in_threadpool(lambda: running.metrics.text() + metrics_text(service.ledger))
+    content = await run_in_threadpool(
+        lambda: running.metrics.text() + metrics_text(service.ledger, running.settings)
+    )
     return Response(content, 200, {"Cache-Control": "no-store"}, "text/plain; version=0.0.4")

@@ -46,7 +46,7 @@ def seal(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("stride", strides(5))
+@pytest.mark.parametrize("stride", strides(3))
 def test_a_killed_seal_is_finished_and_asks_for_nothing_that_it_has(
     prepared: Path, tmp_path: Path, when: When, stride: int
 ) -> None:
