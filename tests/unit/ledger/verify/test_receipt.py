@@ -32,7 +32,7 @@ from witnesstree.ledger.log.statement import Statement, format_statement
 from witnesstree.ledger.proof.proof import Inclusion, LogProof, Proof
 from witnesstree.ledger.tree.tree import root_of
 from witnesstree.ledger.trust import Trust
-from witnesstree.ledger.verify.receipt import judge_receipt
+from witnesstree.ledger.verify.receipt import judge_receipt, place_of
 
 NAME = "ledger.example/receipts"
 LOG, RECEIPT, NEXT, OTHER = (
@@ -161,6 +161,12 @@ def test_a_single_entry_has_its_own_place(position: int) -> None:
     assert judged([PROOFS[position]], receipt=receipt, digests=[digest]).is_verified
     other = judged([PROOFS[position - 1]], receipt=receipt, digests=[digest])
     assert codes(other)[-1] == "promise-not-known"
+
+
+def test_where_its_first_entry_stands() -> None:
+    assert place_of(promised()) == (BATCH, FIRST)
+    assert place_of(one(2)) == (BATCH, FIRST + 2)
+    assert place_of(promised(())) is None
 
 
 def test_a_submission_over_two_batches_is_kept_in_both() -> None:
