@@ -96,7 +96,8 @@ def worker_command(
                 )
                 renewals = open_renewals(ledger)
                 while not (is_over or stop.is_set() or _have_changed(settings, ledger.home)):
-                    waits = _pass(ledger, settings, stop)
+                    waits = _pass(ledger, stop)
+                    _keep_ready(ledger, settings)
                     _renew(renewals, stop)
                     if metrics:
                         _write_metrics(ledger, settings, metrics)
@@ -120,7 +121,7 @@ def _have_changed(settings: Settings, home: Home) -> bool:
         return False
 
 
-def _pass(ledger: Ledger, settings: Settings, stop: _Stop) -> bool:
+def _pass(ledger: Ledger, stop: _Stop) -> bool:
     """Do what is due, and return whether anything still waits.
 
     A database or another process that keeps us waiting ends the pass, not the worker.
@@ -129,7 +130,6 @@ def _pass(ledger: Ledger, settings: Settings, stop: _Stop) -> bool:
         for sequence in ledger.close(due_only=True):
             _log.info(message("batch-sealed", batch=sequence))
         waiting = ledger.outbox.work(_tell, due_only=True, stop=stop.is_set)
-        _keep_ready(ledger, settings)
         with ledger.metadata.read() as transaction:
             unsealed = [batch for batch in transaction.open_batches() if batch.count > 1]
         return bool(unsealed or ledger.outbox.required(waiting))
@@ -140,15 +140,18 @@ def _pass(ledger: Ledger, settings: Settings, stop: _Stop) -> bool:
 
 def _keep_ready(ledger: Ledger, settings: Settings) -> None:
     """Keep ready what a service needs of the worker: a recent block, the receipt key, and the word
-    that it works.
+    that it works; and compare the clock. What holds that up is tried again.
     """
     from witnesstree.ledger.store.home import ALIVE
     from witnesstree.ledger.work.receipts import require_receipt_key
 
-    _compare_clock(ledger, settings)
-    ledger.keep_recent_block()
-    require_receipt_key(ledger, ledger.now())
-    (ledger.home.folder / ALIVE).touch()
+    try:
+        _compare_clock(ledger, settings)
+        ledger.keep_recent_block()
+        require_receipt_key(ledger, ledger.now())
+        (ledger.home.folder / ALIVE).touch()
+    except (Unreachable, Conflict) as error:
+        _log.warning(error.message)
 
 
 def _compare_clock(ledger: Ledger, settings: Settings) -> None:

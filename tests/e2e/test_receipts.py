@@ -3,13 +3,16 @@
 import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 from commandline import call
-from service import make_service_home, serving
+from service import make_service_home, serving, until
+
+from witnesstree.ledger.base.clock import parse_time
 
 pytestmark = pytest.mark.enable_socket
 
@@ -80,6 +83,8 @@ def test_an_acknowledged_entry_that_is_lost_convicts_the_ledger(tmp_path: Path) 
     (tmp_path / "honest").write_text("honest")
     assert call("seal", tmp_path / "honest", "--home", home).code == 0
     assert call("fsck", "--home", home).code == 0, "nothing of the home shows it"
+    due = parse_time(answer.json["due"])
+    until(lambda: datetime.now(UTC) > due)
     evidence = tmp_path / "evidence.json"
     found = call("verify", file, "--receipt", receipt, "--home", home, "--evidence", evidence)
     assert found.code == 3, found.text + found.talk
