@@ -60,6 +60,8 @@ class Request:
     names: Sequence[str | None] | None = None
     key: str | None = None
     body: bytes = b""
+    is_repeated: bool = False
+    """Whether it was answered before: then nothing of it counts anew."""
     count: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -172,14 +174,15 @@ class Committer:
         """Take what goes into the next group, from each tenant in turn."""
         room = MAX_GROUP
         while self._queues and room > 0:
-            for tenant, queue in list(self._queues.items()):
-                if not queue:
-                    del self._queues[tenant]
-                    continue
-                if room <= 0 or (queue[0].count > room and room < MAX_GROUP):
-                    room = 0
-                    break
+            tenant, queue = next(iter(self._queues.items()))
+            # What a group has no room for is the first of the next one.
+            if queue and queue[0].count > room and room < MAX_GROUP:
+                return
+            # Whose turn it was stands behind all others, in the next group, too.
+            del self._queues[tenant]
+            if queue:
                 request = queue.popleft()
+                self._queues[tenant] = queue
                 room -= request.count
                 self._waiting -= request.count
                 self._requests -= 1
@@ -188,6 +191,7 @@ class Committer:
     def _commit(self, group: list[Request]) -> list[tuple[Request, bytes | WitnesstreeError]]:
         """Return each request of a group with its answer."""
         answers: list[tuple[Request, bytes | WitnesstreeError]] = []
+        fault: WitnesstreeError | None = None
         try:
             fresh = self._fresh(group, answers)
             if fresh:
@@ -202,12 +206,12 @@ class Committer:
                 self._ledger.submit_runs([run.packed for run in runs], keep)
                 answers += given
         except WitnesstreeError as error:
-            done = {id(request) for request, _ in answers}
-            return answers + [(each, error) for each in group if id(each) not in done]
+            fault = error
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever, and the thread goes on
             fault = StorageFailure("commit-failed", error=error)
+        if fault:
             done = {id(request) for request, _ in answers}
-            return answers + [(each, fault) for each in group if id(each) not in done]
+            answers += [(each, fault) for each in group if id(each) not in done]
         return answers
 
     def _fresh(
@@ -225,6 +229,7 @@ class Committer:
                 place = (request.tenant, request.key)
                 known = answer_to(transaction.connection, *place, self._ledger.now())
                 if known:
+                    request.is_repeated = True
                     answers.append((request, _again(request, known)))
                 elif place in pending:
                     # The same request, twice in one group: the second one is to ask again.

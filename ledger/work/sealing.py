@@ -17,6 +17,7 @@ it.
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -122,7 +123,7 @@ class _Appending:
     """
 
     def __init__(self, runs: list[memoryview]) -> None:
-        self.rest = list(enumerate(runs))
+        self.rest = deque(enumerate(runs))
         self.counts: dict[int, int] = {}
         self._spans: list[list[Span]] = [[] for _ in runs]
 
@@ -141,7 +142,7 @@ class _Appending:
         pieces: list[bytes | memoryview] = []
         at, end, fillers = first, first + room, 0
         while self.rest and at < end:
-            number, run = self.rest.pop(0)
+            number, run = self.rest.popleft()
             count = min(len(run) // NODE, end - at)
             pieces.append(run[: count * NODE])
             self._spans[number].append(Span(batch, at, count))
@@ -150,7 +151,7 @@ class _Appending:
                 pieces.append(blind(at))
                 at, fillers = at + 1, fillers + 1
             if count * NODE < len(run):
-                self.rest.insert(0, (number, run[count * NODE :]))
+                self.rest.appendleft((number, run[count * NODE :]))
         self.counts[batch] = at
         return pieces, at, fillers
 
