@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _writing(home: Path) -> Iterator[tuple[Any, datetime]]:
-    with open_ledger(home) as ledger, ledger.metadata.write() as transaction:
+    with open_ledger(home, serves=True) as ledger, ledger.metadata.write() as transaction:
         require_tables(transaction.connection, format_time(ledger.now()))
         yield transaction.connection, ledger.now()
 

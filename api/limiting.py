@@ -40,7 +40,8 @@ class Limiting:
 
     def admit(self, tenant: int, count: int) -> dict[str, str]:
         """Let a tenant submit so many entries, and return the fields of the header that say what is
-        left (draft-ietf-httpapi-ratelimit-headers). Raises TooMany.
+        left (draft-ietf-httpapi-ratelimit-headers). They count for the quota from here on, so that
+        no two requests use the same rest; `give_back` takes that back. Raises TooMany.
         """
         rate, quota = self._limits(tenant)
         fields: dict[str, str] = {}
@@ -57,7 +58,13 @@ class Limiting:
             fields["RateLimit"] = (
                 f'"entries";r={stats.remaining};t={max(0, round(stats.reset_time - time.time()))}'
             )
+        if tenant in self._used:
+            self._used[tenant] += count
         return fields
+
+    def has_rate(self, tenant: int) -> bool:
+        """Whether what a tenant submits is counted by the second."""
+        return self._limits(tenant)[0] is not None
 
     def admit_direct(self, tenant: int, count: int) -> None:
         """Let a tenant ask for so many direct tokens. Raises TooMany."""
@@ -66,10 +73,10 @@ class Limiting:
         if count > most or not self._limiter.hit(item, "direct", str(tenant), cost=count):
             raise TooMany("direct-rate-exceeded", 60, most=most)
 
-    def accepted(self, tenant: int, count: int) -> None:
-        """Note that entries were accepted."""
+    def give_back(self, tenant: int, count: int) -> None:
+        """Note that entries that were admitted did not become any: refused, or there before."""
         if tenant in self._used:
-            self._used[tenant] += count
+            self._used[tenant] -= count
 
     def _limits(self, tenant: int) -> tuple[int | None, int | None]:
         if time.monotonic() - self._asked > FRESH or not self._asked:

@@ -204,23 +204,29 @@ class _Short(RequestResponseCycle):
             caller = service.keys.known(fields.get(b"authorization", b"").decode("latin-1"))
             if caller is None or Scope.SUBMIT not in caller.scopes:
                 return False
-            if service.limiting.admit(caller.tenant, 1):
+            if service.limiting.has_rate(caller.tenant):
+                # The application counts it, and says what is left.
                 return False
+            service.limiting.admit(caller.tenant, 1)
         except (Problem, WitnesstreeError):
             return False
 
         def told(result: bytes | WitnesstreeError) -> None:
             self._answer(service, caller.tenant, result)
 
-        return service.committer.offer(Request(caller.tenant, digest, told))
+        is_taken = service.committer.offer(Request(caller.tenant, digest, told))
+        if not is_taken:
+            service.limiting.give_back(caller.tenant, 1)
+        return is_taken
 
     def _answer(self, service: Service, tenant: int, result: bytes | WitnesstreeError) -> None:
         protocol = self.protocol
+        if not isinstance(result, bytes):
+            service.limiting.give_back(tenant, 1)
         if self.disconnected or protocol.transport.is_closing():
             return
         state, request_id = protocol.config.app.state, new_request_id()  # type: ignore[union-attr]
         if isinstance(result, bytes):
-            service.limiting.accepted(tenant, 1)
             status, kind, fields, content = _CREATED, JSON, b"", result
         else:
             problem = problem_of(result)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from witnesstree.anchor.evm.contract import artefact
-from witnesstree.anchor.settings import EMBEDDED, read_settings
+from witnesstree.anchor.settings import EMBEDDED
 from witnesstree.api.auth import Caller, Keys
 from witnesstree.api.direct import DirectTokens
 from witnesstree.api.limiting import Limiting
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from witnesstree.anchor.settings import ServiceSettings
+    from witnesstree.anchor.settings import ServiceSettings, Settings
     from witnesstree.api.committer import Committer
     from witnesstree.ledger.log.note import VerifierKey
     from witnesstree.ledger.log.receipt import Place
@@ -49,7 +49,8 @@ class Service:
     """One service: the ledger that it serves, and what it knows of its callers."""
 
     ledger: Ledger
-    settings: ServiceSettings
+    wired: Settings
+    """As they were at the start."""
     committer: Committer
     keys: Keys
     limiting: Limiting
@@ -61,7 +62,7 @@ class Service:
     _templates: dict[int, Template] = field(default_factory=dict)
 
     @classmethod
-    def over(cls, ledger: Ledger, settings: ServiceSettings, committer: Committer) -> Service:
+    def over(cls, ledger: Ledger, settings: Settings, committer: Committer) -> Service:
         """Return the service over an open ledger, with its tables made where they are not."""
         with ledger.metadata.write() as transaction:
             require_tables(transaction.connection, format_time(ledger.now()))
@@ -71,9 +72,14 @@ class Service:
             settings,
             committer,
             keys,
-            Limiting(ledger.metadata, settings, ledger.now),
+            Limiting(ledger.metadata, settings.service, ledger.now),
             DirectTokens(ledger.home.folder),
         )
+
+    @property
+    def settings(self) -> ServiceSettings:
+        """Those of the service itself."""
+        return self.wired.service
 
     def require_room(self) -> None:
         """Raise Problem (429) while too much waits to be sealed."""
@@ -88,8 +94,7 @@ class Service:
 
     def about(self) -> dict[str, Any]:
         """Return what anybody must know to check this ledger."""
-        home = self.ledger.home
-        settings = read_settings(home.folder)
+        home, settings = self.ledger.home, self.wired
         contract = f"0x{artefact().address.hex()}"
         receipt_key = vouched_key(self.committer.key_note, self.log_keys())
         return {
@@ -158,10 +163,15 @@ class Service:
             found = self.ledger.proof(digest, admits=admits)
         except NotFound as error:
             raise NotFound("entry-unknown", digest=digest) from error
-        if found.file_tokens and not self._asked_directly(caller, digest):
-            # They say that somebody else has the digest, and since when.
-            found = replace(found, file_tokens=())
-        return found
+        return self.as_known_to(caller, found)
+
+    def as_known_to(self, caller: Caller | None, proof: Proof) -> Proof:
+        """Return a proof without direct tokens that the caller did not ask for: they say that
+        somebody else has the digest, and since when.
+        """
+        if proof.file_tokens and not self._asked_directly(caller, proof.digest):
+            return replace(proof, file_tokens=())
+        return proof
 
     def _asked_directly(self, caller: Caller | None, digest: bytes) -> bool:
         if self.settings.public:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -29,8 +30,7 @@ from witnesstree.api.routes.entries import state_of
 from witnesstree.api.store.submissions import names_in, ranges
 from witnesstree.ledger.base.clock import format_time
 from witnesstree.ledger.base.errors import NotFound
-from witnesstree.ledger.proof.bundle import FORMAT
-from witnesstree.ledger.proof.proof import format_proof
+from witnesstree.ledger.proof.bundle import format_head
 from witnesstree.ledger.tree.tree import NODE
 from witnesstree.ledger.work.lookup import Entry
 
@@ -179,7 +179,8 @@ def _lines(
     for first, count in own:
         for position in range(max(first, behind + 1), first + count):
             digest = ledger.files.digest_at(sealed.sequence, position)
-            proof = ledger.proof_of(digest, Entry(sealed.sequence, position, is_sealed=True))
+            entry = Entry(sealed.sequence, position, is_sealed=True)
+            proof = service.as_known_to(caller, ledger.proof_of(digest, entry))
             line = {
                 "cursor": cursor_to(position),
                 "position": position,
@@ -198,13 +199,9 @@ def _names(connection: Any, batch: int, tenant: int) -> Iterator[tuple[int, str]
 def _whole(request: Request, service: Service, sealed: SealedBatch) -> Response:
     """Return all proofs of a batch, or a range of their bytes (RFC 9110, 14)."""
     ledger, files = service.ledger, service.ledger.files
-    shared = format_proof(
-        ledger.proof_of(
-            files.digest_at(sealed.sequence, 0), Entry(sealed.sequence, 0, is_sealed=True)
-        )
-    )
-    head = f"{FORMAT}\n{len(shared)}\n".encode() + shared
-    head += bytes(-len(head) % NODE)
+    first_leaf = Entry(sealed.sequence, 0, is_sealed=True)
+    shared = ledger.proof_of(files.digest_at(sealed.sequence, 0), first_leaf)
+    head = format_head(replace(shared, file_tokens=()))
     stored = [
         files.place.reading(files.digests_name(sealed.sequence)),
         files.place.reading(files.nodes_name(sealed.sequence)),

@@ -146,9 +146,15 @@ async def submit(request: Request) -> Response:
             raise Problem(400, "direct-entries-too-many", most=MAX_ENTRIES, found=count)
         service.limiting.admit_direct(caller.tenant, count)
     fields = service.limiting.admit(caller.tenant, count)
-    receipt = await take(service, caller.tenant, submitted, key)
-    service.limiting.accepted(caller.tenant, count)
-    request.app.state.running.metrics.accepted(count)
+    try:
+        receipt, is_repeated = await take(service, caller.tenant, submitted, key)
+    except (Problem, WitnesstreeError):
+        service.limiting.give_back(caller.tenant, count)
+        raise
+    if is_repeated:
+        service.limiting.give_back(caller.tenant, count)
+    else:
+        request.app.state.running.metrics.accepted(count)
     if submitted.is_direct:
         return await _with_tokens(service, caller.tenant, submitted, receipt, fields)
     if TEXT in request.headers.get("accept", ""):
@@ -200,8 +206,12 @@ async def _with_tokens(
     return Response(msgspec.json.encode(members), 201, dict(fields), JSON)
 
 
-async def take(service: Service, tenant: int, submitted: Any, key: str | None) -> bytes:
-    """Return the receipt of a submission, once it is durable. Raises Problem."""
+async def take(
+    service: Service, tenant: int, submitted: Submitted, key: str | None
+) -> tuple[bytes, bool]:
+    """Return the receipt of a submission, once it is durable, and whether it had been given before.
+    Raises Problem, WitnesstreeError.
+    """
     service.require_room()
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bytes] = loop.create_future()
@@ -219,7 +229,7 @@ async def take(service: Service, tenant: int, submitted: Any, key: str | None) -
     )
     if not service.committer.offer(waiting):
         raise TooMany("service-busy", 1)
-    return await done
+    return await done, waiting.is_repeated
 
 
 def _idempotency_key(request: Request) -> str | None:

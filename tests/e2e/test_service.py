@@ -279,6 +279,11 @@ def test_a_token_over_the_file_itself(served: Served, tmp_path: Path) -> None:
     # Another tenant with the same digest does not learn of it.
     theirs = served.get(f"/v1/proofs/{digest.hex()}?wait=20", key="other")
     assert parse_proof(theirs.content).file_tokens == ()
+    for name, count in (("acme", 1), ("other", 0)):
+        (entry,) = served.get(f"/v1/entries/{digest.hex()}", key=name).json["entries"][:1]
+        lines = served.get(f"/v1/batches/{entry['batch']}/proofs", key=name).content.splitlines()
+        found = {each["digest"]: each["proof"] for each in map(json.loads, lines)}
+        assert len(found[digest.hex()].get("file_tokens", [])) == count, name
 
 
 def test_direct_tokens_are_limited(served: Served) -> None:
@@ -585,13 +590,37 @@ def test_a_worker_that_is_killed_is_started_again(served: Served) -> None:
     assert until(lambda: (now := worker()) and now != first and now)
 
 
-def test_the_server_never_opens_the_key_of_the_log(served: Served) -> None:
-    opened = [
-        str(link.readlink())
-        for link in Path(f"/proc/{served.process.pid}/fd").iterdir()
-        if link.is_symlink()
-    ]
-    assert not [path for path in opened if path.endswith("ledger.pem")]
+def test_the_server_never_opens_the_key_of_the_log(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    make_service_home(home)
+    assert call("worker", "--once", "--home", home).code == 0
+    (home / "keys" / "ledger.pem").unlink()
+    with serving(home, "--no-worker") as served:
+        served.give_key("acme", "acme")
+        assert served.submit(*digests("without the key", 1)).status == 201
+
+
+def test_limits_count_each_entry_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    make_service_home(home)
+    assert call("tenant", "add", "slow", "--rate", "1", "--home", home).code == 0
+    assert call("tenant", "add", "small", "--quota", "10", "--home", home).code == 0
+    with serving(home) as served:
+        served.give_key("slow", "slow")
+        served.give_key("small", "small", "submit", "read")
+        # One a second, over ten seconds: ten at once, and no more.
+        answers = [served.submit(each, key="slow") for each in digests("slow", 11)]
+        assert [answer.status for answer in answers] == [201] * 10 + [429]
+        assert answers[0].headers["ratelimit-policy"] == '"entries";q=10;w=10'
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        # What is answered again, or refused, uses up nothing.
+        five = digests("small", 5)
+        for _ in range(4):
+            assert served.submit(*five, key="small", Idempotency_Key="k").status == 201
+            assert served.submit(*five[1:], key="small", Idempotency_Key="k").status == 409
+        assert served.submit(*digests("more", 5), key="small").status == 201
+        assert served.submit(*digests("too many", 1), key="small").code == "quota-exceeded"
+        assert served.get("/v1/usage", key="small").json["entries"] == 10
 
 
 def test_what_the_command_line_seals_is_the_operators(served: Served, tmp_path: Path) -> None:
