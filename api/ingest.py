@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import compress
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -40,6 +40,7 @@ MAX_NAMED: Final = 100_000
 MAX_REFERENCE: Final = 64
 """Bytes of a reference, in UTF-8."""
 _DIGITS: Final = 2 * NODE
+T = TypeVar("T")
 _PART: Final = 2**20
 
 
@@ -86,6 +87,18 @@ async def read_submission(request: Request) -> Submitted:
     raise Problem(415, "media-type-unknown", found=kind[:80], known=[JSON, PACKED, LINES])
 
 
+async def read_json(request: Request, most: int, decoder: msgspec.json.Decoder[T]) -> T:
+    """Return a body of so many bytes at most that a decoder takes. Raises Problem."""
+    return _decoded(await read_body(request, most), decoder)
+
+
+def _decoded(content: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    try:
+        return decoder.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(content, error) from error
+
+
 async def read_body(request: Request, most: int) -> bytes:
     """Return a body of so many bytes at most. Raises Problem (413)."""
     length = request.headers.get("content-length", "")
@@ -106,10 +119,7 @@ def parse_entries(content: bytes) -> tuple[bytes, Sequence[str | None] | None, b
 
     Raises Problem that names the entry which is wrong.
     """
-    try:
-        decoded = _ENTRIES.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _malformed(content, error) from error
+    decoded = _decoded(content, _ENTRIES)
     entries, is_direct = decoded.entries, decoded.token == DIRECT
     if decoded.token not in {None, DIRECT}:
         raise Problem(400, "token-kind-unknown", found=str(decoded.token)[:40], known=[DIRECT])

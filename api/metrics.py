@@ -61,6 +61,8 @@ class Metrics:
 
     def readiness(self, checks: Iterable[tuple[str, bool]]) -> None:
         """Say which checks are well."""
+        # An alarm that was taken back is no check any more.
+        self._ready.clear()
         for name, is_well in checks:
             self._ready.labels(name).set(is_well)
 

@@ -30,7 +30,7 @@ from witnesstree.ledger.store.home import ALIVE, open_home
 from witnesstree.ledger.work.receipts import ReceiptKey
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
     from pathlib import Path
 
 _log = logging.getLogger("witnesstree.api")
@@ -73,14 +73,14 @@ class Running:
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[Service]:
         settings = self.settings
-        async with self._working(), self._ticking():
+        async with self._working(), self._beside(self._tick()):
             key = await self._receipt_key()
             loop = asyncio.get_running_loop()
             with open_ledger(self._home, serves=True) as ledger:
                 committer = Committer(
                     ledger, key, settings.service.promise, loop.call_soon_threadsafe
                 )
-                self._service = Service.over(ledger, settings.service, committer)
+                self._service = Service.over(ledger, settings, committer)
                 committer.start()
                 try:
                     yield self._service
@@ -109,7 +109,14 @@ class Running:
         if not self._has_worker:
             yield
             return
-        task = asyncio.create_task(self._watch())
+        async with self._beside(self._watch()):
+            yield
+
+    @staticmethod
+    @asynccontextmanager
+    async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        """Have work go on beside the block, and end with it."""
+        task = asyncio.create_task(work)
         try:
             yield
         finally:
@@ -130,6 +137,8 @@ class Running:
                 "--home",
                 str(self._home),
                 stdin=asyncio.subprocess.DEVNULL,
+                # A Ctrl-C in the terminal is for the service, which then ends its worker.
+                start_new_session=True,
             )
             try:
                 code = await worker.wait()
@@ -141,16 +150,6 @@ class Running:
             _log.warning(message("worker-ended", code=code))
             pause = 0.5 if time.monotonic() - began > 60 else min(30.0, pause * 2)
             await asyncio.sleep(pause)
-
-    @asynccontextmanager
-    async def _ticking(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._tick())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _tick(self) -> None:
         number = 0
@@ -165,15 +164,19 @@ class Running:
                     await run_in_threadpool(self._housekeep)
             except WitnesstreeError as error:
                 _log.warning(error.message)
+            except Exception:  # noqa: BLE001 - the loop goes on
+                # Without it nothing is published, and no backlog seen, for ever.
+                _log.exception(message("look-failed"))
 
     def _look(self) -> None:
         service = self._service
         assert service
+        # First, because it tells of a database that is away, too.
+        self.readiness()
         with service.ledger.metadata.read() as transaction:
             service.unsealed = sum(batch.entries for batch in transaction.open_batches())
             size = transaction.log_size()
         self.metrics.backlog(service.unsealed)
-        self.readiness()
         if size != service.published:
             publish(service.ledger, service.ledger.home.folder / FOLDER)
             service.published = size
@@ -202,7 +205,8 @@ class Running:
                 self._acts_sealed_on = None
                 _log.warning(result.message)
 
-        service.committer.offer(Request(OPERATOR, head, told))
+        if not service.committer.offer(Request(OPERATOR, head, told)):
+            self._acts_sealed_on = None
 
     # Readiness
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from witnesstree.api.ingest import LINES, read_body
+from witnesstree.api.ingest import LINES, read_body, read_json
 from witnesstree.api.problems import Problem, problem_of
 from witnesstree.api.routes.common import JSON, PRIVATE, Digest, number_of, service_of, unchanged
 from witnesstree.api.service import parse_digest
@@ -188,11 +188,7 @@ async def proofs(request: Request) -> Response:
     """Give the proofs of many digests, streamed."""
     service = service_of(request)
     caller = service.reader(request)
-    content = await read_body(request, 2**20)
-    try:
-        asked = _MANY.decode(content).digests
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, "body-malformed", found=str(error)[:200]) from error
+    asked = (await read_json(request, 2**20, _MANY)).digests
     if not 1 <= len(asked) <= MAX_MANY:
         raise Problem(400, "entries-out-of-range", most=MAX_MANY, found=len(asked))
     digests = [parse_digest(each) for each in asked]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from witnesstree.anchor.trust import home_trust
 from witnesstree.anchor.wiring import clock, owner_trust
-from witnesstree.api.ingest import read_body
+from witnesstree.api.ingest import read_json
 from witnesstree.api.problems import Problem
 from witnesstree.api.routes.common import JSON, answer, service_of
 from witnesstree.api.service import parse_digest
@@ -69,11 +69,7 @@ async def verify_for(request: Request) -> Response:
     """Say what a proof proves about a digest. It is our word alone: verify it yourself, too."""
     service = service_of(request)
     service.reader(request)
-    content = await read_body(request, MAX_PROOF + _ROOM)
-    try:
-        asked = _ASKED.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, "body-malformed", found=str(error)[:200]) from error
+    asked = await read_json(request, MAX_PROOF + _ROOM, _ASKED)
     if asked.require not in _REQUIRE:
         raise Problem(400, "require-unknown", found=asked.require[:40], known=sorted(_REQUIRE))
     digest = parse_digest(asked.digest)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from witnesstree.ledger.base.errors import Damaged, InvalidInput, NotFound
+from witnesstree.ledger.log.keys import newest_key
 from witnesstree.ledger.log.note import VerifierKey
 from witnesstree.ledger.log.receipt import give_receipt, vouch_for_key, vouched_key
 from witnesstree.ledger.store.disk import storage_errors, write_file
@@ -61,17 +62,20 @@ def require_receipt_key(ledger: Ledger, now: datetime) -> None:
     """Make the receipt key of a ledger, and have the log's key in force vouch for it, unless it
     does already. Raises StorageFailure, Damaged.
     """
+    # The worker asks with each of its passes, and no submission waits for that.
+    with ledger.metadata.read() as transaction:
+        newest = newest_key(ledger.home.verifier_key(), ledger.key_changes(transaction))
+    if _vouched_by(ledger.home, newest)[1]:
+        return
     folder = ledger.home.folder / "keys"
     # Excludes other writers, so that nobody else makes one, or changes the log's key.
     with ledger.metadata.write() as transaction:
         log_key = ledger.signing_key(transaction)
         public = VerifierKey(ledger.home.origin, log_key.public_key().public_bytes_raw())
-        try:
-            opened = ReceiptKey(ledger.home)
-            key = opened._key  # noqa: SLF001 - one part
-            if vouched_key(opened.note, [public]) == _public(ledger.home, key):
-                return
-        except (NotFound, InvalidInput):
+        key, is_vouched_for = _vouched_by(ledger.home, public)
+        if is_vouched_for:
+            return
+        if key is None:
             key = Ed25519PrivateKey.generate()
             write_file(
                 folder / _KEY,
@@ -80,6 +84,18 @@ def require_receipt_key(ledger: Ledger, now: datetime) -> None:
             )
         note = vouch_for_key(_public(ledger.home, key), now, log_key)
         write_file(folder / _NOTE, note.encode())
+
+
+def _vouched_by(home: Home, log_key: VerifierKey) -> tuple[Ed25519PrivateKey | None, bool]:
+    """Return the receipt key of a home, None where there is none with a note that can be read, and
+    whether the log's key vouches for it. Raises Damaged if the key cannot be read.
+    """
+    try:
+        opened = ReceiptKey(home)
+        key = opened._key  # noqa: SLF001 - one part
+        return key, vouched_key(opened.note, [log_key]) == _public(home, key)
+    except (NotFound, InvalidInput):
+        return None, False
 
 
 def _public(home: Home, key: Ed25519PrivateKey) -> VerifierKey:
